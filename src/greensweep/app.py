@@ -1,0 +1,270 @@
+"""Hydra in, one call, out: what the scripts in src/ hand over to.
+
+Nothing slow is imported here before a run needs it: `--help` answers without PyTorch.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.config import EvaluateConfig, PrepareConfig, TrainConfig, parse, register_schemas
+from greensweep.errors import ConfigError, GreensweepError, StudyError
+from greensweep.messages import sentence
+from greensweep.study.preflight import check_sweep, fixed_keys
+from greensweep.study.space import search_params
+
+if TYPE_CHECKING:
+    from greensweep.training import Epoch
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+
+# What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
+TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
+
+
+def _search_params(*, _root_: DictConfig) -> dict[str, str]:
+    sampler = OmegaConf.select(_root_, "hydra.sweeper.sampler._target_", default="")
+    return search_params(
+        _root_.space, sampler_target=sampler, fixed_keys=fixed_keys(_root_.hydra)
+    )
+
+
+register_schemas()
+OmegaConf.register_resolver("search_params", _search_params, replace=True)
+
+
+class SweepCallback(Callback):
+    """Notes which sweep runs, so that `run` can close it, and refuses one that cannot work."""
+
+    current: DictConfig | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        # Hydra turns an Exception raised here into a warning; SystemExit it lets through.
+        try:
+            check_sweep(_without_hydra(config), config.hydra)
+        except GreensweepError as error:
+            raise SystemExit(sentence(error)) from error
+        SweepCallback.current = config
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a Hydra program to its exit status, with one sentence for each fault.
+
+    0: done. 1: a user's error. 2: usage. 130: interrupted, with what was measured kept. With
+    HYDRA_FULL_ERROR=1 in the environment faults keep their traceback.
+    """
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands faults on instead of printing them
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    fault: BaseException | None = None
+    try:
+        main()
+    except (Exception, KeyboardInterrupt) as error:
+        fault = error
+    if SweepCallback.current is not None:
+        fault = _close_sweep(SweepCallback.current, fault)
+    if fault is None:
+        sys.exit(0)
+    if full_error:
+        raise fault
+    if isinstance(fault, KeyboardInterrupt):
+        print("Interrupted: what was measured so far is kept.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(sentence(fault))
+
+
+def train(composed: DictConfig) -> float | tuple[float, ...]:
+    """Train once and return the objective's value or values; a failed trial of a sweep raises."""
+    from greensweep.energy import build_meter
+    from greensweep.run import run_once
+    from greensweep.study.objective import objective_values
+    from greensweep.study.text import run_line, sources, trust_sentence
+    from greensweep.tracking import build_tracker, open_store
+
+    hydra = HydraConfig.get()
+    sweeping = hydra.mode == RunMode.MULTIRUN
+    directory = Path(hydra.runtime.output_dir)
+    overrides = tuple(hydra.overrides.task)
+    _hide_passwords()
+    try:
+        config: TrainConfig = _parse_run(composed, directory, overrides, sweeping)
+        store = open_store(config.tracking)
+        sweep = (Path(hydra.sweep.dir).absolute(), _sweep_name(hydra)) if sweeping else None
+        result = run_once(
+            config,
+            directory,
+            meter=build_meter(config.energy),
+            tracker=build_tracker(store, sweep),
+            test=not sweeping,
+            name=f"trial {hydra.job.num}" if sweeping else config.model.name,
+            trial=hydra.job.num if sweeping else None,
+            overrides=overrides,
+            show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else _no_bar,
+        )
+        if sweep is not None:
+            from greensweep.study.winners import drop_beaten_weights
+
+            drop_beaten_weights(sweep[0], store)
+        log.info(run_line(result))
+        trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
+        if trust and not sweeping:
+            log.info(trust)
+        return objective_values(config.objective, result)
+    except GreensweepError as error:
+        if sweeping:
+            raise
+        raise SystemExit(sentence(error)) from error
+
+
+def evaluate(composed: DictConfig) -> float:
+    """Test a kept model and print its accuracy and the energy of testing it."""
+    from greensweep.checkpoint import test_checkpoint
+    from greensweep.energy import build_meter
+    from greensweep.study.text import joules_text, trust_sentence
+
+    config: EvaluateConfig = parse(composed)
+    tested = test_checkpoint(
+        Path(config.checkpoint),
+        build_meter(config.energy),
+        device=config.device,
+        batch_size=config.batch_size,
+    )
+    reading, images = tested.reading, tested.test.images
+    per_thousand = None if reading.joules is None else 1000 * reading.joules / images
+    log.info(
+        f"test accuracy {tested.test.accuracy:.4f} on {images} images, inference "
+        f"{joules_text(per_thousand)} per 1000 images ({reading.quality}), "
+        f"{1000 * reading.seconds / images:.3g} s per 1000 images"
+    )
+    components = {name: part.source for name, part in reading.components.items()}
+    trust = trust_sentence(components, reading.quality, reading.constant_share)
+    if trust:
+        log.info(trust)
+    return tested.test.accuracy
+
+
+def prepare(composed: DictConfig) -> None:
+    """Fetch or verify a data set, split it, and write the manifest of its splits."""
+    from greensweep.data import load_splits
+    from greensweep.data.manifest import write_manifest
+
+    config: PrepareConfig = parse(composed)
+    splits = load_splits(config.dataset, config.seed)
+    path = write_manifest(splits, config.dataset.name, config.seed, Path(config.output))
+    log.info(
+        f"{config.dataset.name}: {len(splits.train)} training, {len(splits.validation)} "
+        f"validation and {len(splits.test)} test images; manifest in {path}"
+    )
+
+
+def _parse_run(
+    composed: DictConfig, directory: Path, overrides: tuple[str, ...], sweeping: bool
+) -> TrainConfig:
+    """Parse a run's config; a trial that is refused leaves a result too."""
+    try:
+        config: TrainConfig = parse(composed)
+    except ConfigError as error:
+        if sweeping:
+            from greensweep.result import RunResult, write_result
+
+            refused = RunResult(
+                status="failed",
+                error=str(error),
+                model=composed.model.name,
+                dataset=composed.dataset.name,
+                seed=composed.seed,
+                trial=HydraConfig.get().job.num,
+                overrides=overrides,
+            )
+            write_result(refused, directory)
+        raise
+    return config
+
+
+def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
+    """Summarise a sweep however it ended; return the fault that the program ends with."""
+    directory = Path(config.hydra.sweep.dir)
+    if not directory.is_dir():
+        return fault
+    from greensweep.energy import build_meter
+    from greensweep.study.close import close_sweep
+    from greensweep.tracking import open_store
+
+    interrupted = isinstance(fault, KeyboardInterrupt)
+    parsed: TrainConfig = parse(_without_hydra(config))
+    try:
+        store = open_store(parsed.tracking)
+        summary = close_sweep(
+            directory.absolute(),
+            build_meter(parsed.energy),
+            store,
+            interrupted=interrupted,
+            notes=_sweep_notes(config, stored=store is not None),
+        )
+    except (GreensweepError, OSError) as error:
+        return fault or error
+    if fault is not None and summary.trials_by_status.get("finished", 0) == 0 and not interrupted:
+        from greensweep.study.trials import read_trials
+
+        faults = [trial.result.error for trial in read_trials(directory) if trial.result.error]
+        if faults:
+            return StudyError(f"none of {len(faults)} trials finished; the first: {faults[0]}")
+    return fault
+
+
+def _sweep_notes(config: DictConfig, *, stored: bool) -> list[str]:
+    notes = [f"Trials, study.json and kept weights: {config.hydra.sweep.dir}"]
+    if stored:
+        notes.append("Compare the runs in the MLflow UI: make ui")
+    if config.hydra.launcher.get("n_jobs", 1) != 1 and config.energy.name != "unmetered":
+        notes.append(
+            "Trials may have run side by side: each was charged the whole machine, so their "
+            "joules must not be added up."
+        )
+    return notes
+
+
+def _sweep_name(hydra: Any) -> str:
+    target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
+    kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
+    return f"sweep {kind} {Path(hydra.sweep.dir).name}"
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _hide_passwords() -> None:
+    """Mask the passwords of URLs in every log record of this process."""
+    from greensweep.tracking.secrets import mask_text
+
+    make_record = logging.LogRecord
+
+    def masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        record.msg, record.args = mask_text(record.getMessage()), ()
+        return record
+
+    logging.setLogRecordFactory(masked_record)
+
+
+def _no_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":
+    return epochs
+
+
+def _progress_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(epochs, "epochs", total=total, console=Console(stderr=True), transient=True)

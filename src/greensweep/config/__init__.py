@@ -1,0 +1,14 @@
+"""Structured configs: what can be set, and the check at the door."""
+
+from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
+from greensweep.config.store import load_run_config, parse, raise_faults, register_schemas
+
+__all__ = [
+    "EvaluateConfig",
+    "PrepareConfig",
+    "TrainConfig",
+    "load_run_config",
+    "parse",
+    "raise_faults",
+    "register_schemas",
+]

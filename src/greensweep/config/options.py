@@ -1,0 +1,69 @@
+"""Options that carry their rule: a range stands where the option is declared, and is checked once."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from typing import Any
+
+_RULES = {
+    "above": ("above", lambda value, bound: value > bound),
+    "at_least": ("at least", lambda value, bound: value >= bound),
+    "below": ("below", lambda value, bound: value < bound),
+    "at_most": ("at most", lambda value, bound: value <= bound),
+}
+
+
+def option(
+    default: Any = MISSING,
+    *,
+    doc: str,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    example: Any = None,
+) -> Any:
+    """Declare a dataclass field with its default, its description and its range.
+
+    A callable default is a factory. `example` is a value that the error message proposes; the
+    default is proposed without it.
+    """
+    bounds = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
+    metadata = {
+        "doc": doc,
+        "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
+        "example": example,
+    }
+    if default is MISSING:
+        return field(metadata=metadata)
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def range_faults(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yield one sentence per option of a (nested) config dataclass that is out of its range."""
+    for declared in fields(config):
+        value = getattr(config, declared.name)
+        key = f"{prefix}{declared.name}"
+        if is_dataclass(value) and not isinstance(value, type):
+            yield from range_faults(value, prefix=f"{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield from _value_faults(key, value, declared)
+
+
+def _value_faults(key: str, value: float, declared: Field[Any]) -> Iterator[str]:
+    bounds = declared.metadata.get("bounds", {})
+    broken = [name for name, bound in bounds.items() if not _RULES[name][1](value, bound)]
+    if not math.isfinite(value):
+        broken = list(bounds)
+    if broken:
+        rule = " and ".join(f"{_RULES[name][0]} {bound:g}" for name, bound in bounds.items())
+        example = declared.metadata["example"]
+        if example is None:
+            example = declared.default
+        yield f"{key} must be {rule}, got {value:g}: set {key}={_shown(example)}"
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,251 @@
+"""Every option, its type, its range and its description.
+
+These classes are both Hydra's schemas and the plain objects that the other rooms receive.
+They are not frozen because OmegaConf makes a frozen structured config read-only, and Hydra
+could not override it; nothing assigns to them after `parse`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from omegaconf import MISSING
+
+from greensweep.config.options import option
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class DatasetConfig:
+    name: str = option(MISSING, doc="name under which runs record the data set")
+    image_size: int | None = option(
+        None, doc="resize to this height and width, pixels", at_least=1, example=32
+    )
+    train_limit: int | None = option(
+        None, doc="train on a seeded, stratified subset of this size", at_least=1, example=2000
+    )
+    validation_fraction: float = option(
+        0.15, doc="share of the training images held out for validation", above=0, below=1
+    )
+    test_fraction: float = option(
+        0.2, doc="share held out for testing where the data set has no test split", above=0, below=1
+    )
+    memory_share: float = option(
+        0.5, doc="largest share of free memory that a data set may fill", above=0, at_most=1
+    )
+
+
+@dataclass
+class DigitsConfig(DatasetConfig):
+    name: Literal["digits"] = "digits"
+
+
+@dataclass
+class TorchvisionDatasetConfig(DatasetConfig):
+    name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(MISSING, doc="name of the data set")
+    root: str = option("data/raw", doc="folder of the data set's own files")
+    download: bool = option(True, doc="fetch missing files")
+
+
+@dataclass
+class ImageFolderConfig(DatasetConfig):
+    name: Literal["image_folder"] = "image_folder"
+    root: str = option(MISSING, doc="folder with train/<class>/* and optional val/ and test/")
+    corrupt: Literal["fatal", "skip"] = option("fatal", doc="what to do with an unreadable image")
+    cache: str | None = option(
+        "data/cache", doc="folder that keeps decoded images; null keeps none"
+    )
+
+
+@dataclass
+class CustomDatasetConfig(DatasetConfig):
+    name: Literal["custom"] = "custom"
+    target: str = option(MISSING, doc="import path of a function that returns the splits")
+    kwargs: dict[str, Any] = option(dict, doc="arguments of that function")
+
+
+# --- model --------------------------------------------------------------------------------------
+
+
+@dataclass
+class ModelConfig:
+    name: str = option(MISSING, doc="name of the network")
+
+
+@dataclass
+class SimpleCnnConfig(ModelConfig):
+    name: Literal["simple_cnn"] = "simple_cnn"
+    conv_layers: int = option(2, doc="convolution blocks", at_least=0)
+    linear_layers: int = option(3, doc="linear layers, the last to the classes", at_least=1)
+    relu: bool = option(True, doc="a ReLU in each convolution block")
+
+
+@dataclass
+class DenseConfig(ModelConfig):
+    name: Literal["dense_poly", "dense_linear"] = option(MISSING, doc="name of the network")
+    linear_layers: int = option(3, doc="linear layers, the last to the classes", at_least=1)
+
+
+@dataclass
+class NamedModelConfig(ModelConfig):
+    library: Literal["timm", "torchvision"] = option(MISSING, doc="whose model it is")
+    pretrained: bool = option(False, doc="start from the library's pretrained weights")
+    kwargs: dict[str, Any] = option(dict, doc="further arguments of the library's constructor")
+
+
+@dataclass
+class CustomModelConfig(ModelConfig):
+    name: Literal["custom"] = "custom"
+    target: str = option(MISSING, doc="import path of an nn.Module class, or function returning one")
+    kwargs: dict[str, Any] = option(dict, doc="arguments of that class")
+
+
+# --- optimizer and schedule ---------------------------------------------------------------------
+
+
+@dataclass
+class OptimizerConfig:
+    name: str = option(MISSING, doc="name of the optimizer")
+    learning_rate: float = option(1e-3, doc="(peak) learning rate", above=0)
+    weight_decay: float = option(0.0, doc="weight decay", at_least=0)
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    """Adam and AdamW."""
+
+    name: Literal["adam", "adamw"] = option(MISSING, doc="name of the optimizer")
+    beta1: float = option(0.9, doc="decay of the first moment", at_least=0, below=1)
+    beta2: float = option(0.999, doc="decay of the second moment", at_least=0, below=1)
+    epsilon: float = option(1e-8, doc="term added to the denominator", above=0)
+
+
+@dataclass
+class SgdConfig(OptimizerConfig):
+    name: Literal["sgd"] = "sgd"
+    learning_rate: float = option(0.1, doc="(peak) learning rate", above=0)
+    momentum: float = option(0.9, doc="momentum", at_least=0, below=1)
+    nesterov: bool = option(False, doc="Nesterov momentum")
+
+
+@dataclass
+class SchedulerConfig:
+    name: str = option(MISSING, doc="name of the schedule")
+
+
+@dataclass
+class CosineConfig(SchedulerConfig):
+    name: Literal["cosine"] = "cosine"
+    final_fraction: float = option(
+        0.0, doc="last learning rate as a share of the first", at_least=0, at_most=1
+    )
+
+
+@dataclass
+class OneCycleConfig(SchedulerConfig):
+    name: Literal["one_cycle"] = "one_cycle"
+    warmup_fraction: float = option(0.3, doc="share of the steps that rise", above=0, below=1)
+    initial_division: float = option(25.0, doc="peak over first learning rate", at_least=1)
+    final_division: float = option(1e4, doc="first over last learning rate", at_least=1)
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+@dataclass
+class TrainingConfig:
+    epochs: int = option(15, doc="passes over the training split", at_least=1)
+    batch_size: int = option(64, doc="images per step", at_least=1)
+    label_smoothing: float = option(0.0, doc="label smoothing", at_least=0, below=1)
+    patience: int | None = option(
+        None, doc="stop after so many epochs without a better validation", at_least=1, example=5
+    )
+    flip: bool = option(False, doc="mirror training images at random")
+    crop_padding: int = option(0, doc="pad by so many pixels, then crop at random", at_least=0)
+    cutout_size: int = option(0, doc="blank a random square of this side, pixels", at_least=0)
+    device: Literal["auto", "cpu", "cuda"] = option("auto", doc="where to train")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", doc="arithmetic of the forward pass; auto is float32 on CPU and mixed on CUDA"
+    )
+    memory_format: Literal["contiguous", "channels_last"] = option(
+        "contiguous", doc="layout of images and weights"
+    )
+    threads: int | None = option(None, doc="CPU threads; null leaves it to PyTorch", at_least=1)
+
+
+# --- energy, tracking, objective ----------------------------------------------------------------
+
+
+@dataclass
+class EnergyConfig:
+    name: str = option(MISSING, doc="name of the meter")
+    country: str | None = option(
+        None, doc="ISO 3166 alpha-3 code of the country whose grid feeds this machine"
+    )
+    grams_co2e_per_kwh: float | None = option(
+        None, doc="carbon intensity of the grid, instead of a country", at_least=0, example=250
+    )
+
+
+@dataclass
+class CodeCarbonConfig(EnergyConfig):
+    name: Literal["codecarbon"] = "codecarbon"
+    tracking_mode: Literal["machine", "process"] = option(
+        "machine", doc="charge the whole machine, or estimate this process's share"
+    )
+
+
+@dataclass
+class TrackingConfig:
+    name: str = option(MISSING, doc="name of the tracker")
+
+
+@dataclass
+class MlflowConfig(TrackingConfig):
+    name: Literal["mlflow"] = "mlflow"
+    uri: str = option("sqlite:///mlruns/mlflow.db", doc="MLflow tracking URI")
+    artifacts: str = option("mlruns/artifacts", doc="artifact root of a new local experiment")
+    experiment: str = option("greensweep", doc="MLflow experiment")
+
+
+@dataclass
+class ObjectiveConfig:
+    name: str = option(MISSING, doc="name of the objective")
+    direction: Any = option(MISSING, doc="minimize or maximize, one per value")
+
+
+@dataclass
+class PricedConfig(ObjectiveConfig):
+    name: Literal["priced"] = "priced"
+    price_per_kilojoule: float = option(
+        0.01, doc="accuracy (0 to 1) that one kilojoule has to earn", at_least=0
+    )
+
+
+@dataclass
+class TrainConfig:
+    dataset: DatasetConfig = MISSING
+    model: ModelConfig = MISSING
+    optimizer: OptimizerConfig = MISSING
+    scheduler: SchedulerConfig = MISSING
+    training: TrainingConfig = option(TrainingConfig, doc="the training loop")
+    energy: EnergyConfig = MISSING
+    tracking: TrackingConfig = MISSING
+    objective: ObjectiveConfig = MISSING
+    space: dict[str, Any] = option(dict, doc="search space: option to range")
+    seed: int = option(0, doc="seed of splits, weights, order and sampler", at_least=0)
+
+
+@dataclass
+class EvaluateConfig:
+    checkpoint: str = option(MISSING, doc="a kept model.pt, with its config.yaml beside it")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", doc="where to evaluate")
+    batch_size: int = option(512, doc="images per step", at_least=1)
+    energy: EnergyConfig = MISSING
+
+
+@dataclass
+class PrepareConfig:
+    dataset: DatasetConfig = MISSING
+    seed: int = option(0, doc="seed of the splits", at_least=0)
+    output: str = option("data/prepared", doc="folder for the split manifest")

@@ -1,0 +1,48 @@
+"""The manifest of a data set's splits: sizes, classes and digests of what was read."""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from greensweep.data.split import Split
+from greensweep.data.splits import Splits
+
+MANIFEST_FILE = "splits.json"
+_BATCH = 1024
+
+
+def write_manifest(splits: Splits, dataset: str, seed: int, folder: Path) -> Path:
+    """Write `splits.json` into `folder` and return its path.
+
+    Each split is named with its images, images per class, and the SHA-256 of its decoded images
+    and labels in their order: two manifests are equal when the data are.
+    """
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    manifest = {
+        "dataset": dataset,
+        "seed": seed,
+        "image_shape": list(splits.image_shape),
+        "classes": list(splits.classes),
+        "splits": {name: _describe(split, splits.classes) for name, split in parts.items()},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / MANIFEST_FILE
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _describe(split: Split, classes: tuple[str, ...]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for images, labels in split.batches(torch.arange(len(split)).split(_BATCH)):
+        digest.update(images.contiguous().numpy().tobytes())
+        digest.update(labels.numpy().tobytes())
+    counts = Counter(split.labels.tolist())
+    return {
+        "images": len(split),
+        "per_class": {name: counts[index] for index, name in enumerate(classes)},
+        "sha256": digest.hexdigest(),
+    }

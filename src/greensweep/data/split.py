@@ -1,0 +1,105 @@
+"""A split: images and labels, held in memory or read batch by batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Split(Protocol):
+    """Labelled images of one size.
+
+    Attributes:
+        labels: class indices, int64, shape (N,), on the CPU.
+    """
+
+    labels: Tensor
+
+    def __len__(self) -> int: ...
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+
+    def select(self, indices: Tensor) -> "Split":
+        """Return the split of the images at `indices`, int64, shape (M,)."""
+
+    def to(self, device: torch.device) -> "Split":
+        """Return the split as `device` reads it fastest."""
+
+    def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        """Yield images (B, C, H, W), not normalised, and labels (B,) for each index tensor."""
+
+
+@dataclass(frozen=True)
+class TensorSplit:
+    """A split whole in memory: uint8 (or float32) images of shape (N, C, H, W)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def select(self, indices: Tensor) -> "TensorSplit":
+        return TensorSplit(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "TensorSplit":
+        return TensorSplit(self.images.to(device), self.labels.to(device))
+
+    def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        device = self.images.device
+        for indices in order:
+            indices = indices.to(device)
+            yield self.images.index_select(0, indices), self.labels.index_select(0, indices)
+
+
+@dataclass(frozen=True)
+class StreamedSplit:
+    """A split too large for memory: a map-style data set of (image tensor or None, label).
+
+    An item whose image is None is left out of its batch.
+    """
+
+    dataset: Dataset[tuple[Tensor | None, int]]
+    labels: Tensor
+    image_shape: tuple[int, int, int]
+    workers: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, indices: Tensor) -> "StreamedSplit":
+        subset = torch.utils.data.Subset(self.dataset, indices.tolist())
+        return StreamedSplit(subset, self.labels[indices], self.image_shape, self.workers)
+
+    def to(self, device: torch.device) -> "StreamedSplit":
+        return self
+
+    def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=[indices.tolist() for indices in order],
+            num_workers=self.workers,
+            collate_fn=_collate_readable,
+            pin_memory=torch.cuda.is_available(),
+        )
+        yield from (batch for batch in loader if batch is not None)
+
+
+def _collate_readable(items: list[tuple[Tensor | None, int]]) -> Batch | None:
+    readable = [item for item in items if item[0] is not None]
+    if not readable:
+        return None
+    images, labels = default_collate(readable)
+    return images, labels

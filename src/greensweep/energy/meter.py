@@ -1,0 +1,36 @@
+"""What a meter is: a stopwatch for joules."""
+
+import time
+from typing import Protocol
+
+from greensweep.energy.reading import EnergyReading
+
+
+class Meter(Protocol):
+    """Reads energy in consecutive laps, so that no joule falls between two of them."""
+
+    def start(self) -> None:
+        """Set the source up and begin the first lap; safe to call again, which begins anew."""
+
+    def lap(self) -> EnergyReading:
+        """End the present lap, return its reading, and begin the next."""
+
+    def stop(self) -> None:
+        """End the present lap unread; harmless without a start."""
+
+
+class UnmeteredMeter:
+    """Counts seconds and no joules."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def start(self) -> None:
+        self._began = time.perf_counter()
+
+    def lap(self) -> EnergyReading:
+        began, self._began = self._began, time.perf_counter()
+        return EnergyReading(seconds=self._began - began)
+
+    def stop(self) -> None:
+        """There is nothing to stop."""

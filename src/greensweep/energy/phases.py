@@ -1,0 +1,80 @@
+"""The energy of a run by phase: set-up, training, evaluation, and what lies between."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from greensweep.energy.meter import Meter
+from greensweep.energy.reading import EnergyReading
+
+# A gap this short before a phase joins it: reading the meter would take longer than the gap.
+_NEGLIGIBLE_SECONDS = 1e-3
+
+BETWEEN = "other"
+
+T = TypeVar("T")
+
+
+class Phases:
+    """Cuts a meter's laps at the edges of named phases; every lap belongs to exactly one.
+
+    Args:
+        meter: started by `start`.
+        synchronize: called before each edge, so that a phase holds the device's own work.
+    """
+
+    def __init__(self, meter: Meter, synchronize: Callable[[], None] = lambda: None) -> None:
+        self._meter = meter
+        self._synchronize = synchronize
+        self._edge = time.perf_counter()
+        self._started = False
+        self.readings: dict[str, EnergyReading] = {}
+
+    def start(self) -> None:
+        """Start the meter; its own set-up is not charged to the run."""
+        self._meter.start()
+        self._edge = time.perf_counter()
+        self._started = True
+
+    def stop(self) -> None:
+        """Charge what is left to the time between phases, and stop the meter."""
+        if self._started:
+            self._cut(BETWEEN)
+            self._meter.stop()
+            self._started = False
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Charge what the block does to `name`, also when it raises."""
+        if time.perf_counter() - self._edge > _NEGLIGIBLE_SECONDS:
+            self._cut(BETWEEN)
+        try:
+            yield
+        finally:
+            self._cut(name)
+
+    def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
+        """Yield from `items`, charging the making of each item to `name`."""
+        iterator = iter(items)
+        while True:
+            with self.phase(name):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    def of(self, name: str) -> EnergyReading:
+        """Return the reading of one phase so far; empty before it began."""
+        return self.readings.get(name, EnergyReading())
+
+    @property
+    def total(self) -> EnergyReading:
+        """The reading of all phases and what lay between them."""
+        return sum(self.readings.values(), start=EnergyReading())
+
+    def _cut(self, name: str) -> None:
+        self._synchronize()
+        self.readings[name] = self.of(name) + self._meter.lap()
+        self._edge = time.perf_counter()

@@ -1,0 +1,35 @@
+"""Import a user's own class or function by its path."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from greensweep.errors import ConfigError, first_line, unknown
+
+
+def import_target(option: str, path: str) -> Any:
+    """Return the object that `path` ("package.module.Name") names.
+
+    The folder that the command runs in is searched first, as `python -m` does.
+
+    Raises:
+        ConfigError: the module cannot be imported, or has no such name.
+    """
+    module_path, _, name = path.rpartition(".")
+    if not module_path:
+        raise ConfigError(
+            f"{option}={path} is no import path: write it as module.Name, my_package.Net say"
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_path)
+    except Exception as error:
+        raise ConfigError(
+            f"{option}={path}: importing {module_path} failed "
+            f"({type(error).__name__}: {first_line(error)}): check the path and the module"
+        ) from error
+    if not hasattr(module, name):
+        raise ConfigError(f"{option}={path}: {unknown(f'name in {module_path}', name, dir(module))}")
+    return getattr(module, name)

@@ -1,0 +1,65 @@
+"""Networks, fitted to the data set, and the census of their layers."""
+
+from torch import nn
+
+from greensweep.config import schema
+from greensweep.errors import ModelError
+from greensweep.models.census import LayerCensus, take_census
+
+__all__ = ["LayerCensus", "build_model", "model_name", "take_census"]
+
+
+def build_model(
+    config: schema.ModelConfig, image_shape: tuple[int, int, int], classes: int
+) -> nn.Module:
+    """Build the configured network for images of `image_shape` (channels, height, width).
+
+    Raises:
+        ModelError: the network does not exist or does not fit the images.
+    """
+    channels, height, width = image_shape
+    if height != width and not isinstance(config, schema.NamedModelConfig):
+        raise ModelError(
+            f"{config.name} needs square images, got {height}x{width}: set dataset.image_size=32"
+        )
+    match config:
+        case schema.SimpleCnnConfig():
+            from greensweep.models.paper import simple_cnn
+
+            return simple_cnn(
+                channels,
+                height,
+                classes,
+                conv_layers=config.conv_layers,
+                linear_layers=config.linear_layers,
+                relu=config.relu,
+            )
+        case schema.DenseConfig():
+            from greensweep.models import paper
+
+            dense = {"dense_poly": paper.dense_poly, "dense_linear": paper.dense_linear}
+            return dense[config.name](
+                channels, height, classes, linear_layers=config.linear_layers
+            )
+        case schema.NamedModelConfig():
+            from greensweep.models.libraries import timm_model, torchvision_model
+
+            library_model = timm_model if config.library == "timm" else torchvision_model
+            return library_model(
+                config.name,
+                channels,
+                height,
+                classes,
+                pretrained=config.pretrained,
+                kwargs=config.kwargs,
+            )
+        case schema.CustomModelConfig():
+            from greensweep.models.custom import custom_model
+
+            return custom_model(config.target, channels, height, classes, config.kwargs)
+    raise TypeError(f"no network for {type(config).__name__}")
+
+
+def model_name(config: schema.ModelConfig) -> str:
+    """Return the name under which results record the network."""
+    return config.target if isinstance(config, schema.CustomModelConfig) else config.name

@@ -1,0 +1,114 @@
+"""The census of a network: which layers it has, which ones run, parameters and FLOPs."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from greensweep.errors import ModelError, first_line
+from greensweep.models.layer_types import function_type, module_type
+
+
+@dataclass(frozen=True)
+class LayerCensus:
+    """What one network consists of.
+
+    Attributes:
+        layers: layer calls in one forward pass in evaluation mode, by type; a functional call
+            and a module called twice count as often as they run.
+        layer_modules: modules without children, by type.
+        parameters: scalars in all parameters.
+        trainable_parameters: those of them that training changes.
+        flops: of one forward pass over one image; a multiply-add is 2. None when the network
+            cannot run under the counter.
+    """
+
+    layers: Mapping[str, int]
+    layer_modules: Mapping[str, int]
+    parameters: int
+    trainable_parameters: int
+    flops: int | None
+
+
+def take_census(
+    model: nn.Module, image_shape: tuple[int, int, int], classes: int | None = None
+) -> LayerCensus:
+    """Run one blank image through `model` in evaluation mode and count; the model stays as it was.
+
+    Args:
+        image_shape: channels, height, width.
+        classes: outputs per image that the data set asks for; None checks nothing.
+
+    Raises:
+        ModelError: the forward pass fails, or gives another number of classes.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    image = torch.zeros((1, *image_shape), device=device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), _LayerCalls() as calls:
+            output = model(image)
+        flops = _count_flops(model, image)
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on an image of shape {image_shape} "
+            f"({type(error).__name__}: {first_line(error)}): "
+            "check the model's options, or resize with dataset.image_size"
+        ) from error
+    finally:
+        model.train(was_training)
+    if classes is not None:
+        _check_output(output, classes)
+    leaves = [module for module in model.modules() if not any(module.children())]
+    return LayerCensus(
+        layers=dict(sorted(calls.counts.items())),
+        layer_modules=dict(sorted(Counter(module_type(module) for module in leaves).items())),
+        parameters=sum(p.numel() for p in model.parameters()),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        flops=flops,
+    )
+
+
+class _LayerCalls(TorchFunctionMode):
+    """Counts layer functions as they are called, those of modules included.
+
+    Torch switches the mode off inside a call, so a layer counts once, however deep the functions
+    that it is written with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kind = function_type(getattr(func, "__name__", ""))
+        if kind is not None:
+            self.counts[kind] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _count_flops(model: nn.Module, image: Tensor) -> int | None:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
+    return int(counter.get_total_flops())
+
+
+def _check_output(output: Any, classes: int) -> None:
+    if not isinstance(output, Tensor) or output.shape != (1, classes):
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ModelError(
+            f"the data set has {classes} classes, so the model must return shape (1, {classes}) "
+            f"for one image, got {got}: let its constructor take num_classes"
+        )

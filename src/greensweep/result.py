@@ -1,0 +1,176 @@
+"""The result of one run, and its file `result.json`."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from greensweep.errors import StudyError
+
+RESULT_FILE = "result.json"
+CONFIG_FILE = "config.yaml"
+CHECKPOINT_FILE = "model.pt"
+
+Status = Literal["finished", "failed", "pruned", "stopped"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything that one run gives, as `result.json` holds it. Unknown is null, never 0.
+
+    Attributes:
+        status: how the run ended.
+        error: one sentence on why it did not finish, or None.
+        validation_accuracy: of the kept weights, those of the best epoch; 0 to 1.
+        test_accuracy: of the kept weights; None inside a sweep, until its winners are tested.
+        selected_on_test: the search chose by test accuracy, on purpose.
+        energy_joules: gross energy of the training windows.
+        energy_net_joules: the same less the idle baseline; None without one.
+        energy_spent_joules: gross energy of all phases: what the run cost.
+        energy_kwh: `energy_joules` in kilowatt-hours.
+        energy_components: joules, source and quality of cpu, gpu and ram, training windows.
+        energy_quality: quality that the components share, mixed when they differ.
+        energy_measured_share: share of `energy_joules` that hardware counters gave, 0 to 1.
+        energy_constant_share: share of `energy_joules` that is a constant power times seconds.
+        energy_phases: joules and seconds by phase; "other" is what lies between.
+        emissions_kg: kg CO2e of `energy_joules`; None without a declared grid.
+        emissions_grid: how the grid was declared.
+        seconds: length of the training windows.
+        epochs: epochs trained.
+        best_epoch: epoch of the kept weights, from 1.
+        history: per epoch: train_loss, validation_loss, validation_accuracy, energy_joules,
+            seconds.
+        layers: layer calls in one forward pass in evaluation mode, by type.
+        layer_modules: modules without children, by type.
+        parameters, trainable_parameters: scalars.
+        flops: per image, forward; a multiply-add is 2.
+        model, dataset, seed, device: what ran, and where.
+        trial: number in its sweep, from 0; None for a single run.
+        overrides: what the command or the sweeper set.
+        mlflow_run_id: the run in MLflow, or None.
+        checkpoint: path of the kept weights, or None.
+    """
+
+    status: Status
+    error: str | None
+    model: str
+    dataset: str
+    seed: int
+    device: str | None = None
+    validation_accuracy: float | None = None
+    test_accuracy: float | None = None
+    selected_on_test: bool = False
+    energy_joules: float | None = None
+    energy_net_joules: float | None = None
+    energy_spent_joules: float | None = None
+    energy_kwh: float | None = None
+    energy_components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    energy_quality: str = "unmeasured"
+    energy_measured_share: float | None = None
+    energy_constant_share: float | None = None
+    energy_phases: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    emissions_kg: float | None = None
+    emissions_grid: str | None = None
+    seconds: float | None = None
+    epochs: int = 0
+    best_epoch: int | None = None
+    history: tuple[Mapping[str, float | None], ...] = ()
+    layers: Mapping[str, int] = field(default_factory=dict)
+    layer_modules: Mapping[str, int] = field(default_factory=dict)
+    parameters: int | None = None
+    trainable_parameters: int | None = None
+    flops: int | None = None
+    trial: int | None = None
+    overrides: tuple[str, ...] = ()
+    mlflow_run_id: str | None = None
+    checkpoint: str | None = None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures under the names that MLflow shows; unknown ones are left out."""
+        named: dict[str, float | None] = {
+            "validation/accuracy": self.validation_accuracy,
+            "test/accuracy": self.test_accuracy,
+            "energy/total_joules": self.energy_joules,
+            "energy/spent_joules": self.energy_spent_joules,
+            "energy/kwh": self.energy_kwh,
+            "energy/measured_share": self.energy_measured_share,
+            "emissions/kg": self.emissions_kg,
+            "training/seconds": self.seconds,
+            "training/epochs": float(self.epochs),
+            "model/parameters": self.parameters,
+            "model/flops": self.flops,
+        }
+        for component, energy in self.energy_components.items():
+            named[f"energy/{component}_joules"] = energy["joules"]
+        for kind, count in self.layers.items():
+            named[f"layers/{kind}"] = count
+        return {name: float(value) for name, value in named.items() if value is not None}
+
+    def tags(self) -> dict[str, str]:
+        """Return what describes the run in words, as MLflow tags."""
+        named = {
+            "status": self.status,
+            "error": self.error,
+            "model": self.model,
+            "dataset": self.dataset,
+            "device": self.device,
+            "energy.quality": self.energy_quality,
+            "emissions.grid": self.emissions_grid,
+        }
+        for component, energy in self.energy_components.items():
+            named[f"energy.source.{component}"] = energy["source"]
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def history_metrics(point: Mapping[str, float | None]) -> dict[str, float]:
+    """Return one entry of `RunResult.history` under the names that MLflow shows."""
+    named = {
+        "train/loss": point.get("train_loss"),
+        "validation/loss": point.get("validation_loss"),
+        "validation/accuracy": point.get("validation_accuracy"),
+        "energy/epoch_joules": point.get("energy_joules"),
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def write_result(result: RunResult, directory: Path) -> Path:
+    """Write `result.json` into a run's directory, whole or not at all; return its path.
+
+    Raises:
+        OSError: the directory cannot be written to.
+    """
+    path = directory / RESULT_FILE
+    text = json.dumps(asdict(result), indent=2, allow_nan=False)
+    handle, part = tempfile.mkstemp(dir=directory, prefix=".result")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_result(directory: Path) -> RunResult:
+    """Read `result.json` of a run's directory.
+
+    Raises:
+        StudyError: the file is missing or is not a result.
+    """
+    path = directory / RESULT_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        known = {each.name for each in fields(RunResult)}
+        kept = {name: value for name, value in values.items() if name in known}
+        for name in ("history", "overrides"):
+            kept[name] = tuple(kept.get(name, ()))
+        return RunResult(**kept)
+    except FileNotFoundError as error:
+        raise StudyError(f"{directory} holds no {RESULT_FILE}: name the directory of a run") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise StudyError(f"{path} is no result of a run ({error})") from error

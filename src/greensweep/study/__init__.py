@@ -1,0 +1,1 @@
+"""Sweeps: what is searched, for what, and what came of it."""

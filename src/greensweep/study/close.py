@@ -1,0 +1,68 @@
+"""The end of a sweep: test the winners, write and show the summary, close the tracked run."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greensweep.energy import Meter
+from greensweep.study.summary import StudySummary, summarise, write_summary
+from greensweep.study.text import print_summary, sources, trust_sentence
+from greensweep.study.trials import finished, read_trials
+
+if TYPE_CHECKING:
+    from greensweep.tracking.mlflow import MlflowStore
+
+PARENT_FILE = ".mlflow_parent"
+
+
+def close_sweep(
+    directory: Path,
+    meter: Meter,
+    store: "MlflowStore | None",
+    *,
+    interrupted: bool,
+    notes: list[str],
+) -> StudySummary:
+    """Finish the sweep in `directory`; an interrupted one is summarised without tests.
+
+    Args:
+        notes: sentences to print below the summary.
+
+    Raises:
+        StudyError: a result file is broken.
+        OSError: the directory cannot be written to.
+    """
+    from greensweep.study.winners import test_winners
+
+    trials = read_trials(directory)
+    test_joules = None
+    if finished(trials) and not interrupted:
+        test_joules = test_winners(trials, meter, store).joules
+        trials = read_trials(directory)
+    parent = _parent(directory)
+    summary = summarise(
+        trials, interrupted=interrupted, test_joules=test_joules, mlflow_run_id=parent
+    )
+    files = write_summary(summary, trials, directory)
+    if store is not None and parent is not None:
+        store.attempt(partial(_close_parent, store, parent, summary, files))
+    if trials:
+        trust = trust_sentence(
+            sources(trials[-1].result), summary.energy_quality, summary.energy_constant_share
+        )
+        notes = [*([trust] if trust else []), *notes]
+    print_summary(summary, trials, notes)
+    return summary
+
+
+def _close_parent(
+    store: "MlflowStore", run_id: str, summary: StudySummary, files: list[Path]
+) -> None:
+    store.log_now(run_id, summary.metrics())
+    store.log_files(run_id, files)
+    store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")
+
+
+def _parent(directory: Path) -> str | None:
+    kept = directory / PARENT_FILE
+    return kept.read_text(encoding="utf-8").strip() if kept.is_file() else None

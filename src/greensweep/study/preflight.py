@@ -1,0 +1,80 @@
+"""Refuse a sweep that cannot work before anything is trained."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.config import parse, raise_faults
+from greensweep.errors import GreensweepError, StudyError
+from greensweep.study.space import read_space
+
+_BASIC = "BasicSweeper"
+
+
+def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
+    """Check a composed sweep: the options themselves, the space, and the sweeper's numbers.
+
+    Args:
+        app: the program's config with what the command line fixes.
+        hydra: Hydra's own config.
+
+    Raises:
+        GreensweepError: what is wrong; range faults all in one.
+    """
+    parse(app)
+    sweeper = hydra.sweeper
+    swept = _swept_keys(hydra)
+    if sweeper._target_.endswith(_BASIC):
+        if not swept and not sweeper.params:
+            raise StudyError(
+                "-m has nothing to sweep: list values, as in `-m seed=1,2,3`, or choose a "
+                "sampling sweeper, as in `-m hydra/sweeper=optuna`"
+            )
+        return
+    raise_faults(
+        [
+            f"hydra.sweeper.{name} must be at least 1, got {sweeper[name]}: "
+            f"set hydra.sweeper.{name}={example}"
+            for name, example in (("n_trials", 12), ("n_jobs", 1))
+            if sweeper.get(name, 1) < 1
+        ]
+    )
+    fixed = set(fixed_keys(hydra))
+    searched = [each for each in read_space(app.space) if each.key not in fixed]
+    if not searched and not swept:
+        raise StudyError(
+            "the space has nothing left to search: the command line fixes every option in it; "
+            "leave one free or choose another space"
+        )
+    for dimension in searched:
+        for value in dimension.ends:
+            _check_value(app, dimension.key, value)
+
+
+def fixed_keys(hydra: DictConfig) -> list[str]:
+    """Return the options that the command line sets, to a value or a range of its own."""
+    return [str(text).lstrip("+~").partition("=")[0] for text in hydra.overrides.task]
+
+
+def _swept_keys(hydra: DictConfig) -> list[str]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    return [override.get_key_element() for override in parsed if override.is_sweep_override()]
+
+
+def _check_value(app: DictConfig, key: str, value: Any) -> None:
+    """Check that the option exists and takes the value at an end of its searched range."""
+    tried = app.copy()
+    try:
+        OmegaConf.update(tried, key, value, force_add=False)
+    except Exception as error:
+        raise StudyError(
+            f"space: {key} cannot be {value!r} with the chosen groups "
+            f"({str(error).splitlines()[0]}): choose another space, or the model and optimizer "
+            "that have this option"
+        ) from error
+    try:
+        parse(tried)
+    except GreensweepError as error:
+        raise StudyError(f"space: {error}") from error

@@ -1,0 +1,157 @@
+"""What a sweep came to: one table, one sentence, `study.json` and `trials.csv`."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from greensweep.study.trials import Trial, bargain_trial, best_trial, finished, pareto_front
+
+STUDY_FILE = "study.json"
+TRIALS_FILE = "trials.csv"
+
+_FIGURES = (
+    "status",
+    "validation_accuracy",
+    "test_accuracy",
+    "energy_joules",
+    "energy_spent_joules",
+    "energy_quality",
+    "energy_measured_share",
+    "emissions_kg",
+    "seconds",
+    "epochs",
+    "parameters",
+    "flops",
+    "model",
+    "dataset",
+    "seed",
+    "mlflow_run_id",
+)
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A sweep in figures, as `study.json` holds it.
+
+    Attributes:
+        status: finished, or interrupted.
+        trials: how many ended, in whatever way; `trials_by_status` says how.
+        best_trial: number of the most accurate trial; None when none finished.
+        bargain_trial: number of the cheapest trial within one point of it.
+        pareto_trials: numbers of the trials that none beats in accuracy and energy together.
+        energy_spent_joules: of all trials and phases; None where nothing was metered.
+        energy_test_joules: of testing the winners.
+    """
+
+    status: str
+    trials: int
+    trials_by_status: dict[str, int]
+    best_trial: int | None = None
+    best_validation_accuracy: float | None = None
+    best_test_accuracy: float | None = None
+    best_energy_joules: float | None = None
+    bargain_trial: int | None = None
+    bargain_validation_accuracy: float | None = None
+    bargain_test_accuracy: float | None = None
+    bargain_energy_joules: float | None = None
+    pareto_trials: tuple[int, ...] = ()
+    energy_spent_joules: float | None = None
+    energy_test_joules: float | None = None
+    energy_quality: str = "unmeasured"
+    energy_constant_share: float | None = None
+    mlflow_run_id: str | None = None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures of the sweep under the names that MLflow shows."""
+        named = {
+            "sweep/trials": self.trials,
+            "sweep/trials_finished": self.trials_by_status.get("finished", 0),
+            "sweep/energy_spent_joules": self.energy_spent_joules,
+            "best/validation_accuracy": self.best_validation_accuracy,
+            "best/test_accuracy": self.best_test_accuracy,
+            "best/energy_joules": self.best_energy_joules,
+            "bargain/validation_accuracy": self.bargain_validation_accuracy,
+            "bargain/test_accuracy": self.bargain_test_accuracy,
+            "bargain/energy_joules": self.bargain_energy_joules,
+        }
+        return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def summarise(
+    trials: Sequence[Trial],
+    *,
+    interrupted: bool = False,
+    test_joules: float | None = None,
+    mlflow_run_id: str | None = None,
+) -> StudySummary:
+    """Return the figures of a sweep."""
+    status = "interrupted" if interrupted else "finished"
+    counts = dict(Counter(trial.result.status for trial in trials))
+    spent = [t.result.energy_spent_joules for t in trials]
+    known = [joules for joules in spent if joules is not None]
+    qualities = {t.result.energy_quality for t in trials if t.result.energy_joules is not None}
+    summary = StudySummary(
+        status=status,
+        trials=len(trials),
+        trials_by_status=counts,
+        energy_spent_joules=sum(known) if known else None,
+        energy_test_joules=test_joules,
+        energy_quality=qualities.pop() if len(qualities) == 1 else (
+            "mixed" if qualities else "unmeasured"
+        ),
+        energy_constant_share=_constant_share(trials),
+        mlflow_run_id=mlflow_run_id,
+    )
+    if not finished(trials):
+        return summary
+    best, bargain = best_trial(trials), bargain_trial(trials)
+    return StudySummary(
+        **{
+            **asdict(summary),
+            "best_trial": best.number,
+            "best_validation_accuracy": best.accuracy,
+            "best_test_accuracy": best.result.test_accuracy,
+            "best_energy_joules": best.result.energy_joules,
+            "bargain_trial": bargain.number,
+            "bargain_validation_accuracy": bargain.accuracy,
+            "bargain_test_accuracy": bargain.result.test_accuracy,
+            "bargain_energy_joules": bargain.result.energy_joules,
+            "pareto_trials": tuple(sorted(trial.number for trial in pareto_front(trials))),
+        }
+    )
+
+
+def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Path) -> list[Path]:
+    """Write `study.json` and `trials.csv` (figures unrounded) and return their paths.
+
+    Raises:
+        OSError: the directory cannot be written to.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    study = directory / STUDY_FILE
+    study.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
+    table = directory / TRIALS_FILE
+    searched = list(dict.fromkeys(key for trial in trials for key in trial.searched))
+    front = {trial.number for trial in pareto_front(trials)}
+    with table.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["trial", "pareto_optimal", *_FIGURES, *searched])
+        for trial in trials:
+            figures = [getattr(trial.result, name) for name in _FIGURES]
+            values = [trial.searched.get(key) for key in searched]
+            rows.writerow([trial.number, trial.number in front, *figures, *values])
+    return [study, table]
+
+
+def _constant_share(trials: Sequence[Trial]) -> float | None:
+    """Share of all training joules that is a constant power times the seconds."""
+    metered = [
+        (t.result.energy_joules, t.result.energy_constant_share)
+        for t in trials
+        if t.result.energy_joules and t.result.energy_constant_share is not None
+    ]
+    total = sum(joules for joules, _ in metered)
+    return sum(joules * share for joules, share in metered) / total if total else None

@@ -1,0 +1,113 @@
+"""The trials of a sweep, read from their folders, and the choice between them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from greensweep.errors import StudyError
+from greensweep.result import RESULT_FILE, RunResult, read_result
+
+ONE_POINT = 0.01
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+        number: from 0, in the order they started.
+        directory: the run's folder.
+        searched: the options in which the trials differ, as text.
+    """
+
+    number: int
+    directory: Path
+    result: RunResult
+    searched: Mapping[str, str]
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy of a finished trial, 0 to 1."""
+        assert self.result.validation_accuracy is not None
+        return self.result.validation_accuracy
+
+    @property
+    def cost(self) -> float:
+        """Training energy in joules; where nothing was metered, training seconds."""
+        joules = self.result.energy_joules
+        return joules if joules is not None else self.result.seconds or 0.0
+
+
+def read_trials(sweep: Path) -> list[Trial]:
+    """Read every trial folder below a sweep's directory, in order.
+
+    Raises:
+        StudyError: a result file is broken.
+    """
+    found = [(path.parent, read_result(path.parent)) for path in sweep.glob(f"**/{RESULT_FILE}")]
+    ordered = sorted(
+        found, key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0]))
+    )
+    overrides = [dict(_key_value(text) for text in result.overrides) for _, result in ordered]
+    keys = _varying(overrides)
+    return [
+        Trial(
+            number=result.trial if result.trial is not None else index,
+            directory=directory,
+            result=result,
+            searched={key: values[key] for key in keys if key in values},
+        )
+        for index, ((directory, result), values) in enumerate(zip(ordered, overrides, strict=True))
+    ]
+
+
+def finished(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the trials that have an accuracy to compare."""
+    return [t for t in trials if t.result.status == "finished"]
+
+
+def best_trial(trials: Iterable[Trial]) -> Trial:
+    """Return the most accurate finished trial; of equals, the cheapest.
+
+    Raises:
+        StudyError: none finished.
+    """
+    candidates = finished(trials)
+    if not candidates:
+        raise StudyError("no trial finished, so none is the best")
+    return min(candidates, key=lambda trial: (-trial.accuracy, trial.cost))
+
+
+def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
+    """Return the cheapest finished trial at most `points` less accurate than the best.
+
+    Raises:
+        StudyError: none finished.
+    """
+    trials = finished(trials)
+    least = best_trial(trials).accuracy - points
+    # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
+    near = [trial for trial in trials if trial.accuracy >= least - 1e-9]
+    return min(near, key=lambda trial: (trial.cost, -trial.accuracy))
+
+
+def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the finished trials that no other beats in accuracy and cost together, cheap first."""
+    front: list[Trial] = []
+    for trial in sorted(finished(trials), key=lambda trial: (trial.cost, -trial.accuracy)):
+        if not front or trial.accuracy > front[-1].accuracy:
+            front.append(trial)
+    return front
+
+
+def _key_value(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key.lstrip("+~"), value
+
+
+def _varying(overrides: list[dict[str, str]]) -> list[str]:
+    """Return the keys whose values differ between trials, in the order given; one trial: all."""
+    keys = dict.fromkeys(key for values in overrides for key in values)
+    if len(overrides) < 2:
+        return list(keys)
+    return [key for key in keys if len({values.get(key) for values in overrides}) > 1]

@@ -1,0 +1,70 @@
+"""Where runs are recorded: MLflow, or files only."""
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greensweep.config import schema
+from greensweep.errors import first_line
+from greensweep.tracking.provenance import provenance
+from greensweep.tracking.secrets import flat, mask_text, masked
+from greensweep.tracking.tracker import MemoryTracker, RunStatus, Tracker
+
+if TYPE_CHECKING:
+    from greensweep.tracking.mlflow import MlflowStore
+
+__all__ = [
+    "MemoryTracker",
+    "RunStatus",
+    "Tracker",
+    "build_tracker",
+    "flat",
+    "mask_text",
+    "masked",
+    "open_store",
+    "provenance",
+]
+
+log = logging.getLogger(__name__)
+
+
+def open_store(config: schema.TrackingConfig) -> "MlflowStore | None":
+    """Open the configured MLflow store, once per process.
+
+    Returns None where runs are kept in files only: `tracking=local`, or a store that cannot be
+    reached, which costs one warning.
+    """
+    if not isinstance(config, schema.MlflowConfig):
+        return None
+    from greensweep.tracking.mlflow import tracking_uri
+
+    return _reachable_store(tracking_uri(config.uri), config.experiment, config.artifacts)
+
+
+@cache
+def _reachable_store(uri: str, experiment: str, artifacts: str) -> "MlflowStore | None":
+    from greensweep.tracking.mlflow import MlflowStore, unreachable
+
+    fault = unreachable(uri)
+    if fault is None:
+        try:
+            return MlflowStore(uri, experiment, artifacts)
+        except Exception as error:
+            fault = f"{type(error).__name__}: {first_line(error)}"
+    log.warning(
+        "MLflow at %s cannot be reached (%s): results are kept in files only; send them later "
+        "with `python -m greensweep upload RUN_DIR`.",
+        mask_text(uri),
+        mask_text(fault),
+    )
+    return None
+
+
+def build_tracker(store: "MlflowStore | None", sweep: tuple[Path, str] | None = None) -> Tracker:
+    """Return the tracker of one run: in `store`, below the run of its sweep, or in memory."""
+    if store is None:
+        return MemoryTracker()
+    from greensweep.tracking.mlflow import MlflowTracker
+
+    return MlflowTracker(store, sweep)

@@ -1,0 +1,233 @@
+"""MLflow as a tracker: few transactions, no global state, no waiting for a lost server."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from greensweep.errors import first_line
+from greensweep.tracking.secrets import mask_text
+from greensweep.tracking.tracker import Metrics, RunStatus
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+_PROBE_SECONDS = 5.0
+_FLUSH_SECONDS = 10.0
+_BATCH = 1000  # MLflow's limit of metrics in one call
+_PARAM_BATCH = 100  # and of params
+_LOCK_SECONDS = 120.0
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# The defaults, 7 retries of 120 s each, would hold a run for minutes when a server goes away.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+
+class MlflowStore:
+    """An MLflow store and one experiment in it, made when missing.
+
+    Args:
+        uri: tracking URI; a SQLite path is relative to the folder the command runs in.
+        experiment: name of the experiment.
+        artifacts: artifact root of a new experiment in a local store.
+    """
+
+    def __init__(self, uri: str, experiment: str, artifacts: str) -> None:
+        self.uri = uri
+        self.client, self.experiment_id = _open(uri, experiment, artifacts)
+
+    def create_run(
+        self, name: str, params: Mapping[str, str], tags: Mapping[str, str], parent: str | None
+    ) -> str:
+        """Open a run, below `parent` if there is one, and return its id."""
+        from mlflow.entities import Param
+
+        all_tags = {**tags, "mlflow.source.name": "greensweep"}
+        if parent is not None:
+            all_tags["mlflow.parentRunId"] = parent
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
+        run_id = str(run.info.run_id)
+        logged = [Param(key, value) for key, value in params.items()]
+        for start in range(0, len(logged), _PARAM_BATCH):
+            self.client.log_batch(run_id, params=logged[start : start + _PARAM_BATCH])
+        return run_id
+
+    def log(
+        self,
+        run_id: str,
+        points: Sequence[tuple[int, int, Metrics]],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write (milliseconds since 1970, step, metrics) points and tags in few transactions."""
+        from mlflow.entities import Metric, RunTag
+
+        metrics = [
+            Metric(name, value, milliseconds, step)
+            for milliseconds, step, values in points
+            for name, value in values.items()
+        ]
+        run_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
+        for start in range(0, max(len(metrics), 1), _BATCH):
+            self.client.log_batch(run_id, metrics[start : start + _BATCH], tags=run_tags)
+            run_tags = []
+
+    def log_now(self, run_id: str, metrics: Metrics) -> None:
+        """Write metrics without a history."""
+        self.log(run_id, [(_now(), 0, metrics)])
+
+    def log_files(self, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:
+        """Log `files` as artifacts, into `folder` if named."""
+        for path in files:
+            self.client.log_artifact(run_id, str(path), folder)
+
+    def close(self, run_id: str, status: RunStatus) -> None:
+        """End the run."""
+        self.client.set_terminated(run_id, status)
+
+    def attempt(self, call: Callable[[], None]) -> bool:
+        """Make a call that nothing may depend on; warn and return False when the store refuses."""
+        try:
+            call()
+        except Exception as error:
+            log.warning(
+                "MLflow at %s refused a call (%s: %s): the results are kept in files; send them "
+                "later with `python -m greensweep upload RUN_DIR`.",
+                mask_text(self.uri),
+                type(error).__name__,
+                mask_text(first_line(error)),
+            )
+            return False
+        return True
+
+    def shared_parent(self, directory: Path, name: str, tags: Mapping[str, str]) -> str:
+        """Return the parent run of the sweep in `directory`; its first job opens it."""
+        kept = directory / ".mlflow_parent"
+        with FileLock(f"{kept}.lock", timeout=_LOCK_SECONDS):
+            if kept.is_file():
+                return kept.read_text(encoding="utf-8").strip()
+            run_id = self.create_run(name, {}, tags, parent=None)
+            kept.write_text(run_id, encoding="utf-8")
+            return run_id
+
+
+class MlflowTracker:
+    """Records one run in an MLflow store.
+
+    After a call that the store refuses the run goes on without tracking, and its `result.json`
+    names no run, so that `python -m greensweep upload` sends it later.
+
+    Args:
+        store: where to.
+        sweep: directory and name of the sweep that the run belongs to, if it does.
+    """
+
+    def __init__(self, store: MlflowStore, sweep: tuple[Path, str] | None = None) -> None:
+        self.run_id: str | None = None
+        self._store = store
+        self._sweep = sweep
+        self._points: list[tuple[int, int, Metrics]] = []
+        self._step = 0
+        self._shown: Metrics = {}
+        self._flushed = time.monotonic()
+        self._lost = False
+
+    def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        def create() -> None:
+            parent = None
+            if self._sweep is not None:
+                parent = self._store.shared_parent(*self._sweep, tags)
+            self.run_id = self._store.create_run(name, params, tags, parent)
+
+        self._attempt(create)
+
+    def log_step(self, metrics: Metrics, step: int) -> None:
+        self._step, self._shown = step, metrics
+        self._points.append((_now(), step, metrics))
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._flush({})
+
+    def finish(
+        self, status: RunStatus, metrics: Metrics, tags: Mapping[str, str], files: Sequence[Path]
+    ) -> None:
+        # A figure that the last step has already shown needs no second point in its history.
+        changed = {name: value for name, value in metrics.items() if self._shown.get(name) != value}
+        self._points.append((_now(), self._step, changed))
+        self._flush(tags)
+        if (run_id := self.run_id) is not None:
+            self._attempt(lambda: self._store.log_files(run_id, files))
+            self._attempt(lambda: self._store.close(run_id, status))
+
+    def _flush(self, tags: Mapping[str, str]) -> None:
+        self._flushed = time.monotonic()
+        points, self._points = self._points, []
+        if (run_id := self.run_id) is not None:
+            self._attempt(lambda: self._store.log(run_id, points, tags))
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        if not self._lost and not self._store.attempt(call):
+            self._lost = True
+            self.run_id = None
+
+
+def tracking_uri(configured: str) -> str:
+    """Return the URI to track to: MLFLOW_TRACKING_URI wins over the configured one."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or configured
+
+
+@cache
+def unreachable(uri: str) -> str | None:
+    """Probe a tracking server once, for 5 s at most; return what is wrong, or None.
+
+    Only servers are probed: a local store is made when it is missing.
+    """
+    if urlsplit(uri).scheme not in ("http", "https"):
+        return None
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=_PROBE_SECONDS).raise_for_status()
+    except requests.RequestException as error:
+        return type(error).__name__
+    return None
+
+
+@cache
+def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str]":
+    """Open a store once per process, under a file lock where it is a local file.
+
+    Processes that open a new SQLite store at once race in its schema migration.
+    """
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+    def connect() -> Any:
+        client = MlflowClient(tracking_uri=uri)
+        known = client.get_experiment_by_name(experiment)
+        if known is not None:
+            return client, known.experiment_id
+        location = None if is_remote else str(Path(artifacts).absolute())
+        return client, client.create_experiment(experiment, artifact_location=location)
+
+    scheme = urlsplit(uri).scheme
+    is_remote = scheme in ("http", "https", "databricks")
+    if not scheme.startswith("sqlite"):
+        return connect()  # type: ignore[no-any-return]
+    database = Path(uri.split("///", 1)[-1].partition("?")[0])
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=_LOCK_SECONDS):
+        return connect()  # type: ignore[no-any-return]
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,59 @@
+"""Where a result comes from: code, versions, machine."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+import torch
+
+_PACKAGES = ("torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny")
+
+
+@cache
+def provenance() -> dict[str, str]:
+    """Return tags that name the commit, the package versions and the hardware.
+
+    The commit is that of the folder the command runs in; without git there is none.
+    """
+    tags = {f"version.{name}": found for name in _PACKAGES if (found := _version(name))}
+    tags["version.python"] = platform.python_version()
+    tags["hardware.cpu"] = _cpu_model()
+    tags["hardware.cores"] = str(psutil.cpu_count())
+    tags["hardware.memory_bytes"] = str(psutil.virtual_memory().total)
+    if torch.cuda.is_available():
+        tags["hardware.gpu"] = torch.cuda.get_device_name()
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+        tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
+    return tags
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: the next line knows less, but works everywhere
+    return platform.processor() or platform.machine()

@@ -1,0 +1,63 @@
+"""What a tracker is: where a run's parameters, history and results go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+Metrics = Mapping[str, float]
+
+
+class Tracker(Protocol):
+    """Records one run.
+
+    A tracker never raises for a store that cannot be reached: the result files stay complete
+    without it.
+
+    Attributes:
+        run_id: the store's name of the run; None before `start` and where there is no store.
+    """
+
+    run_id: str | None
+
+    def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Open the run."""
+
+    def log_step(self, metrics: Metrics, step: int) -> None:
+        """Add one point of history, such as an epoch."""
+
+    def finish(
+        self, status: RunStatus, metrics: Metrics, tags: Mapping[str, str], files: Sequence[Path]
+    ) -> None:
+        """Record the results and artifacts, and close the run."""
+
+
+@dataclass
+class MemoryTracker:
+    """Keeps everything in memory: for tests, and for runs that only write files."""
+
+    run_id: str | None = None
+    name: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    status: str = "RUNNING"
+
+    def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        self.name = name
+        self.params.update(params)
+        self.tags.update(tags)
+
+    def log_step(self, metrics: Metrics, step: int) -> None:
+        self.history.append((step, dict(metrics)))
+
+    def finish(
+        self, status: RunStatus, metrics: Metrics, tags: Mapping[str, str], files: Sequence[Path]
+    ) -> None:
+        self.status = status
+        self.metrics.update(metrics)
+        self.tags.update(tags)
+        self.files.extend(files)

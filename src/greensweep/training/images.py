@@ -1,0 +1,81 @@
+"""From raw batches to what the network sees: normalised, augmented, in the right layout."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from greensweep.config.schema import TrainingConfig
+
+
+class Normalise:
+    """Turn raw images into float32 with the training split's mean 0 and deviation 1.
+
+    Args:
+        mean, deviation: per channel, shape (C, 1, 1), in raw units.
+    """
+
+    def __init__(
+        self, mean: Tensor, deviation: Tensor, device: torch.device, memory_format: str
+    ) -> None:
+        self.mean = mean.to(device)
+        self.scale = deviation.reciprocal().to(device)
+        self.device = device
+        self.layout = (
+            torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
+        )
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return images (B, C, H, W) on the device; the argument stays as it was."""
+        images = images.to(self.device, non_blocking=True)
+        floats = images.to(torch.float32, memory_format=self.layout, copy=True)
+        return floats.sub_(self.mean).mul_(self.scale)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random flips, crops and cutout, drawn anew for each image (DeVries and Taylor 2017)."""
+
+    flip: bool
+    crop_padding: int
+    cutout_size: int
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> "Augmentation":
+        """Take the augmentation from the training options."""
+        return cls(config.flip, config.crop_padding, config.cutout_size)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return augmented images (B, C, H, W); zero, the training mean, fills what is blank."""
+        if self.flip:
+            mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+            images = torch.where(mirrored, images.flip(-1), images)
+        if self.crop_padding:
+            images = self._crop(images)
+        if self.cutout_size:
+            images = images.masked_fill(self._cutout_mask(images), 0)
+        return images
+
+    def _crop(self, images: Tensor) -> Tensor:
+        count, channels, height, width = images.shape
+        device, padding = images.device, self.crop_padding
+        padded = torch.nn.functional.pad(images, [padding] * 4)
+        shifts = torch.randint(0, 2 * padding + 1, (2, count, 1), device=device)
+        rows = shifts[0] + torch.arange(height, device=device)
+        columns = shifts[1] + torch.arange(width, device=device)
+        return padded[
+            torch.arange(count, device=device).view(-1, 1, 1, 1),
+            torch.arange(channels, device=device).view(1, -1, 1, 1),
+            rows.view(count, 1, height, 1),
+            columns.view(count, 1, 1, width),
+        ]
+
+    def _cutout_mask(self, images: Tensor) -> Tensor:
+        count, _, height, width = images.shape
+        device, size = images.device, self.cutout_size
+        top = torch.randint(0, height, (count, 1), device=device) - size // 2
+        left = torch.randint(0, width, (count, 1), device=device) - size // 2
+        row, column = torch.arange(height, device=device), torch.arange(width, device=device)
+        rows = (row >= top) & (row < top + size)
+        columns = (column >= left) & (column < left + size)
+        return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)

@@ -1,0 +1,122 @@
+"""The training loop, as a generator of epochs."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
+from greensweep.data import Split
+from greensweep.errors import ConfigError, TrainingError, first_line
+from greensweep.training.device import autocast, autocast_dtype
+from greensweep.training.images import Augmentation, Normalise
+from greensweep.training.optimizers import build_optimizer, build_schedule
+
+# Looking at the loss waits for a GPU, so a diverged loss is noticed within so many steps.
+_LOSS_CHECK_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training split.
+
+    Attributes:
+        number: 1 for the first.
+        loss: mean training loss over the pass, nats.
+        learning_rate: rate of the last step.
+    """
+
+    number: int
+    loss: float
+    learning_rate: float
+
+
+def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """Cut a fresh permutation of `count` indices into batches.
+
+    A single image left over joins the batch before it: batch norm cannot train on one value.
+    """
+    batches = list(torch.randperm(count, generator=generator).split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        last = batches.pop()
+        batches[-1] = torch.cat([batches[-1], last])
+    return batches
+
+
+def train(
+    model: nn.Module,
+    split: Split,
+    normalise: Normalise,
+    *,
+    training: TrainingConfig,
+    optimizer: OptimizerConfig,
+    scheduler: SchedulerConfig,
+    seed: int,
+) -> Iterator[Epoch]:
+    """Train `model` in place and yield after each epoch; stop early by not asking for the next.
+
+    Args:
+        split: where `normalise` puts its batches.
+        seed: seeds the order of the images.
+
+    Raises:
+        ConfigError: a batch larger than the split.
+        TrainingError: the loss is no longer finite, memory ran out, or the model failed.
+    """
+    if training.batch_size > len(split):
+        raise ConfigError(
+            f"training.batch_size must be at most the {len(split)} training images, got "
+            f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
+        )
+    order = torch.Generator().manual_seed(seed)
+    steps = len(shuffled_batches(len(split), training.batch_size, torch.Generator()))
+    update = build_optimizer(optimizer, model.parameters())
+    schedule = build_schedule(scheduler, update, steps * training.epochs)
+    loss_function = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
+    augment = Augmentation.of(training)
+    device = normalise.device
+    dtype = autocast_dtype(training.precision, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+
+    for number in range(1, training.epochs + 1):
+        model.train()
+        total, seen = torch.zeros((), device=device), 0
+        batches = shuffled_batches(len(split), training.batch_size, order)
+        try:
+            for step, (images, labels) in enumerate(split.batches(batches)):
+                inputs = augment(normalise(images))
+                labels = labels.to(device, non_blocking=True)
+                with autocast(dtype, device):
+                    loss = loss_function(model(inputs), labels)
+                update.zero_grad(set_to_none=True)
+                scaler.scale(loss).backward()
+                scaler.step(update)
+                scaler.update()
+                if schedule is not None:
+                    schedule.step()
+                total += loss.detach() * len(labels)
+                seen += len(labels)
+                if step % _LOSS_CHECK_STEPS == 0:
+                    _check_finite(total, number)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"out of GPU memory in epoch {number} with training.batch_size="
+                f"{training.batch_size}: set a smaller one"
+            ) from error
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise TrainingError(
+                f"training failed in epoch {number} ({type(error).__name__}: "
+                f"{first_line(error)}): check that the model fits the data and the batch size"
+            ) from error
+        _check_finite(total, number)
+        yield Epoch(number, total.item() / seen, update.param_groups[0]["lr"])
+
+
+def _check_finite(total_loss: Tensor, epoch: int) -> None:
+    if not math.isfinite(total_loss.item()):
+        raise TrainingError(
+            f"the training loss became {total_loss.item():g} in epoch {epoch}: "
+            "set a smaller optimizer.learning_rate"
+        )

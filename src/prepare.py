@@ -1,0 +1,15 @@
+"""Fetch or verify a data set and write the manifest of its splits: `dataset=cifar10`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from greensweep import app
+
+
+@hydra.main(config_path="../conf", config_name="prepare", execution_whitelist=app.TRUSTED)
+def main(config: DictConfig) -> None:
+    app.prepare(config)
+
+
+if __name__ == "__main__":
+    app.run(main)
