@@ -3,6 +3,7 @@
 Nothing slow is imported here before a run needs it: `--help` answers without PyTorch.
 """
 
+import copy
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from greensweep.config import EvaluateConfig, PrepareConfig, TrainConfig, parse, register_schemas
 from greensweep.errors import ConfigError, GreensweepError, StudyError
@@ -33,7 +34,7 @@ INTERRUPTED = 130
 TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
 
 
-def _search_params(*, _root_: DictConfig) -> dict[str, str]:
+def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
     sampler = OmegaConf.select(_root_, "hydra.sweeper.sampler._target_", default="")
     return search_params(
         _root_.space, sampler_target=sampler, fixed_keys=fixed_keys(_root_.hydra)
@@ -53,7 +54,9 @@ class SweepCallback(Callback):
         # Hydra turns an Exception raised here into a warning; SystemExit it lets through.
         try:
             check_sweep(_without_hydra(config), config.hydra)
-        except GreensweepError as error:
+            # Optuna opens its file in the sweep's directory before Hydra makes it.
+            Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        except (GreensweepError, OSError) as error:
             raise SystemExit(sentence(error)) from error
         SweepCallback.current = config
 
@@ -242,7 +245,10 @@ def _sweep_name(hydra: Any) -> str:
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    app = copy.deepcopy(config)
+    with read_write(app), open_dict(app):
+        app.pop("hydra")
+    return app
 
 
 def _hide_passwords() -> None:

@@ -226,7 +226,7 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         },
         emissions_kg=notes.grid.emissions_kg(training.kwh) if notes.grid else None,
         emissions_grid=notes.grid.declared if notes.grid else None,
-        seconds=training.seconds,
+        seconds=training.seconds if "training" in phases.readings else None,
         epochs=len(notes.history),
         best_epoch=notes.best_epoch,
         history=tuple(notes.history),

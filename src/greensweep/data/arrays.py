@@ -7,8 +7,8 @@ import numpy as np
 import psutil
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
-from torchvision.transforms.v2 import functional as transforms
 
 from greensweep.data.split import Split, StreamedSplit, TensorSplit
 from greensweep.errors import DataError
@@ -56,13 +56,15 @@ def tensor_split(images: Any, labels: Any, image_size: int | None) -> TensorSpli
 
 
 def resize(images: Tensor, image_size: int) -> Tensor:
-    """Resize images (N, C, H, W) to `image_size` squared, with antialiasing."""
+    """Resize images (N, C, H, W) to `image_size` squared: bilinear, with antialiasing."""
     if images.shape[-2:] == (image_size, image_size):
         return images
     resized = images.new_empty((len(images), images.shape[1], image_size, image_size))
     for start in range(0, len(images), _RESIZE_BATCH):
         part = slice(start, start + _RESIZE_BATCH)
-        resized[part] = transforms.resize(images[part], [image_size, image_size], antialias=True)
+        resized[part] = interpolate(
+            images[part], size=(image_size, image_size), mode="bilinear", antialias=True
+        )
     return resized
 
 
@@ -78,9 +80,9 @@ class _ResizedImages(Dataset[tuple[Tensor | None, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image, label = self.dataset[index]
-        if not isinstance(image, Tensor):
-            image = transforms.pil_to_tensor(image) if hasattr(image, "mode") else np.asarray(image)
-        split = tensor_split(torch.as_tensor(image)[None], [label], self.image_size)
+        if not isinstance(image, Tensor):  # a PIL image or an array
+            image = torch.as_tensor(np.array(image))
+        split = tensor_split(image[None], [label], self.image_size)
         return split.images[0], int(label)
 
 
@@ -96,5 +98,7 @@ def dataset_split(dataset: Any, image_size: int | None, memory_share: float) -> 
         labels = torch.tensor([label for _, label in loaded])
         return TensorSplit(torch.stack([image for image, _ in loaded]), labels)
     targets = getattr(dataset, "targets", None)
-    labels = torch.as_tensor([dataset[i][1] for i in range(len(dataset))] if targets is None else targets)
+    if targets is None:
+        targets = [dataset[index][1] for index in range(len(dataset))]
+    labels = torch.as_tensor(targets)
     return StreamedSplit(items, labels.long(), (channels, height, width), loader_workers())

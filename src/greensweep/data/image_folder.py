@@ -13,7 +13,6 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from greensweep.config.schema import ImageFolderConfig
 from greensweep.data.arrays import fits_in_memory, loader_workers
@@ -24,6 +23,7 @@ from greensweep.errors import DataError
 log = logging.getLogger(__name__)
 
 _CHANNELS = 3
+_EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _FOLDERS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 
 
@@ -81,7 +81,7 @@ def _list_files(root: Path, names: tuple[str, ...], classes: tuple[str, ...]) ->
                 f"{entry} is a class that train/ does not have: rename it to one of "
                 f"{', '.join(classes[:10])}, or add it to train/"
             )
-        found = sorted(p for p in entry.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS)
+        found = sorted(p for p in entry.rglob("*") if p.suffix.lower() in _EXTENSIONS)
         paths += found
         labels += [classes.index(entry.name)] * len(found)
     return _Files(tuple(paths), tuple(labels))
