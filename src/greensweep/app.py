@@ -36,9 +36,7 @@ TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "l
 
 def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
     sampler = OmegaConf.select(_root_, "hydra.sweeper.sampler._target_", default="")
-    return search_params(
-        _root_.space, sampler_target=sampler, fixed_keys=fixed_keys(_root_.hydra)
-    )
+    return search_params(_root_.space, sampler_target=sampler, fixed_keys=fixed_keys(_root_.hydra))
 
 
 register_schemas()
@@ -113,7 +111,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
             name=f"trial {hydra.job.num}" if sweeping else config.model.name,
             trial=hydra.job.num if sweeping else None,
             overrides=overrides,
-            show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else _no_bar,
+            show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
         )
         if sweep is not None:
             from greensweep.study.winners import drop_beaten_weights
@@ -263,10 +261,6 @@ def _hide_passwords() -> None:
         return record
 
     logging.setLogRecordFactory(masked_record)
-
-
-def _no_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":
-    return epochs
 
 
 def _progress_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":

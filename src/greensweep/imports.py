@@ -31,5 +31,7 @@ def import_target(option: str, path: str) -> Any:
             f"({type(error).__name__}: {first_line(error)}): check the path and the module"
         ) from error
     if not hasattr(module, name):
-        raise ConfigError(f"{option}={path}: {unknown(f'name in {module_path}', name, dir(module))}")
+        raise ConfigError(
+            f"{option}={path}: {unknown(f'name in {module_path}', name, dir(module))}"
+        )
     return getattr(module, name)

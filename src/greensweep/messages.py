@@ -8,7 +8,9 @@ _NOISE = re.compile(
     r"^\s*(full_key|reference_type|object_type|provider=|Config search path|To append|"
     r"Set the environment|Error executing job)"
 )
-_OPTIONS = re.compile(r"Could not find '([^']*)/([^'/]*)'.*?Available options in '[^']*':\n(.*?)\n\S", re.S)
+_OPTIONS = re.compile(
+    r"Could not find '([^']*)/([^'/]*)'.*?Available options in '[^']*':\n(.*?)\n\S", re.S
+)
 _KEY = re.compile(r"Could not override '([^']*)'.*?Key '([^']*)' (?:is )?not in '?(\w+)'?", re.S)
 _MORE = {
     "model": "; any model of timm or torchvision is model=timm model.name=NAME or "

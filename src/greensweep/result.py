@@ -148,8 +148,8 @@ def write_result(result: RunResult, directory: Path) -> Path:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text + "\n")
-        os.chmod(part, 0o644)
-        os.replace(part, path)
+        Path(part).chmod(0o644)
+        Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
@@ -171,6 +171,8 @@ def read_result(directory: Path) -> RunResult:
             kept[name] = tuple(kept.get(name, ()))
         return RunResult(**kept)
     except FileNotFoundError as error:
-        raise StudyError(f"{directory} holds no {RESULT_FILE}: name the directory of a run") from error
+        raise StudyError(
+            f"{directory} holds no {RESULT_FILE}: name the directory of a run"
+        ) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise StudyError(f"{path} is no result of a run ({error})") from error

@@ -11,7 +11,7 @@ from greensweep.checkpoint import copy_weights, save_weights
 from greensweep.config import TrainConfig
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
-from greensweep.errors import GreensweepError, TrainingError, first_line
+from greensweep.errors import GreensweepError, first_line
 from greensweep.models import LayerCensus, build_model, model_name, take_census
 from greensweep.result import (
     CONFIG_FILE,
@@ -69,7 +69,7 @@ def run_once(
     name: str = "run",
     trial: int | None = None,
     overrides: Iterable[str] = (),
-    show_epochs: ShowEpochs = lambda epochs, total: epochs,
+    show_epochs: ShowEpochs | None = None,
 ) -> RunResult:
     """Train once and leave `result.json`, `config.yaml` and `model.pt` in `directory`.
 
@@ -78,7 +78,7 @@ def run_once(
         name: the run's name in the tracker.
         trial: number of the trial in its sweep, from 0.
         overrides: what the command or the sweeper set, for the record.
-        show_epochs: wraps the epochs to show progress.
+        show_epochs: wraps the epochs, given their number, to show progress.
 
     Raises:
         GreensweepError: the run failed; `result.json` says so and holds what it cost.
@@ -127,7 +127,7 @@ def _train_and_evaluate(
     phases: Phases,
     tracker: Tracker,
     test: bool,
-    show_epochs: ShowEpochs,
+    show_epochs: ShowEpochs | None,
 ) -> None:
     training = config.training
     with phases.phase("setup"):
@@ -140,7 +140,7 @@ def _train_and_evaluate(
         notes.census = take_census(model, splits.image_shape, len(splits.classes))
         normalise = Normalise(*splits.statistics, device, training.memory_format)
         if training.memory_format == "channels_last":
-            model = model.to(memory_format=normalise.layout)  # type: ignore[call-overload]
+            model = model.to(memory_format=normalise.layout)
         train_split, validation_split = splits.train.to(device), splits.validation.to(device)
         score = partial(
             evaluate,
@@ -150,7 +150,7 @@ def _train_and_evaluate(
             dtype=autocast_dtype(training.precision, device),
         )
 
-    epochs = train(
+    trained = train(
         model,
         train_split,
         normalise,
@@ -161,7 +161,8 @@ def _train_and_evaluate(
     )
     weights = None
     before = phases.of("training")
-    for epoch in show_epochs(phases.each("training", epochs), training.epochs):
+    epochs: Iterable[Epoch] = phases.each("training", trained)
+    for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
         spent = phases.of("training")
         with phases.phase("evaluation"):
             validation = score(split=validation_split)
@@ -239,9 +240,7 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
     )
 
 
-def _record(
-    result: RunResult, directory: Path, tracker: Tracker, artifacts: list[Path]
-) -> None:
+def _record(result: RunResult, directory: Path, tracker: Tracker, artifacts: list[Path]) -> None:
     """Write the file and the tracked run; one that cannot be written does not cost the other."""
     unwritten: OSError | None = None
     try:

@@ -1,4 +1,4 @@
-"""Options that carry their rule: a range stands where the option is declared, and is checked once."""
+"""Options that carry their rule: a range stands where the option is declared, checked once."""
 
 import math
 from collections.abc import Iterator

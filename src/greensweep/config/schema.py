@@ -42,7 +42,9 @@ class DigitsConfig(DatasetConfig):
 
 @dataclass
 class TorchvisionDatasetConfig(DatasetConfig):
-    name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(MISSING, doc="name of the data set")
+    name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
+        MISSING, doc="name of the data set"
+    )
     root: str = option("data/raw", doc="folder of the data set's own files")
     download: bool = option(True, doc="fetch missing files")
 
@@ -96,7 +98,9 @@ class NamedModelConfig(ModelConfig):
 @dataclass
 class CustomModelConfig(ModelConfig):
     name: Literal["custom"] = "custom"
-    target: str = option(MISSING, doc="import path of an nn.Module class, or function returning one")
+    target: str = option(
+        MISSING, doc="import path of an nn.Module class, or function returning one"
+    )
     kwargs: dict[str, Any] = option(dict, doc="arguments of that class")
 
 

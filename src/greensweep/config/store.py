@@ -72,9 +72,12 @@ def load_run_config(path: Path) -> schema.TrainConfig:
         ConfigError: the file is missing, or not a run's config.
     """
     if not path.is_file():
-        raise ConfigError(f"no config at {path}: a checkpoint needs its run's config.yaml beside it")
-    plain = OmegaConf.load(path)
+        raise ConfigError(
+            f"no config at {path}: a checkpoint needs its run's config.yaml beside it"
+        )
     try:
+        plain = OmegaConf.load(path)
+        assert isinstance(plain, DictConfig)
         typed = OmegaConf.structured(schema.TrainConfig)
         for group, options in _SCHEMAS.items():
             node = options[_schema_name(group, plain[group])]

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,9 +55,7 @@ def image_folder(config: ImageFolderConfig) -> Source:
         raise DataError(f"{train_folder} holds no images: put some into train/<class>/")
     empty = [name for index, name in enumerate(classes) if index not in set(train.labels)]
     if empty:
-        raise DataError(
-            f"{train_folder / empty[0]} holds no images: add some or remove the folder"
-        )
+        raise DataError(f"{train_folder / empty[0]} holds no images: add some or remove the folder")
     size = _common_size(train, config)
     read = {name: _read(files, size, config) for name, files in parts.items() if files}
     return Source(
@@ -174,7 +171,7 @@ def _write_atomically(path: Path, images: np.ndarray, readable: np.ndarray) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
             np.savez(part, images=images, readable=readable)
-        os.replace(part.name, path)
+        Path(part.name).replace(path)
     except OSError as error:
         log.warning("Decoded images are not cached: %s.", error)
 

@@ -12,13 +12,11 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Split(Protocol):
-    """Labelled images of one size.
+    """Labelled images of one size."""
 
-    Attributes:
-        labels: class indices, int64, shape (N,), on the CPU.
-    """
-
-    labels: Tensor
+    @property
+    def labels(self) -> Tensor:
+        """Class indices, int64, shape (N,)."""
 
     def __len__(self) -> int: ...
 

@@ -50,14 +50,17 @@ class Splits:
         split = self.train
         generator = torch.Generator().manual_seed(0)
         order = torch.randperm(len(split), generator=generator)[:_STATISTICS_IMAGES]
-        count, total, squares = 0, 0.0, 0.0
+        channels = split.image_shape[0]
+        count = 0
+        total = torch.zeros(channels, dtype=torch.float64)
+        squares = torch.zeros(channels, dtype=torch.float64)
         for images, _ in split.batches(order.split(_STATISTICS_BATCH)):
             values = images.double()
             count += values[:, 0].numel()
-            total = total + values.sum(dim=(0, 2, 3))
-            squares = squares + values.square().sum(dim=(0, 2, 3))
-        mean = torch.as_tensor(total) / count
-        deviation = (torch.as_tensor(squares) / count - mean.square()).clamp_min(0).sqrt()
+            total += values.sum(dim=(0, 2, 3))
+            squares += values.square().sum(dim=(0, 2, 3))
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
         return mean.float().view(-1, 1, 1).cpu(), deviation.float().view(-1, 1, 1).cpu()
 

@@ -80,7 +80,10 @@ class CodeCarbonMeter:
 
 
 @cache
-def _tracker_of(process: int, tracking_mode: str) -> "OfflineEmissionsTracker":
+def _tracker_of(
+    process: int,  # noqa: ARG001 - the cache's key
+    tracking_mode: str,
+) -> "OfflineEmissionsTracker":
     """Make the tracker of a process; a forked child, which has another number, gets its own."""
     from codecarbon import OfflineEmissionsTracker
 

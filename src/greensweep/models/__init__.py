@@ -38,9 +38,7 @@ def build_model(
             from greensweep.models import paper
 
             dense = {"dense_poly": paper.dense_poly, "dense_linear": paper.dense_linear}
-            return dense[config.name](
-                channels, height, classes, linear_layers=config.linear_layers
-            )
+            return dense[config.name](channels, height, classes, linear_layers=config.linear_layers)
         case schema.NamedModelConfig():
             from greensweep.models.libraries import timm_model, torchvision_model
 

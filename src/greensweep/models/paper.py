@@ -1,6 +1,7 @@
 """The networks of Yarally et al. 2023: their text and tables give the widths."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import nn
 
@@ -31,8 +32,8 @@ def simple_cnn(
         )
     layers: list[nn.Module] = []
     width = channels
-    for block in range(conv_layers):
-        outputs = channels * 3 ** (block + 1)
+    for _ in range(conv_layers):
+        outputs = width * 3
         layers += [nn.Conv2d(width, outputs, kernel_size=3, padding=1), nn.BatchNorm2d(outputs)]
         if relu:
             layers.append(nn.ReLU())
@@ -43,7 +44,9 @@ def simple_cnn(
     return nn.Sequential(*layers, nn.Flatten(), *_linear_layers([features, *widths, classes]))
 
 
-def dense_poly(channels: int, image_size: int, classes: int, *, linear_layers: int) -> nn.Sequential:
+def dense_poly(
+    channels: int, image_size: int, classes: int, *, linear_layers: int
+) -> nn.Sequential:
     """DensePolyNN: linear layers whose widths halve; no activation."""
     return _dense(channels, image_size, classes, linear_layers, _poly_width)
 
@@ -61,7 +64,8 @@ def dense_linear(
 
 
 def _poly_width(index: int, channels: int, image_size: int) -> int:
-    return max(channels * image_size**2 // 2 ** (index + 1), channels)
+    halvings = index + 1
+    return max(channels * image_size * image_size >> halvings, channels)
 
 
 def _dense(
@@ -77,4 +81,4 @@ def _dense(
 
 
 def _linear_layers(widths: list[int]) -> list[nn.Module]:
-    return [nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    return [nn.Linear(a, b) for a, b in pairwise(widths)]

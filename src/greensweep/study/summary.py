@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class StudySummary:
 
     status: str
     trials: int
-    trials_by_status: dict[str, int]
+    trials_by_status: Mapping[str, int]
     best_trial: int | None = None
     best_validation_accuracy: float | None = None
     best_test_accuracy: float | None = None
@@ -89,7 +89,7 @@ def summarise(
 ) -> StudySummary:
     """Return the figures of a sweep."""
     status = "interrupted" if interrupted else "finished"
-    counts = dict(Counter(trial.result.status for trial in trials))
+    counts = dict(Counter(str(trial.result.status) for trial in trials))
     spent = [t.result.energy_spent_joules for t in trials]
     known = [joules for joules in spent if joules is not None]
     qualities = {t.result.energy_quality for t in trials if t.result.energy_joules is not None}
@@ -99,9 +99,9 @@ def summarise(
         trials_by_status=counts,
         energy_spent_joules=sum(known) if known else None,
         energy_test_joules=test_joules,
-        energy_quality=qualities.pop() if len(qualities) == 1 else (
-            "mixed" if qualities else "unmeasured"
-        ),
+        energy_quality=qualities.pop()
+        if len(qualities) == 1
+        else ("mixed" if qualities else "unmeasured"),
         energy_constant_share=_constant_share(trials),
         mlflow_run_id=mlflow_run_id,
     )

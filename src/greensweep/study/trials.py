@@ -45,9 +45,7 @@ def read_trials(sweep: Path) -> list[Trial]:
         StudyError: a result file is broken.
     """
     found = [(path.parent, read_result(path.parent)) for path in sweep.glob(f"**/{RESULT_FILE}")]
-    ordered = sorted(
-        found, key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0]))
-    )
+    ordered = sorted(found, key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0])))
     overrides = [dict(_key_value(text) for text in result.overrides) for _, result in ordered]
     keys = _varying(overrides)
     return [

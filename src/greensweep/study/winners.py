@@ -56,9 +56,7 @@ def drop_beaten_weights(sweep: Path, store: "MlflowStore | None") -> None:
                 _update(trial.directory, replace(trial.result, checkpoint=None), store)
 
 
-def test_winners(
-    trials: Sequence[Trial], meter: Meter, store: "MlflowStore | None"
-) -> WinnersTest:
+def test_winners(trials: Sequence[Trial], meter: Meter, store: "MlflowStore | None") -> WinnersTest:
     """Test the best and the Pareto-optimal trials from their kept weights, once.
 
     Their `result.json` and MLflow run get the test accuracy, and MLflow the weights.

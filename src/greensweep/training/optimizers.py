@@ -10,14 +10,12 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from greensweep.config import schema
 
 
-def build_optimizer(
-    config: schema.OptimizerConfig, parameters: Iterable[Parameter]
-) -> Optimizer:
+def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Parameter]) -> Optimizer:
     """Build Adam, AdamW or SGD in PyTorch's fused form."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     if isinstance(config, schema.AdamConfig):
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
-        return optimizer(
+        kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+        return kind(
             trainable,
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
