@@ -39,8 +39,14 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
     return search_params(_root_.space, sampler_target=sampler, fixed_keys=fixed_keys(_root_.hydra))
 
 
+def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:
+    jobs = OmegaConf.select(_root_, "hydra.launcher.n_jobs", default=1) or 1
+    return (os.cpu_count() or 1) if jobs < 0 else int(jobs)
+
+
 register_schemas()
 OmegaConf.register_resolver("search_params", _search_params, replace=True)
+OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
 
 
 class SweepCallback(Callback):
@@ -65,19 +71,22 @@ def run(main: Callable[[], None]) -> NoReturn:
     0: done. 1: a user's error. 2: usage. 130: interrupted, with what was measured kept. With
     HYDRA_FULL_ERROR=1 in the environment faults keep their traceback.
     """
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    wanted = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands faults on instead of printing them
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    SweepCallback.current = None
     fault: BaseException | None = None
     try:
         main()
     except (Exception, KeyboardInterrupt) as error:
         fault = error
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = wanted or "0"
     if SweepCallback.current is not None:
         fault = _close_sweep(SweepCallback.current, fault)
     if fault is None:
         sys.exit(0)
-    if full_error:
+    if wanted == "1":
         raise fault
     if isinstance(fault, KeyboardInterrupt):
         print("Interrupted: what was measured so far is kept.", file=sys.stderr)
@@ -122,7 +131,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
         if trust and not sweeping:
             log.info(trust)
         return objective_values(config.objective, result)
-    except GreensweepError as error:
+    except (GreensweepError, OSError) as error:
         if sweeping:
             raise
         raise SystemExit(sentence(error)) from error

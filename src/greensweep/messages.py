@@ -29,14 +29,15 @@ def sentence(fault: BaseException) -> str:
         if isinstance(cause, GreensweepError):
             return f"Error: {cause}"
         cause = cause.__cause__ or cause.__context__
+    # Before OSError, which some of Hydra's errors are, too.
+    if type(fault).__module__.startswith(("hydra", "omegaconf")):
+        return f"Error: {_condensed(_whole_text(fault))}"
     if isinstance(fault, OSError):
         where = f" {fault.filename}" if fault.filename else ""
         return (
             f"Error: cannot use{where}: {fault.strerror or first_line(fault)}: free it, or write "
             "elsewhere with hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER for a sweep)"
         )
-    if type(fault).__module__.startswith(("hydra", "omegaconf")):
-        return f"Error: {_condensed(_whole_text(fault))}"
     return f"Error: {type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
 
 

@@ -50,6 +50,7 @@ class RunResult:
         model, dataset, seed, device: what ran, and where.
         trial: number in its sweep, from 0; None for a single run.
         overrides: what the command or the sweeper set.
+        provenance: commit, versions and hardware, as tags.
         mlflow_run_id: the run in MLflow, or None.
         checkpoint: path of the kept weights, or None.
     """
@@ -85,6 +86,7 @@ class RunResult:
     flops: int | None = None
     trial: int | None = None
     overrides: tuple[str, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
     mlflow_run_id: str | None = None
     checkpoint: str | None = None
 

@@ -35,7 +35,7 @@ from greensweep.training import (
 )
 
 _EVALUATION_BATCH = 512
-_TRACKED_STATUS: dict[Status, RunStatus] = {
+TRACKED_STATUS: dict[Status, RunStatus] = {
     "finished": "FINISHED",
     "failed": "FAILED",
     "pruned": "FINISHED",
@@ -92,7 +92,8 @@ def run_once(
     phases = Phases(meter, synchronize)
     status: Status = "failed"
     error: str | None = None
-    tracker.start(name, flat(resolved), provenance())
+    origin = provenance()
+    tracker.start(name, flat(resolved), origin)
     try:
         phases.start()
         _train_and_evaluate(config, directory, notes, phases, tracker, test, show_epochs)
@@ -114,6 +115,7 @@ def run_once(
             error=error,
             trial=trial,
             overrides=tuple(overrides),
+            provenance=origin,
             mlflow_run_id=tracker.run_id,
         )
         _record(result, directory, tracker, [config_file])
@@ -247,6 +249,6 @@ def _record(result: RunResult, directory: Path, tracker: Tracker, artifacts: lis
         artifacts = [*artifacts, write_result(result, directory)]
     except OSError as error:
         unwritten = error
-    tracker.finish(_TRACKED_STATUS[result.status], result.metrics(), result.tags(), artifacts)
+    tracker.finish(TRACKED_STATUS[result.status], result.metrics(), result.tags(), artifacts)
     if unwritten is not None:
         raise unwritten

@@ -1,6 +1,8 @@
 """Every option, its type, its range and its description.
 
-These classes are both Hydra's schemas and the plain objects that the other rooms receive.
+The base classes leave `name` open: OmegaConf keeps the type that a base gives a field, and each
+option of a group allows only its own name, so that `model.name=resnet18` without `model=timm`
+is refused. These classes are both Hydra's schemas and the plain objects that the other rooms receive.
 They are not frozen because OmegaConf makes a frozen structured config read-only, and Hydra
 could not override it; nothing assigns to them after `parse`.
 """
@@ -17,7 +19,7 @@ from greensweep.config.options import option
 
 @dataclass
 class DatasetConfig:
-    name: str = option(MISSING, doc="name under which runs record the data set")
+    name: Any = option(MISSING, doc="name under which runs record the data set")
     image_size: int | None = option(
         None, doc="resize to this height and width, pixels", at_least=1, example=32
     )
@@ -71,7 +73,7 @@ class CustomDatasetConfig(DatasetConfig):
 
 @dataclass
 class ModelConfig:
-    name: str = option(MISSING, doc="name of the network")
+    name: Any = option(MISSING, doc="name of the network")
 
 
 @dataclass
@@ -90,6 +92,7 @@ class DenseConfig(ModelConfig):
 
 @dataclass
 class NamedModelConfig(ModelConfig):
+    name: str = option(MISSING, doc="name of the network in its library")
     library: Literal["timm", "torchvision"] = option(MISSING, doc="whose model it is")
     pretrained: bool = option(False, doc="start from the library's pretrained weights")
     kwargs: dict[str, Any] = option(dict, doc="further arguments of the library's constructor")
@@ -109,7 +112,7 @@ class CustomModelConfig(ModelConfig):
 
 @dataclass
 class OptimizerConfig:
-    name: str = option(MISSING, doc="name of the optimizer")
+    name: Any = option(MISSING, doc="name of the optimizer")
     learning_rate: float = option(1e-3, doc="(peak) learning rate", above=0)
     weight_decay: float = option(0.0, doc="weight decay", at_least=0)
 
@@ -134,7 +137,12 @@ class SgdConfig(OptimizerConfig):
 
 @dataclass
 class SchedulerConfig:
-    name: str = option(MISSING, doc="name of the schedule")
+    name: Any = option(MISSING, doc="name of the schedule")
+
+
+@dataclass
+class ConstantConfig(SchedulerConfig):
+    name: Literal["constant"] = "constant"
 
 
 @dataclass
@@ -182,7 +190,7 @@ class TrainingConfig:
 
 @dataclass
 class EnergyConfig:
-    name: str = option(MISSING, doc="name of the meter")
+    name: Any = option(MISSING, doc="name of the meter")
     country: str | None = option(
         None, doc="ISO 3166 alpha-3 code of the country whose grid feeds this machine"
     )
@@ -200,8 +208,13 @@ class CodeCarbonConfig(EnergyConfig):
 
 
 @dataclass
+class UnmeteredConfig(EnergyConfig):
+    name: Literal["unmetered"] = "unmetered"
+
+
+@dataclass
 class TrackingConfig:
-    name: str = option(MISSING, doc="name of the tracker")
+    name: Any = option(MISSING, doc="name of the tracker")
 
 
 @dataclass
@@ -213,9 +226,19 @@ class MlflowConfig(TrackingConfig):
 
 
 @dataclass
+class LocalConfig(TrackingConfig):
+    name: Literal["local"] = "local"
+
+
+@dataclass
 class ObjectiveConfig:
-    name: str = option(MISSING, doc="name of the objective")
+    name: Any = option(MISSING, doc="name of the objective")
     direction: Any = option(MISSING, doc="minimize or maximize, one per value")
+
+
+@dataclass
+class PlainObjectiveConfig(ObjectiveConfig):
+    name: Literal["accuracy", "pareto"] = option(MISSING, doc="name of the objective")
 
 
 @dataclass

@@ -26,13 +26,13 @@ _SCHEMAS: dict[str, dict[str, type]] = {
     },
     "optimizer": {"adam": schema.AdamConfig, "sgd": schema.SgdConfig},
     "scheduler": {
-        "constant": schema.SchedulerConfig,
+        "constant": schema.ConstantConfig,
         "cosine": schema.CosineConfig,
         "one_cycle": schema.OneCycleConfig,
     },
-    "energy": {"codecarbon": schema.CodeCarbonConfig, "unmetered": schema.EnergyConfig},
-    "tracking": {"mlflow": schema.MlflowConfig, "local": schema.TrackingConfig},
-    "objective": {"plain": schema.ObjectiveConfig, "priced": schema.PricedConfig},
+    "energy": {"codecarbon": schema.CodeCarbonConfig, "unmetered": schema.UnmeteredConfig},
+    "tracking": {"mlflow": schema.MlflowConfig, "local": schema.LocalConfig},
+    "objective": {"plain": schema.PlainObjectiveConfig, "priced": schema.PricedConfig},
 }
 
 

@@ -8,11 +8,10 @@ from greensweep.energy import Meter
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import print_summary, sources, trust_sentence
 from greensweep.study.trials import finished, read_trials
+from greensweep.tracking.mlflow import PARENT_FILE
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
-
-PARENT_FILE = ".mlflow_parent"
 
 
 def close_sweep(
@@ -45,7 +44,7 @@ def close_sweep(
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
-        store.attempt(partial(_close_parent, store, parent, summary, files))
+        store.attempt(partial(close_parent, store, parent, summary, files))
     if trials:
         trust = trust_sentence(
             sources(trials[-1].result), summary.energy_quality, summary.energy_constant_share
@@ -55,9 +54,10 @@ def close_sweep(
     return summary
 
 
-def _close_parent(
+def close_parent(
     store: "MlflowStore", run_id: str, summary: StudySummary, files: list[Path]
 ) -> None:
+    """Give a sweep's run in MLflow its figures and files, and end it."""
     store.log_now(run_id, summary.metrics())
     store.log_files(run_id, files)
     store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")

@@ -146,6 +146,15 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     return [study, table]
 
 
+def read_summary(directory: Path) -> StudySummary | None:
+    """Read `study.json` of a sweep, or return None where there is none (or an older one)."""
+    try:
+        values = json.loads((directory / STUDY_FILE).read_text(encoding="utf-8"))
+        return StudySummary(**{**values, "pareto_trials": tuple(values["pareto_trials"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def _constant_share(trials: Sequence[Trial]) -> float | None:
     """Share of all training joules that is a constant power times the seconds."""
     metered = [

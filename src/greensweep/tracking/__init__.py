@@ -39,7 +39,8 @@ def open_store(config: schema.TrackingConfig) -> "MlflowStore | None":
         return None
     from greensweep.tracking.mlflow import tracking_uri
 
-    return _reachable_store(tracking_uri(config.uri), config.experiment, config.artifacts)
+    artifacts = str(Path(config.artifacts).absolute())
+    return _reachable_store(tracking_uri(config.uri), config.experiment, artifacts)
 
 
 @cache

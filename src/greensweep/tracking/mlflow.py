@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
+
 _PROBE_SECONDS = 5.0
 _FLUSH_SECONDS = 10.0
 _BATCH = 1000  # MLflow's limit of metrics in one call
@@ -36,7 +38,7 @@ class MlflowStore:
     """An MLflow store and one experiment in it, made when missing.
 
     Args:
-        uri: tracking URI; a SQLite path is relative to the folder the command runs in.
+        uri: tracking URI, as `tracking_uri` gives it.
         experiment: name of the experiment.
         artifacts: artifact root of a new experiment in a local store.
     """
@@ -80,9 +82,9 @@ class MlflowStore:
             self.client.log_batch(run_id, metrics[start : start + _BATCH], tags=run_tags)
             run_tags = []
 
-    def log_now(self, run_id: str, metrics: Metrics) -> None:
-        """Write metrics without a history."""
-        self.log(run_id, [(_now(), 0, metrics)])
+    def log_now(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
+        """Write metrics of one step."""
+        self.log(run_id, [(_now(), step, metrics)])
 
     def log_files(self, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:
         """Log `files` as artifacts, into `folder` if named."""
@@ -110,7 +112,7 @@ class MlflowStore:
 
     def shared_parent(self, directory: Path, name: str, tags: Mapping[str, str]) -> str:
         """Return the parent run of the sweep in `directory`; its first job opens it."""
-        kept = directory / ".mlflow_parent"
+        kept = directory / PARENT_FILE
         with FileLock(f"{kept}.lock", timeout=_LOCK_SECONDS):
             if kept.is_file():
                 return kept.read_text(encoding="utf-8").strip()
@@ -179,8 +181,15 @@ class MlflowTracker:
 
 
 def tracking_uri(configured: str) -> str:
-    """Return the URI to track to: MLFLOW_TRACKING_URI wins over the configured one."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or configured
+    """Return the URI to track to: MLFLOW_TRACKING_URI wins over the configured one.
+
+    The path of a SQLite file is made absolute: it is meant from where the command runs.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
+    scheme, separator, path = uri.partition(":///")
+    if scheme.startswith("sqlite") and separator:
+        return f"{scheme}:///{Path(path).absolute()}"
+    return uri
 
 
 @cache
@@ -216,7 +225,7 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
         known = client.get_experiment_by_name(experiment)
         if known is not None:
             return client, known.experiment_id
-        location = None if is_remote else str(Path(artifacts).absolute())
+        location = None if is_remote else artifacts
         return client, client.create_experiment(experiment, artifact_location=location)
 
     scheme = urlsplit(uri).scheme

@@ -1,0 +1,54 @@
+# Greensweep: `make` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sweep ui test test-all bench lint lock repro clean
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(INSTALLED) ## install everything into .venv
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+sweep: $(INSTALLED) ## search for the best bargain of accuracy and energy (ARGS="option=value ...")
+	$(BIN)/python src/train.py -m hydra/sweeper=optuna $(ARGS)
+
+ui: $(INSTALLED) ## compare the runs in the MLflow UI, on 127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
+		--backend-store-uri sqlite:///mlruns/mlflow.db --default-artifact-root mlruns/artifacts
+
+test: $(INSTALLED) ## run the fast tests
+	$(BIN)/python -m pytest -q $(ARGS)
+
+test-all: $(INSTALLED) ## run the slow tests too
+	$(BIN)/python -m pytest -q -m "slow or not slow" $(ARGS)
+
+bench: $(INSTALLED) ## measure throughput, overhead and memory, as ratios
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+lint: $(INSTALLED) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(INSTALLED) ## resolve requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+		--no-annotate --no-header --constraint requirements.constraints --extra dev \
+		pyproject.toml --output-file requirements.lock
+
+repro: $(INSTALLED) ## reproduce the pipeline of dvc.yaml
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro $(ARGS)
+
+clean: ## remove outputs and caches; keeps .venv, data, mlruns
+	rm -rf outputs multirun build .mypy_cache .ruff_cache .pytest_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

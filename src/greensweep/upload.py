@@ -1,0 +1,94 @@
+"""Send results that could not reach their MLflow server."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import OmegaConf
+
+from greensweep.config import load_run_config
+from greensweep.errors import StudyError, TrackingError
+from greensweep.result import (
+    CHECKPOINT_FILE,
+    CONFIG_FILE,
+    RESULT_FILE,
+    RunResult,
+    history_metrics,
+    read_result,
+    write_result,
+)
+from greensweep.run import TRACKED_STATUS
+from greensweep.study.close import close_parent
+from greensweep.study.summary import read_summary, summarise, write_summary
+from greensweep.study.trials import read_trials
+from greensweep.tracking import flat, open_store
+
+if TYPE_CHECKING:
+    from greensweep.tracking.mlflow import MlflowStore
+
+
+def upload(directory: Path) -> list[str]:
+    """Send every result below `directory` that is in no store yet; return the new run ids.
+
+    The store is that of the runs' own config, or MLFLOW_TRACKING_URI. Each `result.json` then
+    names its run, so sending again sends nothing twice.
+
+    Raises:
+        StudyError: no results there.
+        TrackingError: the store cannot be reached, or refuses.
+    """
+    found = sorted(path.parent for path in directory.glob(f"**/{RESULT_FILE}"))
+    if not found:
+        raise StudyError(
+            f"{directory} holds no {RESULT_FILE}: name the directory of a run or sweep"
+        )
+    pending = [path for path in found if read_result(path).mlflow_run_id is None]
+    if not pending:
+        return []
+    store = open_store(load_run_config(pending[0] / CONFIG_FILE).tracking)
+    if store is None:
+        raise TrackingError(
+            "the MLflow store cannot be reached: start it, or set MLFLOW_TRACKING_URI to another"
+        )
+    try:
+        return _send(store, directory, pending)
+    except Exception as error:
+        raise TrackingError(
+            f"MLflow refused an upload ({type(error).__name__}: {error}): "
+            "run the same command again, it goes on where it stopped"
+        ) from error
+
+
+def _send(store: "MlflowStore", directory: Path, pending: list[Path]) -> list[str]:
+    is_sweep = not (directory / RESULT_FILE).is_file()
+    parent = None
+    if is_sweep:
+        parent = store.shared_parent(directory, f"sweep {directory.name}", {"uploaded": "true"})
+    run_ids = [_send_run(store, path, read_result(path), parent) for path in pending]
+    if parent is not None:
+        trials = read_trials(directory)
+        summary = replace(read_summary(directory) or summarise(trials), mlflow_run_id=parent)
+        close_parent(store, parent, summary, write_summary(summary, trials, directory))
+    return run_ids
+
+
+def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: str | None) -> str:
+    config_file = directory / CONFIG_FILE
+    params = {}
+    if config_file.is_file():
+        plain = OmegaConf.to_container(OmegaConf.load(config_file))
+        assert isinstance(plain, dict)
+        params = flat({str(key): value for key, value in plain.items()})
+    name = result.model if result.trial is None else f"trial {result.trial}"
+    tags = {**result.provenance, **result.tags(), "uploaded": "true"}
+    run_id = store.create_run(name, params, tags, parent)
+    for step, point in enumerate(result.history, start=1):
+        store.log_now(run_id, history_metrics(point), step)
+    store.log_now(run_id, result.metrics(), len(result.history))
+    sent = replace(result, mlflow_run_id=run_id)
+    files = [write_result(sent, directory)]
+    store.log_files(run_id, files + ([config_file] if params else []))
+    if (directory / CHECKPOINT_FILE).is_file():
+        store.log_files(run_id, [directory / CHECKPOINT_FILE, config_file], folder="checkpoint")
+    store.close(run_id, TRACKED_STATUS[result.status])
+    return run_id

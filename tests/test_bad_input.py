@@ -1,0 +1,196 @@
+"""Bad input gets one clear sentence and exit status 1, before anything is trained."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FAST = ("training.epochs=1", "tracking=local", "energy=unmetered")
+
+
+def write_images(folder: Path, count: int, size: int = 8) -> None:
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (count, size, size, 3), dtype=np.uint8)
+    for index in range(count):
+        Image.fromarray(pixels[index]).save(folder / f"{index}.png")
+
+
+def one_sentence(errors: str) -> str:
+    """The only line on standard error, which is no traceback."""
+    lines = [line for line in errors.splitlines() if line]
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dataset=digts"], "no dataset is called 'digts': did you mean digits?"),
+        (["model=resnet18"], "model=timm model.name=NAME"),
+        (["model=simple_cn"], "did you mean simple_cnn?"),
+        (["optimizer.learning_rat=0.1"], "there is no option optimizer.learning_rat"),
+        (["nonsense=1"], "there is no option nonsense"),
+        (["training.epochs=many"], "'many' of type 'str' could not be converted to Integer"),
+        (["model.name=resnet18"], "Invalid value 'resnet18', expected one of ['simple_cnn']"),
+        (["optimizer.learning_rate=0"], "optimizer.learning_rate must be above 0, got 0"),
+        (["optimizer.learning_rate=-1"], "set optimizer.learning_rate=0.001"),
+        (["training.batch_size=0"], "training.batch_size must be at least 1, got 0"),
+        (["training.epochs=-3"], "training.epochs must be at least 1, got -3"),
+        (["dataset=image_folder"], "dataset.root has no value"),
+        (["model=timm", "model.name=resnet19"], "did you mean resnet18"),
+        (["model=torchvision", "model.name=resnet17"], "did you mean resnet18"),
+        (["model.conv_layers=4"], "set dataset.image_size=32 or fewer model.conv_layers"),
+        (["training.batch_size=5000"], "training.batch_size must be at most the 1221"),
+        (["dataset.train_limit=5"], "set dataset.train_limit=10 or more"),
+        (["dataset=cifar10", "dataset.download=false"], "into data/raw/cifar-10-batches-py"),
+        (["dataset=image_folder", "dataset.root=nowhere"], "has no folder train/"),
+        (["model=custom", "model.target=no_such_package.Net"], "importing no_such_package failed"),
+        (["objective=pareto"], "objective=pareto needs energy, but energy=unmetered"),
+        (["energy=codecarbon", "energy.country=XXX"], "energy.country=XXX"),
+        (["training.device=cuda"], "set training.device=cpu or auto"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_is_refused_in_one_sentence(
+    cli: Callable[..., object], arguments: list[str], said: str
+) -> None:
+    ended = cli("train.py", *FAST, *arguments)
+    assert ended.status == 1
+    assert said in one_sentence(ended.errors)
+
+
+def test_names_all_faults_of_range_and_consistency_at_once(cli: Callable[..., object]) -> None:
+    ended = cli("train.py", "training.epochs=0", "training.batch_size=-1", "optimizer.beta1=2")
+    said = one_sentence(ended.errors)
+    for key in ("training.epochs", "training.batch_size", "optimizer.beta1"):
+        assert f"{key} must be" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "-m has nothing to sweep"),
+        (["seed=1"], "`-m hydra/sweeper=optuna`"),
+        (["hydra/sweeper=optuna", "hydra/sweeper/sampler=tpee"], "no sampler is called 'tpee'"),
+        (["hydra/sweeper=optuna", "hydra.sweeper.n_trials=0"], "n_trials must be at least 1"),
+        (["hydra/sweeper=optuna", "training.epochs=-1"], "training.epochs must be at least 1"),
+        (
+            ["hydra/sweeper=optuna", "+space={training.epochs:{low:9,high:3}}"],
+            "space: training.epochs must have low at most high, got 9 > 3",
+        ),
+        (
+            ["hydra/sweeper=optuna", "space=log_zero"],
+            "space: optimizer.learning_rate is logarithmic, so low must be above 0, got 0",
+        ),
+        (
+            ["hydra/sweeper=optuna", "space=architecture", "model=dense_poly"],
+            "space: model.conv_layers cannot be",
+        ),
+        (
+            ["hydra/sweeper=optuna", "space=negative"],
+            "space: optimizer.learning_rate must be above 0",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_sweep_is_refused_before_a_trial_starts(
+    cli: Callable[..., object], tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    spaces = tmp_path / "more" / "space"
+    spaces.mkdir(parents=True)
+    (spaces / "log_zero.yaml").write_text(
+        "optimizer.learning_rate: {low: 0, high: 0.1, log: true, levels: 3}\n"
+    )
+    (spaces / "negative.yaml").write_text(
+        "optimizer.learning_rate: {low: -0.1, high: 0.1, levels: 3}\n"
+    )
+    ended = cli("train.py", "--config-dir", str(spaces.parent), "-m", *arguments)
+    assert ended.status == 1
+    assert said in one_sentence(ended.errors)
+    assert not list(tmp_path.glob("multirun/**/result.json"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ({}, "holds no images"),
+        ({"cat": [8, 8, 8]}, "at least 2 classes, the data set has 1: cat"),
+        ({"cat": [8, 8, 9], "dog": [8, 8, 8]}, "images differ in size"),
+    ],
+    ids=["empty", "one class", "mixed sizes"],
+)
+def test_image_folder_that_cannot_be_used(
+    cli: Callable[..., object], tmp_path: Path, classes: dict[str, list[int]], said: str
+) -> None:
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    for name, sizes in classes.items():
+        for index, size in enumerate(sizes):
+            write_images(tmp_path / "images" / "train" / name / str(index), 8, size)
+    ended = cli("train.py", *FAST, "dataset=image_folder", "dataset.root=images")
+    assert ended.status == 1
+    assert said in one_sentence(ended.errors)
+
+
+def test_a_broken_image_is_named_and_may_be_skipped(
+    cli: Callable[..., object], tmp_path: Path
+) -> None:
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "images" / "train" / name, 20)
+    broken = tmp_path / "images" / "train" / "cat" / "7.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    arguments = (*FAST, "dataset=image_folder", "dataset.root=images", "dataset.image_size=8")
+    small = ("training.batch_size=8", "dataset.validation_fraction=0.3")
+    refused = cli("train.py", *arguments, *small)
+    assert refused.status == 1
+    assert "images/train/cat/7.png cannot be read" in one_sentence(refused.errors)
+    assert cli("train.py", *arguments, *small, "dataset.corrupt=skip").status == 0
+
+
+def test_class_count_that_does_not_fit_names_both_counts(
+    cli: Callable[..., object], tmp_path: Path
+) -> None:
+    (tmp_path / "seven.py").write_text(
+        "from torch import nn\n"
+        "def net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7))\n"
+    )
+    ended = cli("train.py", *FAST, "model=custom", "model.target=seven.net")
+    said = one_sentence(ended.errors)
+    assert ended.status == 1
+    assert "10 classes" in said
+    assert "(1, 7)" in said
+
+
+def test_a_file_where_the_output_directory_should_be(
+    cli: Callable[..., object], tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    ended = cli("train.py", *FAST, "hydra.run.dir=taken/run")
+    assert ended.status == 1
+    assert "hydra.run.dir=FOLDER" in one_sentence(ended.errors)
+
+
+def test_a_full_disk_does_not_lose_the_tracked_result(
+    cli: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import greensweep.run
+    from mlflow import MlflowClient
+
+    def full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", "run/result.json")
+
+    monkeypatch.setattr(greensweep.run, "write_result", full)
+    ended = cli("train.py", "training.epochs=1", "energy=unmetered", "hydra.run.dir=run")
+    assert ended.status == 1
+    assert "No space left on device" in one_sentence(ended.errors)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("greensweep")
+    (tracked,) = client.search_runs([experiment.experiment_id])
+    assert tracked.data.metrics["validation/accuracy"] > 0
+
+
+def test_usage_errors_exit_with_status_2(script: Callable[..., object]) -> None:
+    assert script("train.py", "--no-such-flag").returncode == 2
