@@ -105,7 +105,8 @@ def results(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
     """Read every result.json below a folder of the test's own, in the order of trials."""
 
     def read(folder: str = ".") -> list[dict[str, Any]]:
-        found = [json.loads(p.read_text()) for p in (tmp_path / folder).glob("**/result.json")]
+        files = (tmp_path / folder).glob("**/result.json")
+        found = [json.loads(path.read_text()) for path in files if "mlruns" not in path.parts]
         return sorted(found, key=lambda result: (result["trial"] is None, result["trial"]))
 
     return read

@@ -176,8 +176,9 @@ def test_a_file_where_the_output_directory_should_be(
 def test_a_full_disk_does_not_lose_the_tracked_result(
     cli: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import greensweep.run
     from mlflow import MlflowClient
+
+    import greensweep.run
 
     def full(*_: object) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device", "run/result.json")

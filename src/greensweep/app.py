@@ -54,6 +54,11 @@ class SweepCallback(Callback):
 
     current: DictConfig | None = None
 
+    @classmethod
+    def forget(cls) -> None:
+        """Forget a sweep of an earlier command in this process."""
+        cls.current = None
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra turns an Exception raised here into a warning; SystemExit it lets through.
         try:
@@ -74,7 +79,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     wanted = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands faults on instead of printing them
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    SweepCallback.current = None
+    SweepCallback.forget()
     fault: BaseException | None = None
     try:
         main()
@@ -105,7 +110,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
     directory = Path(hydra.runtime.output_dir)
-    overrides = tuple(hydra.overrides.task)
+    overrides = _recorded_overrides(hydra)
     _hide_passwords()
     try:
         config: TrainConfig = _parse_run(composed, directory, overrides, sweeping)
@@ -220,7 +225,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
             build_meter(parsed.energy),
             store,
             interrupted=interrupted,
-            notes=_sweep_notes(config, stored=store is not None),
+            notes=_sweep_notes(config, store.experiment_id if store else None),
         )
     except (GreensweepError, OSError) as error:
         return fault or error
@@ -233,16 +238,31 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
     return fault
 
 
-def _sweep_notes(config: DictConfig, *, stored: bool) -> list[str]:
+def _sweep_notes(config: DictConfig, experiment_id: str | None) -> list[str]:
+    from greensweep.tracking.view import view_path
+
     notes = [f"Trials, study.json and kept weights: {config.hydra.sweep.dir}"]
-    if stored:
-        notes.append("Compare the runs in the MLflow UI: make ui")
+    if experiment_id is not None:
+        notes.append(
+            "Compare the runs in the MLflow UI: make ui, then open "
+            f"http://127.0.0.1:5000{view_path(experiment_id)}"
+        )
     if config.hydra.launcher.get("n_jobs", 1) != 1 and config.energy.name != "unmetered":
         notes.append(
             "Trials may have run side by side: each was charged the whole machine, so their "
             "joules must not be added up."
         )
     return notes
+
+
+def _recorded_overrides(hydra: Any) -> tuple[str, ...]:
+    """The overrides as they were written: not resolved, and without secrets."""
+    from greensweep.tracking import masked
+
+    written = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(written, list)
+    pairs = [str(text).partition("=") for text in written]
+    return tuple(f"{key}={masked({key: value})[key]}" for key, _, value in pairs)
 
 
 def _sweep_name(hydra: Any) -> str:

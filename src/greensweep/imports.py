@@ -25,7 +25,7 @@ def import_target(option: str, path: str) -> Any:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{option}={path}: importing {module_path} failed "
             f"({type(error).__name__}: {first_line(error)}): check the path and the module"

@@ -14,7 +14,6 @@ def consistency_faults(config: Any) -> Iterator[str]:
     if isinstance(config, TrainConfig):
         yield from _optimizer_faults(config)
         yield from _objective_faults(config.objective, config.energy)
-        yield from _device_faults(config)
 
 
 def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
@@ -37,12 +36,16 @@ def _objective_faults(objective: ObjectiveConfig, energy: EnergyConfig) -> Itera
             f"objective={objective.name} needs energy, but energy=unmetered: "
             "set energy=codecarbon or objective=accuracy"
         )
-
-
-def _device_faults(config: TrainConfig) -> Iterator[str]:
-    training = config.training
-    if training.device == "cpu" and training.precision == "float16":
+    # Pareto has two values, validation accuracy and energy; the others have one.
+    is_pareto, given = objective.name == "pareto", objective.direction
+    directions = given if is_pareto else [given]
+    if (
+        not isinstance(directions, list)
+        or len(directions) != (2 if is_pareto else 1)
+        or any(direction not in ("minimize", "maximize") for direction in directions)
+    ):
+        usual = "[maximize,minimize]" if is_pareto else "maximize"
         yield (
-            "training.precision=float16 needs a GPU, but training.device=cpu: "
-            "set training.precision=bfloat16 or float32"
+            "objective.direction must be minimize or maximize for each value of "
+            f"objective={objective.name}, got {given}: set objective.direction={usual}"
         )

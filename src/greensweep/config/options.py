@@ -54,15 +54,16 @@ def range_faults(config: Any, prefix: str = "") -> Iterator[str]:
 
 def _value_faults(key: str, value: float, declared: Field[Any]) -> Iterator[str]:
     bounds = declared.metadata.get("bounds", {})
-    broken = [name for name, bound in bounds.items() if not _RULES[name][1](value, bound)]
+    rules = [f"{_RULES[name][0]} {_shown(bound)}" for name, bound in bounds.items()]
+    kept = all(_RULES[name][1](value, bound) for name, bound in bounds.items())
     if not math.isfinite(value):
-        broken = list(bounds)
-    if broken:
-        rule = " and ".join(f"{_RULES[name][0]} {bound:g}" for name, bound in bounds.items())
-        example = declared.metadata["example"]
+        rules, kept = ["finite", *rules], False
+    if not kept:
+        example = declared.metadata.get("example")
         if example is None:
             example = declared.default
-        yield f"{key} must be {rule}, got {value:g}: set {key}={_shown(example)}"
+        rule = " and ".join(rules)
+        yield f"{key} must be {rule}, got {_shown(value)}: set {key}={_shown(example)}"
 
 
 def _shown(value: Any) -> str:

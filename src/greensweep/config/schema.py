@@ -1,10 +1,12 @@
 """Every option, its type, its range and its description.
 
-The base classes leave `name` open: OmegaConf keeps the type that a base gives a field, and each
-option of a group allows only its own name, so that `model.name=resnet18` without `model=timm`
-is refused. These classes are both Hydra's schemas and the plain objects that the other rooms receive.
+These classes are both Hydra's schemas and the plain objects that the other rooms receive.
 They are not frozen because OmegaConf makes a frozen structured config read-only, and Hydra
 could not override it; nothing assigns to them after `parse`.
+
+The base classes leave `name` open, since OmegaConf keeps the type that a base gives a field;
+each option of a group allows its own name only, so that `model.name=resnet18` without
+`model=timm` is refused.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from typing import Any, Literal
 from omegaconf import MISSING
 
 from greensweep.config.options import option
+
+# What NumPy and scikit-learn take as a seed.
+_LARGEST_SEED = 2**32 - 1
 
 # --- data ---------------------------------------------------------------------------------------
 
@@ -260,7 +265,9 @@ class TrainConfig:
     tracking: TrackingConfig = MISSING
     objective: ObjectiveConfig = MISSING
     space: dict[str, Any] = option(dict, doc="search space: option to range")
-    seed: int = option(0, doc="seed of splits, weights, order and sampler", at_least=0)
+    seed: int = option(
+        0, doc="seed of splits, weights, order and sampler", at_least=0, at_most=_LARGEST_SEED
+    )
 
 
 @dataclass
@@ -274,5 +281,5 @@ class EvaluateConfig:
 @dataclass
 class PrepareConfig:
     dataset: DatasetConfig = MISSING
-    seed: int = option(0, doc="seed of the splits", at_least=0)
+    seed: int = option(0, doc="seed of the splits", at_least=0, at_most=_LARGEST_SEED)
     output: str = option("data/prepared", doc="folder for the split manifest")

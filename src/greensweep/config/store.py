@@ -1,7 +1,7 @@
 """Hand the schemas to Hydra, and turn what Hydra composed into plain, checked objects."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from greensweep.config import schema
 from greensweep.config.checks import consistency_faults
 from greensweep.config.options import range_faults
-from greensweep.errors import ConfigError
+from greensweep.errors import ConfigError, first_line, unknown
 
 _SCHEMAS: dict[str, dict[str, type]] = {
     "dataset": {
@@ -68,6 +68,8 @@ def raise_faults(faults: list[str]) -> None:
 def load_run_config(path: Path) -> schema.TrainConfig:
     """Read the resolved config that a run left beside its results.
 
+    An option that the file lacks, since it came later, has its default.
+
     Raises:
         ConfigError: the file is missing, or not a run's config.
     """
@@ -77,23 +79,25 @@ def load_run_config(path: Path) -> schema.TrainConfig:
         )
     try:
         plain = OmegaConf.load(path)
-        assert isinstance(plain, DictConfig)
+        assert isinstance(plain, DictConfig), "it holds a list"
         typed = OmegaConf.structured(schema.TrainConfig)
-        for group, options in _SCHEMAS.items():
-            node = options[_schema_name(group, plain[group])]
-            typed[group] = OmegaConf.merge(OmegaConf.structured(node), plain[group])
-        rest = {key: value for key, value in plain.items() if key not in _SCHEMAS}
-        config = OmegaConf.to_object(OmegaConf.merge(typed, rest))
+        for group in _SCHEMAS:
+            typed[group] = OmegaConf.structured(_schema_of(group, plain[group].name))
+        config = OmegaConf.to_object(OmegaConf.merge(typed, plain))
     except Exception as error:
-        raise ConfigError(f"{path} is not the config of a run: {error}") from error
+        raise ConfigError(
+            f"{path} is not the config of a run ({first_line(error)}): put the run's own "
+            "config.yaml beside its checkpoint"
+        ) from error
     assert isinstance(config, schema.TrainConfig)
     return config
 
 
-def _schema_name(group: str, node: DictConfig) -> str:
-    """Find the smallest schema that knows every option of `node`."""
-    keys = {name: set(OmegaConf.structured(node)) for name, node in _SCHEMAS[group].items()}
-    fitting = [name for name, known in keys.items() if known >= set(node)]
-    if not fitting:
-        raise ConfigError(f"{group} has unknown options {sorted(map(str, node))}")
-    return min(fitting, key=lambda name: len(keys[name]))
+def _schema_of(group: str, name: str) -> type:
+    """Find the schema of a group's option by its name: one that fixes it, else one that is open."""
+    types = {each: get_type_hints(each)["name"] for each in _SCHEMAS[group].values()}
+    for each, allowed in sorted(types.items(), key=lambda item: item[1] is str):
+        if name in get_args(allowed) or allowed is str:
+            return each
+    names = [each for allowed in types.values() for each in get_args(allowed)]
+    raise ConfigError(unknown(group, name, names))

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 
-from greensweep.data.split import Split, StreamedSplit, TensorSplit
-from greensweep.errors import DataError
+from greensweep.data.split import Split, StreamedItem, StreamedSplit, TensorSplit
+from greensweep.errors import DataError, first_line
 
 _RESIZE_BATCH = 4096
 
@@ -32,13 +33,13 @@ def tensor_split(images: Any, labels: Any, image_size: int | None) -> TensorSpli
     Args:
         images: shape (N, H, W), (N, H, W, C) with 1, 3 or 4 channels, or (N, C, H, W); uint8 is
             kept, any other type becomes float32.
-        labels: shape (N,), integers from 0.
+        labels: shape (N,), whole numbers from 0.
         image_size: height and width to resize to, pixels; None keeps the size.
 
     Raises:
-        DataError: shapes do not fit.
+        DataError: shapes or types do not fit.
     """
-    images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+    images, labels = _as_tensor(images, "images"), _as_tensor(labels, "labels")
     if images.ndim == 3:
         images = images.unsqueeze(1)
     if images.ndim != 4 or labels.shape != images.shape[:1]:
@@ -52,7 +53,33 @@ def tensor_split(images: Any, labels: Any, image_size: int | None) -> TensorSpli
         images = images.float()
     if image_size is not None:
         images = resize(images, image_size)
-    return TensorSplit(images.contiguous(), labels.long())
+    return TensorSplit(images.contiguous(), _whole(labels))
+
+
+def _as_tensor(values: Any, what: str) -> Tensor:
+    """Return `values` as a tensor on the CPU, copied only where torch cannot share memory."""
+    if isinstance(values, Tensor):
+        return values.detach().cpu()
+    try:
+        array = np.asarray(values)
+        if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+            array = array.copy()
+        return torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{what} must be an array or tensor of numbers, got {type(values).__name__} "
+            f"({first_line(error)}): convert them in make_splits"
+        ) from error
+
+
+def _whole(labels: Tensor) -> Tensor:
+    whole = labels.long()
+    if not torch.equal(whole.to(labels.dtype), labels):
+        raise DataError(
+            f"labels must be whole numbers from 0, got {labels.dtype} with fractions: "
+            "number the classes in make_splits"
+        )
+    return whole
 
 
 def resize(images: Tensor, image_size: int) -> Tensor:
@@ -68,37 +95,69 @@ def resize(images: Tensor, image_size: int) -> Tensor:
     return resized
 
 
-class _ResizedImages(Dataset[tuple[Tensor | None, int]]):
-    """A user's map-style data set of (image, label), its images as tensors of one size."""
+class _ImageTensors(Dataset[StreamedItem]):
+    """A user's map-style data set of (image, label), its images as tensors of one shape."""
 
     def __init__(self, dataset: Any, image_size: int | None):
         self.dataset = dataset
         self.image_size = image_size
+        self.first, _ = self._read(0)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image, label = self.dataset[index]
-        if not isinstance(image, Tensor):  # a PIL image or an array
-            image = torch.as_tensor(np.array(image))
+        image, label = self._read(index)
+        if image.shape != self.first.shape:
+            raise DataError(
+                f"images differ in shape (the first is {tuple(self.first.shape)}, number {index} "
+                f"{tuple(image.shape)}): set dataset.image_size=32, say, to resize all"
+            )
+        return image, label
+
+    def _read(self, index: int) -> tuple[Tensor, int]:
+        try:
+            image, label = self.dataset[index]
+            label = int(label)
+            if isinstance(image, Image.Image):
+                image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+            if not isinstance(image, Tensor):
+                image = np.array(image)
+        except Exception as error:
+            raise DataError(
+                f"item {index} of a data set of make_splits is no pair of an image and a class "
+                f"number ({type(error).__name__}: {first_line(error)}): mend the data set"
+            ) from error
         split = tensor_split(image[None], [label], self.image_size)
-        return split.images[0], int(label)
+        return split.images[0], label
 
 
 def dataset_split(dataset: Any, image_size: int | None, memory_share: float) -> Split:
-    """Make a split from a map-style data set of (image, label), images of one shape."""
-    items = _ResizedImages(dataset, image_size)
-    if len(items) == 0:
+    """Make a split from a map-style data set of (image, label), images of one shape.
+
+    Raises:
+        DataError: the data set is empty, an item cannot be read, or images differ in shape.
+    """
+    count = len(dataset)
+    if count == 0:
         raise DataError("a data set of make_splits is empty: return at least one image per class")
-    first, _ = items[0]
-    channels, height, width = first.shape
-    if fits_in_memory(first.numel() * first.element_size() * len(items), memory_share):
-        loaded = [items[index] for index in range(len(items))]
-        labels = torch.tensor([label for _, label in loaded])
-        return TensorSplit(torch.stack([image for image, _ in loaded]), labels)
+    items = _ImageTensors(dataset, image_size)
+    first = items.first
+    if not fits_in_memory(first.numel() * first.element_size() * count, memory_share):
+        channels, height, width = first.shape
+        return StreamedSplit(
+            items, _labels_of(dataset), (channels, height, width), loader_workers()
+        )
+    images = first.new_empty((count, *first.shape))
+    labels = torch.empty(count, dtype=torch.int64)
+    for index in range(count):
+        images[index], labels[index] = items[index]
+    return TensorSplit(images, labels)
+
+
+def _labels_of(dataset: Any) -> Tensor:
+    """Class indices of a data set: its `targets` where it has them, as torchvision's do."""
     targets = getattr(dataset, "targets", None)
     if targets is None:
-        targets = [dataset[index][1] for index in range(len(dataset))]
-    labels = torch.as_tensor(targets)
-    return StreamedSplit(items, labels.long(), (channels, height, width), loader_workers())
+        targets = [int(dataset[index][1]) for index in range(len(dataset))]
+    return _whole(_as_tensor(targets, "labels"))

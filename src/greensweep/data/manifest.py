@@ -37,12 +37,13 @@ def write_manifest(splits: Splits, dataset: str, seed: int, folder: Path) -> Pat
 
 def _describe(split: Split, classes: tuple[str, ...]) -> dict[str, Any]:
     digest = hashlib.sha256()
+    counts: Counter[int] = Counter()
     for images, labels in split.batches(torch.arange(len(split)).split(_BATCH)):
         digest.update(images.contiguous().numpy().tobytes())
         digest.update(labels.numpy().tobytes())
-    counts = Counter(split.labels.tolist())
+        counts.update(labels.tolist())
     return {
-        "images": len(split),
+        "images": counts.total(),
         "per_class": {name: counts[index] for index, name in enumerate(classes)},
         "sha256": digest.hexdigest(),
     }

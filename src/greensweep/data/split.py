@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from greensweep.errors import DataError
+
 Batch = tuple[Tensor, Tensor]
+StreamedItem = tuple[Tensor | None, int]
 
 
 class Split(Protocol):
@@ -69,7 +72,7 @@ class StreamedSplit:
     An item whose image is None is left out of its batch.
     """
 
-    dataset: Dataset[tuple[Tensor | None, int]]
+    dataset: Dataset[StreamedItem]
     labels: Tensor
     image_shape: tuple[int, int, int]
     workers: int = 0
@@ -86,17 +89,39 @@ class StreamedSplit:
 
     def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         loader = DataLoader(
-            self.dataset,
+            _ErrorsAsItems(self.dataset),
             batch_sampler=[indices.tolist() for indices in order],
             num_workers=self.workers,
             collate_fn=_collate_readable,
             pin_memory=torch.cuda.is_available(),
         )
-        yield from (batch for batch in loader if batch is not None)
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            if batch is not None:
+                yield batch
 
 
-def _collate_readable(items: list[tuple[Tensor | None, int]]) -> Batch | None:
-    readable = [item for item in items if item[0] is not None]
+class _ErrorsAsItems(Dataset[StreamedItem | DataError]):
+    """Hands an item's DataError on, for a worker would wrap it into the text of its traceback."""
+
+    def __init__(self, dataset: Dataset[StreamedItem]):
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> StreamedItem | DataError:
+        try:
+            return self.dataset[index]
+        except DataError as error:
+            return error
+
+
+def _collate_readable(items: list[StreamedItem | DataError]) -> Batch | DataError | None:
+    readable = []
+    for item in items:
+        if isinstance(item, DataError):
+            return item
+        if item[0] is not None:
+            readable.append(item)
     if not readable:
         return None
     images, labels = default_collate(readable)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from greensweep.config.schema import DatasetConfig
 from greensweep.data.split import Split
 from greensweep.errors import DataError
 
-_STATISTICS_BATCH = 1024
 _STATISTICS_IMAGES = 50_000
+# Values summed at once: a batch of photographs in float64 would outgrow the images themselves.
+_STATISTICS_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,23 +48,29 @@ class Splits:
 
         Both float32 of shape (C, 1, 1). Of a large split the first 50,000 images in a fixed
         order count.
+
+        Raises:
+            DataError: no image of a streamed split can be read.
         """
         split = self.train
         generator = torch.Generator().manual_seed(0)
         order = torch.randperm(len(split), generator=generator)[:_STATISTICS_IMAGES]
+        batch = max(1, _STATISTICS_VALUES // prod(split.image_shape))
         channels = split.image_shape[0]
         count = 0
         total = torch.zeros(channels, dtype=torch.float64)
         squares = torch.zeros(channels, dtype=torch.float64)
-        for images, _ in split.batches(order.split(_STATISTICS_BATCH)):
+        for images, _ in split.batches(order.split(batch)):
             values = images.double()
             count += values[:, 0].numel()
             total += values.sum(dim=(0, 2, 3))
             squares += values.square().sum(dim=(0, 2, 3))
+        if count == 0:
+            raise DataError("none of the training images can be read: check the files")
         mean = total / count
         deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-        return mean.float().view(-1, 1, 1).cpu(), deviation.float().view(-1, 1, 1).cpu()
+        return mean.float().view(-1, 1, 1), deviation.float().view(-1, 1, 1)
 
 
 def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
@@ -73,15 +81,18 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
             or too few images to hold some out of each class.
     """
     _check_source(source)
-    train, validation, test = source.train, source.validation, source.test
+    validation, test = source.validation, source.test
+    # Indices are split and images selected once: each selection is a copy in memory.
+    kept = np.arange(len(source.train))
     if test is None:
-        train, test = _hold_out(train, config.test_fraction, seed, "dataset.test_fraction")
+        kept, held = _hold_out(source, kept, config.test_fraction, seed, "test")
+        test = _select(source.train, held)
     if validation is None:
-        train, validation = _hold_out(
-            train, config.validation_fraction, seed, "dataset.validation_fraction"
-        )
-    if config.train_limit is not None and config.train_limit < len(train):
-        train = _limit(train, config.train_limit, seed, len(source.classes))
+        kept, held = _hold_out(source, kept, config.validation_fraction, seed, "validation")
+        validation = _select(source.train, held)
+    if config.train_limit is not None and config.train_limit < len(kept):
+        kept = _limit(source, kept, config.train_limit, seed)
+    train = source.train if len(kept) == len(source.train) else _select(source.train, kept)
     return Splits(train, validation, test, source.classes)
 
 
@@ -116,37 +127,43 @@ def _check_source(source: Source) -> None:
             )
 
 
-def _hold_out(split: Split, fraction: float, seed: int, option: str) -> tuple[Split, Split]:
-    """Split off a stratified `fraction`; returns (rest, held out)."""
-    try:
-        kept, held = train_test_split(
-            np.arange(len(split)), test_size=fraction, stratify=split.labels, random_state=seed
-        )
-    except ValueError as error:
+def _hold_out(
+    source: Source, indices: np.ndarray, fraction: float, seed: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split a stratified `fraction` off `indices`; returns (kept, held out), both sorted."""
+    labels = source.train.labels.numpy()[indices]
+    present, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
         raise DataError(
-            f"cannot hold {fraction:g} of {len(split)} images out with every class present "
-            f"({error}): add images or change {option}"
-        ) from error
-    return _select(split, kept), _select(split, held)
+            f"{name} images are held out of each class, which needs 2 or more, but class "
+            f"{source.classes[present[counts.argmin()]]!r} has 1 left: add images, or a {name} "
+            "split of its own"
+        )
+    held_out = ceil(fraction * len(indices))
+    if min(held_out, len(indices) - held_out) < len(present):
+        raise DataError(
+            f"dataset.{name}_fraction={fraction:g} holds {held_out} of {len(indices)} images out, "
+            f"and both sides need one of each of {len(present)} classes: add images or change it"
+        )
+    kept, held = train_test_split(indices, test_size=fraction, stratify=labels, random_state=seed)
+    return np.sort(kept), np.sort(held)
 
 
-def _limit(train: Split, limit: int, seed: int, classes: int) -> Split:
-    if limit < classes:
+def _limit(source: Source, indices: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """Draw `limit` of `indices`, stratified unless a class or the rest is too small for it."""
+    if limit < len(source.classes):
         raise DataError(
-            f"dataset.train_limit={limit} cannot hold an image of each of {classes} classes: "
-            f"set dataset.train_limit={classes} or more"
+            f"dataset.train_limit={limit} cannot hold an image of each of "
+            f"{len(source.classes)} classes: set dataset.train_limit={len(source.classes)} or more"
         )
-    shares = np.bincount(train.labels.numpy(), minlength=classes)
-    stratify = train.labels if (shares[shares > 0] > 1).all() else None
-    rest_is_too_small = len(train) - limit < classes
+    labels = source.train.labels.numpy()[indices]
+    present, counts = np.unique(labels, return_counts=True)
+    can_stratify = counts.min() > 1 and len(indices) - limit >= len(present)
     kept, _ = train_test_split(
-        np.arange(len(train)),
-        train_size=limit,
-        stratify=None if rest_is_too_small else stratify,
-        random_state=seed,
+        indices, train_size=limit, stratify=labels if can_stratify else None, random_state=seed
     )
-    return _select(train, kept)
+    return np.sort(kept)
 
 
 def _select(split: Split, indices: np.ndarray) -> Split:
-    return split.select(torch.from_numpy(np.sort(indices)))
+    return split.select(torch.from_numpy(indices))

@@ -4,6 +4,7 @@ import time
 from typing import Protocol
 
 from greensweep.energy.reading import EnergyReading
+from greensweep.errors import EnergyError
 
 
 class Meter(Protocol):
@@ -13,24 +14,35 @@ class Meter(Protocol):
         """Set the source up and begin the first lap; safe to call again, which begins anew."""
 
     def lap(self) -> EnergyReading:
-        """End the present lap, return its reading, and begin the next."""
+        """End the present lap, return its reading, and begin the next.
+
+        Raises:
+            EnergyError: the meter was not started, or its source fails.
+        """
 
     def stop(self) -> None:
         """End the present lap unread; harmless without a start."""
+
+
+def not_started() -> EnergyError:
+    """Return the error of a lap without a start."""
+    return EnergyError("a lap needs a started meter, this one is stopped: call start() first")
 
 
 class UnmeteredMeter:
     """Counts seconds and no joules."""
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
+        self._began: float | None = None
 
     def start(self) -> None:
         self._began = time.perf_counter()
 
     def lap(self) -> EnergyReading:
+        if self._began is None:
+            raise not_started()
         began, self._began = self._began, time.perf_counter()
         return EnergyReading(seconds=self._began - began)
 
     def stop(self) -> None:
-        """There is nothing to stop."""
+        self._began = None

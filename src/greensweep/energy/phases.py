@@ -1,15 +1,12 @@
 """The energy of a run by phase: set-up, training, evaluation, and what lies between."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from greensweep.energy.meter import Meter
 from greensweep.energy.reading import EnergyReading
-
-# A gap this short before a phase joins it: reading the meter would take longer than the gap.
-_NEGLIGIBLE_SECONDS = 1e-3
+from greensweep.errors import EnergyError
 
 BETWEEN = "other"
 
@@ -19,6 +16,9 @@ T = TypeVar("T")
 class Phases:
     """Cuts a meter's laps at the edges of named phases; every lap belongs to exactly one.
 
+    Both edges of a phase are cut, so what lies between two phases has laps of its own, under the
+    name `other`. Phases follow one another; they do not nest.
+
     Args:
         meter: started by `start`.
         synchronize: called before each edge, so that a phase holds the device's own work.
@@ -27,28 +27,27 @@ class Phases:
     def __init__(self, meter: Meter, synchronize: Callable[[], None] = lambda: None) -> None:
         self._meter = meter
         self._synchronize = synchronize
-        self._edge = time.perf_counter()
         self._started = False
         self.readings: dict[str, EnergyReading] = {}
 
     def start(self) -> None:
         """Start the meter; its own set-up is not charged to the run."""
         self._meter.start()
-        self._edge = time.perf_counter()
         self._started = True
 
     def stop(self) -> None:
         """Charge what is left to the time between phases, and stop the meter."""
         if self._started:
-            self._cut(BETWEEN)
-            self._meter.stop()
             self._started = False
+            # A meter that fails has ended its phase with an error; what was read is kept.
+            with suppress(EnergyError):
+                self._cut(BETWEEN)
+            self._meter.stop()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Charge what the block does to `name`, also when it raises."""
-        if time.perf_counter() - self._edge > _NEGLIGIBLE_SECONDS:
-            self._cut(BETWEEN)
+        self._cut(BETWEEN)
         try:
             yield
         finally:
@@ -58,11 +57,15 @@ class Phases:
         """Yield from `items`, charging the making of each item to `name`."""
         iterator = iter(items)
         while True:
-            with self.phase(name):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
+            self._cut(BETWEEN)
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return  # nothing was made, so nothing is charged
+            except BaseException:
+                self._cut(name)
+                raise
+            self._cut(name)
             yield item
 
     def of(self, name: str) -> EnergyReading:
@@ -77,4 +80,3 @@ class Phases:
     def _cut(self, name: str) -> None:
         self._synchronize()
         self.readings[name] = self.of(name) + self._meter.lap()
-        self._edge = time.perf_counter()

@@ -86,8 +86,9 @@ class EnergyReading:
 
 
 def _together(one: ComponentEnergy, other: ComponentEnergy) -> ComponentEnergy:
+    sources = dict.fromkeys([*one.source.split("+"), *other.source.split("+")])
     return ComponentEnergy(
         joules=one.joules + other.joules,
-        source=one.source if one.source == other.source else f"{one.source}+{other.source}",
+        source="+".join(sources),
         quality=one.quality if one.quality == other.quality else "mixed",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from greensweep.energy.meter import not_started
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
 
 
@@ -19,15 +20,19 @@ class ScriptedMeter:
         self._laps: Iterator[tuple[float, float]] = iter(laps)
         self._last = (0.0, 0.0)
         self._component, self._source, self._quality = component, source, quality
+        self._running = False
 
     def start(self) -> None:
         """The script goes on where it was."""
+        self._running = True
 
     def lap(self) -> EnergyReading:
+        if not self._running:
+            raise not_started()
         self._last = next(self._laps, self._last)
         seconds, joules = self._last
         energy = ComponentEnergy(joules, self._source, self._quality)
         return EnergyReading(seconds, {self._component: energy})
 
     def stop(self) -> None:
-        """There is nothing to stop."""
+        self._running = False

@@ -18,7 +18,7 @@ def build_model(
         ModelError: the network does not exist or does not fit the images.
     """
     channels, height, width = image_shape
-    if height != width and not isinstance(config, schema.NamedModelConfig):
+    if height != width and isinstance(config, schema.SimpleCnnConfig | schema.DenseConfig):
         raise ModelError(
             f"{config.name} needs square images, got {height}x{width}: set dataset.image_size=32"
         )
@@ -45,8 +45,7 @@ def build_model(
             library_model = timm_model if config.library == "timm" else torchvision_model
             return library_model(
                 config.name,
-                channels,
-                height,
+                image_shape,
                 classes,
                 pretrained=config.pretrained,
                 kwargs=config.kwargs,
@@ -54,7 +53,7 @@ def build_model(
         case schema.CustomModelConfig():
             from greensweep.models.custom import custom_model
 
-            return custom_model(config.target, channels, height, classes, config.kwargs)
+            return custom_model(config.target, image_shape, classes, config.kwargs)
     raise TypeError(f"no network for {type(config).__name__}")
 
 

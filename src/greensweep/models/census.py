@@ -1,5 +1,6 @@
 """The census of a network: which layers it has, which ones run, parameters and FLOPs."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,11 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from greensweep.errors import ModelError, first_line
 from greensweep.models.layer_types import function_type, module_type
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,11 @@ class LayerCensus:
     Attributes:
         layers: layer calls in one forward pass in evaluation mode, by type; a functional call
             and a module called twice count as often as they run.
-        layer_modules: modules without children, by type.
+        layer_modules: modules that are layers or have no children, by type.
         parameters: scalars in all parameters.
         trainable_parameters: those of them that training changes.
-        flops: of one forward pass over one image; a multiply-add is 2. None when the network
-            cannot run under the counter.
+        flops: of the matrix products and convolutions of one forward pass over one image; a
+            multiply-add is 2. None when the network cannot run under torch's counter.
     """
 
     layers: Mapping[str, int]
@@ -49,7 +53,7 @@ def take_census(
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     image = torch.zeros((1, *image_shape), device=device)
-    was_training = model.training
+    was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad(), _LayerCalls() as calls:
@@ -62,13 +66,14 @@ def take_census(
             "check the model's options, or resize with dataset.image_size"
         ) from error
     finally:
-        model.train(was_training)
+        for module, training in was_training.items():
+            module.training = training
     if classes is not None:
         _check_output(output, classes)
-    leaves = [module for module in model.modules() if not any(module.children())]
+    types = Counter(kind for module in model.modules() if (kind := module_type(module)))
     return LayerCensus(
         layers=dict(sorted(calls.counts.items())),
-        layer_modules=dict(sorted(Counter(module_type(module) for module in leaves).items())),
+        layer_modules=dict(sorted(types.items())),
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         flops=flops,
@@ -93,16 +98,25 @@ class _LayerCalls(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kind = function_type(getattr(func, "__name__", ""))
+        kind = function_type(getattr(func, "__name__", ""), kwargs or {})
         if kind is not None:
             self.counts[kind] += 1
         return func(*args, **(kwargs or {}))
 
 
 def _count_flops(model: nn.Module, image: Tensor) -> int | None:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(image)
-    return int(counter.get_total_flops())
+    """Count on the plain path of attention: the counter does not see into its fused kernels."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
+            model(image)
+    except Exception as error:
+        log.warning("FLOPs cannot be counted (%s: %s).", type(error).__name__, first_line(error))
+        return None
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return int(count.get_total_flops())
 
 
 def _check_output(output: Any, classes: int) -> None:
@@ -110,5 +124,5 @@ def _check_output(output: Any, classes: int) -> None:
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ModelError(
             f"the data set has {classes} classes, so the model must return shape (1, {classes}) "
-            f"for one image, got {got}: let its constructor take num_classes"
+            f"for one image, got {got}: let its constructor take num_classes, or set model.kwargs"
         )

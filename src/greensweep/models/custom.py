@@ -10,14 +10,20 @@ from greensweep.imports import import_target
 
 
 def custom_model(
-    target: str, channels: int, image_size: int, classes: int, kwargs: dict[str, Any]
+    target: str, image_shape: tuple[int, int, int], classes: int, kwargs: dict[str, Any]
 ) -> nn.Module:
     """Call `target` with `kwargs`, and `in_channels`, `image_size`, `num_classes` if it takes them.
+
+    Args:
+        image_shape: channels, height, width; `image_size` is the height of square images, and
+            (height, width) of others.
 
     Raises:
         ModelError: the call fails or returns no nn.Module.
     """
     build = import_target("model.target", target)
+    channels, height, width = image_shape
+    image_size = height if height == width else (height, width)
     fitted = {"in_channels": channels, "image_size": image_size, "num_classes": classes}
     try:
         taken = inspect.signature(build).parameters

@@ -1,6 +1,8 @@
 """The names under which layers are counted, by module class and by function."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -35,8 +37,6 @@ _FUNCTIONS = {
     "rms_norm": "rms_norm",
     "embedding": "embedding",
     "multi_head_attention_forward": "attention",
-    "_native_multi_head_attention": "attention",
-    "_transformer_encoder_layer_fwd": "transformer_encoder_layer",
     "scaled_dot_product_attention": "attention",
     "relu": "relu",
     "relu6": "relu6",
@@ -64,13 +64,15 @@ _CONVOLUTION = re.compile(r"conv(_transpose)?[123]d$")
 _POOLING = re.compile(r"(adaptive_)?(avg|max)_pool[123]d(_with_indices)?$")
 
 
-def function_type(name: str) -> str | None:
-    """Return the layer type of a torch function's name, or None when it is no layer.
+def function_type(name: str, kwargs: Mapping[str, Any]) -> str | None:
+    """Return the layer type of a call by the function's name, or None when it is no layer.
 
     In-place forms count as their plain form; dropout, which does nothing in evaluation mode, as
-    no layer.
+    no layer. nn.ReLU6 calls hardtanh with bounds 0 and 6.
     """
     plain = name.strip("_") if name not in _FUNCTIONS else name
+    if plain == "hardtanh" and (kwargs.get("min_val"), kwargs.get("max_val")) == (0, 6):
+        return "relu6"
     convolution = _CONVOLUTION.match(plain)
     if convolution:
         return "conv_transpose" if convolution.group(1) else "conv"
@@ -80,11 +82,19 @@ def function_type(name: str) -> str | None:
     return _FUNCTIONS.get(plain)
 
 
-def module_type(module: nn.Module) -> str:
-    """Return the layer type of a module: its family, or its class name in snake case."""
+def module_type(module: nn.Module) -> str | None:
+    """Return the layer type of a module, or None when it is a container of others.
+
+    The type is the module's family, or its class name in snake case. A layer may have children:
+    timm's batch norms hold their activation, attention its projection, which it does not call.
+    """
+    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
+        return None
     for base, name in _MODULES:
         if isinstance(module, base):
             return name
+    if any(True for _ in module.children()):
+        return None
     class_name = type(module).__name__
     plain = class_name.lower()
     if plain in _FUNCTIONS:

@@ -58,14 +58,14 @@ def dense_linear(
 
     def width(index: int, channels: int, image_size: int) -> int:
         pixels = channels * image_size**2
-        return max(pixels - (index + 1) * pixels // linear_layers, channels)
+        return max(pixels * (linear_layers - index - 1) // linear_layers, channels)
 
     return _dense(channels, image_size, classes, linear_layers, width)
 
 
 def _poly_width(index: int, channels: int, image_size: int) -> int:
     halvings = index + 1
-    return max(channels * image_size * image_size >> halvings, channels)
+    return max(channels * image_size**2 >> halvings, channels)
 
 
 def _dense(

@@ -53,13 +53,19 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
 
 def fixed_keys(hydra: DictConfig) -> list[str]:
     """Return the options that the command line sets, to a value or a range of its own."""
-    return [str(text).lstrip("+~").partition("=")[0] for text in hydra.overrides.task]
+    return [text.lstrip("+~").partition("=")[0] for text in _task_overrides(hydra)]
+
+
+def _task_overrides(hydra: DictConfig) -> list[str]:
+    overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    return [str(text) for text in overrides]
 
 
 def _swept_keys(hydra: DictConfig) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    parsed = OverridesParser.create().parse_overrides(_task_overrides(hydra))
     return [override.get_key_element() for override in parsed if override.is_sweep_override()]
 
 

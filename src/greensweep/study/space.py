@@ -36,7 +36,8 @@ class Dimension:
         """The values to check against the option's own rules."""
         if self.choices:
             return self.choices
-        return (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
+        number = int if self.integer else float
+        return number(self.low), number(self.high)
 
     def grid(self) -> list[Any]:
         """Return the levels of a grid: both ends, and equal steps (of the logarithm) between.

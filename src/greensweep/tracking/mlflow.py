@@ -14,6 +14,7 @@ from filelock import FileLock
 from greensweep.errors import first_line
 from greensweep.tracking.secrets import mask_text
 from greensweep.tracking.tracker import Metrics, RunStatus
+from greensweep.tracking.view import experiment_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -226,7 +227,8 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
         if known is not None:
             return client, known.experiment_id
         location = None if is_remote else artifacts
-        return client, client.create_experiment(experiment, artifact_location=location)
+        created = client.create_experiment(experiment, location, tags=experiment_tags())
+        return client, created
 
     scheme = urlsplit(uri).scheme
     is_remote = scheme in ("http", "https", "databricks")

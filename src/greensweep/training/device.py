@@ -1,7 +1,7 @@
 """Where and how numbers are computed: device, precision, threads, seeds."""
 
 import random
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import numpy as np
 import torch
@@ -12,8 +12,11 @@ from greensweep.errors import ConfigError
 _DEFAULT_THREADS = torch.get_num_threads()
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device that `training.device` names; auto takes CUDA where there is one.
+def choose_device(name: str, option: str = "training.device") -> torch.device:
+    """Return the device that `name` asks for; auto takes CUDA where there is one.
+
+    Args:
+        option: what the user sets, for the message.
 
     Raises:
         ConfigError: CUDA is asked for and absent.
@@ -22,7 +25,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            "device=cuda, but PyTorch finds no CUDA GPU here: set training.device=cpu or auto"
+            f"{option}=cuda, but PyTorch finds no CUDA GPU here: set {option}=cpu or auto"
         )
     return torch.device(name)
 
@@ -33,9 +36,13 @@ def device_name(device: torch.device) -> str:
 
 
 def synchronize() -> None:
-    """Wait until the GPU, if one is in use, has done its work: a window then holds its own."""
+    """Wait until the GPU, if one is in use, has done its work: a window then holds its own.
+
+    A GPU that failed has nothing to wait for; its error is raised where its results are used.
+    """
     if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+        with suppress(RuntimeError):
+            torch.cuda.synchronize()
 
 
 def start_state(config: TrainingConfig, seed: int) -> None:
@@ -53,7 +60,8 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "auto":
         if device.type != "cuda":
             return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
     return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 

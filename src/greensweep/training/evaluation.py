@@ -1,12 +1,15 @@
 """Accuracy and loss of a network over a split, in evaluation mode."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from greensweep.data import Split
+from greensweep.errors import DataError, TrainingError
 from greensweep.training.device import autocast
+from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 
 
@@ -34,17 +37,32 @@ def evaluate(
     batch_size: int,
     dtype: torch.dtype | None = None,
 ) -> Evaluation:
-    """Evaluate `model` on `split` in its stored order; `dtype` casts as in training."""
+    """Evaluate `model` on `split` in its stored order; `dtype` casts as in training.
+
+    Raises:
+        DataError: none of the images could be read.
+        TrainingError: the outputs are not finite, memory ran out, or the model failed.
+    """
     model.eval()
     device = normalise.device
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    loss = torch.zeros((), dtype=torch.float64, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=device)
     seen = 0
-    for images, labels in split.batches(torch.arange(len(split)).split(batch_size)):
-        labels = labels.to(device)
-        with autocast(dtype, device):
-            outputs = model(normalise(images)).float()
-        correct += (outputs.argmax(dim=1) == labels).sum()
-        loss += nn.functional.cross_entropy(outputs, labels, reduction="sum")
-        seen += len(labels)
-    return Evaluation(correct.item() / seen, loss.item() / seen, seen)
+    with computing("evaluation failed", batch_size, smaller="a smaller batch or image size"):
+        for images, labels in split.batches(torch.arange(len(split)).split(batch_size)):
+            labels = labels.to(device)
+            with autocast(dtype, device):
+                outputs = model(normalise(images)).float()
+            correct += (outputs.argmax(dim=1) == labels).sum()
+            total += nn.functional.cross_entropy(outputs, labels, reduction="sum")
+            seen += len(labels)
+        if seen == 0:
+            raise DataError("no image of the split could be read: check the data set's files")
+        loss = total.item() / seen
+    # The last step of training may have broken the weights after its loss was looked at.
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the evaluation loss became {loss:g}, the network's outputs are not numbers: "
+            "set a smaller optimizer.learning_rate"
+        )
+    return Evaluation(correct.item() / seen, loss, seen)

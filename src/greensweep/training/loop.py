@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
 from greensweep.data import Split
-from greensweep.errors import ConfigError, TrainingError, first_line
+from greensweep.errors import ConfigError, DataError, TrainingError
 from greensweep.training.device import autocast, autocast_dtype
+from greensweep.training.faults import computing
 from greensweep.training.images import Augmentation, Normalise
 from greensweep.training.optimizers import build_optimizer, build_schedule
 
@@ -39,7 +40,7 @@ def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) ->
     A single image left over joins the batch before it: batch norm cannot train on one value.
     """
     batches = list(torch.randperm(count, generator=generator).split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         last = batches.pop()
         batches[-1] = torch.cat([batches[-1], last])
     return batches
@@ -63,6 +64,8 @@ def train(
 
     Raises:
         ConfigError: a batch larger than the split.
+        DataError: no image could be read.
+        ModelError: nothing to train in the model.
         TrainingError: the loss is no longer finite, memory ran out, or the model failed.
     """
     if training.batch_size > len(split):
@@ -82,10 +85,17 @@ def train(
 
     for number in range(1, training.epochs + 1):
         model.train()
-        total, seen = torch.zeros((), device=device), 0
+        total, seen = torch.zeros((), dtype=torch.float64, device=device), 0
+        rate = update.param_groups[0]["lr"]
         batches = shuffled_batches(len(split), training.batch_size, order)
-        try:
+        with computing(
+            f"training failed in epoch {number}",
+            training.batch_size,
+            smaller="a smaller training.batch_size",
+        ):
             for step, (images, labels) in enumerate(split.batches(batches)):
+                if len(labels) == 1 < training.batch_size:
+                    continue  # the readable rest of a batch; batch norm cannot train on it
                 inputs = augment(normalise(images))
                 labels = labels.to(device, non_blocking=True)
                 with autocast(dtype, device):
@@ -94,24 +104,17 @@ def train(
                 scaler.scale(loss).backward()
                 scaler.step(update)
                 scaler.update()
+                rate = update.param_groups[0]["lr"]
                 if schedule is not None:
                     schedule.step()
                 total += loss.detach() * len(labels)
                 seen += len(labels)
                 if step % _LOSS_CHECK_STEPS == 0:
                     _check_finite(total, number)
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"out of GPU memory in epoch {number} with training.batch_size="
-                f"{training.batch_size}: set a smaller one"
-            ) from error
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise TrainingError(
-                f"training failed in epoch {number} ({type(error).__name__}: "
-                f"{first_line(error)}): check that the model fits the data and the batch size"
-            ) from error
-        _check_finite(total, number)
-        yield Epoch(number, total.item() / seen, update.param_groups[0]["lr"])
+            if seen == 0:
+                raise DataError("no training image could be read: check the data set's files")
+            _check_finite(total, number)
+        yield Epoch(number, total.item() / seen, rate)
 
 
 def _check_finite(total_loss: Tensor, epoch: int) -> None:

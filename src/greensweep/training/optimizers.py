@@ -1,18 +1,29 @@
 """Optimizers and learning-rate schedules, with every declared hyperparameter applied."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from greensweep.config import schema
+from greensweep.errors import ModelError
 
 
 def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Parameter]) -> Optimizer:
-    """Build Adam, AdamW or SGD in PyTorch's fused form."""
+    """Build Adam, AdamW or SGD in PyTorch's fused form.
+
+    Raises:
+        ModelError: no parameter can be trained.
+    """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trainable:
+        raise ModelError(
+            "training needs at least 1 trainable parameter, the model has 0: let requires_grad "
+            "be true for some, or choose another model"
+        )
     if isinstance(config, schema.AdamConfig):
         kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
         return kind(
@@ -37,22 +48,34 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
 def build_schedule(
     config: schema.SchedulerConfig, optimizer: Optimizer, steps: int
 ) -> LRScheduler | None:
-    """Build the schedule over `steps` optimizer steps; None is a constant rate.
-
-    One-cycle leaves momentum and beta1 as declared; PyTorch's own default would cycle them too.
-    """
+    """Build the schedule over `steps` optimizer steps; None is a constant rate."""
     rate = optimizer.param_groups[0]["lr"]
     match config:
         case schema.CosineConfig():
             return CosineAnnealingLR(optimizer, T_max=steps, eta_min=rate * config.final_fraction)
         case schema.OneCycleConfig():
-            return OneCycleLR(
-                optimizer,
-                max_lr=rate,
-                total_steps=max(steps, 2),
-                pct_start=config.warmup_fraction,
-                div_factor=config.initial_division,
-                final_div_factor=config.final_division,
-                cycle_momentum=False,
-            )
+            return LambdaLR(optimizer, _one_cycle(config, steps))
     return None
+
+
+def _one_cycle(config: schema.OneCycleConfig, steps: int) -> Callable[[int], float]:
+    """Return the share of the peak rate at each step, from 0: half a cosine up, half a cosine down.
+
+    The same figures as PyTorch's OneCycleLR, which divides by zero where the rise takes one step.
+    Momentum and beta1 stay as declared.
+    """
+    first = 1 / config.initial_division
+    last = first / config.final_division
+    peak = max(config.warmup_fraction * steps - 1, 0.0)
+    fall = steps - 1 - peak or 1.0  # a single step is at the peak
+
+    def share(step: int) -> float:
+        if step < peak:
+            return _half_cosine(first, 1.0, step / peak)
+        return _half_cosine(1.0, last, min((step - peak) / fall, 1.0))
+
+    return share
+
+
+def _half_cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,39 @@
+"""What goes wrong while a network computes, in one sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from greensweep.errors import GreensweepError, TrainingError, first_line
+
+
+@contextmanager
+def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
+    """Turn what the model's code or the device raises into a TrainingError.
+
+    Args:
+        doing: what failed, for the message: "training failed in epoch 3".
+        batch_size: images per batch.
+        smaller: what to set when memory runs out.
+    """
+    try:
+        yield
+    except GreensweepError:
+        raise
+    except Exception as error:
+        if _out_of_memory(error):
+            raise TrainingError(
+                f"{doing}: out of memory with {batch_size} images per batch: set {smaller}"
+            ) from error
+        raise TrainingError(
+            f"{doing} ({type(error).__name__}: {first_line(error)}): check that the model fits "
+            "the data and the batch size"
+        ) from error
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # On the CPU PyTorch raises a plain RuntimeError that names its allocator.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "DefaultCPUAllocator" in str(error)
+    )

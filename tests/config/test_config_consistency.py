@@ -1,0 +1,128 @@
+"""Options that contradict each other, or have no value, are refused in one sentence each."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from greensweep.config import EvaluateConfig, PrepareConfig, TrainConfig, parse
+from greensweep.errors import ConfigError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+Compose = Callable[..., TrainConfig]
+
+
+def script_config(name: str, *overrides: str) -> object:
+    with initialize_config_dir(str(CONF)):
+        return parse(compose(name, overrides=list(overrides)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["energy.country=NLD", "energy.grams_co2e_per_kwh=300"],
+            "energy.country and energy.grams_co2e_per_kwh both state the grid: "
+            "set one of them to null",
+        ),
+        (
+            ["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"],
+            "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9",
+        ),
+        (
+            ["objective=pareto", "energy=unmetered"],
+            "objective=pareto needs energy, but energy=unmetered: "
+            "set energy=codecarbon or objective=accuracy",
+        ),
+        (
+            ["objective=priced", "energy=unmetered"],
+            "objective=priced needs energy, but energy=unmetered: "
+            "set energy=codecarbon or objective=accuracy",
+        ),
+        (
+            ["objective.direction=up"],
+            "objective.direction must be minimize or maximize for each value of "
+            "objective=accuracy, got up: set objective.direction=maximize",
+        ),
+        (
+            ["objective.direction=[maximize]"],
+            "objective.direction must be minimize or maximize for each value of "
+            "objective=accuracy, got ['maximize']: set objective.direction=maximize",
+        ),
+        (
+            ["objective=pareto", "objective.direction=maximize"],
+            "objective.direction must be minimize or maximize for each value of "
+            "objective=pareto, got maximize: set objective.direction=[maximize,minimize]",
+        ),
+        (
+            ["objective=pareto", "objective.direction=[maximize,minimize,minimize]"],
+            "objective.direction must be minimize or maximize for each value of "
+            "objective=pareto, got ['maximize', 'minimize', 'minimize']: "
+            "set objective.direction=[maximize,minimize]",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_contradiction_is_refused(config: Compose, overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        config(*overrides)
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["energy.country=NLD"],
+        ["energy.grams_co2e_per_kwh=300"],
+        ["optimizer=sgd", "optimizer.nesterov=true"],
+        ["objective=pareto"],
+        ["energy=unmetered"],
+        ["training.device=cpu", "training.precision=float16"],
+    ],
+    ids=" ".join,
+)
+def test_each_half_of_a_contradiction_is_allowed_alone(
+    config: Compose, overrides: list[str]
+) -> None:
+    config(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "missing"),
+    [
+        (["dataset=image_folder"], ["dataset.root"]),
+        (["dataset=custom"], ["dataset.target"]),
+        (["model=custom"], ["model.target"]),
+        (["dataset=image_folder", "model=custom"], ["dataset.root", "model.target"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_an_option_without_a_value_is_named_with_what_to_set(
+    config: Compose, overrides: list[str], missing: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        config(*overrides)
+    said = str(refused.value).split("; ")
+    assert sorted(said) == [f"{key} has no value: set {key}=…" for key in missing]
+
+
+def test_evaluating_needs_a_checkpoint() -> None:
+    with pytest.raises(ConfigError, match=r"^checkpoint has no value: set checkpoint=…$"):
+        script_config("evaluate")
+    parsed = script_config("evaluate", "checkpoint=run/model.pt")
+    assert isinstance(parsed, EvaluateConfig)
+    assert parsed.checkpoint == "run/model.pt"
+
+
+def test_options_of_evaluating_and_preparing_are_checked_too() -> None:
+    with pytest.raises(ConfigError, match=r"energy.country and energy.grams_co2e_per_kwh both"):
+        script_config(
+            "evaluate", "checkpoint=x", "energy.country=NLD", "energy.grams_co2e_per_kwh=1"
+        )
+    with pytest.raises(ConfigError, match="batch_size must be at least 1, got 0"):
+        script_config("evaluate", "checkpoint=x", "batch_size=0")
+    with pytest.raises(ConfigError, match=r"dataset.test_fraction must be above 0 and below 1"):
+        script_config("prepare", "dataset.test_fraction=1")
+    assert isinstance(script_config("prepare"), PrepareConfig)

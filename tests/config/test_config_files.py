@@ -1,0 +1,192 @@
+"""Every file of conf/ composes and parses, and a run's config.yaml can be read back."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from greensweep.config import TrainConfig, load_run_config, schema
+from greensweep.errors import ConfigError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+GROUPS = (
+    "dataset",
+    "model",
+    "optimizer",
+    "scheduler",
+    "training",
+    "energy",
+    "tracking",
+    "objective",
+    "space",
+    "experiment",
+)
+# What the user has to state with an option.
+STATED = {
+    "dataset=image_folder": ["dataset.root=images"],
+    "dataset=custom": ["dataset.target=mine.splits", "+dataset.kwargs.count=3"],
+    "model=custom": ["model.target=mine.Net", "+model.kwargs.widths=[8,16]"],
+}
+CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*"))]
+
+Compose = Callable[..., TrainConfig]
+
+
+def saved(config: TrainConfig, folder: Path) -> Path:
+    """Write the config as a run does."""
+    path = folder / "config.yaml"
+    OmegaConf.save(OmegaConf.create(asdict(config)), path)
+    return path
+
+
+def test_every_group_has_options() -> None:
+    assert {choice.partition("=")[0] for choice in CHOICES} == set(GROUPS)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_option_composes_parses_and_survives_its_file(
+    config: Compose, tmp_path: Path, choice: str
+) -> None:
+    parsed = config(choice, *STATED.get(choice, []))
+    group, _, name = choice.partition("=")
+    if group in ("optimizer", "scheduler", "energy", "tracking", "objective"):
+        assert getattr(parsed, group).name == name
+    read = load_run_config(saved(parsed, tmp_path))
+    assert read == parsed
+    assert type(getattr(read, group, None)) is type(getattr(parsed, group, None))
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"),
+    [
+        ("dataset=digits", schema.DigitsConfig),
+        ("dataset=cifar10", schema.TorchvisionDatasetConfig),
+        ("model=simple_cnn", schema.SimpleCnnConfig),
+        ("model=dense_linear", schema.DenseConfig),
+        ("model=timm", schema.NamedModelConfig),
+        ("optimizer=adamw", schema.AdamConfig),
+        ("optimizer=sgd", schema.SgdConfig),
+        ("scheduler=constant", schema.ConstantConfig),
+        ("scheduler=cosine", schema.CosineConfig),
+        ("energy=codecarbon", schema.CodeCarbonConfig),
+        ("energy=unmetered", schema.UnmeteredConfig),
+        ("tracking=local", schema.LocalConfig),
+        ("objective=priced", schema.PricedConfig),
+    ],
+)
+def test_option_becomes_a_plain_object_of_its_own_class(
+    config: Compose, choice: str, kind: type
+) -> None:
+    assert type(getattr(config(choice), choice.partition("=")[0])) is kind
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CONF / "space").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_a_space_searches_options_that_exist(config: Compose, path: Path) -> None:
+    known = OmegaConf.structured(config())
+    space = config(f"space={path.stem}").space
+    assert space
+    for key in space:
+        assert OmegaConf.select(known, key) is not None, key
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "gp"])
+def test_the_search_follows_the_sweeper_and_its_sampler(sampler: str) -> None:
+    with initialize_config_dir(str(CONF)):
+        composed = compose(
+            "train",
+            overrides=["hydra/sweeper=optuna", f"hydra/sweeper/sampler={sampler}", "seed=7"],
+            return_hydra_config=True,
+        )
+    sweeper = composed.hydra.sweeper
+    assert sweeper.direction == "maximize"
+    assert sweeper.max_failure_rate == 1.0
+    assert sweeper.sampler.seed == 7
+    assert set(sweeper.params) == set(composed.space)
+
+
+@pytest.mark.parametrize(
+    ("choice", "lacking"),
+    [
+        ("scheduler=cosine", "scheduler.final_fraction"),
+        ("scheduler=one_cycle", "scheduler.final_division"),
+        ("optimizer=sgd", "optimizer.nesterov"),
+        ("optimizer=adam", "optimizer.epsilon"),
+        ("energy=codecarbon", "energy.tracking_mode"),
+        ("objective=priced", "objective.price_per_kilojoule"),
+        ("model=timm", "model.kwargs"),
+        ("training=default", "training.cutout_size"),
+        ("training=default", "seed"),
+        ("space=default", "space"),
+    ],
+)
+def test_a_config_from_before_an_option_has_its_default(
+    config: Compose, tmp_path: Path, choice: str, lacking: str
+) -> None:
+    parsed = config(choice)
+    if lacking == "space":
+        parsed.space = {}
+    plain = OmegaConf.create(asdict(parsed))
+    node, _, key = lacking.rpartition(".")
+    del (OmegaConf.select(plain, node) if node else plain)[key]
+    OmegaConf.save(plain, tmp_path / "config.yaml")
+    read = load_run_config(tmp_path / "config.yaml")
+    assert read == parsed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- a list\n",
+        "{ broken",
+        "just words",
+        "dataset: {name: digits}\n",
+        "\x00\x01",
+    ],
+    ids=["empty", "list", "no yaml", "words", "part", "binary"],
+)
+def test_a_file_that_is_no_config_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_run_config(path)
+    said = str(refused.value)
+    assert said.startswith(f"{path} is not the config of a run (")
+    assert said.endswith("): put the run's own config.yaml beside its checkpoint")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("training.batch_size", "many", "'many'"),
+        ("model.name", "simple_cn", "conv_layers"),
+        ("optimizer.name", "adm", "did you mean adam"),
+        ("optimizer.beta3", 0.5, "beta3"),
+        ("training", 5, "5"),
+    ],
+)
+def test_a_config_with_a_broken_value_names_it(
+    config: Compose, tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    plain = OmegaConf.create(asdict(config()))
+    OmegaConf.update(plain, key, value, merge=False)
+    OmegaConf.save(plain, tmp_path / "config.yaml")
+    with pytest.raises(ConfigError) as refused:
+        load_run_config(tmp_path / "config.yaml")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_config_says_where_it_should_be(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    with pytest.raises(ConfigError) as refused:
+        load_run_config(path)
+    assert str(refused.value) == (
+        f"no config at {path}: a checkpoint needs its run's config.yaml beside it"
+    )

@@ -1,0 +1,119 @@
+"""A user's own network, by import path."""
+
+import pytest
+import torch
+
+from greensweep.errors import ConfigError, ModelError
+from greensweep.models import build_model, take_census
+
+NETS = """
+    from torch import nn
+
+    class Fitted(nn.Sequential):
+        def __init__(self, in_channels, image_size, num_classes, width=4):
+            inputs = in_channels * image_size**2
+            super().__init__(nn.Flatten(), nn.Linear(inputs, width), nn.Linear(width, num_classes))
+
+    class Fixed(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Flatten(), nn.LazyLinear(5))
+
+    class Sized(Fixed):
+        def __init__(self, image_size):
+            super().__init__()
+            self.image_size = image_size
+
+    def broken():
+        raise ValueError("no such width")
+
+    def number():
+        return 42
+"""
+
+
+def build(config, target, shape=(3, 6, 6), classes=7, *overrides):
+    return build_model(
+        config("model=custom", f"model.target={target}", *overrides).model, shape, classes
+    )
+
+
+def test_constructor_gets_what_it_takes(config, user_module):
+    user_module("nets", NETS)
+
+    model = build(config, "nets.Fitted")
+
+    assert (model[1].in_features, model[1].out_features, model[2].out_features) == (108, 4, 7)
+    assert model(torch.zeros(2, 3, 6, 6)).shape == (2, 7)
+
+
+def test_own_arguments_win_over_those_of_the_data_set(config, user_module):
+    user_module("nets", NETS)
+    own = ("+model.kwargs.width=9", "+model.kwargs.image_size=10")
+
+    model = build(config, "nets.Fitted", (3, 6, 6), 7, *own)
+
+    assert (model[1].in_features, model[1].out_features) == (300, 9)
+
+
+def test_image_size_of_other_than_square_images_is_height_and_width(config, user_module):
+    user_module("nets", NETS)
+
+    assert build(config, "nets.Sized", (3, 4, 9)).image_size == (4, 9)
+    assert build(config, "nets.Sized", (3, 9, 9)).image_size == 9
+
+
+def test_wrong_class_count_names_both_numbers(config, user_module):
+    user_module("nets", NETS)
+    model = build(config, "nets.Fixed", classes=10)
+
+    with pytest.raises(ModelError, match=r"has 10 classes, .* got \(1, 5\)"):
+        take_census(model, (3, 6, 6), classes=10)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nets.broken", r"^nets.broken cannot be built \(ValueError: no such width\): check"),
+        ("nets.number", r"^nets.number must give a torch.nn.Module, got int"),
+        ("nets.nn", r"^nets.nn cannot be built \(TypeError"),
+    ],
+)
+def test_constructor_that_fails_is_refused_in_one_sentence(config, user_module, target, message):
+    user_module("nets", NETS)
+
+    with pytest.raises(ModelError, match=message) as refused:
+        build(config, target)
+    assert "\n" not in str(refused.value)
+
+
+def test_unknown_argument_is_refused_by_name(config, user_module):
+    user_module("nets", NETS)
+
+    with pytest.raises(ModelError, match=r"unexpected keyword argument 'depth'.*model.kwargs"):
+        build(config, "nets.Fitted", (3, 6, 6), 7, "+model.kwargs.depth=3")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("Net", r"^model.target=Net is no import path: write it as module.Name"),
+        (
+            "no_such_package.Net",
+            r"^model.target=no_such_package.Net: importing no_such_package failed "
+            r"\(ModuleNotFoundError: No module named 'no_such_package'\): check the path",
+        ),
+        ("nets.Fited", r"no name in nets is called 'Fited': did you mean Fitted"),
+        ("syntax.Net", r"importing syntax failed \(SyntaxError: "),
+        ("exits.Net", r"importing exits failed \(SystemExit: 3\)"),
+        ("raises.Net", r"importing raises failed \(RuntimeError: first line\)"),
+    ],
+)
+def test_import_that_fails_is_said_in_one_sentence(config, user_module, target, message):
+    user_module("nets", NETS)
+    user_module("syntax", "def (:")
+    user_module("exits", "import sys; sys.exit(3)")
+    user_module("raises", "raise RuntimeError('first line\\nsecond line')")
+
+    with pytest.raises(ConfigError, match=message) as refused:
+        build(config, target)
+    assert "\n" not in str(refused.value)

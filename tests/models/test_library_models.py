@@ -1,0 +1,139 @@
+"""Networks of timm and torchvision, by name, fitted to the data set."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from greensweep.errors import ModelError
+from greensweep.models import build_model, model_name, take_census
+
+FITTED = [
+    ("timm", "resnet18"),
+    ("timm", "vit_tiny_patch16_224"),
+    ("torchvision", "resnet18"),
+    ("torchvision", "vit_b_16"),
+    ("torchvision", "mobilenet_v3_small"),
+    ("torchvision", "squeezenet1_1"),
+    ("torchvision", "googlenet"),
+]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("library", "name"), FITTED)
+def test_networks_fit_small_images_of_any_channels_and_classes(config, library, name, channels):
+    shape = (channels, 32, 32)
+    model = build_model(config(f"model={library}", f"model.name={name}").model, shape, classes=7)
+
+    outputs = model.train()(torch.randn(2, *shape))
+    outputs.sum().backward()
+
+    assert outputs.shape == (2, 7)
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    assert first.weight.grad is not None
+    assert take_census(model, shape, classes=7).layers["conv"] >= 1
+
+
+def test_timm_network_of_fixed_size_takes_images_that_are_not_square(config):
+    network = config("model=timm", "model.name=vit_tiny_patch16_224").model
+
+    model = build_model(network, (3, 32, 64), classes=7)
+
+    assert model(torch.randn(2, 3, 32, 64)).shape == (2, 7)
+
+
+def test_library_options_reach_the_constructor(config):
+    network = config("model=timm", "model.name=vit_tiny_patch16_224", "+model.kwargs.depth=2").model
+
+    census = take_census(build_model(network, (3, 32, 32), classes=7), (3, 32, 32))
+
+    assert census.layers["linear"] == 2 * 4 + 1
+
+
+def test_auxiliary_heads_stay_away_even_when_asked_for(config):
+    network = config(
+        "model=torchvision", "model.name=googlenet", "+model.kwargs.aux_logits=true"
+    ).model
+
+    outputs = build_model(network, (3, 32, 32), classes=7).train()(torch.randn(2, 3, 32, 32))
+
+    assert outputs.shape == (2, 7)
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_unknown_option_of_a_network_is_refused_by_name(config, library):
+    network = config(f"model={library}", "+model.kwargs.depht=2").model
+
+    with pytest.raises(ModelError, match=r"resnet18 cannot be built .*depht.*check model.kwargs"):
+        build_model(network, (3, 32, 32), classes=7)
+
+
+def test_images_too_small_for_inception_are_refused_in_one_sentence(config):
+    network = config("model=torchvision", "model.name=inception_v3").model
+    model = build_model(network, (3, 32, 32), classes=7)
+
+    with pytest.raises(ModelError, match=r"shape \(3, 32, 32\) .*resize with dataset.image_size"):
+        take_census(model, (3, 32, 32), classes=7)
+    assert take_census(model, (3, 75, 75), classes=7).layers["conv"] == 94
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "closest"),
+    [
+        ("timm", "resnet81", "resnet18"),
+        ("torchvision", "mobilenet_v3_smal", "mobilenet_v3_small"),
+    ],
+)
+def test_unknown_network_gets_the_closest_names(config, library, name, closest):
+    network = config(f"model={library}", f"model.name={name}").model
+
+    with pytest.raises(ModelError, match=f"no {library} model is called '{name}'.*{closest}"):
+        build_model(network, (3, 32, 32), classes=7)
+
+
+def test_results_record_the_networks_name(config):
+    assert model_name(config("model=timm", "model.name=resnet34").model) == "resnet34"
+    assert model_name(config("model=custom", "model.target=my.Net").model) == "my.Net"
+
+
+@pytest.fixture
+def kept_weights(tmp_path, monkeypatch):
+    """Put weights into torch's cache as if they had been downloaded, and cut the network."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for variable in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+
+    def keep(name):
+        model = models.get_model(name)
+        file = models.get_model_weights(name).DEFAULT.url.rpartition("/")[2]
+        path = tmp_path / "hub" / "checkpoints" / file
+        path.parent.mkdir(parents=True)
+        torch.save(model.state_dict(), path)
+        return model
+
+    return keep
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
+def test_pretrained_weights_are_kept_but_for_the_last_layer(config, kept_weights, name, channels):
+    original = kept_weights(name)
+    shape = (channels, 32, 32)
+    network = config("model=torchvision", f"model.name={name}", "model.pretrained=true").model
+
+    model = build_model(network, shape, classes=7)
+
+    assert model(torch.randn(2, *shape)).shape == (2, 7)
+    weights, expected = model.state_dict(), original.state_dict()
+    changed = [key for key in expected if not torch.equal(weights[key], expected[key])]
+    first, *last = changed if channels == 1 else [None, *changed]
+    assert [weights[key].shape[0] for key in last] == [7, 7]
+    if first is not None:  # filters summed over the channels see a grey image as before
+        assert torch.allclose(weights[first], expected[first].sum(dim=1, keepdim=True))
+
+
+def test_pretrained_weights_out_of_reach_are_named_as_the_reason(config, kept_weights):
+    network = config("model=torchvision", "model.pretrained=true").model
+
+    with pytest.raises(ModelError, match=r"resnet18 cannot be built .*its weights can be reached"):
+        build_model(network, (3, 32, 32), classes=7)

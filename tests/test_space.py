@@ -1,0 +1,92 @@
+"""One declared space, written for each strategy."""
+
+import pytest
+
+from greensweep.errors import StudyError
+from greensweep.study.space import read_space, search_params
+
+SPACE = {
+    "optimizer.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True, "levels": 4},
+    "optimizer.beta1": {"low": 0.1, "high": 0.9, "levels": 5},
+    "training.epochs": {"low": 3, "high": 15, "integer": True, "levels": 3},
+    "model.width": {"low": 8, "high": 512, "integer": True, "log": True, "levels": 4},
+    "model.relu": {"choices": [False, True]},
+    "training.device": {"choices": ["cpu", None]},
+}
+
+
+def test_samplers_get_continuous_ranges() -> None:
+    assert search_params(SPACE, sampler_target="optuna.samplers.TPESampler", fixed_keys=()) == {
+        "optimizer.learning_rate": "tag(log,interval(0.0001,0.1))",
+        "optimizer.beta1": "interval(0.1,0.9)",
+        "training.epochs": "range(3,16)",
+        "model.width": "tag(log,interval(8,512))",
+        "model.relu": "choice(false,true)",
+        "training.device": "choice(cpu,null)",
+    }
+
+
+def test_a_grid_gets_levels_with_both_ends_evenly_spaced_on_their_scale() -> None:
+    assert search_params(SPACE, sampler_target="optuna.samplers.GridSampler", fixed_keys=()) == {
+        "optimizer.learning_rate": "choice(0.0001,0.001,0.01,0.1)",
+        "optimizer.beta1": "choice(0.1,0.3,0.5,0.7,0.9)",
+        "training.epochs": "choice(3,9,15)",
+        "model.width": "choice(8,32,128,512)",
+        "model.relu": "choice(false,true)",
+        "training.device": "choice(cpu,null)",
+    }
+
+
+def test_what_the_command_line_fixes_is_not_searched() -> None:
+    params = search_params(
+        SPACE,
+        sampler_target="optuna.samplers.GridSampler",
+        fixed_keys=["training.epochs", "optimizer.beta1"],
+    )
+    assert set(params) == set(SPACE) - {"training.epochs", "optimizer.beta1"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"low": 3, "high": 1}, "must have low at most high, got 3 > 1"),
+        ({"low": 0, "high": 1, "log": True}, "low must be above 0, got 0"),
+        ({"low": 0.5, "high": 2, "integer": True}, "must be whole, got 0.5 and 2"),
+        ({"low": "a", "high": 2}, "must have numbers as low and high"),
+        ({"low": 1}, "must have numbers as low and high, got 1 and None"),
+        ({"low": 1, "high": 2, "step": 1}, "does not know step"),
+        ({"low": 1, "high": 2, "levels": 0}, "at least 1 of levels, got 0"),
+        ({"choices": []}, "at least one value under choices"),
+        (5, "must be {low, high} or {choices}, got 5"),
+        ({"low": float("nan"), "high": 1}, "must have numbers"),
+    ],
+)
+def test_a_malformed_dimension_is_refused(declared: object, said: str) -> None:
+    with pytest.raises(StudyError, match=r"space: x\.y ") as refused:
+        read_space({"x.y": declared})
+    assert said in str(refused.value)
+
+
+def test_all_malformed_dimensions_are_named_at_once() -> None:
+    with pytest.raises(StudyError, match=r"space: a must.*; space: b must"):
+        read_space({"a": {"low": 2, "high": 1}, "b": 3, "c": {"choices": [1]}})
+
+
+def test_whole_ends_do_not_make_a_range_integer() -> None:
+    space = {"a": {"low": 0, "high": 1}}
+    assert search_params(space, sampler_target="TPESampler", fixed_keys=()) == {
+        "a": "interval(0.0,1.0)"
+    }
+
+
+def test_a_grid_needs_levels() -> None:
+    with pytest.raises(StudyError, match="a has no levels, which a grid needs"):
+        search_params({"a": {"low": 1, "high": 2}}, sampler_target="GridSampler", fixed_keys=())
+
+
+def test_one_level_and_narrow_integer_ranges() -> None:
+    grid = {"a": {"low": 1, "high": 2, "levels": 1}, "b": {"low": 1, "high": 2, "integer": True,
+            "levels": 9}}  # fmt: skip
+    assert search_params(grid, sampler_target="GridSampler", fixed_keys=()) == {
+        "a": "choice(1.0)", "b": "choice(1,2)",
+    }  # fmt: skip

@@ -1,0 +1,337 @@
+"""Sweeps: strategies, objectives, launchers, what they print, and what they leave."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from conftest import PROJECT, Finished
+from mlflow import MlflowClient
+from omegaconf import OmegaConf
+
+Cli = Callable[..., Finished]
+Results = Callable[..., list[dict[str, Any]]]
+
+SWEEP = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep")
+QUICK = ("training.epochs=1", "tracking=local", "energy=unmetered")
+
+
+def table_rows(output: str) -> list[list[str]]:
+    """The cells of the printed table of trials."""
+    rows = [line for line in output.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in row.strip("│").split("│")] for row in rows]
+
+
+def children_of(folder: Path) -> tuple[MlflowClient, Any, dict[str, Any]]:
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("greensweep")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = {run.info.run_id: run for run in runs if run is not parent}
+    return client, parent, children
+
+
+def test_table_mlflow_tree_and_result_files_agree_number_for_number(
+    cli: Cli, results: Results, tmp_path: Path
+) -> None:
+    ended = cli("train.py", *SWEEP, "hydra.sweeper.n_trials=4", "training.epochs=3")
+    assert ended.status == 0, ended.errors
+    trials = results("sweep")
+    assert [trial["trial"] for trial in trials] == [0, 1, 2, 3]
+    client, parent, children = children_of(tmp_path)
+    assert parent.info.status == "FINISHED"
+    assert set(children) == {trial["mlflow_run_id"] for trial in trials}
+    rows = table_rows(ended.output)
+    with (tmp_path / "sweep" / "trials.csv").open() as file:
+        lines = list(csv.DictReader(file))
+
+    for trial, row, line in zip(trials, rows, lines, strict=True):
+        run = children[trial["mlflow_run_id"]]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.info.run_name == f"trial {trial['trial']}"
+        assert run.data.metrics["validation/accuracy"] == trial["validation_accuracy"]
+        assert run.data.metrics["energy/total_joules"] == trial["energy_joules"]
+        assert run.data.metrics["training/seconds"] == trial["seconds"]
+        searched = dict(text.split("=", 1) for text in trial["overrides"])
+        rate = searched["optimizer.learning_rate"]
+        assert run.data.params["optimizer.learning_rate"] == rate
+        assert row[0] == line["trial"] == str(trial["trial"])
+        assert (row[1] == "*") == (line["pareto_optimal"] == "True")
+        assert row[2] == f"{trial['validation_accuracy']:.4f}"
+        assert float(line["validation_accuracy"]) == trial["validation_accuracy"]
+        assert row[3] == f"{trial['energy_joules']:.1f}"
+        assert float(line["energy_joules"]) == trial["energy_joules"]
+        assert row[4] == f"{trial['seconds']:.2f}"
+        assert float(row[5]) == pytest.approx(float(rate), rel=1e-3)
+        assert line["optimizer.learning_rate"] == rate
+        assert row[6] == line["training.batch_size"] == searched["training.batch_size"]
+        stored = client.download_artifacts(run.info.run_id, "result.json")
+        assert json.loads(Path(stored).read_text()) == trial
+
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    best = max(trials, key=lambda t: (t["validation_accuracy"], -t["energy_joules"]))
+    assert study["best_trial"] == best["trial"]
+    assert study["best_energy_joules"] == best["energy_joules"]
+    assert study["best_test_accuracy"] == best["test_accuracy"]
+    assert study["energy_spent_joules"] == pytest.approx(
+        sum(trial["energy_spent_joules"] for trial in trials)
+    )
+    assert study["mlflow_run_id"] == parent.info.run_id
+    assert parent.data.metrics["best/validation_accuracy"] == best["validation_accuracy"]
+    assert parent.data.metrics["bargain/energy_joules"] == study["bargain_energy_joules"]
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {
+        "study.json", "trials.csv",
+    }  # fmt: skip
+    stored_study = optuna.load_study(
+        study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
+    )
+    assert [t.value for t in stored_study.trials] == [t["validation_accuracy"] for t in trials]
+    assert f"Trial {best['trial']} is the most accurate" in ended.output
+    experiment = client.get_experiment_by_name("greensweep")
+    view = f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=greensweep"
+    assert f"make ui, then open http://127.0.0.1:5000{view}" in ended.output
+    columns = json.loads(experiment.tags["mlflow.sharedViewState.greensweep"])["selectedColumns"]
+    shown = {column.split("`")[1] for column in columns if column.startswith("metrics.")}
+    assert {"validation/accuracy", "energy/total_joules"} <= shown <= {
+        *children[trials[0]["mlflow_run_id"]].data.metrics, "test/accuracy",
+    }  # fmt: skip
+
+
+def test_only_winners_are_tested_and_only_their_weights_kept(
+    cli: Cli, results: Results, tmp_path: Path
+) -> None:
+    cli("train.py", *SWEEP, "hydra.sweeper.n_trials=6", "training.epochs=2")
+    trials = results("sweep")
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    winners = {study["best_trial"], *study["pareto_trials"]}
+    assert 0 < len(winners) < 6
+    client, _, children = children_of(tmp_path)
+    for trial in trials:
+        won = trial["trial"] in winners
+        folder = tmp_path / "sweep" / str(trial["trial"])
+        assert (trial["test_accuracy"] is not None) == won
+        assert (trial["checkpoint"] is not None) == (folder / "model.pt").is_file() == won
+        run = children[trial["mlflow_run_id"]]
+        assert run.data.metrics.get("test/accuracy") == trial["test_accuracy"]
+        kept = {file.path for file in client.list_artifacts(run.info.run_id, "checkpoint")}
+        assert kept == ({"checkpoint/model.pt", "checkpoint/config.yaml"} if won else set())
+    best = trials[study["best_trial"]]
+    again = cli("evaluate.py", f"checkpoint={best['checkpoint']}", "energy=unmetered")
+    assert f"test accuracy {best['test_accuracy']:.4f}" in again.output
+    torch.load(best["checkpoint"], weights_only=True)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "gp"])
+def test_every_strategy_searches_the_same_declared_space(
+    cli: Cli, results: Results, tmp_path: Path, sampler: str
+) -> None:
+    ended = cli(
+        "train.py", *SWEEP, *QUICK, f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.n_trials=6"
+    )
+    assert ended.status == 0, ended.errors
+    searched = [dict(t.split("=") for t in trial["overrides"]) for trial in results("sweep")]
+    rates = [float(values["optimizer.learning_rate"]) for values in searched]
+    assert len(searched) == 6
+    assert all(1e-4 <= rate <= 0.1 for rate in rates)
+    assert {values["training.batch_size"] for values in searched} <= {"32", "64", "128", "256"}
+    assert {values["training.epochs"] for values in searched} == {"1"}  # fixed by the command
+    study = optuna.load_study(
+        study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
+    )
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    if sampler == "grid":
+        assert set(rates) <= {1e-4, 1e-3, 1e-2, 1e-1}
+        assert len({tuple(sorted(values.items())) for values in searched}) == 6
+    else:
+        assert len(set(rates)) == 6
+
+
+def test_grid_takes_a_seeded_subset_and_ends_when_it_is_done(cli: Cli, results: Results) -> None:
+    def grid(folder: str, seed: int) -> list[tuple[str, ...]]:
+        cli("train.py", "-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", *QUICK,
+            f"hydra.sweep.dir={folder}", "hydra.sweeper.n_trials=4", f"seed={seed}")  # fmt: skip
+        return [tuple(trial["overrides"][:2]) for trial in results(folder)]
+
+    first, again, other = grid("a", 1), grid("b", 1), grid("c", 2)
+    assert first == again != other
+
+    cli("train.py", *SWEEP, *QUICK, "hydra/sweeper/sampler=grid", "training.batch_size=64",
+        "hydra.sweeper.n_trials=50")  # fmt: skip
+    rates = [trial["overrides"][0] for trial in results("sweep")]
+    assert sorted(rates) == sorted(
+        f"optimizer.learning_rate={rate}" for rate in ("0.0001", "0.001", "0.01", "0.1")
+    )
+
+
+def test_the_same_seed_draws_the_same_trials(cli: Cli, results: Results) -> None:
+    for folder in ("a", "b"):
+        cli("train.py", "-m", "hydra/sweeper=optuna", *QUICK, "hydra.sweeper.n_trials=6",
+            f"hydra.sweep.dir={folder}")  # fmt: skip
+    a, b = results("a"), results("b")
+    assert [t["overrides"] for t in a] == [t["overrides"] for t in b]
+    assert [t["validation_accuracy"] for t in a] == [t["validation_accuracy"] for t in b]
+
+
+def test_pareto_objective_maximises_accuracy_and_minimises_energy(
+    cli: Cli, results: Results, tmp_path: Path
+) -> None:
+    ended = cli("train.py", *SWEEP, "objective=pareto", "training.epochs=1", "tracking=local",
+                "hydra.sweeper.n_trials=4")  # fmt: skip
+    assert ended.status == 0, ended.errors
+    study = optuna.load_study(
+        study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
+    )
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [trial.values for trial in study.trials] == [
+        [trial["validation_accuracy"], trial["energy_joules"]] for trial in results("sweep")
+    ]
+
+
+def test_priced_objective_takes_the_price_of_energy_off(
+    cli: Cli, results: Results, tmp_path: Path
+) -> None:
+    cli("train.py", *SWEEP, "objective=priced", "objective.price_per_kilojoule=5",
+        "training.epochs=1", "tracking=local", "hydra.sweeper.n_trials=2")  # fmt: skip
+    study = optuna.load_study(
+        study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
+    )
+    for trial, result in zip(study.trials, results("sweep"), strict=True):
+        price = 5 * result["energy_joules"] / 1000
+        assert trial.value == pytest.approx(result["validation_accuracy"] - price)
+
+
+def test_tpe_draws_its_first_four_trials_at_random(cli: Cli) -> None:
+    shown = cli("train.py", "hydra/sweeper=optuna", "--cfg", "hydra", "-p", "hydra.sweeper")
+    settings = OmegaConf.create(shown.output)
+    assert settings.sampler.n_startup_trials == 4
+    assert settings.sampler._target_ == "optuna.samplers.TPESampler"
+    assert settings.n_trials == 12
+
+
+def test_plain_multirun_needs_no_sweeper(cli: Cli, results: Results) -> None:
+    ended = cli("train.py", "-m", "seed=1,2,3", *QUICK)
+    assert ended.status == 0, ended.errors
+    assert [trial["seed"] for trial in results("multirun")] == [1, 2, 3]
+    assert [row[-1] for row in table_rows(ended.output)] == ["1", "2", "3"]
+
+
+def test_a_failed_trial_keeps_its_energy_and_the_sweep_goes_on(
+    cli: Cli, results: Results, tmp_path: Path
+) -> None:
+    ended = cli(
+        "train.py", *SWEEP, "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=2",
+        "optimizer=sgd", "optimizer.learning_rate=choice(0.05,1e30)", "training.batch_size=64",
+        "training.epochs=2",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    by_status = {trial["status"]: trial for trial in results("sweep")}
+    assert set(by_status) == {"finished", "failed"}
+    failed = by_status["failed"]
+    assert failed["energy_joules"] > 0
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    assert study["trials_by_status"] == {"finished": 1, "failed": 1}
+    assert study["energy_spent_joules"] == pytest.approx(
+        failed["energy_spent_joules"] + by_status["finished"]["energy_spent_joules"]
+    )
+    _, _, children = children_of(tmp_path)
+    assert children[failed["mlflow_run_id"]].info.status == "FAILED"
+    assert any("failed" in row[2] for row in table_rows(ended.output))
+
+
+def test_a_sweep_without_a_finished_trial_says_why(cli: Cli, results: Results) -> None:
+    ended = cli("train.py", *SWEEP, *QUICK, "model=timm", "model.name=no_such_model",
+                "hydra.sweeper.n_trials=2")  # fmt: skip
+    assert ended.status == 1
+    assert "none of 2 trials finished; the first: no timm model is called" in ended.errors
+    assert {trial["status"] for trial in results("sweep")} == {"failed"}
+
+
+@pytest.mark.parametrize("interruptions", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_keeps_its_trials_and_prints_its_summary(
+    tmp_path: Path, interruptions: signal.Signals
+) -> None:
+    # Trials long enough that the third runs when the second has just ended.
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "src" / "train.py"), *SWEEP, "training.epochs=30",
+         "training.batch_size=16"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 150
+    while not (tmp_path / "sweep" / "2" / "config.yaml").is_file():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)
+    os.killpg(process.pid, interruptions)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
+    rows = table_rows(output)
+    assert [row[0] for row in rows] == ["0", "1", "2"]
+    assert "stopped" in rows[2][2]
+    assert "is the most accurate" in output
+    stored = [
+        json.loads((tmp_path / "sweep" / str(n) / "result.json").read_text()) for n in range(3)
+    ]
+    assert [trial["status"] for trial in stored] == ["finished", "finished", "stopped"]
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    assert study["status"] == "interrupted"
+    _, parent, children = children_of(tmp_path)
+    assert parent.info.status == "KILLED"
+    assert [children[t["mlflow_run_id"]].info.status for t in stored] == [
+        "FINISHED", "FINISHED", "KILLED",
+    ]  # fmt: skip
+
+
+def test_joblib_runs_trials_side_by_side_into_one_tree(
+    script: Callable[..., "subprocess.CompletedProcess[str]"], results: Results, tmp_path: Path
+) -> None:
+    ended = script("train.py", *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+                   "hydra.sweeper.n_trials=4", "training.epochs=2")  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("is launching 2 jobs") == 2
+    trials = results("sweep")
+    assert [trial["status"] for trial in trials] == ["finished"] * 4
+    _, parent, children = children_of(tmp_path)
+    assert set(children) == {trial["mlflow_run_id"] for trial in trials}
+    assert all(
+        run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in children.values()
+    )
+    assert "must not be added up" in ended.stdout
+
+
+def test_an_experiment_is_one_file(cli: Cli, results: Results) -> None:
+    ended = cli("train.py", *SWEEP, "experiment=digits_pareto", "hydra.sweeper.n_trials=2",
+                "training.epochs=1", "tracking=local")  # fmt: skip
+    assert ended.status == 0, ended.errors
+    assert [row[5:] for row in table_rows(ended.output)]
+    first = results("sweep")[0]
+    assert {text.partition("=")[0] for text in first["overrides"]} >= {
+        "model.conv_layers", "model.linear_layers", "model.relu", "optimizer.learning_rate",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "gp"])
+@pytest.mark.slow
+def test_every_strategy_sweeps_real_images(
+    cli: Cli, results: Results, cifar10_images: Path, sampler: str
+) -> None:
+    ended = cli(
+        "train.py", *SWEEP, f"hydra/sweeper/sampler={sampler}", "dataset=image_folder",
+        f"dataset.root={cifar10_images}", "dataset.train_limit=2000", "training.epochs=2",
+        "hydra.sweeper.n_trials=4",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    assert [trial["status"] for trial in results("sweep")] == ["finished"] * 4

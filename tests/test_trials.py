@@ -1,0 +1,96 @@
+"""The choice between trials: best, bargain, Pareto front, and the sentence about them."""
+
+from pathlib import Path
+
+import pytest
+
+from greensweep.errors import StudyError
+from greensweep.result import RunResult, Status, read_result, write_result
+from greensweep.study.summary import summarise
+from greensweep.study.text import joules_text, recommendation
+from greensweep.study.trials import Trial, bargain_trial, best_trial, pareto_front, read_trials
+
+
+def trial(
+    number: int, accuracy: float | None, joules: float | None, status: Status = "finished"
+) -> Trial:
+    result = RunResult(
+        status=status, error=None, model="m", dataset="d", seed=0, trial=number,
+        validation_accuracy=accuracy, energy_joules=joules, energy_spent_joules=joules,
+        energy_quality="unmeasured" if joules is None else "estimated", seconds=1.0 + number,
+    )  # fmt: skip
+    return Trial(number, Path(str(number)), result, {})
+
+
+TRIALS = [
+    trial(0, 0.95, 100.0),
+    trial(1, 0.94, 40.0),  # exactly one point below the best
+    trial(2, 0.9399, 10.0),
+    trial(3, 0.90, 50.0),  # beaten by 1
+    trial(4, 0.95, 120.0),  # as accurate as 0, dearer
+    trial(5, 0.99, 1.0, "failed"),
+    trial(6, None, 5.0, "stopped"),
+]
+
+
+def test_best_is_the_most_accurate_finished_trial_and_of_equals_the_cheapest() -> None:
+    assert best_trial(TRIALS).number == 0
+
+
+def test_bargain_is_the_cheapest_within_one_point_of_the_best() -> None:
+    assert bargain_trial(TRIALS).number == 1
+
+
+def test_front_holds_what_nothing_beats() -> None:
+    assert [each.number for each in pareto_front(TRIALS)] == [2, 1, 0]
+
+
+def test_without_energy_the_cost_is_time() -> None:
+    unmetered = [trial(0, 0.9, None), trial(1, 0.9, None), trial(2, 0.95, None)]
+    assert best_trial(unmetered).number == 2
+    assert [each.number for each in pareto_front(unmetered)] == [0, 2]
+
+
+def test_no_finished_trial_has_no_best() -> None:
+    with pytest.raises(StudyError, match="no trial finished"):
+        best_trial(TRIALS[5:])
+    assert pareto_front(TRIALS[5:]) == []
+
+
+def test_summary_counts_the_energy_of_every_trial_however_it_ended() -> None:
+    summary = summarise(TRIALS)
+    assert summary.energy_spent_joules == 326.0
+    assert summary.trials_by_status == {"finished": 5, "failed": 1, "stopped": 1}
+    assert summary.pareto_trials == (0, 1, 2)
+    assert recommendation(summary) == (
+        "Trial 0 is the most accurate (0.9500 for 100 J); trial 1 is the cheapest within one "
+        "point of it (0.9400 for 40 J, 40% of the energy)."
+    )
+
+
+def test_when_no_cheaper_trial_is_near_the_sentence_says_so() -> None:
+    summary = summarise([trial(0, 0.95, 100.0), trial(1, 0.5, 1.0)])
+    assert recommendation(summary) == (
+        "Trial 0 is the most accurate (0.9500 for 100 J), and no cheaper trial comes within one "
+        "point of it."
+    )
+
+
+def test_joules_scale_their_unit() -> None:
+    assert [joules_text(value) for value in (0.01234, 999.9, 1234.5, 2.5e6, None)] == [
+        "0.01234 J", "999.9 J", "1.234 kJ", "2.5 MJ", "not metered",
+    ]  # fmt: skip
+
+
+def test_a_result_survives_its_file(tmp_path: Path) -> None:
+    write_result(TRIALS[0].result, tmp_path)
+    assert read_result(tmp_path) == TRIALS[0].result
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_broken_result_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"holds no result\.json"):
+        read_result(tmp_path)
+    (tmp_path / "result.json").write_text('{"status": ')
+    with pytest.raises(StudyError, match=r"result\.json is no result of a run"):
+        read_trials(tmp_path)

@@ -1,0 +1,120 @@
+"""Evaluation: every image once, in evaluation mode, whatever the batches."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import Dataset
+
+from greensweep.data import StreamedSplit, TensorSplit
+from greensweep.errors import DataError, TrainingError
+from greensweep.training import Normalise, evaluate
+
+
+def as_they_are() -> Normalise:
+    ones = torch.ones(1, 1, 1)
+    return Normalise(ones - 1, ones, torch.device("cpu"), "contiguous")
+
+
+def images(count: int = 23) -> TensorSplit:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(count, 1, 4, 4, generator=generator)
+    return TensorSplit(pixels, torch.randint(0, 3, (count,), generator=generator))
+
+
+def network() -> nn.Module:
+    """A network whose outputs in training mode differ from those in evaluation mode."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)
+    )
+    model.train()
+    model(torch.randn(16, 1, 4, 4) * 3 + 1)
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 22, 23, 512])
+def test_accuracy_and_loss_are_means_over_images_whatever_the_batches(batch_size: int) -> None:
+    model, split = network(), images()
+    found = evaluate(model, split, as_they_are(), batch_size=batch_size)
+    model.eval()
+    outputs = model(split.images)
+    pairs = zip(outputs, split.labels, strict=True)
+    correct = [int(output.argmax()) == int(label) for output, label in pairs]
+    assert 0 < sum(correct) < 23
+    assert found.images == 23
+    assert found.accuracy == sum(correct) / 23
+    assert found.loss == pytest.approx(cross_entropy(outputs, split.labels).item(), rel=1e-6)
+
+
+def test_evaluation_leaves_the_model_as_it_was() -> None:
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first = evaluate(model, images(), as_they_are(), batch_size=5)
+    again = evaluate(model, images(), as_they_are(), batch_size=5)
+    assert first == again
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_images_are_normalised_as_in_training() -> None:
+    split = images()
+    shifted = TensorSplit(split.images * 3 + 2, split.labels)
+    normalise = Normalise(
+        torch.full((1, 1, 1), 2.0), torch.full((1, 1, 1), 3.0), torch.device("cpu"), "contiguous"
+    )
+    plain = evaluate(network(), split, as_they_are(), batch_size=8)
+    found = evaluate(network(), shifted, normalise, batch_size=8)
+    assert found.accuracy == plain.accuracy
+    assert found.loss == pytest.approx(plain.loss, rel=1e-4)
+
+
+def test_lower_precision_casts_the_forward_pass_and_keeps_the_result_close() -> None:
+    dtypes = []
+    model = network()
+    model[4].register_forward_hook(lambda *call: dtypes.append(call[2].dtype))
+    full = evaluate(model, images(), as_they_are(), batch_size=23)
+    low = evaluate(model, images(), as_they_are(), batch_size=23, dtype=torch.bfloat16)
+    assert dtypes == [torch.float32, torch.bfloat16]
+    assert low.loss == pytest.approx(full.loss, rel=0.02)
+    assert low.loss != full.loss
+
+
+class Unreadable(Dataset[tuple[Tensor | None, int]]):
+    def __getitem__(self, index: int) -> tuple[Tensor | None, int]:
+        readable = images()
+        return (readable.images[index], int(readable.labels[index])) if index < 9 else (None, 0)
+
+
+def test_images_that_cannot_be_read_do_not_count() -> None:
+    split = StreamedSplit(Unreadable(), images().labels, (1, 4, 4))
+    found = evaluate(network(), split, as_they_are(), batch_size=4)
+    readable = images().select(torch.arange(9))
+    assert found == evaluate(network(), readable, as_they_are(), batch_size=4)
+    assert found.images == 9
+
+
+def test_a_split_of_which_nothing_can_be_read_is_refused() -> None:
+    split = StreamedSplit(Unreadable(), images().labels, (1, 4, 4))
+    with pytest.raises(DataError, match="no image of the split could be read: check"):
+        evaluate(network(), split.select(torch.arange(9, 23)), as_they_are(), batch_size=4)
+
+
+def test_weights_that_the_last_step_broke_are_no_result() -> None:
+    model = network()
+    with torch.no_grad():
+        model[4].weight.mul_(float("nan"))
+    with pytest.raises(TrainingError) as refused:
+        evaluate(model, images(), as_they_are(), batch_size=4)
+    assert str(refused.value) == (
+        "the evaluation loss became nan, the network's outputs are not numbers: "
+        "set a smaller optimizer.learning_rate"
+    )
+
+
+def test_a_model_that_fails_in_evaluation_is_one_sentence() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 3))
+    with pytest.raises(TrainingError) as refused:
+        evaluate(model, images(), as_they_are(), batch_size=4)
+    assert str(refused.value).startswith("evaluation failed (RuntimeError: mat1 and mat2")
+    assert "\n" not in str(refused.value)
