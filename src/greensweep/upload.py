@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from greensweep.config import load_run_config
+from greensweep.config.schema import MlflowConfig
 from greensweep.errors import StudyError, TrackingError
 from greensweep.result import (
     CHECKPOINT_FILE,
@@ -45,7 +46,9 @@ def upload(directory: Path) -> list[str]:
     pending = [path for path in found if read_result(path).mlflow_run_id is None]
     if not pending:
         return []
-    store = open_store(load_run_config(pending[0] / CONFIG_FILE).tracking)
+    tracking = load_run_config(pending[0] / CONFIG_FILE).tracking
+    # A run that asked for files only is sent to the default store, or the environment's.
+    store = open_store(tracking if isinstance(tracking, MlflowConfig) else MlflowConfig())
     if store is None:
         raise TrackingError(
             "the MLflow store cannot be reached: start it, or set MLFLOW_TRACKING_URI to another"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from greensweep.config.schema import CustomModelConfig
 from greensweep.errors import ConfigError, ModelError
 from greensweep.models import build_model, take_census
 
@@ -31,16 +32,14 @@ NETS = """
 """
 
 
-def build(config, target, shape=(3, 6, 6), classes=7, *overrides):
-    return build_model(
-        config("model=custom", f"model.target={target}", *overrides).model, shape, classes
-    )
+def build(target, shape=(3, 6, 6), classes=7, **kwargs):
+    return build_model(CustomModelConfig(target=target, kwargs=kwargs), shape, classes)
 
 
-def test_constructor_gets_what_it_takes(config, user_module):
+def test_constructor_gets_what_it_takes(user_module):
     user_module("nets", NETS)
 
-    model = build(config, "nets.Fitted")
+    model = build("nets.Fitted")
 
     assert (model[1].in_features, model[1].out_features, model[2].out_features) == (108, 4, 7)
     assert model(torch.zeros(2, 3, 6, 6)).shape == (2, 7)
@@ -49,22 +48,23 @@ def test_constructor_gets_what_it_takes(config, user_module):
 def test_own_arguments_win_over_those_of_the_data_set(config, user_module):
     user_module("nets", NETS)
     own = ("+model.kwargs.width=9", "+model.kwargs.image_size=10")
+    network = config("model=custom", "model.target=nets.Fitted", *own).model
 
-    model = build(config, "nets.Fitted", (3, 6, 6), 7, *own)
+    model = build_model(network, (3, 6, 6), classes=7)
 
     assert (model[1].in_features, model[1].out_features) == (300, 9)
 
 
-def test_image_size_of_other_than_square_images_is_height_and_width(config, user_module):
+def test_image_size_of_other_than_square_images_is_height_and_width(user_module):
     user_module("nets", NETS)
 
-    assert build(config, "nets.Sized", (3, 4, 9)).image_size == (4, 9)
-    assert build(config, "nets.Sized", (3, 9, 9)).image_size == 9
+    assert build("nets.Sized", (3, 4, 9)).image_size == (4, 9)
+    assert build("nets.Sized", (3, 9, 9)).image_size == 9
 
 
-def test_wrong_class_count_names_both_numbers(config, user_module):
+def test_wrong_class_count_names_both_numbers(user_module):
     user_module("nets", NETS)
-    model = build(config, "nets.Fixed", classes=10)
+    model = build("nets.Fixed", classes=10)
 
     with pytest.raises(ModelError, match=r"has 10 classes, .* got \(1, 5\)"):
         take_census(model, (3, 6, 6), classes=10)
@@ -78,19 +78,19 @@ def test_wrong_class_count_names_both_numbers(config, user_module):
         ("nets.nn", r"^nets.nn cannot be built \(TypeError"),
     ],
 )
-def test_constructor_that_fails_is_refused_in_one_sentence(config, user_module, target, message):
+def test_constructor_that_fails_is_refused_in_one_sentence(user_module, target, message):
     user_module("nets", NETS)
 
     with pytest.raises(ModelError, match=message) as refused:
-        build(config, target)
+        build(target)
     assert "\n" not in str(refused.value)
 
 
-def test_unknown_argument_is_refused_by_name(config, user_module):
+def test_unknown_argument_is_refused_by_name(user_module):
     user_module("nets", NETS)
 
     with pytest.raises(ModelError, match=r"unexpected keyword argument 'depth'.*model.kwargs"):
-        build(config, "nets.Fitted", (3, 6, 6), 7, "+model.kwargs.depth=3")
+        build("nets.Fitted", depth=3)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,12 @@ def test_unknown_argument_is_refused_by_name(config, user_module):
         ("raises.Net", r"importing raises failed \(RuntimeError: first line\)"),
     ],
 )
-def test_import_that_fails_is_said_in_one_sentence(config, user_module, target, message):
+def test_import_that_fails_is_said_in_one_sentence(user_module, target, message):
     user_module("nets", NETS)
     user_module("syntax", "def (:")
     user_module("exits", "import sys; sys.exit(3)")
     user_module("raises", "raise RuntimeError('first line\\nsecond line')")
 
     with pytest.raises(ConfigError, match=message) as refused:
-        build(config, target)
+        build(target)
     assert "\n" not in str(refused.value)

