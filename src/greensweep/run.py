@@ -32,6 +32,7 @@ from greensweep.training import (
     start_state,
     synchronize,
     train,
+    warm_up,
 )
 
 _EVALUATION_BATCH = 512
@@ -151,16 +152,18 @@ def _train_and_evaluate(
             batch_size=_EVALUATION_BATCH,
             dtype=autocast_dtype(training.precision, device),
         )
+        trained = train(
+            model,
+            train_split,
+            normalise,
+            training=training,
+            optimizer=config.optimizer,
+            scheduler=config.scheduler,
+            seed=config.seed,
+        )
+    with phases.phase("warmup"):
+        warm_up(model, train_split, normalise, training=training)
 
-    trained = train(
-        model,
-        train_split,
-        normalise,
-        training=training,
-        optimizer=config.optimizer,
-        scheduler=config.scheduler,
-        seed=config.seed,
-    )
     weights = None
     before = phases.of("training")
     epochs: Iterable[Epoch] = phases.each("training", trained)

@@ -115,21 +115,29 @@ class _ImageTensors(Dataset[StreamedItem]):
             )
         return image, label
 
+    def labels(self) -> Tensor:
+        """Class indices of all items: the data set's `targets`, as torchvision's sets have them."""
+        targets = getattr(self.dataset, "targets", None)
+        if targets is None:
+            targets = [self._item(index)[1] for index in range(len(self))]
+        return _whole(_as_tensor(targets, "labels"))
+
     def _read(self, index: int) -> tuple[Tensor, int]:
+        image, label = self._item(index)
+        split = tensor_split(image[None], [label], self.image_size)
+        return split.images[0], label
+
+    def _item(self, index: int) -> tuple[Tensor | np.ndarray, int]:
         try:
             image, label = self.dataset[index]
-            label = int(label)
             if isinstance(image, Image.Image):
                 image = image.convert("L" if image.mode in ("1", "L") else "RGB")
-            if not isinstance(image, Tensor):
-                image = np.array(image)
+            return image if isinstance(image, Tensor) else np.array(image), int(label)
         except Exception as error:
             raise DataError(
                 f"item {index} of a data set of make_splits is no pair of an image and a class "
                 f"number ({type(error).__name__}: {first_line(error)}): mend the data set"
             ) from error
-        split = tensor_split(image[None], [label], self.image_size)
-        return split.images[0], label
 
 
 def dataset_split(dataset: Any, image_size: int | None, memory_share: float) -> Split:
@@ -145,19 +153,10 @@ def dataset_split(dataset: Any, image_size: int | None, memory_share: float) -> 
     first = items.first
     if not fits_in_memory(first.numel() * first.element_size() * count, memory_share):
         channels, height, width = first.shape
-        return StreamedSplit(
-            items, _labels_of(dataset), (channels, height, width), loader_workers()
-        )
+        labels = items.labels()
+        return StreamedSplit(items, labels, (channels, height, width), loader_workers())
     images = first.new_empty((count, *first.shape))
     labels = torch.empty(count, dtype=torch.int64)
     for index in range(count):
         images[index], labels[index] = items[index]
     return TensorSplit(images, labels)
-
-
-def _labels_of(dataset: Any) -> Tensor:
-    """Class indices of a data set: its `targets` where it has them, as torchvision's do."""
-    targets = getattr(dataset, "targets", None)
-    if targets is None:
-        targets = [int(dataset[index][1]) for index in range(len(dataset))]
-    return _whole(_as_tensor(targets, "labels"))

@@ -137,6 +137,10 @@ def _open_tracker(tracking_mode: str) -> "OfflineEmissionsTracker":
         log_level="error",
     )
     tracker.start_task()
+    if not getattr(tracker, "_hardware", None):  # the class swallows its own errors
+        raise RuntimeError(
+            "its set-up failed, look at .codecarbon.config and CODECARBON_ variables"
+        )
     return tracker
 
 

@@ -9,7 +9,7 @@ from greensweep.training.device import (
 )
 from greensweep.training.evaluation import Evaluation, evaluate
 from greensweep.training.images import Normalise
-from greensweep.training.loop import Epoch, train
+from greensweep.training.loop import Epoch, train, warm_up
 
 __all__ = [
     "Epoch",
@@ -22,4 +22,5 @@ __all__ = [
     "start_state",
     "synchronize",
     "train",
+    "warm_up",
 ]

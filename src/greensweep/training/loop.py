@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
 from greensweep.data import Split
@@ -58,6 +60,9 @@ def train(
 ) -> Iterator[Epoch]:
     """Train `model` in place and yield after each epoch; stop early by not asking for the next.
 
+    What can be made before the first step is made in the call, so that the windows around the
+    epochs hold training only.
+
     Args:
         split: where `normalise` puts its batches.
         seed: seeds the order of the images.
@@ -73,10 +78,22 @@ def train(
             f"training.batch_size must be at most the {len(split)} training images, got "
             f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
         )
-    order = torch.Generator().manual_seed(seed)
     steps = len(shuffled_batches(len(split), training.batch_size, torch.Generator()))
     update = build_optimizer(optimizer, model.parameters())
     schedule = build_schedule(scheduler, update, steps * training.epochs)
+    return _epochs(model, split, normalise, training, update, schedule, seed)
+
+
+def _epochs(
+    model: nn.Module,
+    split: Split,
+    normalise: Normalise,
+    training: TrainingConfig,
+    update: Optimizer,
+    schedule: LRScheduler | None,
+    seed: int,
+) -> Iterator[Epoch]:
+    order = torch.Generator().manual_seed(seed)
     loss_function = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
     augment = Augmentation.of(training)
     device = normalise.device
@@ -123,3 +140,38 @@ def _check_finite(total_loss: Tensor, epoch: int) -> None:
             f"the training loss became {total_loss.item():g} in epoch {epoch}: "
             "set a smaller optimizer.learning_rate"
         )
+
+
+def warm_up(
+    model: nn.Module, split: Split, normalise: Normalise, *, training: TrainingConfig
+) -> None:
+    """Run one batch forward and backward and undo what it did to the model.
+
+    The first pass of a shape prepares kernels and memory; without this, the first window would
+    be charged for it.
+
+    Raises:
+        TrainingError: memory ran out, or the model failed.
+    """
+    device = normalise.device
+    dtype = autocast_dtype(training.precision, device)
+    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    first = [torch.arange(min(training.batch_size, len(split)))]
+    model.train()
+    with (
+        torch.random.fork_rng(),
+        computing(
+            "training failed in its first step",
+            training.batch_size,
+            smaller="a smaller training.batch_size",
+        ),
+    ):
+        for images, labels in split.batches(first):
+            with autocast(dtype, device):
+                outputs = model(normalise(images))
+                loss = nn.functional.cross_entropy(outputs, labels.to(device))
+            loss.backward()
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(kept[name])
+    model.zero_grad(set_to_none=True)

@@ -1,0 +1,86 @@
+"""Readings add up, and say how far their joules can be trusted."""
+
+import pytest
+
+from greensweep.energy import ComponentEnergy, EnergyReading
+
+RAPL = ComponentEnergy(30.0, "rapl", "measured")
+NVML = ComponentEnergy(50.0, "nvml", "measured")
+RAM = ComponentEnergy(20.0, "constant_power", "estimated")
+LOAD = ComponentEnergy(5.0, "cpu_load_model", "estimated")
+
+
+def test_joules_are_the_sum_of_the_components() -> None:
+    reading = EnergyReading(2.0, {"cpu": RAPL, "gpu": NVML, "ram": RAM})
+    assert reading.joules == 100.0
+    assert reading.kwh == pytest.approx(100 / 3.6e6)
+    assert reading.power_watts == 50.0
+
+
+def test_an_unmetered_window_has_seconds_and_no_figures() -> None:
+    reading = EnergyReading(2.0)
+    assert reading.seconds == 2.0
+    assert reading.joules is None
+    assert reading.kwh is None
+    assert reading.power_watts is None
+    assert reading.measured_share is None
+    assert reading.constant_share is None
+    assert reading.quality == "unmeasured"
+
+
+@pytest.mark.parametrize(
+    ("components", "quality", "measured", "constant"),
+    [
+        ({"cpu": RAPL, "gpu": NVML}, "measured", 1.0, 0.0),
+        ({"cpu": LOAD, "ram": RAM}, "estimated", 0.0, 0.8),
+        ({"cpu": RAPL, "gpu": NVML, "ram": RAM}, "mixed", 0.8, 0.2),
+        ({"ram": RAM}, "estimated", 0.0, 1.0),
+        ({"cpu": ComponentEnergy(1.0, "table", "replayed")}, "replayed", 0.0, 0.0),
+    ],
+)
+def test_quality_and_shares_follow_the_components(
+    components: dict[str, ComponentEnergy], quality: str, measured: float, constant: float
+) -> None:
+    reading = EnergyReading(1.0, components)
+    assert reading.quality == quality
+    assert reading.measured_share == pytest.approx(measured)
+    assert reading.constant_share == pytest.approx(constant)
+
+
+def test_no_joules_at_all_have_shares_of_0() -> None:
+    reading = EnergyReading(0.0, {"cpu": ComponentEnergy(0.0, "rapl", "measured")})
+    assert reading.joules == 0.0
+    assert reading.measured_share == 0.0
+    assert reading.constant_share == 0.0
+    assert reading.power_watts is None
+
+
+def test_readings_add_up_component_by_component() -> None:
+    both = EnergyReading(1.0, {"cpu": RAPL, "ram": RAM}) + EnergyReading(
+        0.5, {"cpu": ComponentEnergy(1.5, "rapl", "measured"), "gpu": NVML}
+    )
+    assert both == EnergyReading(
+        1.5, {"cpu": ComponentEnergy(31.5, "rapl", "measured"), "ram": RAM, "gpu": NVML}
+    )
+
+
+def test_adding_an_empty_reading_changes_nothing() -> None:
+    reading = EnergyReading(1.0, {"cpu": RAPL})
+    assert reading + EnergyReading() == reading
+    assert EnergyReading() + reading == reading
+    assert sum([reading, reading], start=EnergyReading()) == EnergyReading(
+        2.0, {"cpu": ComponentEnergy(60.0, "rapl", "measured")}
+    )
+
+
+def test_adding_leaves_both_readings_as_they_were() -> None:
+    one, other = EnergyReading(1.0, {"cpu": RAPL}), EnergyReading(1.0, {"cpu": LOAD, "ram": RAM})
+    one + other
+    assert one == EnergyReading(1.0, {"cpu": RAPL})
+    assert other == EnergyReading(1.0, {"cpu": LOAD, "ram": RAM})
+
+
+def test_a_component_of_two_origins_names_each_once() -> None:
+    one, other = EnergyReading(1.0, {"cpu": RAPL}), EnergyReading(1.0, {"cpu": LOAD})
+    cpu = (one + other + one + other).components["cpu"]
+    assert cpu == ComponentEnergy(70.0, "rapl+cpu_load_model", "mixed")
