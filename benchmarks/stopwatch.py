@@ -51,8 +51,7 @@ class Stopwatch:
         return timed
 
     def _timed_items(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            items = original(*args, **kwargs)
+        def timed(items: Iterator[Any]) -> Iterator[Any]:
             while True:
                 with self.over(name):
                     try:
@@ -61,4 +60,5 @@ class Stopwatch:
                         return
                 yield item
 
-        return timed
+        # The call itself is made at once, as without the stopwatch, and not timed.
+        return lambda *args, **kwargs: timed(original(*args, **kwargs))

@@ -35,6 +35,7 @@ PARTS: tuple[tuple[Any, str, str], ...] = (
     (MlflowTracker, "log_step", "tracker steps"),
     (MlflowTracker, "finish", "tracker finish"),
     (run, "take_census", "census"),
+    (run, "warm_up", "warm-up"),
     (run, "copy_weights", "weights copied"),
     (run, "save_weights", "weights saved"),
     (run, "write_result", "result.json"),

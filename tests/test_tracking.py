@@ -1,0 +1,172 @@
+"""Trackers: one conformance suite, and MLflow's own conditions."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from greensweep.config.schema import LocalConfig, MlflowConfig
+from greensweep.tracking import MemoryTracker, Tracker, build_tracker, flat, masked, open_store
+from greensweep.tracking.mlflow import MlflowStore, MlflowTracker, unreachable
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> MlflowStore:
+    folder = tmp_path_factory.mktemp("store")
+    return MlflowStore(f"sqlite:///{folder}/mlflow.db", "tests", str(folder / "artifacts"))
+
+
+@pytest.fixture(params=["memory", "mlflow"])
+def tracker(request: pytest.FixtureRequest, store: MlflowStore) -> Tracker:
+    return MemoryTracker() if request.param == "memory" else MlflowTracker(store)
+
+
+def test_any_tracker_takes_a_whole_run(tracker: Tracker, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("a note")
+    tracker.start("a run", {"a": "1"}, {"t": "x"})
+    for step in (1, 2, 3):
+        tracker.log_step({"loss": 1.0 / step}, step)
+    tracker.finish("FINISHED", {"accuracy": 0.5}, {"status": "finished"}, [note])
+    if isinstance(tracker, MemoryTracker):
+        assert (tracker.params, tracker.metrics) == ({"a": "1"}, {"accuracy": 0.5})
+        assert tracker.history == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": 1 / 3})]
+        assert (tracker.status, tracker.files) == ("FINISHED", [note])
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_mlflow_holds_history_params_tags_files_and_the_end(
+    store: MlflowStore, tmp_path: Path, status: str
+) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("a note")
+    tracker = MlflowTracker(store)
+    tracker.start("a run", {f"p{i}": str(i) for i in range(150)}, {"t": "x"})
+    for step in range(1, 1201):  # more points and params than MLflow takes in one call
+        tracker.log_step({"loss": 1.0 / step}, step)
+    tracker.finish(status, {"accuracy": 0.5, "loss": 1 / 1200}, {"status": "s"}, [note])  # type: ignore[arg-type]
+    assert tracker.run_id is not None
+    run = store.client.get_run(tracker.run_id)
+    assert run.info.status == status
+    assert run.data.params == {f"p{i}": str(i) for i in range(150)}
+    assert run.data.metrics == {"accuracy": 0.5, "loss": 1 / 1200}
+    assert (run.data.tags["t"], run.data.tags["status"]) == ("x", "s")
+    history = store.client.get_metric_history(tracker.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [
+        (step, 1.0 / step) for step in range(1, 1201)
+    ]
+    (artifact,) = store.client.list_artifacts(tracker.run_id)
+    assert artifact.path == "note.txt"
+
+
+def test_a_final_figure_that_differs_from_the_last_epoch_is_the_one_shown(
+    store: MlflowStore,
+) -> None:
+    tracker = MlflowTracker(store)
+    tracker.start("a run", {}, {})
+    tracker.log_step({"validation/accuracy": 0.9}, 1)
+    tracker.log_step({"validation/accuracy": 0.7}, 2)
+    time.sleep(0.002)  # MLflow orders points of one step by their millisecond
+    tracker.finish("FINISHED", {"validation/accuracy": 0.9}, {}, [])
+    assert tracker.run_id is not None
+    assert store.client.get_run(tracker.run_id).data.metrics == {"validation/accuracy": 0.9}
+
+
+def test_a_store_that_goes_away_costs_a_warning_and_no_error(
+    store: MlflowStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = MlflowTracker(store)
+    tracker.start("a run", {}, {})
+    assert tracker.run_id is not None
+    store.client.delete_run(tracker.run_id)  # a deleted run takes no more figures
+    tracker.log_step({"loss": 1.0}, 1)
+    tracker.finish("FINISHED", {"accuracy": 0.5}, {}, [tmp_path])
+    assert tracker.run_id is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "python -m greensweep upload" in caplog.text
+
+
+def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> None:
+    program = (
+        "from greensweep.tracking.mlflow import MlflowStore\n"
+        "from pathlib import Path\n"
+        "store = MlflowStore('sqlite:///new/mlflow.db', 'race', 'new/artifacts')\n"
+        "parent = store.shared_parent(Path('.'), 'sweep', {})\n"
+        "print(store.create_run('run', {}, {}, parent), parent)\n"
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    ended = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], ended
+    runs, parents = zip(*(out.split() for out, _ in ended), strict=True)
+    assert len(set(runs)) == 3
+    assert len(set(parents)) == 1
+    client = MlflowClient(f"sqlite:///{tmp_path}/new/mlflow.db")
+    assert len(client.search_experiments(filter_string="name = 'race'")) == 1
+
+
+def test_a_server_is_probed_once_and_a_local_store_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert unreachable("sqlite:///anywhere.db") is None
+    config = MlflowConfig(uri="http://ada:s3cret@127.0.0.1:9")
+    assert open_store(config) is None
+    assert open_store(config) is None
+    assert isinstance(build_tracker(open_store(config)), MemoryTracker)
+    (record,) = caplog.records
+    assert "http://ada:***@127.0.0.1:9 cannot be reached" in record.getMessage()
+    assert "s3cret" not in caplog.text
+
+
+def test_local_tracking_opens_no_store() -> None:
+    assert open_store(LocalConfig()) is None
+
+
+def test_a_broken_store_costs_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "broken.db").write_text("this is no database, " * 100)
+    assert open_store(MlflowConfig(uri=f"sqlite:///{tmp_path}/broken.db")) is None
+    assert "cannot be reached" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [
+        ({"password": "x"}, {"password": "***"}),
+        ({"a": {"api_key": "x", "b": 1}}, {"a": {"api_key": "***", "b": 1}}),
+        ({"HF_TOKEN": ["x", "y"]}, {"HF_TOKEN": ["***", "***"]}),
+        ({"uri": "postgresql://ada:x@db/s"}, {"uri": "postgresql://ada:***@db/s"}),
+        ({"secret": None, "keyboard": "qwerty"}, {"secret": None, "keyboard": "qwerty"}),
+        ({"tokenizer": "bpe"}, {"tokenizer": "bpe"}),
+    ],
+)
+def test_secrets_are_masked(config: dict[str, object], shown: dict[str, object]) -> None:
+    assert masked(config) == shown
+
+
+def test_params_are_flat_text() -> None:
+    assert flat({"a": {"b": 1, "c": {"d": None}}, "e": [1, 2], "f": {}}) == {
+        "a.b": "1", "a.c.d": "None", "e": "[1, 2]", "f": "{}",
+    }  # fmt: skip
+
+
+def test_credentials_stay_out_of_the_log(
+    cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:s3cret@127.0.0.1:9")
+    ended = cli("train.py", "training.epochs=1", "energy=unmetered", "hydra.run.dir=run")
+    assert ended.status == 0
+    assert "ada:***@127.0.0.1" in ended.output
+    assert "s3cret" not in ended.output + ended.errors + Path("run/train.log").read_text()
