@@ -1,11 +1,13 @@
 """Bad input gets one clear sentence and exit status 1, before anything is trained."""
 
 import errno
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Finished
 from PIL import Image
 
 FAST = ("training.epochs=1", "tracking=local", "energy=unmetered")
@@ -56,14 +58,14 @@ def one_sentence(errors: str) -> str:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_is_refused_in_one_sentence(
-    cli: Callable[..., object], arguments: list[str], said: str
+    cli: Callable[..., Finished], arguments: list[str], said: str
 ) -> None:
     ended = cli("train.py", *FAST, *arguments)
     assert ended.status == 1
     assert said in one_sentence(ended.errors)
 
 
-def test_names_all_faults_of_range_and_consistency_at_once(cli: Callable[..., object]) -> None:
+def test_names_all_faults_of_range_and_consistency_at_once(cli: Callable[..., Finished]) -> None:
     ended = cli("train.py", "training.epochs=0", "training.batch_size=-1", "optimizer.beta1=2")
     said = one_sentence(ended.errors)
     for key in ("training.epochs", "training.batch_size", "optimizer.beta1"):
@@ -98,7 +100,7 @@ def test_names_all_faults_of_range_and_consistency_at_once(cli: Callable[..., ob
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_sweep_is_refused_before_a_trial_starts(
-    cli: Callable[..., object], tmp_path: Path, arguments: list[str], said: str
+    cli: Callable[..., Finished], tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     spaces = tmp_path / "more" / "space"
     spaces.mkdir(parents=True)
@@ -124,7 +126,7 @@ def test_sweep_is_refused_before_a_trial_starts(
     ids=["empty", "one class", "mixed sizes"],
 )
 def test_image_folder_that_cannot_be_used(
-    cli: Callable[..., object], tmp_path: Path, classes: dict[str, list[int]], said: str
+    cli: Callable[..., Finished], tmp_path: Path, classes: dict[str, list[int]], said: str
 ) -> None:
     (tmp_path / "images" / "train").mkdir(parents=True)
     for name, sizes in classes.items():
@@ -136,7 +138,7 @@ def test_image_folder_that_cannot_be_used(
 
 
 def test_a_broken_image_is_named_and_may_be_skipped(
-    cli: Callable[..., object], tmp_path: Path
+    cli: Callable[..., Finished], tmp_path: Path
 ) -> None:
     for name in ("cat", "dog"):
         write_images(tmp_path / "images" / "train" / name, 20)
@@ -151,7 +153,7 @@ def test_a_broken_image_is_named_and_may_be_skipped(
 
 
 def test_class_count_that_does_not_fit_names_both_counts(
-    cli: Callable[..., object], tmp_path: Path
+    cli: Callable[..., Finished], tmp_path: Path
 ) -> None:
     (tmp_path / "seven.py").write_text(
         "from torch import nn\n"
@@ -165,7 +167,7 @@ def test_class_count_that_does_not_fit_names_both_counts(
 
 
 def test_a_file_where_the_output_directory_should_be(
-    cli: Callable[..., object], tmp_path: Path
+    cli: Callable[..., Finished], tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("")
     ended = cli("train.py", *FAST, "hydra.run.dir=taken/run")
@@ -174,7 +176,7 @@ def test_a_file_where_the_output_directory_should_be(
 
 
 def test_a_full_disk_does_not_lose_the_tracked_result(
-    cli: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
 
@@ -193,5 +195,18 @@ def test_a_full_disk_does_not_lose_the_tracked_result(
     assert tracked.data.metrics["validation/accuracy"] > 0
 
 
-def test_usage_errors_exit_with_status_2(script: Callable[..., object]) -> None:
+def test_a_second_sweep_does_not_overwrite_the_first(
+    cli: Callable[..., Finished], tmp_path: Path
+) -> None:
+    assert cli("train.py", "-m", "seed=1,2", "hydra.sweep.dir=sweep", *FAST).status == 0
+    before = (tmp_path / "sweep" / "0" / "result.json").read_bytes()
+    ended = cli("train.py", "-m", "seed=3,4", "hydra.sweep.dir=sweep", *FAST)
+    assert ended.status == 1
+    assert "holds the trials of another sweep" in one_sentence(ended.errors)
+    assert (tmp_path / "sweep" / "0" / "result.json").read_bytes() == before
+
+
+def test_usage_errors_exit_with_status_2(
+    script: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     assert script("train.py", "--no-such-flag").returncode == 2

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Finished
 from mlflow import MlflowClient
 
 from greensweep.config.schema import LocalConfig, MlflowConfig
@@ -163,7 +164,7 @@ def test_params_are_flat_text() -> None:
 
 
 def test_credentials_stay_out_of_the_log(
-    cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+    cli: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:s3cret@127.0.0.1:9")
     ended = cli("train.py", "training.epochs=1", "energy=unmetered", "hydra.run.dir=run")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from greensweep.config.schema import CustomDatasetConfig
 from greensweep.data import StreamedSplit, TensorSplit, load_splits
@@ -161,6 +162,15 @@ def test_arrays_are_resized(pixels):
     assert images.shape == (40, 3, 12, 12)
     assert images.dtype == torch.uint8
     assert images.float().mean() == pytest.approx(pixels.float().mean().item(), rel=0.02)
+
+
+def test_shrinking_arrays_averages_as_pillow_does(pixels):
+    images = read("arrays", image_size=2).train.images
+
+    for image, shrunk in zip(pixels[:10], images, strict=False):
+        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+        expected = np.asarray(picture.resize((2, 2), Image.Resampling.BILINEAR)).astype(int)
+        np.testing.assert_allclose(shrunk.permute(1, 2, 0), expected, atol=1)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,20 @@ def test_images_and_labels_are_those_of_the_tree(image_tree):
     assert source.test is None
 
 
+def test_hundreds_of_images_keep_their_order(image_tree):
+    # more than one thread decodes at once
+    files = {
+        f"train/{name}/{number:03}.png": np.full((2, 2, 3), (number, shift, 0), np.uint8)
+        for shift, name in enumerate(("a", "b", "c"))
+        for number in range(200)
+    }
+
+    source = read(image_tree(files))
+
+    np.testing.assert_array_equal(as_stored(source.train), np.stack(list(files.values())))
+    assert source.train.labels.tolist() == [0] * 200 + [1] * 200 + [2] * 200
+
+
 @pytest.mark.parametrize("name", ["val", "validation", "valid"])
 def test_own_validation_and_test_folders_are_used(image_tree, name):
     root = image_tree(tree(count=10) | tree(name, ("dog",), 2) | tree("test", count=1))

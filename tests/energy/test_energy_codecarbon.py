@@ -14,7 +14,8 @@ from codecarbon.core.units import Energy, Power
 from codecarbon.external.hardware import CPU, GPU, AppleSiliconChip, Raspberry
 from codecarbon.external.ram import RAM
 
-from greensweep.energy import EnergyReading
+from greensweep.config import schema
+from greensweep.energy import EnergyReading, build_meter
 from greensweep.energy.codecarbon import CodeCarbonMeter, _origin, _Reader
 from greensweep.errors import EnergyError
 
@@ -39,6 +40,18 @@ def test_a_machine_without_sensors_has_estimates_only() -> None:
     }
     assert reading.quality == "estimated"
     assert reading.measured_share == 0.0
+
+
+@no_sensors
+def test_the_share_of_a_process_that_sleeps_is_below_the_machine_at_rest() -> None:
+    meter = build_meter(schema.CodeCarbonConfig(tracking_mode="process"))
+    meter.start()
+    time.sleep(0.2)
+    lap = meter.lap()
+    (cpu,) = [hardware for hardware in meter._tracker._hardware if isinstance(hardware, CPU)]
+    meter.stop()
+    # CodeCarbon's model of a machine never falls below a tenth of the thermal design power.
+    assert lap.components["cpu"].joules / lap.seconds < 0.1 * cpu._tdp
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.005, 0.3])
@@ -234,7 +247,7 @@ def test_a_stopped_meter_leaves_no_thread() -> None:
     meter.stop()
     for thread in running:
         thread.join(timeout=10)
-    assert not any(thread.is_alive() for thread in running)
+    assert set(threading.enumerate()) - before == set()
 
 
 def test_meters_side_by_side_each_read_the_whole() -> None:

@@ -27,22 +27,19 @@ class Phases:
     def __init__(self, meter: Meter, synchronize: Callable[[], None] = lambda: None) -> None:
         self._meter = meter
         self._synchronize = synchronize
-        self._started = False
         self.readings: dict[str, EnergyReading] = {}
 
     def start(self) -> None:
         """Start the meter; its own set-up is not charged to the run."""
         self._meter.start()
-        self._started = True
 
     def stop(self) -> None:
         """Charge what is left to the time between phases, and stop the meter."""
-        if self._started:
-            self._started = False
-            # A meter that fails has ended its phase with an error; what was read is kept.
-            with suppress(EnergyError):
-                self._cut(BETWEEN)
-            self._meter.stop()
+        # A meter that never started has nothing left; one that failed has ended its phase with
+        # an error already, and what it read before is kept.
+        with suppress(EnergyError):
+            self._cut(BETWEEN)
+        self._meter.stop()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -1,11 +1,13 @@
 """Refuse a sweep that cannot work before anything is trained."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import parse, raise_faults
 from greensweep.errors import GreensweepError, StudyError
+from greensweep.result import RESULT_FILE
 from greensweep.study.space import read_space
 
 _BASIC = "BasicSweeper"
@@ -22,6 +24,11 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
         GreensweepError: what is wrong; range faults all in one.
     """
     parse(app)
+    if any(Path(hydra.sweep.dir).glob(f"**/{RESULT_FILE}")):
+        raise StudyError(
+            f"hydra.sweep.dir={hydra.sweep.dir} holds the trials of another sweep, which would be "
+            "overwritten: name a new folder, or move that one away"
+        )
     sweeper = hydra.sweeper
     swept = _swept_keys(hydra)
     if sweeper._target_.endswith(_BASIC):

@@ -6,7 +6,9 @@ from typing import Any
 
 MASK = "***"
 
-_SECRET_KEY = re.compile(r"(passw|secret|token(?!iz)|api_?key|credential|private_?key)", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(passw|secret|token(?!iz)|api_?key|credential|private_?key)", re.IGNORECASE
+)
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)@")
 
 
