@@ -1,33 +1,41 @@
 """Peak memory of a run above a bare loop's, in multiples of the data set's uint8 bytes."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from figures import Figure, summarised
-from subjects import BATCH_SIZE, folder_splits
+from subjects import folder_splits
 
-from greensweep.data import TensorSplit
+from greensweep.data import Splits, TensorSplit
 
-_FOLDER = Path(__file__).resolve().parent
+_SCRIPT = Path(__file__).resolve().parent / "peak_memory.py"
 _GOAL = 2.5
-_EPOCHS = 2
+_STORE = "MLFLOW_TRACKING_URI"  # of the user; a run here tracks into its own folder
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: `rounds` of a bare loop, a run with a cold and one with a warm cache."""
+    """How much is measured.
+
+    Attributes:
+        rounds: of a bare loop, and of a run in each state of the image cache.
+        states: cold, and then warm.
+    """
 
     rounds: int
+    states: tuple[str, ...]
 
 
-FULL = Size(rounds=3)
-QUICK = Size(rounds=1)
+FULL = Size(rounds=3, states=("cold", "warm"))
+QUICK = Size(rounds=1, states=("cold",))
 
 
 def measure(images: Path, size: Size) -> list[Figure]:
@@ -37,58 +45,64 @@ def measure(images: Path, size: Size) -> list[Figure]:
         Skipped: the images are not here.
     """
     splits = folder_splits(images)
-    parts = [part for part in (splits.train, splits.validation, splits.test)]
-    assert all(isinstance(part, TensorSplit) for part in parts)
-    uint8_bytes = sum(part.images.nbytes for part in parts if isinstance(part, TensorSplit))
-    excess: dict[str, list[float]] = {"cold": [], "warm": []}
-    peaks: list[dict[str, Any]] = []
+    rounds = []
     with tempfile.TemporaryDirectory() as temporary:
-        arrays = Path(temporary) / "arrays.npz"
-        train = splits.train
-        assert isinstance(train, TensorSplit)
-        rest = [part.images.numpy() for part in parts[1:] if isinstance(part, TensorSplit)]
-        np.savez(
-            arrays,
-            images=train.images.numpy(),
-            labels=train.labels.numpy(),
-            rest=np.concatenate(rest),
-        )
-        batch = min(BATCH_SIZE, len(train))
-        bare_arguments = ["bare", str(arrays), str(_EPOCHS), str(batch)]
+        work = Path(temporary)
+        uint8_bytes = _keep_arrays(splits, work / "arrays.npz")
         for number in range(size.rounds):
-            cache = Path(temporary) / f"cache-{number}"
-            run_arguments = ["greensweep", str(images), str(_EPOCHS), str(batch), str(cache)]
-            bare = _peak(bare_arguments, Path(temporary) / f"bare-{number}")
-            for state in excess:  # the first run fills the cache that the second finds
-                peak = _peak(run_arguments, Path(temporary) / f"{state}-{number}")
-                excess[state].append((peak["above"] - bare["above"]) / uint8_bytes)
-                peaks.append({"cache": state, "greensweep_bytes": peak, "bare_bytes": bare})
-    return [
-        Figure(
-            "memory",
-            f"smallest CNN, {state} image cache",
-            "(greensweep - bare loop) / uint8 data set, peak bytes after imports",
-            **summarised(values),
-            at_most=_GOAL,
-            details={
-                "uint8_bytes": uint8_bytes,
-                "peaks": [each for each in peaks if each["cache"] == state],
-            },
-        )
-        for state, values in excess.items()
-    ]
+            run = ["greensweep", str(images), str(work / f"cache-{number}")]
+            peaks = {"bare": _peak(["bare", str(work / "arrays.npz")], work / f"bare-{number}")}
+            for state in size.states:  # the cold run fills the cache that the warm one finds
+                peaks[state] = _peak(run, work / f"{state}-{number}")
+            rounds.append(peaks)
+    return [_figure(state, rounds, uint8_bytes) for state in size.states]
 
 
-def _peak(arguments: list[str], folder: Path) -> dict[str, int]:
+def _figure(state: str, rounds: Sequence[dict[str, dict[str, int]]], uint8_bytes: int) -> Figure:
+    excess = [(each[state]["above"] - each["bare"]["above"]) / uint8_bytes for each in rounds]
+    details: dict[str, Any] = {
+        "uint8_bytes": uint8_bytes,
+        "greensweep_bytes": [each[state] for each in rounds],
+        "bare_bytes": [each["bare"] for each in rounds],
+    }
+    return Figure(
+        "memory",
+        f"smallest CNN, {state} image cache",
+        "(greensweep - bare loop) / uint8 data set, peak bytes",
+        **summarised(excess),
+        at_most=_GOAL,
+        details=details,
+    )
+
+
+def _keep_arrays(splits: Splits, file: Path) -> int:
+    """Write the images and labels of all splits for the bare loop; return the images' bytes."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, split in (
+        ("train", splits.train),
+        ("validation", splits.validation),
+        ("test", splits.test),
+    ):
+        assert isinstance(split, TensorSplit)
+        arrays[f"{name}_images"] = split.images.numpy()
+        arrays[f"{name}_labels"] = split.labels.numpy()
+    np.savez(file, allow_pickle=False, **arrays)
+    return sum(array.nbytes for name, array in arrays.items() if name.endswith("images"))
+
+
+def _peak(arguments: Sequence[str], folder: Path) -> dict[str, int]:
     """Run `peak_memory.py` in a folder of its own and return what it found."""
     folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != _STORE}
     done = subprocess.run(
-        [sys.executable, str(_FOLDER / "peak_memory.py"), *arguments],
+        [sys.executable, str(_SCRIPT), *arguments],
         cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"peak_memory.py {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
-    return json.loads((folder / "peak.json").read_text())  # type: ignore[no-any-return]
+        raise RuntimeError(f"{_SCRIPT.name} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, int] = json.loads((folder / "peak.json").read_text())
+    return found

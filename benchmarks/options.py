@@ -10,7 +10,7 @@ from throughput import Size
 from greensweep.data import Splits
 
 FULL = Size(rounds=3, loader_rounds=0, images=2048)
-QUICK = Size(rounds=1, loader_rounds=0, images=32)
+QUICK = Size(rounds=1, loader_rounds=0, images=32, subjects=SUBJECTS[:1])
 
 
 def measure(images: Path, size: Size) -> list[Figure]:
@@ -20,7 +20,7 @@ def measure(images: Path, size: Size) -> list[Figure]:
         Skipped: the images are not here.
     """
     splits = folder_splits(images)
-    return [figure for subject in SUBJECTS for figure in _compare(subject, splits, size)]
+    return [figure for subject in size.subjects for figure in _compare(subject, splits, size)]
 
 
 def _compare(subject: Subject, splits: Splits, size: Size) -> list[Figure]:

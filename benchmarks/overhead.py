@@ -28,7 +28,7 @@ class Size:
 
 
 FULL = Size(trials=25)
-QUICK = Size(trials=3)
+QUICK = Size(trials=2)
 
 
 def measure(size: Size) -> list[Figure]:

@@ -1,13 +1,14 @@
 """Train in this process and write its peak memory to `peak.json`; `memory.py` starts this.
 
 Something small runs first, so that every import that a run makes on its way, and every store and
-thread that it opens, is there before the baseline is taken.
+thread that it opens, is there before the baseline is taken. Both programs then hold the same
+images, train the same network on batches of 64, Greensweep's default, and evaluate on batches of
+512, which Greensweep does.
 """
 
 import ctypes
 import gc
 import json
-import os
 import resource
 import runpy
 import sys
@@ -17,19 +18,22 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from loops import RawData, bare_epoch, fused_adam
+from loops import RawData, bare_accuracy, bare_epoch, fused_adam
 
 from greensweep.models.paper import simple_cnn
 
 TRAIN = Path(__file__).resolve().parents[1] / "src" / "train.py"
+_EPOCHS = 2  # the second holds the best weights of the first
+_BATCH_SIZE = 64
 _KIBIBYTE = 1024
 # ru_maxrss is in bytes on macOS.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else _KIBIBYTE
 
 
-def greensweep_run(overrides: list[str]) -> None:
+def greensweep_run(folder: str, overrides: list[str]) -> None:
     """Run `src/train.py` as a user would, in this process."""
-    sys.argv = [str(TRAIN), *overrides]
+    network = ["model.conv_layers=1", "model.linear_layers=3", "model.relu=false"]
+    sys.argv = [str(TRAIN), *network, "training.threads=1", f"hydra.run.dir={folder}", *overrides]
     try:
         runpy.run_path(str(TRAIN), run_name="__main__")
     except SystemExit as ended:
@@ -37,25 +41,30 @@ def greensweep_run(overrides: list[str]) -> None:
             raise
 
 
-def bare_run(data: RawData, classes: int, epochs: int, batch_size: int) -> None:
-    """Train the same network with a hand-written loop."""
-    channels, size = data.images.shape[1:3]
+def bare_run(train: RawData, held_out: list[RawData], epochs: int) -> None:
+    """Train and evaluate the same network with a hand-written loop."""
+    channels, size = train.images.shape[1:3]
+    classes = int(train.labels.max()) + 1
     model = simple_cnn(channels, size, classes, conv_layers=1, linear_layers=3, relu=False)
     optimizer = fused_adam(model)
     for _ in range(epochs):
-        bare_epoch(model, optimizer, data, batch_size)
+        bare_epoch(model, optimizer, train, _BATCH_SIZE)
+        for data in held_out:
+            bare_accuracy(model, data)
 
 
-def bare_data(arrays: Path) -> tuple[RawData, torch.Tensor]:
-    """Read the training tensors, and the rest of the images, which a loop holds for evaluation."""
-    with np.load(arrays) as kept:
-        images, labels = torch.from_numpy(kept["images"]), torch.from_numpy(kept["labels"])
-        rest = torch.from_numpy(kept["rest"])
-    half = torch.full((images.shape[1], 1, 1), 127.5)
-    return RawData(images, labels, half, half), rest
+def read_arrays(file: Path) -> list[RawData]:
+    """Read the training, validation and test images that `memory.py` keeps."""
+    with np.load(file) as kept:
+        arrays = {name: torch.from_numpy(kept[name]) for name in kept.files}
+    half = torch.full((arrays["train_images"].shape[1], 1, 1), 127.5)
+    return [
+        RawData(arrays[f"{name}_images"], arrays[f"{name}_labels"], half, half)
+        for name in ("train", "validation", "test")
+    ]
 
 
-def reset_peak() -> int:
+def start_baseline() -> int:
     """Give back what is free, let the peak start anew, and return the memory in use, bytes."""
     gc.collect()
     if sys.platform == "linux":
@@ -65,7 +74,7 @@ def reset_peak() -> int:
 
 
 def peak() -> int:
-    """Return the peak since `reset_peak`, bytes; where that cannot be had, since the start."""
+    """Return the peak since `start_baseline`; where Linux does not tell it, since the start."""
     if sys.platform == "linux":
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -75,40 +84,31 @@ def peak() -> int:
 
 def measured(work: Callable[[], None]) -> dict[str, int]:
     """Return baseline, peak, and the one above the other while `work` runs, bytes."""
-    baseline = reset_peak()
+    baseline = start_baseline()
     work()
     highest = peak()
     return {"baseline": baseline, "peak": highest, "above": highest - baseline}
 
 
 def main() -> None:
-    """Run `greensweep IMAGES EPOCHS BATCH CACHE` or `bare ARRAYS EPOCHS BATCH`."""
-    program, source, epochs, batch_size, *cache = sys.argv[1:]
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    """Run `greensweep IMAGES CACHE` or `bare ARRAYS`."""
+    program, source, *rest = sys.argv[1:]
     if program == "greensweep":
-        model = ["model.conv_layers=1", "model.linear_layers=3", "model.relu=false"]
-        greensweep_run([*model, "training.epochs=1", "hydra.run.dir=first"])
+        greensweep_run("first", ["training.epochs=1"])
         overrides = [
-            *model,
-            "dataset=image_folder",
-            f"dataset.root={source}",
-            f"dataset.cache={cache[0]}",
-            f"training.epochs={epochs}",
-            f"training.batch_size={batch_size}",
-            "hydra.run.dir=second",
+            *("dataset=image_folder", f"dataset.root={source}", f"dataset.cache={rest[0]}"),
+            *(f"training.epochs={_EPOCHS}", f"training.batch_size={_BATCH_SIZE}"),
         ]
-        found = measured(lambda: greensweep_run(overrides))
+        found = measured(lambda: greensweep_run("second", overrides))
     else:
-        few = torch.zeros((64, 3, 32, 32), dtype=torch.uint8)
+        torch.set_num_threads(1)
+        few = torch.zeros((_BATCH_SIZE, 3, 32, 32), dtype=torch.uint8)
         half = torch.full((3, 1, 1), 127.5)
-        first = RawData(few, torch.zeros(64, dtype=torch.int64), half, half)
-        bare_run(first, 10, epochs=1, batch_size=64)
+        bare_run(RawData(few, torch.zeros(_BATCH_SIZE, dtype=torch.int64), half, half), [], 1)
 
         def work() -> None:
-            data, rest = bare_data(Path(source))
-            classes = int(data.labels.max()) + 1
-            bare_run(data, classes, int(epochs), int(batch_size))
-            assert len(rest)  # held until here
+            train, *held_out = read_arrays(Path(source))
+            bare_run(train, held_out, _EPOCHS)
 
         found = measured(work)
     Path("peak.json").write_text(json.dumps(found))

@@ -5,7 +5,6 @@ One table on the terminal, and `benchmarks/results.json` with every number unrou
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -139,4 +138,4 @@ def _cells(figure: Figure) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -33,15 +33,17 @@ class Size:
         rounds: pairs of epochs per network, after one that warms up.
         loader_rounds: the same for the slower DataLoader loops.
         images: at most so many images per epoch.
+        subjects: the networks.
     """
 
     rounds: int
     loader_rounds: int
     images: int
+    subjects: tuple[Subject, ...] = SUBJECTS
 
 
 FULL = Size(rounds=9, loader_rounds=3, images=1_000_000)
-QUICK = Size(rounds=1, loader_rounds=1, images=64)
+QUICK = Size(rounds=1, loader_rounds=1, images=64, subjects=SUBJECTS[:1])
 
 
 def measure(images: Path, size: Size) -> list[Figure]:
@@ -51,7 +53,7 @@ def measure(images: Path, size: Size) -> list[Figure]:
         Skipped: the images are not here.
     """
     splits = folder_splits(images)
-    return [figure for each in SUBJECTS for figure in _compare(each, splits, size)]
+    return [figure for each in size.subjects for figure in _compare(each, splits, size)]
 
 
 def _compare(subject: Subject, splits: Splits, size: Size) -> list[Figure]:

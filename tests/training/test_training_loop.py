@@ -20,6 +20,7 @@ from greensweep.training import (
     evaluate,
     start_state,
     train,
+    warm_up,
 )
 
 CPU = torch.device("cpu")
@@ -165,6 +166,63 @@ def test_augmentation_reaches_training_anew_each_epoch() -> None:
         augmented.batches.clear()
     assert all(counts.sum() > 0 for counts in blank)
     assert not torch.equal(blank[0], blank[1])
+
+
+# --- the warm-up before it -----------------------------------------------------------------------
+
+
+def with_state() -> nn.Module:
+    """A network with weights, running statistics and random numbers of its own."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
+
+
+def test_the_warm_up_leaves_no_trace() -> None:
+    model = with_state()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    generator = torch.get_rng_state()
+    warm_up(model, numbered(8), as_they_are(), training=schema.TrainingConfig(batch_size=4))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_training_after_a_warm_up_is_bit_equal_to_training_without() -> None:
+    training = schema.TrainingConfig(batch_size=4)
+    cold, warm = with_state(), with_state()
+    torch.manual_seed(1)
+    list(epochs_of(cold, numbered(8), learning_rate=0.1, epochs=2))
+    torch.manual_seed(1)
+    warm_up(warm, numbered(8), as_they_are(), training=training)
+    list(epochs_of(warm, numbered(8), learning_rate=0.1, epochs=2))
+    expected = cold.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in warm.state_dict().items())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_the_warm_up_is_a_step_of_training_without_the_update(precision: str) -> None:
+    model, dtypes, gradients = Witness(), [], []
+    model.linear.register_forward_hook(lambda *call: dtypes.append(call[2].dtype))
+    model.linear.weight.register_post_accumulate_grad_hook(gradients.append)
+    training = schema.TrainingConfig(batch_size=5, precision=precision)
+    warm_up(model, numbered(8), as_they_are(), training=training)
+    assert [len(batch) for batch in model.batches] == [5]
+    assert dtypes == [getattr(torch, precision)]
+    assert len(gradients) == 1
+
+
+def test_a_model_that_fails_at_once_is_one_sentence() -> None:
+    with pytest.raises(TrainingError) as stopped:
+        warm_up(
+            BreaksFrom(1, raising(RuntimeError("does not fit\nat line 2"))),
+            numbered(8),
+            as_they_are(),
+            training=schema.TrainingConfig(batch_size=4),
+        )
+    assert str(stopped.value) == (
+        "training failed in its first step (RuntimeError: does not fit): check that the model "
+        "fits the data and the batch size"
+    )
 
 
 # --- reproducible runs --------------------------------------------------------------------------
@@ -429,6 +487,12 @@ def test_a_batch_of_which_one_image_can_be_read_does_not_break_batch_norm() -> N
     model = nn.Sequential(nn.Flatten(), norm, nn.Linear(4, 2))
     list(epochs_of(model, streamed(12, set(range(7))), batch_size=3, epochs=5))
     assert 0 < norm.num_batches_tracked < 20
+
+
+def test_a_warm_up_of_which_one_image_can_be_read_does_not_break_batch_norm() -> None:
+    warm_up(
+        with_state(), streamed(4, {1}), as_they_are(), training=schema.TrainingConfig(batch_size=3)
+    )
 
 
 def test_a_set_of_which_nothing_can_be_read_is_refused() -> None:

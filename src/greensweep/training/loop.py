@@ -111,8 +111,8 @@ def _epochs(
             smaller="a smaller training.batch_size",
         ):
             for step, (images, labels) in enumerate(split.batches(batches)):
-                if len(labels) == 1 < training.batch_size:
-                    continue  # the readable rest of a batch; batch norm cannot train on it
+                if _is_left_over(labels, training):
+                    continue
                 inputs = augment(normalise(images))
                 labels = labels.to(device, non_blocking=True)
                 with autocast(dtype, device):
@@ -132,6 +132,11 @@ def _epochs(
                 raise DataError("no training image could be read: check the data set's files")
             _check_finite(total, number)
         yield Epoch(number, total.item() / seen, rate)
+
+
+def _is_left_over(labels: Tensor, training: TrainingConfig) -> bool:
+    """Tell whether a batch has one readable image left, on which batch norm cannot train."""
+    return len(labels) == 1 < training.batch_size
 
 
 def _check_finite(total_loss: Tensor, epoch: int) -> None:
@@ -159,7 +164,7 @@ def warm_up(
     first = [torch.arange(min(training.batch_size, len(split)))]
     model.train()
     with (
-        torch.random.fork_rng(),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         computing(
             "training failed in its first step",
             training.batch_size,
@@ -167,6 +172,8 @@ def warm_up(
         ),
     ):
         for images, labels in split.batches(first):
+            if _is_left_over(labels, training):
+                continue
             with autocast(dtype, device):
                 outputs = model(normalise(images))
                 loss = nn.functional.cross_entropy(outputs, labels.to(device))
