@@ -71,7 +71,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     arguments = parser.parse_args()
     turn, watch = Turn(), Stopwatch()
-    torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)

@@ -11,8 +11,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import omegaconf
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from omegaconf import OmegaConf
 from stopwatch import Stopwatch
 from turns import Turn
 
@@ -27,20 +27,14 @@ TRAIN = Path(__file__).resolve().parents[1] / "src" / "train.py"
 # What a hand-written program does as well, and what is no overhead in either.
 WORK = "work"
 # Inside `app.train`; none lies within another. "part: " marks them among the record's keys.
-PARTS: tuple[tuple[Any, str, str], ...] = (
-    (CodeCarbonMeter, "start", "meter start"),
-    (CodeCarbonMeter, "lap", "meter laps"),
-    (CodeCarbonMeter, "stop", "meter stop"),
-    (MlflowTracker, "start", "tracker start"),
-    (MlflowTracker, "log_step", "tracker steps"),
-    (MlflowTracker, "finish", "tracker finish"),
-    (run, "take_census", "census"),
-    (run, "warm_up", "warm-up"),
-    (run, "copy_weights", "weights copied"),
-    (run, "save_weights", "weights saved"),
-    (run, "write_result", "result.json"),
-    (omegaconf.OmegaConf, "save", "config.yaml"),
-    (winners, "drop_beaten_weights", "winners"),
+PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+    ("tracking", MlflowTracker, ("start", "log_step", "finish")),
+    ("metering", CodeCarbonMeter, ("start", "lap", "stop")),
+    ("census", run, ("take_census",)),
+    ("warm-up", run, ("warm_up",)),
+    ("weights and result.json", run, ("copy_weights", "save_weights", "write_result")),
+    ("config.yaml", OmegaConf, ("save",)),
+    ("winners' bookkeeping", winners, ("drop_beaten_weights",)),
 )
 
 
@@ -73,8 +67,9 @@ def main() -> None:
     watch.on_items(run, "train", WORK)
     for name in ("evaluate", "load_splits", "build_model"):
         watch.on_calls(run, name, WORK)
-    for owner, attribute, name in PARTS:
-        watch.on_calls(owner, attribute, f"part: {name}")
+    for part, owner, attributes in PARTS:
+        for attribute in attributes:
+            watch.on_calls(owner, attribute, f"part: {part}")
     watch.on_calls(app, "train", "task")
 
     timer = TrialTimer(watch)

@@ -38,19 +38,20 @@ class Turn:
 
 
 def take_turns(
-    programs: Mapping[str, Sequence[str]], work: Path, turns: int
+    programs: Mapping[str, Sequence[str]], work: Path, turns: int, environment: Mapping[str, str]
 ) -> dict[str, list[Record]]:
     """Start Python programs at once, let each have its turn so many times; return their records.
 
     Args:
         programs: name to script and arguments; each runs in a folder of its name below `work`.
+        environment: variables that they get besides this process's.
 
     Raises:
         RuntimeError: a program ended early; the end of its output says why.
     """
     with ExitStack() as open_programs:
         players = {
-            name: open_programs.enter_context(_Player(command, work / name))
+            name: open_programs.enter_context(_Player(command, work / name, environment))
             for name, command in programs.items()
         }
         records: dict[str, list[Record]] = {name: [] for name in programs}
@@ -64,17 +65,19 @@ def take_turns(
 class _Player:
     """One program and the line to it."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
         folder.mkdir(parents=True)
         self._log = folder / "output.txt"
         here, there = socket.socketpair()
-        environment = {**os.environ, _VARIABLE: str(there.fileno())}
-        environment.pop("MLFLOW_TRACKING_URI", None)  # tracks into the folder, not the user's store
+        variables = {**os.environ, **environment, _VARIABLE: str(there.fileno())}
+        variables.pop("MLFLOW_TRACKING_URI", None)  # tracks into the folder, not the user's store
         with self._log.open("w") as log, there:
             self._process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=folder,
-                env=environment,
+                env=variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=[there.fileno()],

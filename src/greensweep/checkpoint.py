@@ -83,7 +83,7 @@ def test_checkpoint(
         ConfigError: the checkpoint or its config is missing or broken.
     """
     config: TrainConfig = load_run_config(path.parent / CONFIG_FILE)
-    target = choose_device(device)
+    target = choose_device(device, option="device")
     splits = load_splits(config.dataset, config.seed)
     model = build_model(config.model, splits.image_shape, len(splits.classes))
     load_weights(path, model)

@@ -35,7 +35,6 @@ from greensweep.training import (
     warm_up,
 )
 
-_EVALUATION_BATCH = 512
 TRACKED_STATUS: dict[Status, RunStatus] = {
     "finished": "FINISHED",
     "failed": "FAILED",
@@ -149,7 +148,7 @@ def _train_and_evaluate(
             evaluate,
             model,
             normalise=normalise,
-            batch_size=_EVALUATION_BATCH,
+            batch_size=training.evaluation_batch_size,
             dtype=autocast_dtype(training.precision, device),
         )
         trained = train(

@@ -36,6 +36,7 @@ RANGES = [
     ("scheduler=one_cycle", "scheduler.final_division", "at least 1", [0.5]),
     ("", "training.epochs", "at least 1", [0, -3]),
     ("", "training.batch_size", "at least 1", [0]),
+    ("", "training.evaluation_batch_size", "at least 1", [0]),
     ("", "training.label_smoothing", "at least 0 and below 1", [-0.5, 1.0]),
     ("", "training.patience", "at least 1", [0]),
     ("", "training.crop_padding", "at least 0", [-1]),
@@ -93,6 +94,7 @@ def test_value_out_of_range_is_refused_with_rule_value_and_a_way_out_that_works(
         ("scheduler=cosine", "scheduler.final_fraction", 1.0),
         ("", "dataset.memory_share", 1.0),
         ("", "training.batch_size", 1),
+        ("", "training.evaluation_batch_size", 1),
         ("", "seed", 4294967295),
     ],
 )

@@ -1,5 +1,8 @@
 """A user's own data, by import path: arrays of any layout, data sets, and what is refused."""
 
+import sys
+from textwrap import dedent
+
 import numpy as np
 import pytest
 import torch
@@ -102,8 +105,13 @@ MINE = """
 
 
 @pytest.fixture(autouse=True)
-def mine(user_module):
-    user_module("mine", MINE)
+def mine(tmp_path, monkeypatch):
+    """The user's module, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "mine.py").write_text(dedent(MINE))
+    yield
+    sys.modules.pop("mine", None)
 
 
 @pytest.fixture

@@ -1,12 +1,25 @@
 """Decoded images are kept under a key of the files' contents."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from image_trees import count_decodes, write_images
 
 from greensweep.config.schema import ImageFolderConfig
 from greensweep.data.image_folder import image_folder
 from greensweep.errors import DataError
+
+
+@pytest.fixture
+def image_tree(tmp_path):
+    return partial(write_images, tmp_path / "images")
+
+
+@pytest.fixture
+def decodes(monkeypatch):
+    return count_decodes(monkeypatch)
 
 
 @pytest.fixture

@@ -1,16 +1,28 @@
 """Trees of images: which files are taken, how they are decoded, what is refused."""
 
+from functools import partial
 from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
+from image_trees import count_decodes, write_images
 from PIL import Image
 
 from greensweep.config.schema import ImageFolderConfig
 from greensweep.data import load_splits
 from greensweep.data.image_folder import image_folder
 from greensweep.errors import DataError
+
+
+@pytest.fixture
+def image_tree(tmp_path):
+    return partial(write_images, tmp_path / "images")
+
+
+@pytest.fixture
+def decodes(monkeypatch):
+    return count_decodes(monkeypatch)
 
 
 def pixels(seed, shape=(8, 8, 3)):

@@ -1,14 +1,21 @@
 """The manifest of splits: equal when the data are, different when they are not."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+from image_trees import write_images
 
 from greensweep.config.schema import DigitsConfig, ImageFolderConfig
 from greensweep.data import load_splits, make_splits
 from greensweep.data.image_folder import image_folder
 from greensweep.data.manifest import write_manifest
+
+
+@pytest.fixture
+def image_tree(tmp_path):
+    return partial(write_images, tmp_path / "images")
 
 
 @pytest.fixture

@@ -1,15 +1,23 @@
 """Data sets larger than the stated share of memory are read batch by batch."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from image_trees import write_images
 
 from greensweep.config.schema import ImageFolderConfig
 from greensweep.data import StreamedSplit, TensorSplit, load_splits
 from greensweep.data.image_folder import image_folder
 from greensweep.errors import DataError
 
-TINY = 1e-12
+TINY = 1e-12  # a share of memory that no data set fits
+
+
+@pytest.fixture
+def image_tree(tmp_path):
+    return partial(write_images, tmp_path / "images")
 
 
 @pytest.fixture

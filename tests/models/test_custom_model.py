@@ -1,5 +1,8 @@
 """A user's own network, by import path."""
 
+import sys
+from textwrap import dedent
+
 import pytest
 import torch
 
@@ -30,6 +33,19 @@ NETS = """
     def number():
         return 42
 """
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """Write a user's module into the working folder: `user_module("nets", "class Net: ...")`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(name, code):
+        (tmp_path / f"{name}.py").write_text(dedent(code))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return write
 
 
 def build(target, shape=(3, 6, 6), classes=7, **kwargs):

@@ -48,7 +48,11 @@ def evaluate(
     correct = torch.zeros((), dtype=torch.int64, device=device)
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = 0
-    with computing("evaluation failed", batch_size, smaller="a smaller batch or image size"):
+    with computing(
+        "evaluation failed",
+        batch_size,
+        smaller="training.evaluation_batch_size lower",
+    ):
         for images, labels in split.batches(torch.arange(len(split)).split(batch_size)):
             labels = labels.to(device)
             with autocast(dtype, device):

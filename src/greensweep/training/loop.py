@@ -108,7 +108,7 @@ def _epochs(
         with computing(
             f"training failed in epoch {number}",
             training.batch_size,
-            smaller="a smaller training.batch_size",
+            smaller="training.batch_size lower",
         ):
             for step, (images, labels) in enumerate(split.batches(batches)):
                 if _is_left_over(labels, training):
@@ -168,7 +168,7 @@ def warm_up(
         computing(
             "training failed in its first step",
             training.batch_size,
-            smaller="a smaller training.batch_size",
+            smaller="training.batch_size lower",
         ),
     ):
         for images, labels in split.batches(first):
