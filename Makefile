@@ -27,10 +27,10 @@ ui: $(INSTALLED) ## compare the runs in the MLflow UI, on 127.0.0.1:5000
 		--backend-store-uri sqlite:///mlruns/mlflow.db --default-artifact-root mlruns/artifacts
 
 test: $(INSTALLED) ## run the fast tests
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 $(ARGS)
 
 test-all: $(INSTALLED) ## run the slow tests too
-	$(BIN)/python -m pytest -q -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "slow or not slow" $(ARGS)
 
 bench: $(INSTALLED) ## measure throughput, overhead and memory, as ratios
 	$(BIN)/python benchmarks/run.py $(ARGS)

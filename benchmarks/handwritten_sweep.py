@@ -126,7 +126,7 @@ def main() -> None:
         for epoch in range(1, arguments.epochs + 1):
             with watch.over("work"):
                 loss = bare_epoch(model, optimizer, train, batch_size)
-                accuracy = bare_accuracy(model, validation)
+                accuracy = bare_accuracy(model, validation, batch_size)
             history.append(Metric("train/loss", loss, milliseconds(), epoch))
             history.append(Metric("validation/accuracy", accuracy, milliseconds(), epoch))
         with watch.over("part: CodeCarbon"):

@@ -45,7 +45,7 @@ def bare_epoch(
 
 
 @torch.inference_mode()
-def bare_accuracy(model: nn.Module, data: RawData, batch_size: int = 512) -> float:
+def bare_accuracy(model: nn.Module, data: RawData, batch_size: int) -> float:
     """Return the share of images that `model` classes right."""
     model.eval()
     correct = 0

@@ -9,7 +9,7 @@ from throughput import Size
 
 from greensweep.data import Splits
 
-FULL = Size(rounds=3, loader_rounds=0, images=2048)
+FULL = Size(rounds=5, loader_rounds=0, images=1024)
 QUICK = Size(rounds=1, loader_rounds=0, images=32, subjects=SUBJECTS[:1])
 
 

@@ -34,13 +34,13 @@ class Subject:
 
     name: str
     model: ModelConfig
-    share: float = 1.0
+    share: float
 
 
 SUBJECTS = (
-    Subject("smallest CNN", SimpleCnnConfig(conv_layers=1, linear_layers=3, relu=False)),
-    Subject("largest CNN", SimpleCnnConfig(conv_layers=4, linear_layers=7, relu=True), share=0.5),
-    Subject("resnet18", NamedModelConfig(name="resnet18", library="timm"), share=0.25),
+    Subject("smallest CNN", SimpleCnnConfig(conv_layers=1, linear_layers=3, relu=False), share=0.5),
+    Subject("largest CNN", SimpleCnnConfig(conv_layers=4, linear_layers=7, relu=True), share=0.25),
+    Subject("resnet18", NamedModelConfig(name="resnet18", library="timm"), share=0.12),
 )
 
 

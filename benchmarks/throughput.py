@@ -42,7 +42,7 @@ class Size:
     subjects: tuple[Subject, ...] = SUBJECTS
 
 
-FULL = Size(rounds=9, loader_rounds=3, images=1_000_000)
+FULL = Size(rounds=9, loader_rounds=5, images=1_000_000)
 QUICK = Size(rounds=1, loader_rounds=1, images=64, subjects=SUBJECTS[:1])
 
 
@@ -119,7 +119,12 @@ def _loader(subject: Subject, splits: Splits, data: RawData, workers: int) -> Ca
     model = fresh_model(subject, splits)
     optimizer = fused_adam(model)
     loader = DataLoader(
-        PerImageTransforms(data), batch_size=BATCH_SIZE, shuffle=True, num_workers=workers
+        PerImageTransforms(data),
+        batch_size=BATCH_SIZE,
+        shuffle=True,
+        num_workers=workers,
+        # Epochs are short here: starting the workers belongs to the one that warms up.
+        persistent_workers=workers > 0,
     )
 
     def epoch() -> float:

@@ -27,6 +27,7 @@ def few_images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_every_benchmark_gives_its_figures(few_images: Path, tmp_path: Path) -> None:
     script = str(PROJECT / "benchmarks" / "run.py")
     groups = (["memory"], ["startup", "throughput", "options", "overhead"])

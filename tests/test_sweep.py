@@ -256,7 +256,9 @@ def test_a_sweep_without_a_finished_trial_says_why(cli: Cli, results: Results) -
     assert {trial["status"] for trial in results("sweep")} == {"failed"}
 
 
-@pytest.mark.parametrize("interruptions", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "interruptions", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_sweep_keeps_its_trials_and_prints_its_summary(
     tmp_path: Path, interruptions: signal.Signals
 ) -> None:

@@ -22,6 +22,7 @@ from greensweep.training import (
     choose_device,
     evaluate,
     synchronize,
+    use_threads,
 )
 
 
@@ -84,6 +85,7 @@ def test_checkpoint(
     """
     config: TrainConfig = load_run_config(path.parent / CONFIG_FILE)
     target = choose_device(device, option="device")
+    use_threads(config.training.threads, step_flops=None)
     splits = load_splits(config.dataset, config.seed)
     model = build_model(config.model, splits.image_shape, len(splits.classes))
     load_weights(path, model)

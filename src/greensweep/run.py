@@ -32,6 +32,7 @@ from greensweep.training import (
     start_state,
     synchronize,
     train,
+    use_threads,
     warm_up,
 )
 
@@ -139,7 +140,9 @@ def _train_and_evaluate(
         start_state(training, config.seed)
         splits = load_splits(config.dataset, config.seed)
         model = build_model(config.model, splits.image_shape, len(splits.classes)).to(device)
-        notes.census = take_census(model, splits.image_shape, len(splits.classes))
+        census = take_census(model, splits.image_shape, len(splits.classes))
+        notes.census = census
+        use_threads(training.threads, _step_flops(census, training.batch_size))
         normalise = Normalise(*splits.statistics, device, training.memory_format)
         if training.memory_format == "channels_last":
             model = model.to(memory_format=normalise.layout)
@@ -186,6 +189,11 @@ def _train_and_evaluate(
         with phases.phase("test"):
             model.load_state_dict(weights)
             notes.test_accuracy = score(split=splits.test.to(device)).accuracy
+
+
+def _step_flops(census: LayerCensus, batch_size: int) -> float | None:
+    """Forward and backward of one batch; the backward pass takes about twice the forward's."""
+    return None if census.flops is None else 3.0 * census.flops * batch_size
 
 
 def _no_longer_improves(notes: _Notes, epoch: Epoch, patience: int | None) -> bool:

@@ -15,6 +15,7 @@ from greensweep.training import (
     device_name,
     start_state,
     synchronize,
+    use_threads,
 )
 from greensweep.training.device import autocast
 
@@ -70,13 +71,20 @@ def test_full_precision_needs_no_autocast() -> None:
 
 
 def test_threads_of_one_run_do_not_reach_the_next() -> None:
+    use_threads(None, step_flops=None)
     default = torch.get_num_threads()
-    start_state(schema.TrainingConfig(threads=1), 0)
+    use_threads(1, step_flops=None)
     assert torch.get_num_threads() == 1
-    start_state(schema.TrainingConfig(threads=3), 0)
+    use_threads(3, step_flops=1.0)
     assert torch.get_num_threads() == 3
-    start_state(TRAINING, 0)
+    use_threads(None, step_flops=1e12)
     assert torch.get_num_threads() == default
+
+
+def test_a_small_step_runs_in_one_thread() -> None:
+    use_threads(None, step_flops=1e6)
+    assert torch.get_num_threads() == 1
+    use_threads(None, step_flops=None)
 
 
 def draws(seed: int) -> list[float]:

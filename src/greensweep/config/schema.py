@@ -188,7 +188,9 @@ class TrainingConfig:
     memory_format: Literal["contiguous", "channels_last"] = option(
         "contiguous", doc="layout of images and weights"
     )
-    threads: int | None = option(None, doc="CPU threads; null leaves it to PyTorch", at_least=1)
+    threads: int | None = option(
+        None, doc="CPU threads; null takes one for small steps, else PyTorch's default", at_least=1
+    )
 
 
 # --- energy, tracking, objective ----------------------------------------------------------------

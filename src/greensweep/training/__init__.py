@@ -6,6 +6,7 @@ from greensweep.training.device import (
     device_name,
     start_state,
     synchronize,
+    use_threads,
 )
 from greensweep.training.evaluation import Evaluation, evaluate
 from greensweep.training.images import Normalise
@@ -22,5 +23,6 @@ __all__ = [
     "start_state",
     "synchronize",
     "train",
+    "use_threads",
     "warm_up",
 ]
