@@ -39,9 +39,14 @@ class CheckpointTest:
     reading: EnergyReading
 
 
-def copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of the model's state on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+def copy_weights(model: nn.Module, into: dict[str, Tensor] | None) -> dict[str, Tensor]:
+    """Return a copy of the model's state on the CPU, in the memory of an earlier copy if given."""
+    state = model.state_dict()
+    if into is None:
+        return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
+    for name, value in state.items():
+        into[name].copy_(value)
+    return into
 
 
 def save_weights(weights: Mapping[str, Tensor], directory: Path) -> Path:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from greensweep.checkpoint import copy_weights, save_weights
 from greensweep.config import TrainConfig
@@ -166,7 +167,7 @@ def _train_and_evaluate(
     with phases.phase("warmup"):
         warm_up(model, train_split, normalise, training=training)
 
-    weights = None
+    weights: dict[str, Tensor] | None = None
     before = phases.of("training")
     epochs: Iterable[Epoch] = phases.each("training", trained)
     for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
@@ -176,7 +177,7 @@ def _train_and_evaluate(
             if notes.validation_accuracy is None or validation.accuracy > notes.validation_accuracy:
                 notes.validation_accuracy = validation.accuracy
                 notes.best_epoch = epoch.number
-                weights = copy_weights(model)
+                weights = copy_weights(model, into=weights)
         notes.history.append(_point(epoch, validation, before, spent))
         before = spent
         tracker.log_step(history_metrics(notes.history[-1]), step=epoch.number)

@@ -173,7 +173,7 @@ class OneCycleConfig(SchedulerConfig):
 class TrainingConfig:
     epochs: int = option(15, doc="passes over the training split", at_least=1)
     batch_size: int = option(64, doc="images per step", at_least=1)
-    evaluation_batch_size: int = option(512, doc="images per step when evaluating", at_least=1)
+    evaluation_batch_size: int = option(128, doc="images per step when evaluating", at_least=1)
     label_smoothing: float = option(0.0, doc="label smoothing", at_least=0, below=1)
     patience: int | None = option(
         None, doc="stop after so many epochs without a better validation", at_least=1, example=5
