@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from greensweep.energy import Quality
 from greensweep.errors import StudyError
 
 RESULT_FILE = "result.json"
@@ -69,7 +70,7 @@ class RunResult:
     energy_spent_joules: float | None = None
     energy_kwh: float | None = None
     energy_components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    energy_quality: str = "unmeasured"
+    energy_quality: Quality = "unmeasured"
     energy_measured_share: float | None = None
     energy_constant_share: float | None = None
     energy_phases: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)

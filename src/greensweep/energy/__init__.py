@@ -4,7 +4,13 @@ from greensweep.config import schema
 from greensweep.energy.carbon import Grid, declared_grid
 from greensweep.energy.meter import Meter, UnmeteredMeter
 from greensweep.energy.phases import Phases
-from greensweep.energy.reading import ComponentEnergy, EnergyReading
+from greensweep.energy.reading import (
+    ComponentEnergy,
+    EnergyReading,
+    Quality,
+    shared_quality,
+    sum_joules,
+)
 from greensweep.energy.scripted import ScriptedMeter
 
 __all__ = [
@@ -13,10 +19,13 @@ __all__ = [
     "Grid",
     "Meter",
     "Phases",
+    "Quality",
     "ScriptedMeter",
     "UnmeteredMeter",
     "build_meter",
     "declared_grid",
+    "shared_quality",
+    "sum_joules",
 ]
 
 

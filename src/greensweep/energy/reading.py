@@ -1,12 +1,26 @@
 """Energy readings: joules that carry how they came about."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 Quality = Literal["measured", "estimated", "mixed", "attributed", "replayed", "unmeasured"]
 
 JOULES_PER_KWH = 3.6e6
+
+
+def shared_quality(qualities: Iterable[Quality]) -> Quality:
+    """Return the quality that all share, mixed when they differ, unmeasured when there is none."""
+    distinct = set(qualities)
+    if not distinct:
+        return "unmeasured"
+    return distinct.pop() if len(distinct) == 1 else "mixed"
+
+
+def sum_joules(joules: Iterable[float | None]) -> float | None:
+    """Return the sum of the known figures, or None when there is none."""
+    known = [each for each in joules if each is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -56,10 +70,7 @@ class EnergyReading:
     @property
     def quality(self) -> Quality:
         """The quality that all components share, mixed when they differ."""
-        qualities = {component.quality for component in self.components.values()}
-        if not qualities:
-            return "unmeasured"
-        return qualities.pop() if len(qualities) == 1 else "mixed"
+        return shared_quality(component.quality for component in self.components.values())
 
     @property
     def measured_share(self) -> float | None:

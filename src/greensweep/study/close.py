@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from greensweep.energy import Meter
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import print_summary, sources, trust_sentence
-from greensweep.study.trials import finished, read_trials
-from greensweep.tracking.mlflow import PARENT_FILE
+from greensweep.study.trials import read_trials
+from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
@@ -35,10 +35,10 @@ def close_sweep(
 
     trials = read_trials(directory)
     test_joules = None
-    if finished(trials) and not interrupted:
-        test_joules = test_winners(trials, meter, store).joules
+    if not interrupted:
+        test_joules = test_winners(trials, meter, store)
         trials = read_trials(directory)
-    parent = _parent(directory)
+    parent = known_parent(directory)
     summary = summarise(
         trials, interrupted=interrupted, test_joules=test_joules, mlflow_run_id=parent
     )
@@ -61,8 +61,3 @@ def close_parent(
     store.log_now(run_id, summary.metrics())
     store.log_files(run_id, files)
     store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")
-
-
-def _parent(directory: Path) -> str | None:
-    kept = directory / PARENT_FILE
-    return kept.read_text(encoding="utf-8").strip() if kept.is_file() else None

@@ -60,10 +60,11 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
 
 def fixed_keys(hydra: DictConfig) -> list[str]:
     """Return the options that the command line sets, to a value or a range of its own."""
-    return [text.lstrip("+~").partition("=")[0] for text in _task_overrides(hydra)]
+    return [text.lstrip("+~").partition("=")[0] for text in task_overrides(hydra)]
 
 
-def _task_overrides(hydra: DictConfig) -> list[str]:
+def task_overrides(hydra: DictConfig) -> list[str]:
+    """Return the overrides of the program's own options as they were written, not resolved."""
     overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     assert isinstance(overrides, list)
     return [str(text) for text in overrides]
@@ -72,7 +73,7 @@ def _task_overrides(hydra: DictConfig) -> list[str]:
 def _swept_keys(hydra: DictConfig) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parsed = OverridesParser.create().parse_overrides(_task_overrides(hydra))
+    parsed = OverridesParser.create().parse_overrides(task_overrides(hydra))
     return [override.get_key_element() for override in parsed if override.is_sweep_override()]
 
 

@@ -4,10 +4,18 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from greensweep.study.trials import Trial, bargain_trial, best_trial, finished, pareto_front
+from greensweep.energy import shared_quality, sum_joules
+from greensweep.study.trials import (
+    Trial,
+    bargain_trial,
+    best_trial,
+    finished,
+    front_numbers,
+    searched_keys,
+)
 
 STUDY_FILE = "study.json"
 TRIALS_FILE = "trials.csv"
@@ -88,39 +96,34 @@ def summarise(
     mlflow_run_id: str | None = None,
 ) -> StudySummary:
     """Return the figures of a sweep."""
-    status = "interrupted" if interrupted else "finished"
-    counts = dict(Counter(str(trial.result.status) for trial in trials))
-    spent = [t.result.energy_spent_joules for t in trials]
-    known = [joules for joules in spent if joules is not None]
-    qualities = {t.result.energy_quality for t in trials if t.result.energy_joules is not None}
     summary = StudySummary(
-        status=status,
+        status="interrupted" if interrupted else "finished",
         trials=len(trials),
-        trials_by_status=counts,
-        energy_spent_joules=sum(known) if known else None,
+        trials_by_status=dict(Counter(str(trial.result.status) for trial in trials)),
+        energy_spent_joules=sum_joules(trial.result.energy_spent_joules for trial in trials),
         energy_test_joules=test_joules,
-        energy_quality=qualities.pop()
-        if len(qualities) == 1
-        else ("mixed" if qualities else "unmeasured"),
+        energy_quality=shared_quality(
+            trial.result.energy_quality
+            for trial in trials
+            if trial.result.energy_joules is not None
+        ),
         energy_constant_share=_constant_share(trials),
         mlflow_run_id=mlflow_run_id,
     )
     if not finished(trials):
         return summary
     best, bargain = best_trial(trials), bargain_trial(trials)
-    return StudySummary(
-        **{
-            **asdict(summary),
-            "best_trial": best.number,
-            "best_validation_accuracy": best.accuracy,
-            "best_test_accuracy": best.result.test_accuracy,
-            "best_energy_joules": best.result.energy_joules,
-            "bargain_trial": bargain.number,
-            "bargain_validation_accuracy": bargain.accuracy,
-            "bargain_test_accuracy": bargain.result.test_accuracy,
-            "bargain_energy_joules": bargain.result.energy_joules,
-            "pareto_trials": tuple(sorted(trial.number for trial in pareto_front(trials))),
-        }
+    return replace(
+        summary,
+        best_trial=best.number,
+        best_validation_accuracy=best.accuracy,
+        best_test_accuracy=best.result.test_accuracy,
+        best_energy_joules=best.result.energy_joules,
+        bargain_trial=bargain.number,
+        bargain_validation_accuracy=bargain.accuracy,
+        bargain_test_accuracy=bargain.result.test_accuracy,
+        bargain_energy_joules=bargain.result.energy_joules,
+        pareto_trials=tuple(sorted(front_numbers(trials))),
     )
 
 
@@ -134,8 +137,7 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     study = directory / STUDY_FILE
     study.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
     table = directory / TRIALS_FILE
-    searched = list(dict.fromkeys(key for trial in trials for key in trial.searched))
-    front = {trial.number for trial in pareto_front(trials)}
+    searched, front = searched_keys(trials), front_numbers(trials)
     with table.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["trial", "pareto_optimal", *_FIGURES, *searched])

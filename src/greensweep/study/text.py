@@ -7,7 +7,7 @@ from rich.table import Table
 
 from greensweep.result import RunResult
 from greensweep.study.summary import StudySummary
-from greensweep.study.trials import Trial, pareto_front
+from greensweep.study.trials import Trial, front_numbers, searched_keys
 
 _FILE_WIDTH = 160  # columns where the output is no terminal
 
@@ -78,8 +78,7 @@ def sources(result: RunResult) -> dict[str, str]:
 
 def trials_table(trials: Sequence[Trial]) -> Table:
     """Return the table of a sweep's trials; `*` marks the Pareto-optimal ones."""
-    searched = list(dict.fromkeys(key for trial in trials for key in trial.searched))
-    front = {trial.number for trial in pareto_front(trials)}
+    searched, front = searched_keys(trials), front_numbers(trials)
     table = Table(title="Trials (* = no other is more accurate and cheaper)")
     for name in ("trial", "", "validation accuracy", "energy J", "seconds"):
         table.add_column(name, justify="right")

@@ -98,6 +98,16 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
     return front
 
 
+def front_numbers(trials: Iterable[Trial]) -> set[int]:
+    """Return the numbers of the Pareto-optimal trials."""
+    return {trial.number for trial in pareto_front(trials)}
+
+
+def searched_keys(trials: Iterable[Trial]) -> list[str]:
+    """Return the searched options, in the order in which the trials name them."""
+    return list(dict.fromkeys(key for trial in trials for key in trial.searched))
+
+
 def _key_value(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value

@@ -1,15 +1,14 @@
 """Keep a sweep's best models: drop beaten weights as trials end, test the winners at the end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from greensweep.energy import Meter
-from greensweep.errors import StudyError
+from greensweep.energy import Meter, sum_joules
 from greensweep.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -18,26 +17,14 @@ from greensweep.result import (
     read_result,
     write_result,
 )
-from greensweep.study.trials import Trial, best_trial, finished, pareto_front
+from greensweep.study.trials import Trial, pareto_front
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
 
 
-@dataclass(frozen=True)
-class WinnersTest:
-    """The test of a sweep's winners.
-
-    Attributes:
-        joules: energy of testing them all, or None where nothing is metered.
-    """
-
-    winners: int
-    joules: float | None
-
-
 def drop_beaten_weights(sweep: Path, store: "MlflowStore | None") -> None:
-    """Delete the weights of every trial that is neither the best nor Pareto-optimal so far.
+    """Delete the weights of every trial that is not Pareto-optimal so far, as the best one is.
 
     A trial that is beaten stays beaten, so a long sweep never holds more weights than its front.
     """
@@ -47,28 +34,28 @@ def drop_beaten_weights(sweep: Path, store: "MlflowStore | None") -> None:
             for path in sweep.glob(f"**/{CHECKPOINT_FILE}")
             if (path.parent / RESULT_FILE).is_file()
         ]
-        if not finished(kept):
+        winners = {trial.directory for trial in pareto_front(kept)}
+        if not winners:
             return
-        winners = {trial.directory for trial in [best_trial(kept), *pareto_front(kept)]}
         for trial in kept:
             if trial.directory not in winners:
                 (trial.directory / CHECKPOINT_FILE).unlink()
                 _update(trial.directory, replace(trial.result, checkpoint=None), store)
 
 
-def test_winners(trials: Sequence[Trial], meter: Meter, store: "MlflowStore | None") -> WinnersTest:
-    """Test the best and the Pareto-optimal trials from their kept weights, once.
+def test_winners(
+    trials: Sequence[Trial], meter: Meter, store: "MlflowStore | None"
+) -> float | None:
+    """Test the Pareto-optimal trials, the best among them, from their kept weights, once.
 
-    Their `result.json` and MLflow run get the test accuracy, and MLflow the weights.
+    Their `result.json` and MLflow run get the test accuracy, and MLflow the weights. Returns the
+    joules of testing them all, or None where nothing is metered.
     """
     from greensweep.checkpoint import test_checkpoint
 
-    if not finished(trials):
-        raise StudyError("no trial finished, so there is nothing to test")
     joules: list[float | None] = []
-    winners = {trial.directory for trial in [best_trial(trials), *pareto_front(trials)]}
-    for directory in sorted(winners):
-        result = read_result(directory)
+    for trial in pareto_front(trials):
+        directory, result = trial.directory, trial.result
         checkpoint = directory / CHECKPOINT_FILE
         if not checkpoint.is_file() or result.test_accuracy is not None:
             continue
@@ -78,8 +65,7 @@ def test_winners(trials: Sequence[Trial], meter: Meter, store: "MlflowStore | No
         _update(directory, result, store)
         if store is not None and result.mlflow_run_id is not None:
             store.attempt(partial(_log_winner, store, result, directory))
-    known = [value for value in joules if value is not None]
-    return WinnersTest(len(joules), sum(known) if known else None)
+    return sum_joules(joules)
 
 
 def _log_winner(store: "MlflowStore", result: RunResult, directory: Path) -> None:
