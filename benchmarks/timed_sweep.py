@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from omegaconf import OmegaConf
 from stopwatch import Stopwatch
 from turns import Turn
 
@@ -33,7 +32,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("census", run, ("take_census",)),
     ("warm-up", run, ("warm_up",)),
     ("weights and result.json", run, ("copy_weights", "save_weights", "write_result")),
-    ("config.yaml", OmegaConf, ("save",)),
+    ("config.yaml", run, ("save_run_config",)),
     ("winners' bookkeeping", winners, ("drop_beaten_weights",)),
 )
 

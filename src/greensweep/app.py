@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from greensweep.config import EvaluateConfig, PrepareConfig, TrainConfig, parse, register_schemas
 from greensweep.errors import ConfigError, GreensweepError, StudyError
 from greensweep.messages import sentence
-from greensweep.study.preflight import check_sweep, fixed_keys
+from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
 from greensweep.study.space import search_params
 
 if TYPE_CHECKING:
@@ -259,9 +259,7 @@ def _recorded_overrides(hydra: Any) -> tuple[str, ...]:
     """The overrides as they were written: not resolved, and without secrets."""
     from greensweep.tracking import masked
 
-    written = OmegaConf.to_container(hydra.overrides.task, resolve=False)
-    assert isinstance(written, list)
-    pairs = [str(text).partition("=") for text in written]
+    pairs = [text.partition("=") for text in task_overrides(hydra)]
     return tuple(f"{key}={masked({key: value})[key]}" for key, _, value in pairs)
 
 

@@ -1,6 +1,5 @@
 """Kept weights: written during a run, tested after it."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -108,9 +107,3 @@ def test_checkpoint(
         result = evaluate_split(split=split, batch_size=batch_size)
     phases.stop()
     return CheckpointTest(result, phases.of("test"))
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

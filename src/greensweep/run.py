@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from greensweep.checkpoint import copy_weights, save_weights
-from greensweep.config import TrainConfig
+from greensweep.config import TrainConfig, save_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.errors import GreensweepError, first_line
@@ -90,7 +89,7 @@ def run_once(
     notes = _Notes()
     resolved = masked(asdict(config))
     config_file = directory / CONFIG_FILE
-    OmegaConf.save(OmegaConf.create(resolved), config_file)
+    save_run_config(resolved, config_file)
     phases = Phases(meter, synchronize)
     status: Status = "failed"
     error: str | None = None

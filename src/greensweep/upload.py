@@ -1,12 +1,11 @@
 """Send results that could not reach their MLflow server."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
-
-from greensweep.config import load_run_config
+from greensweep.config import load_run_config, read_plain_config
 from greensweep.config.schema import MlflowConfig
 from greensweep.errors import StudyError, TrackingError
 from greensweep.result import (
@@ -43,10 +42,11 @@ def upload(directory: Path) -> list[str]:
         raise StudyError(
             f"{directory} holds no {RESULT_FILE}: name the directory of a run or sweep"
         )
-    pending = [path for path in found if read_result(path).mlflow_run_id is None]
+    results = {path: read_result(path) for path in found}
+    pending = {path: result for path, result in results.items() if result.mlflow_run_id is None}
     if not pending:
         return []
-    tracking = load_run_config(pending[0] / CONFIG_FILE).tracking
+    tracking = load_run_config(next(iter(pending)) / CONFIG_FILE).tracking
     # A run that asked for files only is sent to the default store, or the environment's.
     store = open_store(tracking if isinstance(tracking, MlflowConfig) else MlflowConfig())
     if store is None:
@@ -62,12 +62,12 @@ def upload(directory: Path) -> list[str]:
         ) from error
 
 
-def _send(store: "MlflowStore", directory: Path, pending: list[Path]) -> list[str]:
+def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResult]) -> list[str]:
     is_sweep = not (directory / RESULT_FILE).is_file()
     parent = None
     if is_sweep:
         parent = store.shared_parent(directory, f"sweep {directory.name}", {"uploaded": "true"})
-    run_ids = [_send_run(store, path, read_result(path), parent) for path in pending]
+    run_ids = [_send_run(store, path, result, parent) for path, result in pending.items()]
     if parent is not None:
         trials = read_trials(directory)
         summary = replace(read_summary(directory) or summarise(trials), mlflow_run_id=parent)
@@ -77,16 +77,11 @@ def _send(store: "MlflowStore", directory: Path, pending: list[Path]) -> list[st
 
 def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: str | None) -> str:
     config_file = directory / CONFIG_FILE
-    params = {}
-    if config_file.is_file():
-        plain = OmegaConf.to_container(OmegaConf.load(config_file))
-        assert isinstance(plain, dict)
-        params = flat({str(key): value for key, value in plain.items()})
+    params = flat(read_plain_config(config_file))
     name = result.model if result.trial is None else f"trial {result.trial}"
     tags = {**result.provenance, **result.tags(), "uploaded": "true"}
     run_id = store.create_run(name, params, tags, parent)
-    for step, point in enumerate(result.history, start=1):
-        store.log_now(run_id, history_metrics(point), step)
+    store.log_steps(run_id, enumerate(map(history_metrics, result.history), start=1))
     store.log_now(run_id, result.metrics(), len(result.history))
     sent = replace(result, mlflow_run_id=run_id)
     files = [write_result(sent, directory)]

@@ -1,7 +1,14 @@
 """Structured configs: what can be set, and the check at the door."""
 
 from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
-from greensweep.config.store import load_run_config, parse, raise_faults, register_schemas
+from greensweep.config.store import (
+    load_run_config,
+    parse,
+    raise_faults,
+    read_plain_config,
+    register_schemas,
+    save_run_config,
+)
 
 __all__ = [
     "EvaluateConfig",
@@ -10,5 +17,7 @@ __all__ = [
     "load_run_config",
     "parse",
     "raise_faults",
+    "read_plain_config",
     "register_schemas",
+    "save_run_config",
 ]

@@ -1,5 +1,6 @@
 """Hand the schemas to Hydra, and turn what Hydra composed into plain, checked objects."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -63,6 +64,24 @@ def raise_faults(faults: list[str]) -> None:
     """Raise one ConfigError that names every fault, if there are any."""
     if faults:
         raise ConfigError("; ".join(faults))
+
+
+def save_run_config(resolved: Mapping[str, Any], path: Path) -> None:
+    """Write a run's resolved config, plain and without secrets, for `load_run_config`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    OmegaConf.save(OmegaConf.create(dict(resolved)), path)
+
+
+def read_plain_config(path: Path) -> dict[str, Any]:
+    """Read a run's config as plain data; empty where there is none."""
+    if not path.is_file():
+        return {}
+    plain = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def load_run_config(path: Path) -> schema.TrainConfig:

@@ -64,8 +64,7 @@ def _mnist(config: TorchvisionDatasetConfig, dataset_class: Any) -> Source:
         _File(folder / name, md5, tuple(mirror + name for mirror in dataset_class.mirrors))
         for name, md5 in dataset_class.resources
     ]
-    if not all(file.path.is_file() for file in files):
-        _fetch(files, config)
+    _fetch(files, config)
     for file in files:
         _verify(file.path, file.md5)
 

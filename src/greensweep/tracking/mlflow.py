@@ -3,10 +3,9 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from filelock import FileLock
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
+_PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
 
 _PROBE_SECONDS = 5.0
 _FLUSH_SECONDS = 10.0
@@ -83,9 +82,14 @@ class MlflowStore:
             self.client.log_batch(run_id, metrics[start : start + _BATCH], tags=run_tags)
             run_tags = []
 
+    def log_steps(self, run_id: str, steps: Iterable[tuple[int, Metrics]]) -> None:
+        """Write metrics of several steps, all with the present time."""
+        now = _now()
+        self.log(run_id, [(now, step, metrics) for step, metrics in steps])
+
     def log_now(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
         """Write metrics of one step."""
-        self.log(run_id, [(_now(), step, metrics)])
+        self.log_steps(run_id, [(step, metrics)])
 
     def log_files(self, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:
         """Log `files` as artifacts, into `folder` if named."""
@@ -113,12 +117,12 @@ class MlflowStore:
 
     def shared_parent(self, directory: Path, name: str, tags: Mapping[str, str]) -> str:
         """Return the parent run of the sweep in `directory`; its first job opens it."""
-        kept = directory / PARENT_FILE
+        kept = directory / _PARENT_FILE
         with FileLock(f"{kept}.lock", timeout=_LOCK_SECONDS):
-            if kept.is_file():
-                return kept.read_text(encoding="utf-8").strip()
-            run_id = self.create_run(name, {}, tags, parent=None)
-            kept.write_text(run_id, encoding="utf-8")
+            run_id = known_parent(directory)
+            if run_id is None:
+                run_id = self.create_run(name, {}, tags, parent=None)
+                kept.write_text(run_id, encoding="utf-8")
             return run_id
 
 
@@ -181,6 +185,12 @@ class MlflowTracker:
             self.run_id = None
 
 
+def known_parent(directory: Path) -> str | None:
+    """Return the parent run of the sweep in `directory`, or None when there is none yet."""
+    kept = directory / _PARENT_FILE
+    return kept.read_text(encoding="utf-8").strip() if kept.is_file() else None
+
+
 def tracking_uri(configured: str) -> str:
     """Return the URI to track to: MLFLOW_TRACKING_URI wins over the configured one.
 
@@ -193,9 +203,8 @@ def tracking_uri(configured: str) -> str:
     return uri
 
 
-@cache
 def unreachable(uri: str) -> str | None:
-    """Probe a tracking server once, for 5 s at most; return what is wrong, or None.
+    """Probe a tracking server, for 5 s at most; return what is wrong, or None.
 
     Only servers are probed: a local store is made when it is missing.
     """
@@ -210,34 +219,31 @@ def unreachable(uri: str) -> str | None:
     return None
 
 
-@cache
 def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str]":
-    """Open a store once per process, under a file lock where it is a local file.
+    """Open a store, under a file lock where it is a local file.
 
     Processes that open a new SQLite store at once race in its schema migration.
     """
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-    def connect() -> Any:
-        client = MlflowClient(tracking_uri=uri)
-        known = client.get_experiment_by_name(experiment)
-        if known is not None:
-            return client, known.experiment_id
-        location = None if is_remote else artifacts
-        created = client.create_experiment(experiment, location, tags=experiment_tags())
-        return client, created
-
     scheme = urlsplit(uri).scheme
-    is_remote = scheme in ("http", "https", "databricks")
     if not scheme.startswith("sqlite"):
-        return connect()  # type: ignore[no-any-return]
+        is_remote = scheme in ("http", "https", "databricks")
+        return _connect(uri, experiment, None if is_remote else artifacts)
     database = Path(uri.split("///", 1)[-1].partition("?")[0])
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=_LOCK_SECONDS):
-        return connect()  # type: ignore[no-any-return]
+        return _connect(uri, experiment, artifacts)
+
+
+def _connect(uri: str, experiment: str, artifacts: str | None) -> "tuple[MlflowClient, str]":
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # after the import, which sets the levels itself
+        logging.getLogger(name).setLevel(logging.ERROR)
+    client = MlflowClient(tracking_uri=uri)
+    known = client.get_experiment_by_name(experiment)
+    if known is not None:
+        return client, known.experiment_id
+    return client, client.create_experiment(experiment, artifacts, tags=experiment_tags())
 
 
 def _now() -> int:
