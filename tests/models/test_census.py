@@ -14,15 +14,6 @@ from greensweep.errors import ModelError
 from greensweep.models import build_model, take_census
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Torch's threads wait for each other, and on a busy machine for long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(
     ("build", "size", "expected"),
     [

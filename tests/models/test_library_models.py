@@ -20,15 +20,6 @@ FITTED = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Torch's threads wait for each other, and on a busy machine for long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("library", "name"), FITTED)
 def test_networks_fit_small_images_of_any_channels_and_classes(library, name, channels):

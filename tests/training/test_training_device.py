@@ -81,10 +81,13 @@ def test_threads_of_one_run_do_not_reach_the_next() -> None:
     assert torch.get_num_threads() == default
 
 
-def test_a_small_step_runs_in_one_thread() -> None:
+def test_a_small_step_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests themselves run with one thread by default, which would show nothing.
+    monkeypatch.setattr("greensweep.training.device._DEFAULT_THREADS", 2)
+    use_threads(None, step_flops=1e12)
+    assert torch.get_num_threads() == 2
     use_threads(None, step_flops=1e6)
     assert torch.get_num_threads() == 1
-    use_threads(None, step_flops=None)
 
 
 def draws(seed: int) -> list[float]:
