@@ -25,6 +25,14 @@ PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 
 
+@pytest.fixture(autouse=True)
+def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep metered runs of other tests, and an idle baseline of the user's, out of this test."""
+    folder = tmp_path_factory.mktemp("machine")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+
+
 @pytest.fixture
 def config() -> Callable[..., TrainConfig]:
     """Compose and check a training config: `config("model=dense_poly", "training.epochs=1")`."""

@@ -102,7 +102,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 def train(composed: DictConfig) -> float | tuple[float, ...]:
     """Train once and return the objective's value or values; a failed trial of a sweep raises."""
     from greensweep.energy import build_meter
-    from greensweep.run import run_once
+    from greensweep.repeats import run_repeats
     from greensweep.study.objective import objective_values
     from greensweep.study.text import run_line, sources, trust_sentence
     from greensweep.tracking import build_tracker, open_store
@@ -116,10 +116,10 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
         config: TrainConfig = _parse_run(composed, directory, overrides, sweeping)
         store = open_store(config.tracking)
         sweep = (Path(hydra.sweep.dir).absolute(), _sweep_name(hydra)) if sweeping else None
-        result = run_once(
+        result = run_repeats(
             config,
             directory,
-            meter=build_meter(config.energy),
+            meter=build_meter(config.energy, sweep[0] if sweep else None),
             tracker=build_tracker(store, sweep),
             test=not sweeping,
             name=f"trial {hydra.job.num}" if sweeping else config.model.name,

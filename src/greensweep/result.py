@@ -14,6 +14,14 @@ from greensweep.errors import StudyError
 RESULT_FILE = "result.json"
 CONFIG_FILE = "config.yaml"
 CHECKPOINT_FILE = "model.pt"
+REPEATS_FOLDER = "repeats"
+
+_SPREAD_NAMES = {
+    "validation_accuracy": "validation/accuracy",
+    "test_accuracy": "test/accuracy",
+    "energy_joules": "energy/total_joules",
+    "energy_net_joules": "energy/net_joules",
+}
 
 Status = Literal["finished", "failed", "pruned", "stopped"]
 
@@ -30,13 +38,22 @@ class RunResult:
         selected_on_test: the search chose by test accuracy, on purpose.
         energy_joules: gross energy of the training windows.
         energy_net_joules: the same less the idle baseline; None without one.
-        energy_spent_joules: gross energy of all phases: what the run cost.
+        energy_spent_joules: gross energy of all phases and repeats: what the run cost.
         energy_kwh: `energy_joules` in kilowatt-hours.
-        energy_components: joules, source and quality of cpu, gpu and ram, training windows.
+        energy_components: joules, net_joules, source and quality of cpu, gpu and ram, training
+            windows.
         energy_quality: quality that the components share, mixed when they differ.
         energy_measured_share: share of `energy_joules` that hardware counters gave, 0 to 1.
         energy_constant_share: share of `energy_joules` that is a constant power times seconds.
-        energy_phases: joules and seconds by phase; "other" is what lies between.
+        energy_contended: other metered runs shared the machine in a training window.
+        energy_neighbours: how many of them at a time, at most.
+        energy_key: by what such a run's share was told: cpu_time; None where it was alone.
+        energy_phases: joules, net_joules, seconds and quality by phase; "other" is what lies
+            between. Over repeats they add up.
+        inference: joules_per_1000 and seconds_per_1000 images of the validation split, images
+            seen, batch_size and quality; empty where it was not measured.
+        layer_energy: joules by layer type that share out `energy_joules`, their shares, the key,
+            the sampled steps and what the sampling cost; empty without `layer_energy=true`.
         emissions_kg: kg CO2e of `energy_joules`; None without a declared grid.
         emissions_grid: how the grid was declared.
         seconds: length of the training windows.
@@ -53,7 +70,13 @@ class RunResult:
         overrides: what the command or the sweeper set.
         provenance: commit, versions and hardware, as tags.
         mlflow_run_id: the run in MLflow, or None.
-        checkpoint: path of the kept weights, or None.
+        checkpoint: path of the kept weights, of the most accurate repeat; or None.
+        repeats: trainings of this configuration, with different seeds; figures are their means.
+        repeat_runs: seed, validation_accuracy, test_accuracy, energy_joules, status and
+            mlflow_run_id of each.
+        spread: of validation_accuracy, test_accuracy, energy_joules and energy_net_joules over
+            repeats: the standard deviation `std`, and `low` and `high`, the 95 % confidence
+            interval of the mean by Student's t.
     """
 
     status: Status
@@ -73,7 +96,12 @@ class RunResult:
     energy_quality: Quality = "unmeasured"
     energy_measured_share: float | None = None
     energy_constant_share: float | None = None
-    energy_phases: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    energy_contended: bool = False
+    energy_neighbours: int = 0
+    energy_key: str | None = None
+    energy_phases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    layer_energy: Mapping[str, Any] = field(default_factory=dict)
     emissions_kg: float | None = None
     emissions_grid: str | None = None
     seconds: float | None = None
@@ -90,6 +118,9 @@ class RunResult:
     provenance: Mapping[str, str] = field(default_factory=dict)
     mlflow_run_id: str | None = None
     checkpoint: str | None = None
+    repeats: int = 1
+    repeat_runs: tuple[Mapping[str, Any], ...] = ()
+    spread: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """Return the figures under the names that MLflow shows; unknown ones are left out."""
@@ -97,9 +128,13 @@ class RunResult:
             "validation/accuracy": self.validation_accuracy,
             "test/accuracy": self.test_accuracy,
             "energy/total_joules": self.energy_joules,
+            "energy/net_joules": self.energy_net_joules,
             "energy/spent_joules": self.energy_spent_joules,
             "energy/kwh": self.energy_kwh,
             "energy/measured_share": self.energy_measured_share,
+            "energy/neighbours": self.energy_neighbours if self.energy_contended else None,
+            "inference/joules_per_1000": self.inference.get("joules_per_1000"),
+            "inference/seconds_per_1000": self.inference.get("seconds_per_1000"),
             "emissions/kg": self.emissions_kg,
             "training/seconds": self.seconds,
             "training/epochs": float(self.epochs),
@@ -108,6 +143,13 @@ class RunResult:
         }
         for component, energy in self.energy_components.items():
             named[f"energy/{component}_joules"] = energy["joules"]
+        for phase, spent in self.energy_phases.items():
+            named[f"phases/{phase}_joules"] = spent["joules"]
+        for kind, joules in (self.layer_energy.get("joules") or {}).items():
+            named[f"layer_energy/{kind}_joules"] = joules
+        for name, shown in _SPREAD_NAMES.items():
+            for statistic, value in self.spread.get(name, {}).items():
+                named[f"{shown}_{statistic}"] = value
         for kind, count in self.layers.items():
             named[f"layers/{kind}"] = count
         return {name: float(value) for name, value in named.items() if value is not None}
@@ -121,6 +163,10 @@ class RunResult:
             "dataset": self.dataset,
             "device": self.device,
             "energy.quality": self.energy_quality,
+            "energy.contended": "true" if self.energy_contended else None,
+            "energy.key": self.energy_key,
+            "layer_energy.quality": self.layer_energy.get("quality"),
+            "layer_energy.key": self.layer_energy.get("key"),
             "emissions.grid": self.emissions_grid,
         }
         for component, energy in self.energy_components.items():
@@ -170,7 +216,7 @@ def read_result(directory: Path) -> RunResult:
         values = json.loads(path.read_text(encoding="utf-8"))
         known = {each.name for each in fields(RunResult)}
         kept = {name: value for name, value in values.items() if name in known}
-        for name in ("history", "overrides"):
+        for name in ("history", "overrides", "repeat_runs"):
             kept[name] = tuple(kept.get(name, ()))
         return RunResult(**kept)
     except FileNotFoundError as error:
@@ -179,3 +225,15 @@ def read_result(directory: Path) -> RunResult:
         ) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise StudyError(f"{path} is no result of a run ({error})") from error
+
+
+def run_directories(root: Path) -> list[Path]:
+    """Return the directories below `root` that hold a result, sorted; repeats of a run apart."""
+    found = sorted(path.parent for path in root.glob(f"**/{RESULT_FILE}"))
+    return [path for path in found if path.parent.name != REPEATS_FOLDER]
+
+
+def repeat_directories(directory: Path) -> list[Path]:
+    """Return the directories of a run's repeats, in order; empty for a run of one training."""
+    found = [path.parent for path in directory.glob(f"{REPEATS_FOLDER}/*/{RESULT_FILE}")]
+    return sorted(found, key=lambda path: (len(path.name), path.name))

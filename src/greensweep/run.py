@@ -1,16 +1,21 @@
 """One run: build the data and the model, count, train under the meter, evaluate, record."""
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from greensweep.checkpoint import copy_weights, save_weights
 from greensweep.config import TrainConfig, save_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
+from greensweep.energy.layers import LayerEnergy
 from greensweep.errors import GreensweepError, first_line
 from greensweep.models import LayerCensus, build_model, model_name, take_census
 from greensweep.result import (
@@ -29,8 +34,10 @@ from greensweep.training import (
     choose_device,
     device_name,
     evaluate,
+    infer,
     start_state,
     synchronize,
+    time_layers,
     train,
     use_threads,
     warm_up,
@@ -42,6 +49,10 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
     "pruned": "FINISHED",
     "stopped": "KILLED",
 }
+
+LAYER_ENERGY_FILE = "layer_energy.csv"
+
+log = logging.getLogger(__name__)
 
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
 
@@ -58,6 +69,9 @@ class _Notes:
     validation_accuracy: float | None = None
     test_accuracy: float | None = None
     checkpoint: Path | None = None
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    layer_energy: LayerEnergy | None = None
+    files: list[Path] = field(default_factory=list)
 
 
 def run_once(
@@ -88,6 +102,7 @@ def run_once(
     """
     notes = _Notes()
     resolved = masked(asdict(config))
+    directory.mkdir(parents=True, exist_ok=True)
     config_file = directory / CONFIG_FILE
     save_run_config(resolved, config_file)
     phases = Phases(meter, synchronize)
@@ -119,7 +134,7 @@ def run_once(
             provenance=origin,
             mlflow_run_id=tracker.run_id,
         )
-        _record(result, directory, tracker, [config_file])
+        record(result, directory, tracker, [config_file, *notes.files])
     return result
 
 
@@ -147,12 +162,13 @@ def _train_and_evaluate(
         if training.memory_format == "channels_last":
             model = model.to(memory_format=normalise.layout)
         train_split, validation_split = splits.train.to(device), splits.validation.to(device)
+        dtype = autocast_dtype(training.precision, device)
         score = partial(
             evaluate,
             model,
             normalise=normalise,
             batch_size=training.evaluation_batch_size,
-            dtype=autocast_dtype(training.precision, device),
+            dtype=dtype,
         )
         trained = train(
             model,
@@ -185,10 +201,59 @@ def _train_and_evaluate(
 
     assert weights is not None
     notes.checkpoint = save_weights(weights, directory)
+    if config.inference.seconds > 0:
+        with _optional("inference"):
+            use = partial(
+                infer,
+                model,
+                normalise=normalise,
+                batch_size=config.inference.batch_size,
+                dtype=dtype,
+            )
+            with phases.phase("warmup"):
+                first = torch.arange(min(config.inference.batch_size, len(validation_split)))
+                use(split=validation_split.select(first))
+            with phases.phase("inference"):
+                images = use(split=validation_split, seconds=config.inference.seconds)
+            notes.inference = _inference(
+                phases.of("inference"), images, config.inference.batch_size
+            )
+    if config.layer_energy:
+        with _optional("layer_energy"), phases.phase("layer_energy"):
+            times = time_layers(
+                model,
+                train_split,
+                normalise,
+                training=training,
+                optimizer=config.optimizer,
+                seed=config.seed,
+            )
+            notes.layer_energy = LayerEnergy(times, phases.of("training").joules)
+            notes.files.append(notes.layer_energy.write(directory / LAYER_ENERGY_FILE))
     if test:
         with phases.phase("test"):
             model.load_state_dict(weights)
             notes.test_accuracy = score(split=splits.test.to(device)).accuracy
+
+
+@contextmanager
+def _optional(what: str) -> Iterator[None]:
+    """Let a measurement fail, with a warning, that the trained model does not depend on."""
+    try:
+        yield
+    except GreensweepError as error:
+        log.warning("No figures of %s: %s.", what, error)
+
+
+def _inference(reading: EnergyReading, images: int, batch_size: int) -> dict[str, Any]:
+    joules = reading.joules
+    return {
+        "joules_per_1000": None if joules is None else 1000.0 * joules / images,
+        "seconds_per_1000": 1000.0 * reading.seconds / images,
+        "images": images,
+        "batch_size": batch_size,
+        "quality": reading.quality,
+    }
 
 
 def _step_flops(census: LayerCensus, batch_size: int) -> float | None:
@@ -217,6 +282,7 @@ def _point(
 def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
     training = phases.of("training")
     census = notes.census
+    layer_cost = phases.of("layer_energy")
     return RunResult(
         status="finished",
         error=None,
@@ -227,16 +293,29 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         validation_accuracy=notes.validation_accuracy,
         test_accuracy=notes.test_accuracy,
         energy_joules=training.joules,
+        energy_net_joules=training.net_joules,
         energy_spent_joules=phases.total.joules,
         energy_kwh=training.kwh,
         energy_components={name: asdict(part) for name, part in training.components.items()},
         energy_quality=training.quality,
         energy_measured_share=training.measured_share,
         energy_constant_share=training.constant_share,
+        energy_contended=training.neighbours > 0,
+        energy_neighbours=training.neighbours,
+        energy_key="cpu_time" if training.neighbours else None,
         energy_phases={
-            name: {"joules": reading.joules, "seconds": reading.seconds}
+            name: {
+                "joules": reading.joules,
+                "net_joules": reading.net_joules,
+                "seconds": reading.seconds,
+                "quality": reading.quality,
+            }
             for name, reading in phases.readings.items()
         },
+        inference=notes.inference,
+        layer_energy=notes.layer_energy.summary(layer_cost.joules, layer_cost.seconds)
+        if notes.layer_energy
+        else {},
         emissions_kg=notes.grid.emissions_kg(training.kwh) if notes.grid else None,
         emissions_grid=notes.grid.declared if notes.grid else None,
         seconds=training.seconds if "training" in phases.readings else None,
@@ -252,7 +331,7 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
     )
 
 
-def _record(result: RunResult, directory: Path, tracker: Tracker, artifacts: list[Path]) -> None:
+def record(result: RunResult, directory: Path, tracker: Tracker, artifacts: list[Path]) -> None:
     """Write the file and the tracked run; one that cannot be written does not cost the other."""
     unwritten: OSError | None = None
     try:

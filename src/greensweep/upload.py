@@ -11,6 +11,7 @@ from greensweep.errors import StudyError, TrackingError
 from greensweep.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
+    REPEATS_FOLDER,
     RESULT_FILE,
     RunResult,
     history_metrics,
@@ -67,7 +68,12 @@ def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResul
     parent = None
     if is_sweep:
         parent = store.shared_parent(directory, f"sweep {directory.name}", {"uploaded": "true"})
-    run_ids = [_send_run(store, path, result, parent) for path, result in pending.items()]
+    # A run comes before its repeats, which stand below it.
+    run_ids = []
+    for path, result in pending.items():
+        is_repeat = path.parent.name == REPEATS_FOLDER
+        above = read_result(path.parents[1]).mlflow_run_id if is_repeat else parent
+        run_ids.append(_send_run(store, path, result, above))
     if parent is not None:
         trials = read_trials(directory)
         summary = replace(read_summary(directory) or summarise(trials), mlflow_run_id=parent)

@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from greensweep.config.schema import EnergyConfig, ObjectiveConfig, SgdConfig, TrainConfig
+from greensweep.config.schema import (
+    CalibrationConfig,
+    CodeCarbonConfig,
+    EnergyConfig,
+    ObjectiveConfig,
+    SgdConfig,
+    TrainConfig,
+)
 
 
 def consistency_faults(config: Any) -> Iterator[str]:
@@ -21,6 +28,28 @@ def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
         yield (
             "energy.country and energy.grams_co2e_per_kwh both state the grid: set one of them "
             "to null"
+        )
+    if energy.region is not None and energy.country is None:
+        yield (
+            f"energy.region={energy.region} needs energy.country, got null: "
+            "set energy.country=USA, say"
+        )
+    if isinstance(energy, CodeCarbonConfig):
+        yield from _calibration_faults(energy.calibration)
+
+
+def _calibration_faults(calibration: CalibrationConfig) -> Iterator[str]:
+    idle, load = calibration.idle_watts, calibration.load_watts
+    if (idle is None) != (load is None):
+        missing = "idle_watts" if idle is None else "load_watts"
+        yield (
+            "energy.calibration needs both idle_watts and load_watts: set "
+            f"energy.calibration.{missing} too"
+        )
+    elif idle is not None and load is not None and load <= idle:
+        yield (
+            f"energy.calibration.load_watts must be above idle_watts, got {load:g} and {idle:g}: "
+            "measure with all cores busy"
         )
 
 

@@ -193,6 +193,16 @@ class TrainingConfig:
     )
 
 
+@dataclass
+class InferenceConfig:
+    """How the energy of inference is measured after training, on the validation split."""
+
+    batch_size: int = option(128, doc="images per step", at_least=1)
+    seconds: float = option(
+        0.2, doc="repeat passes for at least so long; 0 does not measure", at_least=0
+    )
+
+
 # --- energy, tracking, objective ----------------------------------------------------------------
 
 
@@ -202,17 +212,64 @@ class EnergyConfig:
     country: str | None = option(
         None, doc="ISO 3166 alpha-3 code of the country whose grid feeds this machine"
     )
+    region: str | None = option(
+        None, doc="region of the country: a state of USA, CAN or CHN, a zone of SWE, NOR or FIN"
+    )
     grams_co2e_per_kwh: float | None = option(
         None, doc="carbon intensity of the grid, instead of a country", at_least=0, example=250
     )
 
 
 @dataclass
-class CodeCarbonConfig(EnergyConfig):
+class MachineEnergyConfig(EnergyConfig):
+    """What meters of this machine have in common."""
+
+    gpus: list[int] | None = option(None, doc="indices of the GPUs to count; null counts all")
+    baseline: Literal["none", "measure"] = option(
+        "none", doc="measure the idle machine once, for net joules beside gross ones"
+    )
+    baseline_seconds: float = option(10.0, doc="how long to measure it", above=0)
+    baseline_hours: float = option(24.0, doc="for how long its record is used again", at_least=0)
+
+
+@dataclass
+class CalibrationConfig:
+    """Figures of a wall meter, for a machine whose CPU has no counter."""
+
+    idle_watts: float | None = option(
+        None, doc="at the wall, with nothing running", above=0, example=40
+    )
+    load_watts: float | None = option(
+        None, doc="at the wall, with all cores busy", above=0, example=120
+    )
+
+
+@dataclass
+class CodeCarbonConfig(MachineEnergyConfig):
     name: Literal["codecarbon"] = "codecarbon"
     tracking_mode: Literal["machine", "process"] = option(
         "machine", doc="charge the whole machine, or estimate this process's share"
     )
+    cpu_tdp_watts: float | None = option(
+        None, doc="rated power of the CPU, where CodeCarbon does not know it", above=0, example=65
+    )
+    calibration: CalibrationConfig = option(CalibrationConfig, doc="figures of a wall meter")
+
+
+@dataclass
+class NvmlRaplConfig(MachineEnergyConfig):
+    name: Literal["nvml_rapl"] = "nvml_rapl"
+
+
+@dataclass
+class ReplayConfig(EnergyConfig):
+    name: Literal["replay"] = "replay"
+    path: str = option(MISSING, doc="CSV file of recorded energy")
+    column: str = option("joules", doc="column of joules per lap; of watts with a time column")
+    time_column: str | None = option(
+        None, doc="column of seconds; null plays one row per lap instead of a trace over time"
+    )
+    component: Literal["cpu", "gpu", "ram"] = option("cpu", doc="what the energy is of")
 
 
 @dataclass
@@ -264,12 +321,25 @@ class TrainConfig:
     optimizer: OptimizerConfig = MISSING
     scheduler: SchedulerConfig = MISSING
     training: TrainingConfig = option(TrainingConfig, doc="the training loop")
+    inference: InferenceConfig = option(InferenceConfig, doc="the energy of inference")
     energy: EnergyConfig = MISSING
     tracking: TrackingConfig = MISSING
     objective: ObjectiveConfig = MISSING
     space: dict[str, Any] = option(dict, doc="search space: option to range")
     seed: int = option(
         0, doc="seed of splits, weights, order and sampler", at_least=0, at_most=_LARGEST_SEED
+    )
+    repeats: int = option(
+        1, doc="train so often, with seeds that follow each other, and take means", at_least=1
+    )
+    layer_energy: bool = option(
+        False, doc="share the training energy out by layer type, from sampled steps"
+    )
+    warmup: float = option(
+        1.0,
+        doc="seconds of a reference job before a sweep and after it, to warm the machine and "
+        "tell its drift; 0 runs none",
+        at_least=0,
     )
 
 

@@ -31,7 +31,12 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "cosine": schema.CosineConfig,
         "one_cycle": schema.OneCycleConfig,
     },
-    "energy": {"codecarbon": schema.CodeCarbonConfig, "unmetered": schema.UnmeteredConfig},
+    "energy": {
+        "codecarbon": schema.CodeCarbonConfig,
+        "nvml_rapl": schema.NvmlRaplConfig,
+        "replay": schema.ReplayConfig,
+        "unmetered": schema.UnmeteredConfig,
+    },
     "tracking": {"mlflow": schema.MlflowConfig, "local": schema.LocalConfig},
     "objective": {"plain": schema.PlainObjectiveConfig, "priced": schema.PricedConfig},
 }

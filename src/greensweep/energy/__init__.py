@@ -1,6 +1,6 @@
 """Meters, readings and phases: joules with their origin."""
 
-from greensweep.config import schema
+from greensweep.energy.build import build_meter
 from greensweep.energy.carbon import Grid, declared_grid
 from greensweep.energy.meter import Meter, UnmeteredMeter
 from greensweep.energy.phases import Phases
@@ -27,12 +27,3 @@ __all__ = [
     "shared_quality",
     "sum_joules",
 ]
-
-
-def build_meter(config: schema.EnergyConfig) -> Meter:
-    """Return the configured meter, not yet started."""
-    if isinstance(config, schema.CodeCarbonConfig):
-        from greensweep.energy.codecarbon import CodeCarbonMeter
-
-        return CodeCarbonMeter(config.tracking_mode)
-    return UnmeteredMeter()

@@ -1,11 +1,18 @@
 """Emissions, from a declared grid only: never guessed from an address."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from greensweep.config.schema import EnergyConfig
 from greensweep.errors import EnergyError, unknown
 
+if TYPE_CHECKING:
+    from codecarbon.input import DataSource
+
 _GRAMS_PER_KILOGRAM = 1000.0
+
+# Bidding zones of the Nordic market, by the first letters of their names.
+_NORDIC_ZONES = {"SWE": "SE", "NOR": "NO", "FIN": "FI"}
 
 
 @dataclass(frozen=True)
@@ -28,10 +35,10 @@ class Grid:
 def declared_grid(config: EnergyConfig) -> Grid | None:
     """Return the declared grid, or None when the user named none.
 
-    A country's intensity is the yearly mean that CodeCarbon ships.
+    A country's or region's intensity is the yearly mean that CodeCarbon ships.
 
     Raises:
-        EnergyError: the country code does not exist.
+        EnergyError: the country code does not exist, or the region's grid is not known.
     """
     if config.grams_co2e_per_kwh is not None:
         grams = config.grams_co2e_per_kwh
@@ -44,6 +51,7 @@ def declared_grid(config: EnergyConfig) -> Grid | None:
     from codecarbon.input import DataSource
 
     source = DataSource()
+    emissions = Emissions(source)
     country = config.country.upper()
     known = source.get_global_energy_mix_data()
     if country not in known:
@@ -52,7 +60,39 @@ def declared_grid(config: EnergyConfig) -> Grid | None:
             f"({unknown('country', country, known)}): set one such as NLD, "
             "or energy.grams_co2e_per_kwh"
         )
-    per_kwh = Emissions(source).get_country_emissions(
-        Energy(kWh=1.0), GeoMetadata(country_iso_code=country)
-    )
-    return Grid(per_kwh, country)
+    if config.region is None:
+        place = GeoMetadata(country_iso_code=country)
+        return Grid(emissions.get_country_emissions(Energy(kWh=1.0), place), country)
+    region = _known_region(config.region, country, source)
+    place = GeoMetadata(country_iso_code=country, region=region)
+    return Grid(emissions.get_region_emissions(Energy(kWh=1.0), place), f"{region}, {country}")
+
+
+def _known_region(name: str, country: str, source: "DataSource") -> str:
+    """Return a region under CodeCarbon's name.
+
+    Raises:
+        EnergyError: its grid is not known.
+    """
+    known = {region.lower(): region for region in _regions(country, source)}
+    if name.lower() not in known:
+        hint = unknown("region", name, known) if known else f"{country} has no known regions"
+        raise EnergyError(
+            f"energy.region={name} has no known grid ({hint}): set energy.region=null for the "
+            "mean of the country, or energy.grams_co2e_per_kwh"
+        )
+    return known[name.lower()]
+
+
+def _regions(country: str, source: "DataSource") -> list[str]:
+    """Return the regions of which CodeCarbon ships data; each kind has a table of its own."""
+    if country == "USA":
+        return list(source.get_country_emissions_data("usa"))
+    if country == "CAN":
+        return list(source.get_country_energy_mix_data("can"))
+    if country == "CHN":
+        provinces = source.get_china_provincial_emissions_data()["data"].values()
+        return [name for province in provinces for name in province["names"]]
+    zone = _NORDIC_ZONES.get(country)
+    zones = source.get_nordic_country_energy_mix_data()["data"] if zone else ()
+    return [name for name in zones if name.startswith(str(zone))]

@@ -1,13 +1,13 @@
-"""CodeCarbon as a meter: its readers of the hardware, with the origin of each figure."""
+"""CodeCarbon as a source: its readers of the hardware, with the origin of each figure."""
 
 import logging
-import os
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from greensweep.energy.meter import not_started
-from greensweep.energy.reading import JOULES_PER_KWH, ComponentEnergy, EnergyReading, Quality
+from greensweep.energy.counters import Counter
+from greensweep.energy.reading import JOULES_PER_KWH, Quality
 from greensweep.errors import EnergyError, first_line
 
 if TYPE_CHECKING:
@@ -25,87 +25,102 @@ _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
 # The kernel counts CPU load in ticks of 10 ms. The load of a 5 ms lap is therefore 0, 1/2 or 1,
 # and the model's cube of it 1.4 times too high on average at half load; over 0.1 s it is within
 # one part in a hundred.
-_LOAD_WINDOW_SECONDS = 0.1
+LOAD_WINDOW_SECONDS = 0.1
 
 
-class CodeCarbonMeter:
-    """Reads CodeCarbon's hardware objects at the edges of laps.
+class CodeCarbonSource:
+    """CodeCarbon's hardware objects, read at the edges of laps.
 
-    Its own slices will not do. `start`/`stop` of CodeCarbon 3.3 count a slice twice when a stop
-    follows a sampling tick closely. Consecutive tasks leave 1 to 5 ms between them uncounted: with
-    laps of 5 ms a tenth to a quarter of all seconds and joules. So one task stays open, for its
-    set-up of the hardware and its samples of the load each second, and laps read the hardware.
+    CodeCarbon's own slices will not do. `start`/`stop` of CodeCarbon 3.3 count a slice twice when
+    a stop follows a sampling tick closely. Consecutive tasks leave 1 to 5 ms between them
+    uncounted: with laps of 5 ms a tenth to a quarter of all seconds and joules. So one task stays
+    open, for its set-up of the hardware and its samples of the load each second.
+
+    Args:
+        tracking_mode: machine, or process for an estimate of this process's share.
+        cpu_tdp_watts: rated power of the CPU, in place of what CodeCarbon knows of its model; it
+            changes nothing where a counter measures the CPU.
+        gpus: indices of the GPUs to count; None counts all.
     """
 
-    def __init__(self, tracking_mode: str = "machine") -> None:
+    def __init__(
+        self,
+        tracking_mode: str = "machine",
+        cpu_tdp_watts: float | None = None,
+        gpus: Sequence[int] | None = None,
+    ) -> None:
         self._mode = tracking_mode
+        self._tdp = cpu_tdp_watts
+        self._gpus = gpus
         self._tracker: OfflineEmissionsTracker | None = None
 
-    def start(self) -> None:
-        """Set CodeCarbon up (1 to 2 s the first time in a process) and begin the first lap.
+    def open(self) -> list[Counter]:
+        """Set CodeCarbon up (1 to 2 s the first time in a process).
 
         Raises:
-            EnergyError: CodeCarbon cannot start here.
+            EnergyError: CodeCarbon cannot start here, or there is no such GPU.
         """
-        self.stop()
         try:
-            tracker = _open_tracker(self._mode)
-            self._readers = [_Reader(hardware) for hardware in tracker._hardware]
+            counters = self._opened(None)
+            if self._tdp is not None and any(each.rests_on_tdp for each in counters):
+                self.close()
+                counters = self._opened(self._tdp)
+                for counter in counters:
+                    if counter.rests_on_tdp:
+                        counter.source = "declared_tdp_load_model"
+        except EnergyError:
+            raise
         except Exception as error:
             raise EnergyError(
                 f"CodeCarbon cannot start ({type(error).__name__}: {first_line(error)}): "
                 "set energy=unmetered to train without energy figures"
             ) from error
-        self._tracker = tracker
-        self._process = os.getpid()
-        self._began = time.perf_counter()
+        return list(counters)
 
-    def lap(self) -> EnergyReading:
-        if not self._is_running():
-            raise not_started()
-        began, self._began = self._began, time.perf_counter()
-        seconds = self._began - began
-        try:
-            parts = [reader.read(seconds) for reader in self._readers]
-        except Exception as error:
-            raise EnergyError(
-                f"CodeCarbon cannot read the hardware ({type(error).__name__}: "
-                f"{first_line(error)}): set energy=unmetered to train without energy figures"
-            ) from error
-        return sum(parts, start=EnergyReading(seconds))
-
-    def stop(self) -> None:
-        if self._tracker is not None and self._is_running():
+    def close(self) -> None:
+        if self._tracker is not None:
             with suppress(Exception):  # its last reading, which nobody asked for
                 self._tracker.stop_task()
         self._tracker = None
 
-    def _is_running(self) -> bool:
-        # A forked child has a copy of the meter, but not the thread that samples the load.
-        return self._tracker is not None and self._process == os.getpid()
+    def _opened(self, cpu_watts: float | None) -> "list[HardwareCounter]":
+        self._tracker = _open_tracker(self._mode, cpu_watts, self._gpus)
+        hardware = self._tracker._hardware
+        if self._gpus is not None:
+            _check_gpus(self._gpus, hardware)
+        return [HardwareCounter(each) for each in hardware]
 
 
-class _Reader:
-    """One of CodeCarbon's hardware objects, read for laps of any length."""
+class HardwareCounter(Counter):
+    """One of CodeCarbon's hardware objects, which tells power or energy since its last reading.
+
+    Its value counts from the moment it was made.
+    """
 
     def __init__(self, hardware: Any) -> None:
-        self._component, self._source, self._quality = _origin(hardware)
+        self.component, self.source, self.quality = _origin(hardware)
         self._hardware = hardware
+        self._joules = 0.0
         self._watts = 0.0
         self._window_seconds = 0.0
         self._had_window = False
         hardware.start()
+        self._read_at = time.monotonic()
 
-    def read(self, seconds: float) -> EnergyReading:
-        """Return the component's energy over the lap of that length which ends now."""
-        if self._quality == "measured":
+    @property
+    def rests_on_tdp(self) -> bool:
+        """Tell whether the figure is a model's, scaled by the CPU's rated power."""
+        return self.component == "cpu" and self.quality == "estimated"
+
+    def read(self) -> float:
+        now = time.monotonic()
+        seconds, self._read_at = now - self._read_at, now
+        if self.quality == "measured":
             _, energy = self._hardware.measure_power_and_energy(seconds)
-            joules = energy.kWh * JOULES_PER_KWH
+            self._joules += energy.kWh * JOULES_PER_KWH
         else:
-            joules = self._estimated_watts(seconds) * seconds
-        return EnergyReading(
-            components={self._component: ComponentEnergy(joules, self._source, self._quality)}
-        )
+            self._joules += self._estimated_watts(seconds) * seconds
+        return self._joules
 
     def _estimated_watts(self, seconds: float) -> float:
         """Return the model's power; a short lap takes it from the last window that was long enough.
@@ -113,7 +128,7 @@ class _Reader:
         Before the first such window each lap has the power of its own few ticks.
         """
         self._window_seconds += seconds
-        window_is_long = self._window_seconds >= _LOAD_WINDOW_SECONDS
+        window_is_long = self._window_seconds >= LOAD_WINDOW_SECONDS
         if window_is_long or not self._had_window:
             self._watts = self._hardware.total_power().W
         if window_is_long:
@@ -121,8 +136,17 @@ class _Reader:
             self._window_seconds = 0.0
         return self._watts
 
+    def use_by_process(self) -> Mapping[int, float] | None:
+        if self.source != "nvml":
+            return None
+        from greensweep.energy.nvml import use_of_devices
 
-def _open_tracker(tracking_mode: str) -> "OfflineEmissionsTracker":
+        return use_of_devices([device.handle for device in self._hardware.devices.devices])
+
+
+def _open_tracker(
+    tracking_mode: str, cpu_watts: float | None, gpus: Sequence[int] | None
+) -> "OfflineEmissionsTracker":
     """Make a tracker and open its task; the first in a process looks for the hardware."""
     from codecarbon import OfflineEmissionsTracker
 
@@ -135,6 +159,8 @@ def _open_tracker(tracking_mode: str) -> "OfflineEmissionsTracker":
         allow_multiple_runs=True,
         output_methods=[],
         log_level="error",
+        **({} if cpu_watts is None else {"force_cpu_power": cpu_watts}),
+        **({} if gpus is None else {"gpu_ids": list(gpus)}),
     )
     tracker.start_task()
     if not getattr(tracker, "_hardware", None):  # the class swallows its own errors
@@ -142,6 +168,13 @@ def _open_tracker(tracking_mode: str) -> "OfflineEmissionsTracker":
             "its set-up failed, look at .codecarbon.config and CODECARBON_ variables"
         )
     return tracker
+
+
+def _check_gpus(wanted: Sequence[int], hardware: Sequence[Any]) -> None:
+    from greensweep.energy.nvml import check_indices
+
+    found = [len(each.devices.devices) for each in hardware if type(each).__name__ == "GPU"]
+    check_indices(wanted, sum(found))
 
 
 def _origin(hardware: Any) -> tuple[str, str, Quality]:

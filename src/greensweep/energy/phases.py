@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from greensweep.energy.meter import Meter
@@ -13,11 +14,18 @@ BETWEEN = "other"
 T = TypeVar("T")
 
 
+@dataclass
+class Window:
+    """What was read between two moments; it grows at every edge while it is open."""
+
+    reading: EnergyReading = field(default_factory=EnergyReading)
+
+
 class Phases:
     """Cuts a meter's laps at the edges of named phases; every lap belongs to exactly one.
 
     Both edges of a phase are cut, so what lies between two phases has laps of its own, under the
-    name `other`. Phases follow one another; they do not nest.
+    name `other`. Phases follow one another; windows nest, in phases, around them and in each other.
 
     Args:
         meter: started by `start`.
@@ -27,6 +35,8 @@ class Phases:
     def __init__(self, meter: Meter, synchronize: Callable[[], None] = lambda: None) -> None:
         self._meter = meter
         self._synchronize = synchronize
+        self._phase = BETWEEN
+        self._windows: list[Window] = []
         self.readings: dict[str, EnergyReading] = {}
 
     def start(self) -> None:
@@ -38,32 +48,49 @@ class Phases:
         # A meter that never started has nothing left; one that failed has ended its phase with
         # an error already, and what it read before is kept.
         with suppress(EnergyError):
-            self._cut(BETWEEN)
+            self._cut()
         self._meter.stop()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Charge what the block does to `name`, also when it raises."""
-        self._cut(BETWEEN)
+        self._enter(name)
         try:
             yield
         finally:
-            self._cut(name)
+            self._enter(BETWEEN)
 
     def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """Yield from `items`, charging the making of each item to `name`."""
         iterator = iter(items)
         while True:
-            self._cut(BETWEEN)
+            self._enter(name)
             try:
                 item = next(iterator)
             except StopIteration:
-                return  # nothing was made, so nothing is charged
+                self._phase = BETWEEN  # nothing was made, so nothing is charged
+                return
             except BaseException:
-                self._cut(name)
+                self._enter(BETWEEN)
                 raise
-            self._cut(name)
+            self._enter(BETWEEN)
             yield item
+
+    @contextmanager
+    def window(self) -> Iterator[Window]:
+        """Read everything that happens in the block, whichever phases it belongs to.
+
+        No meter has to nest for that: a window adds up the laps between its ends.
+        """
+        self._cut()
+        window = Window()
+        self._windows.append(window)
+        try:
+            yield window
+        finally:
+            self._cut()
+            # By identity: two windows may hold equal readings.
+            self._windows = [each for each in self._windows if each is not window]
 
     def of(self, name: str) -> EnergyReading:
         """Return the reading of one phase so far; empty before it began."""
@@ -74,6 +101,13 @@ class Phases:
         """The reading of all phases and what lay between them."""
         return sum(self.readings.values(), start=EnergyReading())
 
-    def _cut(self, name: str) -> None:
+    def _enter(self, phase: str) -> None:
+        self._cut()
+        self._phase = phase
+
+    def _cut(self) -> None:
         self._synchronize()
-        self.readings[name] = self.of(name) + self._meter.lap()
+        lap = self._meter.lap()
+        self.readings[self._phase] = self.of(self._phase) + lap
+        for window in self._windows:
+            window.reading += lap

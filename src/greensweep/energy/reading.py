@@ -1,7 +1,7 @@
 """Energy readings: joules that carry how they came about."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Quality = Literal["measured", "estimated", "mixed", "attributed", "replayed", "unmeasured"]
@@ -29,13 +29,18 @@ class ComponentEnergy:
 
     Attributes:
         joules: gross energy.
-        source: what gave the figure: rapl, nvml, cpu_load_model, constant_power, …
-        quality: measured by a hardware counter, or estimated by a model.
+        source: what gave the figure: rapl, nvml, cpu_load_model, constant_power, …; several are
+            joined by `+`, and `lost` among them says that a source failed before the end.
+        quality: measured by a hardware counter, estimated by a model, attributed (a share of a
+            machine's reading), or replayed from a record.
+        net_joules: the same less the idle machine's energy over the same seconds, below 0 where
+            the machine drew less than its baseline; None without a baseline.
     """
 
     joules: float
     source: str
     quality: Quality
+    net_joules: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,21 +50,29 @@ class EnergyReading:
     Attributes:
         seconds: length of the window.
         components: by name: cpu, gpu, ram.
+        neighbours: most metered runs that shared the machine at a time, this one left out.
+        lost: components whose source failed within the window or before it.
     """
 
     seconds: float = 0.0
     components: Mapping[str, ComponentEnergy] = field(default_factory=dict)
+    neighbours: int = 0
+    lost: frozenset[str] = frozenset()
 
     @property
     def joules(self) -> float | None:
         """Gross energy of all components, or None when nothing was metered."""
-        if not self.components:
-            return None
-        return sum(component.joules for component in self.components.values())
+        return sum_joules(component.joules for component in self.components.values())
+
+    @property
+    def net_joules(self) -> float | None:
+        """Energy above the idle baseline, or None where a component has none."""
+        net = [component.net_joules for component in self.components.values()]
+        return None if None in net else sum_joules(net)
 
     @property
     def kwh(self) -> float | None:
-        """The same energy in kilowatt-hours."""
+        """The gross energy in kilowatt-hours."""
         return None if self.joules is None else self.joules / JOULES_PER_KWH
 
     @property
@@ -93,13 +106,35 @@ class EnergyReading:
         for name, added in other.components.items():
             known = components.get(name)
             components[name] = added if known is None else _together(known, added)
-        return EnergyReading(self.seconds + other.seconds, components)
+        lost = self.lost | other.lost
+        for name in lost & components.keys():
+            components[name] = _cut_short(components[name])
+        return EnergyReading(
+            self.seconds + other.seconds, components, max(self.neighbours, other.neighbours), lost
+        )
 
 
 def _together(one: ComponentEnergy, other: ComponentEnergy) -> ComponentEnergy:
-    sources = dict.fromkeys([*one.source.split("+"), *other.source.split("+")])
+    both_net = one.net_joules is not None and other.net_joules is not None
     return ComponentEnergy(
         joules=one.joules + other.joules,
-        source="+".join(sources),
-        quality=one.quality if one.quality == other.quality else "mixed",
+        source=_joined(one.source, other.source),
+        quality=_joint_quality(one.quality, other.quality),
+        net_joules=one.net_joules + other.net_joules if both_net else None,  # type: ignore[operator]
     )
+
+
+def _joint_quality(one: Quality, other: Quality) -> Quality:
+    # A run that had the machine to itself for a while is attributed all the same.
+    if "attributed" in (one, other):
+        return "attributed"
+    return shared_quality((one, other))
+
+
+def _cut_short(component: ComponentEnergy) -> ComponentEnergy:
+    """What was read before a source failed covers a part of the window: an estimate at best."""
+    return replace(component, source=_joined(component.source, "lost"), quality="estimated")
+
+
+def _joined(one: str, other: str) -> str:
+    return "+".join(dict.fromkeys([*one.split("+"), *other.split("+")]))

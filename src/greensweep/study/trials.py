@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greensweep.errors import StudyError
-from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.result import RunResult, read_result, run_directories
 
 ONE_POINT = 0.01
 
@@ -44,7 +44,7 @@ def read_trials(sweep: Path) -> list[Trial]:
     Raises:
         StudyError: a result file is broken.
     """
-    found = [(path.parent, read_result(path.parent)) for path in sweep.glob(f"**/{RESULT_FILE}")]
+    found = [(directory, read_result(directory)) for directory in run_directories(sweep)]
     ordered = sorted(found, key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0])))
     overrides = [dict(_key_value(text) for text in result.overrides) for _, result in ordered]
     keys = _varying(overrides)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from greensweep.energy import Meter, sum_joules
+from greensweep.repeats import with_test_accuracies
 from greensweep.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
-    RESULT_FILE,
     RunResult,
     read_result,
+    repeat_directories,
+    run_directories,
     write_result,
 )
 from greensweep.study.trials import Trial, pareto_front
@@ -30,16 +32,19 @@ def drop_beaten_weights(sweep: Path, store: "MlflowStore | None") -> None:
     """
     with FileLock(sweep / ".winners.lock"):
         kept = [
-            Trial(0, path.parent, read_result(path.parent), {})
-            for path in sweep.glob(f"**/{CHECKPOINT_FILE}")
-            if (path.parent / RESULT_FILE).is_file()
+            Trial(0, directory, read_result(directory), {})
+            for directory in run_directories(sweep)
+            if _checkpoints(directory)
         ]
         winners = {trial.directory for trial in pareto_front(kept)}
         if not winners:
             return
         for trial in kept:
             if trial.directory not in winners:
-                (trial.directory / CHECKPOINT_FILE).unlink()
+                for checkpoint in _checkpoints(trial.directory):
+                    checkpoint.unlink()
+                    changed = replace(read_result(checkpoint.parent), checkpoint=None)
+                    _update(checkpoint.parent, changed, store)
                 _update(trial.directory, replace(trial.result, checkpoint=None), store)
 
 
@@ -48,31 +53,57 @@ def test_winners(
 ) -> float | None:
     """Test the Pareto-optimal trials, the best among them, from their kept weights, once.
 
-    Their `result.json` and MLflow run get the test accuracy, and MLflow the weights. Returns the
-    joules of testing them all, or None where nothing is metered.
+    Their `result.json` and MLflow run get the test accuracy (with repeats, the mean of theirs),
+    and MLflow the weights. Returns the joules of testing them all, or None where nothing is
+    metered.
     """
-    from greensweep.checkpoint import test_checkpoint
-
     joules: list[float | None] = []
     for trial in pareto_front(trials):
-        directory, result = trial.directory, trial.result
-        checkpoint = directory / CHECKPOINT_FILE
-        if not checkpoint.is_file() or result.test_accuracy is not None:
+        if trial.result.test_accuracy is not None:
             continue
-        tested = test_checkpoint(checkpoint, meter)
-        joules.append(tested.reading.joules)
-        result = replace(result, test_accuracy=tested.test.accuracy)
-        _update(directory, result, store)
-        if store is not None and result.mlflow_run_id is not None:
-            store.attempt(partial(_log_winner, store, result, directory))
+        tested = [_test_run(path, meter, store) for path in _checkpoints(trial.directory)]
+        joules += [spent for _, spent in tested]
+        if trial.result.repeats > 1 and tested:
+            runs = [result for result, _ in tested]
+            mean = with_test_accuracies(trial.result, runs)
+            _update(trial.directory, mean, store)
+            if store is not None and mean.mlflow_run_id is not None:
+                store.attempt(partial(_log_test, store, mean))
     return sum_joules(joules)
 
 
+def _checkpoints(directory: Path) -> list[Path]:
+    """Return the kept weights of a run, or of its repeats."""
+    folders = repeat_directories(directory) or [directory]
+    return [path for folder in folders if (path := folder / CHECKPOINT_FILE).is_file()]
+
+
+def _test_run(
+    checkpoint: Path, meter: Meter, store: "MlflowStore | None"
+) -> tuple[RunResult, float | None]:
+    """Test kept weights and record it with their run; return the result and the joules spent."""
+    from greensweep.checkpoint import test_checkpoint
+
+    directory = checkpoint.parent
+    tested = test_checkpoint(checkpoint, meter)
+    result = replace(read_result(directory), test_accuracy=tested.test.accuracy)
+    _update(directory, result, store)
+    if store is not None and result.mlflow_run_id is not None:
+        store.attempt(partial(_log_winner, store, result, directory))
+    return result, tested.reading.joules
+
+
 def _log_winner(store: "MlflowStore", result: RunResult, directory: Path) -> None:
-    assert result.mlflow_run_id is not None and result.test_accuracy is not None
-    store.log_now(result.mlflow_run_id, {"test/accuracy": result.test_accuracy})
+    assert result.mlflow_run_id is not None
+    _log_test(store, result)
     weights = [directory / CHECKPOINT_FILE, directory / CONFIG_FILE]
     store.log_files(result.mlflow_run_id, weights, folder="checkpoint")
+
+
+def _log_test(store: "MlflowStore", result: RunResult) -> None:
+    assert result.mlflow_run_id is not None
+    shown = {name: value for name, value in result.metrics().items() if name.startswith("test/")}
+    store.log_now(result.mlflow_run_id, shown)
 
 
 def _update(directory: Path, result: RunResult, store: "MlflowStore | None") -> None:

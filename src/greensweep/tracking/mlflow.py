@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from greensweep.errors import first_line
 from greensweep.tracking.secrets import mask_text
-from greensweep.tracking.tracker import Metrics, RunStatus
+from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, Tracker
 from greensweep.tracking.view import experiment_tags
 
 if TYPE_CHECKING:
@@ -135,21 +135,32 @@ class MlflowTracker:
     Args:
         store: where to.
         sweep: directory and name of the sweep that the run belongs to, if it does.
+        parent: the run that it stands below otherwise.
     """
 
-    def __init__(self, store: MlflowStore, sweep: tuple[Path, str] | None = None) -> None:
+    def __init__(
+        self,
+        store: MlflowStore,
+        sweep: tuple[Path, str] | None = None,
+        parent: str | None = None,
+    ) -> None:
         self.run_id: str | None = None
         self._store = store
         self._sweep = sweep
+        self._parent = parent
         self._points: list[tuple[int, int, Metrics]] = []
         self._step = 0
         self._shown: Metrics = {}
         self._flushed = time.monotonic()
         self._lost = False
 
+    def child(self) -> Tracker:
+        # Below a run that the store refused, nothing would be found.
+        return MemoryTracker() if self._lost else MlflowTracker(self._store, parent=self.run_id)
+
     def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         def create() -> None:
-            parent = None
+            parent = self._parent
             if self._sweep is not None:
                 parent = self._store.shared_parent(*self._sweep, tags)
             self.run_id = self._store.create_run(name, params, tags, parent)

@@ -21,6 +21,9 @@ class Tracker(Protocol):
 
     run_id: str | None
 
+    def child(self) -> "Tracker":
+        """Return the tracker of a run below this one, which has been started."""
+
     def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open the run."""
 
@@ -45,6 +48,11 @@ class MemoryTracker:
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     status: str = "RUNNING"
+    children: list["MemoryTracker"] = field(default_factory=list)
+
+    def child(self) -> "MemoryTracker":
+        self.children.append(MemoryTracker())
+        return self.children[-1]
 
     def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         self.name = name

@@ -8,20 +8,25 @@ from greensweep.training.device import (
     synchronize,
     use_threads,
 )
-from greensweep.training.evaluation import Evaluation, evaluate
+from greensweep.training.evaluation import Evaluation, evaluate, infer
 from greensweep.training.images import Normalise
+from greensweep.training.layer_time import LayerTime, LayerTimes, time_layers
 from greensweep.training.loop import Epoch, train, warm_up
 
 __all__ = [
     "Epoch",
     "Evaluation",
+    "LayerTime",
+    "LayerTimes",
     "Normalise",
     "autocast_dtype",
     "choose_device",
     "device_name",
     "evaluate",
+    "infer",
     "start_state",
     "synchronize",
+    "time_layers",
     "train",
     "use_threads",
     "warm_up",

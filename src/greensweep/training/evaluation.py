@@ -1,6 +1,7 @@
 """Accuracy and loss of a network over a split, in evaluation mode."""
 
 import math
+import time
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from greensweep.data import Split
 from greensweep.errors import DataError, TrainingError
-from greensweep.training.device import autocast
+from greensweep.training.device import autocast, synchronize
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 
@@ -70,3 +71,35 @@ def evaluate(
             "set a smaller optimizer.learning_rate"
         )
     return Evaluation(correct.item() / seen, loss, seen)
+
+
+@torch.inference_mode()
+def infer(
+    model: nn.Module,
+    split: Split,
+    normalise: Normalise,
+    *,
+    batch_size: int,
+    dtype: torch.dtype | None = None,
+    seconds: float = 0.0,
+) -> int:
+    """Run `model` on `split`, again until `seconds` have passed, and return the images seen.
+
+    Raises:
+        DataError: none of the images could be read.
+        TrainingError: memory ran out, or the model failed.
+    """
+    model.eval()
+    device = normalise.device
+    seen = 0
+    began = time.monotonic()
+    with computing("inference failed", batch_size, smaller="inference.batch_size lower"):
+        while seen == 0 or time.monotonic() - began < seconds:
+            for images, _ in split.batches(torch.arange(len(split)).split(batch_size)):
+                with autocast(dtype, device):
+                    model(normalise(images))
+                seen += len(images)
+            synchronize()
+            if seen == 0:
+                raise DataError("no image of the split could be read: check the data set's files")
+    return seen

@@ -1,0 +1,131 @@
+"""What the idle machine draws: measured once, kept, and used again while it holds."""
+
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from greensweep.energy.counters import Counter
+from greensweep.energy.processes import Processes
+
+log = logging.getLogger(__name__)
+
+# Above this share of busy cores a machine is not idle.
+_IDLE_LOAD = 0.1
+_SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class IdleRecord:
+    """One measurement of the idle machine.
+
+    Attributes:
+        machine: where.
+        watts: by counter.
+        load: share of busy cores meanwhile, 0 to 1.
+        seconds: for how long.
+        measured_at: when, seconds since 1970.
+    """
+
+    machine: str
+    watts: Mapping[str, float]
+    load: float
+    seconds: float
+    measured_at: float
+
+
+class IdleBaseline:
+    """Gives the idle machine's watts, from its record or by measuring.
+
+    Args:
+        seconds: how long to measure.
+        fresh_hours: for how long a record holds.
+        file: where the record is kept; by default in the user's cache folder.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        fresh_hours: float,
+        *,
+        file: Path | None = None,
+        processes: Processes | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._seconds = seconds
+        self._fresh_hours = fresh_hours
+        self._file = file or user_cache_path("greensweep") / "idle_baseline.json"
+        self._processes = processes or Processes()
+        self._clock = clock
+        self._sleep = sleep
+
+    def watts(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
+        """Return watts by counter; empty, with a warning, where the machine is not idle."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self._file}.lock"):
+            record = read_record(self._file)
+            reason = self._unfit(record, counters)
+            if record is None or reason is not None:
+                if record is not None:
+                    log.warning("The idle baseline in %s %s: measured anew.", self._file, reason)
+                record = self._measure(counters)
+                if record.load > _IDLE_LOAD:
+                    log.warning(
+                        "No net joules: the machine was %.0f%% busy while its idle power was to be "
+                        "measured; stop what runs on it and try again.",
+                        100 * record.load,
+                    )
+                    return {}
+                self._file.write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")
+        return {key: watts for key, watts in record.watts.items() if key in counters}
+
+    def _unfit(self, record: IdleRecord | None, counters: Mapping[str, Counter]) -> str | None:
+        if record is None:
+            return "is missing"
+        if record.machine != machine_name():
+            return f"is of another machine ({record.machine})"
+        hours = (time.time() - record.measured_at) / _SECONDS_PER_HOUR
+        if not 0 <= hours <= self._fresh_hours:
+            return f"is {hours:.0f} hours old, and energy.baseline_hours is {self._fresh_hours:g}"
+        if not counters.keys() <= record.watts.keys():
+            return "was measured with other counters"
+        return None
+
+    def _measure(self, counters: Mapping[str, Counter]) -> IdleRecord:
+        log.info("Measuring the idle machine for %g s.", self._seconds)
+        began, busy = self._clock(), self._processes.busy_seconds()
+        before = {key: counter.read() for key, counter in counters.items()}
+        self._sleep(self._seconds)
+        after = {key: counter.read() for key, counter in counters.items()}
+        seconds = self._clock() - began
+        return IdleRecord(
+            machine=machine_name(),
+            watts={
+                key: counter.since(before[key], after[key]) / seconds
+                for key, counter in counters.items()
+            },
+            load=(self._processes.busy_seconds() - busy) / seconds / (os.cpu_count() or 1),
+            seconds=seconds,
+            measured_at=time.time(),
+        )
+
+
+def machine_name() -> str:
+    """Return what tells this machine from others."""
+    return f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def read_record(file: Path) -> IdleRecord | None:
+    """Read a kept baseline, or return None where there is none that can be read."""
+    try:
+        return IdleRecord(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

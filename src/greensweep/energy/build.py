@@ -1,0 +1,69 @@
+"""From the `energy` group to a meter."""
+
+import os
+from pathlib import Path
+
+from greensweep.config import schema
+from greensweep.energy.baseline import IdleBaseline
+from greensweep.energy.codecarbon import CodeCarbonSource
+from greensweep.energy.counters import Source
+from greensweep.energy.ledger import Ledger, open_machine_ledger
+from greensweep.energy.load_model import CalibratedSource, LoadCounter
+from greensweep.energy.machine import MachineMeter
+from greensweep.energy.meter import Meter, UnmeteredMeter
+from greensweep.energy.nvml_rapl import NvmlRaplSource
+from greensweep.energy.processes import Processes
+from greensweep.energy.replay import ReplayTable, ReplayTrace
+
+
+def build_meter(config: schema.EnergyConfig, sweep: Path | None = None) -> Meter:
+    """Return the configured meter, not yet started.
+
+    Args:
+        sweep: directory of the sweep that the metered run belongs to.
+
+    Raises:
+        EnergyError: a file that the meter reads is missing or wrong.
+    """
+    if isinstance(config, schema.ReplayConfig) and config.time_column is None:
+        return ReplayTable(Path(config.path), config.column, config.component)
+    source = build_source(config)
+    if source is None:
+        return UnmeteredMeter()
+    # What a record or a model says of this process alone is not the machine's to share out.
+    own = isinstance(config, schema.ReplayConfig) or (
+        isinstance(config, schema.CodeCarbonConfig) and config.tracking_mode == "process"
+    )
+    return MachineMeter(
+        source,
+        Ledger() if own else open_machine_ledger(),
+        baseline=build_baseline(config),
+        sweep=sweep,
+    )
+
+
+def build_source(config: schema.EnergyConfig) -> Source | None:
+    """Return what opens the configured counters, or None where the meter has none."""
+    match config:
+        case schema.CodeCarbonConfig():
+            source = CodeCarbonSource(config.tracking_mode, config.cpu_tdp_watts, config.gpus)
+            idle, load = config.calibration.idle_watts, config.calibration.load_watts
+            if idle is None or load is None:
+                return source
+            cores = os.cpu_count() or 1
+            counter = LoadCounter(idle, load, cores=cores, processes=Processes())
+            return CalibratedSource(source, counter)
+        case schema.NvmlRaplConfig():
+            return NvmlRaplSource(config.gpus)
+        case schema.ReplayConfig() if config.time_column is not None:
+            return ReplayTrace(
+                Path(config.path), config.column, config.time_column, config.component
+            )
+    return None
+
+
+def build_baseline(config: schema.EnergyConfig) -> IdleBaseline | None:
+    """Return the idle baseline that the configuration asks for."""
+    if not isinstance(config, schema.MachineEnergyConfig) or config.baseline == "none":
+        return None
+    return IdleBaseline(config.baseline_seconds, config.baseline_hours)

@@ -1,0 +1,98 @@
+"""A run's training energy shared out by layer type."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from greensweep.training.layer_time import LayerTimes
+
+KEY = "time"
+
+_COLUMNS = (
+    "module",
+    "layer",
+    "calls_per_step",
+    "forward_seconds",
+    "backward_seconds",
+    "share",
+    "joules",
+    "quality",
+    "key",
+)
+
+
+@dataclass(frozen=True)
+class LayerEnergy:
+    """Training energy by layer type, attributed by time; "other" is optimizer, loss and data.
+
+    That is exact only where the machine's power is the same in all layers: a layer that keeps the
+    arithmetic units busy draws more than one that waits for memory.
+
+    Attributes:
+        times: what the shares rest on.
+        joules: that are shared out; None where nothing was metered.
+    """
+
+    times: LayerTimes
+    joules: float | None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the step's time by layer type, 0 to 1; they add up to 1."""
+        by_kind = self.times.by_kind()
+        total = sum(by_kind.values())
+        return {kind: seconds / total for kind, seconds in by_kind.items()}
+
+    def by_kind(self) -> dict[str, float] | None:
+        """Return joules by layer type; they add up to `joules`."""
+        if self.joules is None:
+            return None
+        return {kind: share * self.joules for kind, share in self.shares.items()}
+
+    def summary(self, cost_joules: float | None, cost_seconds: float) -> Mapping[str, object]:
+        """Return the figures for `result.json`.
+
+        Args:
+            cost_joules: of sampling the steps.
+            cost_seconds: likewise.
+        """
+        return {
+            "quality": "attributed",
+            "key": KEY,
+            "joules": self.by_kind(),
+            "shares": self.shares,
+            "steps": self.times.steps,
+            "step_seconds": self.times.step_seconds,
+            "plain_step_seconds": self.times.plain_step_seconds,
+            "cost_joules": cost_joules,
+            "cost_seconds": cost_seconds,
+        }
+
+    def write(self, path: Path) -> Path:
+        """Write a CSV table by module path and layer type, and return its path.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        total = sum(self.times.by_kind().values())
+        rows: list[dict[str, Any]] = [
+            {
+                "module": layer.path,
+                "layer": layer.kind,
+                "calls_per_step": layer.calls,
+                "forward_seconds": layer.forward_seconds,
+                "backward_seconds": layer.backward_seconds,
+                "share": (layer.forward_seconds + layer.backward_seconds) / total,
+            }
+            for layer in self.times.layers
+        ]
+        rows.append({"module": "", "layer": "other", "share": self.shares["other"]})
+        with path.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, _COLUMNS, restval="", lineterminator="\n")
+            table.writeheader()
+            for row in rows:
+                joules = {} if self.joules is None else {"joules": row["share"] * self.joules}
+                table.writerow({**row, **joules, "quality": "attributed", "key": KEY})
+        return path

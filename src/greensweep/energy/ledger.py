@@ -1,0 +1,316 @@
+"""Who is metered on this machine right now, and whose joules are whose.
+
+Runs side by side read one machine. The edges of their laps cut its energy into slices, and each
+slice is shared out by their parts of the machine's busy CPU time (of a GPU, by their parts of its
+work). What other processes used is the remainder: runs and remainder add up to the machine. A run
+that has the machine to itself is charged all of it.
+"""
+
+import json
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from greensweep.energy.processes import CpuTimes
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+# CPU time is counted in ticks of 10 ms: over shorter windows shares would be chance.
+_SHARE_WINDOW_SECONDS = 0.1
+
+
+@dataclass
+class Account:
+    """A part of one counter's energy.
+
+    Attributes:
+        joules: the part.
+        seconds: the same part of the time: that much of the idle machine's power is in the joules.
+    """
+
+    joules: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class Member:
+    """One metered run.
+
+    Attributes:
+        process: its process id.
+        born: when that process began, seconds since 1970: ids are used again.
+        sweep: directory of its sweep, if it has one.
+        keys: the counters that it is charged for.
+        cpu_seconds: CPU time of the process when shares were last worked out.
+        share: its part of the machine's busy CPU time before that, 0 to 1.
+        neighbours: most other members since its last claim.
+        accounts: by counter, since its last claim.
+    """
+
+    process: int
+    born: float
+    sweep: str | None
+    keys: list[str]
+    cpu_seconds: float = 0.0
+    share: float = 1.0
+    neighbours: int = 0
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+
+@dataclass
+class Edge:
+    """Where the last slice of a counter ended, and who has had which part of the time since.
+
+    Attributes:
+        time: of the edge, seconds of the clock.
+        joules: the counter's value at the edge.
+        until: how far the parts have been worked out.
+        members: seconds by member, each second times the member's share of it.
+        sweeps: seconds by sweep in which one of its members ran.
+    """
+
+    time: float
+    joules: float
+    until: float
+    members: dict[str, float] = field(default_factory=dict)
+    sweeps: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class SweepTotal:
+    """The machine while runs of one sweep were metered, and what they were charged of it.
+
+    Attributes:
+        seconds: how long at least one of them ran.
+        machine_joules: of the whole machine over that time.
+        trials_joules: charged to the sweep's runs; the rest is the remainder.
+        neighbours: most runs at a time beside one.
+    """
+
+    seconds: float = 0.0
+    machine_joules: float = 0.0
+    trials_joules: float = 0.0
+    neighbours: int = 0
+
+
+@dataclass
+class Book:
+    """The state of a ledger.
+
+    Attributes:
+        members: by name.
+        edges: by counter.
+        sweeps: by directory.
+        time: up to when members were last charged time.
+        shares_time: when shares were last worked out.
+        busy_seconds: CPU time that the machine had spent by then.
+    """
+
+    members: dict[str, Member] = field(default_factory=dict)
+    edges: dict[str, Edge] = field(default_factory=dict)
+    sweeps: dict[str, SweepTotal] = field(default_factory=dict)
+    time: float = 0.0
+    shares_time: float = 0.0
+    busy_seconds: float = 0.0
+
+    def join(self, name: str, member: Member, now: float, cpu: Callable[[], CpuTimes]) -> None:
+        """Take in a member; the time before is the others'."""
+        self.members[name] = member
+        if len(self.members) > 1:
+            self._begin_shares(now, cpu())
+            for each in self.members.values():
+                each.share = 1.0 / len(self.members)  # until a first window tells
+
+    def pass_time(
+        self,
+        now: float,
+        cpu: Callable[[], CpuTimes],
+        uses: Mapping[str, Mapping[int, float]],
+    ) -> None:
+        """Give the time up to now to the members.
+
+        Args:
+            cpu: reads the CPU time spent up to now; asked for where shares are due.
+            uses: share of each process in a counter's work, where it is known.
+        """
+        neighbours = len(self.members) - 1
+        if neighbours and now - self.shares_time >= _SHARE_WINDOW_SECONDS:
+            self._work_out_shares(now, cpu())
+        running = {m.sweep for m in self.members.values() if m.sweep is not None}
+        for sweep in running:
+            total = self.sweeps.setdefault(sweep, SweepTotal())
+            total.seconds += now - self.time
+            total.neighbours = max(total.neighbours, neighbours)
+        for member in self.members.values():
+            member.neighbours = max(member.neighbours, neighbours)
+        for key, edge in self.edges.items():
+            seconds, edge.until = now - edge.until, now
+            for name, member in self.members.items():
+                if key in member.keys:
+                    share = self._share(member, uses.get(key))
+                    edge.members[name] = edge.members.get(name, 0.0) + share * seconds
+            for sweep in running:
+                edge.sweeps[sweep] = edge.sweeps.get(sweep, 0.0) + seconds
+        self.time = now
+
+    def cut(self, key: str, joules: float, value: float) -> None:
+        """End the present slice of a counter and share it out.
+
+        Args:
+            joules: the machine's since the last edge.
+            value: of the counter.
+        """
+        edge = self.edges[key]
+        seconds = edge.until - edge.time
+        if seconds <= 0:
+            return  # nobody has had any time, so the joules belong to the slice that begins
+        for name, part in edge.members.items():
+            if name in self.members:
+                account = self.members[name].accounts.setdefault(key, Account())
+                account.joules += joules * part / seconds
+                account.seconds += part
+        for sweep, part in edge.sweeps.items():
+            if sweep in self.sweeps:
+                self.sweeps[sweep].machine_joules += joules * part / seconds
+        self.edges[key] = Edge(edge.until, value, edge.until)
+
+    def claim(self, name: str) -> tuple[dict[str, Account], int]:
+        """Hand a member what it was charged since it last asked, and its neighbours since then."""
+        member = self.members[name]
+        accounts, member.accounts = member.accounts, {}
+        neighbours, member.neighbours = member.neighbours, 0
+        if member.sweep in self.sweeps:
+            charged = sum(account.joules for account in accounts.values())
+            self.sweeps[member.sweep].trials_joules += charged
+        return accounts, neighbours
+
+    def leave(self, name: str) -> None:
+        """Let a member go; what it did not claim stays in the remainder."""
+        del self.members[name]
+        if len(self.members) == 1:
+            (last,) = self.members.values()
+            last.share = 1.0
+
+    def take_total(self, sweep: str) -> SweepTotal:
+        """Return a sweep's totals since they were last taken."""
+        return self.sweeps.pop(sweep, SweepTotal())
+
+    def _share(self, member: Member, use: Mapping[int, float] | None) -> float:
+        if use is None or len(self.members) == 1:
+            return member.share
+        return use.get(member.process, 0.0) / self._members_in(member.process)
+
+    def _members_in(self, process: int) -> int:
+        return sum(member.process == process for member in self.members.values())
+
+    def _work_out_shares(self, now: float, cpu: CpuTimes) -> None:
+        used = {
+            name: max(cpu.processes.get(member.process, 0.0) - member.cpu_seconds, 0.0)
+            / self._members_in(member.process)
+            for name, member in self.members.items()
+        }
+        busy = max(cpu.machine - self.busy_seconds, sum(used.values()))
+        for name, member in self.members.items():
+            member.share = used[name] / busy if busy > 0 else 0.0
+        self._begin_shares(now, cpu)
+
+    def _begin_shares(self, now: float, cpu: CpuTimes) -> None:
+        self.shares_time, self.busy_seconds = now, cpu.machine
+        for member in self.members.values():
+            member.cpu_seconds = cpu.processes.get(member.process, member.cpu_seconds)
+
+
+class Ledger:
+    """A book that one meter keeps for itself: nobody else is seen."""
+
+    def __init__(self) -> None:
+        self._book = Book()
+
+    @contextmanager
+    def open(self) -> Iterator[Book]:
+        """Hand out the book; what is changed in it is kept."""
+        yield self._book
+
+
+class MachineLedger(Ledger):
+    """The book that all metered runs of one user on this machine keep together, in a file.
+
+    Raises:
+        OSError: the folder is not the user's own, or cannot be written to.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__()
+        if fcntl is None:
+            raise OSError("this system has no POSIX file locks")
+        path = (folder or _runtime_folder()) / "energy-ledger.json"
+        # One file, locked and written in place: a lap must not cost a millisecond.
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    @contextmanager
+    def open(self) -> Iterator[Book]:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            book = _parsed(os.pread(self._file, os.fstat(self._file).st_size, 0))
+            yield book
+            text = json.dumps(asdict(book)).encode()
+            os.pwrite(self._file, text, 0)
+            os.ftruncate(self._file, len(text))
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+def open_machine_ledger() -> Ledger:
+    """Return the machine's ledger; where it cannot be kept, a warning and a private one."""
+    try:
+        return MachineLedger()
+    except OSError as error:
+        log.warning(
+            "Metered runs beside this one are not seen, and the machine's energy is charged to "
+            "each, since their ledger cannot be kept (%s).",
+            error,
+        )
+        return Ledger()
+
+
+def _parsed(text: bytes) -> Book:
+    try:
+        values: dict[str, Any] = json.loads(text)
+        for member in values["members"].values():
+            member["accounts"] = {k: Account(**each) for k, each in member["accounts"].items()}
+        values["members"] = {name: Member(**each) for name, each in values["members"].items()}
+        values["edges"] = {name: Edge(**each) for name, each in values["edges"].items()}
+        values["sweeps"] = {name: SweepTotal(**each) for name, each in values["sweeps"].items()}
+        return Book(**values)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Book()  # none yet, or another version's
+
+
+def _runtime_folder() -> Path:
+    """Return a folder of this machine and user alone."""
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    folder = (
+        Path(given) / "greensweep"
+        if given
+        else Path(tempfile.gettempdir()) / f"greensweep-{os.getuid()}"
+    )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    return folder

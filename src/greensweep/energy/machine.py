@@ -1,0 +1,219 @@
+"""The meter of a machine: its counters, read at the edges of laps, shared with neighbours."""
+
+import json
+import logging
+import os
+import platform
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from greensweep.energy.counters import Counter, Source
+from greensweep.energy.ledger import Account, Book, Edge, Ledger, Member, SweepTotal
+from greensweep.energy.meter import not_started
+from greensweep.energy.processes import CpuTimes, Processes
+from greensweep.energy.reading import ComponentEnergy, EnergyReading
+from greensweep.errors import EnergyError, first_line
+
+log = logging.getLogger(__name__)
+
+
+class Baseline(Protocol):
+    """Knows what the idle machine draws."""
+
+    def watts(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
+        """Return watts by counter; a counter without a baseline is absent."""
+
+
+class MachineMeter:
+    """Reads counters lap by lap; beside other metered runs, its share of them.
+
+    A counter that fails costs one warning: what it gave before is kept, at lower quality, and the
+    other counters go on.
+
+    Args:
+        source: opens the counters.
+        ledger: where the runs of this machine see each other.
+        baseline: what the idle machine draws, for net joules.
+        sweep: directory of the sweep that the run belongs to, which gets the machine's totals.
+        clock: seconds that never jump, the same for all processes of the machine.
+        processes: whose CPU time is the key.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        ledger: Ledger,
+        *,
+        baseline: Baseline | None = None,
+        sweep: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        processes: Processes | None = None,
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._baseline = baseline
+        self._sweep = sweep
+        self._clock = clock
+        self._processes = processes or Processes()
+        self._started = False
+
+    def start(self) -> None:
+        """Open the counters, join the ledger, and begin the first lap.
+
+        Raises:
+            EnergyError: there is nothing to read here.
+        """
+        self.stop()
+        self._counters = {counter.key: counter for counter in self._source.open()}
+        self._idle = self._baseline.watts(self._counters) if self._baseline else {}
+        self._lost: set[str] = set()
+        self._process, self._born = self._processes.own()
+        self._name = uuid.uuid4().hex
+        with self._ledger.open() as book:
+            self._join(book)
+        self._started = True
+
+    def lap(self) -> EnergyReading:
+        if not self._is_running():
+            raise not_started()
+        began = self._now
+        with self._ledger.open() as book:
+            if self._name in book.members:
+                self._settle(book)
+                accounts, neighbours = book.claim(self._name)
+            else:  # the file was lost, and with it whose the lap was: it counts as this run's
+                accounts, neighbours = self._own_window(), 0
+                self._join(book)
+        return self._reading(self._now - began, accounts, neighbours)
+
+    def stop(self) -> None:
+        if self._is_running():
+            with self._ledger.open() as book:
+                if self._name in book.members:
+                    self._settle(book)
+                    book.leave(self._name)
+                    if self._sweep is not None:
+                        _add_to_file(book.take_total(str(self._sweep)), self._sweep)
+            self._source.close()
+        self._started = False
+
+    def _is_running(self) -> bool:
+        # A forked child has a copy of the meter, but is not the run that joined.
+        return self._started and self._process == os.getpid()
+
+    def _reading(
+        self, seconds: float, accounts: Mapping[str, Account], neighbours: int
+    ) -> EnergyReading:
+        reading = EnergyReading(seconds, {}, neighbours, frozenset(self._lost))
+        for key, account in accounts.items():
+            counter, idle = self._counters[key], self._idle.get(key)
+            energy = ComponentEnergy(
+                joules=account.joules,
+                source=counter.source,
+                quality="attributed" if neighbours else counter.quality,
+                net_joules=None if idle is None else account.joules - idle * account.seconds,
+            )
+            reading += EnergyReading(components={counter.component: energy})
+        return reading
+
+    def _join(self, book: Book) -> None:
+        self._drop_dead(book)
+        if not book.members:
+            book.edges, book.sweeps = {}, {}
+        now, values = self._read()
+        if not values:
+            self._source.close()
+            raise EnergyError(
+                "no energy counter of this machine can be read: see python -m greensweep doctor, "
+                "or set energy=unmetered to train without energy figures"
+            )
+        book.pass_time(now, lambda: self._cpu_times(book), {})
+        for key, value in values.items():
+            if key not in book.edges:
+                book.edges[key] = Edge(now, value, now)
+            elif self._counters[key].common:
+                book.cut(key, self._counters[key].since(book.edges[key].joules, value), value)
+        sweep = None if self._sweep is None else str(self._sweep)
+        member = Member(self._process, self._born, sweep, list(values))
+        book.join(self._name, member, now, lambda: self._cpu_times(book))
+        self._now, self._last = now, values
+
+    def _settle(self, book: Book) -> None:
+        """Bring the book up to now."""
+        if len(book.members) > 1:
+            self._drop_dead(book)
+        now, values = self._read()
+        book.members[self._name].keys = list(values)
+        uses = {}
+        if len(book.members) > 1:
+            found = {key: self._counters[key].use_by_process() for key in values}
+            uses = {key: use for key, use in found.items() if use is not None}
+        book.pass_time(now, lambda: self._cpu_times(book), uses)
+        for key, value in values.items():
+            edge, counter = book.edges[key], self._counters[key]
+            if counter.common:
+                joules = counter.since(edge.joules, value)
+            else:
+                own_joules = counter.since(self._last[key], value)
+                own_seconds = now - self._now
+                joules = own_joules * (now - edge.time) / own_seconds if own_seconds else 0.0
+            book.cut(key, joules, value)
+        self._now, self._last = now, values
+
+    def _own_window(self) -> dict[str, Account]:
+        now, values = self._read()
+        return {
+            key: Account(self._counters[key].since(self._last[key], value), now - self._now)
+            for key, value in values.items()
+        }
+
+    def _read(self) -> tuple[float, dict[str, float]]:
+        """Return the time and the values of the counters; one that fails is read no more."""
+        values = {}
+        for key, counter in list(self._counters.items()):
+            if counter.component in self._lost:
+                continue
+            try:
+                values[key] = counter.read()
+            except Exception as error:
+                self._lost.add(counter.component)
+                log.warning(
+                    "The %s counter %s failed (%s: %s): what it gave so far is kept, and energy "
+                    "figures of this run hold no more of it.",
+                    counter.component,
+                    counter.source,
+                    type(error).__name__,
+                    first_line(error),
+                )
+        values = {k: v for k, v in values.items() if self._counters[k].component not in self._lost}
+        return self._clock(), values
+
+    def _cpu_times(self, book: Book) -> CpuTimes:
+        return self._processes.cpu_times({member.process for member in book.members.values()})
+
+    def _drop_dead(self, book: Book) -> None:
+        for name, member in list(book.members.items()):
+            if not self._processes.alive(member.process, member.born):
+                book.leave(name)
+
+
+def _add_to_file(total: SweepTotal, sweep: Path) -> None:
+    path = sweep / f"machine_energy.{platform.node()}.json"
+    before = read_sweep_total(path)
+    summed = {name: value + getattr(before, name) for name, value in asdict(total).items()}
+    summed["neighbours"] = max(before.neighbours, total.neighbours)
+    with suppress(OSError):
+        path.write_text(json.dumps(summed, indent=2) + "\n", encoding="utf-8")
+
+
+def read_sweep_total(path: Path) -> SweepTotal:
+    """Read what the runs of a sweep left about one machine; zeros where there is nothing."""
+    try:
+        return SweepTotal(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return SweepTotal()

@@ -1,0 +1,75 @@
+"""The hardware counters themselves: RAPL for CPU and memory, NVML for GPUs, as Zeus reads them."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from greensweep.energy.counters import Counter
+from greensweep.energy.nvml import NvmlCounter, check_indices, count_gpus
+from greensweep.energy.rapl import RaplCounter, rapl_zones
+from greensweep.errors import EnergyError, first_line
+
+log = logging.getLogger(__name__)
+
+
+class NvmlRaplSource:
+    """Counters only: a component without one has no figure.
+
+    Args:
+        gpus: indices of the GPUs to count; None counts all.
+        powercap: folder of the kernel's powercap zones.
+    """
+
+    def __init__(self, gpus: Sequence[int] | None = None, powercap: Path | None = None) -> None:
+        self._gpus = gpus
+        self._powercap = powercap
+
+    def open(self) -> list[Counter]:
+        """Open what can be read, with one warning for each kind of counter that cannot.
+
+        Raises:
+            EnergyError: nothing can be read, or there is no such GPU.
+        """
+        rapl, rapl_fault = self._open_rapl()
+        nvml, nvml_fault = self._open_nvml()
+        if not rapl and not nvml:
+            raise EnergyError(
+                f"energy=nvml_rapl finds no counter that it can read (RAPL: {rapl_fault}; NVML: "
+                f"{nvml_fault}): set energy=codecarbon for estimates, or energy=unmetered"
+            )
+        # A machine without GPUs lacks nothing; one without RAPL hides what its CPU used.
+        for component, fault in (("cpu", rapl_fault), ("gpu", nvml_fault)):
+            if fault and fault != _NO_GPU:
+                log.warning("No %s energy in this run's figures: %s.", component, fault)
+        return [*rapl, *nvml]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _open_rapl(self) -> tuple[list[Counter], str | None]:
+        zones = rapl_zones(self._powercap)
+        if not zones:
+            return [], "this machine shows no RAPL zones"
+        try:
+            return [RaplCounter(zone, component) for zone, component in zones], None
+        except PermissionError as error:
+            return [], (
+                f"{error.filename} may not be read by this user, "
+                "let an administrator run: chmod -R a+r /sys/class/powercap/intel-rapl*"
+            )
+        except (OSError, ValueError) as error:
+            return [], first_line(error)
+
+    def _open_nvml(self) -> tuple[list[Counter], str | None]:
+        try:
+            count = count_gpus()
+            check_indices(self._gpus or (), count)
+            found = range(count) if self._gpus is None else self._gpus
+            return [NvmlCounter(index) for index in found], None if count else _NO_GPU
+        except EnergyError:
+            raise
+        except Exception as error:  # pynvml's errors, whose class needs the library
+            return [], f"NVML refuses ({first_line(error)})"
+
+
+_NO_GPU = "there is no NVIDIA GPU"

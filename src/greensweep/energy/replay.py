@@ -1,0 +1,161 @@
+"""Recorded energy: a table of laps, or a trace over time, played again."""
+
+import csv
+import itertools
+import logging
+import math
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from greensweep.energy.counters import Counter
+from greensweep.energy.meter import not_started
+from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
+from greensweep.errors import EnergyError, unknown
+
+log = logging.getLogger(__name__)
+
+_SOURCE = "replay"
+
+
+class ReplayTable:
+    """A meter whose every lap has the joules of a table's next row.
+
+    After the last row it goes on without joules, with one warning. The seconds are the clock's.
+
+    Args:
+        path: CSV file with a header.
+        column: joules of each lap.
+        component: what the joules are of.
+
+    Raises:
+        EnergyError: the file, the column or a figure in it is missing or wrong.
+    """
+
+    def __init__(self, path: Path, column: str, component: str = "cpu") -> None:
+        (self._joules,) = _read_columns(path, [column])
+        self._path, self._component = path, component
+        self._began: float | None = None
+
+    def start(self) -> None:
+        """Begin at the first row."""
+        self._rows = iter(self._joules)
+        self._ended = False
+        self._began = time.monotonic()
+
+    def lap(self) -> EnergyReading:
+        if self._began is None:
+            raise not_started()
+        began, self._began = self._began, time.monotonic()
+        seconds = self._began - began
+        joules = next(self._rows, None)
+        if joules is None:
+            if not self._ended:
+                log.warning("%s has no more rows: later laps have no energy figures.", self._path)
+            self._ended = True
+            return EnergyReading(seconds, lost=frozenset([self._component]))
+        energy = ComponentEnergy(joules, _SOURCE, "replayed")
+        return EnergyReading(seconds, {self._component: energy})
+
+    def stop(self) -> None:
+        self._began = None
+
+
+class TraceCounter(Counter):
+    """Watts recorded over time, played from its making on; each holds until the next.
+
+    The last holds for as long as the one before it did; then the counter fails.
+    """
+
+    quality: Quality = "replayed"
+    source = _SOURCE
+
+    def __init__(
+        self,
+        times: Sequence[float],
+        watts: Sequence[float],
+        component: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.component = component
+        self._times, self._watts = times, watts
+        lengths = [after - before for before, after in itertools.pairwise(times)]
+        lengths.append(lengths[-1] if lengths else math.inf)
+        steps = (power * length for power, length in zip(watts, lengths, strict=True))
+        self._joules = [0.0, *itertools.accumulate(steps)]
+        self._end = times[-1] + lengths[-1]
+        self._clock = clock
+        self._origin = clock() - times[0]
+
+    def read(self) -> float:
+        now = self._clock() - self._origin
+        if now >= self._end:
+            raise EOFError(f"the trace ends after {self._end - self._times[0]:g} s")
+        index = bisect_right(self._times, now) - 1
+        return self._joules[index] + self._watts[index] * (now - self._times[index])
+
+
+class ReplayTrace:
+    """A source that plays a trace; each run begins at its beginning.
+
+    Args:
+        path: CSV file with a header.
+        column: watts.
+        time_column: seconds, rising.
+        component: what the watts are of.
+
+    Raises:
+        EnergyError: the file, a column or a figure in it is missing or wrong.
+    """
+
+    def __init__(self, path: Path, column: str, time_column: str, component: str = "cpu") -> None:
+        self._times, self._watts = _read_columns(path, [time_column, column])
+        self._component = component
+        for row, (before, after) in enumerate(itertools.pairwise(self._times), start=3):
+            if after <= before:
+                raise EnergyError(
+                    f"{path}, line {row}: {time_column} must rise from row to row, "
+                    f"got {after:g} after {before:g}"
+                )
+
+    def open(self) -> list[Counter]:
+        """Begin at the beginning."""
+        return [TraceCounter(self._times, self._watts, self._component)]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _read_columns(path: Path, columns: Sequence[str]) -> list[list[float]]:
+    """Read columns of a CSV file as figures that are finite and not negative."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            names = table.fieldnames or []
+            rows = list(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EnergyError(
+            f"energy.path={path} cannot be read ({error}): name a CSV file with a header"
+        ) from error
+    for column in columns:
+        if column not in names:
+            raise EnergyError(f"{path}: {unknown('column', column, names)}")
+    if not rows:
+        raise EnergyError(f"{path} has a header and no rows: record something first")
+    return [
+        [_figure(row[column], path, line, column) for line, row in enumerate(rows, start=2)]
+        for column in columns
+    ]
+
+
+def _figure(text: str | None, path: Path, line: int, column: str) -> float:
+    try:
+        figure = float(text or "")
+    except ValueError:
+        figure = math.nan
+    if not (math.isfinite(figure) and figure >= 0):
+        raise EnergyError(
+            f"{path}, line {line}: {column} must be a number that is not negative, got {text!r}"
+        )
+    return figure
