@@ -1,8 +1,10 @@
-"""`python -m greensweep`: what is done with results after their run."""
+"""`python -m greensweep`: what is done before runs and after them."""
 
 import argparse
+import json
 import logging
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from greensweep.errors import GreensweepError
@@ -13,6 +15,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 a user's error, 2 usage."""
     parser = argparse.ArgumentParser(prog="python -m greensweep", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    look = commands.add_parser("doctor", help="how far this machine's joules can be trusted")
+    look.add_argument("--json", action="store_true", help="print it as JSON")
+    look.add_argument(
+        "overrides", nargs="*", help="options as for src/train.py, such as energy=nvml_rapl"
+    )
+    look.set_defaults(command=_doctor)
 
     send = commands.add_parser("upload", help="send results that could not reach MLflow")
     send.add_argument("directory", type=Path, help="the directory of a run or a sweep")
@@ -26,11 +35,23 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     try:
-        asked.command(asked)
+        return int(asked.command(asked) or 0)
     except (GreensweepError, OSError) as error:
         print(sentence(error), file=sys.stderr)
         return 1
-    return 0
+
+
+def _doctor(asked: argparse.Namespace) -> int:
+    from greensweep.app import compose_sweep
+    from greensweep.doctor import examine, page
+
+    config, storage = compose_sweep(asked.overrides)
+    found = examine(config, storage)
+    if asked.json:
+        print(json.dumps({**asdict(found), "is_fit": found.is_fit}, indent=2))
+    else:
+        print(page(found))
+    return 0 if found.is_fit else 1
 
 
 def _upload(asked: argparse.Namespace) -> None:

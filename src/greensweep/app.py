@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from greensweep.config import EvaluateConfig, PrepareConfig, TrainConfig, parse, register_schemas
 from greensweep.errors import ConfigError, GreensweepError, StudyError
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 # What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
 TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
@@ -65,6 +69,7 @@ class SweepCallback(Callback):
             check_sweep(_without_hydra(config), config.hydra)
             # Optuna opens its file in the sweep's directory before Hydra makes it.
             Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+            _begin_sweep(config)
         except (GreensweepError, OSError) as error:
             raise SystemExit(sentence(error)) from error
         SweepCallback.current = config
@@ -183,6 +188,29 @@ def prepare(composed: DictConfig) -> None:
     )
 
 
+def compose_sweep(overrides: list[str]) -> tuple[TrainConfig, str]:
+    """Compose what `src/train.py -m hydra/sweeper=optuna` would run, without running it.
+
+    Returns the config and the URL of Optuna's store.
+
+    Raises:
+        GreensweepError: the configuration is wrong.
+    """
+    try:
+        with initialize_config_dir(str(CONF)):
+            composed = compose(
+                "train", overrides=["hydra/sweeper=optuna", *overrides], return_hydra_config=True
+            )
+        with read_write(composed.hydra):
+            composed.hydra.mode = RunMode.MULTIRUN
+        HydraConfig.instance().set_config(composed)
+        storage = str(composed.hydra.sweeper.storage)
+        parsed: TrainConfig = parse(_without_hydra(composed))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(sentence(error)) from error
+    return parsed, storage
+
+
 def _parse_run(
     composed: DictConfig, directory: Path, overrides: tuple[str, ...], sweeping: bool
 ) -> TrainConfig:
@@ -207,6 +235,14 @@ def _parse_run(
     return config
 
 
+def _begin_sweep(config: DictConfig) -> None:
+    from greensweep.energy import build_meter
+    from greensweep.study import drift
+
+    parsed: TrainConfig = parse(_without_hydra(config))
+    drift.begin(Path(config.hydra.sweep.dir), build_meter(parsed.energy), parsed)
+
+
 def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
     """Summarise a sweep however it ended; return the fault that the program ends with."""
     directory = Path(config.hydra.sweep.dir)
@@ -222,6 +258,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         store = open_store(parsed.tracking)
         summary = close_sweep(
             directory.absolute(),
+            parsed,
             build_meter(parsed.energy),
             store,
             interrupted=interrupted,
@@ -246,11 +283,6 @@ def _sweep_notes(config: DictConfig, experiment_id: str | None) -> list[str]:
         notes.append(
             "Compare the runs in the MLflow UI: make ui, then open "
             f"http://127.0.0.1:5000{view_path(experiment_id)}"
-        )
-    if config.hydra.launcher.get("n_jobs", 1) != 1 and config.energy.name != "unmetered":
-        notes.append(
-            "Trials may have run side by side: each was charged the whole machine, so their "
-            "joules must not be added up."
         )
     return notes
 

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,7 +69,14 @@ class IdleBaseline:
         self._sleep = sleep
 
     def watts(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
-        """Return watts by counter; empty, with a warning, where the machine is not idle."""
+        """Return watts by counter; empty, with a warning, where there are none."""
+        try:
+            return self._kept_or_measured(counters)
+        except OSError as error:
+            log.warning("No net joules: the idle baseline cannot be kept (%s).", error)
+            return {}
+
+    def _kept_or_measured(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._file}.lock"):
             record = read_record(self._file)
@@ -102,20 +110,30 @@ class IdleBaseline:
     def _measure(self, counters: Mapping[str, Counter]) -> IdleRecord:
         log.info("Measuring the idle machine for %g s.", self._seconds)
         began, busy = self._clock(), self._processes.busy_seconds()
-        before = {key: counter.read() for key, counter in counters.items()}
+        before = _values(counters)
         self._sleep(self._seconds)
-        after = {key: counter.read() for key, counter in counters.items()}
+        after = _values(counters)
         seconds = self._clock() - began
         return IdleRecord(
             machine=machine_name(),
             watts={
-                key: counter.since(before[key], after[key]) / seconds
-                for key, counter in counters.items()
+                key: counters[key].since(before[key], value) / seconds
+                for key, value in after.items()
+                if key in before
             },
             load=(self._processes.busy_seconds() - busy) / seconds / (os.cpu_count() or 1),
             seconds=seconds,
             measured_at=time.time(),
         )
+
+
+def _values(counters: Mapping[str, Counter]) -> dict[str, float]:
+    """Read the counters that can be read; the meter says which cannot."""
+    values = {}
+    for key, counter in counters.items():
+        with suppress(Exception):
+            values[key] = counter.read()
+    return values
 
 
 def machine_name() -> str:

@@ -99,6 +99,8 @@ class HardwareCounter(Counter):
 
     def __init__(self, hardware: Any) -> None:
         self.component, self.source, self.quality = _origin(hardware)
+        if self.source == "cpu_load_model":
+            self.update_seconds = LOAD_WINDOW_SECONDS
         self._hardware = hardware
         self._joules = 0.0
         self._watts = 0.0
@@ -112,15 +114,44 @@ class HardwareCounter(Counter):
         """Tell whether the figure is a model's, scaled by the CPU's rated power."""
         return self.component == "cpu" and self.quality == "estimated"
 
+    @property
+    def basis(self) -> str:
+        if self.component == "ram" and self.quality == "estimated":
+            watts = self._hardware.total_power().W
+            return f"{watts:.3g} W whatever the load, CodeCarbon's guess by size"
+        if not self.rests_on_tdp:
+            return super().basis
+        curve = "0.1 + 0.9 load³ of" if self._hardware._mode == "cpu_load" else "half of"
+        return f"{curve} {self._hardware._tdp:g} W ({self._tdp_origin()}, {self._hardware._model})"
+
+    def _tdp_origin(self) -> str:
+        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
+        from codecarbon.core.util import count_cpus
+
+        if self.source == "declared_tdp_load_model":
+            return "declared"
+        guess = DEFAULT_POWER_PER_CORE * count_cpus()
+        if self._hardware._is_generic_tdp or self._hardware._tdp == guess:
+            return f"a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no rating"
+        return "as rated"
+
     def read(self) -> float:
         now = time.monotonic()
         seconds, self._read_at = now - self._read_at, now
         if self.quality == "measured":
             _, energy = self._hardware.measure_power_and_energy(seconds)
+            self._check_files()
             self._joules += energy.kWh * JOULES_PER_KWH
         else:
             self._joules += self._estimated_watts(seconds) * seconds
         return self._joules
+
+    def _check_files(self) -> None:
+        # CodeCarbon takes 0 joules from a RAPL file that it cannot read.
+        interface = getattr(self._hardware, "_intel_interface", None)
+        for file in getattr(interface, "_rapl_files", ()):
+            if file.sample_skipped:
+                raise OSError(f"{file.path} gave no figure")
 
     def _estimated_watts(self, seconds: float) -> float:
         """Return the model's power; a short lap takes it from the last window that was long enough.

@@ -17,6 +17,7 @@ class Counter(ABC):
         common: every process of this machine reads the same value, so that what one has read the
             next can go on from; otherwise differences count within this process alone.
         wraps_at: the joules at which the value starts again from 0, or None.
+        update_seconds: how often the source itself has a new figure; None for at every reading.
     """
 
     component: str
@@ -24,11 +25,17 @@ class Counter(ABC):
     quality: Quality = "measured"
     common: bool = False
     wraps_at: float | None = None
+    update_seconds: float | None = None
 
     @property
     def key(self) -> str:
         """The counter's name among those of the machine."""
         return f"{self.component}/{self.source}"
+
+    @property
+    def basis(self) -> str:
+        """Return what the figure rests on, in words."""
+        return "a hardware counter or sensor"
 
     @abstractmethod
     def read(self) -> float:

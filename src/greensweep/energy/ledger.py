@@ -12,7 +12,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Member:
 
     Attributes:
         process: its process id.
-        born: when that process began, seconds since 1970: ids are used again.
+        born: when that process began: ids are used again.
         sweep: directory of its sweep, if it has one.
         keys: the counters that it is charged for.
         cpu_seconds: CPU time of the process when shares were last worked out.
@@ -160,7 +160,7 @@ class Book:
                 if key in member.keys:
                     share = self._share(member, uses.get(key))
                     edge.members[name] = edge.members.get(name, 0.0) + share * seconds
-            for sweep in running:
+            for sweep in {m.sweep for m in self.members.values() if key in m.keys} & running:
                 edge.sweeps[sweep] = edge.sweeps.get(sweep, 0.0) + seconds
         self.time = now
 
@@ -254,16 +254,26 @@ class MachineLedger(Ledger):
         super().__init__()
         if fcntl is None:
             raise OSError("this system has no POSIX file locks")
-        path = (folder or _runtime_folder()) / "energy-ledger.json"
-        # One file, locked and written in place: a lap must not cost a millisecond.
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path = (folder or _runtime_folder()) / "energy-ledger.json"
+        self._open_file()
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             os.close(self._file)
 
+    def _open_file(self) -> None:
+        # One file, locked and written in place: a lap must not cost a millisecond.
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._process = os.getpid()
+
     @contextmanager
     def open(self) -> Iterator[Book]:
+        # A forked child's copy shares the lock with its parent; a deleted file has no other reader.
+        if self._process != os.getpid() or not os.fstat(self._file).st_nlink:
+            copy = self._file
+            with suppress(OSError):
+                self._open_file()
+                os.close(copy)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             book = _parsed(os.pread(self._file, os.fstat(self._file).st_size, 0))

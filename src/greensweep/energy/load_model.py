@@ -24,6 +24,7 @@ class LoadCounter(Counter):
     source = "wall_calibrated_load_model"
     quality: Quality = "estimated"
     common = True
+    update_seconds = 0.01  # the kernel's tick
 
     def __init__(
         self,
@@ -34,14 +35,22 @@ class LoadCounter(Counter):
         processes: Processes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._idle = idle_watts
+        self._idle, self._load = idle_watts, load_watts
         self._per_busy_core = (load_watts - idle_watts) / cores
         self._processes = processes
         self._clock = clock
 
+    @property
+    def basis(self) -> str:
+        return f"{self._idle:g} W at rest to {self._load:g} W with all cores busy, as declared"
+
     def read(self) -> float:
         busy = self._processes.busy_seconds()
         return self._idle * self._clock() + self._per_busy_core * busy
+
+    def since(self, before: float, now: float) -> float:
+        # The kernel's count of busy seconds may fall by a tick; it never starts anew.
+        return max(now - before, 0.0)
 
 
 class CalibratedSource:

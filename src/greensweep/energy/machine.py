@@ -60,7 +60,7 @@ class MachineMeter:
         self._sweep = sweep
         self._clock = clock
         self._processes = processes or Processes()
-        self._started = False
+        self._started_in: int | None = None  # the process
 
     def start(self) -> None:
         """Open the counters, join the ledger, and begin the first lap.
@@ -76,7 +76,13 @@ class MachineMeter:
         self._name = uuid.uuid4().hex
         with self._ledger.open() as book:
             self._join(book)
-        self._started = True
+        if not self._last:
+            self._source.close()
+            raise EnergyError(
+                "no energy counter of this machine can be read: see python -m greensweep doctor, "
+                "or set energy=unmetered to train without energy figures"
+            )
+        self._started_in = os.getpid()
 
     def lap(self) -> EnergyReading:
         if not self._is_running():
@@ -87,8 +93,9 @@ class MachineMeter:
                 self._settle(book)
                 accounts, neighbours = book.claim(self._name)
             else:  # the file was lost, and with it whose the lap was: it counts as this run's
-                accounts, neighbours = self._own_window(), 0
+                before = self._last
                 self._join(book)
+                accounts, neighbours = self._own_window(before, self._now - began), 0
         return self._reading(self._now - began, accounts, neighbours)
 
     def stop(self) -> None:
@@ -100,11 +107,11 @@ class MachineMeter:
                     if self._sweep is not None:
                         _add_to_file(book.take_total(str(self._sweep)), self._sweep)
             self._source.close()
-        self._started = False
+        self._started_in = None
 
     def _is_running(self) -> bool:
         # A forked child has a copy of the meter, but is not the run that joined.
-        return self._started and self._process == os.getpid()
+        return self._started_in == os.getpid()
 
     def _reading(
         self, seconds: float, accounts: Mapping[str, Account], neighbours: int
@@ -125,13 +132,9 @@ class MachineMeter:
         self._drop_dead(book)
         if not book.members:
             book.edges, book.sweeps = {}, {}
-        now, values = self._read()
+        self._now, self._last = now, values = self._read()
         if not values:
-            self._source.close()
-            raise EnergyError(
-                "no energy counter of this machine can be read: see python -m greensweep doctor, "
-                "or set energy=unmetered to train without energy figures"
-            )
+            return  # there is nothing to share
         book.pass_time(now, lambda: self._cpu_times(book), {})
         for key, value in values.items():
             if key not in book.edges:
@@ -141,12 +144,9 @@ class MachineMeter:
         sweep = None if self._sweep is None else str(self._sweep)
         member = Member(self._process, self._born, sweep, list(values))
         book.join(self._name, member, now, lambda: self._cpu_times(book))
-        self._now, self._last = now, values
 
     def _settle(self, book: Book) -> None:
         """Bring the book up to now."""
-        if len(book.members) > 1:
-            self._drop_dead(book)
         now, values = self._read()
         book.members[self._name].keys = list(values)
         uses = {}
@@ -154,6 +154,8 @@ class MachineMeter:
             found = {key: self._counters[key].use_by_process() for key in values}
             uses = {key: use for key, use in found.items() if use is not None}
         book.pass_time(now, lambda: self._cpu_times(book), uses)
+        if len(book.members) > 1:
+            self._drop_dead(book)  # after the time that they were neighbours
         for key, value in values.items():
             edge, counter = book.edges[key], self._counters[key]
             if counter.common:
@@ -163,13 +165,13 @@ class MachineMeter:
                 own_seconds = now - self._now
                 joules = own_joules * (now - edge.time) / own_seconds if own_seconds else 0.0
             book.cut(key, joules, value)
-        self._now, self._last = now, values
+        if now > self._now:  # else the joules belong to the lap that begins
+            self._now, self._last = now, values
 
-    def _own_window(self) -> dict[str, Account]:
-        now, values = self._read()
+    def _own_window(self, before: Mapping[str, float], seconds: float) -> dict[str, Account]:
         return {
-            key: Account(self._counters[key].since(self._last[key], value), now - self._now)
-            for key, value in values.items()
+            key: Account(self._counters[key].since(before[key], value), seconds)
+            for key, value in self._last.items()
         }
 
     def _read(self) -> tuple[float, dict[str, float]]:
@@ -217,3 +219,16 @@ def read_sweep_total(path: Path) -> SweepTotal:
         return SweepTotal(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return SweepTotal()
+
+
+def machine_total(sweep: Path) -> SweepTotal | None:
+    """Return what the runs of a sweep left about their machines, added up; None without any."""
+    found = [read_sweep_total(path) for path in sorted(sweep.glob("machine_energy.*.json"))]
+    if not found:
+        return None
+    return SweepTotal(
+        seconds=sum(each.seconds for each in found),
+        machine_joules=sum(each.machine_joules for each in found),
+        trials_joules=sum(each.trials_joules for each in found),
+        neighbours=max(each.neighbours for each in found),
+    )

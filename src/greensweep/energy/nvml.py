@@ -23,6 +23,7 @@ class NvmlCounter(Counter):
     component = "gpu"
     source = "nvml"
     common = True
+    update_seconds = 0.1
 
     def __init__(self, index: int) -> None:
         import pynvml
@@ -34,6 +35,10 @@ class NvmlCounter(Counter):
     @property
     def key(self) -> str:
         return f"gpu/nvml/{self._index}"
+
+    @property
+    def basis(self) -> str:
+        return f"the driver's counter of GPU {self._index}, the whole board"
 
     def read(self) -> float:
         import pynvml

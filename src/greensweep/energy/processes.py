@@ -25,14 +25,13 @@ class Processes:
     """The processes of this machine."""
 
     def own(self) -> tuple[int, float]:
-        """Return this process's id, and when it began, in seconds since 1970."""
-        return os.getpid(), psutil.Process().create_time()
+        """Return this process's id, and when it began."""
+        return os.getpid(), _born(os.getpid())
 
     def alive(self, process: int, born: float) -> bool:
         """Tell whether that very process still runs."""
         with suppress(psutil.Error):
-            # The clock of the machine may be set in between, by which it counts.
-            return abs(psutil.Process(process).create_time() - born) < 60.0
+            return abs(_born(process) - born) < 2.0
         return False
 
     def cpu_times(self, processes: Collection[int]) -> CpuTimes:
@@ -42,12 +41,25 @@ class Processes:
         """
         return CpuTimes(self.busy_seconds(), {each: _tree(each, processes) for each in processes})
 
+    def cores(self) -> int:
+        """Return the number of logical cores."""
+        return os.cpu_count() or 1
+
     def busy_seconds(self) -> float:
         """Return the CPU seconds that this machine has spent on anything."""
         times = psutil.cpu_times()
         # Guest time is in user time already; a stolen second was spent by another machine.
         apart = ("idle", "iowait", "guest", "guest_nice", "steal")
         return sum(times) - sum(getattr(times, name, 0.0) for name in apart)
+
+
+def _born(process: int) -> float:
+    """Return when a process began, in seconds that no setting of the clock shifts.
+
+    Linux counts a start from the machine's own, in whole seconds, which moves with the clock.
+    """
+    booted = psutil.boot_time() if psutil.LINUX else 0.0
+    return float(psutil.Process(process).create_time() - booted)
 
 
 def _tree(process: int, apart: Collection[int]) -> float:

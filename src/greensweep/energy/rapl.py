@@ -23,6 +23,7 @@ class RaplCounter(Counter):
 
     source = "rapl"
     common = True
+    update_seconds = 0.001
 
     def __init__(self, zone: Path, component: str) -> None:
         self.component = component
@@ -33,6 +34,10 @@ class RaplCounter(Counter):
     @property
     def key(self) -> str:
         return f"{self.component}/rapl/{self._zone.name}"
+
+    @property
+    def basis(self) -> str:
+        return f"the kernel's counter in {self._zone}"
 
     def read(self) -> float:
         return _MICROJOULES * int((self._zone / "energy_uj").read_text())

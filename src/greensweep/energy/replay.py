@@ -79,19 +79,19 @@ class TraceCounter(Counter):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.component = component
-        self._times, self._watts = times, watts
+        self._times, self._watts = [each - times[0] for each in times], watts
         lengths = [after - before for before, after in itertools.pairwise(times)]
         lengths.append(lengths[-1] if lengths else math.inf)
         steps = (power * length for power, length in zip(watts, lengths, strict=True))
         self._joules = [0.0, *itertools.accumulate(steps)]
-        self._end = times[-1] + lengths[-1]
+        self._end = self._times[-1] + lengths[-1]
         self._clock = clock
-        self._origin = clock() - times[0]
+        self._began = clock()
 
     def read(self) -> float:
-        now = self._clock() - self._origin
+        now = self._clock() - self._began
         if now >= self._end:
-            raise EOFError(f"the trace ends after {self._end - self._times[0]:g} s")
+            raise EOFError(f"the trace ends after {self._end:g} s")
         index = bisect_right(self._times, now) - 1
         return self._joules[index] + self._watts[index] * (now - self._times[index])
 
@@ -138,11 +138,11 @@ def _read_columns(path: Path, columns: Sequence[str]) -> list[list[float]]:
         raise EnergyError(
             f"energy.path={path} cannot be read ({error}): name a CSV file with a header"
         ) from error
+    if not rows:
+        raise EnergyError(f"{path} has no rows below a header: record something first")
     for column in columns:
         if column not in names:
             raise EnergyError(f"{path}: {unknown('column', column, names)}")
-    if not rows:
-        raise EnergyError(f"{path} has a header and no rows: record something first")
     return [
         [_figure(row[column], path, line, column) for line, row in enumerate(rows, start=2)]
         for column in columns

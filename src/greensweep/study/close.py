@@ -4,9 +4,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greensweep.config import TrainConfig
 from greensweep.energy import Meter
+from greensweep.energy.machine import machine_total
+from greensweep.study import drift
 from greensweep.study.summary import StudySummary, summarise, write_summary
-from greensweep.study.text import print_summary, sources, trust_sentence
+from greensweep.study.text import (
+    drift_sentence,
+    machine_sentence,
+    print_summary,
+    sources,
+    trust_sentence,
+)
 from greensweep.study.trials import read_trials
 from greensweep.tracking.mlflow import known_parent
 
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
 
 def close_sweep(
     directory: Path,
+    config: TrainConfig,
     meter: Meter,
     store: "MlflowStore | None",
     *,
@@ -25,6 +35,7 @@ def close_sweep(
     """Finish the sweep in `directory`; an interrupted one is summarised without tests.
 
     Args:
+        config: what the sweep has in common.
         notes: sentences to print below the summary.
 
     Raises:
@@ -34,13 +45,19 @@ def close_sweep(
     from greensweep.study.winners import test_winners
 
     trials = read_trials(directory)
-    test_joules = None
+    test_joules, drifted = None, None
     if not interrupted:
+        drifted = drift.end(directory, meter, config)
         test_joules = test_winners(trials, meter, store)
         trials = read_trials(directory)
     parent = known_parent(directory)
     summary = summarise(
-        trials, interrupted=interrupted, test_joules=test_joules, mlflow_run_id=parent
+        trials,
+        interrupted=interrupted,
+        test_joules=test_joules,
+        machine=machine_total(directory),
+        drifted=drifted,
+        mlflow_run_id=parent,
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
@@ -49,7 +66,8 @@ def close_sweep(
         trust = trust_sentence(
             sources(trials[-1].result), summary.energy_quality, summary.energy_constant_share
         )
-        notes = [*([trust] if trust else []), *notes]
+        caveats = [trust, machine_sentence(summary), drift_sentence(summary)]
+        notes = [*(each for each in caveats if each), *notes]
     print_summary(summary, trials, notes)
     return summary
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from greensweep.energy import shared_quality, sum_joules
+from greensweep.energy.ledger import SweepTotal
+from greensweep.study.drift import Drift
 from greensweep.study.trials import (
     Trial,
     bargain_trial,
@@ -25,12 +27,16 @@ _FIGURES = (
     "validation_accuracy",
     "test_accuracy",
     "energy_joules",
+    "energy_net_joules",
     "energy_spent_joules",
     "energy_quality",
     "energy_measured_share",
+    "energy_contended",
+    "energy_neighbours",
     "emissions_kg",
     "seconds",
     "epochs",
+    "repeats",
     "parameters",
     "flops",
     "model",
@@ -38,6 +44,7 @@ _FIGURES = (
     "seed",
     "mlflow_run_id",
 )
+_SPREADS = ("validation_accuracy_std", "energy_joules_std")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,12 @@ class StudySummary:
         pareto_trials: numbers of the trials that none beats in accuracy and energy together.
         energy_spent_joules: of all trials and phases; None where nothing was metered.
         energy_test_joules: of testing the winners.
+        energy_reference_joules: of the reference job before and after.
+        energy_machine_joules: of the whole machine while trials ran side by side; None where
+            each had it to itself.
+        energy_remainder_joules: of these, what no trial was charged.
+        energy_neighbours: most metered runs beside a trial.
+        drift: relative change of the reference job's energy per step, from before to after.
     """
 
     status: str
@@ -70,6 +83,11 @@ class StudySummary:
     energy_test_joules: float | None = None
     energy_quality: str = "unmeasured"
     energy_constant_share: float | None = None
+    energy_reference_joules: float | None = None
+    energy_machine_joules: float | None = None
+    energy_remainder_joules: float | None = None
+    energy_neighbours: int = 0
+    drift: float | None = None
     mlflow_run_id: str | None = None
 
     def metrics(self) -> dict[str, float]:
@@ -78,6 +96,9 @@ class StudySummary:
             "sweep/trials": self.trials,
             "sweep/trials_finished": self.trials_by_status.get("finished", 0),
             "sweep/energy_spent_joules": self.energy_spent_joules,
+            "sweep/energy_machine_joules": self.energy_machine_joules,
+            "sweep/energy_remainder_joules": self.energy_remainder_joules,
+            "sweep/drift": self.drift,
             "best/validation_accuracy": self.best_validation_accuracy,
             "best/test_accuracy": self.best_test_accuracy,
             "best/energy_joules": self.best_energy_joules,
@@ -93,9 +114,17 @@ def summarise(
     *,
     interrupted: bool = False,
     test_joules: float | None = None,
+    machine: SweepTotal | None = None,
+    drifted: Drift | None = None,
     mlflow_run_id: str | None = None,
 ) -> StudySummary:
-    """Return the figures of a sweep."""
+    """Return the figures of a sweep.
+
+    Args:
+        machine: what its runs left about their machines.
+        drifted: the reference job before and after.
+    """
+    shared = machine if machine is not None and machine.neighbours else None
     summary = StudySummary(
         status="interrupted" if interrupted else "finished",
         trials=len(trials),
@@ -108,6 +137,11 @@ def summarise(
             if trial.result.energy_joules is not None
         ),
         energy_constant_share=_constant_share(trials),
+        energy_reference_joules=drifted.joules if drifted else None,
+        energy_machine_joules=shared.machine_joules if shared else None,
+        energy_remainder_joules=shared.machine_joules - shared.trials_joules if shared else None,
+        energy_neighbours=shared.neighbours if shared else 0,
+        drift=drifted.change if drifted else None,
         mlflow_run_id=mlflow_run_id,
     )
     if not finished(trials):
@@ -140,9 +174,11 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     searched, front = searched_keys(trials), front_numbers(trials)
     with table.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["trial", "pareto_optimal", *_FIGURES, *searched])
+        rows.writerow(["trial", "pareto_optimal", *_FIGURES, *_SPREADS, *searched])
         for trial in trials:
             figures = [getattr(trial.result, name) for name in _FIGURES]
+            spread = trial.result.spread
+            figures += [spread.get(name.removesuffix("_std"), {}).get("std") for name in _SPREADS]
             values = [trial.searched.get(key) for key in searched]
             rows.writerow([trial.number, trial.number in front, *figures, *values])
     return [study, table]

@@ -1,11 +1,12 @@
 """A run or a sweep in words, for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from greensweep.result import RunResult
+from greensweep.study.drift import NOTABLE
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, front_numbers, searched_keys
 
@@ -16,7 +17,11 @@ _SOURCES = {
     "nvml": "NVML counters",
     "powermetrics": "powermetrics",
     "cpu_load_model": "a model of CPU load and rated power (TDP)",
+    "declared_tdp_load_model": "a model of CPU load and the declared rated power",
+    "wall_calibrated_load_model": "a line through CPU load and two figures of a wall meter",
     "constant_power": "a constant power",
+    "replay": "a record",
+    "lost": "a counter that failed before the end",
 }
 
 
@@ -38,14 +43,26 @@ def run_line(result: RunResult) -> str:
     """Return one run in one line."""
     parts = [
         f"{result.model} on {result.dataset}: {result.status}",
-        f"validation accuracy {_accuracy(result.validation_accuracy)}",
+        f"validation accuracy {_accuracy(result.validation_accuracy)}"
+        + _interval(result, "validation_accuracy", _accuracy),
     ]
     if result.test_accuracy is not None:
         parts.append(f"test accuracy {_accuracy(result.test_accuracy)}")
-    parts.append(f"training energy {joules_text(result.energy_joules)} ({result.energy_quality})")
+    parts.append(
+        f"training energy {joules_text(result.energy_joules)}"
+        + _interval(result, "energy_joules", joules_text)
+        + f" gross ({result.energy_quality})"
+    )
+    if result.energy_net_joules is not None:
+        parts.append(f"{joules_text(result.energy_net_joules)} net of the idle machine")
+    per_thousand = result.inference.get("joules_per_1000")
+    if per_thousand is not None:
+        parts.append(f"inference {joules_text(per_thousand)} per 1000 images")
     if result.emissions_kg is not None:
         parts.append(f"{result.emissions_kg * 1000:.3g} g CO2e ({result.emissions_grid})")
     parts.append(f"{result.seconds or 0.0:.1f} s, {result.epochs} epochs")
+    if result.repeats > 1:
+        parts.append(f"means of {result.repeats} repeats with 95 % intervals")
     return ", ".join(parts)
 
 
@@ -59,16 +76,42 @@ def trust_sentence(
         quality: quality that they share.
         constant_share: share of the joules that is a constant power times the seconds.
     """
-    if quality not in ("estimated", "mixed"):
+    words = {
+        "estimated": "estimates, not measurements",
+        "mixed": "not all measured",
+        "attributed": "shares of the machine's, by CPU time, since runs were side by side",
+        "replayed": "replayed from a record, not measured",
+    }.get(quality)
+    if words is None:
         return None
-    origins = ", ".join(
-        f"{name} from {_SOURCES.get(source, source)}" for name, source in components.items()
-    )
-    words = "estimates, not measurements" if quality == "estimated" else "partly estimates"
+    origins = ", ".join(f"{name} from {_origins(source)}" for name, source in components.items())
     share = ""
     if constant_share:
         share = f"; {constant_share:.0%} of the joules is a constant times the time"
     return f"Energy figures are {words} here: {origins}{share}."
+
+
+def machine_sentence(summary: StudySummary) -> str | None:
+    """Say how the energy of a machine was shared out between trials, where they shared one."""
+    if summary.energy_machine_joules is None or summary.energy_remainder_joules is None:
+        return None
+    trials = summary.energy_machine_joules - summary.energy_remainder_joules
+    return (
+        f"Up to {summary.energy_neighbours + 1} runs shared the machine: of its "
+        f"{joules_text(summary.energy_machine_joules)} the trials are charged "
+        f"{joules_text(trials)} by CPU time; {joules_text(summary.energy_remainder_joules)} "
+        "were other processes'."
+    )
+
+
+def drift_sentence(summary: StudySummary) -> str | None:
+    """Warn of a machine that changed while the sweep ran."""
+    if summary.drift is None or abs(summary.drift) < NOTABLE:
+        return None
+    return (
+        f"The machine drifted: at the sweep's end a fixed reference job took {summary.drift:+.0%} "
+        "energy per step, so early and late trials differ by as much without any other reason."
+    )
 
 
 def sources(result: RunResult) -> dict[str, str]:
@@ -80,7 +123,9 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     """Return the table of a sweep's trials; `*` marks the Pareto-optimal ones."""
     searched, front = searched_keys(trials), front_numbers(trials)
     table = Table(title="Trials (* = no other is more accurate and cheaper)")
-    for name in ("trial", "", "validation accuracy", "energy J", "seconds"):
+    has_net = any(trial.result.energy_net_joules is not None for trial in trials)
+    energies = ["gross energy J", "net energy J"] if has_net else ["gross energy J"]
+    for name in ("trial", "", "validation accuracy", *energies, "seconds"):
         table.add_column(name, justify="right")
     for key in searched:
         table.add_column(key, justify="right", overflow="fold")
@@ -91,7 +136,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
             "*" if trial.number in front else "",
             _accuracy(result.validation_accuracy)
             + ("" if result.status == "finished" else f" {result.status}"),
-            "-" if result.energy_joules is None else f"{result.energy_joules:.1f}",
+            *(_joules(joules) for joules in _energies(result, has_net)),
             "-" if result.seconds is None else f"{result.seconds:.2f}",
             *(_short(trial.searched.get(key, "-")) for key in searched),
         )
@@ -128,6 +173,23 @@ def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequenc
         console.print(trials_table(trials))
     for sentence in (recommendation(summary), *notes):
         console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _origins(source: str) -> str:
+    return " and ".join(_SOURCES.get(each, each) for each in source.split("+"))
+
+
+def _interval(result: RunResult, name: str, shown: Callable[[float], str]) -> str:
+    spread = result.spread.get(name)
+    return f" ({shown(spread['low'])} to {shown(spread['high'])})" if spread else ""
+
+
+def _energies(result: RunResult, has_net: bool) -> list[float | None]:
+    return [result.energy_joules, *([result.energy_net_joules] if has_net else [])]
+
+
+def _joules(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _accuracy(value: float | None) -> str:

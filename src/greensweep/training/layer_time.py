@@ -1,0 +1,336 @@
+"""How the time of a training step divides over layer types and modules."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from greensweep.config.schema import OptimizerConfig, TrainingConfig
+from greensweep.data import Split
+from greensweep.errors import DataError
+from greensweep.models.layer_types import function_type
+from greensweep.training.device import autocast, autocast_dtype, synchronize
+from greensweep.training.faults import computing
+from greensweep.training.images import Augmentation, Normalise
+from greensweep.training.loop import shuffled_batches
+from greensweep.training.optimizers import build_optimizer
+
+# The first steps make the optimizer's state, choose kernels and start the workers that load.
+_WARM_UP_STEPS = 3
+
+_Layer = tuple[str, str]
+_Mark = float | torch.cuda.Event
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """The time of one layer type called by one module, per training step.
+
+    Attributes:
+        path: dotted path of the module in whose forward the layer function was called; "" is the
+            network itself. A module with several paths has the first.
+        kind: layer type, as in the census.
+        calls: layer calls per step.
+        forward_seconds: in these calls, per step.
+        backward_seconds: in the gradients of what they computed, per step.
+    """
+
+    path: str
+    kind: str
+    calls: float
+    forward_seconds: float
+    backward_seconds: float
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Where the time of the sampled steps went.
+
+    Attributes:
+        layers: in the order of their first call.
+        step_seconds: mean length of a sampled step, from asking for its batch to the update.
+        steps: how many were sampled.
+        plain_step_seconds: mean length of steps on the same batches with nothing watched, run in
+            turn with the sampled ones: so much longer does watching make a step.
+    """
+
+    layers: tuple[LayerTime, ...]
+    step_seconds: float
+    steps: int
+    plain_step_seconds: float
+
+    def by_kind(self) -> dict[str, float]:
+        """Return seconds per step by layer type; they sum to `step_seconds`.
+
+        "other" is what belongs to no layer: data, loss, optimizer, additions, reshaping, dropout,
+        and the time between layers.
+        """
+        seconds: dict[str, float] = {}
+        for layer in self.layers:
+            spent = layer.forward_seconds + layer.backward_seconds
+            seconds[layer.kind] = seconds.get(layer.kind, 0.0) + spent
+        return {**seconds, "other": max(self.step_seconds - sum(seconds.values()), 0.0)}
+
+
+def time_layers(
+    model: nn.Module,
+    split: Split,
+    normalise: Normalise,
+    *,
+    training: TrainingConfig,
+    optimizer: OptimizerConfig,
+    seed: int,
+    steps: int = 10,
+) -> LayerTimes:
+    """Run some training steps, time each layer call and its gradient, and undo the steps.
+
+    Parameters, buffers, gradients, training flags and PyTorch's random state are afterwards as
+    they were. A layer is a function call that the census counts; what such a call calls is its
+    own. On CUDA the clock is that of the stream, so a layer is also charged for the time that the
+    GPU waits for its kernels; this was written from the documentation and has not run on a GPU.
+
+    Args:
+        split: where `normalise` puts its batches; repeated when it has fewer than `steps`.
+        seed: seeds the order of the images and what is random in a step.
+        steps: how many to sample, at least 1; as many run unwatched, and a few before to warm up.
+
+    Raises:
+        DataError: no image could be read.
+        ModelError: nothing to train in the model.
+        TrainingError: memory ran out, or the model failed.
+    """
+    device = normalise.device
+    order = torch.Generator().manual_seed(seed)
+    batches = shuffled_batches(len(split), training.batch_size, order)
+    batches = [
+        indices
+        for indices in islice(cycle(batches), _WARM_UP_STEPS + steps)
+        for _ in ("plain", "watched")
+    ]
+    watch = _LayerWatch(model, device)
+    lengths = []
+    with (
+        computing(
+            "timing the layers failed", training.batch_size, smaller="training.batch_size lower"
+        ),
+        _undone(model, device),
+    ):
+        torch.manual_seed(seed)
+        update = build_optimizer(optimizer, model.parameters())
+        run = _steps(model, split.batches(batches), normalise, training, update, watch.watching)
+        for number, seconds in enumerate(run):
+            watch.settle(keep=number >= 2 * _WARM_UP_STEPS)
+            lengths.append(seconds)
+    plain, watched = lengths[2 * _WARM_UP_STEPS :: 2], lengths[2 * _WARM_UP_STEPS + 1 :: 2]
+    if not watched:
+        raise DataError("too few training images could be read: check the data set's files")
+    return LayerTimes(
+        layers=watch.per_step(len(watched)),
+        step_seconds=sum(watched) / len(watched),
+        steps=len(watched),
+        plain_step_seconds=sum(plain) / len(plain),
+    )
+
+
+def _steps(
+    model: nn.Module,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    normalise: Normalise,
+    training: TrainingConfig,
+    update: Optimizer,
+    watching: Callable[[], AbstractContextManager[None]],
+) -> Iterator[float]:
+    """Train as the training loop does, every second step `watching`; yield seconds per step."""
+    loss_function = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
+    augment = Augmentation.of(training)
+    device = normalise.device
+    dtype = autocast_dtype(training.precision, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+    watches = cycle([nullcontext, watching])
+    model.train()
+    start = _mark(device)
+    for images, labels in batches:
+        if len(labels) == 1 < training.batch_size:
+            continue
+        inputs = augment(normalise(images))
+        labels = labels.to(device, non_blocking=True)
+        with autocast(dtype, device):
+            with next(watches)():
+                outputs = model(inputs)
+            loss = loss_function(outputs, labels)
+        update.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(update)
+        scaler.update()
+        end = _mark(device)
+        synchronize()
+        yield _seconds(start, end)
+        start = _mark(device)
+
+
+class _LayerWatch(TorchFunctionMode):
+    """Marks the time around layer functions as they are called, and around their gradients.
+
+    Torch switches the mode off inside a call, so a layer counts once, however deep the functions
+    that it is written with. PyTorch's profiler gives the same shares to within a few hundredths,
+    but keeps every operation of every step, writes to stderr, and cannot run twice at a time.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        super().__init__()
+        self._device = device
+        self._paths = {module: path for path, module in model.named_modules()}
+        self._running = [""]
+        self._calls: list[tuple[_Layer, _Mark, _Mark]] = []
+        self._gradients: list[tuple[_Layer, _Mark, _Mark]] = []
+        self._count: Counter[_Layer] = Counter()
+        self._forward: dict[_Layer, float] = {}
+        self._backward: dict[_Layer, float] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the calls of one forward pass, and later their gradients."""
+        with (
+            register_module_forward_pre_hook(self._enter_module),
+            register_module_forward_hook(self._leave_module),
+            self,
+        ):
+            yield
+
+    def _enter_module(self, module: nn.Module, _: Any) -> None:
+        self._running.append(self._paths.get(module, self._running[-1]))
+
+    def _leave_module(self, module: nn.Module, _: Any, __: Any) -> None:
+        self._running.pop()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kind = function_type(getattr(func, "__name__", ""), kwargs or {})
+        if kind is None:
+            return func(*args, **(kwargs or {}))
+        layer = (self._running[-1], kind)
+        first = _next_node()
+        start = _mark(self._device)
+        result = func(*args, **(kwargs or {}))
+        self._calls.append((layer, start, _mark(self._device)))
+        for node in _nodes(result, first):
+            self._watch_gradient(node, layer)
+        return result
+
+    def _watch_gradient(self, node: Node, layer: _Layer) -> None:
+        starts: list[_Mark] = []
+
+        def begin(*_: Any) -> None:
+            starts.append(_mark(self._device))
+
+        def end(*_: Any) -> None:
+            self._gradients.append((layer, starts.pop(), _mark(self._device)))
+
+        node.register_prehook(begin)
+        node.register_hook(end)
+
+    def settle(self, *, keep: bool) -> None:
+        """Add the marks of a finished step to the sums, or drop them."""
+        if keep:
+            self._count.update(layer for layer, _, _ in self._calls)
+            _add(self._forward, self._calls)
+            _add(self._backward, self._gradients)
+        self._calls.clear()
+        self._gradients.clear()
+
+    def per_step(self, steps: int) -> tuple[LayerTime, ...]:
+        """Return the sums divided by `steps`."""
+        return tuple(
+            LayerTime(
+                path=path,
+                kind=kind,
+                calls=count / steps,
+                forward_seconds=self._forward[path, kind] / steps,
+                backward_seconds=self._backward.get((path, kind), 0.0) / steps,
+            )
+            for (path, kind), count in self._count.items()
+        )
+
+
+def _add(sums: dict[_Layer, float], spans: list[tuple[_Layer, _Mark, _Mark]]) -> None:
+    for layer, start, end in spans:
+        sums[layer] = sums.get(layer, 0.0) + _seconds(start, end)
+
+
+def _nodes(result: Any, first: int) -> Iterator[Node]:
+    """Yield the nodes of the backward graph that a call made: those numbered from `first` on."""
+    tensors = result if isinstance(result, tuple) else (result,)
+    found = [tensor.grad_fn for tensor in tensors if isinstance(tensor, Tensor)]
+    # Parameters have nodes with numbers beyond any: summing their gradients is no layer's.
+    end = _next_node()
+    seen = set()
+    while found:
+        node = found.pop()
+        if node is not None and first <= node._sequence_nr() < end and node not in seen:
+            seen.add(node)
+            found += [before for before, _ in node.next_functions]
+            yield node
+
+
+def _next_node() -> int:
+    """Return the number that this thread's next node of the backward graph will have."""
+    return torch._C._autograd._get_sequence_nr()
+
+
+@contextmanager
+def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put the model and PyTorch's random state back as they were, come what may."""
+    parameters = [(p, p.detach().clone(), p.grad) for p in model.parameters()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    was_training = {module: module.training for module in model.modules()}
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value, gradient in parameters:
+                    parameter.copy_(value)
+                    parameter.grad = gradient
+                for module, name, buffer, value in buffers:
+                    setattr(module, name, buffer.copy_(value))
+            for module, training in was_training.items():
+                module.training = training
+
+
+def _mark(device: torch.device) -> _Mark:
+    """Return now, on the device's clock: a GPU works through its stream later."""
+    if device.type != "cuda":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def _seconds(start: _Mark, end: _Mark) -> float:
+    """Return the time from one mark to another; on CUDA both must have passed."""
+    if isinstance(start, float) and isinstance(end, float):
+        return end - start
+    assert isinstance(start, torch.cuda.Event) and isinstance(end, torch.cuda.Event)
+    return float(start.elapsed_time(end)) / 1000
