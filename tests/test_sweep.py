@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
 
-SWEEP = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep")
+SWEEP = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep", "warmup=0")
 QUICK = ("training.epochs=1", "tracking=local", "energy=unmetered")
 
 
@@ -311,7 +311,13 @@ def test_joblib_runs_trials_side_by_side_into_one_tree(
     assert all(
         run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in children.values()
     )
-    assert "must not be added up" in ended.stdout
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    assert study["energy_neighbours"] == 1
+    spent = sum(trial["energy_spent_joules"] for trial in trials)
+    machine, remainder = study["energy_machine_joules"], study["energy_remainder_joules"]
+    assert spent + remainder == pytest.approx(machine, rel=1e-9)
+    assert 0 <= remainder < machine
+    assert "Up to 2 runs shared the machine: of its " in ended.stdout
 
 
 def test_an_experiment_is_one_file(cli: Cli, results: Results) -> None:

@@ -28,6 +28,34 @@ def script_config(name: str, *overrides: str) -> object:
             "set one of them to null",
         ),
         (
+            ["energy.region=texas"],
+            "energy.region=texas needs energy.country, got null: set energy.country=USA, say",
+        ),
+        (
+            ["energy.calibration.idle_watts=40"],
+            "energy.calibration needs both idle_watts and load_watts: "
+            "set energy.calibration.load_watts too",
+        ),
+        (
+            ["energy.calibration.load_watts=40"],
+            "energy.calibration needs both idle_watts and load_watts: "
+            "set energy.calibration.idle_watts too",
+        ),
+        (
+            ["energy.calibration.idle_watts=40", "energy.calibration.load_watts=40"],
+            "energy.calibration.load_watts must be above idle_watts, got 40 and 40: "
+            "measure with all cores busy",
+        ),
+        (
+            ["energy.calibration.idle_watts=0", "energy.calibration.load_watts=40"],
+            "energy.calibration.idle_watts must be above 0, got 0: "
+            "set energy.calibration.idle_watts=40",
+        ),
+        (
+            ["repeats=2", "seed=4294967295"],
+            "the seeds of repeats=2 go from seed=4294967295 beyond 4294967295: set a smaller seed",
+        ),
+        (
             ["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"],
             "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9",
         ),

@@ -28,6 +28,7 @@ GROUPS = (
 STATED = {
     "dataset=image_folder": ["dataset.root=images"],
     "dataset=custom": ["dataset.target=mine.splits", "+dataset.kwargs.count=3"],
+    "energy=replay": ["energy.path=trace.csv"],
     "model=custom": ["model.target=mine.Net", "+model.kwargs.widths=[8,16]"],
 }
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*"))]
@@ -72,6 +73,7 @@ def test_option_composes_parses_and_survives_its_file(
         ("scheduler=constant", schema.ConstantConfig),
         ("scheduler=cosine", schema.CosineConfig),
         ("energy=codecarbon", schema.CodeCarbonConfig),
+        ("energy=nvml_rapl", schema.NvmlRaplConfig),
         ("energy=unmetered", schema.UnmeteredConfig),
         ("tracking=local", schema.LocalConfig),
         ("objective=priced", schema.PricedConfig),

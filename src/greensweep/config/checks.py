@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from greensweep.config.schema import (
+    LARGEST_SEED,
     CalibrationConfig,
     CodeCarbonConfig,
     EnergyConfig,
@@ -20,6 +21,7 @@ def consistency_faults(config: Any) -> Iterator[str]:
         yield from _energy_faults(energy)
     if isinstance(config, TrainConfig):
         yield from _optimizer_faults(config)
+        yield from _repeat_faults(config)
         yield from _objective_faults(config.objective, config.energy)
 
 
@@ -57,6 +59,14 @@ def _optimizer_faults(config: TrainConfig) -> Iterator[str]:
     optimizer = config.optimizer
     if isinstance(optimizer, SgdConfig) and optimizer.nesterov and optimizer.momentum == 0:
         yield "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9"
+
+
+def _repeat_faults(config: TrainConfig) -> Iterator[str]:
+    if config.seed <= LARGEST_SEED < config.seed + config.repeats - 1:
+        yield (
+            f"the seeds of repeats={config.repeats} go from seed={config.seed} beyond "
+            f"{LARGEST_SEED}: set a smaller seed"
+        )
 
 
 def _objective_faults(objective: ObjectiveConfig, energy: EnergyConfig) -> Iterator[str]:

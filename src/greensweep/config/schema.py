@@ -17,7 +17,7 @@ from omegaconf import MISSING
 from greensweep.config.options import option
 
 # What NumPy and scikit-learn take as a seed.
-_LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**32 - 1
 
 # --- data ---------------------------------------------------------------------------------------
 
@@ -327,7 +327,7 @@ class TrainConfig:
     objective: ObjectiveConfig = MISSING
     space: dict[str, Any] = option(dict, doc="search space: option to range")
     seed: int = option(
-        0, doc="seed of splits, weights, order and sampler", at_least=0, at_most=_LARGEST_SEED
+        0, doc="seed of splits, weights, order and sampler", at_least=0, at_most=LARGEST_SEED
     )
     repeats: int = option(
         1, doc="train so often, with seeds that follow each other, and take means", at_least=1
@@ -354,5 +354,5 @@ class EvaluateConfig:
 @dataclass
 class PrepareConfig:
     dataset: DatasetConfig = MISSING
-    seed: int = option(0, doc="seed of the splits", at_least=0, at_most=_LARGEST_SEED)
+    seed: int = option(0, doc="seed of the splits", at_least=0, at_most=LARGEST_SEED)
     output: str = option("data/prepared", doc="folder for the split manifest")

@@ -1,0 +1,118 @@
+"""The reference job before a sweep and after it: warm-up, and what it tells of drift."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Finished
+
+from greensweep.config import TrainConfig
+from greensweep.energy import ScriptedMeter, UnmeteredMeter
+from greensweep.study import drift
+from greensweep.study.drift import Drift, Reference
+from greensweep.study.summary import summarise
+from greensweep.study.text import drift_sentence
+from greensweep.training.reference import ReferenceJob
+
+Cli = Callable[..., Finished]
+Compose = Callable[..., TrainConfig]
+
+
+def reference(joules: float | None, seconds: float = 0.1) -> Reference:
+    return Reference(joules, seconds, joules=5.0)
+
+
+def test_the_reference_job_is_the_same_whatever_ran_before() -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    one = ReferenceJob(torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), state)  # and a run after it is what it would be
+    torch.manual_seed(2)
+    other = ReferenceJob(torch.device("cpu"))
+    assert one.run(0.0) == other.run(0.0) == 1
+    pairs = zip(one._model.parameters(), other._model.parameters(), strict=True)
+    assert all(torch.equal(mine, yours) for mine, yours in pairs)
+
+
+def test_a_reading_is_of_the_steps_after_the_warm_up(
+    config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run(self: ReferenceJob, seconds: float) -> int:
+        asked.append(seconds)
+        return 7 if seconds == 1.0 else 1000
+
+    monkeypatch.setattr(ReferenceJob, "run", run)
+    # The laps: the warm-up, the reading, and what is left.
+    meter = ScriptedMeter([(9.0, 900.0), (3.5, 14.0), (0.0, 1.0)])
+    found = drift.read_reference(meter, config(), warmup=5.0, seconds=1.0)
+    assert asked == [5.0, 1.0]
+    assert found == Reference(joules_per_step=2.0, seconds_per_step=0.5, joules=915.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        (reference(2.0), reference(2.5), 0.25),
+        (reference(2.0), reference(1.0), -0.5),
+        (reference(None, 0.1), reference(None, 0.13), 0.3),  # nothing metered: time tells
+        (reference(0.0, 0.1), reference(0.0, 0.2), 1.0),
+    ],
+)
+def test_change_is_of_the_energy_per_step(
+    before: Reference, after: Reference, change: float
+) -> None:
+    assert Drift(before, after).change == pytest.approx(change)
+
+
+def test_a_notable_drift_is_said_and_a_small_one_is_not() -> None:
+    grown = summarise([], drifted=Drift(reference(1.0), reference(1.2)))
+    assert grown.drift == pytest.approx(0.2)
+    assert grown.energy_reference_joules == 10.0
+    said = drift_sentence(grown)
+    assert said is not None
+    assert "took +20% energy per step" in said
+    assert drift_sentence(summarise([], drifted=Drift(reference(1.0), reference(1.05)))) is None
+    assert drift_sentence(summarise([])) is None
+
+
+def test_a_sweep_reads_it_before_and_after(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = iter([10, 10, 10, 5])  # the second reading takes twice the energy per step
+    monkeypatch.setattr(ReferenceJob, "run", lambda *_: next(steps))
+    replayed = ScriptedMeter([(1.0, 20.0)])
+    monkeypatch.setattr("greensweep.energy.build_meter", lambda *_: replayed)
+    ended = cli(
+        "train.py", "-m", "seed=1,2", "hydra.sweep.dir=sweep", "training.epochs=1",
+        "tracking=local", "inference.seconds=0",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    study: dict[str, Any] = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    assert study["drift"] == pytest.approx(1.0)
+    assert "took +100% energy per step" in ended.output
+
+
+def test_without_a_warm_up_there_is_no_drift_to_tell(config: Compose, tmp_path: Path) -> None:
+    parsed = config("warmup=0")
+    drift.begin(tmp_path, UnmeteredMeter(), parsed)
+    assert drift.end(tmp_path, UnmeteredMeter(), parsed) is None
+
+
+def test_a_meter_that_cannot_start_refuses_the_sweep_before_its_first_trial(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greensweep.energy.nvml_rapl.rapl_zones", lambda _: [])
+    monkeypatch.setattr("greensweep.energy.nvml_rapl.count_gpus", lambda: 0)
+    for warmup in ("0", "0.1"):
+        ended = cli(
+            "train.py", "-m", "seed=1,2", f"hydra.sweep.dir=sweep{warmup}", f"warmup={warmup}",
+            "energy=nvml_rapl", "tracking=local",
+        )  # fmt: skip
+        assert ended.status == 1
+        assert "energy=nvml_rapl finds no counter that it can read" in ended.errors
+        assert not list(tmp_path.glob("**/result.json"))
