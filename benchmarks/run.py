@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any
 
 import memory
+import metering
 import options
 import overhead
 import startup
@@ -35,6 +36,7 @@ def benchmarks(images: Path, quick: bool) -> dict[str, Callable[[], list[Figure]
         ),
         "options": lambda: options.measure(images, options.QUICK if quick else options.FULL),
         "overhead": lambda: overhead.measure(overhead.QUICK if quick else overhead.FULL),
+        "metering": lambda: metering.measure(images, metering.QUICK if quick else metering.FULL),
         "memory": lambda: memory.measure(images, memory.QUICK if quick else memory.FULL),
     }
 

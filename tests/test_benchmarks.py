@@ -30,7 +30,7 @@ def few_images(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_every_benchmark_gives_its_figures(few_images: Path, tmp_path: Path) -> None:
     script = str(PROJECT / "benchmarks" / "run.py")
-    groups = (["memory"], ["startup", "throughput", "options", "overhead"])
+    groups = (["memory"], ["startup", "throughput", "options", "overhead", "metering"])
     started = []
     for number, names in enumerate(groups):  # side by side: nothing is timed here
         command = [sys.executable, script, "--quick", "--images", str(few_images)]

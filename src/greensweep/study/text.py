@@ -99,8 +99,8 @@ def machine_sentence(summary: StudySummary) -> str | None:
     return (
         f"Up to {summary.energy_neighbours + 1} runs shared the machine: of its "
         f"{joules_text(summary.energy_machine_joules)} the trials are charged "
-        f"{joules_text(trials)} by CPU time; {joules_text(summary.energy_remainder_joules)} "
-        "were other processes'."
+        f"{joules_text(trials)} by CPU time; {joules_text(summary.energy_remainder_joules)} went "
+        "to other processes, the imports of starting trials among them."
     )
 
 

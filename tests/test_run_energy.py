@@ -1,0 +1,244 @@
+"""What a run tells of its energy beside the training window: phases, inference, layers, net."""
+
+import csv
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Finished
+from mlflow import MlflowClient
+
+from greensweep.config import TrainConfig
+from greensweep.energy import ScriptedMeter, UnmeteredMeter
+from greensweep.energy.counters import Counter
+from greensweep.energy.ledger import Ledger
+from greensweep.energy.machine import MachineMeter
+from greensweep.errors import TrainingError
+from greensweep.result import RunResult, read_result
+from greensweep.run import run_once
+from greensweep.tracking import MemoryTracker
+
+Cli = Callable[..., Finished]
+Compose = Callable[..., TrainConfig]
+QUICK = ("training.epochs=2", "tracking=local")
+
+
+class Clockwork(Counter):
+    """A counter of 10 W by a clock that moves one second at each reading."""
+
+    component, source, quality, common = "cpu", "clockwork", "measured", True
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def read(self) -> float:
+        self.now += 1.0
+        return 10.0 * self.now
+
+
+class Clockworks:
+    def __init__(self) -> None:
+        self.counter = Clockwork()
+
+    def open(self) -> list[Counter]:
+        return [self.counter]
+
+    def close(self) -> None: ...
+
+
+class FourWatts:
+    def watts(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
+        return dict.fromkeys(counters, 4.0)
+
+
+def run(config: TrainConfig, folder: Path, **options: Any) -> RunResult:
+    given: dict[str, Any] = {"meter": UnmeteredMeter(), "tracker": MemoryTracker(), "test": False}
+    return run_once(config, folder, **{**given, **options})
+
+
+def test_phases_and_what_lies_between_are_the_whole_run(config: Compose, tmp_path: Path) -> None:
+    source = Clockworks()
+    clock = source.counter
+    meter = MachineMeter(source, Ledger(), clock=lambda: clock.now)
+    result = run(config(*QUICK, "layer_energy=true"), tmp_path, meter=meter, test=True)
+    assert set(result.energy_phases) == {
+        "setup", "warmup", "training", "evaluation", "inference", "layer_energy", "test", "other",
+    }  # fmt: skip
+    phases = result.energy_phases.values()
+    assert sum(phase["joules"] for phase in phases) == result.energy_spent_joules
+    # The first reading starts the run, and the last before the end stops it unread.
+    assert result.energy_spent_joules == 10.0 * (clock.now - 2.0)
+    assert sum(phase["seconds"] for phase in phases) == clock.now - 2.0
+    assert {phase["quality"] for phase in phases} == {"measured"}
+    assert result.energy_measured_share == 1.0
+
+
+def test_net_energy_is_gross_less_the_idle_machine_over_the_same_seconds(
+    config: Compose, tmp_path: Path
+) -> None:
+    source = Clockworks()
+    clock = source.counter
+    meter = MachineMeter(source, Ledger(), baseline=FourWatts(), clock=lambda: clock.now)
+    tracker = MemoryTracker()
+    result = run(config(*QUICK), tmp_path, meter=meter, tracker=tracker)
+    assert result.energy_joules == 10.0 * result.seconds
+    assert result.energy_net_joules == pytest.approx(6.0 * result.seconds)
+    assert result.energy_components["cpu"]["net_joules"] == result.energy_net_joules
+    assert tracker.metrics["energy/net_joules"] == result.energy_net_joules
+    training = result.energy_phases["training"]
+    assert training["net_joules"] == result.energy_net_joules
+
+
+def test_without_a_baseline_net_is_unknown_not_gross(config: Compose, tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    result = run(config(*QUICK), tmp_path, meter=ScriptedMeter([(1.0, 2.0)]), tracker=tracker)
+    assert result.energy_net_joules is None
+    assert "energy/net_joules" not in tracker.metrics
+
+
+def test_inference_is_told_per_thousand_images_of_whole_passes(
+    config: Compose, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    result = run(
+        config(*QUICK, "inference.seconds=0.05", "inference.batch_size=50"),
+        tmp_path,
+        meter=ScriptedMeter([(1.0, 2.0)]),
+        tracker=tracker,
+    )
+    inference = result.inference
+    assert inference["images"] % 216 == 0  # the validation split of the digits
+    assert inference["images"] >= 216
+    assert inference["batch_size"] == 50
+    assert inference["quality"] == "replayed"
+    phase = result.energy_phases["inference"]
+    assert inference["joules_per_1000"] == 1000 * phase["joules"] / inference["images"]
+    assert inference["seconds_per_1000"] == 1000 * phase["seconds"] / inference["images"]
+    assert tracker.metrics["inference/joules_per_1000"] == inference["joules_per_1000"]
+
+
+def test_inference_of_zero_seconds_is_not_measured(config: Compose, tmp_path: Path) -> None:
+    result = run(config(*QUICK, "inference.seconds=0"), tmp_path)
+    assert result.inference == {}
+    assert "inference" not in result.energy_phases
+
+
+def test_layers_share_out_the_training_energy_and_nothing_else(cli: Cli, tmp_path: Path) -> None:
+    ended = cli(
+        "train.py", "hydra.run.dir=run", "training.epochs=2", "layer_energy=true",
+        "model.conv_layers=1",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    result = read_result(tmp_path / "run")
+    layers = result.layer_energy
+    assert set(layers["joules"]) == {*result.layers, "other"}
+    assert sum(layers["joules"].values()) == pytest.approx(result.energy_joules)
+    assert sum(layers["shares"].values()) == pytest.approx(1.0)
+    assert all(joules > 0 for joules in layers["joules"].values())
+    assert (layers["quality"], layers["key"]) == ("attributed", "time")
+    # The sampling is a phase of its own, told apart from training.
+    cost = result.energy_phases["layer_energy"]
+    assert (layers["cost_joules"], layers["cost_seconds"]) == (cost["joules"], cost["seconds"])
+
+    with (tmp_path / "run" / "layer_energy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sum(float(row["joules"]) for row in rows) == pytest.approx(result.energy_joules)
+    assert {row["layer"] for row in rows} == set(layers["joules"])
+    for kind, joules in layers["joules"].items():
+        of_kind = sum(float(row["joules"]) for row in rows if row["layer"] == kind)
+        assert of_kind == pytest.approx(joules)
+    modules = {row["module"] for row in rows if row["layer"] == "linear"}
+    assert len(modules) == 3
+    assert {(row["quality"], row["key"]) for row in rows} == {("attributed", "time")}
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    tracked = client.get_run(str(result.mlflow_run_id))
+    for kind, joules in layers["joules"].items():
+        assert tracked.data.metrics[f"layer_energy/{kind}_joules"] == joules
+    assert tracked.data.tags["layer_energy.quality"] == "attributed"
+    files = {item.path for item in client.list_artifacts(str(result.mlflow_run_id))}
+    assert "layer_energy.csv" in files
+
+
+def test_without_a_meter_layers_have_shares_and_no_joules(config: Compose, tmp_path: Path) -> None:
+    result = run(config(*QUICK, "layer_energy=true", "energy=unmetered"), tmp_path)
+    assert result.layer_energy["joules"] is None
+    assert sum(result.layer_energy["shares"].values()) == pytest.approx(1.0)
+    with (tmp_path / "layer_energy.csv").open() as file:
+        assert {row["joules"] for row in csv.DictReader(file)} == {""}
+
+
+def test_sampling_layers_changes_no_result(config: Compose, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "layers").mkdir()
+    plain = run(config(*QUICK), tmp_path / "plain", test=True)
+    sampled = run(config(*QUICK, "layer_energy=true"), tmp_path / "layers", test=True)
+    assert "layer_energy" not in plain.energy_phases
+    for name in ("validation_accuracy", "test_accuracy", "epochs"):
+        assert getattr(plain, name) == getattr(sampled, name)
+    losses = [[point["train_loss"] for point in each.history] for each in (plain, sampled)]
+    assert losses[0] == losses[1]
+
+
+def test_a_measurement_that_fails_costs_a_warning_and_not_the_run(
+    config: Compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise TrainingError("out of memory with 128 images")
+
+    monkeypatch.setattr("greensweep.run.infer", fail)
+    monkeypatch.setattr("greensweep.run.time_layers", fail)
+    with caplog.at_level(logging.WARNING):
+        result = run(config(*QUICK, "layer_energy=true"), tmp_path, test=True)
+    assert result.status == "finished"
+    assert result.test_accuracy is not None
+    assert (result.inference, result.layer_energy) == ({}, {})
+    assert [record.getMessage() for record in caplog.records] == [
+        "No figures of inference: out of memory with 128 images.",
+        "No figures of layer_energy: out of memory with 128 images.",
+    ]
+
+
+def test_a_counter_that_is_lost_lowers_the_quality_of_what_it_gave(
+    config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Clockworks()
+
+    class Failing(Clockwork):
+        def read(self) -> float:
+            if self.now == 8.0:  # start, set-up, warm-up, first epoch: two readings each
+                raise OSError("No such file")
+            return super().read()
+
+    source.counter = Failing()
+    meter = MachineMeter(source, Ledger(), clock=lambda: source.counter.now)
+    with caplog.at_level(logging.WARNING):
+        result = run(config(*QUICK), tmp_path / "half", meter=meter)
+    assert result.status == "finished"
+    assert result.energy_quality == "estimated"
+    assert result.energy_components["cpu"]["source"] == "clockwork+lost"
+    assert result.energy_measured_share == 0.0
+    assert result.energy_joules is not None and result.energy_joules > 0
+    assert result.energy_phases["inference"]["joules"] is None  # unknown, not 0
+    assert sum("failed" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_replayed_table_gives_the_same_joules_each_time(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "laps.csv").write_text("joules\n" + "\n".join(str(n) for n in range(1, 60)))
+    energies = []
+    for folder in ("one", "two"):
+        ended = cli(
+            "train.py", "energy=replay", "energy.path=laps.csv", *QUICK, f"hydra.run.dir={folder}"
+        )
+        assert ended.status == 0, ended.errors
+        result = json.loads((tmp_path / folder / "result.json").read_text())
+        assert result["energy_quality"] == "replayed"
+        energies.append(result["energy_joules"])
+    assert energies[0] == energies[1] > 0
+    assert "Energy figures are replayed from a record, not measured here" in ended.output
