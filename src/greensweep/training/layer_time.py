@@ -22,11 +22,12 @@ from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.errors import DataError
 from greensweep.models.layer_types import function_type
-from greensweep.training.device import autocast, autocast_dtype, synchronize
+from greensweep.training.device import synchronize
 from greensweep.training.faults import computing
-from greensweep.training.images import Augmentation, Normalise
+from greensweep.training.images import Normalise
 from greensweep.training.loop import shuffled_batches
 from greensweep.training.optimizers import build_optimizer
+from greensweep.training.step import TrainingStep
 
 # The first steps make the optimizer's state, choose kernels and start the workers that load.
 _WARM_UP_STEPS = 3
@@ -154,31 +155,18 @@ def _steps(
     watching: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[float]:
     """Train as the training loop does, every second step `watching`; yield seconds per step."""
-    loss_function = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
-    augment = Augmentation.of(training)
-    device = normalise.device
-    dtype = autocast_dtype(training.precision, device)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+    step = TrainingStep(model, normalise, training, update)
     watches = cycle([nullcontext, watching])
     model.train()
-    start = _mark(device)
+    start = _mark(normalise.device)
     for images, labels in batches:
-        if len(labels) == 1 < training.batch_size:
+        if not step.fits(labels):
             continue
-        inputs = augment(normalise(images))
-        labels = labels.to(device, non_blocking=True)
-        with autocast(dtype, device):
-            with next(watches)():
-                outputs = model(inputs)
-            loss = loss_function(outputs, labels)
-        update.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.step(update)
-        scaler.update()
-        end = _mark(device)
+        step(images, labels, next(watches))
+        end = _mark(normalise.device)
         synchronize()
         yield _seconds(start, end)
-        start = _mark(device)
+        start = _mark(normalise.device)
 
 
 class _LayerWatch(TorchFunctionMode):

@@ -14,8 +14,9 @@ from greensweep.data import Split
 from greensweep.errors import ConfigError, DataError, TrainingError
 from greensweep.training.device import autocast, autocast_dtype
 from greensweep.training.faults import computing
-from greensweep.training.images import Augmentation, Normalise
+from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer, build_schedule
+from greensweep.training.step import TrainingStep
 
 # Looking at the loss waits for a GPU, so a diverged loss is noticed within so many steps.
 _LOSS_CHECK_STEPS = 50
@@ -94,15 +95,11 @@ def _epochs(
     seed: int,
 ) -> Iterator[Epoch]:
     order = torch.Generator().manual_seed(seed)
-    loss_function = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
-    augment = Augmentation.of(training)
-    device = normalise.device
-    dtype = autocast_dtype(training.precision, device)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+    step = TrainingStep(model, normalise, training, update)
 
     for number in range(1, training.epochs + 1):
         model.train()
-        total, seen = torch.zeros((), dtype=torch.float64, device=device), 0
+        total, seen = torch.zeros((), dtype=torch.float64, device=normalise.device), 0
         rate = update.param_groups[0]["lr"]
         batches = shuffled_batches(len(split), training.batch_size, order)
         with computing(
@@ -110,33 +107,21 @@ def _epochs(
             training.batch_size,
             smaller="training.batch_size lower",
         ):
-            for step, (images, labels) in enumerate(split.batches(batches)):
-                if _is_left_over(labels, training):
+            for index, (images, labels) in enumerate(split.batches(batches)):
+                if not step.fits(labels):
                     continue
-                inputs = augment(normalise(images))
-                labels = labels.to(device, non_blocking=True)
-                with autocast(dtype, device):
-                    loss = loss_function(model(inputs), labels)
-                update.zero_grad(set_to_none=True)
-                scaler.scale(loss).backward()
-                scaler.step(update)
-                scaler.update()
+                loss = step(images, labels)
                 rate = update.param_groups[0]["lr"]
                 if schedule is not None:
                     schedule.step()
-                total += loss.detach() * len(labels)
+                total += loss * len(labels)
                 seen += len(labels)
-                if step % _LOSS_CHECK_STEPS == 0:
+                if index % _LOSS_CHECK_STEPS == 0:
                     _check_finite(total, number)
             if seen == 0:
                 raise DataError("no training image could be read: check the data set's files")
             _check_finite(total, number)
         yield Epoch(number, total.item() / seen, rate)
-
-
-def _is_left_over(labels: Tensor, training: TrainingConfig) -> bool:
-    """Tell whether a batch has one readable image left, on which batch norm cannot train."""
-    return len(labels) == 1 < training.batch_size
 
 
 def _check_finite(total_loss: Tensor, epoch: int) -> None:
@@ -172,8 +157,8 @@ def warm_up(
         ),
     ):
         for images, labels in split.batches(first):
-            if _is_left_over(labels, training):
-                continue
+            if len(labels) == 1 < training.batch_size:
+                continue  # see TrainingStep.fits
             with autocast(dtype, device):
                 outputs = model(normalise(images))
                 loss = nn.functional.cross_entropy(outputs, labels.to(device))
