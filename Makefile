@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep ui test test-all bench lint lock repro clean
+.PHONY: help setup sweep doctor ui test test-all bench lint lock repro clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 sweep: $(INSTALLED) ## search for the best bargain of accuracy and energy (ARGS="option=value ...")
 	$(BIN)/python src/train.py -m hydra/sweeper=optuna $(ARGS)
+
+doctor: $(INSTALLED) ## tell how far this machine's joules can be trusted
+	$(BIN)/python -m greensweep doctor $(ARGS)
 
 ui: $(INSTALLED) ## compare the runs in the MLflow UI, on 127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \

@@ -54,7 +54,7 @@ def smaller(command: str) -> list[str]:
     extra = list(SMALLER[script])
     if "optuna" in command:
         extra += SMALLER["-m"]
-    if "objective=" in command:
+    if "objective=" in command or "energy." in command:
         extra.remove("energy=unmetered")
     given = {argument.partition("=")[0] for argument in arguments}
     return arguments + [text for text in extra if text.partition("=")[0] not in given]
@@ -78,11 +78,14 @@ def test_commands_on_results_work(
     from greensweep.__main__ import main
 
     arguments = [shlex.split(c)[3:] for c in SCRIPTS if c.startswith("python -m greensweep")]
-    assert arguments == [["upload", "outputs/my_run"], ["summarise", "outputs/sweep"]]
+    results = ["outputs/my_run", "outputs/sweep"]
+    assert arguments == [["doctor"], ["upload", results[0]], ["summarise", results[1]]]
     cli("train.py", "hydra.run.dir=outputs/my_run", "tracking=local", *SMALLER["train.py"])
     cli("train.py", "-m", "seed=1,2", "hydra.sweep.dir=outputs/sweep", *SMALLER["train.py"])
-    assert [main(each) for each in arguments] == [0, 0]
-    assert "is the most accurate" in capsys.readouterr().out
+    assert [main(each) for each in arguments] == [0, 0, 0]
+    printed = capsys.readouterr().out
+    assert "A sweep will run here." in printed
+    assert "is the most accurate" in printed
 
 
 @pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("make")}))

@@ -14,6 +14,7 @@ from greensweep.errors import StudyError
 RESULT_FILE = "result.json"
 CONFIG_FILE = "config.yaml"
 CHECKPOINT_FILE = "model.pt"
+LAYER_ENERGY_FILE = "layer_energy.csv"
 REPEATS_FOLDER = "repeats"
 
 _SPREAD_NAMES = {
@@ -47,7 +48,8 @@ class RunResult:
         energy_constant_share: share of `energy_joules` that is a constant power times seconds.
         energy_contended: other metered runs shared the machine in a training window.
         energy_neighbours: how many of them at a time, at most.
-        energy_key: by what such a run's share was told: cpu_time; None where it was alone.
+        energy_key: by what such a run's share was told: cpu_time, and gpu_use for a GPU's; None
+            where it was alone.
         energy_phases: joules, net_joules, seconds and quality by phase; "other" is what lies
             between. Over repeats they add up.
         inference: joules_per_1000 and seconds_per_1000 images of the validation split, images

@@ -20,6 +20,7 @@ from greensweep.errors import GreensweepError, first_line
 from greensweep.models import LayerCensus, build_model, model_name, take_census
 from greensweep.result import (
     CONFIG_FILE,
+    LAYER_ENERGY_FILE,
     RunResult,
     Status,
     history_metrics,
@@ -49,8 +50,6 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
     "pruned": "FINISHED",
     "stopped": "KILLED",
 }
-
-LAYER_ENERGY_FILE = "layer_energy.csv"
 
 log = logging.getLogger(__name__)
 
@@ -245,6 +244,12 @@ def _optional(what: str) -> Iterator[None]:
         log.warning("No figures of %s: %s.", what, error)
 
 
+def _sharing_key(training: EnergyReading) -> str | None:
+    if not training.neighbours:
+        return None
+    return "cpu_time+gpu_use" if "gpu" in training.components else "cpu_time"
+
+
 def _inference(reading: EnergyReading, images: int, batch_size: int) -> dict[str, Any]:
     joules = reading.joules
     return {
@@ -302,7 +307,7 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         energy_constant_share=training.constant_share,
         energy_contended=training.neighbours > 0,
         energy_neighbours=training.neighbours,
-        energy_key="cpu_time" if training.neighbours else None,
+        energy_key=_sharing_key(training),
         energy_phases={
             name: {
                 "joules": reading.joules,

@@ -11,6 +11,7 @@ from greensweep.errors import StudyError, TrackingError
 from greensweep.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
+    LAYER_ENERGY_FILE,
     REPEATS_FOLDER,
     RESULT_FILE,
     RunResult,
@@ -90,8 +91,8 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
     store.log_steps(run_id, enumerate(map(history_metrics, result.history), start=1))
     store.log_now(run_id, result.metrics(), len(result.history))
     sent = replace(result, mlflow_run_id=run_id)
-    files = [write_result(sent, directory)]
-    store.log_files(run_id, files + ([config_file] if params else []))
+    files = [write_result(sent, directory), config_file, directory / LAYER_ENERGY_FILE]
+    store.log_files(run_id, [path for path in files if path.is_file()])
     if (directory / CHECKPOINT_FILE).is_file():
         store.log_files(run_id, [directory / CHECKPOINT_FILE, config_file], folder="checkpoint")
     store.close(run_id, TRACKED_STATUS[result.status])
