@@ -5,6 +5,7 @@ from codecarbon.input import DataSource
 
 from greensweep.config import schema
 from greensweep.energy import Grid, declared_grid
+from greensweep.energy.carbon import _regions
 from greensweep.errors import EnergyError
 
 
@@ -69,3 +70,58 @@ def test_every_country_that_codecarbon_knows_has_a_grid() -> None:
     known = DataSource().get_global_energy_mix_data()
     for country in known:
         assert grid(country=country).kilograms_per_kwh >= 0
+
+
+# --- regions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "declared"),
+    [
+        ("USA", "california", "california, USA"),
+        ("usa", "California", "california, USA"),
+        ("CAN", "ontario", "ontario, CAN"),
+        ("SWE", "se1", "SE1, SWE"),
+        ("NOR", "NO2", "NO2, NOR"),
+    ],
+)
+def test_a_region_has_a_grid_of_its_own(country: str, region: str, declared: str) -> None:
+    found = grid(country=country, region=region)
+    assert found.declared.lower() == declared.lower()
+    assert 0 < found.kilograms_per_kwh < 1.5
+    assert found.kilograms_per_kwh != grid(country=country).kilograms_per_kwh
+
+
+def test_a_region_of_coal_is_dirtier_than_one_of_water() -> None:
+    dirty = grid(country="USA", region="wyoming").kilograms_per_kwh
+    assert dirty > 2 * grid(country="USA", region="vermont").kilograms_per_kwh
+
+
+@pytest.mark.parametrize("country", ["USA", "CAN", "CHN", "SWE", "NOR", "FIN"])
+def test_every_region_that_is_offered_has_a_grid(country: str) -> None:
+    regions = _regions(country, DataSource())
+    assert regions
+    for region in regions:
+        assert grid(country=country, region=region).kilograms_per_kwh >= 0
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "hint"),
+    [
+        ("USA", "califrnia", "no region is called 'califrnia': did you mean california"),
+        ("SWE", "NO1", "no region is called 'NO1'"),
+        ("NLD", "utrecht", "NLD has no known regions"),
+    ],
+)
+def test_a_region_that_is_not_known_is_refused_with_a_way_out(
+    country: str, region: str, hint: str
+) -> None:
+    with pytest.raises(EnergyError) as refused:
+        grid(country=country, region=region)
+    said = str(refused.value)
+    assert said.startswith(f"energy.region={region} has no known grid (")
+    assert hint in said
+    assert said.endswith(
+        "): set energy.region=null for the mean of the country, or energy.grams_co2e_per_kwh"
+    )
+    assert "\n" not in said

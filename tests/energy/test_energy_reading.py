@@ -84,3 +84,28 @@ def test_a_component_of_two_origins_names_each_once() -> None:
     one, other = EnergyReading(1.0, {"cpu": RAPL}), EnergyReading(1.0, {"cpu": LOAD})
     cpu = (one + other + one + other).components["cpu"]
     assert cpu == ComponentEnergy(70.0, "rapl+cpu_load_model", "mixed")
+
+
+def test_a_run_that_had_the_machine_to_itself_for_a_while_is_attributed_all_the_same() -> None:
+    shared = EnergyReading(1.0, {"cpu": ComponentEnergy(4.0, "rapl", "attributed")}, neighbours=3)
+    both = EnergyReading(1.0, {"cpu": RAPL}) + shared + EnergyReading(1.0)
+    assert both.components["cpu"] == ComponentEnergy(34.0, "rapl", "attributed")
+    assert both.neighbours == 3
+
+
+def test_what_a_lost_source_gave_is_an_estimate_for_good() -> None:
+    before, after = (
+        EnergyReading(1.0, {"cpu": RAPL, "gpu": NVML}),
+        EnergyReading(1.0, {"gpu": NVML}, lost=frozenset({"cpu"})),
+    )
+    total = before + after + after
+    assert total.components["cpu"] == ComponentEnergy(30.0, "rapl+lost", "estimated")
+    assert total.components["gpu"] == ComponentEnergy(150.0, "nvml", "measured")
+    assert total.quality == "mixed"
+
+
+def test_net_joules_add_up_only_where_both_have_them() -> None:
+    net = EnergyReading(1.0, {"cpu": ComponentEnergy(30.0, "rapl", "measured", 12.5)})
+    assert (net + net).net_joules == 25.0
+    assert (net + EnergyReading(1.0, {"cpu": RAPL})).net_joules is None
+    assert (net + EnergyReading(1.0)).net_joules == 12.5

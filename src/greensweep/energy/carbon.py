@@ -87,7 +87,8 @@ def _known_region(name: str, country: str, source: "DataSource") -> str:
 def _regions(country: str, source: "DataSource") -> list[str]:
     """Return the regions of which CodeCarbon ships data; each kind has a table of its own."""
     if country == "USA":
-        return list(source.get_country_emissions_data("usa"))
+        # The table begins with notes on itself: _unit, _source.
+        return [name for name in source.get_country_emissions_data("usa") if name[0] != "_"]
     if country == "CAN":
         return list(source.get_country_energy_mix_data("can"))
     if country == "CHN":

@@ -160,7 +160,7 @@ class Book:
                 if key in member.keys:
                     share = self._share(member, uses.get(key))
                     edge.members[name] = edge.members.get(name, 0.0) + share * seconds
-            for sweep in {m.sweep for m in self.members.values() if key in m.keys} & running:
+            for sweep in running & {m.sweep for m in self.members.values() if key in m.keys}:
                 edge.sweeps[sweep] = edge.sweeps.get(sweep, 0.0) + seconds
         self.time = now
 

@@ -1,0 +1,226 @@
+"""Machines of which a test says what they do: their clock, CPU time, counters and GPUs."""
+
+import sys
+import types
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import pynvml
+import pytest
+
+from greensweep.energy.counters import Counter
+from greensweep.energy.ledger import Ledger
+from greensweep.energy.machine import Baseline, MachineMeter
+from greensweep.energy.processes import CpuTimes, Processes
+from greensweep.energy.reading import EnergyReading, Quality
+
+
+class Machine:
+    """A machine in which time passes only when the test lets it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.joules: dict[str, float] = {"cpu": 500.0, "gpu": 700.0, "ram": 300.0}
+        self.busy = 50.0
+        self.used: dict[int, float] = {}
+        self.dead: set[int] = set()
+        self.broken: set[str] = set()
+
+    def run(
+        self,
+        seconds: float,
+        cores: Mapping[int, float] | None = None,
+        *,
+        others: float = 0.0,
+        cpu: float = 0.0,
+        gpu: float = 0.0,
+        ram: float = 0.0,
+    ) -> None:
+        """Let time pass.
+
+        Args:
+            cores: how many each process keeps busy.
+            others: cores that processes without a meter keep busy.
+            cpu: watts, and so for `gpu` and `ram`.
+        """
+        self.now += seconds
+        for component, watts in (("cpu", cpu), ("gpu", gpu), ("ram", ram)):
+            self.joules[component] += watts * seconds
+        for process, busy in (cores or {}).items():
+            self.used[process] = self.used.get(process, 0.0) + busy * seconds
+            self.busy += busy * seconds
+        self.busy += others * seconds
+
+
+class MachineProcesses(Processes):
+    """The processes of such a machine, seen by one of them."""
+
+    def __init__(self, machine: Machine, process: int) -> None:
+        self._machine, self._process = machine, process
+
+    def own(self) -> tuple[int, float]:
+        return self._process, 0.0
+
+    def alive(self, process: int, born: float) -> bool:
+        return process not in self._machine.dead
+
+    def cpu_times(self, processes: Collection[int]) -> CpuTimes:
+        used = self._machine.used
+        alive = [each for each in processes if each not in self._machine.dead]
+        return CpuTimes(self._machine.busy, {each: used.get(each, 0.0) for each in alive})
+
+    def busy_seconds(self) -> float:
+        return self._machine.busy
+
+    def cores(self) -> int:
+        return 4
+
+
+class ScriptedCounter(Counter):
+    """A counter of such a machine; one that is not common counts from its making on."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        component: str = "cpu",
+        *,
+        source: str = "script",
+        common: bool = True,
+        wraps_at: float | None = None,
+        quality: Quality = "measured",
+        use: Mapping[int, float] | None = None,
+    ) -> None:
+        self.component, self.source, self.quality = component, source, quality
+        self.common, self.wraps_at = common, wraps_at
+        self.machine, self.use = machine, use
+        self.origin = 0.0 if common else machine.joules[component]
+
+    def read(self) -> float:
+        if self.component in self.machine.broken:
+            raise OSError("it is gone")
+        joules = self.machine.joules[self.component] - self.origin
+        return joules if self.wraps_at is None else joules % self.wraps_at
+
+    def use_by_process(self) -> Mapping[int, float] | None:
+        return self.use
+
+
+class ScriptedSource:
+    """Opens scripted counters, made anew each time; it notes whether it is open."""
+
+    def __init__(
+        self, machine: Machine, components: Sequence[str] = ("cpu",), **options: object
+    ) -> None:
+        self.machine, self.components, self.options = machine, components, options
+        self.is_open = False
+
+    def open(self) -> list[Counter]:
+        self.is_open = True
+        return [ScriptedCounter(self.machine, each, **self.options) for each in self.components]
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+def meter_of(
+    machine: Machine,
+    ledger: Ledger,
+    process: int = 1,
+    components: Sequence[str] = ("cpu",),
+    *,
+    sweep: Path | None = None,
+    baseline: Baseline | None = None,
+    **options: object,
+) -> MachineMeter:
+    """Return a meter of one of the machine's processes."""
+    return MachineMeter(
+        ScriptedSource(machine, components, **options),
+        ledger,
+        baseline=baseline,
+        sweep=sweep,
+        clock=lambda: machine.now,
+        processes=MachineProcesses(machine, process),
+    )
+
+
+def origins(reading: EnergyReading) -> dict[str, tuple[str, str]]:
+    """Return source and quality by component."""
+    return {name: (part.source, part.quality) for name, part in reading.components.items()}
+
+
+# --- the files and the library that energy=nvml_rapl reads --------------------------------------
+
+
+class Powercap:
+    """A folder like the kernel's /sys/class/powercap."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def zone(self, zone: str, name: str, joules: float = 0.0, wraps_at: float = 262143.328850):
+        """Add a zone, as the kernel writes them: microjoules, and a line's end."""
+        path = self.folder / zone
+        path.mkdir()
+        (path / "name").write_text(f"{name}\n")
+        (path / "max_energy_range_uj").write_text(f"{round(wraps_at * 1e6)}\n")
+        self.set(zone, joules)
+
+    def set(self, zone: str, joules: float) -> None:
+        """Let a zone's counter show so many joules."""
+        (self.folder / zone / "energy_uj").write_text(f"{round(joules * 1e6)}\n")
+
+
+class Gpus:
+    """NVIDIA GPUs behind a module that stands in for pynvml.
+
+    Attributes:
+        joules: by index.
+        fault: an NVML error code that the start of the library ends with, or None.
+        broken: GPUs that fell off the bus.
+        utilisation: by GPU, the share in percent of each process in the multiprocessors' time.
+        memory: by GPU, bytes of each process.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int = 1) -> None:
+        self.joules = [0.0] * count
+        self.fault: int | None = None
+        self.broken: set[int] = set()
+        self.utilisation: dict[int, dict[int, int]] = {}
+        self.memory: dict[int, dict[int, int | None]] = {}
+        module = types.ModuleType("pynvml")
+        for name in ("NVMLError", "NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded"):
+            setattr(module, name, getattr(pynvml, name))
+        for name, function in {
+            "nvmlInit": self._start,
+            "nvmlDeviceGetCount": lambda: len(self.joules),
+            "nvmlDeviceGetHandleByIndex": lambda index: index,
+            "nvmlDeviceGetTotalEnergyConsumption": self._millijoules,
+            "nvmlDeviceGetProcessUtilization": self._utilisation,
+            "nvmlDeviceGetComputeRunningProcesses": self._memory,
+        }.items():
+            setattr(module, name, function)
+        monkeypatch.setitem(sys.modules, "pynvml", module)
+
+    def _start(self) -> None:
+        if self.fault is not None:
+            raise pynvml.NVMLError(self.fault)
+
+    def _millijoules(self, index: int) -> int:
+        if index in self.broken:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return round(self.joules[index] * 1e3)
+
+    def _utilisation(self, index: int, since: int) -> list[types.SimpleNamespace]:
+        if index not in self.utilisation:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return [
+            types.SimpleNamespace(pid=process, smUtil=percent)
+            for process, percent in self.utilisation[index].items()
+        ]
+
+    def _memory(self, index: int) -> list[types.SimpleNamespace]:
+        return [
+            types.SimpleNamespace(pid=process, usedGpuMemory=used)
+            for process, used in self.memory.get(index, {}).items()
+        ]

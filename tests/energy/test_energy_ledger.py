@@ -1,0 +1,604 @@
+"""Runs side by side: each is charged its part, and no joule is charged twice."""
+
+import json
+import multiprocessing
+import os
+import platform
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fakes import Machine, ScriptedSource, meter_of
+
+from greensweep.energy import EnergyReading
+from greensweep.energy.counters import Counter
+from greensweep.energy.ledger import Ledger, MachineLedger, SweepTotal, open_machine_ledger
+from greensweep.energy.machine import MachineMeter, machine_total, read_sweep_total
+from greensweep.energy.processes import Processes
+from greensweep.errors import EnergyError
+
+Maker = Callable[..., MachineMeter]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def run(machine: Machine, tmp_path: Path) -> Maker:
+    """Start a metered run, which meets the others in the ledger's file: `run(process)`."""
+
+    def started(process: int = 1, *components: str, **options: Any) -> MachineMeter:
+        ledger = MachineLedger(tmp_path)
+        meter = meter_of(machine, ledger, process, components or ("cpu",), **options)
+        meter.start()
+        return meter
+
+    return started
+
+
+def cpu(reading: EnergyReading) -> float:
+    return reading.components["cpu"].joules
+
+
+def total_of(sweep: Path) -> SweepTotal:
+    return read_sweep_total(sweep / f"machine_energy.{platform.node()}.json")
+
+
+# --- shares -------------------------------------------------------------------------------------
+
+
+def test_a_run_alone_is_charged_the_machine(machine: Machine, run: Maker) -> None:
+    one = run()
+    machine.run(2.0, {1: 1.0}, others=3.0, cpu=40.0)
+    lap = one.lap()
+    assert (cpu(lap), lap.seconds, lap.quality, lap.neighbours) == (80.0, 2.0, "measured", 0)
+
+
+@pytest.mark.parametrize("common", [True, False])
+def test_runs_share_the_machine_by_cpu_time(machine: Machine, run: Maker, common: bool) -> None:
+    one, other = run(1, common=common), run(2, common=common)
+    machine.run(1.0, {1: 1.0, 2: 2.0}, others=1.0, cpu=40.0)
+    laps = one.lap(), other.lap()
+    assert [cpu(lap) for lap in laps] == pytest.approx([10.0, 20.0])
+    assert [lap.neighbours for lap in laps] == [1, 1]
+    assert [lap.quality for lap in laps] == ["attributed", "attributed"]
+    assert [lap.seconds for lap in laps] == [1.0, 1.0]
+
+
+def test_time_before_a_neighbour_came_and_after_it_left_is_the_runs_own(
+    machine: Machine, run: Maker
+) -> None:
+    one = run(1)
+    machine.run(1.0, {1: 1.0}, cpu=10.0)
+    other = run(2)
+    machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
+    assert cpu(other.lap()) == pytest.approx(30.0)
+    other.stop()
+    machine.run(1.0, {1: 1.0}, cpu=20.0)
+    lap = one.lap()
+    assert cpu(lap) == pytest.approx(10.0 + 10.0 + 20.0)
+    assert lap.neighbours == 1
+    machine.run(1.0, {1: 1.0}, cpu=20.0)
+    lap = one.lap()
+    assert (cpu(lap), lap.neighbours, lap.quality) == (20.0, 0, "measured")
+
+
+def test_a_long_lap_beside_short_ones_is_charged_by_what_each_slice_drew(
+    machine: Machine, run: Maker
+) -> None:
+    long, short = run(1), run(2)
+    charged = 0.0
+    for step in range(16):
+        # The neighbour works in every second slice, in which the machine draws more.
+        busy = 3.0 if step % 2 else 0.0
+        machine.run(0.25, {1: 1.0, 2: busy}, cpu=80.0 if busy else 20.0)
+        charged += cpu(short.lap())
+    lap = long.lap()
+    assert charged == pytest.approx(8 * 0.25 * 80.0 * 3 / 4)
+    assert cpu(lap) == pytest.approx(8 * 0.25 * 20.0 + 8 * 0.25 * 80.0 / 4)
+    assert lap.seconds == 4.0
+
+
+def test_laps_too_short_to_count_cpu_time_in_share_equally_at_first(
+    machine: Machine, run: Maker
+) -> None:
+    one, other = run(1), run(2)
+    machine.run(0.0625, {1: 1.0}, cpu=64.0)
+    assert (cpu(one.lap()), cpu(other.lap())) == (2.0, 2.0)
+    machine.run(0.0625, {1: 1.0}, cpu=64.0)
+    assert cpu(one.lap()) == 4.0
+
+
+def test_the_most_neighbours_at_a_time_are_told(machine: Machine, run: Maker) -> None:
+    one, other = run(1), run(2)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=10.0)
+    third = run(3)
+    machine.run(1.0, {1: 1.0, 2: 1.0, 3: 1.0}, cpu=10.0)
+    third.stop()
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=10.0)
+    assert one.lap().neighbours == 2
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=10.0)
+    assert (one.lap() + EnergyReading()).neighbours == 1
+    assert other.lap().neighbours == 2
+
+
+def test_runs_of_one_process_share_its_part_equally(machine: Machine, run: Maker) -> None:
+    one, other, third = run(1), run(1), run(2)
+    machine.run(1.0, {1: 2.0, 2: 2.0}, cpu=40.0)
+    assert [cpu(each.lap()) for each in (one, other, third)] == pytest.approx([10.0, 10.0, 20.0])
+
+
+def test_a_neighbour_that_died_is_not_waited_for(machine: Machine, run: Maker) -> None:
+    one = run(1)
+    run(2)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=30.0)
+    machine.dead.add(2)
+    machine.run(1.0, {1: 1.0}, cpu=30.0)
+    lap = one.lap()
+    assert lap.neighbours == 1
+    assert lap.quality == "attributed"
+    assert cpu(lap) == pytest.approx(60.0 * 2 / 3)  # 2 of the 3 CPU seconds were its own
+    machine.run(1.0, {1: 1.0}, cpu=30.0)
+    lap = one.lap()
+    assert (cpu(lap), lap.neighbours, lap.quality) == (30.0, 0, "measured")
+
+
+def test_runs_that_all_died_leave_nothing_to_the_next(machine: Machine, run: Maker) -> None:
+    run(1)
+    run(2)
+    machine.run(9.0, {1: 1.0, 2: 1.0}, cpu=30.0)
+    machine.dead |= {1, 2}
+    one = run(3)
+    machine.run(1.0, {3: 1.0}, cpu=30.0)
+    lap = one.lap()
+    assert (cpu(lap), lap.neighbours) == (30.0, 0)
+
+
+def test_a_run_is_charged_for_its_own_counters_only(machine: Machine, run: Maker) -> None:
+    one, both = run(1, "cpu"), run(2, "cpu", "gpu")
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=40.0, gpu=100.0)
+    laps = one.lap(), both.lap()
+    assert {name: part.joules for name, part in laps[0].components.items()} == {"cpu": 20.0}
+    assert cpu(laps[1]) == 20.0
+    assert 0 < laps[1].components["gpu"].joules <= 100.0
+
+
+def test_a_gpu_is_shared_by_use_of_the_gpu(machine: Machine, run: Maker) -> None:
+    use = {1: 0.75, 2: 0.125}
+    one, other = run(1, "gpu", use=use), run(2, "gpu", use=use)
+    machine.run(1.0, {1: 1.0, 2: 3.0}, gpu=400.0)
+    assert one.lap().components["gpu"].joules == 300.0
+    assert other.lap().components["gpu"].joules == 50.0
+
+
+@pytest.mark.parametrize("common", [True, False])
+def test_a_counter_lost_by_all_leaves_the_others_shared(
+    machine: Machine, run: Maker, common: bool
+) -> None:
+    meters = [run(process, "cpu", "ram", common=common) for process in (1, 2)]
+    machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0, ram=8.0)
+    first = [meter.lap() for meter in meters]
+    machine.broken.add("cpu")
+    machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0, ram=8.0)
+    both = [before + meter.lap() for before, meter in zip(first, meters, strict=True)]
+    assert [cpu(lap) for lap in both] == pytest.approx([10.0, 30.0])
+    assert [lap.components["cpu"].quality for lap in both] == ["estimated"] * 2
+    assert [lap.components["ram"].joules for lap in both] == pytest.approx([4.0, 12.0])
+    assert [lap.components["ram"].quality for lap in both] == ["attributed"] * 2
+
+
+def test_joules_of_a_lap_without_length_belong_to_the_next(machine: Machine, run: Maker) -> None:
+    """A coarse clock stands still between short laps while a counter goes on."""
+    one = run(1, common=False)
+    machine.joules["cpu"] += 5.0
+    assert one.lap().joules is None
+    machine.run(1.0, cpu=10.0)
+    assert one.lap().joules == 15.0
+
+
+def test_a_start_without_any_counter_is_one_sentence(
+    machine: Machine, run: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.broken.add("cpu")
+    meter = meter_of(machine, MachineLedger(tmp_path))
+    with pytest.raises(EnergyError) as refused:
+        meter.start()
+    assert str(refused.value).startswith("no energy counter of this machine can be read")
+    assert len(caplog.records) == 1
+    machine.broken.clear()
+    one = run(2)
+    machine.run(1.0, {2: 1.0}, cpu=10.0)
+    assert one.lap().neighbours == 0
+
+
+# --- nothing is charged twice -------------------------------------------------------------------
+
+
+class Watts:
+    """A baseline of so many watts for the CPU."""
+
+    def __init__(self, watts: float) -> None:
+        self._watts = watts
+
+    def watts(self, counters: object) -> dict[str, float]:
+        return {"cpu/script": self._watts}
+
+
+def net_joules(at_a_time: int, folder: Path) -> list[float]:
+    """Train 4 runs of 8 CPU seconds each on a machine that draws 20 W, and 10 W a busy core."""
+    machine, folder = Machine(), folder / str(at_a_time)
+    folder.mkdir()
+    waiting, net, running = [1, 2, 3, 4], [], {}
+    while waiting or running:
+        if waiting and len(running) < at_a_time:  # one after the other, as workers come up
+            process = waiting.pop()
+            meter = meter_of(machine, MachineLedger(folder), process, baseline=Watts(20.0))
+            meter.start()
+            running[process] = (meter, EnergyReading())
+        machine.run(0.125, dict.fromkeys(running, 1.0), cpu=20.0 + 10.0 * len(running))
+        for process, (meter, before) in list(running.items()):
+            total = before + meter.lap()
+            running[process] = (meter, total)
+            if machine.used[process] >= 8.0:
+                meter.stop()
+                net.append(total.net_joules)
+                del running[process]
+    return net
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2, 4])
+def test_net_joules_are_the_same_however_many_run_at_a_time(tmp_path: Path, at_a_time: int) -> None:
+    assert net_joules(at_a_time, tmp_path) == pytest.approx([80.0] * 4, rel=0.01)
+
+
+def play(seed: int, folder: Path, *, others: bool, common: bool) -> tuple[Machine, float, float]:
+    """Let runs come, read laps, leave and die at random, all of one sweep.
+
+    Returns:
+        the machine, the joules that it used while a run was metered, and those charged.
+    """
+    chance, machine = random.Random(seed), Machine()
+    running: dict[int, MachineMeter] = {}
+    metered = charged = 0.0
+    sweep = folder / "sweep"
+    sweep.mkdir()
+    wraps_at = 1024.0 if common else None
+    for process in range(1, 80):
+        event = chance.choice(["join", "join", "lap", "lap", "lap", "leave", "die"])
+        some = chance.choice(list(running)) if running else None
+        if event == "join" and len(running) < 5:
+            running[process] = meter_of(
+                machine, MachineLedger(folder), process, sweep=sweep, common=common,
+                wraps_at=wraps_at,
+            )  # fmt: skip
+            running[process].start()
+        elif event == "lap" and some:
+            lap = running[some].lap().joules or 0.0
+            assert lap >= 0.0
+            charged += lap
+        elif event == "leave" and some:
+            charged += running[some].lap().joules or 0.0
+            running.pop(some).stop()
+        elif event == "die" and some and others and len(running) > 1:
+            machine.dead.add(some)
+            del running[some]
+        watts = chance.uniform(1.0, 90.0) if common else 50.0
+        seconds = chance.choice([0.125, 0.25, 3.0])
+        machine.run(
+            seconds,
+            {each: chance.uniform(0.1, 1.0) for each in running},
+            others=chance.uniform(0.0, 2.0) if others else 0.0,
+            cpu=watts,
+        )
+        metered += watts * seconds if running else 0.0
+    for meter in running.values():
+        charged += meter.lap().joules or 0.0
+        meter.stop()
+    return machine, metered, charged
+
+
+@pytest.mark.parametrize("common", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_runs_and_remainder_add_up_to_the_machine(tmp_path: Path, seed: int, common: bool) -> None:
+    _, metered, charged = play(seed, tmp_path, others=True, common=common)
+    total = total_of(tmp_path / "sweep")
+    assert total.machine_joules == pytest.approx(metered, rel=1e-9)
+    assert total.trials_joules == pytest.approx(charged, rel=1e-9)
+    assert charged <= metered * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("common", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_where_nothing_else_runs_nothing_remains(tmp_path: Path, seed: int, common: bool) -> None:
+    _, metered, charged = play(seed, tmp_path, others=False, common=common)
+    assert charged == pytest.approx(metered, rel=1e-9)
+
+
+# --- sweeps -------------------------------------------------------------------------------------
+
+
+def test_a_sweep_has_its_machines_joules_and_the_remainder(
+    machine: Machine, run: Maker, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    one = run(1, sweep=sweep)
+    machine.run(1.0, {1: 1.0}, others=1.0, cpu=10.0)  # alone: all of it is the run's
+    outsider = run(9)
+    machine.run(1.0, {1: 1.0, 9: 1.0}, cpu=20.0)
+    other = run(2, sweep=sweep)
+    machine.run(2.0, {1: 1.0, 2: 1.0, 9: 1.0}, others=1.0, cpu=40.0)
+    charged = [cpu(one.lap()), cpu(other.lap())]
+    one.stop()
+    machine.run(1.0, {9: 1.0}, cpu=20.0)
+    other.stop()
+    machine.run(5.0, {9: 1.0}, cpu=20.0)  # the sweep has ended
+    outsider.lap()
+    outsider.stop()
+    assert charged == pytest.approx([10.0 + 10.0 + 20.0, 20.0])
+    assert total_of(sweep) == SweepTotal(
+        seconds=5.0, machine_joules=10.0 + 20.0 + 80.0 + 20.0, trials_joules=60.0, neighbours=2
+    )
+
+
+def test_trials_one_after_the_other_add_to_one_file(
+    machine: Machine, run: Maker, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    for process in (1, 2, 3):
+        trial = run(process, sweep=sweep)
+        machine.run(1.0, {process: 1.0}, cpu=10.0)
+        trial.lap()
+        trial.stop()
+        machine.run(4.0, cpu=10.0)  # between trials nothing is metered
+    assert total_of(sweep) == SweepTotal(3.0, 30.0, 30.0, 0)
+
+
+def test_a_counter_that_only_an_outsider_reads_is_not_the_sweeps(
+    machine: Machine, run: Maker, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    trial, outsider = run(1, "cpu", sweep=sweep), run(2, "cpu", "gpu")
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=10.0, gpu=300.0)
+    outsider.lap()
+    trial.lap()
+    trial.stop()
+    assert total_of(sweep).machine_joules == 10.0
+
+
+def test_two_sweeps_at_a_time_each_have_the_machine(
+    machine: Machine, run: Maker, tmp_path: Path
+) -> None:
+    sweeps = [tmp_path / "one", tmp_path / "other"]
+    for sweep in sweeps:
+        sweep.mkdir()
+    trials = [run(process, sweep=sweep) for process, sweep in enumerate(sweeps)]
+    machine.run(1.0, {0: 1.0, 1: 3.0}, cpu=40.0)
+    for trial in trials:
+        trial.lap()
+        trial.stop()
+    assert [total_of(sweep).machine_joules for sweep in sweeps] == [40.0, 40.0]
+    assert [total_of(sweep).trials_joules for sweep in sweeps] == pytest.approx([10.0, 30.0])
+
+
+def test_the_machines_of_a_sweep_add_up_and_a_broken_file_counts_as_nothing(tmp_path: Path) -> None:
+    assert machine_total(tmp_path) is None
+    for node, text in {
+        "one": '{"seconds": 2, "machine_joules": 30, "trials_joules": 20, "neighbours": 1}',
+        "two": '{"seconds": 3, "machine_joules": 10, "trials_joules": 10, "neighbours": 3}',
+        "three": "{",
+    }.items():
+        (tmp_path / f"machine_energy.{node}.json").write_text(text)
+    assert machine_total(tmp_path) == SweepTotal(5, 40, 30, 3)
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spoil", ["delete", "empty", "break", "other version"])
+def test_a_ledger_lost_midway_is_begun_anew(
+    machine: Machine, run: Maker, tmp_path: Path, spoil: str
+) -> None:
+    file = tmp_path / "energy-ledger.json"
+    one, other = run(1), run(2)
+    machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
+    one.lap()
+    other.lap()
+    if spoil == "delete":
+        file.unlink()
+    else:
+        file.write_text({"empty": "", "break": '{"mem', "other version": '{"a": 1}'}[spoil])
+    machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
+    laps = one.lap(), other.lap()  # whose joules these were is not known any more
+    assert [cpu(lap) for lap in laps] == [40.0, 40.0]
+    machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
+    assert [cpu(one.lap()), cpu(other.lap())] == pytest.approx([10.0, 30.0])
+
+
+def test_a_ledger_lost_with_all_counters_does_not_end_the_run(
+    machine: Machine, run: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = run(1)
+    (tmp_path / "energy-ledger.json").unlink()
+    machine.broken.add("cpu")
+    machine.run(1.0, cpu=40.0)
+    assert one.lap().joules is None
+    assert one.lap().lost == {"cpu"}
+    one.stop()
+    assert len(caplog.records) == 1
+
+
+def test_a_ledgers_folder_that_vanishes_does_not_end_the_run(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """As when the user logs out, and the system clears the folder of the session."""
+    folder = tmp_path / "session"
+    folder.mkdir()
+    one = meter_of(machine, MachineLedger(folder))
+    one.start()
+    (folder / "energy-ledger.json").unlink()
+    folder.rmdir()
+    machine.run(1.0, cpu=40.0)
+    assert cpu(one.lap()) == 40.0
+    one.stop()
+
+
+def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert isinstance(open_machine_ledger(), MachineLedger)
+    assert (tmp_path / "greensweep").stat().st_mode & 0o777 == 0o700
+    file = tmp_path / "greensweep" / "energy-ledger.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "greensweep").write_text("")
+
+
+def a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "greensweep").symlink_to(tmp_path / "elsewhere")
+
+
+def of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "greensweep").mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: (tmp_path / "greensweep").stat().st_uid + 1)
+
+
+@pytest.mark.parametrize("foul", [no_folder, a_link, of_another_user])
+def test_without_a_folder_of_the_user_there_is_a_warning_and_a_private_ledger(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    foul: Callable[[Path, pytest.MonkeyPatch], None],
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    foul(tmp_path, monkeypatch)
+    ledger = open_machine_ledger()
+    assert type(ledger) is Ledger
+    (warning,) = caplog.records
+    assert warning.getMessage().startswith("Metered runs beside this one are not seen")
+    machine = Machine()
+    one = meter_of(machine, ledger)
+    one.start()
+    machine.run(1.0, cpu=40.0)
+    assert cpu(one.lap()) == 40.0
+
+
+# --- real processes -----------------------------------------------------------------------------
+
+
+class Clockwork(Counter):
+    """100 W, whatever happens, in joules that all processes read alike."""
+
+    component, source, common = "cpu", "clockwork", True
+
+    def read(self) -> float:
+        return 100.0 * time.monotonic()
+
+
+class ClockworkSource(ScriptedSource):
+    def open(self) -> list[Counter]:
+        return [Clockwork()]
+
+
+def burn(folder: Path, cpu_seconds: float, joined: Any, done: Any, said: Any) -> None:
+    meter = MachineMeter(ClockworkSource(Machine()), MachineLedger(folder))
+    meter.start()
+    joined.wait(60)
+    began = Clockwork().read()
+    meter.lap()
+    joined.wait(60)
+    until = time.process_time() + cpu_seconds
+    while time.process_time() < until:
+        pass
+    done.wait(60)
+    lap = meter.lap()
+    said.put((lap.components["cpu"].joules, lap.neighbours, began, Clockwork().read()))
+    done.wait(60)
+    meter.stop()
+
+
+def test_real_processes_share_by_the_cpu_time_that_they_used(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    joined, done, said = context.Barrier(2), context.Barrier(2), context.SimpleQueue()
+    children = [
+        context.Process(target=burn, args=(tmp_path, seconds, joined, done, said))
+        for seconds in (0.9, 0.3)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(120)
+    assert [child.exitcode for child in children] == [0, 0]
+    laps = sorted(said.get() for _ in children)
+    (less, *_), (more, *_) = laps
+    assert [neighbours for _, neighbours, *_ in laps] == [1, 1]
+    # CPU time does not depend on what else this machine does meanwhile; joules of others do.
+    assert 2.0 < more / less < 4.5
+    assert less + more <= max(end for *_, end in laps) - min(began for *_, began, _ in laps)
+
+
+def test_a_real_process_is_alive_until_it_ends() -> None:
+    processes = Processes()
+    process, born = processes.own()
+    assert process == os.getpid()
+    assert processes.alive(process, born)
+    assert not processes.alive(process, born - 3600.0)  # its id had been another's before
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(0,))
+    child.start()
+    child.join(60)
+    assert not processes.alive(child.pid, born)
+
+
+def work(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_what_a_process_starts_counts_with_it_and_ended_work_stays() -> None:
+    processes, own = Processes(), os.getpid()
+    before = processes.cpu_times({own})
+    child = multiprocessing.get_context("fork").Process(target=work, args=(0.2,))
+    child.start()
+    child.join(60)
+    after = processes.cpu_times({own})
+    spent = after.processes[own] - before.processes[own]
+    assert spent >= 0.19
+    assert after.machine - before.machine >= 0.19
+    assert json.dumps(after.processes)  # figures that the ledger can keep
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux counts starts from the clock's boot time")
+def test_a_process_stays_the_same_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = Processes()
+    process, born = processes.own()
+    booted = psutil.boot_time()
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: booted + 3600.0)
+    assert processes.alive(process, born)
+
+
+def enter(ledger: MachineLedger, said: Any) -> None:
+    with ledger.open():
+        said.send("in")
+
+
+def test_a_forked_child_waits_for_its_parent_to_close_the_book(tmp_path: Path) -> None:
+    ledger = MachineLedger(tmp_path)
+    here, there = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=enter, args=(ledger, there))
+    with ledger.open():
+        child.start()
+        assert not here.poll(0.3)
+    assert here.poll(60)
+    child.join(60)
+    assert child.exitcode == 0

@@ -1,0 +1,291 @@
+"""Hardware counters read directly: which zones and GPUs count, and what happens without them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pynvml
+import pytest
+from fakes import Gpus, Powercap, origins
+
+from greensweep.config import schema
+from greensweep.energy import Meter, build_meter
+from greensweep.energy.nvml import use_of_devices
+from greensweep.errors import EnergyError
+
+
+@pytest.fixture
+def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Powercap:
+    powercap = Powercap(tmp_path / "powercap")
+    monkeypatch.setattr("greensweep.energy.rapl.POWERCAP", powercap.folder)
+    return powercap
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
+    """No GPU, until the test adds one."""
+    return Gpus(monkeypatch, count=0)
+
+
+def started(**options: Any) -> Meter:
+    meter = build_meter(schema.NvmlRaplConfig(**options))
+    meter.start()
+    return meter
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+# --- RAPL ---------------------------------------------------------------------------------------
+
+
+def test_packages_are_the_cpu_and_dram_is_the_memory_and_nothing_counts_twice(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    zones = {
+        "intel-rapl:0": "package-0",
+        "intel-rapl:0:0": "core",
+        "intel-rapl:0:1": "uncore",
+        "intel-rapl:0:2": "dram",
+        "intel-rapl:1": "package-1",
+        "intel-rapl:1:0": "dram",
+        "intel-rapl:2": "psys",
+        "intel-rapl-mmio:0": "package-0",
+    }
+    for zone, name in zones.items():
+        powercap.zone(zone, name, 1000.0)
+    (powercap.folder / "intel-rapl").mkdir()  # the controller, which has no counter
+    meter = started()
+    for bit, zone in enumerate(zones):
+        powercap.set(zone, 1000.0 + 2**bit)
+    lap = meter.lap()
+    meter.stop()
+    assert lap.components["cpu"].joules == pytest.approx(2**0 + 2**4)
+    assert lap.components["ram"].joules == pytest.approx(2**3 + 2**5)
+    assert origins(lap) == {"cpu": ("rapl", "measured"), "ram": ("rapl", "measured")}
+    assert said(caplog) == []
+
+
+def test_each_zone_starts_again_from_0_at_its_own_range(powercap: Powercap, gpus: Gpus) -> None:
+    powercap.zone("intel-rapl:0", "package-0", 990.0, wraps_at=1000.0)
+    powercap.zone("intel-rapl:1", "package-1", 65530.0, wraps_at=65532.610987)
+    meter = started()
+    powercap.set("intel-rapl:0", 4.0)
+    powercap.set("intel-rapl:1", 1.0)
+    lap = meter.lap()
+    meter.stop()
+    assert lap.joules == pytest.approx(10.0 + 4.0 + 2.610987 + 1.0)
+
+
+def test_a_machine_without_dram_zones_has_no_figure_of_memory(
+    powercap: Powercap, gpus: Gpus
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0")
+    meter = started()
+    assert set(meter.lap().components) == {"cpu"}
+    meter.stop()
+
+
+def test_files_that_may_not_be_read_cost_a_warning_with_the_way_out(
+    powercap: Powercap,
+    gpus: Gpus,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0")
+    gpus.joules = [5.0]
+    file = powercap.folder / "intel-rapl:0" / "energy_uj"
+    read = Path.read_text
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> str:
+        if path == file:  # root may read whatever the file's mode says
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    meter = started()
+    gpus.joules = [9.0]
+    lap = meter.lap()
+    meter.stop()
+    assert said(caplog) == [
+        f"No cpu energy in this run's figures: {file} may not be read by this user, "
+        "let an administrator run: chmod -R a+r /sys/class/powercap/intel-rapl*."
+    ]
+    assert {name: part.joules for name, part in lap.components.items()} == {"gpu": 4.0}
+
+
+def test_a_file_without_a_number_costs_a_warning(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0")
+    (powercap.folder / "intel-rapl:0" / "energy_uj").write_text("\n")
+    gpus.joules = [5.0]
+    meter = started()
+    assert set(meter.lap().components) == {"gpu"}
+    meter.stop()
+    (warning,) = said(caplog)
+    assert warning.startswith("No cpu energy in this run's figures: ")
+
+
+def test_one_of_two_packages_that_vanishes_takes_the_cpu_with_it(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is left of the CPU would look like all of it."""
+    powercap.zone("intel-rapl:0", "package-0")
+    powercap.zone("intel-rapl:1", "package-1")
+    powercap.zone("intel-rapl:0:0", "dram")
+    meter = started()
+    for zone in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
+        powercap.set(zone, 8.0)
+    total = meter.lap()
+    (powercap.folder / "intel-rapl:1" / "energy_uj").unlink()
+    for zone in ("intel-rapl:0", "intel-rapl:0:0"):
+        powercap.set(zone, 20.0)
+    total += meter.lap() + meter.lap()
+    meter.stop()
+    assert total.components["cpu"].joules == 16.0
+    assert origins(total) == {"cpu": ("rapl+lost", "estimated"), "ram": ("rapl", "measured")}
+    assert total.components["ram"].joules == 20.0
+    (warning,) = said(caplog)
+    assert warning.startswith("The cpu counter rapl failed (FileNotFoundError: ")
+    assert warning.endswith("energy figures of this run hold no more of it.")
+
+
+# --- NVML ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "joules"), [(None, 7.0), ([1], 2.0), ([2, 0], 5.0), ([2, 2], 4.0)]
+)
+def test_all_gpus_count_or_those_that_are_named(
+    powercap: Powercap, gpus: Gpus, named: list[int] | None, joules: float
+) -> None:
+    gpus.joules = [100.0, 200.0, 300.0]
+    meter = started(gpus=named)
+    gpus.joules = [101.0, 202.0, 304.0]
+    lap = meter.lap()
+    meter.stop()
+    assert lap.joules == pytest.approx(joules)
+    assert origins(lap) == {"gpu": ("nvml", "measured")}
+
+
+@pytest.mark.parametrize(
+    ("count", "named", "there"),
+    [(1, 1, "GPU 0"), (4, 4, "GPUs 0 to 3"), (2, -1, "GPUs 0 to 1"), (0, 0, "no GPU here")],
+)
+def test_a_gpu_that_does_not_exist_is_refused_in_one_sentence(
+    powercap: Powercap, gpus: Gpus, count: int, named: int, there: str
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0")
+    gpus.joules = [0.0] * count
+    with pytest.raises(EnergyError) as refused:
+        started(gpus=[named])
+    assert str(refused.value) == (
+        f"energy.gpus names GPU {named}, and there is {there}: set energy.gpus to GPUs that "
+        "exist, or to null for all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (pynvml.NVML_ERROR_NO_PERMISSION, "Insufficient Permissions"),
+        (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "RM has detected an NVML/RM version mismatch"),
+    ],
+)
+def test_nvml_that_refuses_costs_a_warning_and_the_cpu_is_read(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture, fault: int, words: str
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0", 1.0)
+    gpus.fault = fault
+    meter = started()
+    powercap.set("intel-rapl:0", 4.0)
+    lap = meter.lap()
+    meter.stop()
+    assert {name: part.joules for name, part in lap.components.items()} == {"cpu": 3.0}
+    (warning,) = said(caplog)
+    assert warning.startswith("No gpu energy in this run's figures: NVML refuses (")
+    assert words.split()[0] in warning
+
+
+@pytest.mark.parametrize(
+    "fault", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED]
+)
+def test_a_machine_without_gpus_lacks_nothing(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture, fault: int
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0")
+    gpus.fault = fault
+    meter = started()
+    assert set(meter.lap().components) == {"cpu"}
+    meter.stop()
+    assert said(caplog) == []
+
+
+def test_a_machine_without_any_counter_is_told_in_one_sentence(
+    powercap: Powercap, gpus: Gpus
+) -> None:
+    with pytest.raises(EnergyError) as refused:
+        started()
+    assert str(refused.value) == (
+        "energy=nvml_rapl finds no counter that it can read (RAPL: this machine shows no RAPL "
+        "zones; NVML: there is no NVIDIA GPU): set energy=codecarbon for estimates, or "
+        "energy=unmetered"
+    )
+
+
+def test_a_gpu_that_falls_off_the_bus_is_kept_up_to_there(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0")
+    gpus.joules = [0.0]
+    meter = started()
+    caplog.clear()
+    gpus.joules = [30.0]
+    total = meter.lap()
+    gpus.broken.add(0)
+    powercap.set("intel-rapl:0", 7.0)
+    total += meter.lap() + meter.lap()
+    meter.stop()
+    assert {name: part.joules for name, part in total.components.items()} == {"cpu": 7.0, "gpu": 30}
+    assert total.components["gpu"].quality == "estimated"
+    assert total.components["cpu"].quality == "measured"
+    assert total.quality == "mixed"
+    assert len(said(caplog)) == 1
+
+
+def test_a_driver_that_is_loaded_anew_counts_from_0(powercap: Powercap, gpus: Gpus) -> None:
+    gpus.joules = [5000.0]
+    meter = started()
+    gpus.joules = [3.0]
+    assert meter.lap().joules == 3.0
+    meter.stop()
+
+
+# --- whose work a GPU does ----------------------------------------------------------------------
+
+
+def test_use_is_by_utilisation_where_the_driver_tells_it(gpus: Gpus) -> None:
+    gpus.utilisation[0] = {11: 60, 12: 20}
+    gpus.memory[0] = {11: 1, 12: 999}
+    assert use_of_devices([0]) == {11: 0.75, 12: 0.25}
+
+
+@pytest.mark.parametrize("utilisation", [{}, {0: {}}, {0: {11: 0, 12: 0}}])
+def test_use_is_by_memory_where_there_is_no_utilisation(
+    gpus: Gpus, utilisation: dict[int, dict[int, int]]
+) -> None:
+    gpus.utilisation = utilisation
+    gpus.memory[0] = {11: 3 << 30, 12: 1 << 30}
+    assert use_of_devices([0]) == {11: 0.75, 12: 0.25}
+
+
+def test_use_is_unknown_where_the_driver_tells_neither(gpus: Gpus) -> None:
+    gpus.memory[0] = {11: None}  # as in some containers, and on Windows
+    assert use_of_devices([0]) is None
+
+
+def test_use_of_several_gpus_is_the_mean_over_them(gpus: Gpus) -> None:
+    gpus.utilisation = {0: {11: 50}, 1: {11: 25, 12: 75}}
+    assert use_of_devices([0, 1]) == {11: 0.625, 12: 0.375}
