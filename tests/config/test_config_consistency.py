@@ -52,6 +52,15 @@ def script_config(name: str, *overrides: str) -> object:
             "set energy.calibration.idle_watts=40",
         ),
         (
+            [
+                "energy.calibration.idle_watts=40",
+                "energy.calibration.load_watts=90",
+                "energy.tracking_mode=process",
+            ],
+            "energy.calibration is of the whole machine, but energy.tracking_mode=process: "
+            "set energy.tracking_mode=machine",
+        ),
+        (
             ["repeats=2", "seed=4294967295"],
             "the seeds of repeats=2 go from seed=4294967295 beyond 4294967295: set a smaller seed",
         ),

@@ -320,6 +320,27 @@ def test_where_nothing_else_runs_nothing_remains(tmp_path: Path, seed: int, comm
     assert charged == pytest.approx(metered, rel=1e-9)
 
 
+def test_a_run_that_joins_does_not_tell_what_was_used_before_it(tmp_path: Path) -> None:
+    machine = Machine()
+    first, second = (
+        meter_of(machine, MachineLedger(tmp_path), process, common=False) for process in (1, 2)
+    )
+    first.start()
+    machine.run(60.0, {1: 0.5}, cpu=10.0)
+    second.start()
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=90.0)
+    # It has read 90 W for a second; the minute before, of 10 W, is not its to tell.
+    assert cpu(second.lap()) == pytest.approx(45.0)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=50.0)
+    # The first has read all 740 J. Of the 650 J that the other did not tell it knows no more than
+    # their mean power, so the last second of 50 W counts as one of 650 / 61 W.
+    charged = cpu(first.lap()), cpu(second.lap())
+    assert charged == (pytest.approx(45.0 + 60.5 * 650.0 / 61.0), pytest.approx(0.5 * 650.0 / 61.0))
+    assert 45.0 + sum(charged) == pytest.approx(740.0)
+    first.stop()
+    second.stop()
+
+
 # --- sweeps -------------------------------------------------------------------------------------
 
 
@@ -407,7 +428,7 @@ def test_the_machines_of_a_sweep_add_up_and_a_broken_file_counts_as_nothing(tmp_
 def test_a_ledger_lost_midway_is_begun_anew(
     machine: Machine, run: Maker, tmp_path: Path, spoil: str
 ) -> None:
-    file = tmp_path / "energy-ledger.json"
+    file = tmp_path / "energy-ledger-1.json"
     one, other = run(1), run(2)
     machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
     one.lap()
@@ -427,7 +448,7 @@ def test_a_ledger_lost_with_all_counters_does_not_end_the_run(
     machine: Machine, run: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = run(1)
-    (tmp_path / "energy-ledger.json").unlink()
+    (tmp_path / "energy-ledger-1.json").unlink()
     machine.broken.add("cpu")
     machine.run(1.0, cpu=40.0)
     assert one.lap().joules is None
@@ -444,7 +465,7 @@ def test_a_ledgers_folder_that_vanishes_does_not_end_the_run(
     folder.mkdir()
     one = meter_of(machine, MachineLedger(folder))
     one.start()
-    (folder / "energy-ledger.json").unlink()
+    (folder / "energy-ledger-1.json").unlink()
     folder.rmdir()
     machine.run(1.0, cpu=40.0)
     assert cpu(one.lap()) == 40.0
@@ -455,7 +476,7 @@ def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert isinstance(open_machine_ledger(), MachineLedger)
     assert (tmp_path / "greensweep").stat().st_mode & 0o777 == 0o700
-    file = tmp_path / "greensweep" / "energy-ledger.json"
+    file = tmp_path / "greensweep" / "energy-ledger-1.json"
     assert file.stat().st_mode & 0o777 == 0o600
 
 

@@ -230,7 +230,7 @@ def test_a_machine_without_any_counter_is_told_in_one_sentence(
         started()
     assert str(refused.value) == (
         "energy=nvml_rapl finds no counter that it can read (RAPL: this machine shows no RAPL "
-        "zones; NVML: there is no NVIDIA GPU): set energy=codecarbon for estimates, or "
+        "zones; NVML: there is no NVIDIA GPU to count): set energy=codecarbon for estimates, or "
         "energy=unmetered"
     )
 

@@ -38,6 +38,11 @@ def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
         )
     if isinstance(energy, CodeCarbonConfig):
         yield from _calibration_faults(energy.calibration)
+        if energy.tracking_mode == "process" and energy.calibration.idle_watts is not None:
+            yield (
+                "energy.calibration is of the whole machine, but energy.tracking_mode=process: "
+                "set energy.tracking_mode=machine"
+            )
 
 
 def _calibration_faults(calibration: CalibrationConfig) -> Iterator[str]:

@@ -144,6 +144,13 @@ def machine_name() -> str:
 def read_record(file: Path) -> IdleRecord | None:
     """Read a kept baseline, or return None where there is none that can be read."""
     try:
-        return IdleRecord(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return IdleRecord(
+            machine=str(values["machine"]),
+            watts={str(key): float(watts) for key, watts in values["watts"].items()},
+            load=float(values["load"]),
+            seconds=float(values["seconds"]),
+            measured_at=float(values["measured_at"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

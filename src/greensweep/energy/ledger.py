@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 # CPU time is counted in ticks of 10 ms: over shorter windows shares would be chance.
 _SHARE_WINDOW_SECONDS = 0.1
 
+# Another version of Greensweep keeps another book.
+_FORMAT = 1
+
 
 @dataclass
 class Account:
@@ -56,6 +59,8 @@ class Member:
         share: its part of the machine's busy CPU time before that, 0 to 1.
         neighbours: most other members since its last claim.
         accounts: by counter, since its last claim.
+        since: when it last read each counter itself.
+        seen: joules by counter that others have shared out of the time since then.
     """
 
     process: int
@@ -66,25 +71,38 @@ class Member:
     share: float = 1.0
     neighbours: int = 0
     accounts: dict[str, Account] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
-class Edge:
-    """Where the last slice of a counter ended, and who has had which part of the time since.
+class Slice:
+    """A stretch of time whose energy has not been shared out, and who has had which part of it.
 
     Attributes:
-        time: of the edge, seconds of the clock.
-        joules: the counter's value at the edge.
-        until: how far the parts have been worked out.
+        start, end: seconds of the clock.
         members: seconds by member, each second times the member's share of it.
         sweeps: seconds by sweep in which one of its members ran.
     """
 
-    time: float
-    joules: float
-    until: float
+    start: float
+    end: float
     members: dict[str, float] = field(default_factory=dict)
     sweeps: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Edge:
+    """Where a counter was last read.
+
+    Attributes:
+        value: the counter's, for counters that all processes have in common.
+        slices: since then, oldest first; the last one grows. There are several where runs joined
+            that could not tell what was used before them: who was there before will.
+    """
+
+    value: float
+    slices: list[Slice]
 
 
 @dataclass
@@ -127,6 +145,11 @@ class Book:
     def join(self, name: str, member: Member, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Take in a member; the time before is the others'."""
         self.members[name] = member
+        for key in member.keys:
+            edge = self.edges[key]
+            if edge.slices[-1].end > edge.slices[-1].start:
+                edge.slices.append(Slice(now, now))
+            member.since[key] = now
         if len(self.members) > 1:
             self._begin_shares(now, cpu())
             for each in self.members.values():
@@ -155,35 +178,75 @@ class Book:
         for member in self.members.values():
             member.neighbours = max(member.neighbours, neighbours)
         for key, edge in self.edges.items():
-            seconds, edge.until = now - edge.until, now
+            growing = edge.slices[-1]
+            seconds, growing.end = now - growing.end, now
             for name, member in self.members.items():
                 if key in member.keys:
                     share = self._share(member, uses.get(key))
-                    edge.members[name] = edge.members.get(name, 0.0) + share * seconds
-            for sweep in running & {m.sweep for m in self.members.values() if key in m.keys}:
-                edge.sweeps[sweep] = edge.sweeps.get(sweep, 0.0) + seconds
+                    growing.members[name] = growing.members.get(name, 0.0) + share * seconds
+            for sweep in running:
+                if any(m.sweep == sweep and key in m.keys for m in self.members.values()):
+                    growing.sweeps[sweep] = growing.sweeps.get(sweep, 0.0) + seconds
         self.time = now
 
-    def cut(self, key: str, joules: float, value: float) -> None:
-        """End the present slice of a counter and share it out.
+    def read_common(self, key: str, joules: float, value: float) -> None:
+        """Share out what a counter gave that all processes have in common.
 
         Args:
-            joules: the machine's since the last edge.
-            value: of the counter.
+            joules: since its last edge.
+            value: now.
         """
-        edge = self.edges[key]
-        seconds = edge.until - edge.time
+        if self._share_out(key, joules, self.edges[key].slices):
+            self.edges[key].value = value
+
+    def read_own(self, name: str, key: str, joules: float) -> bool:
+        """Share out what a counter gave that one process alone can read.
+
+        Of the time since the member's own last reading, others may have shared out a part.
+        Returns whether there was any time; if not, the joules are to be read again.
+
+        Args:
+            joules: since that reading.
+        """
+        member = self.members[name]
+        slices = [each for each in self.edges[key].slices if each.start >= member.since[key]]
+        left = max(joules - member.seen.get(key, 0.0), 0.0)
+        if not self._share_out(key, left, slices):
+            return False
+        member.since[key], member.seen[key] = self.time, 0.0
+        return True
+
+    def _share_out(self, key: str, joules: float, slices: list[Slice]) -> bool:
+        seconds = sum(each.end - each.start for each in slices)
         if seconds <= 0:
-            return  # nobody has had any time, so the joules belong to the slice that begins
-        for name, part in edge.members.items():
-            if name in self.members:
-                account = self.members[name].accounts.setdefault(key, Account())
-                account.joules += joules * part / seconds
-                account.seconds += part
-        for sweep, part in edge.sweeps.items():
+            return False  # nobody has had any time, so the joules belong to what begins now
+        for each in slices:
+            for name, part in each.members.items():
+                if name in self.members:
+                    account = self.members[name].accounts.setdefault(key, Account())
+                    account.joules += joules * part / seconds
+                    account.seconds += part
+            self._charge_sweeps(each, joules, seconds)
+            for member in self.members.values():
+                if key in member.since and each.start >= member.since[key]:
+                    part = joules * (each.end - each.start) / seconds
+                    member.seen[key] = member.seen.get(key, 0.0) + part
+        edge = self.edges[key]
+        shared = {id(each) for each in slices}
+        left = [each for each in edge.slices if id(each) not in shared]
+        edge.slices = [each for each in left if self.members.keys() & each.members.keys()]
+        for each in left:
+            # What was used before a member's time only those can tell who were there. When all of
+            # them have died, nobody is charged, and the present power stands for it in the total.
+            if not self.members.keys() & each.members.keys():
+                self._charge_sweeps(each, joules, seconds)
+        edge.slices.append(Slice(self.time, self.time))
+        return True
+
+    def _charge_sweeps(self, each: Slice, joules: float, seconds: float) -> None:
+        for sweep, part in each.sweeps.items():
             if sweep in self.sweeps:
                 self.sweeps[sweep].machine_joules += joules * part / seconds
-        self.edges[key] = Edge(edge.until, value, edge.until)
 
     def claim(self, name: str) -> tuple[dict[str, Account], int]:
         """Hand a member what it was charged since it last asked, and its neighbours since then."""
@@ -254,7 +317,7 @@ class MachineLedger(Ledger):
         super().__init__()
         if fcntl is None:
             raise OSError("this system has no POSIX file locks")
-        self._path = (folder or _runtime_folder()) / "energy-ledger.json"
+        self._path = (folder or _runtime_folder()) / f"energy-ledger-{_FORMAT}.json"
         self._open_file()
 
     def __del__(self) -> None:
@@ -304,7 +367,10 @@ def _parsed(text: bytes) -> Book:
         for member in values["members"].values():
             member["accounts"] = {k: Account(**each) for k, each in member["accounts"].items()}
         values["members"] = {name: Member(**each) for name, each in values["members"].items()}
-        values["edges"] = {name: Edge(**each) for name, each in values["edges"].items()}
+        values["edges"] = {
+            key: Edge(each["value"], [Slice(**part) for part in each["slices"]])
+            for key, each in values["edges"].items()
+        }
         values["sweeps"] = {name: SweepTotal(**each) for name, each in values["sweeps"].items()}
         return Book(**values)
     except (ValueError, TypeError, KeyError, AttributeError):

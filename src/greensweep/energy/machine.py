@@ -6,14 +6,14 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 from greensweep.energy.counters import Counter, Source
-from greensweep.energy.ledger import Account, Book, Edge, Ledger, Member, SweepTotal
+from greensweep.energy.ledger import Account, Book, Edge, Ledger, Member, Slice, SweepTotal
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import ComponentEnergy, EnergyReading
@@ -138,9 +138,9 @@ class MachineMeter:
         book.pass_time(now, lambda: self._cpu_times(book), {})
         for key, value in values.items():
             if key not in book.edges:
-                book.edges[key] = Edge(now, value, now)
-            elif self._counters[key].common:
-                book.cut(key, self._counters[key].since(book.edges[key].joules, value), value)
+                book.edges[key] = Edge(value, [Slice(now, now)])
+            elif (counter := self._counters[key]).common:
+                book.read_common(key, counter.since(book.edges[key].value, value), value)
         sweep = None if self._sweep is None else str(self._sweep)
         member = Member(self._process, self._born, sweep, list(values))
         book.join(self._name, member, now, lambda: self._cpu_times(book))
@@ -149,24 +149,29 @@ class MachineMeter:
         """Bring the book up to now."""
         now, values = self._read()
         book.members[self._name].keys = list(values)
-        uses = {}
-        if len(book.members) > 1:
-            found = {key: self._counters[key].use_by_process() for key in values}
-            uses = {key: use for key, use in found.items() if use is not None}
-        book.pass_time(now, lambda: self._cpu_times(book), uses)
+        book.pass_time(now, lambda: self._cpu_times(book), self._uses(book, values))
         if len(book.members) > 1:
             self._drop_dead(book)  # after the time that they were neighbours
         for key, value in values.items():
-            edge, counter = book.edges[key], self._counters[key]
+            counter = self._counters[key]
             if counter.common:
-                joules = counter.since(edge.joules, value)
-            else:
-                own_joules = counter.since(self._last[key], value)
-                own_seconds = now - self._now
-                joules = own_joules * (now - edge.time) / own_seconds if own_seconds else 0.0
-            book.cut(key, joules, value)
-        if now > self._now:  # else the joules belong to the lap that begins
-            self._now, self._last = now, values
+                book.read_common(key, counter.since(book.edges[key].value, value), value)
+                self._last[key] = value
+            elif book.read_own(self._name, key, counter.since(self._last[key], value)):
+                self._last[key] = value
+        self._now = now
+
+    def _uses(self, book: Book, keys: Iterable[str]) -> dict[str, Mapping[int, float]]:
+        """Return who uses what, for counters that know it, where it is to be shared."""
+        uses: dict[str, Mapping[int, float]] = {}
+        if len(book.members) > 1:
+            processes = {member.process for member in book.members.values()}
+            for key in keys:
+                use = self._counters[key].use_by_process()
+                # In a container the driver may name processes by ids that are not ours.
+                if use is not None and processes & use.keys():
+                    uses[key] = use
+        return uses
 
     def _own_window(self, before: Mapping[str, float], seconds: float) -> dict[str, Account]:
         return {

@@ -65,11 +65,11 @@ class NvmlRaplSource:
             count = count_gpus()
             check_indices(self._gpus or (), count)
             found = range(count) if self._gpus is None else self._gpus
-            return [NvmlCounter(index) for index in found], None if count else _NO_GPU
+            return [NvmlCounter(index) for index in found], None if found else _NO_GPU
         except EnergyError:
             raise
         except Exception as error:  # pynvml's errors, whose class needs the library
             return [], f"NVML refuses ({first_line(error)})"
 
 
-_NO_GPU = "there is no NVIDIA GPU"
+_NO_GPU = "there is no NVIDIA GPU to count"
