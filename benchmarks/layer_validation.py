@@ -67,6 +67,8 @@ class Pair:
         intervention_joules: training energy of the larger less that of the smaller.
         attributed_joules: what attribution gives the factor's layer type in the larger, less what
             it gives it in the smaller.
+        all_layers_joules: the same for all layer types: a convolution block comes with its batch
+            norm and pooling, and changes the inputs of what follows.
     """
 
     factor: str
@@ -74,6 +76,7 @@ class Pair:
     seed: int
     intervention_joules: float
     attributed_joules: float
+    all_layers_joules: float
 
     @property
     def disagreement_joules(self) -> float:
@@ -166,11 +169,17 @@ def _pairs(results: Mapping[tuple[Architecture, int], RunResult]) -> Iterator[Pa
                 seed,
                 larger.energy_joules - smaller.energy_joules,
                 _joules(larger, kind) - _joules(smaller, kind),
+                _all_layers(larger) - _all_layers(smaller),
             )
 
 
 def _joules(result: RunResult, kind: str) -> float:
     return float(result.layer_energy["joules"].get(kind, 0.0))
+
+
+def _all_layers(result: RunResult) -> float:
+    joules = result.layer_energy["joules"]
+    return float(sum(joules.values()) - joules["other"])
 
 
 def _rank_correlation(pairs: list[Pair]) -> float | None:
@@ -187,7 +196,7 @@ def _print(pairs: list[Pair], report: Mapping[str, object]) -> None:
     table = Table(title="Layer energy: attributed by time, and saved by intervention (joules)")
     for column in ("factor", "the other factors"):
         table.add_column(column)
-    for column in ("intervention", "attributed", "attributed / intervention"):
+    for column in ("intervention", "attributed", "ratio", "all layers", "ratio"):
         table.add_column(column, justify="right")
     groups = itertools.groupby(sorted(pairs, key=_group), key=_group)
     previous = None
@@ -195,6 +204,7 @@ def _print(pairs: list[Pair], report: Mapping[str, object]) -> None:
         members = list(found)
         saved = fmean(pair.intervention_joules for pair in members)
         given = fmean(pair.attributed_joules for pair in members)
+        all_given = fmean(pair.all_layers_joules for pair in members)
         if previous not in (None, factor):
             table.add_section()
         previous = factor
@@ -205,6 +215,8 @@ def _print(pairs: list[Pair], report: Mapping[str, object]) -> None:
             f"{saved:.1f}",
             f"{given:.1f}",
             f"{given / saved:.2f}",
+            f"{all_given:.1f}",
+            f"{all_given / saved:.2f}",
         )
     console.print(table)
     worst = max(pairs, key=lambda pair: abs(pair.disagreement_joules))

@@ -17,7 +17,7 @@ from turns import Turn
 
 import greensweep.run as run
 from greensweep import app
-from greensweep.energy.codecarbon import CodeCarbonMeter
+from greensweep.energy.machine import MachineMeter
 from greensweep.study import winners
 from greensweep.tracking.mlflow import MlflowTracker
 
@@ -28,7 +28,7 @@ WORK = "work"
 # Inside `app.train`; none lies within another. "part: " marks them among the record's keys.
 PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("tracking", MlflowTracker, ("start", "log_step", "finish")),
-    ("metering", CodeCarbonMeter, ("start", "lap", "stop")),
+    ("metering", MachineMeter, ("start", "lap", "stop")),
     ("census", run, ("take_census",)),
     ("warm-up", run, ("warm_up",)),
     ("weights and result.json", run, ("copy_weights", "save_weights", "write_result")),

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -357,6 +358,7 @@ def test_codecarbon_that_cannot_start_is_one_sentence_and_may_start_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     meter = codecarbon()
+    monkeypatch.setattr("greensweep.energy.codecarbon._idle_trackers", defaultdict(list))
     with monkeypatch.context() as broken:
         broken.setenv("CODECARBON_OUTPUT_DIR", "/no/such/folder")
         with pytest.raises(EnergyError) as refused:

@@ -199,7 +199,7 @@ class InferenceConfig:
 
     batch_size: int = option(128, doc="images per step", at_least=1)
     seconds: float = option(
-        0.2, doc="repeat passes for at least so long; 0 does not measure", at_least=0
+        0.1, doc="repeat passes for at least so long; 0 does not measure", at_least=0
     )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
 
 from greensweep.config import schema
 from greensweep.config.checks import consistency_faults
@@ -77,7 +79,10 @@ def save_run_config(resolved: Mapping[str, Any], path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    OmegaConf.save(OmegaConf.create(dict(resolved)), path)
+    # OmegaConf's own dumper, which quotes what its loader would take for a number, without the
+    # nodes that it would make of the values first: they take ten times as long.
+    text = yaml.dump(dict(resolved), Dumper=get_omega_conf_dumper(), sort_keys=False)
+    path.write_text(text, encoding="utf-8")
 
 
 def read_plain_config(path: Path) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """CodeCarbon as a source: its readers of the hardware, with the origin of each figure."""
 
 import logging
+import os
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,10 @@ _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
 # and the model's cube of it 1.4 times too high on average at half load; over 0.1 s it is within
 # one part in a hundred.
 LOAD_WINDOW_SECONDS = 0.1
+
+# Trackers in no use: to make one and look for the hardware takes milliseconds each time. Two meters
+# at a time need two, since the hardware objects count from their own last reading.
+_idle_trackers: "defaultdict[tuple[Any, ...], list[OfflineEmissionsTracker]]" = defaultdict(list)
 
 
 class CodeCarbonSource:
@@ -71,6 +77,7 @@ class CodeCarbonSource:
         except EnergyError:
             raise
         except Exception as error:
+            self._tracker = None  # broken, so not to be used again
             raise EnergyError(
                 f"CodeCarbon cannot start ({type(error).__name__}: {first_line(error)}): "
                 "set energy=unmetered to train without energy figures"
@@ -81,10 +88,20 @@ class CodeCarbonSource:
         if self._tracker is not None:
             with suppress(Exception):  # its last reading, which nobody asked for
                 self._tracker.stop_task()
+                _idle_trackers[self._key].append(self._tracker)
         self._tracker = None
 
     def _opened(self, cpu_watts: float | None) -> "list[HardwareCounter]":
-        self._tracker = _open_tracker(self._mode, cpu_watts, self._gpus)
+        gpus = None if self._gpus is None else tuple(self._gpus)
+        # A forked child has copies of its parent's trackers, but not the threads that sample.
+        self._key = (os.getpid(), self._mode, cpu_watts, gpus)
+        idle = _idle_trackers[self._key]
+        self._tracker = idle.pop() if idle else _make_tracker(self._mode, cpu_watts, gpus)
+        self._tracker.start_task()  # the first in a process looks for the hardware
+        if not getattr(self._tracker, "_hardware", None):  # the class swallows its own errors
+            raise RuntimeError(
+                "its set-up failed, look at .codecarbon.config and CODECARBON_ variables"
+            )
         hardware = self._tracker._hardware
         if self._gpus is not None:
             _check_gpus(self._gpus, hardware)
@@ -175,14 +192,13 @@ class HardwareCounter(Counter):
         return use_of_devices([device.handle for device in self._hardware.devices.devices])
 
 
-def _open_tracker(
+def _make_tracker(
     tracking_mode: str, cpu_watts: float | None, gpus: Sequence[int] | None
 ) -> "OfflineEmissionsTracker":
-    """Make a tracker and open its task; the first in a process looks for the hardware."""
     from codecarbon import OfflineEmissionsTracker
 
     logging.getLogger("codecarbon").setLevel(logging.ERROR)
-    tracker = OfflineEmissionsTracker(
+    return OfflineEmissionsTracker(
         # Asked for by the class, and without effect here: emissions are computed in `carbon`.
         country_iso_code="USA",
         force_carbon_intensity_g_co2e_kwh=0.0,
@@ -193,12 +209,6 @@ def _open_tracker(
         **({} if cpu_watts is None else {"force_cpu_power": cpu_watts}),
         **({} if gpus is None else {"gpu_ids": list(gpus)}),
     )
-    tracker.start_task()
-    if not getattr(tracker, "_hardware", None):  # the class swallows its own errors
-        raise RuntimeError(
-            "its set-up failed, look at .codecarbon.config and CODECARBON_ variables"
-        )
-    return tracker
 
 
 def _check_gpus(wanted: Sequence[int], hardware: Sequence[Any]) -> None:

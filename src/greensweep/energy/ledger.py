@@ -13,7 +13,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -341,7 +341,7 @@ class MachineLedger(Ledger):
         try:
             book = _parsed(os.pread(self._file, os.fstat(self._file).st_size, 0))
             yield book
-            text = json.dumps(asdict(book)).encode()
+            text = json.dumps(book, default=vars).encode()
             os.pwrite(self._file, text, 0)
             os.ftruncate(self._file, len(text))
         finally:

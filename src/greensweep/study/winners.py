@@ -13,10 +13,11 @@ from greensweep.repeats import with_test_accuracies
 from greensweep.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
+    REPEATS_FOLDER,
+    RESULT_FILE,
     RunResult,
     read_result,
     repeat_directories,
-    run_directories,
     write_result,
 )
 from greensweep.study.trials import Trial, pareto_front
@@ -31,10 +32,11 @@ def drop_beaten_weights(sweep: Path, store: "MlflowStore | None") -> None:
     A trial that is beaten stays beaten, so a long sweep never holds more weights than its front.
     """
     with FileLock(sweep / ".winners.lock"):
+        folders = {_run_folder(path) for path in sweep.glob(f"**/{CHECKPOINT_FILE}")}
         kept = [
-            Trial(0, directory, read_result(directory), {})
-            for directory in run_directories(sweep)
-            if _checkpoints(directory)
+            Trial(0, folder, read_result(folder), {})
+            for folder in sorted(folders)
+            if (folder / RESULT_FILE).is_file()
         ]
         winners = {trial.directory for trial in pareto_front(kept)}
         if not winners:
@@ -70,6 +72,12 @@ def test_winners(
             if store is not None and mean.mlflow_run_id is not None:
                 store.attempt(partial(_log_test, store, mean))
     return sum_joules(joules)
+
+
+def _run_folder(checkpoint: Path) -> Path:
+    """Return the directory of the run that weights are of, or that their repeat is of."""
+    folder = checkpoint.parent
+    return folder.parents[1] if folder.parent.name == REPEATS_FOLDER else folder
 
 
 def _checkpoints(directory: Path) -> list[Path]:
