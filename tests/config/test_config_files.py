@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from greensweep.config import TrainConfig, load_run_config, schema
+from greensweep.config import TrainConfig, load_run_config, save_run_config, schema
 from greensweep.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -39,7 +39,7 @@ Compose = Callable[..., TrainConfig]
 def saved(config: TrainConfig, folder: Path) -> Path:
     """Write the config as a run does."""
     path = folder / "config.yaml"
-    OmegaConf.save(OmegaConf.create(asdict(config)), path)
+    save_run_config(asdict(config), path)
     return path
 
 
@@ -58,6 +58,15 @@ def test_option_composes_parses_and_survives_its_file(
     read = load_run_config(saved(parsed, tmp_path))
     assert read == parsed
     assert type(getattr(read, group, None)) is type(getattr(parsed, group, None))
+
+
+@pytest.mark.parametrize("name", ["1e5", "007", "true", "null", "1:30", "Überblick"])
+def test_a_name_that_looks_like_something_else_survives_its_file(
+    config: Compose, tmp_path: Path, name: str
+) -> None:
+    parsed = config(f"tracking.experiment='{name}'")
+    assert parsed.tracking.experiment == name
+    assert load_run_config(saved(parsed, tmp_path)) == parsed
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,9 @@ def save_run_config(resolved: Mapping[str, Any], path: Path) -> None:
     """
     # OmegaConf's own dumper, which quotes what its loader would take for a number, without the
     # nodes that it would make of the values first: they take ten times as long.
-    text = yaml.dump(dict(resolved), Dumper=get_omega_conf_dumper(), sort_keys=False)
+    text = yaml.dump(
+        dict(resolved), Dumper=get_omega_conf_dumper(), sort_keys=False, allow_unicode=True
+    )
     path.write_text(text, encoding="utf-8")
 
 
