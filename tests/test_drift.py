@@ -37,21 +37,24 @@ def test_the_reference_job_is_the_same_whatever_ran_before() -> None:
     assert all(torch.equal(mine, yours) for mine, yours in pairs)
 
 
-def test_a_reading_is_of_the_steps_after_the_warm_up(
+def test_a_reading_is_the_cheapest_of_five_after_the_warm_up(
     config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
     def run(self: ReferenceJob, seconds: float) -> int:
         asked.append(seconds)
-        return 7 if seconds == 1.0 else 1000
+        return 7 if seconds == 0.2 else 1000
 
     monkeypatch.setattr(ReferenceJob, "run", run)
-    # The laps: the warm-up, the reading, and what is left.
-    meter = ScriptedMeter([(9.0, 900.0), (3.5, 14.0), (0.0, 1.0)])
+    # The laps: the warm-up, then each reading and what lies behind it.
+    readings = [(3.5, 21.0), (3.5, 14.0), (2.8, 28.0), (7.0, 70.0), (3.5, 35.0)]
+    behind = [(0.0, 1.0)] * 5
+    laps = [lap for pair in zip(readings, behind, strict=True) for lap in pair]
+    meter = ScriptedMeter([(9.0, 900.0), *laps])
     found = drift.read_reference(meter, config(), warmup=5.0, seconds=1.0)
-    assert asked == [5.0, 1.0]
-    assert found == Reference(joules_per_step=2.0, seconds_per_step=0.5, joules=915.0)
+    assert asked == [5.0, *[0.2] * 5]
+    assert found == Reference(joules_per_step=2.0, seconds_per_step=pytest.approx(0.4), joules=1073.0)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,8 @@ def test_a_notable_drift_is_said_and_a_small_one_is_not() -> None:
 def test_a_sweep_reads_it_before_and_after(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = iter([10, 10, 10, 5])  # the second reading takes twice the energy per step
+    # Warm-up and five readings, twice: the second time they take twice the energy per step.
+    steps = iter([10] * 7 + [5] * 5)
     monkeypatch.setattr(ReferenceJob, "run", lambda *_: next(steps))
     replayed = ScriptedMeter([(1.0, 20.0)])
     monkeypatch.setattr("greensweep.energy.build_meter", lambda *_: replayed)

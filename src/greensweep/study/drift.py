@@ -13,15 +13,18 @@ DRIFT_FILE = "reference_job.json"
 # Two readings of the same job differ by a few percent on a machine that does nothing else.
 NOTABLE = 0.1
 
+# The cheapest of so many readings: what else ran for a moment only makes a reading dearer.
+_READINGS = 5
+
 
 @dataclass(frozen=True)
 class Reference:
     """One reading of the reference job.
 
     Attributes:
-        joules_per_step: gross; None where nothing was metered.
-        seconds_per_step: likewise, of time.
-        joules: of the whole reading, its warm-up included.
+        joules_per_step: gross, of the cheapest of some readings; None where nothing was metered.
+        seconds_per_step: of the shortest.
+        joules: of all readings and the warm-up.
     """
 
     joules_per_step: float | None
@@ -53,7 +56,7 @@ class Drift:
 def read_reference(
     meter: Meter, config: TrainConfig, *, warmup: float, seconds: float
 ) -> Reference:
-    """Run the reference job for `warmup` seconds, then for `seconds` under the meter.
+    """Run the reference job for `warmup` seconds, then for `seconds` in several readings.
 
     Raises:
         EnergyError: the meter cannot start, or fails.
@@ -65,17 +68,20 @@ def read_reference(
     use_threads(config.training.threads, step_flops=None)
     phases = Phases(meter, synchronize)
     phases.start()
+    readings = []
     try:
         job = ReferenceJob(choose_device(config.training.device))
         job.run(warmup)
-        with phases.phase("reference"):
-            steps = job.run(seconds)
+        for _ in range(_READINGS):
+            with phases.window() as window:
+                steps = job.run(seconds / _READINGS)
+            readings.append((window.reading, steps))
     finally:
         phases.stop()
-    reading = phases.of("reference")
+    joules = [reading.joules / steps for reading, steps in readings if reading.joules is not None]
     return Reference(
-        joules_per_step=None if reading.joules is None else reading.joules / steps,
-        seconds_per_step=reading.seconds / steps,
+        joules_per_step=min(joules, default=None),
+        seconds_per_step=min(reading.seconds / steps for reading, steps in readings),
         joules=phases.total.joules,
     )
 
