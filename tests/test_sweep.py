@@ -301,7 +301,7 @@ def test_joblib_runs_trials_side_by_side_into_one_tree(
     script: Callable[..., "subprocess.CompletedProcess[str]"], results: Results, tmp_path: Path
 ) -> None:
     ended = script("train.py", *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
-                   "hydra.sweeper.n_trials=4", "training.epochs=2")  # fmt: skip
+                   "hydra.sweeper.n_trials=4", "training.epochs=15")  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("is launching 2 jobs") == 2
     trials = results("sweep")
