@@ -54,7 +54,9 @@ def test_a_reading_is_the_cheapest_of_five_after_the_warm_up(
     meter = ScriptedMeter([(9.0, 900.0), *laps])
     found = drift.read_reference(meter, config(), warmup=5.0, seconds=1.0)
     assert asked == [5.0, *[0.2] * 5]
-    assert found == Reference(joules_per_step=2.0, seconds_per_step=pytest.approx(0.4), joules=1073.0)
+    assert found == Reference(
+        joules_per_step=2.0, seconds_per_step=pytest.approx(0.4), joules=1073.0
+    )
 
 
 @pytest.mark.parametrize(
