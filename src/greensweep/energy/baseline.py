@@ -121,7 +121,7 @@ class IdleBaseline:
                 for key, value in after.items()
                 if key in before
             },
-            load=(self._processes.busy_seconds() - busy) / seconds / (os.cpu_count() or 1),
+            load=(self._processes.busy_seconds() - busy) / seconds / self._processes.cores(),
             seconds=seconds,
             measured_at=time.time(),
         )

@@ -1,6 +1,5 @@
 """From the `energy` group to a meter."""
 
-import os
 from pathlib import Path
 
 from greensweep.config import schema
@@ -50,8 +49,8 @@ def build_source(config: schema.EnergyConfig) -> Source | None:
             idle, load = config.calibration.idle_watts, config.calibration.load_watts
             if idle is None or load is None:
                 return source
-            cores = os.cpu_count() or 1
-            counter = LoadCounter(idle, load, cores=cores, processes=Processes())
+            processes = Processes()
+            counter = LoadCounter(idle, load, cores=processes.cores(), processes=processes)
             return CalibratedSource(source, counter)
         case schema.NvmlRaplConfig():
             return NvmlRaplSource(config.gpus)

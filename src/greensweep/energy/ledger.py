@@ -121,6 +121,15 @@ class SweepTotal:
     trials_joules: float = 0.0
     neighbours: int = 0
 
+    def __add__(self, other: "SweepTotal") -> "SweepTotal":
+        """Return the totals of two stretches of time, or of two machines."""
+        return SweepTotal(
+            seconds=self.seconds + other.seconds,
+            machine_joules=self.machine_joules + other.machine_joules,
+            trials_joules=self.trials_joules + other.trials_joules,
+            neighbours=max(self.neighbours, other.neighbours),
+        )
+
 
 @dataclass
 class Book:

@@ -139,8 +139,8 @@ class MachineMeter:
         for key, value in values.items():
             if key not in book.edges:
                 book.edges[key] = Edge(value, [Slice(now, now)])
-            elif (counter := self._counters[key]).common:
-                book.read_common(key, counter.since(book.edges[key].value, value), value)
+            elif self._counters[key].common:
+                self._read_common(book, key, value)
         sweep = None if self._sweep is None else str(self._sweep)
         member = Member(self._process, self._born, sweep, list(values))
         book.join(self._name, member, now, lambda: self._cpu_times(book))
@@ -155,11 +155,14 @@ class MachineMeter:
         for key, value in values.items():
             counter = self._counters[key]
             if counter.common:
-                book.read_common(key, counter.since(book.edges[key].value, value), value)
+                self._read_common(book, key, value)
                 self._last[key] = value
             elif book.read_own(self._name, key, counter.since(self._last[key], value)):
                 self._last[key] = value
         self._now = now
+
+    def _read_common(self, book: Book, key: str, value: float) -> None:
+        book.read_common(key, self._counters[key].since(book.edges[key].value, value), value)
 
     def _uses(self, book: Book, keys: Iterable[str]) -> dict[str, Mapping[int, float]]:
         """Return who uses what, for counters that know it, where it is to be shared."""
@@ -211,9 +214,7 @@ class MachineMeter:
 
 def _add_to_file(total: SweepTotal, sweep: Path) -> None:
     path = sweep / f"machine_energy.{platform.node()}.json"
-    before = read_sweep_total(path)
-    summed = {name: value + getattr(before, name) for name, value in asdict(total).items()}
-    summed["neighbours"] = max(before.neighbours, total.neighbours)
+    summed = asdict(read_sweep_total(path) + total)
     with suppress(OSError):
         path.write_text(json.dumps(summed, indent=2) + "\n", encoding="utf-8")
 
@@ -229,11 +230,4 @@ def read_sweep_total(path: Path) -> SweepTotal:
 def machine_total(sweep: Path) -> SweepTotal | None:
     """Return what the runs of a sweep left about their machines, added up; None without any."""
     found = [read_sweep_total(path) for path in sorted(sweep.glob("machine_energy.*.json"))]
-    if not found:
-        return None
-    return SweepTotal(
-        seconds=sum(each.seconds for each in found),
-        machine_joules=sum(each.machine_joules for each in found),
-        trials_joules=sum(each.trials_joules for each in found),
-        neighbours=max(each.neighbours for each in found),
-    )
+    return sum(found, start=SweepTotal()) if found else None

@@ -27,7 +27,7 @@ from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 from greensweep.training.loop import shuffled_batches
 from greensweep.training.optimizers import build_optimizer
-from greensweep.training.step import TrainingStep
+from greensweep.training.step import TrainingStep, is_left_over
 
 # The first steps make the optimizer's state, choose kernels and start the workers that load.
 _WARM_UP_STEPS = 3
@@ -160,7 +160,7 @@ def _steps(
     model.train()
     start = _mark(normalise.device)
     for images, labels in batches:
-        if not step.fits(labels):
+        if is_left_over(labels, training):
             continue
         step(images, labels, next(watches))
         end = _mark(normalise.device)

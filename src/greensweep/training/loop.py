@@ -16,7 +16,7 @@ from greensweep.training.device import autocast, autocast_dtype
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer, build_schedule
-from greensweep.training.step import TrainingStep
+from greensweep.training.step import TrainingStep, is_left_over
 
 # Looking at the loss waits for a GPU, so a diverged loss is noticed within so many steps.
 _LOSS_CHECK_STEPS = 50
@@ -108,7 +108,7 @@ def _epochs(
             smaller="training.batch_size lower",
         ):
             for index, (images, labels) in enumerate(split.batches(batches)):
-                if not step.fits(labels):
+                if is_left_over(labels, training):
                     continue
                 loss = step(images, labels)
                 rate = update.param_groups[0]["lr"]
@@ -157,8 +157,8 @@ def warm_up(
         ),
     ):
         for images, labels in split.batches(first):
-            if len(labels) == 1 < training.batch_size:
-                continue  # see TrainingStep.fits
+            if is_left_over(labels, training):
+                continue
             with autocast(dtype, device):
                 outputs = model(normalise(images))
                 loss = nn.functional.cross_entropy(outputs, labels.to(device))

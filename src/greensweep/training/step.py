@@ -12,6 +12,11 @@ from greensweep.training.device import autocast, autocast_dtype
 from greensweep.training.images import Augmentation, Normalise
 
 
+def is_left_over(labels: Tensor, training: TrainingConfig) -> bool:
+    """Tell whether a batch has one readable image left, on which batch norm cannot train."""
+    return len(labels) == 1 < training.batch_size
+
+
 class TrainingStep:
     """Trains a model on batch after batch.
 
@@ -33,14 +38,6 @@ class TrainingStep:
         self._dtype = autocast_dtype(training.precision, self._device)
         half = self._dtype is torch.float16
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=half)
-        self._batch_size = training.batch_size
-
-    def fits(self, labels: Tensor) -> bool:
-        """Tell whether a batch can be trained on.
-
-        Where images cannot be read, one may be left over, on which batch norm cannot train.
-        """
-        return not len(labels) == 1 < self._batch_size
 
     def __call__(
         self,
