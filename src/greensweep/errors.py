@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any, Literal
 
 
 class GreensweepError(Exception):
@@ -34,6 +35,29 @@ class TrackingError(GreensweepError):
 
 class StudyError(GreensweepError):
     """A sweep cannot be run or summarised."""
+
+
+class TrialEnded(GreensweepError):
+    """A search ends one of its runs early, which is no fault of the run.
+
+    Attributes:
+        status: pruned: it will not be among the best. stopped: the sweep ends.
+        interrupted: it was stopped from outside, and may run again later.
+    """
+
+    def __init__(
+        self, status: Literal["pruned", "stopped"], reason: str, *, interrupted: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.status: Literal["pruned", "stopped"] = status
+        self.interrupted = interrupted
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ended, (self.status, str(self), self.interrupted)
+
+
+def _ended(status: Literal["pruned", "stopped"], reason: str, interrupted: bool) -> TrialEnded:
+    return TrialEnded(status, reason, interrupted=interrupted)
 
 
 def unknown(kind: str, name: str, options: Iterable[str]) -> str:

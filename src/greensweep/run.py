@@ -16,8 +16,9 @@ from greensweep.config import TrainConfig, save_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.energy.layers import LayerEnergy
-from greensweep.errors import GreensweepError, first_line
+from greensweep.errors import GreensweepError, TrialEnded, first_line
 from greensweep.models import LayerCensus, build_model, model_name, take_census
+from greensweep.reporting import Progress, report_progress
 from greensweep.result import (
     CONFIG_FILE,
     LAYER_ENERGY_FILE,
@@ -54,6 +55,7 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
 log = logging.getLogger(__name__)
 
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
+Report = Callable[[Progress], None]
 
 
 @dataclass
@@ -84,6 +86,7 @@ def run_once(
     trial: int | None = None,
     overrides: Iterable[str] = (),
     show_epochs: ShowEpochs | None = None,
+    report: Report = report_progress,
 ) -> RunResult:
     """Train once and leave `result.json`, `config.yaml` and `model.pt` in `directory`.
 
@@ -93,8 +96,10 @@ def run_once(
         trial: number of the trial in its sweep, from 0.
         overrides: what the command or the sweeper set, for the record.
         show_epochs: wraps the epochs, given their number, to show progress.
+        report: takes what the run has come to after each epoch.
 
     Raises:
+        TrialEnded: the search that the run is part of ended it; likewise recorded.
         GreensweepError: the run failed; `result.json` says so and holds what it cost.
         KeyboardInterrupt: the run was interrupted; likewise.
         OSError: the result cannot be written; the tracker has it.
@@ -111,10 +116,13 @@ def run_once(
     tracker.start(name, flat(resolved), origin)
     try:
         phases.start()
-        _train_and_evaluate(config, directory, notes, phases, tracker, test, show_epochs)
+        _train_and_evaluate(config, directory, notes, phases, tracker, test, show_epochs, report)
         status = "finished"
     except KeyboardInterrupt:
         status, error = "stopped", f"interrupted in epoch {len(notes.history) + 1}"
+        raise
+    except TrialEnded as ended:
+        status, error = ended.status, str(ended)
         raise
     except GreensweepError as fault:
         error = str(fault)
@@ -145,6 +153,7 @@ def _train_and_evaluate(
     tracker: Tracker,
     test: bool,
     show_epochs: ShowEpochs | None,
+    report: Report,
 ) -> None:
     training = config.training
     with phases.phase("setup"):
@@ -195,6 +204,15 @@ def _train_and_evaluate(
         notes.history.append(_point(epoch, validation, before, spent))
         before = spent
         tracker.log_step(history_metrics(notes.history[-1]), step=epoch.number)
+        report(
+            Progress(
+                epoch=epoch.number,
+                accuracy=validation.accuracy,
+                joules=spent.joules,
+                spent_joules=phases.total.joules,
+                epochs=training.epochs,
+            )
+        )
         if _no_longer_improves(notes, epoch, training.patience):
             break
 

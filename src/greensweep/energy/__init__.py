@@ -3,7 +3,7 @@
 from greensweep.energy.build import build_meter
 from greensweep.energy.carbon import Grid, declared_grid
 from greensweep.energy.meter import Meter, UnmeteredMeter
-from greensweep.energy.phases import Phases
+from greensweep.energy.phases import Phases, Window
 from greensweep.energy.reading import (
     ComponentEnergy,
     EnergyReading,
@@ -22,6 +22,7 @@ __all__ = [
     "Quality",
     "ScriptedMeter",
     "UnmeteredMeter",
+    "Window",
     "build_meter",
     "declared_grid",
     "shared_quality",

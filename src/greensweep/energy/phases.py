@@ -20,6 +20,16 @@ class Window:
 
     reading: EnergyReading = field(default_factory=EnergyReading)
 
+    @property
+    def joules(self) -> float | None:
+        """Gross energy, or None where nothing is metered."""
+        return self.reading.joules
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.reading.seconds
+
 
 class Phases:
     """Cuts a meter's laps at the edges of named phases; every lap belongs to exactly one.
@@ -91,6 +101,10 @@ class Phases:
             self._cut()
             # By identity: two windows may hold equal readings.
             self._windows = [each for each in self._windows if each is not window]
+
+    def read(self) -> None:
+        """Bring the phases and the open windows up to now."""
+        self._cut()
 
     def of(self, name: str) -> EnergyReading:
         """Return the reading of one phase so far; empty before it began."""

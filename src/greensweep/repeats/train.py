@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from greensweep.config import TrainConfig, save_run_config
-from greensweep.energy import Meter
-from greensweep.errors import GreensweepError, first_line
+from greensweep.energy import Meter, sum_joules
+from greensweep.errors import GreensweepError, TrialEnded, first_line
 from greensweep.repeats.mean import mean_result
+from greensweep.reporting import Progress, report_progress
 from greensweep.result import (
     CONFIG_FILE,
     REPEATS_FOLDER,
@@ -57,17 +58,23 @@ def run_repeats(
     tracker.start(name, flat(resolved), origin)
     status: Status = "failed"
     error: str | None = None
+    spent: float | None = None
     try:
         for number in range(config.repeats):
-            train_once(
+            run = train_once(
                 replace(config, seed=config.seed + number, repeats=1),
                 directory / REPEATS_FOLDER / str(number),
                 tracker=tracker.child(),
                 name=f"{name}, repeat {number}",
+                report=partial(_report_repeat, number, spent),
             )
+            spent = sum_joules([spent, run.energy_spent_joules])
         status = "finished"
     except KeyboardInterrupt:
         status, error = "stopped", f"interrupted in repeat {number + 1} of {config.repeats}"
+        raise
+    except TrialEnded as ended:
+        status, error = ended.status, f"repeat {number + 1} of {config.repeats}: {ended}"
         raise
     except Exception as fault:
         text = str(fault) if isinstance(fault, GreensweepError) else first_line(fault)
@@ -86,3 +93,8 @@ def run_repeats(
         )
         record(result, directory, tracker, [config_file])
     return result
+
+
+def _report_repeat(number: int, spent_before: float | None, progress: Progress) -> None:
+    spent = sum_joules([spent_before, progress.spent_joules])
+    report_progress(replace(progress, repeat=number, spent_joules=spent))

@@ -93,7 +93,7 @@ def begin(directory: Path, meter: Meter, config: TrainConfig) -> None:
         EnergyError: the meter cannot start, so that no trial could.
         OSError: the directory cannot be written to.
     """
-    if isinstance(config.energy, ReplayConfig):
+    if isinstance(config.energy, ReplayConfig) or config.replay is not None:
         return  # a record knows nothing of this machine
     if config.warmup == 0:
         meter.start()  # finds what is wrong before the first trial, and measures the idle machine

@@ -11,6 +11,7 @@ from greensweep.result import RESULT_FILE
 from greensweep.study.space import read_space
 
 _BASIC = "BasicSweeper"
+_RESUMES = "GreensweepSweeper"
 
 
 def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
@@ -24,7 +25,8 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
         GreensweepError: what is wrong; range faults all in one.
     """
     parse(app)
-    if any(Path(hydra.sweep.dir).glob(f"**/{RESULT_FILE}")):
+    resumes = hydra.sweeper._target_.endswith(_RESUMES)
+    if not resumes and any(Path(hydra.sweep.dir).glob(f"**/{RESULT_FILE}")):
         raise StudyError(
             f"hydra.sweep.dir={hydra.sweep.dir} holds the trials of another sweep, which would be "
             "overwritten: name a new folder, or move that one away"
@@ -42,8 +44,8 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
         [
             f"hydra.sweeper.{name} must be at least 1, got {sweeper[name]}: "
             f"set hydra.sweeper.{name}={example}"
-            for name, example in (("n_trials", 12), ("n_jobs", 1))
-            if sweeper.get(name, 1) < 1
+            for name, example in (("n_trials", 12), ("n_jobs", 1), ("n_workers", 1))
+            if name in sweeper and sweeper[name] < 1
         ]
     )
     fixed = set(fixed_keys(hydra))

@@ -1,0 +1,95 @@
+"""The options of `hydra/sweeper=greensweep`, where Hydra configures sweepers: `hydra.sweeper`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from omegaconf import MISSING
+
+from greensweep.config.options import option
+
+
+@dataclass
+class BudgetConfig:
+    """What all trials together, finished or not, may cost; whichever runs out first."""
+
+    joules: float | None = option(None, doc="gross energy, joules", above=0, example=50000)
+    kwh: float | None = option(None, doc="gross energy, kilowatt-hours", above=0, example=0.1)
+    hours: float | None = option(None, doc="time in which trials run, hours", above=0, example=2)
+    emissions_kg: float | None = option(
+        None, doc="emissions, kg CO2e, on the declared grid", above=0, example=0.05
+    )
+
+
+@dataclass
+class StopConfig:
+    """When more trials are not worth their energy."""
+
+    min_gain_per_kilojoule: float | None = option(
+        None, doc="end when a further kilojoule is expected to gain less", above=0, example=0.001
+    )
+    min_gain_per_kg_co2e: float | None = option(
+        None, doc="end when a further kg CO2e is expected to gain less", above=0, example=1
+    )
+    min_finished: int = option(10, doc="finished trials before the rule is asked", at_least=3)
+
+
+@dataclass
+class PruningConfig:
+    """How soon and how surely a trial is given up."""
+
+    min_finished: int = option(5, doc="finished trials before any is pruned", at_least=1)
+    grace_epochs: int = option(1, doc="epochs that every trial may run", at_least=0)
+    quantile: float = option(
+        0.9,
+        doc="pareto: quantile of what finished trials still gained that a trial is credited with",
+        at_least=0,
+        at_most=1,
+    )
+    percentile: float = option(
+        25.0, doc="percentile: share of trials, in percent, that go on", above=0, below=100
+    )
+    reduction_factor: int = option(
+        3, doc="successive_halving, hyperband: one in so many goes on", at_least=2
+    )
+
+
+@dataclass
+class SweeperConfig:
+    _target_: str = "hydra_plugins.greensweep_sweeper.greensweep_sweeper.GreensweepSweeper"
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
+    sampler: Any = MISSING
+    params: dict[str, Any] | None = option(None, doc="search space, in Hydra's sweep syntax")
+    direction: Any = option("minimize", doc="minimize or maximize; a list for several objectives")
+    n_trials: int = option(20, doc="trials in all, those of earlier commands included", at_least=1)
+    n_workers: int = option(1, doc="trials at a time", at_least=1)
+    seed: int | None = option(None, doc="seed of the search; null draws one", at_least=0, example=0)
+    study_name: str = option("greensweep", doc="name of the study")
+    storage: str | None = option(
+        None, doc="any storage URL that Optuna takes; null keeps optuna.db in the sweep's folder"
+    )
+    max_failure_rate: float = option(
+        1.0, doc="end when a larger share of the trials failed", at_least=0, at_most=1
+    )
+    pruner: Literal[
+        "auto", "none", "pareto", "median", "percentile", "successive_halving", "hyperband"
+    ] = option("auto", doc="what gives trials up; auto is pareto for two objectives, else median")
+    pruning: PruningConfig = option(PruningConfig, doc="how soon and how surely")
+    budget: BudgetConfig = option(BudgetConfig, doc="what the sweep may cost")
+    stop: StopConfig = option(StopConfig, doc="when more is not worth it")
+    constraints: dict[str, Any] = option(
+        dict, doc="max_NAME or min_NAME to a bound: max_joules_per_run, min_accuracy, max_seconds"
+    )
+    price_per_kilojoule: float = option(
+        0.0, doc="what the objective, accuracy less a price, takes off per kilojoule", at_least=0
+    )
+    enqueue: Any = option(
+        None, doc="points to start from: a list of {option: value}, or present for the given values"
+    )
+    extend: bool = option(False, doc="go on although the space or the objective has changed")
+    fresh: bool = option(False, doc="start anew; an earlier study of this name is put aside")
+    meter_trials: bool = option(
+        True, doc="measure each trial; false where the program measures its runs itself"
+    )
+    energy: Any = option(
+        None, doc="the meter, as an energy group of greensweep; null is CodeCarbon's default"
+    )

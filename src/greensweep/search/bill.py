@@ -1,0 +1,187 @@
+"""The bill of a search: what was spent on what, what is left, and what it bought."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.search.budget import spent
+from greensweep.search.records import (
+    SEARCH_ENERGY,
+    Outcome,
+    counted,
+    outcome_of,
+)
+from greensweep.search.spec import SearchSpec
+from greensweep.search.trial import write_json
+
+STUDY_FILE = "study.json"
+SECTION = "search"
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a search cost, over all the commands that ran it. Energy is gross, in joules.
+
+    Attributes:
+        trials: that count; `trials_total` are asked for.
+        trials_by_status: of these, and of those that run again, which do not count.
+        spent_joules: of everything below; None where nothing was metered.
+        finished_joules, pruned_joules, stopped_joules, failed_joules: of trials that ended so, in
+            all their phases; died and interrupted ones are among the stopped.
+        search_joules: of drawing trials and keeping their records.
+        overhead_joules: of all this, what was not the training of finished trials.
+        best_joules: training of the best trial; `search_ratio` is `spent_joules` over it.
+        saved_joules, saved_seconds: by pruning: what the pruned trials' remaining epochs would
+            have cost at the rate of those that they ran. An estimate.
+        hours: in which trials ran.
+        budget_joules, budget_hours: what it might cost, and `left_joules`, `left_hours` of it.
+        quality: of the joules.
+    """
+
+    trials: int
+    trials_total: int
+    trials_by_status: Mapping[str, int]
+    spent_joules: float | None = None
+    finished_joules: float = 0.0
+    pruned_joules: float = 0.0
+    stopped_joules: float = 0.0
+    failed_joules: float = 0.0
+    search_joules: float = 0.0
+    overhead_joules: float | None = None
+    best_trials: tuple[int, ...] = ()
+    best_joules: float | None = None
+    search_ratio: float | None = None
+    saved_joules: float = 0.0
+    saved_seconds: float = 0.0
+    hours: float = 0.0
+    budget_joules: float | None = None
+    left_joules: float | None = None
+    budget_hours: float | None = None
+    left_hours: float | None = None
+    quality: str = "unmeasured"
+    ended: str | None = None
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures under the names that MLflow shows."""
+        named = {
+            "search/spent_joules": self.spent_joules,
+            "search/pruned_joules": self.pruned_joules,
+            "search/stopped_joules": self.stopped_joules,
+            "search/failed_joules": self.failed_joules,
+            "search/search_joules": self.search_joules,
+            "search/ratio_to_best": self.search_ratio,
+            "search/saved_joules": self.saved_joules,
+            "search/saved_seconds": self.saved_seconds,
+            "search/hours": self.hours,
+            "search/left_joules": self.left_joules,
+        }
+        return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = None) -> Bill:
+    """Return the bill of a search as it stands.
+
+    Args:
+        total: trials asked for.
+        ended: why it ended before them.
+    """
+    trials = study.get_trials(deepcopy=False)
+    outcomes = {
+        trial.number: outcome for trial in trials if (outcome := outcome_of(trial)) is not None
+    }
+    joules: dict[str, float] = defaultdict(float)
+    for outcome in outcomes.values():
+        joules[_line(outcome)] += outcome.spent_joules or 0.0
+    between = sum(
+        value for name, value in study.user_attrs.items() if name.startswith(SEARCH_ENERGY)
+    )
+    searching = between + sum(each.search_joules or 0.0 for each in outcomes.values())
+    used = spent(trials)
+    is_metered = any(each.spent_joules is not None for each in outcomes.values())
+    everything = used.joules + between if is_metered else None
+    best = best_trials(trials, study)
+    best_joules = outcomes[best[0].number].joules if best else None
+    budget = spec.budget_joules
+    qualities = {each.quality for each in outcomes.values() if each.spent_joules is not None}
+    pruned = [each for each in outcomes.values() if each.status == "pruned"]
+    trained = sum(each.joules or 0.0 for each in outcomes.values() if each.status == "finished")
+    return Bill(
+        trials=len(counted(trials)),
+        trials_total=total,
+        trials_by_status=dict(Counter(_line(each) for each in outcomes.values())),
+        spent_joules=everything,
+        finished_joules=joules["finished"],
+        pruned_joules=joules["pruned"],
+        stopped_joules=joules["stopped"],
+        failed_joules=joules["failed"],
+        search_joules=searching,
+        overhead_joules=None if everything is None else everything - trained,
+        best_trials=tuple(trial.number for trial in best),
+        best_joules=best_joules,
+        search_ratio=everything / best_joules if everything and best_joules else None,
+        saved_joules=sum(each.spent_joules * _rest(each) for each in pruned if each.spent_joules),
+        saved_seconds=sum(each.seconds * _rest(each) for each in pruned),
+        hours=used.hours,
+        budget_joules=budget,
+        left_joules=None if budget is None else max(budget - used.joules, 0.0),
+        budget_hours=spec.budget.hours,
+        left_hours=None if spec.budget.hours is None else max(spec.budget.hours - used.hours, 0.0),
+        quality=qualities.pop() if len(qualities) == 1 else "mixed" if qualities else "unmeasured",
+        ended=ended,
+        constraints=dict(spec.constraints),
+    )
+
+
+def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[FrozenTrial]:
+    """Return the best finished trial that keeps all constraints, or the Pareto-optimal ones."""
+    feasible = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and all(x <= 0 for x in trial.constraints.values())
+    ]
+    if not feasible:
+        return []
+    if len(study.directions) > 1:
+        numbers = {trial.number for trial in study.best_trials}
+        front = [trial for trial in feasible if trial.number in numbers]
+        sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
+        return sorted(front, key=lambda trial: sign * trial.values[0])
+    sign = -1 if study.direction.name == "MAXIMIZE" else 1
+    return [min(feasible, key=lambda trial: sign * (trial.value or 0.0))]
+
+
+def write_bill(found: Bill, directory: Path) -> None:
+    """Write the bill into `study.json`, beside what stands there already."""
+    path = directory / STUDY_FILE
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    write_json(path, {**known, SECTION: asdict(found)})
+
+
+def read_bill(directory: Path) -> Bill | None:
+    """Read the bill from `study.json`; None where another sweeper ran."""
+    try:
+        kept: dict[str, Any] = json.loads((directory / STUDY_FILE).read_text("utf-8"))[SECTION]
+        return Bill(**{**kept, "best_trials": tuple(kept["best_trials"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _line(outcome: Outcome) -> str:
+    """Return the line of the bill that a trial stands on."""
+    return {"died": "stopped"}.get(outcome.status, str(outcome.status))
+
+
+def _rest(outcome: Outcome) -> float:
+    """Return a pruned trial's remaining epochs over those that it ran."""
+    planned, done = outcome.epochs_planned, outcome.epochs
+    return max(planned - done, 0) / done if planned and done else 0.0

@@ -1,0 +1,307 @@
+"""Take the next trial: under a lock, within the total and the budget, once each."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.samplers import GridSampler
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
+from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.errors import StudyError
+from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.budget import CostModel, over_budget, spent
+from greensweep.search.records import (
+    OWNER,
+    PROGRESS,
+    Outcome,
+    counted,
+    outcome_of,
+    owner_of,
+    retried_numbers,
+    retry_history,
+    runs_again,
+    this_process,
+)
+from greensweep.search.spec import SearchSpec
+from greensweep.search.stopping import not_worth_it
+from greensweep.search.trial import TRIAL_FILE, figures_of_result, settle, trial_of
+
+log = logging.getLogger(__name__)
+
+LOCK_FILE = ".claim.lock"
+
+# How long a trial may be without an owner, which it gets as soon as its parameters are drawn.
+_OWNERLESS_SECONDS = 120.0
+
+ValuesOf = Callable[[Path, RunResult], Sequence[float]]
+Folder = Callable[[FrozenTrial], Path]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process is to run."""
+
+    number: int
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """There is no further trial to run, and why; `early` says that the total is not reached."""
+
+    reason: str
+    early: bool
+
+
+class Claims:
+    """Hands out the trials of a study.
+
+    Args:
+        spec: the search.
+        study: opened.
+        folder: returns the folder of a trial.
+        values_of: returns the objectives of a finished run that left a result.
+    """
+
+    def __init__(
+        self,
+        spec: SearchSpec,
+        study: optuna.Study,
+        folder: Folder,
+        values_of: ValuesOf | None = None,
+    ) -> None:
+        self._spec, self._study = spec, study
+        self.folder, self._values_of = folder, values_of
+        self._lock = FileLock(spec.directory / LOCK_FILE)
+
+    def prepare(self) -> None:
+        """Make a study ready to go on: settle what died, put what was interrupted in the queue.
+
+        Raises:
+            StudyError: a point to start from is outside of the space.
+        """
+        with self._lock:
+            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                self._settle_if_dead(trial)
+            trials = self._study.get_trials(deepcopy=False)
+            again = retried_numbers(trials)
+            for trial in trials:
+                if runs_again(trial) and trial.number not in again:
+                    self._run_again(trial)
+            if not trials:
+                self._enqueue()
+
+    def next(self) -> Claim | Exhausted:
+        """Draw the next trial and take it.
+
+        Raises:
+            StudyError: the sampler cannot be made.
+        """
+        with self._lock:
+            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                self._settle_if_dead(trial)
+            trials = self._study.get_trials(deepcopy=False)
+            done = counted(trials)
+            exhausted = self._exhausted(trials, done)
+            if exhausted is not None:
+                return exhausted
+            self._study.sampler = self._spec.build_sampler(len(done))
+            drawn = self._study.ask(dict(self._spec.distributions))
+            drawn.set_user_attr(OWNER, asdict(this_process()))
+            claim = Claim(drawn.number, drawn.params)
+            unaffordable = self._unaffordable(trials, claim.params)
+            if unaffordable is None:
+                return claim
+            withdrawn = Outcome("withdrawn", unaffordable)
+            frozen = trial_of(self._study, claim.number)
+            settle(self._study, frozen, withdrawn, None, self.folder(frozen))
+            return Exhausted(unaffordable, early=True)
+
+    def settle_dead(self) -> int:
+        """Settle the trials whose process has died; return how many."""
+        with self._lock:
+            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            return sum(self._settle_if_dead(trial) for trial in running)
+
+    def ended(self) -> str | None:
+        """Return why no more trials are run, though the total is not reached."""
+        trials = self._study.get_trials(deepcopy=False)
+        exhausted = self._exhausted(trials, counted(trials))
+        if exhausted is not None:
+            return exhausted.reason if exhausted.early else None
+        withdrawn = [trial for trial in trials if runs_again(trial)]
+        outcome = outcome_of(withdrawn[-1]) if withdrawn else None
+        return outcome.error if outcome else None
+
+    def _exhausted(
+        self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]
+    ) -> Exhausted | None:
+        spec = self._spec
+        total = self.total()
+        if len(done) >= total:
+            return Exhausted(f"all {total} trials are done", early=False)
+        failed = sum(trial.state == TrialState.FAIL for trial in done)
+        if failed and failed > spec.max_failure_rate * len(done):
+            return Exhausted(
+                f"{failed} of {len(done)} trials failed, more than hydra.sweeper.max_failure_rate="
+                f"{spec.max_failure_rate:g} allows",
+                early=True,
+            )
+        reason = over_budget(spec, spent(trials)) if spec.has_budget else None
+        reason = reason or not_worth_it(spec, self._study, trials)
+        return Exhausted(reason, early=True) if reason else None
+
+    def total(self) -> int:
+        """Return how many trials there will be: a grid has no more than its points."""
+        spec = self._spec
+        if not spec.sampler[0].endswith(GridSampler.__name__):
+            return spec.n_trials
+        points = 1
+        for levels in spec.levels.values():
+            points *= len(levels)
+        return min(spec.n_trials, points)
+
+    def _unaffordable(self, trials: Sequence[FrozenTrial], params: Mapping[str, Any]) -> str | None:
+        """Say why a drawn trial would break the budget, with what the running ones still need."""
+        if self._spec.budget_joules is None:
+            return None
+        model = CostModel(self._spec.distributions, trials)
+        forecast = model.forecast(params)
+        if forecast is None:
+            return None
+        needed = forecast.joules
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                expected = model.forecast(trial.params)
+                known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
+                needed += max((expected.joules if expected else 0.0) - known, 0.0)
+        return over_budget(self._spec, spent(trials), needed)
+
+    def _enqueue(self) -> None:
+        for point in self._spec.enqueue:
+            for name, value in point.items():
+                distribution = self._spec.distributions.get(name)
+                if distribution is None:
+                    raise StudyError(
+                        f"hydra.sweeper.enqueue: {name} is not searched: leave it out, or search it"
+                    )
+                if not distribution._contains(_internal(distribution, value)):
+                    raise StudyError(
+                        f"hydra.sweeper.enqueue: {name}={value} is outside of its space "
+                        f"({distribution}): widen the space, or leave the value out"
+                    )
+            self._study.enqueue_trial(dict(point), skip_if_exists=True)
+
+    def _settle_if_dead(self, trial: FrozenTrial) -> bool:
+        if not self._is_dead(trial):
+            return False
+        folder = self.folder(trial)
+        if not self._adopt(trial, folder):
+            died = sum(1 for number in retry_history(trial) if self._died(number))
+            if not died:
+                self._run_again(trial)
+            outcome = self._what_is_left(trial, folder)
+            settle(self._study, trial, outcome, None, folder)
+            log.warning(
+                "Trial %d: %s%s.",
+                trial.number,
+                outcome.error,
+                " for the second time: it counts as failed" if died else "; it runs again",
+            )
+        return True
+
+    def _is_dead(self, trial: FrozenTrial) -> bool:
+        owner = owner_of(trial)
+        if owner is None:
+            if self._spec.storage.startswith("sqlite"):
+                return True  # its owner held the lock that is held now
+            begun = trial.datetime_start or datetime.now()
+            return time.time() - begun.timestamp() > _OWNERLESS_SECONDS
+        if owner.here:
+            return not owner.alive()
+        storage = self._study._storage
+        if not isinstance(storage, BaseHeartbeat) or not is_heartbeat_enabled(storage):
+            return False
+        return trial._trial_id in storage._get_stale_trial_ids(self._study._study_id)
+
+    def _adopt(self, trial: FrozenTrial, folder: Path) -> bool:
+        """Settle a trial that ended, but whose process died before the storage knew."""
+        kept = _read_json(folder / TRIAL_FILE)
+        if kept is not None:
+            outcome = Outcome(**kept["outcome"])
+            if outcome.interrupted:
+                return False
+            settle(self._study, trial, outcome, kept["values"], folder)
+            return True
+        if self._values_of is None or not (folder / RESULT_FILE).is_file():
+            return False
+        result = read_result(folder)
+        if result.status != "finished":
+            return False
+        outcome = Outcome(
+            status="finished", seconds=result.seconds or 0.0, **figures_of_result(result)
+        )
+        settle(self._study, trial, outcome, self._values_of(folder, result), folder)
+        return True
+
+    def _what_is_left(self, trial: FrozenTrial, folder: Path) -> Outcome:
+        """Return what a dead trial is known to have cost: by its last report."""
+        known = trial.user_attrs.get(PROGRESS) or {}
+        epoch = known.get("epoch", 0)
+        return Outcome(
+            status="died",
+            error=f"its process died after epoch {epoch}" if epoch else "its process died",
+            accuracy=known.get("accuracy"),
+            spent_joules=known.get("spent_joules"),
+            search_joules=known.get("search_joules"),
+            seconds=known.get("seconds", 0.0),
+            epochs=epoch,
+            epochs_planned=known.get("epochs"),
+        )
+
+    def _run_again(self, trial: FrozenTrial) -> None:
+        """Put a trial's parameters in the queue, linked to it."""
+        again = retried_numbers(self._study.get_trials(deepcopy=False))
+        if trial.number in again:
+            return  # whoever began this died before the trial itself was settled
+        attributes = {
+            name: value
+            for name, value in trial.system_attrs.items()
+            if not name.startswith("constraints")
+        }
+        history = [*retry_history(trial), trial.number]
+        self._study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                system_attrs={**attributes, "failed_trial": history[0], "retry_history": history},
+            )
+        )
+
+    def _died(self, number: int) -> bool:
+        outcome = outcome_of(trial_of(self._study, number))
+        return outcome is not None and outcome.status == "died"
+
+
+def _internal(distribution: Any, value: Any) -> float:
+    try:
+        return float(distribution.to_internal_repr(value))
+    except (ValueError, TypeError):
+        return float("nan")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,57 @@
+"""Ctrl-C in a sweep: once ends the running trials after their epoch, twice ends them at once."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_asked = False
+
+
+def interrupted() -> bool:
+    """Tell whether the sweep was asked to end."""
+    return _asked
+
+
+def interrupt() -> None:
+    """Ask the sweep of this process to end after the running epoch."""
+    global _asked
+    _asked = True
+
+
+@contextmanager
+def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM of the block only ask, and the second raise.
+
+    Args:
+        on_first: called at the first.
+        quiet: say nothing, since another process does.
+
+    Raises:
+        KeyboardInterrupt: at the second.
+    """
+    global _asked
+    _asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if _asked:
+            raise KeyboardInterrupt
+        interrupt()
+        if not quiet:
+            # print may not be called again while it runs, as it may when a signal comes.
+            os.write(
+                sys.__stderr__.fileno() if sys.__stderr__ else 2,
+                b"\nInterrupted: the running epoch is finished and recorded; once more ends at "
+                b"once.\n",
+            )
+        if on_first is not None:
+            on_first()
+
+    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

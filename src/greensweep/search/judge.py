@@ -1,0 +1,166 @@
+"""Decide at each report of a trial whether it goes on."""
+
+import math
+import time
+
+import optuna
+from optuna.pruners import NopPruner
+from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.errors import TrialEnded
+from greensweep.reporting import Progress
+from greensweep.search.budget import over_budget, spent
+from greensweep.search.interrupt import interrupted
+from greensweep.search.pareto_rule import Finished, ParetoRule
+from greensweep.search.records import PROGRESS, Point, curve_of
+from greensweep.search.spec import SearchSpec
+
+# A storage pays for each report: a trial has at most ten.
+_REPORTS = 10
+_MARKS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # where the number of epochs is not known
+
+# How old what a storage knows of a running trial may be, seconds.
+_FRESH_SECONDS = 1.0
+
+MAX_JOULES = "max_joules_per_run"
+
+
+class TrialJudge:
+    """Judges one trial: interrupt, constraint, budget, pruning, in this order.
+
+    Only the epochs of the first repeat are compared with other trials; the energy of all counts.
+
+    Args:
+        search_joules: what drawing the trial cost.
+    """
+
+    def __init__(
+        self,
+        spec: SearchSpec,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_joules: float | None = None,
+    ) -> None:
+        self.curve: list[Point] = []
+        self.last: Progress | None = None
+        self.reported = False
+        self._spec, self._study, self._trial = spec, study, trial
+        self._search_joules = search_joules or 0.0
+        self._began = time.monotonic()
+        self._written = self._began
+        pruning = spec.pruning
+        self._rule = ParetoRule(pruning.quantile, pruning.min_finished, pruning.grace_epochs)
+
+    def judge(self, progress: Progress) -> None:
+        """Take a report.
+
+        Raises:
+            TrialEnded: the trial ends here.
+        """
+        self.last = progress
+        first = progress.repeat == 0
+        if first:
+            self.curve.append((progress.epoch, progress.accuracy, progress.joules))
+        self._keep(progress)
+        value = self._value(progress) if first and is_mark(progress) else None
+        if value is not None:
+            self._report(progress.epoch, value)
+        if progress.epoch == progress.epochs:
+            return  # it is done: to end it now would save nothing
+        if interrupted():
+            raise TrialEnded(
+                "stopped", f"interrupted after epoch {progress.epoch}", interrupted=True
+            )
+        self._end_over_constraint(progress)
+        self._end_over_budget(progress)
+        if value is not None:
+            self._prune(progress.epoch)
+        elif first and self._spec.pruner_name == "pareto" and is_mark(progress):
+            self._prune_beaten(progress)
+
+    def _value(self, progress: Progress) -> float | None:
+        """The one objective as it stands, or None where the report does not say it."""
+        if len(self._spec.directions) != 1:
+            return None
+        value = progress.value
+        if value is None and self._spec.directions[0] == "maximize":
+            value = progress.accuracy
+            if value is not None and self._spec.price_per_kilojoule:
+                value -= self._spec.price_per_kilojoule * (progress.joules or 0.0) / 1000.0
+        return value if value is not None and math.isfinite(value) else None
+
+    def _keep(self, progress: Progress) -> None:
+        """Let the other workers know, and a sweep that resumes, what the trial has cost."""
+        now = time.monotonic()
+        if not self._spec.has_budget and now - self._written < _FRESH_SECONDS:
+            return
+        self._written = now
+        kept = {
+            "epoch": progress.epoch,
+            "epochs": progress.epochs,
+            "accuracy": progress.accuracy,
+            "spent_joules": progress.spent_joules,
+            "search_joules": self._search_joules,
+            "seconds": now - self._began,
+        }
+        self._study._storage.set_trial_user_attr(self._trial._trial_id, PROGRESS, kept)
+
+    def _report(self, epoch: int, value: float) -> None:
+        self._study._storage.set_trial_intermediate_value(self._trial._trial_id, epoch, value)
+        self._trial.intermediate_values[epoch] = value
+        self.reported = True
+
+    def _prune(self, epoch: int) -> None:
+        pruner = self._study.pruner
+        if not isinstance(pruner, NopPruner) and pruner.prune(self._study, self._trial):
+            raise TrialEnded(
+                "pruned",
+                f"pruned after epoch {epoch} by {self._spec.pruner_name.replace('_', ' ')}",
+            )
+
+    def _prune_beaten(self, progress: Progress) -> None:
+        if progress.accuracy is None or progress.joules is None:
+            return
+        known = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        beating = self._rule.beaten_by(
+            [Finished(trial.values[0], trial.values[1], curve_of(trial)) for trial in known],
+            epoch=progress.epoch,
+            accuracy=max(point[1] for point in self.curve if point[1] is not None),
+            joules=progress.joules,
+            epochs=progress.epochs,
+        )
+        if beating is not None:
+            raise TrialEnded(
+                "pruned",
+                f"pruned after epoch {progress.epoch}: a finished trial reached "
+                f"{beating.accuracy:.4g} for {beating.joules:.4g} J",
+            )
+
+    def _end_over_constraint(self, progress: Progress) -> None:
+        limit = self._spec.constraints.get(MAX_JOULES)
+        used = progress.spent_joules
+        if limit is not None and used is not None and used > limit:
+            raise TrialEnded(
+                "pruned",
+                f"pruned after epoch {progress.epoch}: {used:.4g} J are above {MAX_JOULES}="
+                f"{limit:g}",
+            )
+
+    def _end_over_budget(self, progress: Progress) -> None:
+        if not self._spec.has_budget:
+            return
+        own = progress.spent_joules or 0.0
+        used = spent(self._study.get_trials(deepcopy=False), without=self._trial.number)
+        used = type(used)(used.joules + own + self._search_joules, used.hours)
+        an_epoch = (progress.joules or 0.0) / progress.epoch
+        reason = over_budget(self._spec, used, an_epoch)
+        if reason is not None:
+            raise TrialEnded("stopped", f"stopped after epoch {progress.epoch}: {reason}")
+
+
+def is_mark(progress: Progress) -> bool:
+    """Tell whether an epoch is one of the ten at most that a trial is compared at."""
+    epoch, epochs = progress.epoch, progress.epochs
+    if epochs is None:
+        return epoch in _MARKS
+    return epoch * _REPORTS // epochs > (epoch - 1) * _REPORTS // epochs

@@ -1,0 +1,83 @@
+"""Give a trial of two objectives up when even an optimistic end of it would be beaten."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+Curve = Sequence[Sequence[Any]]  # (epoch, accuracy, joules so far)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial that ran to its end.
+
+    Attributes:
+        accuracy, joules: its objectives.
+        curve: its reports.
+    """
+
+    accuracy: float
+    joules: float
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class ParetoRule:
+    """Prune what a finished trial beats in both objectives, with the doubt to its credit.
+
+    With accuracy a and joules E after epoch e, a trial's optimistic end is a plus a high quantile
+    of what finished trials gained from epoch e to their own end, at the energy E projected to all
+    epochs, which rises at least as E does. It is beaten when a finished trial is at least as
+    accurate and cost no more.
+
+    Attributes:
+        quantile: of the gains; 1 credits the largest that was ever seen.
+        min_finished: finished trials with a report at that epoch, before any is pruned.
+        grace_epochs: every trial may run so many.
+    """
+
+    quantile: float = 0.9
+    min_finished: int = 5
+    grace_epochs: int = 1
+
+    def beaten_by(
+        self,
+        finished: Sequence[Finished],
+        *,
+        epoch: int,
+        accuracy: float,
+        joules: float,
+        epochs: int | None,
+    ) -> Finished | None:
+        """Return the finished trial that beats this one's optimistic end, or None.
+
+        Args:
+            epoch: epochs done.
+            joules: spent on them.
+            epochs: planned; None projects nothing, and joules so far are what is compared.
+        """
+        if epoch <= self.grace_epochs:
+            return None
+        gains = [gain for trial in finished if (gain := gain_since(trial.curve, epoch)) is not None]
+        if len(gains) < self.min_finished:
+            return None
+        end = accuracy + max(float(numpy.quantile(gains, self.quantile)), 0.0)
+        cost = joules if epochs is None else joules * max(epochs, epoch) / epoch
+        beating = [each for each in finished if each.accuracy >= end and each.joules <= cost]
+        return max(beating, key=lambda each: each.accuracy, default=None)
+
+
+def gain_since(curve: Curve, epoch: int) -> float | None:
+    """Return what a curve's best accuracy rose by after an epoch; None where it is shorter.
+
+    The best counts, since a run keeps the weights of its best epoch.
+    """
+    accuracies = [(point[0], point[1]) for point in curve if point[1] is not None]
+    if not accuracies or accuracies[-1][0] < epoch:
+        return None
+    then = [value for number, value in accuracies if number <= epoch]
+    if not then:
+        return None
+    return float(max(value for _, value in accuracies) - max(then))

@@ -1,0 +1,137 @@
+"""Worker processes side by side: each takes its own trials, and one that dies is replaced."""
+
+import logging
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import cloudpickle
+
+from greensweep.errors import StudyError
+from greensweep.search.interrupt import graceful, interrupted
+
+log = logging.getLogger(__name__)
+
+_LENGTH = struct.Struct("<Q")
+_POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 10.0
+_FUTILE_DEATHS = 3  # of one worker after another, without a trial between them
+
+
+def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], int]) -> None:
+    """Run `job` in so many processes until all have ended.
+
+    A worker that dies, as for want of memory, is replaced. At an interrupt all are told, and are
+    waited for; when this process dies, they end at once.
+
+    Args:
+        job: pickled by value where it is no part of a module.
+        on_death: settles what a dead worker leaves; returns how many trials that were.
+
+    Raises:
+        StudyError: workers die without running anything, or one found an error.
+        KeyboardInterrupt: a second interrupt.
+    """
+    # Not pickle: the program's own function lives in __main__, which a worker does not have.
+    payload = cloudpickle.dumps(job)
+    running: list[subprocess.Popen[bytes]] = []
+
+    def tell_all() -> None:
+        for process in running:
+            process.send_signal(signal.SIGINT)
+
+    futile, failed = 0, False
+    with graceful(tell_all):
+        try:
+            running += [_start(payload, workers) for _ in range(workers)]
+            while running:
+                time.sleep(_POLL_SECONDS)
+                for process in [each for each in running if each.poll() is not None]:
+                    running.remove(process)
+                    if process.returncode == 0:
+                        continue
+                    left = on_death()
+                    failed = failed or process.returncode == 1
+                    futile = 0 if left else futile + 1
+                    if interrupted() or failed or futile >= _FUTILE_DEATHS:
+                        continue
+                    log.warning(
+                        "A worker process ended with status %d; another takes its place.",
+                        process.returncode,
+                    )
+                    running.append(_start(payload, workers))
+        except BaseException:
+            _end(running)
+            on_death()
+            raise
+    if interrupted():
+        return
+    if failed:
+        raise StudyError("a worker could not go on, for the reason above; the others finished")
+    if futile >= _FUTILE_DEATHS:
+        raise StudyError(
+            f"{futile} worker processes died one after another before they ran a trial: set "
+            "hydra.sweeper.n_workers=1 to see why"
+        )
+
+
+def cores_per_worker(workers: int) -> int:
+    """Return the CPU cores that each of so many workers may use."""
+    return max(len(os.sched_getaffinity(0)) // workers, 1)
+
+
+def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
+    threads = str(cores_per_worker(workers))
+    environment = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from greensweep.search.pool import serve; serve()"],
+        stdin=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which tells the workers
+    )
+    assert process.stdin is not None
+    process.stdin.write(_LENGTH.pack(len(payload)) + payload)
+    process.stdin.flush()
+    return process
+
+
+def _end(running: list[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    for process in running:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def serve() -> None:
+    """Run the job that stands on standard input; the life of a worker process."""
+    stream = sys.stdin.buffer
+    (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
+    payload = stream.read(length)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with graceful(quiet=True):
+        try:
+            job = cloudpickle.loads(payload)
+            job()
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent to close the pipe, which it does at the latest when it dies."""
+    sys.stdin.buffer.read()
+    os._exit(1)

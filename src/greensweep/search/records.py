@@ -1,0 +1,165 @@
+"""What a trial of a search leaves in Optuna's storage beside its parameters and values."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from typing import Any, Literal
+
+import psutil
+from optuna.trial import FrozenTrial, TrialState
+
+# User attributes of a trial, which optuna-dashboard shows.
+OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
+
+# Of a study: the joules that one process searched for after its last trial; its name follows.
+SEARCH_ENERGY = "search_energy:"
+
+# Optuna's own: which trials this one repeats after they died.
+_RETRY_HISTORY = "retry_history"
+
+CURVE_POINTS = 50
+
+Status = Literal["finished", "failed", "pruned", "stopped", "died", "withdrawn"]
+
+# (epoch, accuracy, joules so far)
+Point = tuple[int, float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that runs a trial."""
+
+    host: str
+    pid: int
+    born: float
+
+    @property
+    def here(self) -> bool:
+        """It is, or was, a process of this machine."""
+        return self.host == platform.node()
+
+    def alive(self) -> bool:
+        """A process of this machine still runs."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.born) < 1.0
+        except psutil.Error:
+            return False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended, and what it cost.
+
+    Attributes:
+        status: finished, failed, pruned or stopped; died: its process ended with it; withdrawn:
+            it was drawn, but never started.
+        error: one sentence on why it did not finish.
+        accuracy: the last reported.
+        joules: training energy; of a trial that ended early, until its last report.
+        spent_joules: energy of everything that it did, in all repeats.
+        search_joules: of what the sweep did for it: drawing its parameters, keeping its records.
+        quality: of these figures.
+        seconds: wall-clock.
+        epochs: reported, and planned.
+        curve: its reports.
+        interrupted: it was stopped from outside: it runs again, and does not count.
+    """
+
+    status: Status
+    error: str | None = None
+    accuracy: float | None = None
+    joules: float | None = None
+    spent_joules: float | None = None
+    search_joules: float | None = None
+    quality: str = "unmeasured"
+    seconds: float = 0.0
+    epochs: int = 0
+    epochs_planned: int | None = None
+    curve: Sequence[Point] = field(default_factory=tuple)
+    interrupted: bool = False
+
+    def as_attribute(self) -> dict[str, Any]:
+        """Return it as JSON takes it, with no more of the curve than the search looks at."""
+        kept = asdict(self)
+        step = -(-len(self.curve) // CURVE_POINTS) or 1
+        kept["curve"] = [list(point) for point in self.curve[step - 1 :: step]]
+        return kept
+
+
+@cache
+def this_process() -> Owner:
+    """Return the owner that this process is."""
+    return Owner(platform.node(), os.getpid(), psutil.Process().create_time())
+
+
+def owner_of(trial: FrozenTrial) -> Owner | None:
+    """Return the process that a trial belongs to, once it is known."""
+    kept = trial.user_attrs.get(OWNER)
+    return Owner(**kept) if kept else None
+
+
+def outcome_of(trial: FrozenTrial) -> Outcome | None:
+    """Return how a trial ended; None while it runs, and for trials of another sweeper."""
+    kept = trial.user_attrs.get(OUTCOME)
+    return None if kept is None else _read(kept)
+
+
+def curve_of(trial: FrozenTrial) -> Sequence[Sequence[Any]]:
+    """Return the reports of a trial that ended."""
+    curve: Sequence[Sequence[Any]] = (trial.user_attrs.get(OUTCOME) or {}).get("curve", ())
+    return curve
+
+
+def spent_of(trial: FrozenTrial) -> float:
+    """Return the joules that a trial, running or not, is known to have cost; 0 where unmetered."""
+    attributes = trial.user_attrs
+    kept: Mapping[str, Any] = attributes.get(OUTCOME) or attributes.get(PROGRESS) or {}
+    return (kept.get("spent_joules") or 0.0) + (kept.get("search_joules") or 0.0)
+
+
+def seconds_of(trial: FrozenTrial) -> float:
+    """Return the wall-clock seconds that a trial is known to have run."""
+    attributes = trial.user_attrs
+    kept: Mapping[str, Any] = attributes.get(OUTCOME) or attributes.get(PROGRESS) or {}
+    return kept.get("seconds") or 0.0
+
+
+def retried_numbers(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Return the numbers of trials that another trial repeats."""
+    return {number for trial in trials for number in retry_history(trial)}
+
+
+def retry_history(trial: FrozenTrial) -> Sequence[int]:
+    """Return the numbers of the trials that this one repeats, oldest first."""
+    history: Sequence[int] = trial.system_attrs.get(_RETRY_HISTORY, ())
+    return history
+
+
+def runs_again(trial: FrozenTrial) -> bool:
+    """Tell whether a trial was stopped from outside, so that a resumed sweep runs it again."""
+    kept = trial.user_attrs.get(OUTCOME) or {}
+    return bool(kept.get("interrupted")) or kept.get("status") == "withdrawn"
+
+
+def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count towards the total: once for each point that was drawn.
+
+    A trial that runs again, or will, counts by its repeat.
+    """
+    repeated = retried_numbers(trials)
+    return [
+        trial
+        for trial in trials
+        if trial.state != TrialState.WAITING
+        and trial.number not in repeated
+        and not runs_again(trial)
+    ]
+
+
+def _read(kept: Mapping[str, Any]) -> Outcome:
+    known = {each.name for each in fields(Outcome)}
+    values = {name: value for name, value in kept.items() if name in known}
+    values["curve"] = tuple(tuple(point) for point in values.get("curve", ()))
+    return Outcome(**values)

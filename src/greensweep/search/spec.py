@@ -1,0 +1,153 @@
+"""A search as it is asked for: plain objects, without Hydra."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy
+from optuna.distributions import BaseDistribution
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+)
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, TPESampler
+
+from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
+from greensweep.errors import StudyError
+
+JOULES_PER_KWH = 3.6e6
+Direction = Literal["minimize", "maximize"]
+
+_TRUSTED_SAMPLERS = ("optuna.samplers.", "hydra_plugins.hydra_optuna_sweeper.", "greensweep.")
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """What is searched, for what, how, and at what cost.
+
+    Attributes:
+        directory: the sweep's folder.
+        directions: one per objective.
+        distributions: the searched options.
+        fixed: other options that the command sets, which every trial shares.
+        levels: a grid's values of each option; empty for other strategies.
+        sampler: import path of the strategy and its arguments.
+        seed: of the whole search.
+        parallel: trials run side by side.
+        kg_per_joule: kg CO2e of a joule on the declared grid; None without one.
+    """
+
+    directory: Path
+    study_name: str
+    storage: str
+    directions: tuple[Direction, ...]
+    distributions: Mapping[str, BaseDistribution]
+    n_trials: int
+    sampler: tuple[str, Mapping[str, Any]]
+    seed: int = 0
+    fixed: tuple[str, ...] = ()
+    levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    pruner: str = "auto"
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    price_per_kilojoule: float = 0.0
+    enqueue: Sequence[Mapping[str, Any]] = ()
+    extend: bool = False
+    parallel: bool = False
+    max_failure_rate: float = 1.0
+    kg_per_joule: float | None = None
+
+    @property
+    def budget_joules(self) -> float | None:
+        """The smallest of the budgets that energy spends, in joules."""
+        budget = self.budget
+        limits = [
+            budget.joules,
+            None if budget.kwh is None else budget.kwh * JOULES_PER_KWH,
+            None if budget.emissions_kg is None else budget.emissions_kg / (self.kg_per_joule or 1),
+        ]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def has_budget(self) -> bool:
+        """Some budget limits the search."""
+        return self.budget_joules is not None or self.budget.hours is not None
+
+    @property
+    def seeks_accuracy_and_energy(self) -> bool:
+        """The two objectives are accuracy, up, and energy, down."""
+        return self.directions == ("maximize", "minimize")
+
+    @property
+    def pruner_name(self) -> str:
+        """The pruner that `auto` stands for here."""
+        if self.pruner != "auto":
+            return self.pruner
+        if len(self.directions) == 1:
+            return "median"
+        return "pareto" if self.seeks_accuracy_and_energy else "none"
+
+    def build_pruner(self) -> BasePruner:
+        """Return Optuna's pruner; one that never prunes where the pareto rule, or none, does."""
+        pruning = self.pruning
+        match self.pruner_name:
+            case "median":
+                return MedianPruner(pruning.min_finished, pruning.grace_epochs)
+            case "percentile":
+                return PercentilePruner(
+                    pruning.percentile, pruning.min_finished, pruning.grace_epochs
+                )
+            case "successive_halving":
+                return SuccessiveHalvingPruner(
+                    min_resource=max(pruning.grace_epochs, 1),
+                    reduction_factor=pruning.reduction_factor,
+                )
+            case "hyperband":
+                return HyperbandPruner(
+                    min_resource=max(pruning.grace_epochs, 1),
+                    reduction_factor=pruning.reduction_factor,
+                )
+        return NopPruner()
+
+    def build_sampler(self, index: int) -> BaseSampler:
+        """Return the strategy for the trial that is the `index`-th to count.
+
+        Its random state depends on nothing but the seed and the index, so that a search that was
+        interrupted goes on as it would have: a seeded sampler made anew repeats its first points.
+
+        Raises:
+            StudyError: the sampler cannot be made with these arguments.
+        """
+        target, arguments = self.sampler
+        if not target.startswith(_TRUSTED_SAMPLERS):
+            raise StudyError(
+                f"hydra.sweeper.sampler._target_={target} is no sampler of Optuna's: choose "
+                "hydra/sweeper/sampler=tpe, say"
+            )
+        module, _, name = target.rpartition(".")
+        values = {key: value for key, value in arguments.items() if value is not None}
+        try:
+            make = getattr(import_module(module), name)
+            if make is GridSampler:
+                return GridSampler(dict(self.levels), seed=self._seed_of(index))
+            if make is QMCSampler:  # one sequence for all trials, which the study itself counts
+                return QMCSampler(**{**values, "seed": self.seed})
+            if make is TPESampler:
+                values.update(multivariate=True, constant_liar=self.parallel)
+            return make(**{**values, "seed": self._seed_of(index)})  # type: ignore[no-any-return]
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise StudyError(
+                f"hydra.sweeper.sampler: {name} cannot be made ({error}): see its arguments in "
+                "Optuna's documentation"
+            ) from error
+
+    def _seed_of(self, index: int) -> int:
+        return int(numpy.random.SeedSequence([self.seed, index]).generate_state(1)[0])

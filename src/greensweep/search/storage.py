@@ -1,0 +1,150 @@
+"""Open a search's study: in SQLite or any other storage, new or to go on with."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+
+from greensweep.errors import StudyError, first_line
+from greensweep.search.spec import SearchSpec
+from greensweep.tracking import mask_text
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Said of every search that has a sampler of its own in each trial, or heartbeats.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
+
+log = logging.getLogger(__name__)
+
+_ASKED = "greensweep"  # the study's user attribute that says what it searches
+
+_BUSY_SECONDS = 60
+_HEARTBEAT_SECONDS = 30
+_GRACE_SECONDS = 120
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Open a storage by its URL; a SQLite file is made when missing.
+
+    Raises:
+        StudyError: it cannot be opened.
+    """
+    with storage_faults(url):
+        if url.startswith("sqlite"):
+            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
+            # A commit then waits for no disk; it survives the death of every process.
+            event.listen(storage.engine, "connect", _write_ahead)
+            storage.engine.dispose()
+            return storage
+        if "://" in url and not url.startswith(("redis", "grpc")):
+            return RDBStorage(
+                url, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS
+            )
+        return get_storage(url)
+
+
+def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
+    """Open the study of a search, or make it.
+
+    Raises:
+        StudyError: a study of that name searches something else.
+    """
+    with storage_faults(spec.storage):
+        study = optuna.create_study(
+            storage=storage,
+            study_name=spec.study_name,
+            directions=list(spec.directions),
+            pruner=spec.build_pruner(),
+            load_if_exists=True,
+        )
+        asked, known = _asked(spec), study.user_attrs.get(_ASKED)
+        if known is None and study.get_trials(deepcopy=False):
+            raise StudyError(
+                f"hydra.sweeper.study_name={spec.study_name} is a study of another program in "
+                "this storage: choose another name"
+            )
+        if known is not None and known != asked:
+            differences = "; ".join(_differences(known, asked))
+            if known["directions"] != asked["directions"]:
+                raise StudyError(
+                    f"the study {spec.study_name} has other objectives ({differences}), which "
+                    "cannot be mixed: set hydra.sweeper.study_name to a new name"
+                )
+            if not spec.extend:
+                raise StudyError(
+                    f"the study {spec.study_name} searched something else ({differences}): set "
+                    "hydra.sweeper.extend=true to go on all the same, hydra.sweeper.fresh=true to "
+                    "start anew, or hydra.sweeper.study_name to a new name"
+                )
+        if known != asked:
+            study.set_user_attr(_ASKED, asked)
+        return study
+
+
+@contextmanager
+def storage_faults(url: str) -> Iterator[None]:
+    """Turn what a storage raises into one sentence.
+
+    Raises:
+        StudyError: the storage failed.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, ImportError, OSError) as error:
+        cause = mask_text(first_line(error.__cause__ or error))
+        raise StudyError(
+            f"the study's storage {mask_text(url)} failed ({cause}): free or start it, then give "
+            "the same command again, which goes on where it stopped"
+        ) from error
+
+
+def _write_ahead(connection: Any, _: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _asked(spec: SearchSpec) -> dict[str, Any]:
+    """What a study searches, as JSON keeps it."""
+    return {
+        "directions": list(spec.directions),
+        "space": {
+            name: json.loads(distribution_to_json(each))
+            for name, each in sorted(spec.distributions.items())
+        },
+        "fixed": sorted(spec.fixed),
+        "constraints": dict(sorted(spec.constraints.items())),
+        "price_per_kilojoule": spec.price_per_kilojoule,
+    }
+
+
+def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    for name in known["space"].keys() | asked["space"].keys():
+        before, after = (_range(each["space"].get(name)) for each in (known, asked))
+        if before != after:
+            yield f"{name} was {before}, is {after}"
+    for name in ("directions", "constraints", "price_per_kilojoule"):
+        if known[name] != asked[name]:
+            yield f"{name} was {known[name]}, is {asked[name]}"
+    for text in sorted(set(known["fixed"]) - set(asked["fixed"])):
+        yield f"{text} is no longer set"
+    for text in sorted(set(asked["fixed"]) - set(known["fixed"])):
+        yield f"{text} is new"
+
+
+def _range(distribution: Mapping[str, Any] | None) -> str:
+    if distribution is None:
+        return "not searched"
+    values = distribution["attributes"]
+    if "choices" in values:
+        return f"one of {', '.join(map(str, values['choices']))}"
+    scale = " on a log scale" if values["log"] else ""
+    return f"{values['low']:g} to {values['high']:g}{scale}"

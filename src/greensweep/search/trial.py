@@ -1,0 +1,235 @@
+"""Run one trial of a search and settle it: values, energy, constraints, in file and storage."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import optuna
+from optuna.storages._heartbeat import get_heartbeat_thread
+from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.energy import Meter, Window
+from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_line, unknown
+from greensweep.measuring import measured_by
+from greensweep.reporting import judged_by
+from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.judge import TrialJudge
+from greensweep.search.records import OUTCOME, Outcome, Status
+from greensweep.search.spec import SearchSpec
+
+TRIAL_FILE = "trial.json"
+
+# Optuna's names of a trial's constraints begin so.
+_CONSTRAINT = "constraints"
+
+Task = Callable[[], Any]
+
+
+def run_trial(
+    spec: SearchSpec,
+    study: optuna.Study,
+    number: int,
+    task: Task,
+    directory: Path,
+    *,
+    meter: Meter | None = None,
+    search_joules: float | None = None,
+) -> Any:
+    """Run a trial's task, settle it, and return what the task returned; None if it ended early.
+
+    Args:
+        number: of the trial, which is running.
+        task: returns the objective's value or values.
+        directory: the trial's own folder.
+        meter: measures the trial; None where the task measures itself.
+        search_joules: what drawing the trial cost.
+
+    Raises:
+        Exception: what the task raised; the trial is settled as failed.
+        KeyboardInterrupt: the trial was ended from outside; it is settled.
+    """
+    trial = trial_of(study, number)
+    judge = TrialJudge(spec, study, trial, search_joules)
+    began = time.monotonic()
+    window: Window | None = None
+    values: list[float] | None = None
+    status: Status = "failed"
+    error: str | None = None
+    is_interrupted = False
+    fault: BaseException | None = None
+    returned: Any = None
+    try:
+        with ExitStack() as stack:
+            # Tells workers of other machines that this one still lives; nothing on SQLite.
+            heartbeat = get_heartbeat_thread(trial._trial_id, study._storage)
+            heartbeat.start()
+            stack.callback(heartbeat.join)
+            stack.enter_context(judged_by(judge))
+            if meter is not None:
+                window = stack.enter_context(measured_by(meter))
+            returned = task()
+        values = checked_values(returned, len(spec.directions))
+        status = "finished"
+    except TrialEnded as ended:
+        status, error, is_interrupted = ended.status, str(ended), ended.interrupted
+    except KeyboardInterrupt as raised:
+        status, error, is_interrupted, fault = "stopped", "interrupted", True, raised
+    except GreensweepError as raised:
+        error, fault = str(raised), raised
+    except Exception as raised:
+        error, fault = f"{type(raised).__name__}: {first_line(raised)}", raised
+    figures = _figures(judge, window, directory)
+    constraints: Mapping[str, float] = {}
+    if status == "finished":
+        try:
+            constraints = broken_by(spec.constraints, figures, directory)
+        except StudyError as raised:
+            status, error, fault = "failed", str(raised), raised
+    outcome = Outcome(
+        status=status,
+        error=error,
+        search_joules=search_joules,
+        seconds=time.monotonic() - began,
+        interrupted=is_interrupted,
+        **figures,
+    )
+    settle(study, trial, outcome, values, directory, constraints)
+    if fault is not None:
+        raise fault
+    return returned
+
+
+def settle(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    outcome: Outcome,
+    values: Sequence[float] | None,
+    directory: Path,
+    constraints: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """Record how a trial ended: in its folder first, from where it can be read after a death."""
+    if directory.is_dir():
+        kept = {"number": trial.number, "values": values, "outcome": outcome.as_attribute()}
+        write_json(directory / TRIAL_FILE, kept)
+    storage, trial_id = study._storage, trial._trial_id
+    storage.set_trial_user_attr(trial_id, OUTCOME, outcome.as_attribute())
+    for name, value in constraints.items():
+        storage.set_trial_system_attr(trial_id, f"{_CONSTRAINT}:{name}", value)
+    state = _state_of(outcome)
+    study.tell(trial.number, list(values or []) if state is None else None, state)
+
+
+def _state_of(outcome: Outcome) -> TrialState | None:
+    """Return Optuna's state of a trial that did not finish; None for one that did."""
+    if outcome.status == "finished":
+        return None
+    ended_early = outcome.status in ("pruned", "stopped") and not outcome.interrupted
+    return TrialState.PRUNED if ended_early and outcome.epochs else TrialState.FAIL
+
+
+def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
+    """Return a trial by its number."""
+    storage = study._storage
+    return storage.get_trial(
+        storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    )
+
+
+def checked_values(returned: Any, objectives: int) -> list[float]:
+    """Return what a task returned as finite numbers, one per objective.
+
+    Raises:
+        StudyError: it returned something else.
+    """
+    values = list(returned) if isinstance(returned, list | tuple) else [returned]
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise StudyError(
+            f"the program returned {returned!r}, where the search needs {_numbers(objectives)}"
+        ) from error
+    if len(numbers) != objectives:
+        raise StudyError(
+            f"the program returned {len(numbers)} values, where the search needs "
+            f"{_numbers(objectives)}, as hydra.sweeper.direction says"
+        )
+    if not all(map(math.isfinite, numbers)):
+        raise StudyError(f"the program returned {returned!r}, which is not finite")
+    return numbers
+
+
+def broken_by(
+    constraints: Mapping[str, float], reported: Mapping[str, Any], directory: Path
+) -> dict[str, float]:
+    """Return by how much a trial breaks each constraint, as Optuna wants it: above 0 is broken.
+
+    Raises:
+        StudyError: a constraint is on a figure that the trial does not have.
+    """
+    if not constraints:
+        return {}
+    figures: dict[str, Any] = {}
+    if (directory / RESULT_FILE).is_file():
+        result = read_result(directory)
+        figures = {each.name: getattr(result, each.name) for each in fields(RunResult)}
+    figures |= {**reported, "joules_per_run": reported.get("spent_joules")}
+    known = {
+        name: value
+        for name, value in figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    broken = {}
+    for constraint, bound in constraints.items():
+        side, _, name = constraint.partition("_")
+        if name not in known:
+            raise StudyError(f"hydra.sweeper.constraints: {unknown('figure', name, known)}")
+        broken[constraint] = known[name] - bound if side == "max" else bound - known[name]
+    return broken
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a small file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def figures_of_result(result: RunResult) -> dict[str, Any]:
+    """Return the figures of an `Outcome` that a run's own result states."""
+    return {
+        "accuracy": result.validation_accuracy,
+        "joules": result.energy_joules,
+        "spent_joules": result.energy_spent_joules,
+        "quality": result.energy_quality,
+        "epochs": result.epochs,
+    }
+
+
+def _figures(judge: TrialJudge, window: Window | None, directory: Path) -> dict[str, Any]:
+    """What is known of a trial: from its own result file, else from the meter and its reports."""
+    last = judge.last
+    figures: dict[str, Any] = {"curve": tuple(judge.curve)}
+    if last is not None:
+        figures |= {
+            "accuracy": last.accuracy,
+            "joules": last.joules,
+            "spent_joules": last.spent_joules,
+            "epochs": last.epoch,
+            "epochs_planned": last.epochs,
+        }
+    if (directory / RESULT_FILE).is_file():
+        return figures | figures_of_result(read_result(directory))
+    if window is not None:
+        figures |= {"spent_joules": window.joules, "quality": window.reading.quality}
+        figures.setdefault("joules", window.joules)
+    return figures
+
+
+def _numbers(objectives: int) -> str:
+    return "a number" if objectives == 1 else f"{objectives} numbers"

@@ -1,0 +1,111 @@
+"""A worker: takes trials one after another until there are no more."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from greensweep.energy import Meter, Phases, sum_joules
+from greensweep.errors import GreensweepError, first_line
+from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.interrupt import interrupted
+from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
+from greensweep.search.trial import settle, trial_of
+
+log = logging.getLogger(__name__)
+
+
+# Runs trials and returns, for each, what broke it outside of its task, or None.
+RunClaims = Callable[[list[Claim]], list[BaseException | None]]
+
+
+class SearchMeter:
+    """Measures the search itself: what a worker does between the trials that it runs."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        self._meter = meter
+        self._phases: Phases | None = None
+        self._joules: float | None = None
+
+    def start(self) -> None:
+        """Go on measuring."""
+        if self._meter is not None and self._phases is None:
+            self._phases = Phases(self._meter)
+            self._phases.start()
+
+    def pause(self) -> None:
+        """Stop measuring, and keep what was read."""
+        if self._phases is not None:
+            self._phases.stop()
+            self._joules = sum_joules([self._joules, self._phases.total.joules])
+            self._phases = None
+
+    def take(self) -> float | None:
+        """Stop measuring, and return the joules since the last take; None where unmetered."""
+        self.pause()
+        joules, self._joules = self._joules, None
+        return joules
+
+
+def work(
+    study: optuna.Study, claims: Claims, run: RunClaims, meter: SearchMeter, batch: int = 1
+) -> Exhausted:
+    """Run trials until there are no more, or the sweep is interrupted; return why it ended.
+
+    Args:
+        run: runs claimed trials, each of which settles itself.
+        meter: of the search; whoever runs a trial takes from it what the trial's drawing cost.
+        batch: trials to take before running them.
+
+    Raises:
+        StudyError: the search cannot go on.
+    """
+    while not interrupted():
+        meter.start()
+        taken: list[Claim] = []
+        ended: Exhausted | None = None
+        while len(taken) < batch and ended is None:
+            claim = claims.next()
+            if isinstance(claim, Exhausted):
+                ended = claim
+            else:
+                taken.append(claim)
+        if not taken:
+            assert ended is not None
+            _keep_search_energy(study, meter)
+            return ended
+        for claim, fault in zip(taken, run(taken), strict=True):
+            _conclude(study, claims, claim, fault)
+    _keep_search_energy(study, meter)
+    return Exhausted("interrupted", early=True)
+
+
+def _conclude(
+    study: optuna.Study, claims: Claims, claim: Claim, fault: BaseException | None
+) -> None:
+    """Settle a trial whose task never ran, and say how one that did not finish ended."""
+    trial = trial_of(study, claim.number)
+    if trial.state == TrialState.RUNNING:
+        error = "it never ran" if fault is None else _told(fault)
+        settle(study, trial, Outcome("failed", error), None, claims.folder(trial))
+        log.warning("Trial %d failed: %s", claim.number, error)
+    elif fault is not None:
+        log.warning("Trial %d failed: %s", claim.number, _told(fault))
+
+
+def _told(fault: BaseException) -> str:
+    if isinstance(fault, GreensweepError):
+        return str(fault)
+    return f"{type(fault).__name__}: {first_line(fault)}"
+
+
+def _keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:
+    """Keep what was searched after the last trial, which no trial is charged."""
+    joules = meter.take()
+    if joules:
+        process = this_process()
+        name = f"{SEARCH_ENERGY}{process.host}:{process.pid}:{process.born:.0f}"
+        known: Any = study.user_attrs.get(name, 0.0)
+        study.set_user_attr(name, known + joules)

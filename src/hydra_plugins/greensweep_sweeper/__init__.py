@@ -1,0 +1,1 @@
+"""Greensweep's sweeper, as Hydra finds plugins."""

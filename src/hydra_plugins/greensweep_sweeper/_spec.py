@@ -1,0 +1,190 @@
+"""From `hydra.sweeper` and the command's overrides to a search."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+from hydra_plugins.hydra_optuna_sweeper._impl import (
+    OptunaSweeperImpl,
+    create_params_from_overrides,
+)
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from optuna.distributions import BaseDistribution
+
+from greensweep.config import raise_faults
+from greensweep.config.options import range_faults
+from greensweep.config.sweeper import SweeperConfig
+from greensweep.errors import StudyError, first_line
+from greensweep.search.spec import SearchSpec
+
+_PREFIX = "hydra.sweeper."
+_CONSTRAINT = re.compile(r"(max|min)_\w+")
+
+
+def sweeper_options(config: DictConfig) -> SweeperConfig:
+    """Return the sweeper's own options, checked.
+
+    Raises:
+        GreensweepError: one is out of its range; all faults in one.
+    """
+    options = OmegaConf.to_object(config.hydra.sweeper)
+    assert isinstance(options, SweeperConfig)
+    faults = list(range_faults(options, _PREFIX))
+    for name, bound in options.constraints.items():
+        if not _CONSTRAINT.fullmatch(name) or not isinstance(bound, int | float):
+            faults.append(
+                f"{_PREFIX}constraints takes max_NAME or min_NAME and a number, got "
+                f"{name}: {bound}: set {_PREFIX}constraints.max_joules_per_run=500, say"
+            )
+    raise_faults(faults)
+    return options
+
+
+def use_study_folder(config: DictConfig) -> None:
+    """Name the sweep's folder by its study, where the user did not choose it.
+
+    The same command then finds its study again, which no time stamp would let it.
+    """
+    chosen = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    assert isinstance(chosen, dict)
+    if "${now:" in str(chosen["dir"]):
+        folder = f"multirun/{config.hydra.sweeper.study_name}"
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.sweep.dir = folder
+            # What each job is composed from.
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+
+
+def build_spec(
+    config: DictConfig,
+    options: SweeperConfig,
+    arguments: Sequence[str],
+    *,
+    parallel: bool,
+    kg_per_joule: float | None,
+) -> tuple[SearchSpec, list[str]]:
+    """Return the search, and the overrides that all of its trials share.
+
+    Args:
+        arguments: the command's overrides of the program's own options.
+
+    Raises:
+        GreensweepError: the search makes no sense.
+    """
+    directory = Path(config.hydra.sweep.dir).absolute()
+    params = [f"{name}={value}" for name, value in (options.params or {}).items()]
+    try:
+        distributions, fixed, deletions = create_params_from_overrides([*params, *arguments])
+    except (ValueError, NotImplementedError, AssertionError) as error:
+        raise StudyError(f"the search space cannot be read: {first_line(error)}") from error
+    for name in fixed:
+        distributions.pop(name, None)
+    if not distributions:
+        raise StudyError(
+            "there is nothing to search: give ranges in hydra.sweeper.params, or on the command "
+            "line, as in 'optimizer.learning_rate=tag(log,interval(1e-4,1e-1))'"
+        )
+    target, sampler = _sampler(options.sampler)
+    seed = options.seed if options.seed is not None else sampler.pop("seed", None)
+    shared = [*(f"{name}={value}" for name, value in fixed.items()), *deletions]
+    spec = SearchSpec(
+        directory=directory,
+        study_name=options.study_name,
+        storage=options.storage or f"sqlite:///{directory / 'optuna.db'}",
+        directions=_directions(options.direction),
+        distributions=distributions,
+        n_trials=options.n_trials,
+        sampler=(target, sampler),
+        seed=seed if seed is not None else int(numpy.random.SeedSequence().generate_state(1)[0]),
+        fixed=tuple(shared),
+        levels=_levels(distributions) if target.endswith("GridSampler") else {},
+        pruner=options.pruner,
+        pruning=options.pruning,
+        budget=options.budget,
+        stop=options.stop,
+        constraints={name: float(bound) for name, bound in options.constraints.items()},
+        price_per_kilojoule=options.price_per_kilojoule,
+        enqueue=_points(options.enqueue, config, distributions),
+        extend=options.extend,
+        parallel=parallel,
+        max_failure_rate=options.max_failure_rate,
+        kg_per_joule=kg_per_joule,
+    )
+    _check(spec)
+    return spec, shared
+
+
+def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[str]:
+    """Return what a trial sets, in Hydra's syntax."""
+    return [*(f"{name}={_text(value)}" for name, value in params.items()), *shared]
+
+
+def _check(spec: SearchSpec) -> None:
+    if spec.budget.emissions_kg is not None and not spec.kg_per_joule:
+        raise StudyError(
+            "hydra.sweeper.budget.emissions_kg needs a declared grid: set energy.country=NLD, say"
+        )
+    one = len(spec.directions) == 1
+    if spec.pruner == "pareto" and not spec.seeks_accuracy_and_energy:
+        raise StudyError(
+            "hydra.sweeper.pruner=pareto weighs accuracy against energy, so it needs "
+            f"hydra.sweeper.direction=[maximize,minimize], got {list(spec.directions)}: "
+            "set hydra.sweeper.pruner=auto"
+        )
+    if spec.pruner not in ("auto", "none", "pareto") and not one:
+        raise StudyError(
+            f"hydra.sweeper.pruner={spec.pruner} compares one objective, and there are "
+            f"{len(spec.directions)}: set hydra.sweeper.pruner=pareto"
+        )
+    spec.build_sampler(0)
+
+
+def _directions(given: Any) -> tuple[Any, ...]:
+    directions = tuple(given) if isinstance(given, list | tuple) else (given,)
+    names = tuple(getattr(each, "name", each) for each in directions)
+    if not names or any(name not in ("minimize", "maximize") for name in names):
+        raise StudyError(
+            f"hydra.sweeper.direction must be minimize or maximize, one per objective, got {given}"
+        )
+    return names
+
+
+def _sampler(config: Any) -> tuple[str, dict[str, Any]]:
+    values = dict(config) if isinstance(config, dict) else dict(vars(config))
+    target = str(values.pop("_target_"))
+    return target, {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def _levels(distributions: Mapping[str, BaseDistribution]) -> dict[str, list[Any]]:
+    try:
+        return {
+            name: list(OptunaSweeperImpl._to_grid_sampler_choices(each))
+            for name, each in distributions.items()
+        }
+    except ValueError as error:
+        raise StudyError(
+            "a grid needs values, not an interval: write choice(…) or range(…,…,step=…)"
+        ) from error
+
+
+def _points(
+    enqueue: Any, config: DictConfig, distributions: Mapping[str, BaseDistribution]
+) -> tuple[Mapping[str, Any], ...]:
+    if enqueue is None:
+        return ()
+    if enqueue == "present":
+        return ({name: OmegaConf.select(config, name) for name in distributions},)
+    if not isinstance(enqueue, list) or not all(isinstance(each, dict) for each in enqueue):
+        raise StudyError(
+            "hydra.sweeper.enqueue must be present, or a list of points, as in "
+            "'[{optimizer.learning_rate: 0.01}]'"
+        )
+    return tuple(enqueue)
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
