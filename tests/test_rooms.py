@@ -10,7 +10,8 @@ from conftest import PROJECT
 PACKAGE = PROJECT / "src" / "greensweep"
 ROOMS = [
     "errors", "messages", "config", "imports", "data", "models", "training", "energy",
-    "tracking", "result", "checkpoint", "run", "repeats", "study", "upload", "doctor", "app",
+    "measuring", "reporting", "tracking", "result", "checkpoint", "run", "repeats", "replay",
+    "search", "study", "upload", "doctor", "app",
     "__main__",
 ]  # fmt: skip
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.result import RunResult, Status, read_result, write_result
 from greensweep.study.summary import summarise
-from greensweep.study.text import joules_text, recommendation
+from greensweep.study.text import recommendation
 from greensweep.study.trials import Trial, bargain_trial, best_trial, pareto_front, read_trials
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -90,6 +91,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         main()
     except (Exception, KeyboardInterrupt) as error:
         fault = error
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:  # what a sweeper ends with that was interrupted
+            raise
+        fault = KeyboardInterrupt()
     finally:
         os.environ["HYDRA_FULL_ERROR"] = wanted or "0"
     if SweepCallback.current is not None:
@@ -108,7 +113,8 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     """Train once and return the objective's value or values; a failed trial of a sweep raises."""
     from greensweep.energy import build_meter
     from greensweep.repeats import run_repeats
-    from greensweep.study.objective import objective_values
+    from greensweep.replay import replay_once
+    from greensweep.search.objective import objective_values
     from greensweep.study.text import run_line, sources, trust_sentence
     from greensweep.tracking import build_tracker, open_store
 
@@ -121,18 +127,24 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
         config: TrainConfig = _parse_run(composed, directory, overrides, sweeping)
         store = open_store(config.tracking)
         sweep = (Path(hydra.sweep.dir).absolute(), _sweep_name(hydra)) if sweeping else None
-        result = run_repeats(
-            config,
-            directory,
-            meter=build_meter(config.energy, sweep[0] if sweep else None),
+        if config.replay is not None:
+            run_once = partial(replay_once, config, directory)
+        else:
+            run_once = partial(
+                run_repeats,
+                config,
+                directory,
+                meter=build_meter(config.energy, sweep[0] if sweep else None),
+                test=not sweeping,
+                show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
+            )
+        result = run_once(
             tracker=build_tracker(store, sweep),
-            test=not sweeping,
             name=f"trial {hydra.job.num}" if sweeping else config.model.name,
             trial=hydra.job.num if sweeping else None,
             overrides=overrides,
-            show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
         )
-        if sweep is not None:
+        if sweep is not None and config.replay is None:
             from greensweep.study.winners import drop_beaten_weights
 
             drop_beaten_weights(sweep[0], store)
@@ -151,7 +163,8 @@ def evaluate(composed: DictConfig) -> float:
     """Test a kept model and print its accuracy and the energy of testing it."""
     from greensweep.checkpoint import test_checkpoint
     from greensweep.energy import build_meter
-    from greensweep.study.text import joules_text, trust_sentence
+    from greensweep.energy.units import joules_text
+    from greensweep.study.text import trust_sentence
 
     config: EvaluateConfig = parse(composed)
     tested = test_checkpoint(

@@ -12,6 +12,7 @@ _OPTIONS = re.compile(
     r"Could not find '([^']*)/([^'/]*)'.*?Available options in '[^']*':\n(.*?)\n\S", re.S
 )
 _KEY = re.compile(r"Could not override '([^']*)'.*?Key '([^']*)' (?:is )?not in '?(\w+)'?", re.S)
+_NOT_REPLAYED = re.compile(r"Cannot set '(replay\.[^']*)' because 'replay' is None")
 _MORE = {
     "model": "; any model of timm or torchvision is model=timm model.name=NAME or "
     "model=torchvision model.name=NAME",
@@ -56,5 +57,7 @@ def _condensed(text: str) -> str:
     if wrong := _KEY.search(text):
         key, part, schema = wrong.groups()
         return f"there is no option {key}: {part!r} is not in {schema}; --help lists the options"
+    if alone := _NOT_REPLAYED.search(text):
+        return f"{alone[1]} says how runs are replayed, but none is: set training=replay too"
     lines = [line.strip() for line in text.splitlines() if not _NOISE.match(line)]
     return ": ".join(dict.fromkeys(line.rstrip(":.") for line in lines if line))

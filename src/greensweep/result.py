@@ -79,6 +79,9 @@ class RunResult:
         spread: of validation_accuracy, test_accuracy, energy_joules and energy_net_joules over
             repeats: the standard deviation `std`, and `low` and `high`, the 95 % confidence
             interval of the mean by Student's t.
+        replayed: of a run that a recorded table answered: the table, the method, the nearest
+            line, its distance, whether that is outside of the recorded ones, and why; empty for
+            a run that trained.
     """
 
     status: Status
@@ -123,6 +126,7 @@ class RunResult:
     repeats: int = 1
     repeat_runs: tuple[Mapping[str, Any], ...] = ()
     spread: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    replayed: Mapping[str, Any] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """Return the figures under the names that MLflow shows; unknown ones are left out."""
@@ -170,6 +174,7 @@ class RunResult:
             "layer_energy.quality": self.layer_energy.get("quality"),
             "layer_energy.key": self.layer_energy.get("key"),
             "emissions.grid": self.emissions_grid,
+            "replay.outside": str(self.replayed["outside"]).lower() if self.replayed else None,
         }
         for component, energy in self.energy_components.items():
             named[f"energy.source.{component}"] = energy["source"]

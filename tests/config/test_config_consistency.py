@@ -69,6 +69,16 @@ def script_config(name: str, *overrides: str) -> object:
             "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9",
         ),
         (
+            ["training=replay", "replay.table=runs.csv", "repeats=3"],
+            "repeats=3 asks for several seeds, but training=replay answers all alike: "
+            "set repeats=1",
+        ),
+        (
+            ["training=replay", "replay.table=runs.csv", "layer_energy=true"],
+            "layer_energy=true samples training steps, but training=replay takes none: "
+            "set layer_energy=false",
+        ),
+        (
             ["objective=pareto", "energy=unmetered"],
             "objective=pareto needs energy, but energy=unmetered: "
             "set energy=codecarbon or objective=accuracy",
@@ -115,6 +125,7 @@ def test_contradiction_is_refused(config: Compose, overrides: list[str], said: s
         ["energy.grams_co2e_per_kwh=300"],
         ["optimizer=sgd", "optimizer.nesterov=true"],
         ["objective=pareto"],
+        ["objective=pareto", "energy=unmetered", "training=replay", "replay.table=runs.csv"],
         ["energy=unmetered"],
         ["training.device=cpu", "training.precision=float16"],
     ],
@@ -132,6 +143,7 @@ def test_each_half_of_a_contradiction_is_allowed_alone(
         (["dataset=image_folder"], ["dataset.root"]),
         (["dataset=custom"], ["dataset.target"]),
         (["model=custom"], ["model.target"]),
+        (["training=replay"], ["replay.table"]),
         (["dataset=image_folder", "model=custom"], ["dataset.root", "model.target"]),
     ],
     ids=lambda value: " ".join(value),

@@ -29,6 +29,7 @@ STATED = {
     "dataset=image_folder": ["dataset.root=images"],
     "dataset=custom": ["dataset.target=mine.splits", "+dataset.kwargs.count=3"],
     "energy=replay": ["energy.path=trace.csv"],
+    "training=replay": ["replay.table=runs.csv", "replay.where.dataset=cifar10"],
     "model=custom": ["model.target=mine.Net", "+model.kwargs.widths=[8,16]"],
 }
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*"))]

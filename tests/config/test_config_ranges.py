@@ -42,6 +42,7 @@ RANGES = [
     ("", "training.crop_padding", "at least 0", [-1]),
     ("", "training.cutout_size", "at least 0", [-1]),
     ("", "training.threads", "at least 1", [0]),
+    ("training=replay replay.table=runs.csv", "replay.radius", "at least 0", [-0.5]),
     ("", "energy.grams_co2e_per_kwh", "at least 0", [-1.0]),
     ("", "energy.baseline_seconds", "above 0", [0.0]),
     ("", "energy.baseline_hours", "at least 0", [-1.0]),
@@ -167,6 +168,7 @@ def test_no_bound_of_the_schema_goes_untested() -> None:
         schema.EnergyConfig: "energy.",
         schema.TrackingConfig: "tracking.",
         schema.ObjectiveConfig: "objective.",
+        schema.ReplayTableConfig: "replay.",
     }
     declared = bounded(schema.TrainConfig, "")
     for base, prefix in groups.items():

@@ -22,7 +22,8 @@ def consistency_faults(config: Any) -> Iterator[str]:
     if isinstance(config, TrainConfig):
         yield from _optimizer_faults(config)
         yield from _repeat_faults(config)
-        yield from _objective_faults(config.objective, config.energy)
+        yield from _replay_faults(config)
+        yield from _objective_faults(config.objective, config.energy, config.replay is not None)
 
 
 def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
@@ -74,8 +75,26 @@ def _repeat_faults(config: TrainConfig) -> Iterator[str]:
         )
 
 
-def _objective_faults(objective: ObjectiveConfig, energy: EnergyConfig) -> Iterator[str]:
-    if objective.name in ("pareto", "priced") and energy.name == "unmetered":
+def _replay_faults(config: TrainConfig) -> Iterator[str]:
+    if config.replay is None:
+        return
+    if config.repeats > 1:
+        yield (
+            f"repeats={config.repeats} asks for several seeds, but training=replay answers all "
+            "alike: set repeats=1"
+        )
+    if config.layer_energy:
+        yield (
+            "layer_energy=true samples training steps, but training=replay takes none: "
+            "set layer_energy=false"
+        )
+
+
+def _objective_faults(
+    objective: ObjectiveConfig, energy: EnergyConfig, replayed: bool
+) -> Iterator[str]:
+    unmetered = energy.name == "unmetered" and not replayed
+    if objective.name in ("pareto", "priced") and unmetered:
         yield (
             f"objective={objective.name} needs energy, but energy=unmetered: "
             "set energy=codecarbon or objective=accuracy"

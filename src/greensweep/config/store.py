@@ -50,9 +50,18 @@ def register_schemas() -> None:
     for group, options in _SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
+    store.store(group="schema", name="replay", node=_replay_schema())
     for script in (schema.TrainConfig, schema.EvaluateConfig, schema.PrepareConfig):
         name = script.__name__.removesuffix("Config").lower()
         store.store(group="schema", name=name, node=script, package="_global_")
+
+
+def _replay_schema() -> DictConfig:
+    """The options of `training=replay`; its `where` takes new keys, as `replay.where.key=value`."""
+    node = OmegaConf.structured(schema.ReplayTableConfig)
+    OmegaConf.set_struct(node.where, False)
+    assert isinstance(node, DictConfig)
+    return node
 
 
 def parse(composed: DictConfig) -> Any:

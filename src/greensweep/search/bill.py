@@ -10,9 +10,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.search.budget import spent
+from greensweep.search.budget import between_trials, spent
 from greensweep.search.records import (
-    SEARCH_ENERGY,
     Outcome,
     counted,
     outcome_of,
@@ -99,13 +98,10 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
     joules: dict[str, float] = defaultdict(float)
     for outcome in outcomes.values():
         joules[_line(outcome)] += outcome.spent_joules or 0.0
-    between = sum(
-        value for name, value in study.user_attrs.items() if name.startswith(SEARCH_ENERGY)
-    )
-    searching = between + sum(each.search_joules or 0.0 for each in outcomes.values())
-    used = spent(trials)
+    searching = between_trials(study) + sum(each.search_joules or 0.0 for each in outcomes.values())
+    used = spent(study, trials)
     is_metered = any(each.spent_joules is not None for each in outcomes.values())
-    everything = used.joules + between if is_metered else None
+    everything = used.joules if is_metered else None
     best = best_trials(trials, study)
     best_joules = outcomes[best[0].number].joules if best else None
     budget = spec.budget_joules

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy
+import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.linear_model import BayesianRidge
 
-from greensweep.search.records import outcome_of, seconds_of, spent_of
+from greensweep.search.records import SEARCH_ENERGY, outcome_of, seconds_of, spent_of
 from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0
@@ -86,16 +87,23 @@ class Spent:
     hours: float
 
 
-def spent(trials: Sequence[FrozenTrial], *, without: int | None = None) -> Spent:
-    """Add up what trials have cost, running ones by their last report.
+def spent(
+    study: optuna.Study, trials: Sequence[FrozenTrial], *, without: int | None = None
+) -> Spent:
+    """Add up what a search has cost, running trials by their last report.
 
     Args:
+        trials: all of the study's.
         without: number of a trial to leave out of the joules.
     """
-    return Spent(
-        joules=sum(spent_of(trial) for trial in trials if trial.number != without),
-        hours=_hours(trials),
-    )
+    joules = sum(spent_of(trial) for trial in trials if trial.number != without)
+    return Spent(joules + between_trials(study), _hours(trials))
+
+
+def between_trials(study: optuna.Study) -> float:
+    """Return the joules that no trial is charged: of processes that looked for one more."""
+    attributes = study.user_attrs
+    return float(sum(v for name, v in attributes.items() if name.startswith(SEARCH_ENERGY)))
 
 
 def over_budget(spec: SearchSpec, used: Spent, next_joules: float = 0.0) -> str | None:

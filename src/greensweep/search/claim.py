@@ -1,6 +1,5 @@
 """Take the next trial: under a lock, within the total and the budget, once each."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,7 @@ from greensweep.search.records import (
 )
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
-from greensweep.search.trial import TRIAL_FILE, figures_of_result, settle, trial_of
+from greensweep.search.trial import figures_of_result, read_trial_file, settle, trial_of
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +154,7 @@ class Claims:
                 f"{spec.max_failure_rate:g} allows",
                 early=True,
             )
-        reason = over_budget(spec, spent(trials)) if spec.has_budget else None
+        reason = over_budget(spec, spent(self._study, trials)) if spec.has_budget else None
         reason = reason or not_worth_it(spec, self._study, trials)
         return Exhausted(reason, early=True) if reason else None
 
@@ -183,7 +182,7 @@ class Claims:
                 expected = model.forecast(trial.params)
                 known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
                 needed += max((expected.joules if expected else 0.0) - known, 0.0)
-        return over_budget(self._spec, spent(trials), needed)
+        return over_budget(self._spec, spent(self._study, trials), needed)
 
     def _enqueue(self) -> None:
         for point in self._spec.enqueue:
@@ -234,12 +233,10 @@ class Claims:
 
     def _adopt(self, trial: FrozenTrial, folder: Path) -> bool:
         """Settle a trial that ended, but whose process died before the storage knew."""
-        kept = _read_json(folder / TRIAL_FILE)
+        kept = read_trial_file(folder)
         if kept is not None:
-            outcome = Outcome(**kept["outcome"])
-            if outcome.interrupted:
-                return False
-            settle(self._study, trial, outcome, kept["values"], folder)
+            _, outcome, values = kept
+            settle(self._study, trial, outcome, values, folder)
             return True
         if self._values_of is None or not (folder / RESULT_FILE).is_file():
             return False
@@ -297,11 +294,3 @@ def _internal(distribution: Any, value: Any) -> float:
         return float(distribution.to_internal_repr(value))
     except (ValueError, TypeError):
         return float("nan")
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
-    except (OSError, ValueError):
-        return None

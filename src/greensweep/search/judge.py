@@ -150,7 +150,9 @@ class TrialJudge:
         if not self._spec.has_budget:
             return
         own = progress.spent_joules or 0.0
-        used = spent(self._study.get_trials(deepcopy=False), without=self._trial.number)
+        used = spent(
+            self._study, self._study.get_trials(deepcopy=False), without=self._trial.number
+        )
         used = type(used)(used.joules + own + self._search_joules, used.hours)
         an_epoch = (progress.joules or 0.0) / progress.epoch
         reason = over_budget(self._spec, used, an_epoch)

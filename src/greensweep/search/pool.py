@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from io import FileIO
 
 import cloudpickle
 
@@ -119,10 +120,11 @@ def _end(running: list[subprocess.Popen[bytes]]) -> None:
 
 def serve() -> None:
     """Run the job that stands on standard input; the life of a worker process."""
-    stream = sys.stdin.buffer
-    (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
-    payload = stream.read(length)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Unbuffered: a thread that waits in a buffered read would block the end of the process.
+    stream = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
+    (length,) = _LENGTH.unpack(_read(stream, _LENGTH.size))
+    payload = _read(stream, length)
+    threading.Thread(target=_end_with_parent, args=(stream,), daemon=True).start()
     with graceful(quiet=True):
         try:
             job = cloudpickle.loads(payload)
@@ -131,7 +133,17 @@ def serve() -> None:
             sys.exit(130)
 
 
-def _end_with_parent() -> None:
+def _read(stream: FileIO, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = stream.read(size - len(parts))
+        if not part:
+            os._exit(1)  # the parent died before it had said what to do
+        parts += part
+    return bytes(parts)
+
+
+def _end_with_parent(stream: FileIO) -> None:
     """Wait for the parent to close the pipe, which it does at the latest when it dies."""
-    sys.stdin.buffer.read()
+    stream.read(1)
     os._exit(1)

@@ -193,6 +193,15 @@ def broken_by(
     return broken
 
 
+def read_trial_file(directory: Path) -> tuple[int, Outcome, Sequence[float] | None] | None:
+    """Read a trial's number, outcome and values from its folder; None where there are none."""
+    try:
+        kept = json.loads((directory / TRIAL_FILE).read_text(encoding="utf-8"))
+        return kept["number"], Outcome(**kept["outcome"]), kept["values"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write a small file whole or not at all."""
     part = path.with_name(f".{path.name}.part")

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from greensweep.config import TrainConfig
 from greensweep.energy import Meter
 from greensweep.energy.machine import machine_total
+from greensweep.search.bill import read_bill
+from greensweep.search.text import bill_sentences
 from greensweep.study import drift
+from greensweep.study.mend import mend_dead
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (
     drift_sentence,
@@ -44,6 +47,7 @@ def close_sweep(
     """
     from greensweep.study.winners import test_winners
 
+    mend_dead(directory, config, store)
     trials = read_trials(directory)
     test_joules, drifted = None, None
     if not interrupted:
@@ -58,10 +62,13 @@ def close_sweep(
         machine=machine_total(directory),
         drifted=drifted,
         mlflow_run_id=parent,
+        bill=(found := read_bill(directory)),
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
         store.attempt(partial(close_parent, store, parent, summary, files))
+    if found is not None:
+        notes = [*bill_sentences(found), *notes]
     if trials:
         trust = trust_sentence(
             sources(trials[-1].result), summary.energy_quality, summary.energy_constant_share

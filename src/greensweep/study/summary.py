@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.ledger import SweepTotal
+from greensweep.search.bill import STUDY_FILE, Bill
 from greensweep.study.drift import Drift
 from greensweep.study.trials import (
     Trial,
@@ -19,7 +21,6 @@ from greensweep.study.trials import (
     searched_keys,
 )
 
-STUDY_FILE = "study.json"
 TRIALS_FILE = "trials.csv"
 
 _FIGURES = (
@@ -65,6 +66,7 @@ class StudySummary:
         energy_remainder_joules: of these, what no trial was charged.
         energy_neighbours: most metered runs beside a trial.
         drift: relative change of the reference job's energy per step, from before to after.
+        search: the bill of `hydra/sweeper=greensweep`; None for other sweepers.
     """
 
     status: str
@@ -89,6 +91,7 @@ class StudySummary:
     energy_neighbours: int = 0
     drift: float | None = None
     mlflow_run_id: str | None = None
+    search: Mapping[str, Any] | None = None
 
     def metrics(self) -> dict[str, float]:
         """Return the figures of the sweep under the names that MLflow shows."""
@@ -106,7 +109,8 @@ class StudySummary:
             "bargain/test_accuracy": self.bargain_test_accuracy,
             "bargain/energy_joules": self.bargain_energy_joules,
         }
-        return {name: float(value) for name, value in named.items() if value is not None}
+        figures = {name: float(value) for name, value in named.items() if value is not None}
+        return figures | (Bill(**self.search).metrics() if self.search else {})
 
 
 def summarise(
@@ -117,12 +121,14 @@ def summarise(
     machine: SweepTotal | None = None,
     drifted: Drift | None = None,
     mlflow_run_id: str | None = None,
+    bill: Bill | None = None,
 ) -> StudySummary:
     """Return the figures of a sweep.
 
     Args:
         machine: what its runs left about their machines.
         drifted: the reference job before and after.
+        bill: of the search.
     """
     shared = machine if machine is not None and machine.neighbours else None
     summary = StudySummary(
@@ -143,6 +149,7 @@ def summarise(
         energy_neighbours=shared.neighbours if shared else 0,
         drift=drifted.change if drifted else None,
         mlflow_run_id=mlflow_run_id,
+        search=asdict(bill) if bill else None,
     )
     if not finished(trials):
         return summary

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from greensweep.energy.units import joules_text
 from greensweep.result import RunResult
+from greensweep.search.text import FILE_WIDTH
 from greensweep.study.drift import NOTABLE
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, front_numbers, searched_keys
-
-_FILE_WIDTH = 160  # columns where the output is no terminal
 
 _SOURCES = {
     "rapl": "RAPL counters",
@@ -23,20 +23,6 @@ _SOURCES = {
     "replay": "a record",
     "lost": "a counter that failed before the end",
 }
-
-
-def joules_text(joules: float | None) -> str:
-    """Return energy with four digits and a unit that scales: J, kJ, MJ.
-
-    >>> joules_text(12345.6)
-    '12.35 kJ'
-    """
-    if joules is None:
-        return "not metered"
-    for unit, size in (("MJ", 1e6), ("kJ", 1e3)):
-        if abs(joules) >= size:
-            return f"{joules / size:.4g} {unit}"
-    return f"{joules:.4g} J"
 
 
 def run_line(result: RunResult) -> str:
@@ -168,7 +154,7 @@ def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequenc
     """Print the table, the recommendation and further notes to standard output."""
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH, highlight=False)
+        console = Console(width=FILE_WIDTH, highlight=False)
     if trials:
         console.print(trials_table(trials))
     for sentence in (recommendation(summary), *notes):

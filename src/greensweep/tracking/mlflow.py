@@ -100,6 +100,18 @@ class MlflowStore:
         """End the run."""
         self.client.set_terminated(run_id, status)
 
+    def reopen(self, run_id: str) -> None:
+        """Show a run as running that had ended."""
+        self.client.update_run(run_id, status="RUNNING")
+
+    def running_below(self, parent: str) -> dict[str, str]:
+        """Return the runs below a sweep's that have not ended: id to name."""
+        found = self.client.search_runs(
+            [self.experiment_id],
+            f"attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` = '{parent}'",
+        )
+        return {run.info.run_id: str(run.info.run_name) for run in found}
+
     def attempt(self, call: Callable[[], None]) -> bool:
         """Make a call that nothing may depend on; warn and return False when the store refuses."""
         try:
@@ -242,6 +254,13 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
     database = Path(uri.split("///", 1)[-1].partition("?")[0])
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=_LOCK_SECONDS):
+        if not database.exists():
+            # Its tables take seconds to make, and a store that was killed in them cannot be
+            # mended: they are made elsewhere, and the file appears whole.
+            part = database.with_name(f".{database.name}.part")
+            part.unlink(missing_ok=True)
+            _connect(f"{scheme}:///{part}", experiment, artifacts)
+            part.replace(database)
         return _connect(uri, experiment, artifacts)
 
 

@@ -16,21 +16,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import FrozenTrial
 
 from greensweep.config.schema import CodeCarbonConfig, EnergyConfig
 from greensweep.energy import Meter, build_meter, declared_grid
 from greensweep.errors import GreensweepError, StudyError
-from greensweep.search.bill import bill, write_bill
+from greensweep.search.bill import Bill, bill, write_bill
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.interrupt import graceful, interrupted
+from greensweep.search.live import shown
 from greensweep.search.objective import values_of_run
 from greensweep.search.pool import run_workers
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
+from greensweep.search.text import print_search
 from greensweep.search.trial import run_trial
 from greensweep.search.work import SearchMeter, work
 from hydra_plugins.greensweep_sweeper._spec import (
@@ -63,13 +65,13 @@ class Sweep:
         """Search, and leave `study.json` and `optimization_results.yaml` in the sweep's folder.
 
         Raises:
-            HydraException: the search cannot be run, or go on.
+            CompactHydraException: the search cannot be run, or go on.
             SystemExit: it was interrupted, with status 130.
         """
         try:
             self._run(arguments)
         except GreensweepError as error:
-            raise HydraException(str(error)) from error
+            raise CompactHydraException(f"Error: {error}") from error
         except KeyboardInterrupt as error:
             raise SystemExit(INTERRUPTED) from error
         if interrupted():
@@ -105,15 +107,21 @@ class Sweep:
             study = _open(spec, anew=True)
             claims = worker.claims(study)
             claims.prepare()
+            total = claims.total()
             try:
-                if options.n_workers > 1 and is_basic:
-                    run_workers(worker, options.n_workers, claims.settle_dead)
-                else:
-                    with graceful():
-                        worker.work(1 if is_basic else options.n_workers)
+                with shown(spec, study, total):
+                    if options.n_workers > 1 and is_basic:
+                        run_workers(worker, options.n_workers, claims.settle_dead)
+                    else:
+                        with graceful():
+                            worker.work(1 if is_basic else options.n_workers)
             finally:
                 ended = "interrupted" if interrupted() else claims.ended()
-                write_bill(bill(spec, study, claims.total(), ended), spec.directory)
+                found = bill(spec, study, total, ended)
+                write_bill(found, spec.directory)
+                _write_best(study, found, spec.directory)
+            if options.meter_trials:
+                print_search(study.get_trials(deepcopy=False), found)
 
 
 @dataclass
@@ -237,6 +245,20 @@ def _energy(given: Any) -> EnergyConfig:
             f"got {given}"
         )
     return given
+
+
+def _write_best(study: optuna.Study, found: Bill, directory: Path) -> None:
+    """Leave the best as the stock sweeper does."""
+    best = [study.get_trials(deepcopy=False)[number] for number in found.best_trials]
+    solutions = [{"params": trial.params, "values": list(trial.values)} for trial in best]
+    results: dict[str, Any] = {"name": "greensweep", "solutions": solutions}
+    if len(study.directions) == 1 and best:
+        results = {
+            "name": "greensweep",
+            "best_params": best[0].params,
+            "best_value": best[0].value,
+        }
+    OmegaConf.save(OmegaConf.create(results), directory / "optimization_results.yaml")
 
 
 def _put_aside(spec: SearchSpec) -> None:

@@ -10,7 +10,11 @@ from omegaconf import DictConfig
 from greensweep.config.sweeper import SweeperConfig
 
 ConfigStore.instance().store(
-    group="hydra/sweeper", name="greensweep", node=SweeperConfig, provider="greensweep"
+    group="hydra/sweeper",
+    name="greensweep",
+    node=SweeperConfig,
+    provider="greensweep",
+    replace=True,  # a worker imports this module before Hydra does
 )
 
 

@@ -1,0 +1,89 @@
+"""A line that shows how a search stands, while it runs."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.live import Live
+
+from greensweep.energy.units import joules_text
+from greensweep.search.bill import best_trials
+from greensweep.search.budget import spent
+from greensweep.search.records import counted
+from greensweep.search.spec import SearchSpec
+
+_EVERY_SECONDS = 1.0
+
+
+def status_line(
+    spec: SearchSpec, study: optuna.Study, trials: list[FrozenTrial], total: int, seconds: float
+) -> str:
+    """Return how a search stands: trials, the best, energy of the budget, time left.
+
+    Args:
+        seconds: since this command began, in which it ran trials; the time left is told from it.
+    """
+    states = Counter(trial.state for trial in counted(trials))
+    done = sum(states.values()) - states[TrialState.RUNNING]
+    parts = [f"{done}/{total} trials"]
+    parts += [
+        f"{states[state]} {name}"
+        for state, name in (
+            (TrialState.RUNNING, "running"),
+            (TrialState.PRUNED, "pruned"),
+            (TrialState.FAIL, "failed"),
+        )
+        if states[state]
+    ]
+    best = best_trials(trials, study)
+    if best:
+        values = ", ".join(f"{value:.4g}" for value in best[0].values)
+        parts.append(f"best {values} (trial {best[0].number})")
+    used, limit = spent(study, trials).joules, spec.budget_joules
+    if used or limit:
+        parts.append(joules_text(used) + (f" of {joules_text(limit)}" if limit else ""))
+    begun = time.time() - seconds
+    here = [
+        trial
+        for trial in trials
+        if trial.datetime_complete is not None and trial.datetime_complete.timestamp() >= begun
+    ]
+    if here and total > done:
+        left = seconds / len(here) * (total - done)
+        parts.append(f"about {_duration(left)} left")
+    return ", ".join(parts)
+
+
+@contextmanager
+def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
+    """Show the status line on a terminal while the block runs; nothing where there is none."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    began, over = time.monotonic(), threading.Event()
+
+    def watch(live: Live) -> None:
+        while not over.wait(_EVERY_SECONDS):
+            trials = study.get_trials(deepcopy=False)
+            live.update(status_line(spec, study, trials, total, time.monotonic() - began))
+
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=True) as live:
+        thread = threading.Thread(target=watch, args=(live,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,94 @@
+"""A search in words, for the terminal."""
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.table import Table
+
+from greensweep.energy.units import joules_text
+from greensweep.search.bill import Bill
+from greensweep.search.records import outcome_of
+
+FILE_WIDTH = 160  # columns where the output is no terminal
+
+
+def bill_sentences(bill: Bill) -> list[str]:
+    """Return what a search cost, what pruning saved, what is left, and why it ended."""
+    by_status = ", ".join(f"{count} {name}" for name, count in bill.trials_by_status.items())
+    sentences = [f"The search ended before its {bill.trials_total} trials: {bill.ended}."]
+    if bill.ended is None:
+        sentences = []
+    if bill.spent_joules is None:
+        return [*sentences, f"{bill.trials} trials: {by_status or 'none'}; not metered."]
+    parts = {
+        "finished trials": bill.finished_joules,
+        "pruned ones": bill.pruned_joules,
+        "stopped ones": bill.stopped_joules,
+        "failed ones": bill.failed_joules,
+        "the search itself": bill.search_joules,
+    }
+    spent = [f"{joules_text(joules)} in {name}" for name, joules in parts.items() if joules]
+    ratio = ""
+    if bill.search_ratio is not None:
+        ratio = f", {bill.search_ratio:.3g} times the training of trial {bill.best_trials[0]}"
+    sentences.append(
+        f"The bill: {joules_text(bill.spent_joules)} ({bill.quality}){ratio}: {', '.join(spent)} "
+        f"({by_status})."
+    )
+    if bill.saved_joules:
+        sentences.append(
+            f"Pruning saved about {joules_text(bill.saved_joules)} and {bill.saved_seconds:.3g} s, "
+            "told from the epochs that the pruned trials had left."
+        )
+    if bill.left_joules is not None:
+        sentences.append(
+            f"Of the budget of {joules_text(bill.budget_joules)} {joules_text(bill.left_joules)} "
+            "are left."
+        )
+    if bill.left_hours is not None and bill.budget_hours is not None:
+        sentences.append(
+            f"Of the budget of {bill.budget_hours:g} h {bill.left_hours:.3g} h are left."
+        )
+    return sentences
+
+
+def search_table(trials: Sequence[FrozenTrial], bill: Bill) -> Table:
+    """Return the trials of a search; `*` marks the best, or the Pareto-optimal ones."""
+    front = "Pareto-optimal" if len(bill.best_trials) > 1 else "best"
+    table = Table(title=f"Trials (* = {front})")
+    ended = [trial for trial in trials if outcome_of(trial) is not None]
+    objectives = max((len(trial.values) for trial in ended if trial.values), default=1)
+    options = list(dict.fromkeys(name for trial in ended for name in trial.params))
+    values = ["value"] if objectives == 1 else [f"value {n + 1}" for n in range(objectives)]
+    for name in ("trial", "", *values, "energy J", "seconds", *options):
+        table.add_column(name, justify="right", overflow="fold")
+    for trial in ended:
+        outcome = outcome_of(trial)
+        assert outcome is not None
+        shown = [f"{value:.4g}" for value in trial.values or ()]
+        shown += [str(outcome.status), *[""] * objectives][: objectives - len(shown)]
+        table.add_row(
+            str(trial.number),
+            "*" if trial.number in bill.best_trials else "",
+            *shown,
+            "-" if outcome.spent_joules is None else f"{outcome.spent_joules:.1f}",
+            f"{outcome.seconds:.2f}",
+            *(_short(trial.params.get(name, "-")) for name in options),
+        )
+    return table
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def print_search(trials: Sequence[FrozenTrial], bill: Bill) -> None:
+    """Print the table and the bill to standard output."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(width=FILE_WIDTH, highlight=False)
+    if trials:
+        console.print(search_table(trials, bill))
+    for sentence in bill_sentences(bill):
+        console.print(sentence, markup=False, soft_wrap=True)

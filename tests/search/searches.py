@@ -1,0 +1,114 @@
+"""Searches of a made-up function, for tests: real Optuna storage, no training."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from greensweep.reporting import report
+from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.spec import SearchSpec
+from greensweep.search.storage import open_storage, open_study
+from greensweep.search.trial import run_trial
+
+RATE = FloatDistribution(1e-5, 1e-1, log=True)
+SPACE: dict[str, BaseDistribution] = {"rate": RATE, "width": IntDistribution(1, 8)}
+TPE = ("optuna.samplers.TPESampler", {"n_startup_trials": 4})
+RANDOM = ("optuna.samplers.RandomSampler", {})
+
+Task = Callable[[Mapping[str, Any]], Any]
+
+
+def spec(folder: Path, n_trials: int = 12, **changes: Any) -> SearchSpec:
+    """A search for one objective, to maximize, in a file below `folder`."""
+    values: dict[str, Any] = {
+        "directory": folder,
+        "study_name": "study",
+        "storage": f"sqlite:///{folder / 'optuna.db'}",
+        "directions": ("maximize",),
+        "distributions": SPACE,
+        "n_trials": n_trials,
+        "sampler": TPE,
+        "pruner": "none",
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return SearchSpec(**values)
+
+
+def accuracy_of(params: Mapping[str, Any]) -> float:
+    """Best at a rate of 0.001; wider is a little better."""
+    return 0.9 * math.exp(-((math.log10(params["rate"]) + 3.0) ** 2)) + 0.01 * params["width"]
+
+
+def joules_of(params: Mapping[str, Any]) -> float:
+    """Of all epochs: 10 J for each of the width."""
+    return 10.0 * params["width"]
+
+
+def task_of_epochs(epochs: int = 5, objectives: int = 1) -> Task:
+    """A task that reports its epochs: accuracy and energy rise in equal steps."""
+
+    def task(params: Mapping[str, Any]) -> Any:
+        for epoch in range(1, epochs + 1):
+            done = epoch / epochs
+            report(
+                epoch=epoch,
+                accuracy=done * accuracy_of(params),
+                joules=done * joules_of(params),
+                epochs=epochs,
+            )
+        values = accuracy_of(params), joules_of(params)
+        return values if objectives == 2 else values[0]
+
+    return task
+
+
+class Search:
+    """A search under way in this process."""
+
+    def __init__(self, asked: SearchSpec, task: Task) -> None:
+        self.spec, self.task = asked, task
+        self.study: optuna.Study = open_study(asked, open_storage(asked.storage))
+        self.claims = Claims(asked, self.study, lambda trial: self.folder(trial.number))
+        self.claims.prepare()
+
+    def folder(self, number: int) -> Path:
+        return self.spec.directory / str(number)
+
+    def take(self) -> Claim:
+        claim = self.claims.next()
+        assert isinstance(claim, Claim), claim
+        return claim
+
+    def run_one(self, claim: Claim) -> None:
+        self.folder(claim.number).mkdir(exist_ok=True)
+        run_trial(
+            self.spec,
+            self.study,
+            claim.number,
+            lambda: self.task(claim.params),
+            self.folder(claim.number),
+        )
+
+    def run(self, most: int = 1000) -> Exhausted | None:
+        """Run trials until there are no more, or so many are done."""
+        for _ in range(most):
+            claim = self.claims.next()
+            if isinstance(claim, Exhausted):
+                return claim
+            self.run_one(claim)
+        return None
+
+    @property
+    def trials(self) -> Sequence[optuna.trial.FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def states(self) -> list[str]:
+        return [trial.state.name for trial in self.trials]
+
+    def points(self) -> list[dict[str, Any]]:
+        return [dict(trial.params) for trial in self.trials]
