@@ -49,9 +49,15 @@ def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:
     return (os.cpu_count() or 1) if jobs < 0 else int(jobs)
 
 
+def _sweep_meter(_: str = "", *, _root_: DictConfig) -> str:
+    # Measured joules of a search beside replayed ones of its trials would be no total of anything.
+    return "search" if _root_.replay is None else "nothing"
+
+
 register_schemas()
 OmegaConf.register_resolver("search_params", _search_params, replace=True)
 OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
+OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
 
 
 class SweepCallback(Callback):
@@ -252,14 +258,20 @@ def _begin_sweep(config: DictConfig) -> None:
     from greensweep.energy import build_meter
     from greensweep.study import drift
 
+    if _is_preview(config):
+        return
     parsed: TrainConfig = parse(_without_hydra(config))
     drift.begin(Path(config.hydra.sweep.dir), build_meter(parsed.energy), parsed)
+
+
+def _is_preview(config: DictConfig) -> bool:
+    return bool(OmegaConf.select(config, "hydra.sweeper.preview", default=False))
 
 
 def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
     """Summarise a sweep however it ended; return the fault that the program ends with."""
     directory = Path(config.hydra.sweep.dir)
-    if not directory.is_dir():
+    if not directory.is_dir() or _is_preview(config):
         return fault
     from greensweep.energy import build_meter
     from greensweep.study.close import close_sweep

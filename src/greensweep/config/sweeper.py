@@ -85,11 +85,18 @@ class SweeperConfig:
     enqueue: Any = option(
         None, doc="points to start from: a list of {option: value}, or present for the given values"
     )
+    preview: bool = option(
+        False, doc="train two epochs of some points, print what the sweep will cost, and stop"
+    )
+    preview_overrides: list[str] = option(list, doc="what the runs of a preview set besides")
     extend: bool = option(False, doc="go on although the space or the objective has changed")
     fresh: bool = option(False, doc="start anew; an earlier study of this name is put aside")
-    meter_trials: bool = option(
-        True, doc="measure each trial; false where the program measures its runs itself"
+    meter: Literal["trials", "search", "nothing"] = option(
+        "trials",
+        doc="trials: measure each trial, and the search between them. search: the program "
+        "measures its runs itself",
     )
+    summary: bool = option(True, doc="print the table of trials; false where the program does")
     energy: Any = option(
         None, doc="the meter, as an energy group of greensweep; null is CodeCarbon's default"
     )

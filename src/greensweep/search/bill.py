@@ -11,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.budget import between_trials, spent
+from greensweep.search.forecast import early_forecast
 from greensweep.search.records import (
     Outcome,
     counted,
@@ -38,6 +39,9 @@ class Bill:
         best_joules: training of the best trial; `search_ratio` is `spent_joules` over it.
         saved_joules, saved_seconds: by pruning: what the pruned trials' remaining epochs would
             have cost at the rate of those that they ran. An estimate.
+        trials_joules: of all trials that count.
+        forecast_joules, forecast_low, forecast_high: what the first `forecast_trials` of them, a
+            tenth, let expect of all, with the 90 % interval; of a search that ran to its end.
         hours: in which trials ran.
         budget_joules, budget_hours: what it might cost, and `left_joules`, `left_hours` of it.
         quality: of the joules.
@@ -58,6 +62,11 @@ class Bill:
     search_ratio: float | None = None
     saved_joules: float = 0.0
     saved_seconds: float = 0.0
+    trials_joules: float = 0.0
+    forecast_trials: int = 0
+    forecast_joules: float | None = None
+    forecast_low: float | None = None
+    forecast_high: float | None = None
     hours: float = 0.0
     budget_joules: float | None = None
     left_joules: float | None = None
@@ -102,6 +111,17 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
     used = spent(study, trials)
     is_metered = any(each.spent_joules is not None for each in outcomes.values())
     everything = used.joules if is_metered else None
+    counting = [trial for trial in counted(trials) if trial.number in outcomes]
+    early = early_forecast(counting, total) if ended is None else None
+    forecast: dict[str, Any] = {}
+    if early is not None:
+        known, expected = early
+        forecast = {
+            "forecast_trials": known,
+            "forecast_joules": expected.total,
+            "forecast_low": expected.low,
+            "forecast_high": expected.high,
+        }
     best = best_trials(trials, study)
     best_joules = outcomes[best[0].number].joules if best else None
     budget = spec.budget_joules
@@ -109,7 +129,7 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
     pruned = [each for each in outcomes.values() if each.status == "pruned"]
     trained = sum(each.joules or 0.0 for each in outcomes.values() if each.status == "finished")
     return Bill(
-        trials=len(counted(trials)),
+        trials=len(counting),
         trials_total=total,
         trials_by_status=dict(Counter(_line(each) for each in outcomes.values())),
         spent_joules=everything,
@@ -124,6 +144,8 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
         search_ratio=everything / best_joules if everything and best_joules else None,
         saved_joules=sum(each.spent_joules * _rest(each) for each in pruned if each.spent_joules),
         saved_seconds=sum(each.seconds * _rest(each) for each in pruned),
+        trials_joules=sum(outcomes[each.number].spent_joules or 0.0 for each in counting),
+        **forecast,
         hours=used.hours,
         budget_joules=budget,
         left_joules=None if budget is None else max(budget - used.joules, 0.0),

@@ -10,7 +10,6 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.samplers import GridSampler
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
@@ -144,7 +143,7 @@ class Claims:
         self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]
     ) -> Exhausted | None:
         spec = self._spec
-        total = self.total()
+        total = spec.total
         if len(done) >= total:
             return Exhausted(f"all {total} trials are done", early=False)
         failed = sum(trial.state == TrialState.FAIL for trial in done)
@@ -157,16 +156,6 @@ class Claims:
         reason = over_budget(spec, spent(self._study, trials)) if spec.has_budget else None
         reason = reason or not_worth_it(spec, self._study, trials)
         return Exhausted(reason, early=True) if reason else None
-
-    def total(self) -> int:
-        """Return how many trials there will be: a grid has no more than its points."""
-        spec = self._spec
-        if not spec.sampler[0].endswith(GridSampler.__name__):
-            return spec.n_trials
-        points = 1
-        for levels in spec.levels.values():
-            points *= len(levels)
-        return min(spec.n_trials, points)
 
     def _unaffordable(self, trials: Sequence[FrozenTrial], params: Mapping[str, Any]) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""

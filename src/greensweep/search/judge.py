@@ -60,7 +60,16 @@ class TrialJudge:
         self.last = progress
         first = progress.repeat == 0
         if first:
-            self.curve.append((progress.epoch, progress.accuracy, progress.joules))
+            seconds = time.monotonic() - self._began
+            self.curve.append(
+                (
+                    progress.epoch,
+                    progress.accuracy,
+                    progress.joules,
+                    progress.spent_joules,
+                    seconds,
+                )
+            )
         self._keep(progress)
         value = self._value(progress) if first and is_mark(progress) else None
         if value is not None:
@@ -71,6 +80,8 @@ class TrialJudge:
             raise TrialEnded(
                 "stopped", f"interrupted after epoch {progress.epoch}", interrupted=True
             )
+        if self._spec.only_epochs is not None and progress.epoch >= self._spec.only_epochs:
+            raise TrialEnded("stopped", f"stopped after epoch {progress.epoch}, which shows enough")
         self._end_over_constraint(progress)
         self._end_over_budget(progress)
         if value is not None:

@@ -17,6 +17,7 @@ from greensweep.search.bill import best_trials
 from greensweep.search.budget import spent
 from greensweep.search.records import counted
 from greensweep.search.spec import SearchSpec
+from greensweep.search.text import duration_text
 
 _EVERY_SECONDS = 1.0
 
@@ -56,7 +57,7 @@ def status_line(
     ]
     if here and total > done:
         left = seconds / len(here) * (total - done)
-        parts.append(f"about {_duration(left)} left")
+        parts.append(f"about {duration_text(left)} left")
     return ", ".join(parts)
 
 
@@ -81,9 +82,3 @@ def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
         finally:
             over.set()
             thread.join()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -23,8 +23,8 @@ CURVE_POINTS = 50
 
 Status = Literal["finished", "failed", "pruned", "stopped", "died", "withdrawn"]
 
-# (epoch, accuracy, joules so far)
-Point = tuple[int, float | None, float | None]
+# (epoch, accuracy, training joules so far, joules of everything so far, seconds so far)
+Point = tuple[int, float | None, float | None, float | None, float]
 
 
 @dataclass(frozen=True)

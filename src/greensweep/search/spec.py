@@ -1,5 +1,6 @@
 """A search as it is asked for: plain objects, without Hydra."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -41,6 +42,7 @@ class SearchSpec:
         seed: of the whole search.
         parallel: trials run side by side.
         kg_per_joule: kg CO2e of a joule on the declared grid; None without one.
+        only_epochs: end every trial after so many, as a preview does.
     """
 
     directory: Path
@@ -64,6 +66,14 @@ class SearchSpec:
     parallel: bool = False
     max_failure_rate: float = 1.0
     kg_per_joule: float | None = None
+    only_epochs: int | None = None
+
+    @property
+    def total(self) -> int:
+        """How many trials there will be: a grid has no more than its points."""
+        if not self.levels:
+            return self.n_trials
+        return min(self.n_trials, math.prod(len(levels) for levels in self.levels.values()))
 
     @property
     def budget_joules(self) -> float | None:
@@ -138,8 +148,9 @@ class SearchSpec:
             make = getattr(import_module(module), name)
             if make is GridSampler:
                 return GridSampler(dict(self.levels), seed=self._seed_of(index))
-            if make is QMCSampler:  # one sequence for all trials, which the study itself counts
-                return QMCSampler(**{**values, "seed": self.seed})
+            # One sequence for all trials, which the study itself counts.
+            if make is QMCSampler or getattr(make, "keeps_seed", False):
+                return make(**{**values, "seed": self.seed})  # type: ignore[no-any-return]
             if make is TPESampler:
                 values.update(multivariate=True, constant_liar=self.parallel)
             return make(**{**values, "seed": self._seed_of(index)})  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
 """A search in words, for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -8,6 +8,7 @@ from rich.table import Table
 
 from greensweep.energy.units import joules_text
 from greensweep.search.bill import Bill
+from greensweep.search.forecast import Forecast
 from greensweep.search.records import outcome_of
 
 FILE_WIDTH = 160  # columns where the output is no terminal
@@ -40,6 +41,13 @@ def bill_sentences(bill: Bill) -> list[str]:
         sentences.append(
             f"Pruning saved about {joules_text(bill.saved_joules)} and {bill.saved_seconds:.3g} s, "
             "told from the epochs that the pruned trials had left."
+        )
+    if bill.forecast_joules is not None and bill.forecast_trials:
+        sentences.append(
+            f"After {bill.forecast_trials} of {bill.trials_total} trials the forecast was "
+            f"{joules_text(bill.forecast_joules)} ({joules_text(bill.forecast_low)} to "
+            f"{joules_text(bill.forecast_high)}); the trials came to "
+            f"{joules_text(bill.trials_joules)}."
         )
     if bill.left_joules is not None:
         sentences.append(
@@ -92,3 +100,49 @@ def print_search(trials: Sequence[FrozenTrial], bill: Bill) -> None:
         console.print(search_table(trials, bill))
     for sentence in bill_sentences(bill):
         console.print(sentence, markup=False, soft_wrap=True)
+
+
+def preview_sentences(
+    joules: Forecast | None,
+    seconds: Forecast,
+    *,
+    trials: int,
+    points: int,
+    cost: float,
+    kg_per_joule: float | None,
+) -> list[str]:
+    """Return what a sweep is forecast to cost.
+
+    Args:
+        joules, seconds: of all trials; no energy where nothing is metered.
+        points: how many tell this.
+        cost: of telling it, joules.
+        kg_per_joule: of the declared grid.
+    """
+    spans = [f"{duration_text(seconds.total)} ({_ends(seconds, duration_text)})"]
+    if joules is not None:
+        spans.append(f"{joules_text(joules.total)} ({_ends(joules, joules_text)})")
+        if kg_per_joule is not None:
+            grams = 1000.0 * kg_per_joule
+
+            def text(value: float) -> str:
+                return f"{grams * value:.3g} g"
+
+            spans.append(f"{text(joules.total)} CO2e ({_ends(joules, text)})")
+    told = f"for {joules_text(cost)} " if cost else ""
+    return [
+        f"Forecast for {trials} trials, one at a time and without pruning: {', '.join(spans)}.",
+        f"The 90 % intervals are told from {points} random points, {told}at their first epochs; "
+        "a search moves away from them, and pruning makes it cheaper.",
+    ]
+
+
+def duration_text(seconds: float) -> str:
+    """Return a length of time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
+
+
+def _ends(forecast: Forecast, text: Callable[[float], str]) -> str:
+    return f"{text(forecast.low)} to {text(forecast.high)}"

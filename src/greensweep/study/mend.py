@@ -1,5 +1,6 @@
 """Give every trial whose process died a result, and end its run in MLflow."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,8 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
         folder, result = by_id.get(run_id) or by_name.get(name) or (None, None)
         if folder is None or result is None:
             continue
+        if result.mlflow_run_id is None:
+            write_result(replace(result, mlflow_run_id=run_id), folder)
         store.log(run_id, [], result.tags())
         store.log_now(run_id, result.metrics(), result.epochs)
         store.log_files(run_id, [folder / RESULT_FILE])

@@ -1,0 +1,6 @@
+"""Strategies of our own, as Optuna's samplers."""
+
+from greensweep.search.samplers.ei_per_joule import ExpectedImprovementPerJouleSampler
+from greensweep.search.samplers.tpe import ScaledTPESampler
+
+__all__ = ["ExpectedImprovementPerJouleSampler", "ScaledTPESampler"]

@@ -1,0 +1,67 @@
+"""Optuna's TPE, which looks for wide positive ranges in their logarithm and begins evenly."""
+
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.trial import FrozenTrial
+
+from greensweep.search.samplers.draws import Draw, seed_or_any
+from greensweep.search.samplers.scales import scaled, scaled_space
+
+
+class ScaledTPESampler(TPESampler):
+    """TPE in the coordinates that suit its options.
+
+    Args:
+        seed: of the whole search.
+        log_decades: positive ranges that span at least so many powers of ten are searched in
+            their logarithm, whatever the space says; None leaves the space as it is.
+        even_start: the first trials are points of an evenly spread sequence, instead of random.
+        further: as Optuna's sampler takes them.
+    """
+
+    keeps_seed = True
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int = 4,
+        log_decades: float | None = 3.0,
+        even_start: bool = True,
+        **further: Any,
+    ) -> None:
+        self._study_seed = seed_or_any(seed)
+        self._log_decades, self._even_start = log_decades, even_start
+        self._draw: Draw | None = None
+        super().__init__(seed=seed, n_startup_trials=n_startup_trials, multivariate=True, **further)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Begin a draw: its randomness is that of its place in the search."""
+        self._draw = Draw(self._study_seed, study, trial.number)
+        self._rng = LazyRandomState(self._draw.seed)
+        self._random_sampler = RandomSampler(seed=self._draw.seed)
+        super().before_trial(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw all options together."""
+        return super().sample_relative(study, trial, scaled_space(search_space, self._log_decades))
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw one option by itself: of the first trials."""
+        distribution = scaled(param_distribution, self._log_decades)
+        draw = self._draw
+        if draw is not None and self._even_start and draw.tried() < self._n_startup_trials:
+            return draw.even(distribution)
+        return super().sample_independent(study, trial, param_name, distribution)

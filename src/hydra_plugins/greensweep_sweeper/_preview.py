@@ -1,0 +1,86 @@
+"""What a sweep will cost, before it is run: two epochs of some points tell."""
+
+import copy
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from omegaconf import open_dict, read_write
+
+from greensweep.config.sweeper import BudgetConfig, StopConfig
+from greensweep.errors import StudyError
+from greensweep.search.forecast import total_forecast, whole_run
+from greensweep.search.interrupt import graceful
+from greensweep.search.records import Outcome, outcome_of
+from greensweep.search.text import preview_sentences
+from hydra_plugins.greensweep_sweeper._worker import Worker, open_once
+
+log = logging.getLogger(__name__)
+
+_POINTS = 5  # beside the first, which pays for what a process does once
+_EPOCHS = 2
+
+
+def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
+    """Run some random points for two epochs each, and print what the whole sweep will cost.
+
+    Args:
+        worker: of the sweep.
+        overrides: what preview runs set besides.
+        total: trials of the sweep.
+
+    Raises:
+        StudyError: none of them told anything.
+    """
+    spec = worker.spec
+    folder = spec.directory / f"preview-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    folder.mkdir(parents=True)
+    config = copy.deepcopy(worker.config)
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.sweep.dir = str(folder)
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+    tried = replace(
+        worker,
+        config=config,
+        shared=(*worker.shared, *overrides),
+        spec=replace(
+            spec,
+            directory=folder,
+            storage=f"sqlite:///{folder / 'optuna.db'}",
+            n_trials=1 + min(_POINTS, total),
+            sampler=("optuna.samplers.RandomSampler", {}),
+            pruner="none",
+            budget=BudgetConfig(),
+            stop=StopConfig(),
+            constraints={},
+            enqueue=(),
+            only_epochs=_EPOCHS,
+        ),
+    )
+    with graceful():
+        tried.work(1)
+    outcomes = [outcome_of(trial) for trial in open_once(tried.spec).get_trials(deepcopy=False)]
+    told = [outcome for outcome in outcomes if outcome is not None and outcome.status != "failed"]
+    wholes = [whole for outcome in told if (whole := _whole(outcome)) is not None]
+    wholes = wholes[1:] or wholes
+    if not wholes:
+        errors = [outcome.error for outcome in outcomes if outcome and outcome.error]
+        raise StudyError(
+            f"none of {len(outcomes)} preview runs told anything; the first: {errors[0]}"
+        )
+    seconds = total_forecast([seconds for _, seconds in wholes], total)
+    known = [joules for joules, _ in wholes if joules is not None]
+    joules = total_forecast(known, total) if known else None
+    cost = sum(outcome.spent_joules or 0.0 for outcome in told)
+    for sentence in preview_sentences(
+        joules, seconds, trials=total, points=len(wholes), cost=cost, kg_per_joule=spec.kg_per_joule
+    ):
+        print(sentence)
+
+
+def _whole(outcome: Outcome) -> tuple[float | None, float] | None:
+    """What a run would have cost: one that never reports did run to its end."""
+    return whole_run(outcome) or (
+        (outcome.spent_joules, outcome.seconds) if outcome.status == "finished" else None
+    )

@@ -1,0 +1,159 @@
+"""A process's part of a sweep: it claims trials, and runs them through Hydra's launcher."""
+
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+from optuna.trial import FrozenTrial
+
+from greensweep.config.schema import EnergyConfig
+from greensweep.energy import Meter, build_meter
+from greensweep.errors import GreensweepError, StudyError
+from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.objective import values_of_run
+from greensweep.search.spec import SearchSpec
+from greensweep.search.storage import open_storage, open_study, storage_faults
+from greensweep.search.trial import run_trial
+from greensweep.search.work import SearchMeter, work
+from hydra_plugins.greensweep_sweeper._spec import trial_overrides
+
+_LOCK = ".study.lock"
+
+
+@dataclass
+class Worker:
+    """What a process needs to run trials; pickled to others."""
+
+    config: DictConfig
+    context: HydraContext
+    task: TaskFunction
+    spec: SearchSpec
+    shared: tuple[str, ...]
+    energy: EnergyConfig
+    meters_trials: bool
+    singletons: Any = field(default_factory=Singleton.get_state)
+
+    def __call__(self) -> None:
+        """Work in a process of its own."""
+        Singleton.set_state(self.singletons)
+        HydraConfig.instance().set_config(self.config)
+        try:
+            with storage_faults(self.spec.storage):
+                self.work(1)
+        except GreensweepError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    def work(self, batch: int) -> Exhausted:
+        """Run trials until there are no more."""
+        study = open_once(self.spec)
+        meter = SearchMeter(build_meter(self.energy))
+        own_meter = build_meter(self.energy) if self.meters_trials else None
+        task = TrialTask(self.task, self.spec, own_meter)
+        launcher = Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.context, task_function=task
+        )
+        run = partial(self._launch, launcher, meter, is_here=batch == 1)
+        return work(study, self.claims(study), run, meter, batch)
+
+    def claims(self, study: optuna.Study) -> Claims:
+        """Return the trials to take."""
+        return Claims(self.spec, study, self.folder, values_of_run)
+
+    def folder(self, trial: FrozenTrial) -> Path:
+        """Return the folder of a trial: `hydra.sweep.subdir`, with the trial's number as job's."""
+        composed = self._composed(trial.number, trial.params)
+        return self.spec.directory / str(composed.hydra.sweep.subdir)
+
+    def _composed(self, number: int, params: Any) -> DictConfig:
+        overrides = trial_overrides(params, self.shared)
+        composed = self.context.config_loader.load_sweep_config(self.config, overrides)
+        with open_dict(composed):
+            composed.hydra.job.id = str(number)
+            composed.hydra.job.num = number
+        return composed
+
+    def _launch(
+        self, launcher: Any, meter: SearchMeter, claims: list[Claim], *, is_here: bool
+    ) -> list[BaseException | None]:
+        """Run trials through Hydra's launcher; a job's number is its trial's."""
+        global _search_meter
+        _search_meter = meter if is_here else None
+        if not is_here:
+            meter.pause()
+        faults: list[BaseException | None] = []
+        for run in _consecutive(claims):
+            overrides = [trial_overrides(claim.params, self.shared) for claim in run]
+            try:
+                returned = launcher.launch(overrides, initial_job_idx=run[0].number)
+            except Exception as error:
+                faults += [error] * len(run)
+            else:
+                faults += [_fault_of(each) for each in returned]
+        return faults
+
+
+_search_meter: SearchMeter | None = None
+
+
+@dataclass
+class TrialTask:
+    """The program's function, as a trial of the search; Hydra's launchers take it for it."""
+
+    task: TaskFunction
+    spec: SearchSpec
+    meter: Meter | None
+
+    def __call__(self, config: DictConfig) -> Any:
+        job = HydraConfig.get()
+        joules = _search_meter.take() if _search_meter is not None else None
+        return run_trial(
+            self.spec,
+            open_once(self.spec),
+            job.job.num,
+            partial(self.task, config),
+            Path(job.runtime.output_dir),
+            meter=self.meter,
+            search_joules=joules,
+        )
+
+
+_studies: dict[tuple[str, str], optuna.Study] = {}
+
+
+def open_once(spec: SearchSpec, *, anew: bool = False) -> optuna.Study:
+    """Open a search's study, once in each process."""
+    name = (spec.storage, spec.study_name)
+    if anew or name not in _studies:
+        # Processes that open a new file at once race in making its tables.
+        with FileLock(spec.directory / _LOCK):
+            _studies[name] = open_study(spec, open_storage(spec.storage))
+    return _studies[name]
+
+
+def _consecutive(claims: list[Claim]) -> list[list[Claim]]:
+    """Split trials into runs of numbers that follow each other, as launchers number jobs."""
+    runs: list[list[Claim]] = []
+    for claim in claims:
+        if runs and claim.number == runs[-1][-1].number + 1:
+            runs[-1].append(claim)
+        else:
+            runs.append([claim])
+    return runs
+
+
+def _fault_of(returned: JobReturn) -> BaseException | None:
+    if returned.status == JobStatus.FAILED:
+        fault = returned._return_value
+        return fault if isinstance(fault, BaseException) else StudyError(str(fault))
+    return None

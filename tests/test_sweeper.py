@@ -1,0 +1,249 @@
+"""`hydra/sweeper=greensweep` as a user runs it: on the default task, and in another program."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from conftest import PROJECT, Finished
+
+Cli = Callable[..., Finished]
+Results = Callable[..., list[dict[str, Any]]]
+
+QUICK = (
+    "-m",
+    "hydra/sweeper=greensweep",
+    "energy=unmetered",
+    "tracking=local",
+    "warmup=0",
+    "inference.seconds=0",
+    "dataset.train_limit=300",
+    "space={optimizer.learning_rate:{low:1e-3,high:1e-1,log:true,levels:3}}",
+    "training.epochs=2",
+    "hydra.sweeper.n_trials=3",
+    "hydra.sweeper.pruner=none",
+)
+STUDY = "digits-simple_cnn-accuracy"
+
+
+def study_in(folder: Path, name: str = STUDY) -> optuna.Study:
+    path = folder / "multirun" / name / "optuna.db"
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+
+
+def bill_in(folder: Path, name: str = STUDY) -> dict[str, Any]:
+    text = (folder / "multirun" / name / "study.json").read_text()
+    bill: dict[str, Any] = json.loads(text)["search"]
+    return bill
+
+
+def test_the_same_command_again_goes_on_to_the_total(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    assert cli("train.py", *QUICK).status == 0
+    first = results("multirun")
+    assert [run["trial"] for run in first] == [0, 1, 2]
+    assert cli("train.py", *QUICK).status == 0
+    assert results("multirun") == first, "a sweep that is done has nothing to do"
+
+    assert cli("train.py", *QUICK, "hydra.sweeper.n_trials=5").status == 0
+    assert [run["trial"] for run in results("multirun")] == [0, 1, 2, 3, 4]
+    assert results("multirun")[:3] == first or all(
+        {**after, "checkpoint": None} == {**before, "checkpoint": None}
+        for after, before in zip(results("multirun"), first, strict=False)
+    )
+    trials = study_in(tmp_path).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 5
+    assert [trial.value for trial in trials] == [
+        run["validation_accuracy"] for run in results("multirun")
+    ]
+
+
+def test_another_search_under_the_same_name_is_refused(cli: Cli) -> None:
+    assert cli("train.py", *QUICK, "hydra.sweeper.n_trials=1").status == 0
+    refused = cli("train.py", *QUICK, "training.batch_size=32")
+    assert refused.status == 1
+    assert "training.batch_size=32 is new" in refused.errors
+    assert "hydra.sweeper.extend=true" in refused.errors
+    assert refused.errors.count("\n") == 1
+    extended = cli("train.py", *QUICK, "training.batch_size=32", "hydra.sweeper.extend=true")
+    assert extended.status == 0
+    fresh = cli("train.py", *QUICK, "training.batch_size=16", "hydra.sweeper.fresh=true")
+    assert fresh.status == 0
+
+
+def test_fresh_puts_the_earlier_study_aside(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train.py", *QUICK, "hydra.sweeper.n_trials=1").status == 0
+    before = study_in(tmp_path).trials[0].value
+    again = (*QUICK, "hydra.sweeper.n_trials=1", "hydra.sweeper.fresh=true", "seed=1")
+    assert cli("train.py", *again).status == 0
+    kept = [path for path in (tmp_path / "multirun").iterdir() if path.name != STUDY]
+    assert len(kept) == 1
+    assert json.loads((kept[0] / "0" / "result.json").read_text())["validation_accuracy"] == before
+
+
+def test_the_present_configuration_is_trial_zero(cli: Cli, results: Results) -> None:
+    finished = cli(
+        "train.py",
+        *QUICK,
+        "hydra.sweeper.enqueue=present",
+        "hydra.sweeper.n_trials=1",
+    )
+    assert finished.status == 0, finished.errors
+    (run,) = results("multirun")
+    # What `python src/train.py` trains with.
+    assert "optimizer.learning_rate=0.001" in run["overrides"]
+    assert "training.batch_size=64" in run["overrides"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials must be at least 1"),
+        ("hydra.sweeper.budget.joules=-1", "hydra.sweeper.budget.joules must be above 0"),
+        ("hydra.sweeper.pruner=pareto", "hydra.sweeper.direction=[maximize,minimize]"),
+        ("hydra.sweeper.budget.emissions_kg=1", "energy.country"),
+        ("+hydra.sweeper.constraints.speed=3", "max_NAME or min_NAME"),
+        ("hydra.sweeper.enqueue=[{optimizer.learning_rate:5}]", "outside of its space"),
+        ("hydra.sweeper.storage=sqlite:////nowhere/optuna.db", "the study's storage"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(cli: Cli, override: str, said: str) -> None:
+    refused = cli("train.py", *QUICK, override)
+    assert refused.status == 1
+    assert said in refused.errors
+    assert refused.errors.startswith("Error: ")
+    assert refused.errors.count("\n") == 1
+    assert "Traceback" not in refused.errors
+
+
+def test_a_failed_trial_counts_and_the_sweep_goes_on(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    finished = cli(
+        "train.py",
+        *QUICK,
+        "optimizer=sgd",
+        "space={optimizer.learning_rate:{low:1e20,high:1e30,log:true}}",
+    )
+    assert finished.status == 1
+    assert [run["status"] for run in results("multirun")] == ["failed"] * 3
+    assert [trial.state.name for trial in study_in(tmp_path).trials] == ["FAIL"] * 3
+    assert "none of 3 trials finished" in finished.errors
+
+
+def test_pareto_sweep_is_billed_to_the_last_joule(cli: Cli, tmp_path: Path) -> None:
+    metered = [each for each in QUICK if each != "energy=unmetered"]
+    finished = cli(
+        "train.py", *metered, "objective=pareto", "hydra.sweeper.n_trials=4", "tracking=mlflow"
+    )
+    assert finished.status == 0, finished.errors
+    name = "digits-simple_cnn-pareto"
+    bill = bill_in(tmp_path, name)
+    lines = ("finished", "pruned", "stopped", "failed", "search")
+    assert bill["spent_joules"] == pytest.approx(sum(bill[f"{each}_joules"] for each in lines))
+    runs = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "multirun" / name).glob("*/result.json")
+    ]
+    spent = sum(run["energy_spent_joules"] for run in runs)
+    assert bill["finished_joules"] + bill["pruned_joules"] == pytest.approx(spent)
+    assert "The bill: " in finished.output
+    front = study_in(tmp_path, name).best_trials
+    assert sorted(bill["best_trials"]) == [trial.number for trial in front]
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
+    found = client.search_runs(["1"])
+    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.data.metrics["search/spent_joules"] == pytest.approx(bill["spent_joules"])
+
+
+def test_a_preview_forecasts_and_starts_nothing(cli: Cli, tmp_path: Path) -> None:
+    metered = [each for each in QUICK if each != "energy=unmetered"]
+    finished = cli("train.py", *metered, "hydra.sweeper.preview=true", "training.epochs=6")
+    assert finished.status == 0, finished.errors
+    assert "Forecast for 3 trials" in finished.output
+    (folder,) = (tmp_path / "multirun" / STUDY).glob("preview-*")
+    runs = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
+    assert [(run["status"], run["epochs"]) for run in runs] == [("stopped", 2)] * 4
+    assert not (tmp_path / "multirun" / STUDY / "optuna.db").exists()
+    assert not (tmp_path / "mlruns").exists()
+
+
+def own_program(folder: Path) -> list[str]:
+    shutil.copytree(PROJECT / "examples", folder / "examples")
+    return [
+        sys.executable,
+        str(folder / "examples" / "own_loop.py"),
+        "-m",
+        "hydra/sweeper=greensweep",
+    ]
+
+
+def test_a_program_of_ones_own_is_searched_metered_and_pruned(tmp_path: Path) -> None:
+    command = [*own_program(tmp_path), "hydra.sweeper.n_trials=9", "hydra.sweeper.seed=0"]
+    command += ["hydra.sweeper.pruning.min_finished=2"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    study = study_in(tmp_path, "greensweep")
+    done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    pruned = [trial for trial in study.trials if trial.state.name == "PRUNED"]
+    assert len(done) + len(pruned) == 9
+    assert pruned and all(trial.user_attrs["outcome"]["epochs"] < 20 for trial in pruned)
+    for trial in done:
+        accuracy, joules = trial.values
+        outcome = trial.user_attrs["outcome"]
+        assert outcome["accuracy"] == accuracy
+        assert 0 < joules <= outcome["spent_joules"]
+        assert [point[0] for point in outcome["curve"]] == list(range(1, 21))
+    assert "The bill: " in finished.stdout
+    again = subprocess.run(
+        [*command, "hydra.sweeper.storage=sqlite:////nowhere/optuna.db"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 1
+    assert "Error: the study's storage" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_ctrl_c_finishes_the_epoch_and_the_next_command_goes_on(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(PROJECT / "src" / "train.py"),
+        *QUICK,
+        "dataset.train_limit=1000",
+        "training.epochs=4000",
+        "hydra.sweeper.n_trials=2",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=-3, stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "multirun" / STUDY
+    deadline = time.monotonic() + 60
+    while not (folder / "0").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
+    result = json.loads((folder / "0" / "result.json").read_text())
+    assert result["status"] == "stopped"
+    assert result["epochs"] == len(result["history"]) >= 1
+    (trial,) = study_in(tmp_path).trials
+    assert trial.state.name == "FAIL"
+    summary = json.loads((folder / "study.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert summary["search"]["ended"] == "interrupted"
