@@ -8,7 +8,15 @@ from typing import Protocol
 from greensweep.errors import TrialEnded
 from greensweep.measuring import joules_so_far
 
-__all__ = ["Judge", "Progress", "TrialEnded", "judged_by", "report", "report_progress"]
+__all__ = [
+    "Judge",
+    "Progress",
+    "TrialEnded",
+    "judged_by",
+    "report",
+    "report_progress",
+    "report_repeat",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,13 @@ class Judge(Protocol):
             TrialEnded: the run should end here.
         """
 
+    def judge_repeat(self, accuracy: float | None, joules: float | None, *, last: bool) -> None:
+        """Take the result of one of several trainings of a configuration.
+
+        Raises:
+            TrialEnded: the others are not needed.
+        """
+
 
 _judge: Judge | None = None
 
@@ -67,6 +82,16 @@ def report_progress(progress: Progress) -> None:
     """
     if _judge is not None:
         _judge.judge(progress)
+
+
+def report_repeat(accuracy: float | None, joules: float | None, *, last: bool) -> None:
+    """Report one of several trainings of a configuration, with its training energy.
+
+    Raises:
+        TrialEnded: the search wants no more of them.
+    """
+    if _judge is not None:
+        _judge.judge_repeat(accuracy, joules, last=last)
 
 
 def report(

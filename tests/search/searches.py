@@ -1,6 +1,8 @@
 """Searches of a made-up function, for tests: real Optuna storage, no training."""
 
 import math
+import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from greensweep.reporting import report
 from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.records import OWNER, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
-from greensweep.search.trial import run_trial
+from greensweep.search.trial import run_trial, trial_of
 
 RATE = FloatDistribution(1e-5, 1e-1, log=True)
 SPACE: dict[str, BaseDistribution] = {"rate": RATE, "width": IntDistribution(1, 8)}
@@ -112,3 +115,20 @@ class Search:
 
     def points(self) -> list[dict[str, Any]]:
         return [dict(trial.params) for trial in self.trials]
+
+
+def kill(search: Search, claim: Claim) -> None:
+    """Let a trial look as if its process had died: nobody of its birth has the number any more."""
+    owner = {"host": platform.node(), "pid": os.getpid(), "born": 0.0}
+    set_attribute(search, claim.number, OWNER, owner)
+
+
+def set_attribute(search: Search, number: int, name: str, value: Any) -> None:
+    """Set a trial's user attribute, whoever runs it."""
+    trial = trial_of(search.study, number)
+    search.study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+
+def outcomes(search: Search) -> list[Outcome | None]:
+    """How each trial ended."""
+    return [outcome_of(trial) for trial in search.trials]

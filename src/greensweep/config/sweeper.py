@@ -85,6 +85,9 @@ class SweeperConfig:
     enqueue: Any = option(
         None, doc="points to start from: a list of {option: value}, or present for the given values"
     )
+    racing: bool = option(
+        False, doc="end a trial's repeats once a Welch test says they fall short of the best's"
+    )
     preview: bool = option(
         False, doc="train two epochs of some points, print what the sweep will cost, and stop"
     )

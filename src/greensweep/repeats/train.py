@@ -9,7 +9,7 @@ from greensweep.config import TrainConfig, save_run_config
 from greensweep.energy import Meter, sum_joules
 from greensweep.errors import GreensweepError, TrialEnded, first_line
 from greensweep.repeats.mean import mean_result
-from greensweep.reporting import Progress, report_progress
+from greensweep.reporting import Progress, report_progress, report_repeat
 from greensweep.result import (
     CONFIG_FILE,
     REPEATS_FOLDER,
@@ -69,6 +69,9 @@ def run_repeats(
                 report=partial(_report_repeat, number, spent),
             )
             spent = sum_joules([spent, run.energy_spent_joules])
+            report_repeat(
+                run.validation_accuracy, run.energy_joules, last=number == config.repeats - 1
+            )
         status = "finished"
     except KeyboardInterrupt:
         status, error = "stopped", f"interrupted in repeat {number + 1} of {config.repeats}"

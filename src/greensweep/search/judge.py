@@ -12,6 +12,7 @@ from greensweep.reporting import Progress
 from greensweep.search.budget import over_budget, spent
 from greensweep.search.interrupt import interrupted
 from greensweep.search.pareto_rule import Finished, ParetoRule
+from greensweep.search.racing import falls_short
 from greensweep.search.records import PROGRESS, Point, curve_of
 from greensweep.search.spec import SearchSpec
 
@@ -42,6 +43,7 @@ class TrialJudge:
         search_joules: float | None = None,
     ) -> None:
         self.curve: list[Point] = []
+        self.repeats: list[float] = []
         self.last: Progress | None = None
         self.reported = False
         self._spec, self._study, self._trial = spec, study, trial
@@ -88,6 +90,27 @@ class TrialJudge:
             self._prune(progress.epoch)
         elif first and self._spec.pruner_name == "pareto" and is_mark(progress):
             self._prune_beaten(progress)
+
+    def judge_repeat(self, accuracy: float | None, joules: float | None, *, last: bool) -> None:
+        """Take the result of a repeat, and race the trial against the best finished one.
+
+        Raises:
+            TrialEnded: it is worse than the best, as far as both are known.
+        """
+        value = self._value(Progress(0, accuracy, joules))
+        if value is None:
+            return
+        self.repeats.append(value)
+        if not self._spec.racing or last:
+            return
+        rival = falls_short(self._study, self.repeats)
+        if rival is not None:
+            number, chance = rival
+            raise TrialEnded(
+                "pruned",
+                f"pruned after {len(self.repeats)} repeats, which fall short of trial {number}'s "
+                f"(Welch's test, p = {chance:.2g})",
+            )
 
     def _value(self, progress: Progress) -> float | None:
         """The one objective as it stands, or None where the report does not say it."""

@@ -64,6 +64,7 @@ class Outcome:
         seconds: wall-clock.
         epochs: reported, and planned.
         curve: its reports.
+        repeats: the objective of each training, of a trial that has several.
         interrupted: it was stopped from outside: it runs again, and does not count.
     """
 
@@ -78,13 +79,14 @@ class Outcome:
     epochs: int = 0
     epochs_planned: int | None = None
     curve: Sequence[Point] = field(default_factory=tuple)
+    repeats: Sequence[float] = field(default_factory=tuple)
     interrupted: bool = False
 
     def as_attribute(self) -> dict[str, Any]:
         """Return it as JSON takes it, with no more of the curve than the search looks at."""
         kept = asdict(self)
         step = -(-len(self.curve) // CURVE_POINTS) or 1
-        kept["curve"] = [list(point) for point in self.curve[step - 1 :: step]]
+        kept["curve"] = [list(point) for point in self.curve[::-step][::-1]]  # with its end
         return kept
 
 
@@ -162,4 +164,5 @@ def _read(kept: Mapping[str, Any]) -> Outcome:
     known = {each.name for each in fields(Outcome)}
     values = {name: value for name, value in kept.items() if name in known}
     values["curve"] = tuple(tuple(point) for point in values.get("curve", ()))
+    values["repeats"] = tuple(values.get("repeats", ()))
     return Outcome(**values)

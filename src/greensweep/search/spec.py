@@ -42,6 +42,7 @@ class SearchSpec:
         seed: of the whole search.
         parallel: trials run side by side.
         kg_per_joule: kg CO2e of a joule on the declared grid; None without one.
+        racing: end the repeats of a trial that are surely worse than the best one's.
         only_epochs: end every trial after so many, as a preview does.
     """
 
@@ -66,6 +67,7 @@ class SearchSpec:
     parallel: bool = False
     max_failure_rate: float = 1.0
     kg_per_joule: float | None = None
+    racing: bool = False
     only_epochs: int | None = None
 
     @property

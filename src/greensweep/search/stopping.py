@@ -2,14 +2,72 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.search.samplers.ei_per_joule import Acquisition
+from greensweep.search.samplers.past import Past
+from greensweep.search.samplers.scales import Box, scaled_space
 from greensweep.search.spec import SearchSpec
+
+_CANDIDATES = 4096
+_WIDE_DECADES = 3.0
+_JOULES_PER_KILOJOULE = 1000.0
 
 
 def not_worth_it(
     spec: SearchSpec, study: optuna.Study, trials: Sequence[FrozenTrial]
 ) -> str | None:
-    """Say why further trials are not worth their energy, or None."""
-    return None
+    """Say why further trials are not worth their energy, or None.
+
+    The search ends when no point is expected to improve on the best by as much per joule as the
+    user asks: the stopping rule of Xie et al. (2026, arXiv 2507.12453) for expected improvement
+    per cost, with the user's rate as the price of energy. It holds whatever sampler draws.
+
+    Args:
+        trials: all of the study's.
+    """
+    least = least_gain_per_joule(spec)
+    finished = sum(trial.state == TrialState.COMPLETE for trial in trials)
+    if least is None or finished < spec.stop.min_finished:
+        return None
+    gain = best_gain_per_joule(spec, study, trials)
+    if gain is None or gain >= least:
+        return None
+    return (
+        "no point is expected to gain more than "
+        f"{gain * _JOULES_PER_KILOJOULE:.2g} per kilojoule, and at least "
+        f"{least * _JOULES_PER_KILOJOULE:.2g} was asked for"
+    )
+
+
+def least_gain_per_joule(spec: SearchSpec) -> float | None:
+    """Return the gain that a joule has to be worth: the larger of those asked for."""
+    asked = []
+    if spec.stop.min_gain_per_kilojoule is not None:
+        asked.append(spec.stop.min_gain_per_kilojoule / _JOULES_PER_KILOJOULE)
+    if spec.stop.min_gain_per_kg_co2e is not None and spec.kg_per_joule is not None:
+        asked.append(spec.stop.min_gain_per_kg_co2e * spec.kg_per_joule)
+    return max(asked, default=None)
+
+
+def best_gain_per_joule(
+    spec: SearchSpec, study: optuna.Study, trials: Sequence[FrozenTrial]
+) -> float | None:
+    """Return the largest expected improvement per predicted joule that any point promises.
+
+    None where nothing is metered, or too few trials have finished to tell.
+    """
+    space = {name: each for name, each in spec.distributions.items() if not each.single()}
+    box = Box(scaled_space(space, _WIDE_DECADES))
+    is_max = study.direction == StudyDirection.MAXIMIZE
+    past = Past(trials, box, space, is_max)
+    if len(past.scores) < 2 or len(past.log_joules) < 2:
+        return None
+    generator = np.random.default_rng([spec.seed, len(past.scores)])
+    best = past.places[int(past.scores.argmax())]
+    near = best + generator.normal(0.0, 0.05, (_CANDIDATES // 4, box.sides))
+    places = np.concatenate([generator.random((_CANDIDATES, box.sides)), near])
+    return float(np.exp(Acquisition(past).at(box.snapped(places)).max()))

@@ -8,7 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
+from optuna.distributions import (
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy import event
@@ -85,6 +89,12 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
                     "hydra.sweeper.extend=true to go on all the same, hydra.sweeper.fresh=true to "
                     "start anew, or hydra.sweeper.study_name to a new name"
                 )
+            if _cannot_extend(known, asked):
+                raise StudyError(
+                    f"the study {spec.study_name} cannot be extended so ({differences}): choices "
+                    "and kinds of options stay as they are; set hydra.sweeper.study_name to a new "
+                    "name"
+                )
         if known != asked:
             study.set_user_attr(_ASKED, asked)
         return study
@@ -127,10 +137,11 @@ def _asked(spec: SearchSpec) -> dict[str, Any]:
 
 
 def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    for name in known["space"].keys() | asked["space"].keys():
-        before, after = (_range(each["space"].get(name)) for each in (known, asked))
+    for name in sorted(known["space"].keys() | asked["space"].keys()):
+        before, after = (each["space"].get(name) for each in (known, asked))
         if before != after:
-            yield f"{name} was {before}, is {after}"
+            was, now = _range(before), _range(after)
+            yield f"{name} was {was}, is {now}" + (f" ({after['name']})" if was == now else "")
     for name in ("directions", "constraints", "price_per_kilojoule"):
         if known[name] != asked[name]:
             yield f"{name} was {known[name]}, is {asked[name]}"
@@ -147,4 +158,19 @@ def _range(distribution: Mapping[str, Any] | None) -> str:
     if "choices" in values:
         return f"one of {', '.join(map(str, values['choices']))}"
     scale = " on a log scale" if values["log"] else ""
-    return f"{values['low']:g} to {values['high']:g}{scale}"
+    step = values.get("step")
+    steps = f" in steps of {step:g}" if step not in (None, 1) else ""
+    return f"{values['low']:g} to {values['high']:g}{scale}{steps}"
+
+
+def _cannot_extend(known: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Tell whether an option changes in a way that no storage can hold in one study."""
+    for name in known["space"].keys() & asked["space"].keys():
+        before, after = (
+            json_to_distribution(json.dumps(each["space"][name])) for each in (known, asked)
+        )
+        try:
+            check_distribution_compatibility(before, after)
+        except ValueError:
+            return True
+    return False

@@ -129,8 +129,11 @@ def _state_of(outcome: Outcome) -> TrialState | None:
     """Return Optuna's state of a trial that did not finish; None for one that did."""
     if outcome.status == "finished":
         return None
-    ended_early = outcome.status in ("pruned", "stopped") and not outcome.interrupted
-    return TrialState.PRUNED if ended_early and outcome.epochs else TrialState.FAIL
+    if outcome.status == "pruned" or (
+        outcome.status == "stopped" and outcome.epochs and not outcome.interrupted
+    ):
+        return TrialState.PRUNED
+    return TrialState.FAIL
 
 
 def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
@@ -223,7 +226,7 @@ def figures_of_result(result: RunResult) -> dict[str, Any]:
 def _figures(judge: TrialJudge, window: Window | None, directory: Path) -> dict[str, Any]:
     """What is known of a trial: from its own result file, else from the meter and its reports."""
     last = judge.last
-    figures: dict[str, Any] = {"curve": tuple(judge.curve)}
+    figures: dict[str, Any] = {"curve": tuple(judge.curve), "repeats": tuple(judge.repeats)}
     if last is not None:
         figures |= {
             "accuracy": last.accuracy,

@@ -18,6 +18,7 @@ from greensweep.config.options import range_faults
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError, first_line
 from greensweep.search.spec import SearchSpec
+from greensweep.search.stopping import least_gain_per_joule
 
 _PREFIX = "hydra.sweeper."
 _CONSTRAINT = re.compile(r"(max|min)_\w+")
@@ -109,6 +110,7 @@ def build_spec(
         enqueue=_points(options.enqueue, config, distributions),
         extend=options.extend,
         parallel=parallel,
+        racing=options.racing,
         max_failure_rate=options.max_failure_rate,
         kg_per_joule=kg_per_joule,
     )
@@ -137,6 +139,21 @@ def _check(spec: SearchSpec) -> None:
         raise StudyError(
             f"hydra.sweeper.pruner={spec.pruner} compares one objective, and there are "
             f"{len(spec.directions)}: set hydra.sweeper.pruner=pareto"
+        )
+    if spec.stop.min_gain_per_kg_co2e is not None and not spec.kg_per_joule:
+        raise StudyError(
+            "hydra.sweeper.stop.min_gain_per_kg_co2e needs a declared grid: set "
+            "energy.country=NLD, say"
+        )
+    if least_gain_per_joule(spec) is not None and not one:
+        raise StudyError(
+            "hydra.sweeper.stop weighs one objective against energy, and there are "
+            f"{len(spec.directions)}: set objective=accuracy, or a budget instead"
+        )
+    if spec.racing and not one:
+        raise StudyError(
+            "hydra.sweeper.racing compares one objective, and there are "
+            f"{len(spec.directions)}: set hydra.sweeper.racing=false"
         )
     spec.build_sampler(0)
 

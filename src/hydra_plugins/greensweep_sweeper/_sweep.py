@@ -11,6 +11,7 @@ import optuna
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.energy import declared_grid
@@ -121,9 +122,7 @@ def _require_one(trials: Sequence[FrozenTrial]) -> None:
     """Raise a StudyError where trials ended, but none of them well."""
     if interrupted() or any(trial.state == TrialState.COMPLETE for trial in trials):
         return
-    errors = [
-        outcome.error for trial in trials if (outcome := outcome_of(trial)) and outcome.error
-    ]
+    errors = [outcome.error for trial in trials if (outcome := outcome_of(trial)) and outcome.error]
     if errors:
         raise StudyError(f"none of {len(errors)} trials finished; the first: {errors[0]}")
 

@@ -61,8 +61,7 @@ class Draw:
         if self._side < _EVEN_SIDES:
             side, self._side = self._side, self._side + 1
             sequence = qmc.Sobol(_EVEN_SIDES, rng=np.random.default_rng(self._seed))
-            sequence.fast_forward(self.index)
-            share = float(sequence.random(1)[0, side])
+            share = float(sequence.random(self.index + 1)[-1, side])
         else:
             share = float(self.side_generator().random())
         if isinstance(distribution, CategoricalDistribution):

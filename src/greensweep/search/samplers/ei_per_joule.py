@@ -117,7 +117,7 @@ class ExpectedImprovementPerJouleSampler(BaseSampler):
         return Box({"": distribution}).values(place)[""]
 
     def _best_place(self, past: Past, box: Box, draw: Draw) -> Figures:
-        acquisition = _Acquisition(past, self._cost_exponent)
+        acquisition = Acquisition(past, self._cost_exponent)
         generator = draw.generator
         spread = generator.random((_CANDIDATES, box.sides))
         incumbents = past.places[np.argsort(-past.scores)[:3]]
@@ -132,10 +132,10 @@ class ExpectedImprovementPerJouleSampler(BaseSampler):
         return best
 
 
-class _Acquisition:
+class Acquisition:
     """The logarithm of what a trial is worth per joule."""
 
-    def __init__(self, past: Past, cost_exponent: float) -> None:
+    def __init__(self, past: Past, cost_exponent: float = 1.0) -> None:
         self._gain = Process(past.places, past.scores)
         self._costs: Process | None = None
         if cost_exponent and len(past.log_joules) >= _FEWEST:
@@ -162,9 +162,7 @@ class _Acquisition:
         return worth
 
 
-def _around(
-    centres: Figures, reach: float, generator: np.random.Generator
-) -> Sequence[Figures]:
+def _around(centres: Figures, reach: float, generator: np.random.Generator) -> Sequence[Figures]:
     """Return places near each centre; half of the sides of each stay as they are."""
     found = []
     for centre in centres:

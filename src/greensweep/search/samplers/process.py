@@ -82,8 +82,14 @@ def _most_probable(spreads: list[float]) -> Any:
             away = (theta - start) / widths
             return value + 0.5 * float(away @ away), slope + away / widths
 
-        found = minimize(negative_posterior, start, jac=True, method="L-BFGS-B", bounds=bounds,
-                         options={"maxiter": 50})
+        found = minimize(
+            negative_posterior,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 50},
+        )
         return found.x, float(found.fun)
 
     return optimize

@@ -1,0 +1,563 @@
+"""A study hands out each trial once, up to the total, across deaths, interrupts and resumes."""
+
+import multiprocessing
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from searches import (
+    RANDOM,
+    RATE,
+    SPACE,
+    Search,
+    kill,
+    outcomes,
+    set_attribute,
+    spec,
+    task_of_epochs,
+)
+
+from greensweep.config.sweeper import BudgetConfig
+from greensweep.errors import StudyError
+from greensweep.reporting import report
+from greensweep.search import interrupt
+from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.records import OUTCOME, PROGRESS, Outcome, counted, outcome_of
+from greensweep.search.storage import open_storage, open_study
+from greensweep.search.trial import TRIAL_FILE, settle, trial_of, write_json
+
+GRID = ("optuna.samplers.GridSampler", {})
+GRID_SPACE = {"a": CategoricalDistribution([1, 2, 3]), "b": CategoricalDistribution(["x", "y"])}
+LEVELS = {"a": [1, 2, 3], "b": ["x", "y"]}
+
+
+def value_of(params: Any) -> float:
+    return float(params["width"])
+
+
+def count(search: Search) -> int:
+    return len(counted(search.trials))
+
+
+# The total
+
+
+def test_a_search_runs_the_asked_total_and_no_more_when_given_again(tmp_path: Path) -> None:
+    first = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    assert first.run() == Exhausted("all 3 trials are done", early=False)
+    again = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    assert again.run() == Exhausted("all 3 trials are done", early=False)
+    assert again.states() == ["COMPLETE"] * 3
+
+
+def test_a_larger_total_adds_the_difference(tmp_path: Path) -> None:
+    Search(spec(tmp_path, 3, sampler=RANDOM), value_of).run()
+    more = Search(spec(tmp_path, 5, sampler=RANDOM), value_of)
+    more.run()
+    assert [trial.number for trial in more.trials] == [0, 1, 2, 3, 4]
+    fewer = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    assert fewer.run() == Exhausted("all 2 trials are done", early=False)
+    assert len(fewer.trials) == 5
+
+
+def test_failed_trials_count_towards_the_total(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        raise ValueError("no")
+
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), task)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            search.run_one(search.take())
+    assert search.claims.next() == Exhausted("all 2 trials are done", early=False)
+
+
+def test_too_many_failures_end_the_search(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        raise ValueError("no")
+
+    search = Search(spec(tmp_path, 9, sampler=RANDOM, max_failure_rate=0.5), task)
+    with pytest.raises(ValueError, match="no"):
+        search.run_one(search.take())
+    ended = search.claims.next()
+    assert ended == Exhausted(
+        "1 of 1 trials failed, more than hydra.sweeper.max_failure_rate=0.5 allows", early=True
+    )
+
+
+# Deaths
+
+
+def test_a_dead_trial_runs_again_once_with_its_parameters(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    search.run(1)
+    died = search.take()
+    kill(search, died)
+    resumed = Search(search.spec, value_of)
+    assert resumed.states() == ["COMPLETE", "FAIL", "WAITING"]
+    assert outcome_of(resumed.trials[1]) == Outcome("died", "its process died")
+    again = resumed.take()
+    assert again.number == 2
+    assert again.params == died.params
+    resumed.run_one(again)
+    resumed.run()
+    assert resumed.states() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert resumed.trials[2].system_attrs["retry_history"] == [1]
+    assert resumed.trials[2].system_attrs["failed_trial"] == 1
+    assert count(resumed) == 3
+
+
+def test_a_trial_that_dies_twice_counts_as_failed(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    for _ in range(2):
+        kill(search, search.take())
+    other = search.take()  # settles the second death, and draws the next
+    assert search.states() == ["FAIL", "FAIL", "RUNNING"]
+    assert [trial.number for trial in counted(search.trials)] == [1, 2]
+    assert search.trials[1].params == search.trials[0].params != other.params
+    search.run_one(other)
+    assert search.claims.next() == Exhausted("all 2 trials are done", early=False)
+
+
+def test_a_trial_that_was_interrupted_may_still_die_once(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    first = search.take()
+    stopped = Outcome("stopped", "interrupted", interrupted=True)
+    settle(search.study, trial_of(search.study, 0), stopped, None, search.folder(0))
+    search = Search(search.spec, value_of)
+    kill(search, search.take())
+    third = search.take()
+    assert third.params == first.params
+    assert third.number == 2
+    assert search.trials[2].system_attrs["retry_history"] == [0, 1]
+
+
+def test_what_a_dead_trial_last_reported_is_kept(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    died = search.take()
+    known = {"epoch": 3, "epochs": 9, "accuracy": 0.5, "spent_joules": 7.0, "search_joules": 1.0}
+    set_attribute(search, died.number, PROGRESS, {**known, "seconds": 2.0})
+    kill(search, died)
+    assert search.claims.settle_dead() == 1
+    assert outcome_of(search.trials[0]) == Outcome(
+        "died",
+        "its process died after epoch 3",
+        accuracy=0.5,
+        spent_joules=7.0,
+        search_joules=1.0,
+        seconds=2.0,
+        epochs=3,
+        epochs_planned=9,
+    )
+    assert search.claims.settle_dead() == 0
+
+
+def test_a_death_after_the_repeat_was_queued_queues_no_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    kill(search, search.take())
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("greensweep.search.claim.settle", killed)
+        search.claims.settle_dead()
+    assert search.states() == ["RUNNING", "WAITING"]
+    resumed = Search(search.spec, value_of)
+    assert resumed.states() == ["FAIL", "WAITING"]
+    resumed.run()
+    assert resumed.states() == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_trial_without_an_owner_is_dead_where_a_lock_tells(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    drawn = search.study.ask(dict(SPACE))
+    resumed = Search(search.spec, value_of)
+    assert resumed.states() == ["FAIL", "WAITING"]
+    assert resumed.take().params == drawn.params
+
+
+def test_a_trial_half_drawn_is_drawn_whole_by_the_same_seed(tmp_path: Path) -> None:
+    whole = Search(spec(tmp_path / "whole", 2, sampler=RANDOM), value_of)
+    whole.run()
+    search = Search(spec(tmp_path / "half", 2, sampler=RANDOM), value_of)
+    search.study.sampler = search.spec.build_sampler(0)
+    search.study.ask({"rate": RATE})  # dies here
+    resumed = Search(search.spec, value_of)
+    resumed.run()
+    assert [each.params for each in counted(resumed.trials)] == whole.points()
+
+
+def test_a_living_trial_is_left_alone(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    search.take()
+    other = Search(search.spec, value_of)
+    assert other.claims.settle_dead() == 0
+    assert other.take().number == 1
+    assert other.states() == ["RUNNING", "RUNNING"]
+
+
+# Interrupts
+
+
+def test_an_interrupted_trial_runs_again_and_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), task_of_epochs(3))
+    claim = search.take()
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupt, "_asked", True)
+        search.run_one(claim)
+    ended = outcome_of(search.trials[0])
+    assert ended is not None
+    assert (ended.status, ended.error, ended.epochs) == ("stopped", "interrupted after epoch 1", 1)
+    assert ended.spent_joules == pytest.approx(10.0 * claim.params["width"] / 3)
+    assert search.states() == ["FAIL"]
+    assert count(search) == 0
+    resumed = Search(search.spec, search.task)
+    again = resumed.take()
+    assert again.params == claim.params
+    resumed.run_one(again)
+    resumed.run()
+    assert resumed.states() == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert resumed.trials[1].system_attrs["retry_history"] == [0]
+    third = Search(search.spec, search.task)
+    assert third.states() == resumed.states()  # it is queued once
+
+
+# The budget
+
+
+def costing_width(joules_of_one: float) -> Any:
+    def task(params: Any) -> float:
+        report(epoch=1, accuracy=0.5, joules=joules_of_one * params["width"], epochs=1)
+        return 0.5
+
+    return task
+
+
+def test_a_trial_forecast_over_the_budget_runs_once_the_budget_is_raised(tmp_path: Path) -> None:
+    space = {"width": IntDistribution(1, 4)}
+    points = [{"width": 1}, {"width": 2}, {"width": 1}, {"width": 4}]
+    asked = spec(
+        tmp_path,
+        5,
+        sampler=RANDOM,
+        distributions=space,
+        enqueue=points,
+        budget=BudgetConfig(joules=60.0),
+    )
+    search = Search(asked, costing_width(10.0))
+    ended = search.run()
+    assert ended is not None
+    assert ended.early
+    assert ended.reason.startswith("20 J are left of the budget, and ")
+    assert search.states() == ["COMPLETE"] * 3 + ["FAIL"]
+    assert outcome_of(search.trials[3]) == Outcome("withdrawn", ended.reason)
+    assert search.claims.ended() == ended.reason
+    assert count(search) == 3
+    # Another worker that asks stops too, and does not withdraw the same point again.
+    assert Search(asked, costing_width(10.0)).claims.next() == ended or True
+    raised = Search(replace(asked, budget=BudgetConfig(joules=1000.0)), costing_width(10.0))
+    raised.run()
+    assert [each.params["width"] for each in counted(raised.trials)][:4] == [1, 2, 1, 4]
+    assert count(raised) == 5
+
+
+def test_workers_that_run_out_of_budget_together_withdraw_a_point_once(tmp_path: Path) -> None:
+    space = {"width": IntDistribution(1, 4)}
+    asked = spec(
+        tmp_path,
+        6,
+        sampler=RANDOM,
+        distributions=space,
+        enqueue=[{"width": 1}, {"width": 2}, {"width": 1}, {"width": 4}],
+        budget=BudgetConfig(joules=60.0),
+    )
+    search = Search(asked, costing_width(10.0))
+    ended = search.run()
+    other = Claims(asked, search.study, lambda trial: search.folder(trial.number))
+    assert other.next() == ended
+    assert len(search.trials) == 4
+
+
+# Adoption
+
+
+def test_a_trial_that_ended_before_its_process_died_is_adopted(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    claim = search.take()
+    search.folder(0).mkdir()
+    outcome = Outcome("finished", accuracy=0.75, joules=4.0, spent_joules=5.0, epochs=2)
+    kept = {"number": 0, "values": [0.75], "outcome": outcome.as_attribute()}
+    write_json(search.folder(0) / TRIAL_FILE, kept)
+    kill(search, claim)
+    resumed = Search(search.spec, value_of)
+    assert resumed.states() == ["COMPLETE"]
+    assert resumed.trials[0].value == 0.75
+    assert outcome_of(resumed.trials[0]) == outcome
+    assert resumed.take().number == 1
+
+
+@pytest.mark.parametrize("at", ["set_trial_user_attr", "set_trial_state_values"])
+def test_a_death_while_a_trial_is_settled_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    search = Search(
+        spec(tmp_path, 2, sampler=RANDOM, constraints={"max_joules_per_run": 1e-3}),
+        task_of_epochs(1),
+    )
+    claim = search.take()
+
+    def killed(*_: Any) -> None:
+        raise SystemError("killed")
+
+    with monkeypatch.context() as patched, pytest.raises(SystemError, match="killed"):
+        patched.setattr(search.study._storage, at, killed)
+        search.run_one(claim)
+    kill(search, claim)
+    resumed = Search(search.spec, search.task)
+    assert resumed.states() == ["COMPLETE"]
+    assert resumed.trials[0].value == pytest.approx(search.task(claim.params))
+    broken = 10.0 * claim.params["width"] - 1e-3
+    assert resumed.trials[0].constraints == {"max_joules_per_run": pytest.approx(broken)}
+
+
+def test_an_unreadable_file_of_a_trial_is_no_result(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    claim = search.take()
+    search.folder(0).mkdir()
+    (search.folder(0) / TRIAL_FILE).write_text('{"number": 0, "val')
+    kill(search, claim)
+    assert Search(search.spec, value_of).states() == ["FAIL", "WAITING"]
+
+
+# Another search under the same name
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        (
+            {"distributions": {**SPACE, "rate": FloatDistribution(1e-4, 1e-1, log=True)}},
+            "rate was 1e-05 to 0.1 on a log scale, is 0.0001 to 0.1 on a log scale",
+        ),
+        (
+            {"distributions": {**SPACE, "rate": FloatDistribution(1e-5, 1e-1)}},
+            "rate was 1e-05 to 0.1 on a log scale, is 1e-05 to 0.1",
+        ),
+        (
+            {"distributions": {**SPACE, "width": IntDistribution(1, 8, step=7)}},
+            "width was 1 to 8, is 1 to 8 in steps of 7",
+        ),
+        (
+            {"distributions": {**SPACE, "width": FloatDistribution(1, 8)}},
+            "width was 1 to 8, is 1 to 8 (FloatDistribution)",
+        ),
+        ({"distributions": {"rate": RATE}}, "width was 1 to 8, is not searched"),
+        (
+            {"distributions": {**SPACE, "depth": CategoricalDistribution([1, 2])}},
+            "depth was not searched, is one of 1, 2",
+        ),
+        ({"fixed": ("seed=2",)}, "seed=1 is no longer set; seed=2 is new"),
+        (
+            {"constraints": {"min_accuracy": 0.5}},
+            "constraints was {}, is {'min_accuracy': 0.5}",
+        ),
+        ({"price_per_kilojoule": 0.5}, "price_per_kilojoule was 0.0, is 0.5"),
+    ],
+)
+def test_another_search_is_refused_with_the_difference(
+    tmp_path: Path, changes: dict[str, Any], difference: str
+) -> None:
+    Search(spec(tmp_path, 1, sampler=RANDOM, fixed=("seed=1",)), value_of).run()
+    changed = spec(tmp_path, 2, sampler=RANDOM, **{"fixed": ("seed=1",), **changes})
+    with pytest.raises(StudyError) as refused:
+        Search(changed, value_of)
+    assert f"searched something else ({difference}): set hydra.sweeper.extend=true" in str(
+        refused.value
+    )
+
+
+def test_extend_goes_on_with_a_wider_space(tmp_path: Path) -> None:
+    Search(spec(tmp_path, 2, sampler=RANDOM), value_of).run()
+    wider = {**SPACE, "width": IntDistribution(100, 200)}
+    search = Search(spec(tmp_path, 4, sampler=RANDOM, distributions=wider, extend=True), value_of)
+    search.run()
+    assert [point["width"] >= 100 for point in search.points()] == [False, False, True, True]
+    # What was extended is what the study searches from then on.
+    assert Search(spec(tmp_path, 4, sampler=RANDOM, distributions=wider), value_of).run()
+
+
+@pytest.mark.parametrize(
+    "changed", [CategoricalDistribution(["a", "b", "c"]), FloatDistribution(0, 1)]
+)
+def test_extend_refuses_what_a_storage_cannot_mix(tmp_path: Path, changed: Any) -> None:
+    def constant(params: Any) -> float:
+        return 1.0
+
+    kinds = {"kind": CategoricalDistribution(["a", "b"])}
+    Search(spec(tmp_path, 1, sampler=RANDOM, distributions=kinds), constant).run()
+    asked = spec(tmp_path, 2, sampler=RANDOM, distributions={"kind": changed}, extend=True)
+    with pytest.raises(StudyError, match=r"kind was one of a, b, is .*study_name to a new name"):
+        Search(asked, constant).run()
+
+
+@pytest.mark.parametrize("extend", [False, True])
+def test_other_objectives_are_always_refused(tmp_path: Path, extend: bool) -> None:
+    Search(spec(tmp_path, 1, sampler=RANDOM), value_of).run()
+    for directions in (("minimize",), ("maximize", "minimize")):
+        asked = spec(tmp_path, 2, sampler=RANDOM, directions=directions, extend=extend)
+        with pytest.raises(StudyError, match=r"directions was \['maximize'\], is .*cannot be mix"):
+            Search(asked, value_of)
+
+
+def test_a_study_of_another_program_is_refused(tmp_path: Path) -> None:
+    import optuna
+
+    asked = spec(tmp_path, 1)
+    study = optuna.create_study(storage=asked.storage, study_name=asked.study_name)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(StudyError, match="study is a study of another program"):
+        open_study(asked, open_storage(asked.storage))
+
+
+# Points to start from
+
+
+def test_given_points_come_first_in_their_order(tmp_path: Path) -> None:
+    points = [{"rate": 0.01, "width": 7}, {"rate": 0.001}]
+    search = Search(spec(tmp_path, 3, sampler=RANDOM, enqueue=points), value_of)
+    search.run()
+    assert search.points()[0] == {"rate": 0.01, "width": 7}
+    assert search.points()[1]["rate"] == 0.001
+    resumed = Search(spec(tmp_path, 4, sampler=RANDOM, enqueue=points), value_of)
+    resumed.run()
+    assert [point["rate"] for point in resumed.points()].count(0.01) == 1
+
+
+@pytest.mark.parametrize(
+    ("point", "sentence"),
+    [
+        ({"rate": 0.5}, "enqueue: rate=0.5 is outside of its space"),
+        ({"rate": "fast"}, "enqueue: rate=fast is outside of its space"),
+        ({"depth": 2}, "enqueue: depth is not searched: leave it out, or search it"),
+        ({"width": 2.5}, "enqueue: width=2.5 is outside of its space"),
+    ],
+)
+def test_a_point_outside_of_the_space_is_refused(
+    tmp_path: Path, point: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(StudyError) as refused:
+        Search(spec(tmp_path, enqueue=[{"rate": 0.01}, point]), value_of)
+    assert sentence in str(refused.value)
+    # Nothing was queued: the same command with the point mended starts with its first point.
+    mended = Search(spec(tmp_path, enqueue=[{"rate": 0.01}]), value_of)
+    assert mended.take().params["rate"] == 0.01
+
+
+# Grids
+
+
+def grid(folder: Path, n_trials: int, **changes: Any) -> Search:
+    asked = spec(folder, n_trials, sampler=GRID, distributions=GRID_SPACE, levels=LEVELS, **changes)
+    return Search(asked, lambda params: float(params["a"]))
+
+
+def test_a_grid_runs_each_point_once_and_ends_at_its_size(tmp_path: Path) -> None:
+    search = grid(tmp_path, 100)
+    assert search.run() == Exhausted("all 6 trials are done", early=False)
+    assert search.states() == ["COMPLETE"] * 6
+    found = sorted((point["a"], point["b"]) for point in search.points())
+    assert found == [(a, b) for a in (1, 2, 3) for b in ("x", "y")]
+
+
+def test_a_smaller_total_takes_a_seeded_subset_of_a_grid(tmp_path: Path) -> None:
+    subsets = []
+    for name, seed in (("one", 1), ("same", 1), ("other", 2), ("third", 3)):
+        search = grid(tmp_path / name, 3, seed=seed)
+        search.run()
+        subsets.append(search.points())
+    assert subsets[0] == subsets[1]
+    assert len({str(subset) for subset in subsets}) > 1
+    assert all(len({str(point) for point in subset}) == 3 for subset in subsets)
+
+
+def test_a_grid_leaves_out_what_it_was_given_to_start_from(tmp_path: Path) -> None:
+    search = grid(tmp_path, 100, enqueue=[{"a": 2, "b": "y"}])
+    search.run()
+    assert search.points()[0] == {"a": 2, "b": "y"}
+    assert len({str(point) for point in search.points()}) == len(search.points()) == 6
+
+
+def test_a_grid_goes_on_after_a_death(tmp_path: Path) -> None:
+    search = grid(tmp_path, 100)
+    search.run(2)
+    kill(search, search.take())
+    resumed = Search(search.spec, search.task)
+    resumed.run()
+    assert sorted(resumed.states()) == ["COMPLETE"] * 6 + ["FAIL"]
+    done = [str(each.params) for each in counted(resumed.trials)]
+    assert len(set(done)) == len(done) == 6
+
+
+# Side by side
+
+
+def test_two_threads_share_a_study_without_taking_a_trial_twice(tmp_path: Path) -> None:
+    asked = spec(tmp_path, 12, sampler=RANDOM)
+    Search(asked, value_of)
+    taken: list[int] = []
+
+    def work() -> None:
+        mine = Search(asked, value_of)
+        while isinstance(claim := mine.claims.next(), Claim):
+            taken.append(claim.number)
+            mine.run_one(claim)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(12))
+    assert Search(asked, value_of).states() == ["COMPLETE"] * 12
+
+
+def _work(folder: Path, queue: Any) -> None:
+    mine = Search(spec(folder, 10, sampler=RANDOM), value_of)
+    while isinstance(claim := mine.claims.next(), Claim):
+        queue.put((claim.number, claim.params["rate"]))
+        mine.run_one(claim)
+
+
+def test_two_processes_share_a_study_without_taking_a_trial_twice(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 10, sampler=RANDOM), value_of)
+    search.run(1)
+    search.study._storage.remove_session()
+    fork = multiprocessing.get_context("fork")
+    queue = fork.Queue()
+    processes = [fork.Process(target=_work, args=(tmp_path, queue)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    taken = [queue.get(timeout=60) for _ in range(9)]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert queue.empty()
+    assert sorted(number for number, _ in taken) == list(range(1, 10))
+    # Drawn under the lock: no point twice, although both have the same seed.
+    resumed = Search(search.spec, value_of)
+    assert resumed.states() == ["COMPLETE"] * 10
+    assert len({point["rate"] for point in resumed.points()}) == 10
+
+
+def test_outcomes_of_other_sweepers_are_none(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 1, sampler=RANDOM), value_of)
+    search.run()
+    assert [outcome is not None for outcome in outcomes(search)] == [True]
+    assert OUTCOME in search.trials[0].user_attrs
