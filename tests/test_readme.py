@@ -20,7 +20,7 @@ SCRIPTS = [line for line in COMMANDS if line.startswith("python ")]
 # The README's commands at a size that fits a test: these come last, so they win.
 SMALLER = {
     "train.py": ["training.epochs=1", "dataset.train_limit=120", "energy=unmetered"],
-    "-m": ["hydra.sweeper.n_trials=2"],
+    "-m": ["hydra.sweeper.n_trials=2", "warmup=0"],
     "evaluate.py": [],
     "prepare.py": [],
 }
@@ -52,7 +52,7 @@ def smaller(command: str) -> list[str]:
     arguments = shlex.split(command)[2:]
     script = Path(shlex.split(command)[1]).name
     extra = list(SMALLER[script])
-    if "optuna" in command:
+    if "optuna" in command or "greensweep" in command:
         extra += SMALLER["-m"]
     if "objective=" in command or "energy." in command:
         extra.remove("energy=unmetered")

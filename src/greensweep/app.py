@@ -273,6 +273,8 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
     directory = Path(config.hydra.sweep.dir)
     if not directory.is_dir() or _is_preview(config):
         return fault
+    if fault is not None and not any(directory.glob("*/")):
+        return fault  # nothing was begun
     from greensweep.energy import build_meter
     from greensweep.study.close import close_sweep
     from greensweep.tracking import open_store

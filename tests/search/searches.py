@@ -4,11 +4,14 @@ import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage
 
 from greensweep.reporting import report
 from greensweep.search.claim import Claim, Claims, Exhausted
@@ -39,7 +42,18 @@ def spec(folder: Path, n_trials: int = 12, **changes: Any) -> SearchSpec:
         **changes,
     }
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "optuna.db").exists():
+        (folder / "optuna.db").write_bytes(_empty_storage())
     return SearchSpec(**values)
+
+
+@cache
+def _empty_storage() -> bytes:
+    """Return a SQLite file with Optuna's tables: to make them takes longer than a search here."""
+    with TemporaryDirectory() as folder:
+        storage = open_storage(f"sqlite:///{folder}/optuna.db")
+        getattr(storage, "_backend", storage).engine.dispose()
+        return (Path(folder) / "optuna.db").read_bytes()
 
 
 def accuracy_of(params: Mapping[str, Any]) -> float:
@@ -73,9 +87,9 @@ def task_of_epochs(epochs: int = 5, objectives: int = 1) -> Task:
 class Search:
     """A search under way in this process."""
 
-    def __init__(self, asked: SearchSpec, task: Task) -> None:
+    def __init__(self, asked: SearchSpec, task: Task, storage: BaseStorage | None = None) -> None:
         self.spec, self.task = asked, task
-        self.study: optuna.Study = open_study(asked, open_storage(asked.storage))
+        self.study: optuna.Study = open_study(asked, storage or open_storage(asked.storage))
         self.claims = Claims(asked, self.study, lambda trial: self.folder(trial.number))
         self.claims.prepare()
 

@@ -175,10 +175,10 @@ def test_a_death_after_the_repeat_was_queued_queues_no_second(
 
 def test_a_trial_without_an_owner_is_dead_where_a_lock_tells(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
-    drawn = search.study.ask(dict(SPACE))
+    search.study.ask(dict(SPACE))
     resumed = Search(search.spec, value_of)
     assert resumed.states() == ["FAIL", "WAITING"]
-    assert resumed.take().params == drawn.params
+    assert outcome_of(resumed.trials[0]) == Outcome("died", "its process died")
 
 
 def test_a_trial_half_drawn_is_drawn_whole_by_the_same_seed(tmp_path: Path) -> None:
@@ -241,42 +241,40 @@ def costing_width(joules_of_one: float) -> Any:
 
 
 def test_a_trial_forecast_over_the_budget_runs_once_the_budget_is_raised(tmp_path: Path) -> None:
-    space = {"width": IntDistribution(1, 4)}
-    points = [{"width": 1}, {"width": 2}, {"width": 1}, {"width": 4}]
+    space = {"width": IntDistribution(1, 8)}
+    points = [{"width": 1}, {"width": 2}, {"width": 3}, {"width": 8}]
     asked = spec(
         tmp_path,
         5,
         sampler=RANDOM,
         distributions=space,
         enqueue=points,
-        budget=BudgetConfig(joules=60.0),
+        budget=BudgetConfig(joules=100.0),
     )
     search = Search(asked, costing_width(10.0))
     ended = search.run()
     assert ended is not None
     assert ended.early
-    assert ended.reason.startswith("20 J are left of the budget, and ")
+    assert ended.reason.startswith("40 J are left of the budget, and ")
     assert search.states() == ["COMPLETE"] * 3 + ["FAIL"]
     assert outcome_of(search.trials[3]) == Outcome("withdrawn", ended.reason)
     assert search.claims.ended() == ended.reason
     assert count(search) == 3
-    # Another worker that asks stops too, and does not withdraw the same point again.
-    assert Search(asked, costing_width(10.0)).claims.next() == ended or True
     raised = Search(replace(asked, budget=BudgetConfig(joules=1000.0)), costing_width(10.0))
     raised.run()
-    assert [each.params["width"] for each in counted(raised.trials)][:4] == [1, 2, 1, 4]
+    assert [each.params["width"] for each in counted(raised.trials)][:4] == [1, 2, 3, 8]
     assert count(raised) == 5
 
 
 def test_workers_that_run_out_of_budget_together_withdraw_a_point_once(tmp_path: Path) -> None:
-    space = {"width": IntDistribution(1, 4)}
+    space = {"width": IntDistribution(1, 8)}
     asked = spec(
         tmp_path,
         6,
         sampler=RANDOM,
         distributions=space,
-        enqueue=[{"width": 1}, {"width": 2}, {"width": 1}, {"width": 4}],
-        budget=BudgetConfig(joules=60.0),
+        enqueue=[{"width": 1}, {"width": 2}, {"width": 3}, {"width": 8}],
+        budget=BudgetConfig(joules=100.0),
     )
     search = Search(asked, costing_width(10.0))
     ended = search.run()

@@ -1,6 +1,7 @@
 """Take the next trial: under a lock, within the total and the budget, once each."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy
 import optuna
 from filelock import FileLock
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
@@ -30,7 +33,13 @@ from greensweep.search.records import (
 )
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
-from greensweep.search.trial import figures_of_result, read_trial_file, settle, trial_of
+from greensweep.search.trial import (
+    broken_by,
+    figures_of_result,
+    read_trial_file,
+    settle,
+    trial_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -111,17 +120,52 @@ class Claims:
             exhausted = self._exhausted(trials, done)
             if exhausted is not None:
                 return exhausted
-            self._study.sampler = self._spec.build_sampler(len(done))
+            withdrawn_already = self._withdrawn(trials)
+            if withdrawn_already is not None:
+                return Exhausted(withdrawn_already, early=True)
+            self._study.sampler = self._sampler(trials, done)
             drawn = self._study.ask(dict(self._spec.distributions))
             drawn.set_user_attr(OWNER, asdict(this_process()))
             claim = Claim(drawn.number, drawn.params)
-            unaffordable = self._unaffordable(trials, claim.params)
-            if unaffordable is None:
+            reason = self._surplus(claim.number) or self._unaffordable(trials, claim.params)
+            if reason is None:
                 return claim
-            withdrawn = Outcome("withdrawn", unaffordable)
+            withdrawn = Outcome("withdrawn", reason)
             frozen = trial_of(self._study, claim.number)
             settle(self._study, frozen, withdrawn, None, self.folder(frozen))
-            return Exhausted(unaffordable, early=True)
+            return Exhausted(reason, early=True)
+
+    def _withdrawn(self, trials: Sequence[FrozenTrial]) -> str | None:
+        """Say why a trial was withdrawn that would be drawn again now; None without one."""
+        repeated = retried_numbers(trials)
+        for trial in trials:
+            outcome = outcome_of(trial) if trial.number not in repeated else None
+            if outcome is not None and outcome.status == "withdrawn":
+                return outcome.error
+        return None
+
+    def _sampler(self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> BaseSampler:
+        """Return the strategy for the next trial; a grid's next point is put in the queue.
+
+        Optuna's own grid goes by the trials' numbers, which a trial that runs again shifts, and
+        at its end stops a loop that is not there.
+        """
+        spec = self._spec
+        if not spec.levels:
+            return spec.build_sampler(len(done))
+        if not any(trial.state == TrialState.WAITING for trial in trials):
+            taken = {tuple(trial.params.get(name) for name in spec.levels) for trial in done}
+            sizes = [len(levels) for levels in spec.levels.values()]
+            for place in numpy.random.default_rng(spec.seed).permutation(math.prod(sizes)):
+                indices = numpy.unravel_index(place, sizes)
+                point = tuple(
+                    levels[i] for levels, i in zip(spec.levels.values(), indices, strict=True)
+                )
+                if point not in taken:
+                    self._study.enqueue_trial(dict(zip(spec.levels, point, strict=True)))
+                    break
+        # What a point to start from leaves open.
+        return RandomSampler(seed=spec.seed + len(done))
 
     def settle_dead(self) -> int:
         """Settle the trials whose process has died; return how many."""
@@ -156,6 +200,14 @@ class Claims:
         reason = over_budget(spec, spent(self._study, trials)) if spec.has_budget else None
         reason = reason or not_worth_it(spec, self._study, trials)
         return Exhausted(reason, early=True) if reason else None
+
+    def _surplus(self, number: int) -> str | None:
+        """Say that a trial is one too many: another machine, which has no lock here, was faster."""
+        if self._spec.storage.startswith("sqlite"):
+            return None
+        earlier = [each for each in self._study.get_trials(deepcopy=False) if each.number < number]
+        total = self._spec.total
+        return f"all {total} trials are taken" if len(counted(earlier)) >= total else None
 
     def _unaffordable(self, trials: Sequence[FrozenTrial], params: Mapping[str, Any]) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""
@@ -225,7 +277,7 @@ class Claims:
         kept = read_trial_file(folder)
         if kept is not None:
             _, outcome, values = kept
-            settle(self._study, trial, outcome, values, folder)
+            self._settle_as(trial, outcome, values, folder)
             return True
         if self._values_of is None or not (folder / RESULT_FILE).is_file():
             return False
@@ -235,8 +287,15 @@ class Claims:
         outcome = Outcome(
             status="finished", seconds=result.seconds or 0.0, **figures_of_result(result)
         )
-        settle(self._study, trial, outcome, self._values_of(folder, result), folder)
+        self._settle_as(trial, outcome, self._values_of(folder, result), folder)
         return True
+
+    def _settle_as(
+        self, trial: FrozenTrial, outcome: Outcome, values: Sequence[float] | None, folder: Path
+    ) -> None:
+        is_finished = outcome.status == "finished"
+        broken = broken_by(self._spec.constraints, outcome, folder) if is_finished else {}
+        settle(self._study, trial, outcome, values, folder, broken)
 
     def _what_is_left(self, trial: FrozenTrial, folder: Path) -> Outcome:
         """Return what a dead trial is known to have cost: by its last report."""
@@ -264,11 +323,13 @@ class Claims:
             if not name.startswith("constraints")
         }
         history = [*retry_history(trial), trial.number]
+        # One that died while it was drawn is drawn anew, and then gets the same values.
+        is_drawn = owner_of(trial) is not None or len(history) > 1
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
-                params=trial.params,
-                distributions=trial.distributions,
+                params=trial.params if is_drawn else {},
+                distributions=trial.distributions if is_drawn else {},
                 system_attrs={**attributes, "failed_trial": history[0], "retry_history": history},
             )
         )

@@ -4,10 +4,12 @@ import math
 import time
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from greensweep.errors import TrialEnded
+from greensweep.errors import TrialEnded, first_line
 from greensweep.reporting import Progress
 from greensweep.search.budget import over_budget, spent
 from greensweep.search.interrupt import interrupted
@@ -45,6 +47,7 @@ class TrialJudge:
         self.curve: list[Point] = []
         self.repeats: list[float] = []
         self.last: Progress | None = None
+        self.ended: TrialEnded | None = None  # as the last report was told
         self.reported = False
         self._spec, self._study, self._trial = spec, study, trial
         self._search_joules = search_joules or 0.0
@@ -59,6 +62,19 @@ class TrialJudge:
         Raises:
             TrialEnded: the trial ends here.
         """
+        self.ended = None
+        try:
+            self._judge(progress)
+        except TrialEnded as ended:
+            self.ended = ended
+            raise
+        except (StorageInternalError, SQLAlchemyError) as fault:
+            self.ended = TrialEnded(
+                "stopped", f"the study's storage failed: {first_line(fault)}", interrupted=True
+            )
+            raise self.ended from fault
+
+    def _judge(self, progress: Progress) -> None:
         self.last = progress
         first = progress.repeat == 0
         if first:
@@ -146,7 +162,11 @@ class TrialJudge:
 
     def _prune(self, epoch: int) -> None:
         pruner = self._study.pruner
-        if not isinstance(pruner, NopPruner) and pruner.prune(self._study, self._trial):
+        if isinstance(pruner, NopPruner):
+            return
+        # As it stands now: successive halving keeps in it which rungs it has passed.
+        self._trial = self._study._storage.get_trial(self._trial._trial_id)
+        if pruner.prune(self._study, self._trial):
             raise TrialEnded(
                 "pruned",
                 f"pruned after epoch {epoch} by {self._spec.pruner_name.replace('_', ' ')}",

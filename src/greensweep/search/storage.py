@@ -109,7 +109,13 @@ def storage_faults(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, ImportError, OSError) as error:
+    except ImportError as error:
+        raise StudyError(
+            f"the study's storage {mask_text(url)} needs a database driver "
+            f"({first_line(error.__cause__ or error)}): install it, as pip install "
+            "'psycopg[binary]' for PostgreSQL"
+        ) from error
+    except (StorageInternalError, SQLAlchemyError, OSError) as error:
         cause = mask_text(first_line(error.__cause__ or error))
         raise StudyError(
             f"the study's storage {mask_text(url)} failed ({cause}): free or start it, then give "

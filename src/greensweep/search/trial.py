@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -74,23 +74,26 @@ def run_trial(
             if meter is not None:
                 window = stack.enter_context(measured_by(meter))
             returned = task()
+        if judge.ended is not None:
+            raise judge.ended  # the program caught it
         values = checked_values(returned, len(spec.directions))
         status = "finished"
     except TrialEnded as ended:
         status, error, is_interrupted = ended.status, str(ended), ended.interrupted
     except KeyboardInterrupt as raised:
         status, error, is_interrupted, fault = "stopped", "interrupted", True, raised
+    except SystemExit as raised:
+        error = f"the program ended itself with status {raised.code}"
+        fault = StudyError(error)
     except GreensweepError as raised:
         error, fault = str(raised), raised
     except Exception as raised:
-        error, fault = f"{type(raised).__name__}: {first_line(raised)}", raised
+        if judge.ended is not None and _follows(raised, judge.ended):
+            ended = judge.ended
+            status, error, is_interrupted = ended.status, str(ended), ended.interrupted
+        else:
+            error, fault = f"{type(raised).__name__}: {first_line(raised)}", raised
     figures = _figures(judge, window, directory)
-    constraints: Mapping[str, float] = {}
-    if status == "finished":
-        try:
-            constraints = broken_by(spec.constraints, figures, directory)
-        except StudyError as raised:
-            status, error, fault = "failed", str(raised), raised
     outcome = Outcome(
         status=status,
         error=error,
@@ -99,6 +102,12 @@ def run_trial(
         interrupted=is_interrupted,
         **figures,
     )
+    constraints: Mapping[str, float] = {}
+    if status == "finished":
+        try:
+            constraints = broken_by(spec.constraints, outcome, directory)
+        except StudyError as raised:
+            outcome, fault = replace(outcome, status="failed", error=str(raised)), raised
     settle(study, trial, outcome, values, directory, constraints)
     if fault is not None:
         raise fault
@@ -168,7 +177,7 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
 
 
 def broken_by(
-    constraints: Mapping[str, float], reported: Mapping[str, Any], directory: Path
+    constraints: Mapping[str, float], outcome: Outcome, directory: Path
 ) -> dict[str, float]:
     """Return by how much a trial breaks each constraint, as Optuna wants it: above 0 is broken.
 
@@ -177,11 +186,11 @@ def broken_by(
     """
     if not constraints:
         return {}
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {each.name: getattr(outcome, each.name) for each in fields(Outcome)}
     if (directory / RESULT_FILE).is_file():
         result = read_result(directory)
-        figures = {each.name: getattr(result, each.name) for each in fields(RunResult)}
-    figures |= {**reported, "joules_per_run": reported.get("spent_joules")}
+        figures |= {each.name: getattr(result, each.name) for each in fields(RunResult)}
+    figures["joules_per_run"] = outcome.spent_joules
     known = {
         name: value
         for name, value in figures.items()
@@ -245,3 +254,10 @@ def _figures(judge: TrialJudge, window: Window | None, directory: Path) -> dict[
 
 def _numbers(objectives: int) -> str:
     return "a number" if objectives == 1 else f"{objectives} numbers"
+
+
+def _follows(raised: BaseException | None, cause: BaseException) -> bool:
+    """Tell whether an error was raised because of another one."""
+    while raised is not None and raised is not cause:
+        raised = raised.__cause__ or raised.__context__
+    return raised is cause

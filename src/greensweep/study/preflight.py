@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import parse, raise_faults
+from greensweep.config import TrainConfig, parse, raise_faults
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.result import RESULT_FILE
 from greensweep.study.space import read_space
@@ -24,7 +24,11 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
     Raises:
         GreensweepError: what is wrong; range faults all in one.
     """
-    parse(app)
+    config: TrainConfig = parse(app)
+    if config.replay is not None:
+        from greensweep.replay.source import replay_model
+
+        replay_model(config)  # a table that answers nothing is found before the first trial
     resumes = hydra.sweeper._target_.endswith(_RESUMES)
     if not resumes and any(Path(hydra.sweep.dir).glob(f"**/{RESULT_FILE}")):
         raise StudyError(

@@ -1,0 +1,341 @@
+"""A search keeps to its budget, and knows what everything cost."""
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState, create_trial
+from searches import RANDOM, Search, kill, set_attribute, spec
+
+from greensweep.config.sweeper import BudgetConfig
+from greensweep.errors import TrialEnded
+from greensweep.reporting import Progress, report
+from greensweep.search.bill import bill
+from greensweep.search.budget import CostModel, Spent, over_budget, spent
+from greensweep.search.claim import Claim, Exhausted
+from greensweep.search.judge import TrialJudge
+from greensweep.search.records import OUTCOME, PROGRESS, SEARCH_ENERGY, Outcome, outcome_of
+from greensweep.search.text import bill_sentences
+from greensweep.search.trial import settle, trial_of
+
+SPACE = {"width": IntDistribution(1, 64, log=True), "epochs": IntDistribution(1, 6)}
+
+
+class Truth:
+    """What trials really cost, epoch by epoch: more or less the width, whatever they report."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.spent = 0.0
+        self.dearest = 0.0  # of all epochs
+
+    def epoch(self, width: int) -> float:
+        joules = width * self.random.uniform(0.7, 1.4)
+        self.spent += joules
+        self.dearest = max(self.dearest, joules)
+        return joules
+
+    def task(self, params: Any) -> float:
+        joules = 0.0
+        for epoch in range(1, params["epochs"] + 1):
+            joules += self.epoch(params["width"])
+            report(epoch=epoch, accuracy=0.5, joules=joules, epochs=params["epochs"])
+        return 0.5
+
+
+def budgeted(folder: Path, seed: int, joules: float | None = None, **changes: Any) -> Any:
+    return spec(
+        folder,
+        40,
+        sampler=RANDOM,
+        seed=seed,
+        distributions=SPACE,
+        budget=BudgetConfig(joules=joules),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_fifty_searches_overshoot_by_an_epoch_at_most(tmp_path: Path, block: int) -> None:
+    ends = set()
+    for seed in range(10 * block, 10 * block + 10):
+        budget = random.Random(seed).uniform(5.0, 600.0)
+        truth = Truth(seed)
+        found = Search(budgeted(tmp_path, seed, budget), truth.task, InMemoryStorage())
+        ended = found.run()
+        assert ended is not None
+        ends |= {outcome.status for trial in found.trials if (outcome := outcome_of(trial))}
+        assert truth.spent <= budget + truth.dearest, seed
+        assert ended.early == (len(found.trials) < 40 or ended.reason != "all 40 trials are done")
+        told = bill(found.spec, found.study, 40)
+        assert told.spent_joules == pytest.approx(truth.spent)
+        assert told.left_joules == pytest.approx(max(budget - truth.spent, 0.0))
+    assert {"finished", "stopped", "withdrawn"} >= ends > {"finished"}
+
+
+def test_a_budget_is_nearly_used_up(tmp_path: Path) -> None:
+    shares = []
+    for seed in range(10):
+        truth = Truth(seed)
+        Search(budgeted(tmp_path, seed, 400.0), truth.task, InMemoryStorage()).run()
+        shares.append(truth.spent / 400.0)
+    assert sorted(shares)[5] > 0.6
+
+
+def test_two_workers_overshoot_by_an_epoch_each_at_most(tmp_path: Path) -> None:
+    for seed in range(15):
+        turn, truth = random.Random(seed), Truth(seed)
+        budget = turn.uniform(20.0, 600.0)
+        found = Search(budgeted(tmp_path, seed, budget), truth.task, InMemoryStorage())
+        workers: dict[int, Any] = {0: None, 1: None}  # what each is at
+        while workers:
+            worker = turn.choice(list(workers))
+            if workers[worker] is None:
+                claim = found.claims.next()
+                if isinstance(claim, Exhausted):
+                    del workers[worker]
+                    continue
+                judge = TrialJudge(found.spec, found.study, trial_of(found.study, claim.number))
+                workers[worker] = claim, judge, 0, 0.0
+                continue
+            claim, judge, epoch, joules = workers[worker]
+            joules += truth.epoch(claim.params["width"])
+            epoch += 1
+            workers[worker] = claim, judge, epoch, joules
+            last = claim.params["epochs"]
+            outcome = None
+            try:
+                judge.judge(Progress(epoch, 0.5, joules, joules, last))
+                if epoch == last:
+                    outcome = Outcome("finished", spent_joules=joules, epochs=epoch)
+            except TrialEnded as ended:
+                outcome = Outcome(ended.status, str(ended), spent_joules=joules, epochs=epoch)
+            if outcome is not None:
+                values = [0.5] if outcome.status == "finished" else None
+                trial = trial_of(found.study, claim.number)
+                settle(found.study, trial, outcome, values, tmp_path / "none")
+                workers[worker] = None
+        assert truth.spent <= budget + 2 * truth.dearest, seed
+
+
+def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_budget(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        for epoch in range(1, 11):
+            report(epoch=epoch, accuracy=0.1 * epoch, joules=10.0 * epoch, epochs=10)
+        return 1.0
+
+    found = Search(budgeted(tmp_path, 0, 45.0), task)
+    ended = found.run()
+    assert found.states() == ["PRUNED"]
+    outcome = outcome_of(found.trials[0])
+    assert outcome is not None
+    assert (outcome.status, outcome.epochs, outcome.spent_joules) == ("stopped", 4, 40.0)
+    assert outcome.error == (
+        "stopped after epoch 4: 5 J are left of the budget, and 10 J are forecast"
+    )
+    assert outcome.accuracy == pytest.approx(0.4)
+    told = bill(found.spec, found.study, 40, ended.reason if ended else None)
+    assert (told.stopped_joules, told.left_joules) == (40.0, 5.0)
+    assert "Of the budget of 45 J 5 J are left." in bill_sentences(told)
+
+
+def test_an_epoch_that_just_fits_is_run(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        for epoch in range(1, 5):
+            report(epoch=epoch, joules=10.0 * epoch, epochs=4)
+        return 1.0
+
+    found = Search(budgeted(tmp_path, 0, 40.0), task)
+    assert found.run() == Exhausted("the budget of 40 J is spent", early=True)
+    assert found.states() == ["COMPLETE"]
+
+
+# Units
+
+
+@pytest.mark.parametrize(
+    ("budget", "joules"),
+    [
+        ({"joules": 100.0}, 100.0),
+        ({"kwh": 0.001}, 3600.0),
+        ({"emissions_kg": 0.002}, 2e-3 / 1e-7),
+        ({"joules": 5000.0, "kwh": 0.001}, 3600.0),
+        ({"emissions_kg": 1e-6, "kwh": 0.001}, 10.0),
+        ({"hours": 1.0}, None),
+        ({}, None),
+    ],
+)
+def test_every_budget_of_energy_is_one_of_joules(
+    tmp_path: Path, budget: dict[str, float], joules: float | None
+) -> None:
+    asked = spec(tmp_path, budget=BudgetConfig(**budget), kg_per_joule=1e-7)
+    assert asked.budget_joules == (None if joules is None else pytest.approx(joules))
+    assert asked.has_budget == bool(budget)
+
+
+def test_a_budget_ends_when_it_is_used_up(tmp_path: Path) -> None:
+    asked = spec(tmp_path, budget=BudgetConfig(joules=100.0, hours=2.0))
+    assert over_budget(asked, Spent(99.0, 1.9)) is None
+    assert over_budget(asked, Spent(100.0, 0.0)) == "the budget of 100 J is spent"
+    assert over_budget(asked, Spent(0.0, 2.0)) == "the budget of 2 h is spent"
+    assert over_budget(asked, Spent(90.0, 0.0), 10.0) is None
+    assert over_budget(asked, Spent(90.0, 0.0), 10.1) == (
+        "10 J are left of the budget, and 10.1 J are forecast"
+    )
+
+
+# What was spent
+
+
+def known(state: TrialState = TrialState.COMPLETE, **attributes: Any) -> optuna.trial.FrozenTrial:
+    return create_trial(
+        state=state, values=[1.0] if state == TrialState.COMPLETE else None, user_attrs=attributes
+    )
+
+
+def test_every_kind_of_trial_costs(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    study.set_user_attr(f"{SEARCH_ENERGY}here:1:2", 1000.0)
+    study.set_user_attr(f"{SEARCH_ENERGY}there:1:2", 2000.0)
+    kinds = ["finished", "pruned", "stopped", "failed", "died"]
+    trials = [
+        known(**{OUTCOME: Outcome(kind, spent_joules=2.0**n, search_joules=0.1).as_attribute()})
+        for n, kind in enumerate(kinds)
+    ]
+    trials.append(known(TrialState.RUNNING, **{PROGRESS: {"spent_joules": 32.0}}))
+    trials.append(known(TrialState.RUNNING))
+    trials.append(known(**{OUTCOME: Outcome("failed").as_attribute()}))
+    for number, trial in enumerate(trials):
+        trial.number = number
+    assert spent(study, trials).joules == pytest.approx(3000.0 + 63.0 + 0.5)
+    assert spent(study, trials, without=3).joules == pytest.approx(3000.0 + 55.0 + 0.4)
+
+
+def test_a_dead_trial_and_its_repeat_both_cost(tmp_path: Path) -> None:
+    truth = Truth(0)
+    found = Search(budgeted(tmp_path, 0, 500.0), truth.task)
+    claim = found.take()
+    set_attribute(found, claim.number, PROGRESS, {"epoch": 1, "spent_joules": 300.0})
+    kill(found, claim)
+    found.claims.settle_dead()
+    assert spent(found.study, found.trials).joules == 300.0
+    again = found.take()
+    assert isinstance(again, Claim)
+    set_attribute(found, again.number, PROGRESS, {"epoch": 1, "spent_joules": 200.0})
+    assert spent(found.study, found.trials).joules == 500.0
+    assert found.claims.next() == Exhausted("the budget of 500 J is spent", early=True)
+
+
+def test_hours_are_those_in_which_any_trial_ran() -> None:
+    noon = datetime(2026, 1, 1, 12)
+    spans = [(0, 60), (30, 60), (200, 30), (205, 10), (230, 10)]  # minutes: start, length
+    trials = []
+    for start, length in spans:
+        trial = known(**{OUTCOME: Outcome("finished", seconds=60.0 * length).as_attribute()})
+        trial.datetime_start = noon + timedelta(minutes=start)
+        trials.append(trial)
+    running = known(TrialState.RUNNING, **{PROGRESS: {"seconds": 1200.0}})
+    running.datetime_start = noon + timedelta(minutes=300)
+    waiting = known(TrialState.WAITING)
+    waiting.datetime_start = None
+    found = spent(optuna.create_study(), [*reversed(trials), running, waiting])
+    assert found.hours == pytest.approx((90 + 40 + 20) / 60)
+
+
+def test_a_budget_of_hours_stops_a_trial_and_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return clock[0]
+
+    for module in ("judge", "trial"):
+        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
+
+    def task(params: Any) -> float:
+        for epoch in range(1, 10):
+            clock[0] += 900.0
+            report(epoch=epoch, epochs=9)
+        return 1.0
+
+    asked = spec(tmp_path, 9, sampler=RANDOM, budget=BudgetConfig(hours=1.0))
+    found = Search(asked, task)
+    assert found.run() == Exhausted("the budget of 1 h is spent", early=True)
+    outcome = outcome_of(found.trials[0])
+    assert outcome is not None
+    assert (outcome.status, outcome.epochs, outcome.seconds) == ("stopped", 4, 3600.0)
+    told = bill(asked, found.study, 9)
+    assert (told.hours, told.left_hours, told.spent_joules) == (1.0, 0.0, None)
+
+
+# Forecasts
+
+
+def test_a_cost_that_is_a_product_of_powers_is_forecast_to_a_few_percent() -> None:
+    space = {
+        "epochs": IntDistribution(1, 50, log=True),
+        "width": FloatDistribution(1.0, 64.0, log=True),
+        "kind": CategoricalDistribution(["cpu", "gpu", "tpu"]),
+    }
+    factors = {"cpu": 1.0, "gpu": 3.0, "tpu": 0.5}
+
+    def cost(params: dict[str, Any]) -> float:
+        return 2.0 * params["epochs"] * params["width"] ** 1.7 * factors[params["kind"]]
+
+    draw = random.Random(1)
+
+    def point() -> dict[str, Any]:
+        return {
+            "epochs": draw.randint(1, 50),
+            "width": draw.uniform(1.0, 64.0),
+            "kind": draw.choice(list(factors)),
+        }
+
+    trials = []
+    for params in (point() for _ in range(20)):
+        outcome = Outcome("finished", spent_joules=cost(params))
+        trials.append(
+            create_trial(
+                params=params,
+                distributions=space,
+                value=1.0,
+                user_attrs={OUTCOME: outcome.as_attribute()},
+            )
+        )
+    model = CostModel(space, trials)
+    for params in (point() for _ in range(20)):
+        forecast = model.forecast(params)
+        assert forecast is not None
+        assert forecast.joules == pytest.approx(cost(params), rel=0.05)
+        assert forecast.low < forecast.joules < forecast.high
+
+
+def test_few_trials_are_forecast_by_their_geometric_mean() -> None:
+    assert CostModel(SPACE, []).forecast({"width": 1, "epochs": 1}) is None
+    trials = [
+        create_trial(
+            params={"width": 1, "epochs": 1},
+            distributions=SPACE,
+            value=1.0,
+            user_attrs={OUTCOME: Outcome(status, spent_joules=joules).as_attribute()},
+            state=state,
+        )
+        for state, status, joules in (
+            (TrialState.COMPLETE, "finished", 10.0),
+            (TrialState.COMPLETE, "finished", 40.0),
+            (TrialState.COMPLETE, "finished", None),
+        )
+    ]
+    forecast = CostModel(SPACE, trials).forecast({"width": 64, "epochs": 6})
+    assert forecast is not None
+    assert forecast.joules == pytest.approx(20.0)
+    assert forecast.low < 10.0
+    assert forecast.high > 40.0
