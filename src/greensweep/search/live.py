@@ -74,7 +74,9 @@ def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
             trials = study.get_trials(deepcopy=False)
             live.update(status_line(spec, study, trials, total, time.monotonic() - began))
 
-    with Live(console=Console(stderr=True), transient=True, auto_refresh=True) as live:
+    with Live(
+        console=Console(stderr=True, highlight=False), transient=True, auto_refresh=True
+    ) as live:
         thread = threading.Thread(target=watch, args=(live,), daemon=True)
         thread.start()
         try:

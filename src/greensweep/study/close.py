@@ -15,6 +15,7 @@ from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (
     drift_sentence,
     machine_sentence,
+    outside_sentence,
     print_summary,
     sources,
     trust_sentence,
@@ -73,7 +74,12 @@ def close_sweep(
         trust = trust_sentence(
             sources(trials[-1].result), summary.energy_quality, summary.energy_constant_share
         )
-        caveats = [trust, machine_sentence(summary), drift_sentence(summary)]
+        caveats = [
+            trust,
+            outside_sentence(trials),
+            machine_sentence(summary),
+            drift_sentence(summary),
+        ]
         notes = [*(each for each in caveats if each), *notes]
     print_summary(summary, trials, notes)
     return summary

@@ -90,6 +90,18 @@ def machine_sentence(summary: StudySummary) -> str | None:
     )
 
 
+def outside_sentence(trials: Sequence[Trial]) -> str | None:
+    """Count the replayed trials whose answers extrapolate; None where none was replayed."""
+    replayed = [trial for trial in trials if trial.result.replayed]
+    if not replayed:
+        return None
+    outside = sum(bool(trial.result.replayed.get("outside")) for trial in replayed)
+    return (
+        f"{outside} of {len(replayed)} replayed trials lie outside the recorded points: what a "
+        "table says of these is a guess."
+    )
+
+
 def drift_sentence(summary: StudySummary) -> str | None:
     """Warn of a machine that changed while the sweep ran."""
     if summary.drift is None or abs(summary.drift) < NOTABLE:

@@ -1,0 +1,90 @@
+"""The bill: every joule stands on exactly one line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.storages import InMemoryStorage
+from searches import RANDOM, Search, spec
+
+from greensweep.search.bill import Bill, bill, read_bill, write_bill
+from greensweep.search.records import SEARCH_ENERGY, Outcome
+from greensweep.search.text import bill_sentences
+from greensweep.search.trial import settle, trial_of
+
+
+def settled(folder: Path, outcomes: list[tuple[Outcome, float | None]], **changes: Any) -> Search:
+    found = Search(
+        spec(folder, len(outcomes), sampler=RANDOM, **changes), lambda _: 0.0, InMemoryStorage()
+    )
+    for outcome, value in outcomes:
+        claim = found.take()
+        trial = trial_of(found.study, claim.number)
+        values = None if value is None else [value]
+        settle(found.study, trial, outcome, values, folder / "none")
+    return found
+
+
+def outcome(status: Any, spent: float | None, **figures: Any) -> Outcome:
+    return Outcome(status, spent_joules=spent, quality="measured", **figures)
+
+
+ALL = [
+    (outcome("finished", 100.0, joules=80.0, search_joules=1.0, epochs=10, epochs_planned=10), 0.7),
+    (outcome("finished", 60.0, joules=50.0, search_joules=2.0, epochs=10, epochs_planned=10), 0.9),
+    (outcome("pruned", 20.0, epochs=2, epochs_planned=10, seconds=4.0, search_joules=4.0), None),
+    (outcome("pruned", 30.0, epochs=5, epochs_planned=10, seconds=5.0), None),
+    (outcome("pruned", 7.0, epochs=3, seconds=5.0), None),  # who knows how many there were to be
+    (outcome("stopped", 9.0, epochs=1, epochs_planned=10), None),
+    (outcome("died", 11.0, epochs=1, epochs_planned=10), None),
+    (outcome("failed", 13.0), None),
+    (outcome("failed", None), None),
+]
+
+
+def test_every_joule_is_on_one_line(tmp_path: Path) -> None:
+    found = settled(tmp_path, ALL)
+    found.study.set_user_attr(f"{SEARCH_ENERGY}here:1:1", 8.0)
+    told = bill(found.spec, found.study, 9)
+    assert told.finished_joules == 160.0
+    assert told.pruned_joules == 57.0
+    assert told.stopped_joules == 20.0
+    assert told.failed_joules == 13.0
+    assert told.search_joules == 15.0
+    assert told.spent_joules == 160.0 + 57.0 + 20.0 + 13.0 + 15.0
+    assert told.overhead_joules == told.spent_joules - 130.0
+    assert told.trials_by_status == {"finished": 2, "pruned": 3, "stopped": 2, "failed": 2}
+    assert (told.trials, told.trials_total, told.quality) == (9, 9, "measured")
+
+
+def test_the_ratio_is_to_the_training_of_the_best(tmp_path: Path) -> None:
+    found = settled(tmp_path, ALL)
+    told = bill(found.spec, found.study, 9)
+    assert (told.best_trials, told.best_joules) == ((1,), 50.0)
+    assert told.search_ratio == pytest.approx(told.spent_joules / 50.0)
+    cheap = settled(tmp_path, ALL, directions=("minimize",))
+    assert bill(cheap.spec, cheap.study, 9).best_trials == (0,)
+
+
+def test_pruning_saves_the_epochs_that_were_left(tmp_path: Path) -> None:
+    found = settled(tmp_path, ALL)
+    told = bill(found.spec, found.study, 9)
+    assert told.saved_joules == pytest.approx(20.0 / 2 * 8 + 30.0 / 5 * 5)
+    assert told.saved_seconds == pytest.approx(4.0 / 2 * 8 + 5.0 / 5 * 5)
+    assert any("Pruning saved about 110 J and 21 s" in each for each in bill_sentences(told))
+
+
+def test_without_a_meter_there_is_no_bill_but_a_count(tmp_path: Path) -> None:
+    found = settled(tmp_path, [(Outcome("finished"), 0.5), (Outcome("failed"), None)])
+    told = bill(found.spec, found.study, 2)
+    assert (told.spent_joules, told.search_ratio, told.quality) == (None, None, "unmeasured")
+    assert bill_sentences(told) == ["2 trials: 1 finished, 1 failed; not metered."]
+
+
+def test_a_bill_is_read_as_it_was_written_beside_what_stood_there(tmp_path: Path) -> None:
+    assert read_bill(tmp_path) is None
+    (tmp_path / "study.json").write_text('{"other": 1}')
+    told = Bill(trials=1, trials_total=2, trials_by_status={"finished": 1}, best_trials=(0, 3))
+    write_bill(told, tmp_path)
+    assert read_bill(tmp_path) == told
+    assert '"other": 1' in (tmp_path / "study.json").read_text()

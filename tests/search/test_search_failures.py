@@ -1,0 +1,361 @@
+"""What goes wrong in a trial or in the storage ends in one sentence, and the search goes on."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from searches import BaseStorage, Search, spec, task_of_epochs
+
+from greensweep.errors import StudyError
+from greensweep.reporting import TrialEnded, report
+from greensweep.search import storage
+from greensweep.search.bill import bill
+from greensweep.search.claim import Claim, Exhausted
+from greensweep.search.records import Outcome, counted, outcome_of
+from greensweep.search.storage import open_storage, open_study, storage_faults
+from greensweep.search.trial import checked_values, read_trial_file
+from greensweep.search.work import SearchMeter, work
+
+RANDOM = ("optuna.samplers.RandomSampler", {})
+
+
+def search(folder: Path, task: Any, n_trials: int = 3, **changes: Any) -> Search:
+    return Search(spec(folder, n_trials, sampler=RANDOM, **changes), task)
+
+
+def ended(found: Search, number: int = 0) -> Outcome:
+    outcome = outcome_of(found.trials[number])
+    assert outcome is not None
+    return outcome
+
+
+def run_all(found: Search) -> Exhausted:
+    """Work as a worker does, which goes on after a trial that failed."""
+
+    def run(claims: list[Claim]) -> list[BaseException | None]:
+        faults: list[BaseException | None] = []
+        for claim in claims:
+            try:
+                found.run_one(claim)
+                faults.append(None)
+            except Exception as fault:
+                faults.append(fault)
+        return faults
+
+    return work(found.study, found.claims, run, SearchMeter(None))
+
+
+# The program
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (ValueError("shapes differ\nin detail"), "ValueError: shapes differ"),
+        (RuntimeError(), "RuntimeError: RuntimeError"),
+        (MemoryError(), "MemoryError: MemoryError"),
+        (StudyError("the rule, the value, the way out"), "the rule, the value, the way out"),
+        (SystemExit(3), "the program ended itself with status 3"),
+    ],
+)
+def test_a_program_that_raises_fails_its_trial_and_no_other(
+    tmp_path: Path, fault: BaseException, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised = iter([fault])
+
+    def task(params: Any) -> float:
+        report(epoch=1, accuracy=0.5, joules=7.0, epochs=2)
+        for each in raised:
+            raise each
+        return 1.0
+
+    found = search(tmp_path, task)
+    assert run_all(found) == Exhausted("all 3 trials are done", early=False)
+    assert found.states() == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert (ended(found).status, ended(found).error) == ("failed", error)
+    assert (ended(found).accuracy, ended(found).spent_joules) == (0.5, 7.0)
+    assert read_trial_file(found.folder(0)) is not None
+    assert bill(found.spec, found.study, 3).failed_joules == 7.0
+    assert f"Trial 0 failed: {error}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        (float("nan"), "the program returned nan, which is not finite"),
+        (float("-inf"), "the program returned -inf, which is not finite"),
+        (None, "the program returned None, where the search needs a number"),
+        ("high", "the program returned 'high', where the search needs a number"),
+        ((1.0, 2.0), "the program returned 2 values, where the search needs a number, as hydra"),
+        ([], "the program returned 0 values, where the search needs a number, as hydra"),
+        ({}, "the program returned {}, where the search needs a number"),
+    ],
+)
+def test_what_is_no_value_fails_the_trial(tmp_path: Path, returned: Any, sentence: str) -> None:
+    found = search(tmp_path, lambda params: returned, 1)
+    run_all(found)
+    assert found.states() == ["FAIL"]
+    assert str(ended(found).error).startswith(sentence)
+
+
+def test_numbers_of_many_kinds_are_values() -> None:
+    import numpy
+    import torch
+
+    assert checked_values(1, 1) == [1.0]
+    assert checked_values(numpy.float32(0.5), 1) == [0.5]
+    assert checked_values(torch.tensor(0.5), 1) == [0.5]
+    assert checked_values((1, numpy.int64(2)), 2) == [1.0, 2.0]
+    with pytest.raises(StudyError, match="returned 1 values, where the search needs 2 numbers"):
+        checked_values(1.0, 2)
+
+
+# A program that catches what ends its trial
+
+
+def over_limit(tmp_path: Path, task: Any) -> Search:
+    """A trial of 10 epochs of 10 J, where 25 J are allowed."""
+    found = search(tmp_path, task, 1, constraints={"max_joules_per_run": 25.0})
+    run_all(found)
+    return found
+
+
+def epochs(known: bool = True) -> Iterator[None]:
+    for epoch in range(1, 11):
+        report(
+            epoch=epoch, accuracy=0.05 * epoch, joules=10.0 * epoch, epochs=10 if known else None
+        )
+        yield
+
+
+def test_a_program_that_catches_the_end_and_returns_is_ended_all_the_same(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        try:
+            for _ in epochs():
+                pass
+        except Exception:
+            return 0.15
+        return 1.0
+
+    found = over_limit(tmp_path, task)
+    assert found.states() == ["PRUNED"]
+    assert (ended(found).status, ended(found).epochs, ended(found).spent_joules) == (
+        "pruned",
+        3,
+        30.0,
+    )
+
+
+def test_a_program_that_raises_an_error_of_its_own_at_the_end_has_not_failed(
+    tmp_path: Path,
+) -> None:
+    def task(params: Any) -> float:
+        try:
+            for _ in epochs():
+                pass
+        except Exception as error:
+            raise RuntimeError("training failed") from error
+        return 1.0
+
+    found = over_limit(tmp_path, task)
+    assert found.states() == ["PRUNED"]
+    assert ended(found).error == "pruned after epoch 3: 30 J are above max_joules_per_run=25"
+
+
+def test_an_error_while_the_trial_ends_that_has_another_cause_is_a_failure(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        caught = None
+        try:
+            for _ in epochs():
+                pass
+        except TrialEnded as error:
+            caught = error
+        assert caught is not None
+        raise ZeroDivisionError
+
+    found = over_limit(tmp_path, task)
+    assert found.states() == ["FAIL"]
+    assert ended(found).error == "ZeroDivisionError: ZeroDivisionError"
+
+
+def test_a_program_that_trains_to_its_end_regardless_has_finished(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        for epoch in range(1, 11):
+            try:
+                report(epoch=epoch, accuracy=0.05 * epoch, joules=10.0 * epoch, epochs=10)
+            except Exception:
+                continue
+        return 0.5
+
+    found = over_limit(tmp_path, task)
+    assert found.states() == ["COMPLETE"]
+    assert ended(found).spent_joules == 100.0
+    assert found.trials[0].constraints == {"max_joules_per_run": 75.0}
+
+
+# Interrupts
+
+
+def test_a_second_interrupt_settles_the_trial_to_run_again(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        report(epoch=1, accuracy=0.5, joules=7.0, epochs=9)
+        raise KeyboardInterrupt
+
+    found = search(tmp_path, task)
+    with pytest.raises(KeyboardInterrupt):
+        found.run()
+    assert found.states() == ["FAIL"]
+    assert (ended(found).status, ended(found).error) == ("stopped", "interrupted")
+    assert ended(found).spent_joules == 7.0
+    assert counted(found.trials) == []
+    resumed = Search(found.spec, task_of_epochs(2))
+    assert resumed.take().params == found.trials[0].params
+
+
+# The storage
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the study's file as a process does that writes for long."""
+    other = sqlite3.connect(folder / "optuna.db")
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a lock for no time."""
+    monkeypatch.setattr(storage, "_BUSY_SECONDS", 0.01)
+
+
+def test_a_locked_study_ends_the_search_with_a_sentence_and_loses_no_trial(
+    tmp_path: Path, impatient: None
+) -> None:
+    found = search(tmp_path, task_of_epochs(2))
+    found.run(1)
+    with (
+        pytest.raises(StudyError) as told,
+        storage_faults(found.spec.storage),
+        locked(tmp_path),
+    ):
+        found.take()
+    assert str(told.value).startswith(f"the study's storage {found.spec.storage} failed (")
+    assert "database is locked" in str(told.value)
+    assert "give the same command again" in str(told.value)
+    assert "\n" not in str(told.value)
+    resumed = Search(found.spec, found.task)
+    resumed.run()
+    assert resumed.states() == ["COMPLETE"] * 3
+
+
+def test_a_finished_trial_that_cannot_be_recorded_is_not_run_again(
+    tmp_path: Path, impatient: None
+) -> None:
+    found = search(tmp_path, task_of_epochs(2))
+    claim = found.take()
+    runs: list[Any] = []
+
+    def task(params: Any) -> Any:
+        runs.append(params)
+        return task_of_epochs(2)(params)
+
+    found.task = task
+    lock = locked(tmp_path)
+
+    def then_locked(params: Any) -> Any:
+        value = task(params)
+        lock.__enter__()
+        return value
+
+    found.task = then_locked
+    with pytest.raises(StudyError, match="is locked"), storage_faults(found.spec.storage):
+        found.run_one(claim)
+    lock.__exit__(None, None, None)
+    # This process still owns it; one that takes over finds it dead, and its file complete.
+    from searches import kill
+
+    kill(found, claim)
+    resumed = Search(found.spec, task)
+    assert resumed.states() == ["COMPLETE"]
+    assert resumed.trials[0].params == claim.params
+    resumed.run()
+    assert len(runs) == 3
+    assert [trial.number for trial in counted(resumed.trials)] == [0, 1, 2]
+
+
+def test_a_storage_that_fails_in_a_trial_is_no_failure_of_the_trial(
+    tmp_path: Path, impatient: None
+) -> None:
+    found = search(tmp_path, task_of_epochs(1), 2, pruner="median")
+    lock = locked(tmp_path)
+
+    def task(params: Any) -> Any:
+        report(epoch=1, accuracy=0.1, joules=5.0, epochs=3)
+        lock.__enter__()
+        report(epoch=2, accuracy=0.2, joules=10.0, epochs=3)
+        return 1.0
+
+    found.task = task
+    claim = found.take()
+    with pytest.raises(StudyError, match="is locked"), storage_faults(found.spec.storage):
+        found.run_one(claim)
+    lock.__exit__(None, None, None)
+    from searches import kill
+
+    kill(found, claim)
+    resumed = Search(found.spec, task_of_epochs(1))
+    assert (ended(resumed).status, ended(resumed).interrupted) == ("stopped", True)
+    assert ended(resumed).spent_joules == 10.0
+    resumed.run()
+    assert resumed.states() == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert resumed.trials[1].params == claim.params
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////nowhere/at/all/optuna.db",
+        "mysql+nodriver://user:secret@host/db",
+        "nonsense://user:secret@host/db",
+    ],
+)
+def test_a_storage_that_cannot_be_opened_ends_in_a_sentence_without_secrets(url: str) -> None:
+    with pytest.raises(StudyError, match="the study's storage .* failed") as told:
+        open_storage(url)
+    assert "secret" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_file_that_is_no_database_ends_in_a_sentence(tmp_path: Path) -> None:
+    asked = spec(tmp_path)
+    (tmp_path / "optuna.db").write_bytes(b"not a database, but long enough for one" * 100)
+    with pytest.raises(StudyError, match="file is not a database"):
+        open_study(asked, open_storage(asked.storage))
+
+
+def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    found = search(tmp_path, task_of_epochs(2))
+    found.run(1)
+    opened: BaseStorage = found.study._storage
+
+    def full(*_: Any) -> None:
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patched, pytest.raises(StudyError, match="disk is full"):
+        patched.setattr(opened, "create_new_trial", full)
+        with storage_faults(found.spec.storage):
+            run_all(found)
+    run_all(found)
+    assert found.states() == ["COMPLETE"] * 3

@@ -1,0 +1,116 @@
+"""`greensweep.measure()` around any block, and `greensweep.report()` in it."""
+
+import pytest
+
+from greensweep import measuring
+from greensweep.energy import ScriptedMeter
+from greensweep.measuring import joules_so_far, measured_by
+from greensweep.reporting import Progress, judged_by, report
+
+
+def meter() -> ScriptedMeter:
+    """Each lap reads one joule more than the one before: 1 J, 2 J, 4 J, 8 J, …"""
+    return ScriptedMeter([(1.0, 2.0**n) for n in range(20)])
+
+
+class Kept:
+    """Keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.reports: list[Progress] = []
+
+    def judge(self, progress: Progress) -> None:
+        self.reports.append(progress)
+
+    def judge_repeat(self, accuracy: float | None, joules: float | None, *, last: bool) -> None:
+        pass
+
+
+def test_a_block_holds_what_was_read_between_its_ends() -> None:
+    with measured_by(meter()) as window:
+        assert joules_so_far() == 2.0  # the lap of 1 J lay before the block
+        assert window.joules == 2.0
+    assert (window.joules, window.seconds) == (6.0, 2.0)
+    assert window.reading.quality == "replayed"
+
+
+def test_an_inner_block_reads_the_outer_meter_and_both_add_up() -> None:
+    with measured_by(meter()) as outer:
+        with measured_by(ScriptedMeter([(1.0, 1e6)])) as first:
+            pass
+        with measured_by(ScriptedMeter([(1.0, 1e6)])) as second:
+            assert joules_so_far() == 16.0
+    # Laps: 1 before, 2 between, 4 in the first, 8 between, 16 + 32 in the second, 64 after.
+    assert (first.joules, second.joules) == (4.0, 48.0)
+    assert outer.joules == 2.0 + 4.0 + 8.0 + 48.0 + 64.0
+
+
+def test_after_an_inner_block_the_outer_one_is_told_again() -> None:
+    with measured_by(meter()):
+        with measured_by(meter()):
+            pass
+        assert joules_so_far() == 2.0 + 4.0 + 8.0
+
+
+def test_outside_of_any_block_there_is_no_figure() -> None:
+    assert joules_so_far() is None
+    with measured_by(meter()):
+        assert joules_so_far() is not None
+    assert joules_so_far() is None
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_block_that_raises_leaves_no_meter_open(fault: type[BaseException]) -> None:
+    used = meter()
+    with pytest.raises(fault), measured_by(used) as outer, measured_by(used):
+        raise fault
+    assert outer.joules == 2.0 + 4.0 + 8.0
+    assert joules_so_far() is None
+    assert measuring._windows == []
+    assert not used._running
+    with measured_by(ScriptedMeter([(1.0, 5.0)])) as window:
+        pass
+    assert window.joules == 5.0
+
+
+def test_a_meter_that_cannot_start_leaves_nothing_open() -> None:
+    class Broken(ScriptedMeter):
+        def start(self) -> None:
+            raise RuntimeError("no counter")
+
+    with pytest.raises(RuntimeError, match="no counter"), measured_by(Broken([])):
+        pass
+    assert joules_so_far() is None
+
+
+def test_a_report_outside_of_a_search_does_nothing_and_reads_no_meter() -> None:
+    report(epoch=1, accuracy=0.5)
+    with measured_by(meter()) as window:
+        report(epoch=1, accuracy=0.5)
+    assert window.joules == 2.0
+
+
+def test_a_report_tells_what_the_surrounding_block_used() -> None:
+    kept = Kept()
+    with judged_by(kept):
+        report(epoch=1, accuracy=0.5)
+        with measured_by(meter()):
+            report(epoch=2, accuracy=0.6, epochs=4)
+            report(epoch=3, joules=100.0)
+    report(epoch=4)
+    assert kept.reports == [
+        Progress(1, 0.5),
+        Progress(2, 0.6, 2.0, 2.0, 4),
+        Progress(3, None, 100.0, 100.0),
+    ]
+
+
+def test_judges_nest() -> None:
+    outer, inner = Kept(), Kept()
+    with judged_by(outer):
+        with pytest.raises(ValueError, match="no"), judged_by(inner):
+            report(epoch=1)
+            raise ValueError("no")
+        report(epoch=2)
+    assert [each.epoch for each in inner.reports] == [1]
+    assert [each.epoch for each in outer.reports] == [2]
