@@ -43,7 +43,10 @@ class PaperSampler(BaseSampler):
         lows = np.array([_scale(each, each.low) for each in sides])
         highs = np.array([_scale(each, each.high) for each in sides])
         rows = np.array(
-            [[_scale(d, t.params[n]) for n, d in zip(search_space, sides, strict=True)] for t in known]
+            [
+                [_scale(d, t.params[n]) for n, d in zip(search_space, sides, strict=True)]
+                for t in known
+            ]
         )
         values = np.array([trial.value for trial in known])
         with warnings.catch_warnings():

@@ -21,7 +21,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,11 @@ class Setting:
         shares = np.arange(_LEVELS) / _LEVELS
         return {
             name: [
-                float(low * (high / low) ** share if _is_log(name, kind) else low + share * (high - low))
+                float(
+                    low * (high / low) ** share
+                    if _is_log(name, kind)
+                    else low + share * (high - low)
+                )
                 for share in shares
             ]
             for name, (low, high) in _RANGES.items()
@@ -299,9 +302,7 @@ def _figures(ratios: Figures, names: Sequence[str]) -> dict[str, Any]:
         "high_quartile": _finite(high),
         "median_of_settings": _finite(_quantile(np.array(by_setting), 0.5)),
         "reached_share": float(np.isfinite(ratios).mean()),
-        "by_setting": {
-            name: _finite(each) for name, each in zip(names, by_setting, strict=True)
-        },
+        "by_setting": {name: _finite(each) for name, each in zip(names, by_setting, strict=True)},
     }
 
 

@@ -3,11 +3,12 @@
 python examples/own_loop.py -m hydra/sweeper=greensweep hydra.sweeper.n_trials=10
 """
 
-import greensweep
 import hydra
 from sklearn.datasets import load_digits
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import train_test_split
+
+import greensweep
 
 
 @hydra.main(config_path="conf", config_name="own_loop")

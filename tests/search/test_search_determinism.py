@@ -96,9 +96,7 @@ def test_a_search_that_is_cut_runs_on_as_it_would_have(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_first_trial_that_dies_changes_nothing(
-    tmp_path: Path, whole: Any, strategy: str
-) -> None:
+def test_a_first_trial_that_dies_changes_nothing(tmp_path: Path, whole: Any, strategy: str) -> None:
     first = search(tmp_path, strategy)
     kill(first, first.take())
     resumed = search(tmp_path, strategy)

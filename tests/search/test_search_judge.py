@@ -37,7 +37,9 @@ def ended(found: Search, number: int = -1) -> Outcome:
 def finished(*ends: tuple[float, float]) -> list[Finished]:
     """Trials of these ends, each at 0.2 after two epochs of four."""
     return [
-        Finished(accuracy, joules, [(1, 0.1, 1.0), (2, 0.2, 2.0), (3, 0.2, 3.0), (4, accuracy, 4.0)])
+        Finished(
+            accuracy, joules, [(1, 0.1, 1.0), (2, 0.2, 2.0), (3, 0.2, 3.0), (4, accuracy, 4.0)]
+        )
         for accuracy, joules in ends
     ]
 
@@ -208,7 +210,9 @@ def test_the_last_epoch_is_never_pruned(tmp_path: Path) -> None:
     found.run()
     assert found.states() == ["COMPLETE", "COMPLETE"]
     # The same trial of one more epoch is.
-    longer = search(tmp_path, task_of_epochs(4), points, pruner="median", pruning=found.spec.pruning)
+    longer = search(
+        tmp_path, task_of_epochs(4), points, pruner="median", pruning=found.spec.pruning
+    )
     longer.run()
     assert longer.states() == ["COMPLETE", "PRUNED"]
 

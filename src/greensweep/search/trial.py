@@ -89,8 +89,8 @@ def run_trial(
         error, fault = str(raised), raised
     except Exception as raised:
         if judge.ended is not None and _follows(raised, judge.ended):
-            ended = judge.ended
-            status, error, is_interrupted = ended.status, str(ended), ended.interrupted
+            end = judge.ended
+            status, error, is_interrupted = end.status, str(end), end.interrupted
         else:
             error, fault = f"{type(raised).__name__}: {first_line(raised)}", raised
     figures = _figures(judge, window, directory)

@@ -64,7 +64,9 @@ class Draw:
             sequence = qmc.Sobol(_EVEN_SIDES, rng=np.random.default_rng(self._seed))
             share = float(sequence.random(self.index + 1)[-1, side])
             if CENTRE:
-                share = 0.5 if self.index == 0 else float(sequence.reset().random(self.index)[-1, side])
+                share = (
+                    0.5 if self.index == 0 else float(sequence.reset().random(self.index)[-1, side])
+                )
         else:
             share = float(self.side_generator().random())
         if isinstance(distribution, CategoricalDistribution):

@@ -142,10 +142,10 @@ class Acquisition:
             self._costs = Process(past.metered_places, past.log_joules)
         self._exponent = cost_exponent
         self._limits = [Process(past.judged_places, figures) for figures in past.broken_by]
-        feasible = past.scores[past.feasible]
-        # Of a noisy objective the best figure is a lucky one: what the model makes of it counts.
-        expected, _ = self._gain.at(past.places[past.feasible]) if len(feasible) else ([], None)
-        self._best = float(np.max(expected)) if len(feasible) else None
+        self._best: float | None = None
+        if past.feasible.any():
+            # Of a noisy objective the best figure is a lucky one: what the model makes of it counts.
+            self._best = float(self._gain.at(past.places[past.feasible])[0].max())
         if len(past.running):
             for process in [self._gain, *self._limits]:
                 process.believe(past.running)
