@@ -186,7 +186,7 @@ def search(
     kind: str,
     make: MakeSampler,
     seed: int,
-    enough: Callable[[float, bool], bool] = lambda accuracy, outside: False,
+    enough: Callable[[float, bool], bool] = lambda *_: False,
 ) -> Trace:
     """Search one setting, for at most 64 trials, until `enough` says so of a trial's answer."""
     spec = SearchSpec(

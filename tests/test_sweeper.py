@@ -2,7 +2,7 @@
 
 import json
 import os
-import shutil
+import runpy
 import signal
 import subprocess
 import sys
@@ -180,21 +180,16 @@ def test_a_preview_forecasts_and_starts_nothing(cli: Cli, tmp_path: Path) -> Non
     assert not (tmp_path / "mlruns").exists()
 
 
-def own_program(folder: Path) -> list[str]:
-    shutil.copytree(PROJECT / "examples", folder / "examples")
-    return [
-        sys.executable,
-        str(folder / "examples" / "own_loop.py"),
-        "-m",
-        "hydra/sweeper=greensweep",
-    ]
+def test_a_program_of_ones_own_is_searched_metered_and_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*overrides: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["own_loop.py", *sweep, *overrides])
+        runpy.run_path(str(PROJECT / "examples" / "own_loop.py"), run_name="__main__")
 
-
-def test_a_program_of_ones_own_is_searched_metered_and_pruned(tmp_path: Path) -> None:
-    command = [*own_program(tmp_path), "hydra.sweeper.n_trials=9", "hydra.sweeper.seed=0"]
-    command += ["hydra.sweeper.pruning.min_finished=2"]
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
+    monkeypatch.chdir(tmp_path)
+    sweep = ("-m", "hydra/sweeper=greensweep", "hydra.sweeper.n_trials=9", "hydra.sweeper.seed=0")
+    run("hydra.sweeper.pruning.min_finished=2")
     study = study_in(tmp_path, "greensweep")
     done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     pruned = [trial for trial in study.trials if trial.state.name == "PRUNED"]
@@ -206,17 +201,14 @@ def test_a_program_of_ones_own_is_searched_metered_and_pruned(tmp_path: Path) ->
         assert outcome["accuracy"] == accuracy
         assert 0 < joules <= outcome["spent_joules"]
         assert [point[0] for point in outcome["curve"]] == list(range(1, 21))
-    assert "The bill: " in finished.stdout
-    again = subprocess.run(
-        [*command, "hydra.sweeper.storage=sqlite:////nowhere/optuna.db"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert again.returncode == 1
-    assert "Error: the study's storage" in again.stderr
-    assert "Traceback" not in again.stderr
+    assert "The bill: " in capsys.readouterr().out
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        run("hydra.sweeper.storage=sqlite:////nowhere/optuna.db")
+    assert ended.value.code == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("Error: the study's storage")
+    assert "Traceback" not in errors
 
 
 def test_ctrl_c_finishes_the_epoch_and_the_next_command_goes_on(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_program_that_raises_fails_its_trial_and_no_other(
     ],
 )
 def test_what_is_no_value_fails_the_trial(tmp_path: Path, returned: Any, sentence: str) -> None:
-    found = search(tmp_path, lambda params: returned, 1)
+    found = search(tmp_path, lambda _: returned, 1)
     run_all(found)
     assert found.states() == ["FAIL"]
     assert str(ended(found).error).startswith(sentence)
@@ -328,7 +328,7 @@ def test_a_storage_that_fails_in_a_trial_is_no_failure_of_the_trial(
     ],
 )
 def test_a_storage_that_cannot_be_opened_ends_in_a_sentence_without_secrets(url: str) -> None:
-    with pytest.raises(StudyError, match="the study's storage .* failed") as told:
+    with pytest.raises(StudyError, match=r"the study's storage .* failed") as told:
         open_storage(url)
     assert "secret" not in str(told.value)
     assert "\n" not in str(told.value)

@@ -54,6 +54,29 @@ class PruningConfig:
 
 
 @dataclass
+class EiPerJouleConfig:
+    """`hydra/sweeper/sampler=ei_per_joule`: expected improvement per predicted joule."""
+
+    _target_: str = "greensweep.search.samplers.ExpectedImprovementPerJouleSampler"
+    seed: int | None = None
+    n_startup_trials: int = 4
+    log_decades: float | None = 3.0
+    even_start: bool = True
+    cost_exponent: float = 1.0
+
+
+@dataclass
+class ScaledTpeConfig:
+    """`hydra/sweeper/sampler=scaled_tpe`: TPE that looks for wide ranges in their logarithm."""
+
+    _target_: str = "greensweep.search.samplers.ScaledTPESampler"
+    seed: int | None = None
+    n_startup_trials: int = 4
+    log_decades: float | None = 3.0
+    even_start: bool = True
+
+
+@dataclass
 class SweeperConfig:
     _target_: str = "hydra_plugins.greensweep_sweeper.greensweep_sweeper.GreensweepSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])

@@ -150,9 +150,10 @@ class SearchSpec:
             make = getattr(import_module(module), name)
             if make is GridSampler:
                 return GridSampler(dict(self.levels), seed=self._seed_of(index))
-            # One sequence for all trials, which the study itself counts.
-            if make is QMCSampler or getattr(make, "keeps_seed", False):
-                return make(**{**values, "seed": self.seed})  # type: ignore[no-any-return]
+            if getattr(make, "keeps_seed", False):  # it tells the trials apart by itself
+                return make(**{**arguments, "seed": self.seed})  # type: ignore[no-any-return]
+            if make is QMCSampler:  # one sequence for all trials, which the study itself counts
+                return QMCSampler(**{**values, "seed": self.seed})
             if make is TPESampler:
                 values.update(multivariate=True, constant_liar=self.parallel)
             return make(**{**values, "seed": self._seed_of(index)})  # type: ignore[no-any-return]

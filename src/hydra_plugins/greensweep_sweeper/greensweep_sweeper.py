@@ -7,7 +7,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from greensweep.config.sweeper import SweeperConfig
+from greensweep.config.sweeper import EiPerJouleConfig, ScaledTpeConfig, SweeperConfig
 
 ConfigStore.instance().store(
     group="hydra/sweeper",
@@ -16,6 +16,10 @@ ConfigStore.instance().store(
     provider="greensweep",
     replace=True,  # a worker imports this module before Hydra does
 )
+for name, node in (("ei_per_joule", EiPerJouleConfig), ("scaled_tpe", ScaledTpeConfig)):
+    ConfigStore.instance().store(
+        group="hydra/sweeper/sampler", name=name, node=node, provider="greensweep", replace=True
+    )
 
 
 class GreensweepSweeper(Sweeper):

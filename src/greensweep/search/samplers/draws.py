@@ -13,7 +13,6 @@ from greensweep.search.samplers.scales import Box
 
 # Options that the even sequence covers; further ones are drawn at random.
 _EVEN_SIDES = 32
-CENTRE = False
 
 
 class Draw:
@@ -62,11 +61,9 @@ class Draw:
         if self._side < _EVEN_SIDES:
             side, self._side = self._side, self._side + 1
             sequence = qmc.Sobol(_EVEN_SIDES, rng=np.random.default_rng(self._seed))
-            share = float(sequence.random(self.index + 1)[-1, side])
-            if CENTRE:
-                share = (
-                    0.5 if self.index == 0 else float(sequence.reset().random(self.index)[-1, side])
-                )
+            if self.index:
+                sequence.fast_forward(self.index)
+            share = float(sequence.random(1)[0, side])
         else:
             share = float(self.side_generator().random())
         if isinstance(distribution, CategoricalDistribution):

@@ -144,7 +144,7 @@ class Acquisition:
         self._limits = [Process(past.judged_places, figures) for figures in past.broken_by]
         self._best: float | None = None
         if past.feasible.any():
-            # Of a noisy objective the best figure is a lucky one: what the model makes of it counts.
+            # The best figure of a noisy objective is a lucky one: the model's view of it counts.
             self._best = float(self._gain.at(past.places[past.feasible])[0].max())
         if len(past.running):
             for process in [self._gain, *self._limits]:
