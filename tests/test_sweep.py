@@ -297,6 +297,7 @@ def test_an_interrupted_sweep_keeps_its_trials_and_prints_its_summary(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_joblib_runs_trials_side_by_side_into_one_tree(
     script: Callable[..., "subprocess.CompletedProcess[str]"], results: Results, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_store_that_goes_away_costs_a_warning_and_no_error(
     assert "python -m greensweep upload" in caplog.text
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> None:
     program = (
         "from greensweep.tracking.mlflow import MlflowStore\n"
