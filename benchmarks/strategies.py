@@ -157,7 +157,7 @@ STRATEGIES: Mapping[str, MakeSampler] = {
     "TPE, stock sweeper": kept(_stock_tpe),
     "TPE, 10 at random first": from_spec(f"{_OPTUNA}TPESampler", n_startup_trials=10),
     "TPE, 4 at random first": from_spec(f"{_OPTUNA}TPESampler", n_startup_trials=4),
-    "tpe_scaled": from_spec(f"{_OURS}ScaledTPESampler"),
+    "scaled_tpe": from_spec(f"{_OURS}ScaledTPESampler"),
     "ei_per_joule, scales as given": from_spec(
         f"{_OURS}ExpectedImprovementPerJouleSampler", log_decades=None
     ),
