@@ -233,7 +233,7 @@ def test_a_dead_trial_and_its_repeat_both_cost(tmp_path: Path) -> None:
 
 def test_hours_are_those_in_which_any_trial_ran() -> None:
     noon = datetime(2026, 1, 1, 12)
-    spans = [(0, 60), (30, 60), (200, 30), (205, 10), (230, 10)]  # minutes: start, length
+    spans = [(0, 60), (30, 60), (200, 30), (205, 10), (225, 15)]  # minutes: start, length
     trials = []
     for start, length in spans:
         trial = known(**{OUTCOME: Outcome("finished", seconds=60.0 * length).as_attribute()})

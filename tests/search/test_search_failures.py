@@ -359,3 +359,28 @@ def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(
             run_all(found)
     run_all(found)
     assert found.states() == ["COMPLETE"] * 3
+
+
+def test_what_finished_while_the_storage_failed_is_settled_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = search(tmp_path, lambda _: 0.75, 1)
+    real, failures = found.study.tell, [OSError("disk full")]
+
+    def tell(*arguments: Any, **named: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(found.study, "tell", tell)
+
+    def run(claims: list[Claim]) -> list[BaseException | None]:
+        try:
+            found.run_one(claims[0])
+        except OSError as error:
+            return [error]
+        return [None]
+
+    work(found.study, found.claims, run, SearchMeter(None))
+    (trial,) = found.trials
+    assert (trial.state.name, trial.value) == ("COMPLETE", 0.75)

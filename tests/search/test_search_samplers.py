@@ -1,14 +1,24 @@
 """Strategies of our own: they know the price of a trial, and the scale of a range."""
 
+import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from searches import Search, spec
 
+from greensweep.errors import StudyError
 from greensweep.reporting import report
+from greensweep.search.records import OUTCOME, Outcome
+from greensweep.search.samplers.ei_per_joule import Acquisition
+from greensweep.search.samplers.past import Past
+from greensweep.search.samplers.process import log_expected_improvement
+from greensweep.search.samplers.scales import Box
 
 EI = ("greensweep.search.samplers.ExpectedImprovementPerJouleSampler", {"n_startup_trials": 6})
 PLAIN_EI = (EI[0], {**EI[1], "cost_exponent": 0.0})
@@ -101,3 +111,143 @@ def test_a_search_that_is_cut_draws_the_same_points(
     assert points(tmp_path / "cut", 7) == whole
     assert points(tmp_path / "early", 2) == whole
     assert points(tmp_path / "other", 9, seed=4) != whole
+
+
+def test_without_energy_it_is_plain_expected_improvement(tmp_path: Path) -> None:
+    def points(folder: Path, sampler: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        space = {"x": FloatDistribution(0.0, 1.0)}
+        asked = spec(folder, 10, distributions=space, sampler=sampler)
+        search = Search(asked, lambda params: -((params["x"] - 0.3) ** 2))
+        search.run()
+        return search.points()
+
+    assert points(tmp_path / "per_joule", EI) == points(tmp_path / "plain", PLAIN_EI)
+
+
+def bowl(params: Mapping[str, Any]) -> float:
+    """Best at a rate of 0.001 and a beta of 0.7; a higher rate costs less."""
+    away = (math.log10(params["rate"]) + 3.0) ** 2 + 9.0 * (params["beta"] - 0.7) ** 2
+    report(epoch=1, accuracy=0.5, joules=bowl_joules(params), epochs=1)
+    return -away
+
+
+def bowl_joules(params: Mapping[str, Any]) -> float:
+    return 200.0 - 30.0 * math.log10(params["rate"])
+
+
+@pytest.mark.parametrize("sampler", [EI, TPE], ids=["ei_per_joule", "scaled_tpe"])
+def test_it_reaches_what_random_search_finds_for_less_energy(
+    tmp_path: Path, sampler: tuple[str, dict[str, Any]]
+) -> None:
+    """Energy to the best of 24 points drawn uniformly: median of five seeds."""
+    space = {"rate": FloatDistribution(1e-5, 1e-1), "beta": FloatDistribution(0.1, 0.9)}
+    ratios = []
+    for seed in range(5):
+        drawn = np.random.default_rng(seed).uniform((1e-5, 0.1), (1e-1, 0.9), (24, 2))
+        points = [{"rate": rate, "beta": beta} for rate, beta in drawn.tolist()]
+        values = [bowl(point) for point in points]
+        best = values.index(max(values))
+        asked = spec(tmp_path / str(seed), 16, distributions=space, sampler=sampler, seed=seed)
+        search = Search(asked, bowl)
+        while not search.trials or (search.study.best_value < values[best]):
+            if search.run(1) is not None:
+                break
+        reached = search.study.best_value >= values[best]
+        joules = sum(bowl_joules(point) for point in search.points())
+        by_chance = sum(bowl_joules(point) for point in points[: best + 1])
+        ratios.append(joules / by_chance if reached else math.inf)
+    assert sorted(ratios)[2] < 0.7, ratios
+
+
+def test_a_point_beside_a_running_trial_is_worth_little(tmp_path: Path) -> None:
+    space = {"x": FloatDistribution(0.0, 1.0)}
+    asked = spec(tmp_path, 20, distributions=space, sampler=EI)
+    search = Search(asked, lambda params: -((params["x"] - 0.3) ** 2))
+    search.run(10)
+    drawn = [search.take().params["x"] for _ in range(3)]
+    assert min(abs(a - b) for a, b in itertools.combinations(drawn, 2)) > 1e-3
+
+
+SPACE = {"x": FloatDistribution(0.0, 1.0)}
+
+
+def ended(x: float, value: float | None, **outcome: Any) -> FrozenTrial:
+    """A trial at x: finished where there is a value, else as its outcome says."""
+    status = outcome.get("status", "finished")
+    state = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(
+        status, TrialState.FAIL
+    )
+    made = create_trial(
+        state=state,
+        value=value if state == TrialState.COMPLETE else None,
+        params={"x": x},
+        distributions=SPACE,
+        user_attrs={OUTCOME: Outcome(**{"status": "finished", **outcome}).as_attribute()},
+        intermediate_values={} if value is None else {1: value},
+    )
+    made.number = round(x * 1000)
+    return made
+
+
+def past(*trials: FrozenTrial, maximize: bool = True) -> Past:
+    return Past(trials, Box(SPACE), SPACE, maximize)
+
+
+def test_what_trials_that_did_not_finish_teach() -> None:
+    finished = [ended(0.1, 0.5, spent_joules=100.0), ended(0.2, 0.9, spent_joules=200.0)]
+    pruned = {"status": "pruned", "spent_joules": 40.0, "epochs": 2, "epochs_planned": 10}
+    seen = past(
+        *finished,
+        ended(0.3, 0.4, **pruned),
+        ended(0.4, 0.8, **{**pruned, "epochs_planned": None}),  # ahead, but given up all the same
+        ended(0.5, None, status="failed", spent_joules=70.0),
+        ended(0.6, None, status="died", spent_joules=70.0),
+        ended(0.7, None, status="stopped", interrupted=True, spent_joules=70.0),
+    )
+    assert dict(zip(seen.places[:, 0], seen.scores, strict=True)) == {
+        0.1: 0.5, 0.2: 0.9, 0.3: 0.4, 0.4: pytest.approx(0.7), 0.5: 0.5,
+    }  # fmt: skip
+    assert list(seen.feasible) == [True, True, False, False, False]
+    joules = dict(zip(seen.metered_places[:, 0], np.exp(seen.log_joules), strict=True))
+    assert joules == pytest.approx({0.1: 100.0, 0.2: 200.0, 0.3: 200.0, 0.4: 40.0})
+
+
+def test_scores_are_better_when_higher_in_both_directions() -> None:
+    trials = [ended(0.1, 0.5), ended(0.2, 0.9), ended(0.5, None, status="failed")]
+    assert list(past(*trials, maximize=False).scores) == [-0.5, -0.9, -0.9]
+
+
+def test_worth_is_expected_improvement_over_predicted_joules() -> None:
+    """Where gains are equal, three times the joules are a third of the worth."""
+    places = np.linspace(0.0, 1.0, 9)
+    trials = [ended(x, (x - 0.5) ** 2, spent_joules=100.0 if x < 0.5 else 300.0) for x in places]
+    seen = past(*trials)
+    both = np.array([[0.03], [0.97]])
+    priced, plain = (Acquisition(seen, exponent).at(both) for exponent in (1.0, 0.0))
+    assert plain[0] == pytest.approx(plain[1], abs=0.05)
+    assert priced[0] - priced[1] == pytest.approx(math.log(3.0), abs=0.2)
+    assert Acquisition(seen, 0.0).at(np.array([[0.5]]))[0] < plain[0] - 3.0
+
+
+def test_expected_improvement_finds_the_top(tmp_path: Path) -> None:
+    """Six points spread evenly, then six by the model: within 0.02 of the best of 0 to 1."""
+    asked = spec(tmp_path, 12, distributions=SPACE, sampler=EI)
+    search = Search(asked, lambda params: -((params["x"] - 0.37) ** 2))
+    search.run()
+    assert [abs(trial.params["x"] - 0.37) < 0.02 for trial in search.trials[6:]].count(True) >= 2
+
+
+def test_expected_improvement_by_hand() -> None:
+    """With mean at the best it is deviation/√(2π); far below, its logarithm stays finite."""
+    means, deviations = np.array([0.0, 0.0, -80.0, 1.0]), np.array([1.0, 2.0, 1.0, 1e-9])
+    logs = log_expected_improvement(means, deviations, 0.0)
+    assert np.exp(logs[:2]) == pytest.approx([0.398942, 0.797885], abs=1e-6)
+    assert logs[2] == pytest.approx(-3200.0 - 0.918939 - 2 * math.log(80.0), abs=1e-3)
+    assert np.exp(logs[3]) == pytest.approx(1.0)
+
+
+def test_several_objectives_are_refused(tmp_path: Path) -> None:
+    asked = spec(tmp_path, 4, sampler=EI, directions=("maximize", "minimize"))
+    search = Search(asked, lambda _: (0.0, 0.0))
+    with pytest.raises(StudyError, match="ei_per_joule seeks one objective"):
+        search.claims.next()

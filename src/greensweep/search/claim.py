@@ -173,6 +173,11 @@ class Claims:
             running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             return sum(self._settle_if_dead(trial) for trial in running)
 
+    def adopt(self, trial: FrozenTrial) -> bool:
+        """Settle a running trial by what its folder says; False where it says nothing."""
+        with self._lock:
+            return self._adopt(trial, self.folder(trial))
+
     def ended(self) -> str | None:
         """Return why no more trials are run, though the total is not reached."""
         trials = self._study.get_trials(deepcopy=False)

@@ -42,9 +42,13 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
     payload = cloudpickle.dumps(job)
     running: list[subprocess.Popen[bytes]] = []
 
+    told: set[int] = set()
+
     def tell_all() -> None:
         for process in running:
-            process.send_signal(signal.SIGINT)
+            if process.pid not in told:  # a second signal would end it at once
+                told.add(process.pid)
+                process.send_signal(signal.SIGINT)
 
     futile, failed = 0, False
     with graceful(tell_all):
@@ -52,6 +56,8 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
             running += [_start(payload, workers) for _ in range(workers)]
             while running:
                 time.sleep(_POLL_SECONDS)
+                if interrupted():
+                    tell_all()  # those too that were being started when it came
                 for process in [each for each in running if each.poll() is not None]:
                     running.remove(process)
                     if process.returncode == 0:

@@ -87,7 +87,9 @@ def _conclude(
 ) -> None:
     """Settle a trial whose task never ran, and say how one that did not finish ended."""
     trial = trial_of(study, claim.number)
-    if trial.state == TrialState.RUNNING:
+    if trial.state == TrialState.RUNNING and claims.adopt(trial):
+        log.warning("Trial %d was settled from its folder: the storage had failed.", claim.number)
+    elif trial.state == TrialState.RUNNING:
         error = "it never ran" if fault is None else _told(fault)
         settle(study, trial, Outcome("failed", error), None, claims.folder(trial))
         log.warning("Trial %d failed: %s", claim.number, error)
