@@ -145,12 +145,16 @@ _OURS = "greensweep.search.samplers."
 _OPTUNA = "optuna.samplers."
 OTHER_SEED = 500_000
 RANDOM = from_spec(f"{_OPTUNA}RandomSampler")
+
+
+def _other_random(spec: SearchSpec) -> Callable[[int], BaseSampler]:
+    return RANDOM(SearchSpec(**{**vars(spec), "seed": spec.seed + OTHER_SEED}))
+
+
 # By the name in the table.
 STRATEGIES: Mapping[str, MakeSampler] = {
     "random": RANDOM,
-    "random, other seeds": lambda spec: RANDOM(
-        SearchSpec(**{**vars(spec), "seed": spec.seed + OTHER_SEED})
-    ),
+    "random, other seeds": _other_random,
     "grid": from_spec(f"{_OPTUNA}GridSampler"),
     "QMC (Sobol)": from_spec(f"{_OPTUNA}QMCSampler", scramble=True),
     "NSGA-II": from_spec(f"{_OPTUNA}NSGAIISampler", population_size=8),
@@ -163,7 +167,24 @@ STRATEGIES: Mapping[str, MakeSampler] = {
     ),
     "ei_per_joule": from_spec(f"{_OURS}ExpectedImprovementPerJouleSampler"),
     "the paper's search": kept(PaperSampler),
+    "random, from defaults": _other_random,  # else it would go on as what it is compared with
+    "scaled_tpe, from defaults": from_spec(f"{_OURS}ScaledTPESampler"),
+    "ei_per_joule, from defaults": from_spec(f"{_OURS}ExpectedImprovementPerJouleSampler"),
     "GP, 4 at random first": from_spec(f"{_OPTUNA}GPSampler", n_startup_trials=4),
+}
+
+# These begin with Adam's usual values, as hydra.sweeper.enqueue=present does with the present ones.
+FROM_DEFAULTS = (
+    "random, from defaults",
+    "scaled_tpe, from defaults",
+    "ei_per_joule, from defaults",
+)
+DEFAULTS = {
+    "learning_rate": 1e-3,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "epsilon": 1e-8,
+    "weight_decay": 0.0,
 }
 
 
@@ -187,8 +208,13 @@ def search(
     make: MakeSampler,
     seed: int,
     enough: Callable[[float, bool], bool] = lambda *_: False,
+    first: Mapping[str, float] | None = None,
 ) -> Trace:
-    """Search one setting, for at most 64 trials, until `enough` says so of a trial's answer."""
+    """Search one setting, for at most 64 trials, until `enough` says so of a trial's answer.
+
+    Args:
+        first: the values of the first trial; None leaves them to the strategy.
+    """
     spec = SearchSpec(
         directory=_FOLDER,
         study_name="study",
@@ -202,6 +228,8 @@ def search(
     )
     sampler_of = make(spec)
     study = optuna.create_study(direction="maximize")
+    if first is not None:
+        study.enqueue_trial({name: first[name] for name in spec.distributions})
     rows = []
     for index in range(TRIALS):
         study.sampler = sampler_of(index)
@@ -262,6 +290,7 @@ def measure(
 ) -> dict[str, Any]:
     """Run a strategy on a space, and return its figures."""
     make = make or STRATEGIES[strategy]
+    first = DEFAULTS if strategy in FROM_DEFAULTS else None
     ratios: dict[tuple[str, str], list[list[float]]] = {
         (target, answers): [] for target in TARGETS for answers in ANSWERS
     }
@@ -270,7 +299,7 @@ def measure(
         rows: dict[tuple[str, str], list[float]] = {key: [] for key in ratios}
         for seed in seeds:
             enough = baselines.reached_by(setting.name, seed)
-            trace = search(setting, kind, make, seed, enough)
+            trace = search(setting, kind, make, seed, enough, first)
             outside, trials = outside + int(trace.outside.sum()), trials + len(trace.outside)
             for (target, answers), found in rows.items():
                 best, joules = baselines.target(target, setting.name, seed, answers)
@@ -362,7 +391,7 @@ def main() -> None:
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     baselines = Baselines(settings, seeds)
     for name in names:
-        for kind in SPACES:
+        for kind in arguments.space or SPACES:
             row = measure(settings, baselines, name, kind, seeds)
             known[name, kind] = row
             print(f"{name}, {kind} space: done", file=sys.stderr, flush=True)
@@ -389,6 +418,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=30, help="searches of each setting")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", action="append", choices=list(STRATEGIES), help="a strategy")
+    parser.add_argument("--space", action="append", choices=SPACES, help="of these two")
     parser.add_argument("--table", type=Path, default=_TABLE)
     parser.add_argument("--output", type=Path, default=_FOLDER / "strategies.json")
     return parser.parse_args()
