@@ -156,6 +156,7 @@ def test_every_strategy_searches_the_same_declared_space(
         assert len(set(rates)) == 6
 
 
+@pytest.mark.slow
 def test_grid_takes_a_seeded_subset_and_ends_when_it_is_done(cli: Cli, results: Results) -> None:
     def grid(folder: str, seed: int) -> list[tuple[str, ...]]:
         cli("train.py", "-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", *QUICK,
@@ -173,6 +174,7 @@ def test_grid_takes_a_seeded_subset_and_ends_when_it_is_done(cli: Cli, results: 
     )
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_trials(cli: Cli, results: Results) -> None:
     for folder in ("a", "b"):
         cli("train.py", "-m", "hydra/sweeper=optuna", *QUICK, "hydra.sweeper.n_trials=6",
