@@ -54,6 +54,14 @@ class PruningConfig:
 
 
 @dataclass
+class AutoSamplerConfig:
+    """`hydra/sweeper/sampler=auto`: `ei_per_joule` for one objective, `scaled_tpe` for several."""
+
+    _target_: str = "auto"
+    seed: int | None = None
+
+
+@dataclass
 class EiPerJouleConfig:
     """`hydra/sweeper/sampler=ei_per_joule`: expected improvement per predicted joule."""
 
@@ -79,7 +87,7 @@ class ScaledTpeConfig:
 @dataclass
 class SweeperConfig:
     _target_: str = "hydra_plugins.greensweep_sweeper.greensweep_sweeper.GreensweepSweeper"
-    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "auto"}])
     sampler: Any = MISSING
     params: dict[str, Any] | None = option(None, doc="search space, in Hydra's sweep syntax")
     direction: Any = option("minimize", doc="minimize or maximize; a list for several objectives")
@@ -106,7 +114,13 @@ class SweeperConfig:
         0.0, doc="what the objective, accuracy less a price, takes off per kilojoule", at_least=0
     )
     enqueue: Any = option(
-        None, doc="points to start from: a list of {option: value}, or present for the given values"
+        "present",
+        doc="points to start from: present, the values that a single run would have where they "
+        "are in the space, or a list of {option: value}; null leaves all to the sampler",
+    )
+    fidelities: list[dict[str, Any]] = option(
+        list,
+        doc="cheaper ways to train, in which points are tried first: a list of {option: value}",
     )
     racing: bool = option(
         False, doc="end a trial's repeats once a Welch test says they fall short of the best's"

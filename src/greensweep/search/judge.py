@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from greensweep.errors import TrialEnded, first_line
 from greensweep.reporting import Progress
 from greensweep.search.budget import over_budget, spent
+from greensweep.search.fidelity import fidelity_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.pareto_rule import Finished, ParetoRule
 from greensweep.search.racing import falls_short
@@ -89,6 +90,8 @@ class TrialJudge:
                 )
             )
         self._keep(progress)
+        # A cheaper run is compared with none: what it is drawn for is what it shows at its end.
+        first = first and not fidelity_of(self._trial)
         value = self._value(progress) if first and is_mark(progress) else None
         if value is not None:
             self._report(progress.epoch, value)

@@ -43,6 +43,7 @@ class SearchSpec:
         parallel: trials run side by side.
         kg_per_joule: kg CO2e of a joule on the declared grid; None without one.
         racing: end the repeats of a trial that are surely worse than the best one's.
+        fidelities: what each cheaper way to train sets beside a trial's own options.
         only_epochs: end every trial after so many, as a preview does.
     """
 
@@ -68,6 +69,7 @@ class SearchSpec:
     max_failure_rate: float = 1.0
     kg_per_joule: float | None = None
     racing: bool = False
+    fidelities: Sequence[tuple[str, ...]] = ()
     only_epochs: int | None = None
 
     @property
@@ -151,7 +153,9 @@ class SearchSpec:
             if make is GridSampler:
                 return GridSampler(dict(self.levels), seed=self._seed_of(index))
             if getattr(make, "keeps_seed", False):  # it tells the trials apart by itself
-                return make(**{**arguments, "seed": self.seed})  # type: ignore[no-any-return]
+                if self.fidelities:
+                    values["fidelities"] = len(self.fidelities)
+                return make(**{**arguments, **values, "seed": self.seed})  # type: ignore[no-any-return]
             if make is QMCSampler:  # one sequence for all trials, which the study itself counts
                 return QMCSampler(**{**values, "seed": self.seed})
             if make is TPESampler:

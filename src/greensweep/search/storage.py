@@ -130,7 +130,7 @@ def _write_ahead(connection: Any, _: Any) -> None:
 
 def _asked(spec: SearchSpec) -> dict[str, Any]:
     """What a study searches, as JSON keeps it."""
-    return {
+    asked: dict[str, Any] = {
         "directions": list(spec.directions),
         "space": {
             name: json.loads(distribution_to_json(each))
@@ -140,6 +140,9 @@ def _asked(spec: SearchSpec) -> dict[str, Any]:
         "constraints": dict(sorted(spec.constraints.items())),
         "price_per_kilojoule": spec.price_per_kilojoule,
     }
+    if spec.fidelities:
+        asked["fidelities"] = [list(each) for each in spec.fidelities]
+    return asked
 
 
 def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
@@ -148,9 +151,9 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
         if before != after:
             was, now = _range(before), _range(after)
             yield f"{name} was {was}, is {now}" + (f" ({after['name']})" if was == now else "")
-    for name in ("directions", "constraints", "price_per_kilojoule"):
-        if known[name] != asked[name]:
-            yield f"{name} was {known[name]}, is {asked[name]}"
+    for name in ("directions", "constraints", "price_per_kilojoule", "fidelities"):
+        if known.get(name) != asked.get(name):
+            yield f"{name} was {known.get(name)}, is {asked.get(name)}"
     for text in sorted(set(known["fixed"]) - set(asked["fixed"])):
         yield f"{text} is no longer set"
     for text in sorted(set(asked["fixed"]) - set(known["fixed"])):

@@ -19,6 +19,7 @@ from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_lin
 from greensweep.measuring import measured_by
 from greensweep.reporting import judged_by
 from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.judge import TrialJudge
 from greensweep.search.records import OUTCOME, Outcome, Status
 from greensweep.search.spec import SearchSpec
@@ -128,6 +129,8 @@ def settle(
         write_json(directory / TRIAL_FILE, kept)
     storage, trial_id = study._storage, trial._trial_id
     storage.set_trial_user_attr(trial_id, OUTCOME, outcome.as_attribute())
+    if fidelity_of(trial):
+        constraints = {**constraints, WHOLE_RUN: 1.0}
     for name, value in constraints.items():
         storage.set_trial_system_attr(trial_id, f"{_CONSTRAINT}:{name}", value)
     state = _state_of(outcome)

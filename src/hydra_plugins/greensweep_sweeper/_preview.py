@@ -55,6 +55,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
             stop=StopConfig(),
             constraints={},
             enqueue=(),
+            fidelities=(),
             only_epochs=_EPOCHS,
         ),
     )

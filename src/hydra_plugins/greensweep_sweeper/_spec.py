@@ -1,5 +1,6 @@
 """From `hydra.sweeper` and the command's overrides to a search."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +16,20 @@ from optuna.distributions import BaseDistribution
 
 from greensweep.config import raise_faults
 from greensweep.config.options import range_faults
-from greensweep.config.sweeper import SweeperConfig
+from greensweep.config.sweeper import (
+    AutoSamplerConfig,
+    EiPerJouleConfig,
+    ScaledTpeConfig,
+    SweeperConfig,
+)
 from greensweep.errors import StudyError, first_line
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
 
+log = logging.getLogger(__name__)
+
 _PREFIX = "hydra.sweeper."
+_MULTI_FIDELITY = "greensweep.search.samplers.MultiFidelitySampler"
 _CONSTRAINT = re.compile(r"(max|min)_\w+")
 
 
@@ -87,30 +96,38 @@ def build_spec(
             "there is nothing to search: give ranges in hydra.sweeper.params, or on the command "
             "line, as in 'optimizer.learning_rate=tag(log,interval(1e-4,1e-1))'"
         )
-    target, sampler = _sampler(options.sampler)
+    directions = _directions(options.direction)
+    target, sampler = _sampler(options.sampler, len(directions))
+    if options.fidelities:
+        target = _with_fidelities(options, target, len(directions), distributions)
+    levels = _levels(distributions) if target.endswith("GridSampler") else {}
     seed = options.seed if options.seed is not None else sampler.pop("seed", None)
     shared = [*(f"{name}={value}" for name, value in fixed.items()), *deletions]
     spec = SearchSpec(
         directory=directory,
         study_name=options.study_name,
         storage=options.storage or f"sqlite:///{directory / 'optuna.db'}",
-        directions=_directions(options.direction),
+        directions=directions,
         distributions=distributions,
         n_trials=options.n_trials,
         sampler=(target, sampler),
         seed=seed if seed is not None else int(numpy.random.SeedSequence().generate_state(1)[0]),
         fixed=tuple(shared),
-        levels=_levels(distributions) if target.endswith("GridSampler") else {},
+        levels=levels,
         pruner=options.pruner,
         pruning=options.pruning,
         budget=options.budget,
         stop=options.stop,
         constraints={name: float(bound) for name, bound in options.constraints.items()},
         price_per_kilojoule=options.price_per_kilojoule,
-        enqueue=_points(options.enqueue, config, distributions),
+        enqueue=_points(options.enqueue, config, distributions, levels),
         extend=options.extend,
         parallel=parallel,
         racing=options.racing,
+        fidelities=tuple(
+            tuple(f"{name}={_text(value)}" for name, value in each.items())
+            for each in options.fidelities
+        ),
         max_failure_rate=options.max_failure_rate,
         kg_per_joule=kg_per_joule,
     )
@@ -168,10 +185,38 @@ def _directions(given: Any) -> tuple[Any, ...]:
     return names
 
 
-def _sampler(config: Any) -> tuple[str, dict[str, Any]]:
+def _sampler(config: Any, objectives: int) -> tuple[str, dict[str, Any]]:
+    if isinstance(config, AutoSamplerConfig):
+        return _sampler(EiPerJouleConfig() if objectives == 1 else ScaledTpeConfig(), objectives)
     values = dict(config) if isinstance(config, dict) else dict(vars(config))
     target = str(values.pop("_target_"))
     return target, {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def _with_fidelities(
+    options: SweeperConfig,
+    target: str,
+    objectives: int,
+    distributions: Mapping[str, BaseDistribution],
+) -> str:
+    """Return the sampler that chooses among cheaper ways to train, where `target` can.
+
+    Raises:
+        StudyError: it cannot.
+    """
+    name = f"{_PREFIX}fidelities"
+    if objectives > 1 or target != EiPerJouleConfig._target_:
+        raise StudyError(
+            f"{name} needs one objective and hydra/sweeper/sampler=ei_per_joule, which alone "
+            "weighs what a cheaper run tells: set both, or leave fidelities out"
+        )
+    if options.racing:
+        raise StudyError(f"{name} and {_PREFIX}racing exclude each other: set one of them")
+    for each in options.fidelities:
+        if not each or (clash := [option for option in each if option in distributions]):
+            reason = f"{clash[0]} is searched itself" if each else "one of them is empty"
+            raise StudyError(f"{name}: {reason}: give {{training.epochs: 3}}, say")
+    return _MULTI_FIDELITY
 
 
 def _levels(distributions: Mapping[str, BaseDistribution]) -> dict[str, list[Any]]:
@@ -187,18 +232,38 @@ def _levels(distributions: Mapping[str, BaseDistribution]) -> dict[str, list[Any
 
 
 def _points(
-    enqueue: Any, config: DictConfig, distributions: Mapping[str, BaseDistribution]
+    enqueue: Any,
+    config: DictConfig,
+    distributions: Mapping[str, BaseDistribution],
+    levels: Mapping[str, Sequence[Any]],
 ) -> tuple[Mapping[str, Any], ...]:
     if enqueue is None:
         return ()
     if enqueue == "present":
-        return ({name: OmegaConf.select(config, name) for name in distributions},)
+        present = {name: OmegaConf.select(config, name) for name in distributions}
+        outside = [name for name in present if not _has(distributions[name], present[name])]
+        # A grid has no more than its points.
+        outside += [name for name in levels if present[name] not in levels[name]]
+        if outside:
+            log.info(
+                "The present configuration is no point of the space (%s=%s), so it is not tried.",
+                outside[0],
+                present[outside[0]],
+            )
+        return () if outside else (present,)
     if not isinstance(enqueue, list) or not all(isinstance(each, dict) for each in enqueue):
         raise StudyError(
             "hydra.sweeper.enqueue must be present, or a list of points, as in "
             "'[{optimizer.learning_rate: 0.01}]'"
         )
     return tuple(enqueue)
+
+
+def _has(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(float(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False
 
 
 def _text(value: Any) -> str:

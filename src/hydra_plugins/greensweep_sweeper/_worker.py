@@ -20,10 +20,11 @@ from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.fidelity import fidelity_of
 from greensweep.search.objective import values_of_run
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
-from greensweep.search.trial import run_trial
+from greensweep.search.trial import run_trial, trial_of
 from greensweep.search.work import SearchMeter, work
 from hydra_plugins.greensweep_sweeper._spec import trial_overrides
 
@@ -72,16 +73,21 @@ class Worker:
 
     def folder(self, trial: FrozenTrial) -> Path:
         """Return the folder of a trial: `hydra.sweep.subdir`, with the trial's number as job's."""
-        composed = self._composed(trial.number, trial.params)
+        composed = self._composed(trial)
         return self.spec.directory / str(composed.hydra.sweep.subdir)
 
-    def _composed(self, number: int, params: Any) -> DictConfig:
-        overrides = trial_overrides(params, self.shared)
+    def _composed(self, trial: FrozenTrial) -> DictConfig:
+        overrides = self._overrides(trial)
         composed = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(composed):
-            composed.hydra.job.id = str(number)
-            composed.hydra.job.num = number
+            composed.hydra.job.id = str(trial.number)
+            composed.hydra.job.num = trial.number
         return composed
+
+    def _overrides(self, trial: FrozenTrial) -> list[str]:
+        fidelity = fidelity_of(trial)
+        cheaper = self.spec.fidelities[fidelity - 1] if fidelity else ()
+        return [*trial_overrides(trial.params, self.shared), *cheaper]
 
     def _launch(
         self, launcher: Any, meter: SearchMeter, claims: list[Claim], *, is_here: bool
@@ -91,9 +97,10 @@ class Worker:
         _search_meter = meter if is_here else None
         if not is_here:
             meter.pause()
+        study = open_once(self.spec)
         faults: list[BaseException | None] = []
         for run in _consecutive(claims):
-            overrides = [trial_overrides(claim.params, self.shared) for claim in run]
+            overrides = [self._overrides(trial_of(study, claim.number)) for claim in run]
             try:
                 returned = launcher.launch(overrides, initial_job_idx=run[0].number)
             except Exception as error:

@@ -1,6 +1,7 @@
 """Strategies of our own, as Optuna's samplers."""
 
 from greensweep.search.samplers.ei_per_joule import ExpectedImprovementPerJouleSampler
+from greensweep.search.samplers.multi_fidelity import MultiFidelitySampler
 from greensweep.search.samplers.tpe import ScaledTPESampler
 
-__all__ = ["ExpectedImprovementPerJouleSampler", "ScaledTPESampler"]
+__all__ = ["ExpectedImprovementPerJouleSampler", "MultiFidelitySampler", "ScaledTPESampler"]

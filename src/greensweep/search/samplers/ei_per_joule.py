@@ -121,11 +121,11 @@ class ExpectedImprovementPerJouleSampler(BaseSampler):
         generator = draw.generator
         spread = generator.random((_CANDIDATES, box.sides))
         incumbents = past.places[np.argsort(-past.scores)[:3]]
-        places = box.snapped(np.concatenate([spread, *_around(incumbents, 0.05, generator)]))
+        places = box.snapped(np.concatenate([spread, *around(incumbents, 0.05, generator)]))
         worths = acquisition.at(places)
         for reach in _REACHES:
             leaders = places[np.argsort(-worths)[:3]]
-            near = box.snapped(np.concatenate(_around(leaders, reach, generator)))
+            near = box.snapped(np.concatenate(around(leaders, reach, generator)))
             places = np.concatenate([leaders, near])
             worths = acquisition.at(places)
         best: Figures = places[int(worths.argmax())]
@@ -162,8 +162,8 @@ class Acquisition:
         return worth
 
 
-def _around(centres: Figures, reach: float, generator: np.random.Generator) -> Sequence[Figures]:
-    """Return places near each centre; half of the sides of each stay as they are."""
+def around(centres: Figures, reach: float, generator: np.random.Generator) -> Sequence[Figures]:
+    """Return places about `reach` from each centre; half of the sides of each stay as they are."""
     found = []
     for centre in centres:
         steps = generator.normal(0.0, reach, (_NEIGHBOURS, len(centre)))

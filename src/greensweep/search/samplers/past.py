@@ -26,7 +26,9 @@ class Past:
         places, scores, feasible: of trials with a score.
         metered_places, log_joules: of trials with an energy; natural logarithm of joules.
         judged_places, broken_by: of trials with constraints, one array for each constraint.
+        finished: which of the scores are those of trials that ran to their end.
         running: places of running trials.
+        tried: places of all trials that are, or were, run.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Past:
             [n in ends and all(x <= 0 for x in ends[n].constraints.values()) for n in scores],
             dtype=bool,
         )
+        self.finished = np.array([n in ends for n in scores], dtype=bool)
         joules = {t.number: cost for t in known if (cost := whole_joules(t)) is not None}
         self.metered_places = _stack([at[number] for number in joules], box)
         self.log_joules: Figures = np.log(list(joules.values()))
@@ -72,6 +75,7 @@ class Past:
         self.broken_by: list[Figures] = [
             np.array([t.constraints[name] for t in judged]) for name in names if len(judged) > 1
         ]
+        self.tried = _stack([at[t.number] for t in known if t.state != TrialState.WAITING], box)
         self.running = _stack([at[t.number] for t in known if t.state == TrialState.RUNNING], box)
 
 

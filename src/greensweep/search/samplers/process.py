@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr
 
@@ -62,6 +63,27 @@ class Process:
         means, deviations = self._regressor.predict(places, return_std=True)
         clean = np.sqrt(np.maximum(deviations**2 - noise, 1e-12))
         return self._mean + self._deviation * means, self._deviation * clean
+
+    def correlations(self, seen: Figures, sought: Figures) -> Figures:
+        """Return how well a figure yet to be seen, noise and all, would tell another one.
+
+        Row by row, the correlation of the two given all figures so far, from 0 to 1.
+
+        Args:
+            seen, sought: places, all of whose rows are the same step apart.
+        """
+        regressor = self._regressor
+        shape, noise = regressor.kernel_.k1, regressor.kernel_.k2.noise_level
+        told, told_other = (
+            solve_triangular(regressor.L_, shape(regressor.X_train_, each), lower=True)
+            for each in (seen, sought)
+        )
+        (prior,) = shape(seen[:1], sought[:1])[0]
+        covariance = prior - (told * told_other).sum(axis=0)
+        variance = shape.diag(seen) - (told**2).sum(axis=0) + noise
+        other = shape.diag(sought) - (told_other**2).sum(axis=0)
+        found = covariance / np.sqrt(np.maximum(variance * other, 1e-12))
+        return np.asarray(np.clip(found, 0.0, 1.0))
 
     def _fit(self) -> None:
         from sklearn.exceptions import ConvergenceWarning

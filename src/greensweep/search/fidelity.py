@@ -1,0 +1,26 @@
+"""Cheaper ways to train, in which a search may try points before it pays for whole runs."""
+
+from collections.abc import Iterable
+
+from optuna.trial import FrozenTrial
+
+# System attribute of a trial: which of the search's fidelities it runs in, from 1.
+_FIDELITY = "greensweep:fidelity"
+
+# Constraint that a cheaper run breaks, so that it is never taken for the best of a search.
+WHOLE_RUN = "whole_run"
+
+
+def set_fidelity(trial_id: int, storage: object, fidelity: int) -> None:
+    """Let a trial that is being drawn run in the `fidelity`-th cheaper way."""
+    storage.set_trial_system_attr(trial_id, _FIDELITY, fidelity)  # type: ignore[attr-defined]
+
+
+def fidelity_of(trial: FrozenTrial) -> int:
+    """Return which of the search's cheaper ways a trial runs in, from 1; 0 is the whole run."""
+    return int(trial.system_attrs.get(_FIDELITY, 0))
+
+
+def in_fidelity(trials: Iterable[FrozenTrial], fidelity: int) -> list[FrozenTrial]:
+    """Return the trials that run in one way."""
+    return [trial for trial in trials if fidelity_of(trial) == fidelity]
