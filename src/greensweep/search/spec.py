@@ -112,22 +112,19 @@ class SearchSpec:
     def build_pruner(self) -> BasePruner:
         """Return Optuna's pruner; one that never prunes where the pareto rule, or none, does."""
         pruning = self.pruning
+        first = pruning.grace_epochs + 1  # epoch after which a trial may be given up
         match self.pruner_name:
             case "median":
-                return MedianPruner(pruning.min_finished, pruning.grace_epochs)
+                return MedianPruner(pruning.min_finished, first)
             case "percentile":
-                return PercentilePruner(
-                    pruning.percentile, pruning.min_finished, pruning.grace_epochs
-                )
+                return PercentilePruner(pruning.percentile, pruning.min_finished, first)
             case "successive_halving":
                 return SuccessiveHalvingPruner(
-                    min_resource=max(pruning.grace_epochs, 1),
-                    reduction_factor=pruning.reduction_factor,
+                    min_resource=first, reduction_factor=pruning.reduction_factor
                 )
             case "hyperband":
                 return HyperbandPruner(
-                    min_resource=max(pruning.grace_epochs, 1),
-                    reduction_factor=pruning.reduction_factor,
+                    min_resource=first, reduction_factor=pruning.reduction_factor
                 )
         return NopPruner()
 

@@ -1,6 +1,6 @@
 """Expected improvement per joule over cheaper ways to train, too."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from greensweep.search.fidelity import fidelity_of, in_fidelity, set_fidelity
+from greensweep.search.records import outcome_of
 from greensweep.search.samplers.ei_per_joule import ExpectedImprovementPerJouleSampler, around
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.process import (
@@ -38,6 +39,9 @@ class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
     2006, equation 13; ρ of a whole run is 1). One Gaussian process holds all trials: a way of
     training is a side of its box, and a constant that sets it apart, told from the points that
     were trained both ways, is taken off beforehand.
+
+    Cheaper runs get no more than half of the energy, so that a search which they mislead, as
+    where what learns fast ends low, takes no more than twice what it would without them.
 
     Args:
         fidelities: cheaper ways.
@@ -74,7 +78,9 @@ class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
             return box.values(promoted)
         if len(ways[0].scores) < _FEWEST_WHOLE:
             return {}
-        place, fidelity = self._best(WayAcquisition(ways, self._cost_exponent), ways[0], box)
+        cheaply, whole = _cost(draw.trials, True), _cost(draw.trials, False)
+        acquisition = WayAcquisition(ways, self._cost_exponent, only_whole=cheaply > whole)
+        place, fidelity = self._best(acquisition, ways[0], box)
         if fidelity:
             set_fidelity(trial._trial_id, study._storage, fidelity)
         return box.values(place)
@@ -100,9 +106,13 @@ class WayAcquisition:
 
     Args:
         ways: what the trials teach, of whole runs first, then of each cheaper way.
+        only_whole: a cheaper run is worth nothing now.
     """
 
-    def __init__(self, ways: Sequence[Past], cost_exponent: float = 1.0) -> None:
+    def __init__(
+        self, ways: Sequence[Past], cost_exponent: float = 1.0, *, only_whole: bool = False
+    ) -> None:
+        self._offered = 1 if only_whole else len(ways)
         self._count, self._exponent = len(ways), cost_exponent
         whole = ways[0]
         scores = [way.scores + _shift(whole, way) for way in ways]
@@ -123,7 +133,7 @@ class WayAcquisition:
             self._gain.believe(running)
 
     def at(self, places: Figures) -> Figures:
-        """Return the worth of places, a column for each way."""
+        """Return the worth of places, a column for each way that is offered."""
         whole = self._in_way(places, 0)
         worth = np.zeros(len(places))
         if self._best is not None:
@@ -131,7 +141,7 @@ class WayAcquisition:
         for limit in self._limits:
             worth += log_probability_below(*limit.at(places))
         columns = []
-        for way in range(self._count):
+        for way in range(self._offered):
             there = self._in_way(places, way)
             column = worth.copy()
             if way:
@@ -167,6 +177,12 @@ def to_promote(ways: Sequence[Past]) -> Figures | None:
                 place: Figures = way.places[row]
                 return place
     return None
+
+
+def _cost(trials: Iterable[FrozenTrial], cheaper: bool) -> float:
+    """Return what all cheaper, or all whole, runs have cost: joules, or seconds where unmetered."""
+    outcomes = [outcome_of(each) for each in trials if (fidelity_of(each) > 0) == cheaper]
+    return sum(each.spent_joules or each.seconds for each in outcomes if each is not None)
 
 
 def _shift(whole: Past, way: Past) -> float:

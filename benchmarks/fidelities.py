@@ -1,0 +1,188 @@
+"""What cheaper runs, pruning and the strategy give together, on recorded learning curves.
+
+Searches are replayed from `learning_curves.csv`: a point of the space is answered by the nearest
+recorded configuration, a cheaper run by the first epochs of its curve. A figure is the energy of a
+search's trials up to the first whole run that is as accurate as the best of 64 random ones, over
+what that random search spent up to its own best, same seed; a search of 64 trials that does not
+get there counts as infinite.
+
+    python benchmarks/fidelities.py
+"""
+
+import argparse
+import json
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+from pruning import OPTIONS
+from rich.console import Console
+from rich.table import Table
+
+from greensweep.replay.answer import ReplayModel
+from greensweep.replay.table import Columns, read_table
+from greensweep.reporting import report
+from greensweep.search.claim import Claim, Claims
+from greensweep.search.fidelity import fidelity_of
+from greensweep.search.records import outcome_of
+from greensweep.search.spec import SearchSpec
+from greensweep.search.storage import open_study
+from greensweep.search.trial import run_trial, trial_of
+
+_FOLDER = Path(__file__).resolve().parent
+EPOCHS = 10
+SPACE: dict[str, BaseDistribution] = {
+    OPTIONS[0]: FloatDistribution(1e-5, 1e-1, log=True),
+    OPTIONS[1]: FloatDistribution(0.5, 0.99),
+    OPTIONS[2]: CategoricalDistribution((32, 64, 128, 256)),
+    OPTIONS[3]: IntDistribution(1, 4),
+}
+_RANDOM = "optuna.samplers.RandomSampler"
+_TPE = "greensweep.search.samplers.ScaledTPESampler"
+_EI = "greensweep.search.samplers.ExpectedImprovementPerJouleSampler"
+_MULTI = "greensweep.search.samplers.MultiFidelitySampler"
+# By name: sampler, its arguments, pruner, epochs of each cheaper way.
+SEARCHES: dict[str, tuple[str, dict[str, Any], str, tuple[int, ...]]] = {
+    "random": (_RANDOM, {}, "none", ()),
+    "random, pruned": (_RANDOM, {}, "median", ()),
+    "scaled_tpe": (_TPE, {}, "none", ()),
+    "scaled_tpe, pruned": (_TPE, {}, "median", ()),
+    "ei_per_joule, price left out": (_EI, {"cost_exponent": 0.0}, "none", ()),
+    "ei_per_joule": (_EI, {}, "none", ()),
+    "ei_per_joule, pruned": (_EI, {}, "median", ()),
+    "3 of 10 epochs first": (_MULTI, {}, "none", (3,)),
+    "3 of 10 epochs first, pruned": (_MULTI, {}, "median", (3,)),
+    "2 or 5 of 10 epochs first": (_MULTI, {}, "none", (2, 5)),
+}
+TRIALS = 64
+
+
+def main() -> None:
+    """Replay the searches that the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--table", type=Path, default=_FOLDER / "learning_curves.csv")
+    parser.add_argument("--output", type=Path, default=_FOLDER / "fidelities.json")
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    table = read_table(arguments.table, options=OPTIONS, columns=Columns())
+    model = ReplayModel(table, log=[OPTIONS[0], OPTIONS[2]])
+    found: dict[str, list[float]] = {name: [] for name in SEARCHES}
+    cheap: dict[str, list[float]] = {name: [] for name in SEARCHES}
+    for seed in range(arguments.seeds):
+        reference = search(model, "random", seed, None)
+        target = max(accuracy for accuracy, _, _ in reference)
+        own = joules_to(reference, target)
+        for name in SEARCHES:
+            rows = search(model, name, seed, target)
+            found[name].append(joules_to(rows, target) / own)
+            cheap[name].append(fmean(float(fidelity > 0) for _, _, fidelity in rows))
+    shown = Table(title=f"Energy to the best of {TRIALS} random runs, {arguments.seeds} seeds")
+    for column in ("search", "median [quartiles]", "reached", "cheaper runs"):
+        shown.add_column(column)
+    rows = []
+    for name, ratios in found.items():
+        low, middle, high = (
+            float(np.quantile(ratios, share, method="higher")) for share in (0.25, 0.5, 0.75)
+        )
+        reached = float(np.isfinite(ratios).mean())
+        figures = [value if np.isfinite(value) else None for value in (low, middle, high)]
+        rows.append(
+            {
+                "search": name,
+                "low_quartile": figures[0],
+                "median": figures[1],
+                "high_quartile": figures[2],
+                "reached_share": reached,
+                "cheaper_share": fmean(cheap[name]),
+            }
+        )
+        low_shown, middle_shown, high_shown = (
+            "never" if value is None else f"{value:.2f}" for value in figures
+        )
+        shown.add_row(
+            name,
+            f"{middle_shown} [{low_shown}, {high_shown}]",
+            f"{reached:.0%}",
+            f"{fmean(cheap[name]):.0%}",
+        )
+    text = json.dumps({"seeds": arguments.seeds, "trials": TRIALS, "rows": rows}, indent=1)
+    arguments.output.write_text(text + "\n", encoding="utf-8")
+    Console(width=120).print(shown)
+
+
+def search(
+    model: ReplayModel, name: str, seed: int, target: float | None
+) -> list[tuple[float, float, int]]:
+    """Search until a whole run reaches the target, or for 64 trials.
+
+    Returns:
+        By trial: its accuracy (0 where it is no whole run that finished), joules and fidelity.
+    """
+    sampler, arguments, pruner, cheaper = SEARCHES[name]
+    rows: list[tuple[float, float, int]] = []
+    with TemporaryDirectory() as temporary:
+        spec = SearchSpec(
+            directory=Path(temporary),
+            study_name="study",
+            storage="sqlite:///in-memory",
+            directions=("maximize",),
+            distributions=SPACE,
+            n_trials=TRIALS,
+            sampler=(sampler, arguments),
+            seed=seed,
+            pruner=pruner,
+            fidelities=tuple((f"training.epochs={epochs}",) for epochs in cheaper),
+        )
+        study = open_study(spec, InMemoryStorage())
+        claims = Claims(spec, study, lambda trial: spec.directory / str(trial.number))
+        claims.prepare()
+        while isinstance(claim := claims.next(), Claim):
+            fidelity = fidelity_of(trial_of(study, claim.number))
+            curve = model.answer(claim.params, cheaper[fidelity - 1] if fidelity else EPOCHS).curve
+
+            def train(curve: Any = curve) -> float:
+                for point in curve:
+                    report(
+                        epoch=point.epoch,
+                        accuracy=point.accuracy,
+                        joules=point.joules,
+                        epochs=len(curve),
+                    )
+                return max(point.accuracy for point in curve)
+
+            run_trial(spec, study, claim.number, train, spec.directory / str(claim.number))
+            trial = trial_of(study, claim.number)
+            outcome = outcome_of(trial)
+            assert outcome is not None
+            is_whole = trial.state == TrialState.COMPLETE and not fidelity
+            accuracy = (trial.value or 0.0) if is_whole else 0.0
+            rows.append((accuracy, outcome.spent_joules or 0.0, fidelity))
+            if target is not None and accuracy >= target:
+                break
+    return rows
+
+
+def joules_to(rows: list[tuple[float, float, int]], target: float) -> float:
+    """Return the joules spent when a target was first reached; infinite if it never was."""
+    spent = 0.0
+    for accuracy, joules, _ in rows:
+        spent += joules
+        if accuracy >= target:
+            return spent
+    return float("inf")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""What pruning saves, and what it costs in accuracy, on recorded learning curves.
+
+Searches are replayed from `learning_curves.csv` (`learning_curves.py` records it): each seed tries
+64 of the 100 recorded configurations in an order of its own, once without pruning and once with
+each pruner, through the sweeper's own trials. The best configuration is found when the search's
+winner is the most accurate of those 64; with two objectives (`pareto`) it is the share of their
+front that the search finished, and points lost are those of the hypervolume, in percent.
+
+    python benchmarks/pruning.py
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.table import Table
+
+from greensweep.replay.table import Columns, Configuration, read_table
+from greensweep.reporting import report
+from greensweep.search.claim import Claim, Claims
+from greensweep.search.records import outcome_of
+from greensweep.search.spec import SearchSpec
+from greensweep.search.storage import open_study
+from greensweep.search.trial import run_trial
+
+_FOLDER = Path(__file__).resolve().parent
+OPTIONS = (
+    "optimizer.learning_rate",
+    "optimizer.beta1",
+    "training.batch_size",
+    "model.conv_layers",
+)
+PRUNERS = ("median", "percentile", "successive_halving", "hyperband")
+LINE = "line"
+
+
+class Found(NamedTuple):
+    """One search: the configurations that it tried and that finished, and all joules."""
+
+    tried: frozenset[int]
+    finished: frozenset[int]
+    joules: float
+
+
+def main() -> None:
+    """Replay the searches that the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--table", type=Path, default=_FOLDER / "learning_curves.csv")
+    parser.add_argument("--output", type=Path, default=_FOLDER / "pruning.json")
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    known = read_table(arguments.table, options=OPTIONS, columns=Columns()).configurations
+    rows = list(compare(known, arguments.seeds, arguments.trials))
+    about = {"configurations": len(known), "seeds": arguments.seeds, "trials": arguments.trials}
+    text = json.dumps({**about, "rows": rows}, indent=1)
+    arguments.output.write_text(text + "\n", encoding="utf-8")
+    title = f"{arguments.trials} of {len(known)} configurations, {arguments.seeds} seeds"
+    table = Table(title=title)
+    for column in ("objectives", "pruner", "best found", "points lost", "energy"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row["objectives"],
+            row["pruner"],
+            f"{row['found']:.0%}",
+            f"{100 * row['lost']:.2f}",
+            f"{row['energy']:.0%}",
+        )
+    Console(width=120).print(table)
+
+
+def compare(known: tuple[Configuration, ...], seeds: int, trials: int) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each pruner, means over the seeds."""
+    accuracies = [max(point.accuracy for point in each.curve) for each in known]
+    joules = [each.curve[-1].joules for each in known]
+    for objectives, pruners in ((1, PRUNERS), (2, ("pareto",))):
+        plain = [search(known, "none", objectives, seed, trials) for seed in range(seeds)]
+        for pruner in pruners:
+            found, lost = [], []
+            pruned = [search(known, pruner, objectives, seed, trials) for seed in range(seeds)]
+            for run in pruned:
+                if objectives == 1:
+                    best, won = (max(each, key=accuracies.__getitem__) for each in run[:2])
+                    found.append(float(best == won))
+                    lost.append(accuracies[best] - accuracies[won])
+                    continue
+                wanted, kept = (front(each, accuracies, joules) for each in run[:2])
+                found.append(len(set(wanted) & set(kept)) / len(wanted))
+                whole, part = (volume(each, accuracies, joules) for each in (wanted, kept))
+                lost.append(1.0 - part / whole)
+            spent = [each.joules / other.joules for each, other in zip(pruned, plain, strict=True)]
+            yield {
+                "objectives": "accuracy" if objectives == 1 else "accuracy, joules",
+                "pruner": pruner,
+                "found": fmean(found),
+                "lost": fmean(lost),
+                "energy": fmean(spent),
+            }
+
+
+def front(lines: Iterable[int], accuracies: list[float], joules: list[float]) -> list[int]:
+    """Return the configurations that no other beats in both objectives, cheap first."""
+    kept: list[int] = []
+    for line in sorted(lines, key=lambda each: (joules[each], -accuracies[each])):
+        if not kept or accuracies[line] > accuracies[kept[-1]]:
+            kept.append(line)
+    return kept
+
+
+def volume(lines: list[int], accuracies: list[float], joules: list[float]) -> float:
+    """Return the hypervolume of a front, from no accuracy for the most joules of any."""
+    worst = max(joules)
+    ends = [*(joules[line] for line in lines[1:]), worst]
+    steps = zip(lines, ends, strict=True)
+    return sum(accuracies[line] * (end - joules[line]) for line, end in steps)
+
+
+def search(
+    known: tuple[Configuration, ...], pruner: str, objectives: int, seed: int, trials: int
+) -> Found:
+    """Try recorded configurations in the order of a seed."""
+    with TemporaryDirectory() as temporary:
+        spec = SearchSpec(
+            directory=Path(temporary),
+            study_name="study",
+            storage="sqlite:///in-memory",
+            directions=("maximize", "minimize")[:objectives],
+            distributions={LINE: CategoricalDistribution(range(len(known)))},
+            levels={LINE: range(len(known))},
+            n_trials=trials,
+            sampler=("optuna.samplers.GridSampler", {}),
+            seed=seed,
+            pruner=pruner,
+        )
+        study = open_study(spec, InMemoryStorage())
+        claims = Claims(spec, study, lambda trial: spec.directory / str(trial.number))
+        claims.prepare()
+        while isinstance(claim := claims.next(), Claim):
+            own = known[claim.params[LINE]]
+            task = lambda own=own: train(own, objectives)  # noqa: E731
+            run_trial(spec, study, claim.number, task, claims.folder(study.trials[claim.number]))
+        done = study.get_trials(deepcopy=False)
+        outcomes = [outcome for trial in done if (outcome := outcome_of(trial)) is not None]
+        return Found(
+            finished=frozenset(t.params[LINE] for t in done if t.state == TrialState.COMPLETE),
+            tried=frozenset(t.params[LINE] for t in done),
+            joules=sum(outcome.spent_joules or 0.0 for outcome in outcomes),
+        )
+
+
+def train(own: Configuration, objectives: int) -> Any:
+    """Report a recorded curve as a training would."""
+    for point in own.curve:
+        report(
+            epoch=point.epoch,
+            accuracy=point.accuracy,
+            joules=point.joules,
+            epochs=len(own.curve),
+        )
+    values = max(point.accuracy for point in own.curve), own.curve[-1].joules
+    return values if objectives == 2 else values[0]
+
+
+if __name__ == "__main__":
+    main()
