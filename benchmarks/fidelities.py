@@ -2,9 +2,9 @@
 
 Searches are replayed from `learning_curves.csv`: a point of the space is answered by the nearest
 recorded configuration, a cheaper run by the first epochs of its curve. A figure is the energy of a
-search's trials up to the first whole run that is as accurate as the best of 64 random ones, over
-what that random search spent up to its own best, same seed; a search of 64 trials that does not
-get there counts as infinite.
+search's trials up to the first whole run within one point of the best of 64 random ones, over what
+that random search spent up to its own first such run, same seed; a search of 64 trials that does
+not get there counts as infinite. (One run's accuracy on 1000 images is uncertain by 1.6 points.)
 
     python benchmarks/fidelities.py
 """
@@ -66,6 +66,7 @@ SEARCHES: dict[str, tuple[str, dict[str, Any], str, tuple[int, ...]]] = {
     "2 or 5 of 10 epochs first": (_MULTI, {}, "none", (2, 5)),
 }
 TRIALS = 64
+_POINT = 0.01
 
 
 def main() -> None:
@@ -82,13 +83,14 @@ def main() -> None:
     cheap: dict[str, list[float]] = {name: [] for name in SEARCHES}
     for seed in range(arguments.seeds):
         reference = search(model, "random", seed, None)
-        target = max(accuracy for accuracy, _, _ in reference)
+        target = max(accuracy for accuracy, _, _ in reference) - _POINT
         own = joules_to(reference, target)
         for name in SEARCHES:
             rows = search(model, name, seed, target)
             found[name].append(joules_to(rows, target) / own)
             cheap[name].append(fmean(float(fidelity > 0) for _, _, fidelity in rows))
-    shown = Table(title=f"Energy to the best of {TRIALS} random runs, {arguments.seeds} seeds")
+    title = f"Energy to within a point of the best of {TRIALS} random runs, {arguments.seeds} seeds"
+    shown = Table(title=title)
     for column in ("search", "median [quartiles]", "reached", "cheaper runs"):
         shown.add_column(column)
     rows = []

@@ -104,9 +104,33 @@ def test_the_present_configuration_is_trial_zero(cli: Cli, results: Results) -> 
     assert "training.batch_size=64" in run["overrides"]
 
 
+def test_the_default_begins_with_the_present_configuration_where_it_is_in_the_space(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    assert cli("train.py", *QUICK, "hydra.sweeper.n_trials=1").status == 0
+    assert "optimizer.learning_rate=0.001" in results("multirun")[0]["overrides"]
+    narrow = "space={optimizer.learning_rate:{low:1e-2,high:1e-1,log:true,levels:3}}"
+    elsewhere = ("hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=narrow")
+    finished = cli("train.py", *QUICK, narrow, *elsewhere)
+    assert finished.status == 0, finished.errors
+    said = finished.output + finished.errors
+    assert "present configuration is no point of the space (optimizer.learning_rate=0.001)" in said
+    assert study_in(tmp_path, "narrow").trials[0].params["optimizer.learning_rate"] >= 1e-2
+
+
+def test_points_are_tried_with_fewer_epochs_first(cli: Cli, results: Results) -> None:
+    fidelities = "hydra.sweeper.fidelities=[{training.epochs:1}]"
+    finished = cli("train.py", *QUICK, fidelities, "hydra.sweeper.n_trials=6")
+    assert finished.status == 0, finished.errors
+    # The present configuration and, after four tries, the best of them are trained whole.
+    assert [run["epochs"] for run in results("multirun")] == [2, 1, 1, 1, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("hydra.sweeper.fidelities=[{optimizer.learning_rate:0.1}]", "is searched itself"),
+        ("hydra.sweeper.fidelities=[{}]", "one of them is empty"),
         ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials must be at least 1"),
         ("hydra.sweeper.budget.joules=-1", "hydra.sweeper.budget.joules must be above 0"),
         ("hydra.sweeper.pruner=pareto", "hydra.sweeper.direction=[maximize,minimize]"),

@@ -8,7 +8,7 @@ from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
 from greensweep.search.bill import Bill, bill, read_bill, write_bill
-from greensweep.search.records import SEARCH_ENERGY, Outcome
+from greensweep.search.records import PROGRESS, SEARCH_ENERGY, Outcome
 from greensweep.search.text import bill_sentences
 from greensweep.search.trial import settle, trial_of
 
@@ -88,3 +88,17 @@ def test_a_bill_is_read_as_it_was_written_beside_what_stood_there(tmp_path: Path
     write_bill(told, tmp_path)
     assert read_bill(tmp_path) == told
     assert '"other": 1' in (tmp_path / "study.json").read_text()
+
+
+def test_what_still_runs_elsewhere_stands_on_a_line_of_its_own(tmp_path: Path) -> None:
+    found = settled(tmp_path, [(outcome("finished", 100.0, joules=80.0), 0.7)])
+    running = found.study.ask(dict(found.spec.distributions))
+    running.set_user_attr(PROGRESS, {"spent_joules": 30.0, "search_joules": 2.0})
+    told = bill(found.spec, found.study, 2)
+    assert (told.finished_joules, told.running_joules, told.spent_joules) == (100.0, 32.0, 132.0)
+    assert "32 J in those that still run" in " ".join(bill_sentences(told))
+
+
+def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> None:
+    found = settled(tmp_path, [(Outcome("finished", search_joules=3.0), 0.7)])
+    assert bill(found.spec, found.study, 1).spent_joules == 3.0

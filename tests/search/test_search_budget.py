@@ -1,6 +1,7 @@
 """A search keeps to its budget, and knows what everything cost."""
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from searches import RANDOM, Search, kill, set_attribute, spec
 
 from greensweep.config.sweeper import BudgetConfig
@@ -19,7 +20,14 @@ from greensweep.search.bill import bill
 from greensweep.search.budget import CostModel, Spent, over_budget, spent
 from greensweep.search.claim import Claim, Exhausted
 from greensweep.search.judge import TrialJudge
-from greensweep.search.records import OUTCOME, PROGRESS, SEARCH_ENERGY, Outcome, outcome_of
+from greensweep.search.records import (
+    OUTCOME,
+    PROGRESS,
+    SEARCH_ENERGY,
+    Outcome,
+    outcome_of,
+    whole_seconds,
+)
 from greensweep.search.text import bill_sentences
 from greensweep.search.trial import settle, trial_of
 
@@ -314,8 +322,8 @@ def test_a_cost_that_is_a_product_of_powers_is_forecast_to_a_few_percent() -> No
     for params in (point() for _ in range(20)):
         forecast = model.forecast(params)
         assert forecast is not None
-        assert forecast.joules == pytest.approx(cost(params), rel=0.05)
-        assert forecast.low < forecast.joules < forecast.high
+        assert forecast.cost == pytest.approx(cost(params), rel=0.05)
+        assert forecast.low < forecast.cost < forecast.high
 
 
 def test_few_trials_are_forecast_by_their_geometric_mean() -> None:
@@ -336,6 +344,61 @@ def test_few_trials_are_forecast_by_their_geometric_mean() -> None:
     ]
     forecast = CostModel(SPACE, trials).forecast({"width": 64, "epochs": 6})
     assert forecast is not None
-    assert forecast.joules == pytest.approx(20.0)
+    assert forecast.cost == pytest.approx(20.0)
     assert forecast.low < 10.0
     assert forecast.high > 40.0
+
+
+def test_trials_that_ended_early_teach_what_their_whole_would_have_cost() -> None:
+    params = {"width": 1, "epochs": 1}
+
+    def trial(status: Any, state: TrialState, **figures: Any) -> FrozenTrial:
+        outcome = Outcome(status, **figures).as_attribute()
+        value = 1.0 if state == TrialState.COMPLETE else None
+        return create_trial(
+            params=params,
+            distributions=SPACE,
+            value=value,
+            user_attrs={OUTCOME: outcome},
+            state=state,
+        )
+
+    early = {"epochs": 2, "epochs_planned": 10, "seconds": 3.0}
+    trials = [
+        trial("pruned", TrialState.PRUNED, spent_joules=4.0, **early),
+        trial("stopped", TrialState.PRUNED, spent_joules=4.0, **early),
+        trial("failed", TrialState.FAIL, spent_joules=900.0, **early),
+    ]
+    forecast = CostModel(SPACE, trials).forecast(params)
+    assert forecast is not None
+    assert forecast.cost == pytest.approx(20.0)
+    forecast = CostModel(SPACE, trials, whole_seconds).forecast(params)
+    assert forecast is not None
+    assert forecast.cost == pytest.approx(15.0)
+
+
+def test_a_step_that_would_take_longer_than_is_left_is_over_the_budget(tmp_path: Path) -> None:
+    asked = spec(tmp_path, budget=BudgetConfig(hours=1.0))
+    used = Spent(joules=0.0, hours=0.5)
+    assert over_budget(asked, used, next_seconds=1800.0) is None
+    said = over_budget(asked, used, next_seconds=2000.0)
+    assert said == "1.8e+03 s are left of the budget, and 2e+03 s are forecast"
+
+
+def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Path) -> None:
+    asked = spec(tmp_path, 9, sampler=RANDOM, distributions=SPACE, budget=BudgetConfig(hours=1.0))
+    found = Search(asked, lambda _: 1.0)
+    known = create_trial(
+        params={"width": 1, "epochs": 1},
+        distributions=SPACE,
+        value=1.0,
+        user_attrs={OUTCOME: Outcome("finished", seconds=4000.0).as_attribute()},
+    )
+    known.datetime_start = datetime.now() + timedelta(hours=-0.5)
+    found.study.add_trial(known)
+    # Its hour is over, whatever it was: with a longer budget the next trial is what is too long.
+    longer = Search(replace(asked, extend=True, budget=BudgetConfig(hours=1.5)), lambda _: 1.0)
+    ended = longer.claims.next()
+    assert isinstance(ended, Exhausted)
+    assert "left of the budget, and 4e+03 s are forecast" in ended.reason
+    assert longer.states() == ["COMPLETE", "FAIL"]

@@ -128,7 +128,7 @@ def test_the_pareto_rule_prunes_in_a_search_of_two_objectives(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("pruner", "after"),
-    [("median", 2), ("percentile", 2), ("successive_halving", 2), ("auto", 2)],
+    [("median", 3), ("percentile", 3), ("successive_halving", 3), ("auto", 3)],
 )
 def test_a_pruner_of_one_objective_ends_a_poor_trial(
     tmp_path: Path, pruner: str, after: int
@@ -205,7 +205,7 @@ def test_the_last_epoch_is_never_pruned(tmp_path: Path) -> None:
         task_of_epochs(3),
         points,
         pruner="median",
-        pruning=PruningConfig(min_finished=1, grace_epochs=3),
+        pruning=PruningConfig(min_finished=1, grace_epochs=2),
     )
     found.run()
     assert found.states() == ["COMPLETE", "COMPLETE"]

@@ -16,6 +16,7 @@ from greensweep.search.records import (
     Outcome,
     counted,
     outcome_of,
+    spent_of,
 )
 from greensweep.search.spec import SearchSpec
 from greensweep.search.trial import write_json
@@ -34,6 +35,7 @@ class Bill:
         spent_joules: of everything below; None where nothing was metered.
         finished_joules, pruned_joules, stopped_joules, failed_joules: of trials that ended so, in
             all their phases; died and interrupted ones are among the stopped.
+        running_joules: of trials that still run, elsewhere, by their last reports.
         search_joules: of drawing trials and keeping their records.
         overhead_joules: of all this, what was not the training of finished trials.
         best_joules: training of the best trial; `search_ratio` is `spent_joules` over it.
@@ -55,6 +57,7 @@ class Bill:
     pruned_joules: float = 0.0
     stopped_joules: float = 0.0
     failed_joules: float = 0.0
+    running_joules: float = 0.0
     search_joules: float = 0.0
     overhead_joules: float | None = None
     best_trials: tuple[int, ...] = ()
@@ -109,10 +112,13 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
         joules[_line(outcome)] += outcome.spent_joules or 0.0
     searching = between_trials(study) + sum(each.search_joules or 0.0 for each in outcomes.values())
     used = spent(study, trials)
-    is_metered = any(each.spent_joules is not None for each in outcomes.values())
+    is_metered = bool(used.joules) or any(
+        each.spent_joules is not None for each in outcomes.values()
+    )
     everything = used.joules if is_metered else None
     counting = [trial for trial in counted(trials) if trial.number in outcomes]
-    early = early_forecast(counting, total) if ended is None else None
+    # A search that begins with cheaper runs tells nothing of its whole ones by them.
+    early = early_forecast(counting, total) if ended is None and not spec.fidelities else None
     forecast: dict[str, Any] = {}
     if early is not None:
         known, expected = early
@@ -137,6 +143,9 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
         pruned_joules=joules["pruned"],
         stopped_joules=joules["stopped"],
         failed_joules=joules["failed"],
+        running_joules=sum(
+            spent_of(trial) for trial in trials if trial.state == TrialState.RUNNING
+        ),
         search_joules=searching,
         overhead_joules=None if everything is None else everything - trained,
         best_trials=tuple(trial.number for trial in best),

@@ -1,16 +1,17 @@
 """What a search has spent, what it may spend, and what a trial is forecast to cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sklearn.linear_model import BayesianRidge
 
-from greensweep.search.records import SEARCH_ENERGY, outcome_of, seconds_of, spent_of
+from greensweep.search.fidelity import fidelity_of
+from greensweep.search.records import SEARCH_ENERGY, seconds_of, spent_of, whole_joules
 from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0
@@ -19,56 +20,61 @@ _FEWEST = 3  # finished trials below which a forecast is their mean
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a trial will cost: its joules, and the ends of a 90 % interval of them."""
+    """What a trial will cost, joules or seconds, and the ends of a 90 % interval."""
 
-    joules: float
+    cost: float
     low: float
     high: float
 
 
 class CostModel:
-    """Energy of a trial from its parameters, learnt from trials that ran to their end.
+    """Cost of a trial from its parameters, learnt from trials that ran.
 
-    A Bayesian ridge regression of the logarithm of the joules on the logarithm of every positive
+    A Bayesian ridge regression of the logarithm of the cost on the logarithm of every positive
     numeric option and an indicator of each choice: energy is nearly a product of powers (epochs,
-    images, width), which this form holds exactly.
+    images, width), which this form holds exactly. Trials that ended early are learnt from as if
+    they had gone on as they began.
 
     Args:
         distributions: the searched options.
-        trials: of any state; only finished ones with energy are learnt from.
+        trials: of any state.
+        cost_of: joules or seconds of a whole trial; None of one that tells nothing.
     """
 
     def __init__(
-        self, distributions: Mapping[str, BaseDistribution], trials: Sequence[FrozenTrial]
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        trials: Sequence[FrozenTrial],
+        cost_of: Callable[[FrozenTrial], float | None] = whole_joules,
     ) -> None:
         self._distributions = distributions
-        known = [
-            (trial.params, outcome.spent_joules)
-            for trial in trials
-            if trial.state == TrialState.COMPLETE
-            and (outcome := outcome_of(trial)) is not None
-            and outcome.spent_joules
-        ]
-        self._logs = numpy.log([joules for _, joules in known])
+        known = [(trial, cost) for trial in trials if (cost := cost_of(trial))]
+        self._ways = max((fidelity_of(trial) for trial, _ in known), default=0)
+        self._logs = numpy.log([cost for _, cost in known])
         self._model: BayesianRidge | None = None
         if len(known) >= _FEWEST:
-            rows = numpy.array([self._features(params) for params, _ in known])
-            self._model = BayesianRidge().fit(rows, self._logs)
+            rows = [self._features(trial.params, fidelity_of(trial)) for trial, _ in known]
+            self._model = BayesianRidge().fit(numpy.array(rows), self._logs)
 
-    def forecast(self, params: Mapping[str, object]) -> Forecast | None:
-        """Return what a trial will cost; None before any has finished."""
+    def forecast(self, params: Mapping[str, object], fidelity: int = 0) -> Forecast | None:
+        """Return what a trial will cost; None before any has run.
+
+        Args:
+            fidelity: which of the cheaper ways it runs in; 0 is the whole run.
+        """
         if not len(self._logs):
             return None
         if self._model is None:
             mean, deviation = float(self._logs.mean()), 1.0
         else:
-            means, deviations = self._model.predict([self._features(params)], return_std=True)
+            row = self._features(params, fidelity)
+            means, deviations = self._model.predict([row], return_std=True)
             mean, deviation = float(means[0]), float(deviations[0])
         low, high = mean - 1.645 * deviation, mean + 1.645 * deviation
         return Forecast(float(numpy.exp(mean)), float(numpy.exp(low)), float(numpy.exp(high)))
 
-    def _features(self, params: Mapping[str, object]) -> list[float]:
-        features: list[float] = []
+    def _features(self, params: Mapping[str, object], fidelity: int) -> list[float]:
+        features = [float(fidelity == way) for way in range(1, self._ways + 1)]
         for name, distribution in self._distributions.items():
             value = params.get(name)
             if isinstance(distribution, CategoricalDistribution):
@@ -106,16 +112,23 @@ def between_trials(study: optuna.Study) -> float:
     return float(sum(v for name, v in attributes.items() if name.startswith(SEARCH_ENERGY)))
 
 
-def over_budget(spec: SearchSpec, used: Spent, next_joules: float = 0.0) -> str | None:
-    """Say which budget is used up, or would be by a step of `next_joules`; None when it fits."""
+def over_budget(
+    spec: SearchSpec, used: Spent, next_joules: float = 0.0, next_seconds: float = 0.0
+) -> str | None:
+    """Say which budget is used up, or would be by a step that costs so much; None when it fits."""
     limit, hours = spec.budget_joules, spec.budget.hours
     if limit is not None and (used.joules >= limit or used.joules + next_joules > limit):
         left = max(limit - used.joules, 0.0)
         if used.joules >= limit or not next_joules:
             return f"the budget of {limit:.6g} J is spent"
         return f"{left:.4g} J are left of the budget, and {next_joules:.4g} J are forecast"
-    if hours is not None and used.hours >= hours:
+    if hours is None:
+        return None
+    if used.hours >= hours:
         return f"the budget of {hours:g} h is spent"
+    if used.hours + next_seconds / _SECONDS_PER_HOUR > hours:
+        left = (hours - used.hours) * _SECONDS_PER_HOUR
+        return f"{left:.3g} s are left of the budget, and {next_seconds:.3g} s are forecast"
     return None
 
 

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.errors import StudyError
 from greensweep.result import RESULT_FILE, RunResult, read_result
 from greensweep.search.budget import CostModel, over_budget, spent
+from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import (
     OWNER,
     PROGRESS,
@@ -30,6 +31,7 @@ from greensweep.search.records import (
     retry_history,
     runs_again,
     this_process,
+    whole_seconds,
 )
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
@@ -127,11 +129,11 @@ class Claims:
             drawn = self._study.ask(dict(self._spec.distributions))
             drawn.set_user_attr(OWNER, asdict(this_process()))
             claim = Claim(drawn.number, drawn.params)
-            reason = self._surplus(claim.number) or self._unaffordable(trials, claim.params)
+            frozen = trial_of(self._study, claim.number)
+            reason = self._surplus(claim.number) or self._unaffordable(trials, frozen)
             if reason is None:
                 return claim
             withdrawn = Outcome("withdrawn", reason)
-            frozen = trial_of(self._study, claim.number)
             settle(self._study, frozen, withdrawn, None, self.folder(frozen))
             return Exhausted(reason, early=True)
 
@@ -184,8 +186,9 @@ class Claims:
         exhausted = self._exhausted(trials, counted(trials))
         if exhausted is not None:
             return exhausted.reason if exhausted.early else None
-        withdrawn = [trial for trial in trials if runs_again(trial)]
-        outcome = outcome_of(withdrawn[-1]) if withdrawn else None
+        again = retried_numbers(trials)
+        left = [trial for trial in trials if runs_again(trial) and trial.number not in again]
+        outcome = outcome_of(left[-1]) if left else None
         return outcome.error if outcome else None
 
     def _exhausted(
@@ -214,21 +217,20 @@ class Claims:
         total = self._spec.total
         return f"all {total} trials are taken" if len(counted(earlier)) >= total else None
 
-    def _unaffordable(self, trials: Sequence[FrozenTrial], params: Mapping[str, Any]) -> str | None:
+    def _unaffordable(self, trials: Sequence[FrozenTrial], drawn: FrozenTrial) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""
-        if self._spec.budget_joules is None:
+        spec = self._spec
+        if not spec.has_budget:
             return None
-        model = CostModel(self._spec.distributions, trials)
-        forecast = model.forecast(params)
-        if forecast is None:
-            return None
-        needed = forecast.joules
+        joules = CostModel(spec.distributions, trials)
+        seconds = CostModel(spec.distributions, trials, whole_seconds)
+        needed = _forecast(joules, drawn)
         for trial in trials:
             if trial.state == TrialState.RUNNING:
-                expected = model.forecast(trial.params)
                 known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
-                needed += max((expected.joules if expected else 0.0) - known, 0.0)
-        return over_budget(self._spec, spent(self._study, trials), needed)
+                needed += max(_forecast(joules, trial) - known, 0.0)
+        used = spent(self._study, trials)
+        return over_budget(spec, used, needed, _forecast(seconds, drawn))
 
     def _enqueue(self) -> None:
         for point in self._spec.enqueue:
@@ -342,6 +344,11 @@ class Claims:
     def _died(self, number: int) -> bool:
         outcome = outcome_of(trial_of(self._study, number))
         return outcome is not None and outcome.status == "died"
+
+
+def _forecast(model: CostModel, trial: FrozenTrial) -> float:
+    forecast = model.forecast(trial.params, fidelity_of(trial))
+    return forecast.cost if forecast else 0.0
 
 
 def _internal(distribution: Any, value: Any) -> float:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 
 import cloudpickle
@@ -107,8 +108,9 @@ def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
         start_new_session=True,  # Ctrl-C reaches this process alone, which tells the workers
     )
     assert process.stdin is not None
-    process.stdin.write(_LENGTH.pack(len(payload)) + payload)
-    process.stdin.flush()
+    with suppress(BrokenPipeError):  # it is dead already, and is found so
+        process.stdin.write(_LENGTH.pack(len(payload)) + payload)
+        process.stdin.flush()
     return process
 
 

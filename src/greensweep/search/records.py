@@ -128,6 +128,30 @@ def seconds_of(trial: FrozenTrial) -> float:
     return kept.get("seconds") or 0.0
 
 
+def whole_joules(trial: FrozenTrial) -> float | None:
+    """Return the energy of a trial in joules, of one that ended early as if it had run to its end.
+
+    None where it has none, and of trials that failed or run again.
+    """
+    return _whole(trial, "spent_joules")
+
+
+def whole_seconds(trial: FrozenTrial) -> float | None:
+    """Return the wall-clock seconds of a trial, likewise."""
+    return _whole(trial, "seconds")
+
+
+def _whole(trial: FrozenTrial, figure: str) -> float | None:
+    outcome = outcome_of(trial)
+    if outcome is None or trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        return None
+    value = getattr(outcome, figure)
+    planned, ran = outcome.epochs_planned, outcome.epochs
+    if trial.state == TrialState.PRUNED and planned and ran:
+        value = value and value * max(planned / ran, 1.0)
+    return value or None
+
+
 def retried_numbers(trials: Sequence[FrozenTrial]) -> set[int]:
     """Return the numbers of trials that another trial repeats."""
     return {number for trial in trials for number in retry_history(trial)}

@@ -7,6 +7,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.search.fidelity import in_fidelity
 from greensweep.search.samplers.ei_per_joule import Acquisition
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.scales import Box, scaled_space
@@ -63,7 +64,7 @@ def best_gain_per_joule(
     space = {name: each for name, each in spec.distributions.items() if not each.single()}
     box = Box(scaled_space(space, _WIDE_DECADES))
     is_max = study.direction == StudyDirection.MAXIMIZE
-    past = Past(trials, box, space, is_max)
+    past = Past(in_fidelity(trials, 0), box, space, is_max)
     if len(past.scores) < 2 or len(past.log_joules) < 2:
         return None
     generator = np.random.default_rng([spec.seed, len(past.scores)])

@@ -27,6 +27,7 @@ def bill_sentences(bill: Bill) -> list[str]:
         "pruned ones": bill.pruned_joules,
         "stopped ones": bill.stopped_joules,
         "failed ones": bill.failed_joules,
+        "those that still run": bill.running_joules,
         "the search itself": bill.search_joules,
     }
     spent = [f"{joules_text(joules)} in {name}" for name, joules in parts.items() if joules]

@@ -6,7 +6,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.search.records import Outcome, outcome_of, runs_again
+from greensweep.search.records import outcome_of, runs_again, whole_joules
 from greensweep.search.samplers.draws import finite
 from greensweep.search.samplers.process import Figures
 from greensweep.search.samplers.scales import Box
@@ -77,27 +77,6 @@ class Past:
         ]
         self.tried = _stack([at[t.number] for t in known if t.state != TrialState.WAITING], box)
         self.running = _stack([at[t.number] for t in known if t.state == TrialState.RUNNING], box)
-
-
-def whole_joules(trial: FrozenTrial) -> float | None:
-    """Return the energy of a trial in joules, of a pruned one as if it had run to its end.
-
-    None where it has none, and of trials that failed or run again.
-    """
-    outcome = outcome_of(trial)
-    if outcome is None or not outcome.spent_joules:
-        return None
-    if trial.state == TrialState.COMPLETE:
-        return outcome.spent_joules
-    if trial.state == TrialState.PRUNED:
-        return outcome.spent_joules * _whole(outcome)
-    return None
-
-
-def _whole(outcome: Outcome) -> float:
-    """Return the planned epochs over those that ran."""
-    planned, ran = outcome.epochs_planned, outcome.epochs
-    return max(planned / ran, 1.0) if planned and ran else 1.0
 
 
 def _last_report(trial: FrozenTrial) -> float | None:
