@@ -559,3 +559,10 @@ def test_outcomes_of_other_sweepers_are_none(tmp_path: Path) -> None:
     search.run()
     assert [outcome is not None for outcome in outcomes(search)] == [True]
     assert OUTCOME in search.trials[0].user_attrs
+
+
+def test_a_point_that_is_none_of_the_choices_is_refused(tmp_path: Path) -> None:
+    space = {"kind": CategoricalDistribution(["relu", "tanh"])}
+    asked = spec(tmp_path, distributions=space, enqueue=[{"kind": "gelu"}])
+    with pytest.raises(StudyError, match="enqueue: kind=gelu is outside of its space"):
+        Search(asked, lambda _: 0.0)

@@ -15,7 +15,7 @@ from searches import Search, spec
 from greensweep.errors import StudyError
 from greensweep.reporting import report
 from greensweep.search.records import OUTCOME, Outcome
-from greensweep.search.samplers.ei_per_joule import Acquisition
+from greensweep.search.samplers.acquisition import Acquisition
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.process import log_expected_improvement
 from greensweep.search.samplers.scales import Box

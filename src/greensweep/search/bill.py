@@ -16,6 +16,7 @@ from greensweep.search.records import (
     Outcome,
     counted,
     outcome_of,
+    rest_of,
     spent_of,
 )
 from greensweep.search.spec import SearchSpec
@@ -151,8 +152,8 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
         best_trials=tuple(trial.number for trial in best),
         best_joules=best_joules,
         search_ratio=everything / best_joules if everything and best_joules else None,
-        saved_joules=sum(each.spent_joules * _rest(each) for each in pruned if each.spent_joules),
-        saved_seconds=sum(each.seconds * _rest(each) for each in pruned),
+        saved_joules=sum(each.spent_joules * rest_of(each) for each in pruned if each.spent_joules),
+        saved_seconds=sum(each.seconds * rest_of(each) for each in pruned),
         trials_joules=sum(outcomes[each.number].spent_joules or 0.0 for each in counting),
         **forecast,
         hours=used.hours,
@@ -206,9 +207,3 @@ def read_bill(directory: Path) -> Bill | None:
 def _line(outcome: Outcome) -> str:
     """Return the line of the bill that a trial stands on."""
     return {"died": "stopped"}.get(outcome.status, str(outcome.status))
-
-
-def _rest(outcome: Outcome) -> float:
-    """Return a pruned trial's remaining epochs over those that it ran."""
-    planned, done = outcome.epochs_planned, outcome.epochs
-    return max(planned - done, 0) / done if planned and done else 0.0

@@ -25,14 +25,15 @@ from greensweep.search.records import (
     PROGRESS,
     Outcome,
     counted,
+    left_to_repeat,
     outcome_of,
     owner_of,
     retried_numbers,
     retry_history,
-    runs_again,
     this_process,
     whole_seconds,
 )
+from greensweep.search.samplers.scales import holds
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
 from greensweep.search.trial import (
@@ -56,10 +57,11 @@ Folder = Callable[[FrozenTrial], Path]
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that this process is to run."""
+    """A trial that this process is to run, in the `fidelity`-th cheaper way, or whole (0)."""
 
     number: int
     params: Mapping[str, Any]
+    fidelity: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,8 @@ class Claims:
             for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 self._settle_if_dead(trial)
             trials = self._study.get_trials(deepcopy=False)
-            again = retried_numbers(trials)
-            for trial in trials:
-                if runs_again(trial) and trial.number not in again:
-                    self._run_again(trial)
+            for trial in left_to_repeat(trials):
+                self._run_again(trial)
             if not trials:
                 self._enqueue()
 
@@ -128,20 +128,23 @@ class Claims:
             self._study.sampler = self._sampler(trials, done)
             drawn = self._study.ask(dict(self._spec.distributions))
             drawn.set_user_attr(OWNER, asdict(this_process()))
-            claim = Claim(drawn.number, drawn.params)
-            frozen = trial_of(self._study, claim.number)
-            reason = self._surplus(claim.number) or self._unaffordable(trials, frozen)
+            claim = Claim(drawn.number, drawn.params, self._fidelity(drawn.number))
+            reason = self._surplus(claim.number) or self._unaffordable(trials, claim)
             if reason is None:
                 return claim
             withdrawn = Outcome("withdrawn", reason)
+            frozen = trial_of(self._study, claim.number)
             settle(self._study, frozen, withdrawn, None, self.folder(frozen))
             return Exhausted(reason, early=True)
 
+    def _fidelity(self, number: int) -> int:
+        # The storage is read only where there is something to read.
+        return fidelity_of(trial_of(self._study, number)) if self._spec.fidelities else 0
+
     def _withdrawn(self, trials: Sequence[FrozenTrial]) -> str | None:
         """Say why a trial was withdrawn that would be drawn again now; None without one."""
-        repeated = retried_numbers(trials)
-        for trial in trials:
-            outcome = outcome_of(trial) if trial.number not in repeated else None
+        for trial in left_to_repeat(trials):
+            outcome = outcome_of(trial)
             if outcome is not None and outcome.status == "withdrawn":
                 return outcome.error
         return None
@@ -186,8 +189,7 @@ class Claims:
         exhausted = self._exhausted(trials, counted(trials))
         if exhausted is not None:
             return exhausted.reason if exhausted.early else None
-        again = retried_numbers(trials)
-        left = [trial for trial in trials if runs_again(trial) and trial.number not in again]
+        left = left_to_repeat(trials)
         outcome = outcome_of(left[-1]) if left else None
         return outcome.error if outcome else None
 
@@ -217,20 +219,24 @@ class Claims:
         total = self._spec.total
         return f"all {total} trials are taken" if len(counted(earlier)) >= total else None
 
-    def _unaffordable(self, trials: Sequence[FrozenTrial], drawn: FrozenTrial) -> str | None:
+    def _unaffordable(self, trials: Sequence[FrozenTrial], claim: Claim) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""
         spec = self._spec
         if not spec.has_budget:
             return None
-        joules = CostModel(spec.distributions, trials)
-        seconds = CostModel(spec.distributions, trials, whole_seconds)
-        needed = _forecast(joules, drawn)
-        for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
-                needed += max(_forecast(joules, trial) - known, 0.0)
-        used = spent(self._study, trials)
-        return over_budget(spec, used, needed, _forecast(seconds, drawn))
+        joules = seconds = 0.0
+        if spec.budget_joules is not None:
+            model = CostModel(spec.distributions, trials)
+            joules = _forecast(model, claim.params, claim.fidelity)
+            for trial in trials:
+                if trial.state == TrialState.RUNNING:
+                    known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
+                    whole = _forecast(model, trial.params, fidelity_of(trial))
+                    joules += max(whole - known, 0.0)
+        if spec.budget.hours is not None:
+            model = CostModel(spec.distributions, trials, whole_seconds)
+            seconds = _forecast(model, claim.params, claim.fidelity)
+        return over_budget(spec, spent(self._study, trials), joules, seconds)
 
     def _enqueue(self) -> None:
         for point in self._spec.enqueue:
@@ -240,7 +246,7 @@ class Claims:
                     raise StudyError(
                         f"hydra.sweeper.enqueue: {name} is not searched: leave it out, or search it"
                     )
-                if not distribution._contains(_internal(distribution, value)):
+                if not holds(distribution, value):
                     raise StudyError(
                         f"hydra.sweeper.enqueue: {name}={value} is outside of its space "
                         f"({distribution}): widen the space, or leave the value out"
@@ -346,13 +352,6 @@ class Claims:
         return outcome is not None and outcome.status == "died"
 
 
-def _forecast(model: CostModel, trial: FrozenTrial) -> float:
-    forecast = model.forecast(trial.params, fidelity_of(trial))
+def _forecast(model: CostModel, params: Mapping[str, Any], fidelity: int) -> float:
+    forecast = model.forecast(params, fidelity)
     return forecast.cost if forecast else 0.0
-
-
-def _internal(distribution: Any, value: Any) -> float:
-    try:
-        return float(distribution.to_internal_repr(value))
-    except (ValueError, TypeError):
-        return float("nan")

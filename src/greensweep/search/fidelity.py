@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import optuna
 from optuna.trial import FrozenTrial
 
 # System attribute of a trial: which of the search's fidelities it runs in, from 1.
@@ -11,9 +12,9 @@ _FIDELITY = "greensweep:fidelity"
 WHOLE_RUN = "whole_run"
 
 
-def set_fidelity(trial_id: int, storage: object, fidelity: int) -> None:
+def set_fidelity(study: optuna.Study, trial: FrozenTrial, fidelity: int) -> None:
     """Let a trial that is being drawn run in the `fidelity`-th cheaper way."""
-    storage.set_trial_system_attr(trial_id, _FIDELITY, fidelity)  # type: ignore[attr-defined]
+    study._storage.set_trial_system_attr(trial._trial_id, _FIDELITY, fidelity)
 
 
 def fidelity_of(trial: FrozenTrial) -> int:

@@ -146,10 +146,15 @@ def _whole(trial: FrozenTrial, figure: str) -> float | None:
     if outcome is None or trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         return None
     value = getattr(outcome, figure)
-    planned, ran = outcome.epochs_planned, outcome.epochs
-    if trial.state == TrialState.PRUNED and planned and ran:
-        value = value and value * max(planned / ran, 1.0)
+    if value and trial.state == TrialState.PRUNED:
+        value *= 1.0 + rest_of(outcome)
     return value or None
+
+
+def rest_of(outcome: Outcome) -> float:
+    """Return a trial's remaining epochs over those that it ran; 0 where they are not known."""
+    planned, done = outcome.epochs_planned, outcome.epochs
+    return max(planned - done, 0) / done if planned and done else 0.0
 
 
 def retried_numbers(trials: Sequence[FrozenTrial]) -> set[int]:
@@ -167,6 +172,12 @@ def runs_again(trial: FrozenTrial) -> bool:
     """Tell whether a trial was stopped from outside, so that a resumed sweep runs it again."""
     kept = trial.user_attrs.get(OUTCOME) or {}
     return bool(kept.get("interrupted")) or kept.get("status") == "withdrawn"
+
+
+def left_to_repeat(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that run again, and that no other repeats yet."""
+    repeated = retried_numbers(trials)
+    return [trial for trial in trials if runs_again(trial) and trial.number not in repeated]
 
 
 def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

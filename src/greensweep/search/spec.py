@@ -150,9 +150,8 @@ class SearchSpec:
             if make is GridSampler:
                 return GridSampler(dict(self.levels), seed=self._seed_of(index))
             if getattr(make, "keeps_seed", False):  # it tells the trials apart by itself
-                if self.fidelities:
-                    values["fidelities"] = len(self.fidelities)
-                return make(**{**arguments, **values, "seed": self.seed})  # type: ignore[no-any-return]
+                ways = {"fidelities": len(self.fidelities)} if self.fidelities else {}
+                return make(**{**arguments, **ways, "seed": self.seed})  # type: ignore[no-any-return]
             if make is QMCSampler:  # one sequence for all trials, which the study itself counts
                 return QMCSampler(**{**values, "seed": self.seed})
             if make is TPESampler:

@@ -8,7 +8,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.fidelity import in_fidelity
-from greensweep.search.samplers.ei_per_joule import Acquisition
+from greensweep.search.samplers.acquisition import Acquisition
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.scales import Box, scaled_space
 from greensweep.search.spec import SearchSpec

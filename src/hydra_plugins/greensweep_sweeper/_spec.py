@@ -23,6 +23,7 @@ from greensweep.config.sweeper import (
     SweeperConfig,
 )
 from greensweep.errors import StudyError, first_line
+from greensweep.search.samplers.scales import holds
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
 
@@ -213,8 +214,9 @@ def _with_fidelities(
     if options.racing:
         raise StudyError(f"{name} and {_PREFIX}racing exclude each other: set one of them")
     for each in options.fidelities:
-        if not each or (clash := [option for option in each if option in distributions]):
-            reason = f"{clash[0]} is searched itself" if each else "one of them is empty"
+        searched = [f"{option} is searched itself" for option in each if option in distributions]
+        if not each or searched:
+            reason = searched[0] if searched else "one of them is empty"
             raise StudyError(f"{name}: {reason}: give {{training.epochs: 3}}, say")
     return _MULTI_FIDELITY
 
@@ -241,7 +243,7 @@ def _points(
         return ()
     if enqueue == "present":
         present = {name: OmegaConf.select(config, name) for name in distributions}
-        outside = [name for name in present if not _has(distributions[name], present[name])]
+        outside = [name for name in present if not holds(distributions[name], present[name])]
         # A grid has no more than its points.
         outside += [name for name in levels if present[name] not in levels[name]]
         if outside:
@@ -257,13 +259,6 @@ def _points(
             "'[{optimizer.learning_rate: 0.01}]'"
         )
     return tuple(enqueue)
-
-
-def _has(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return distribution._contains(float(distribution.to_internal_repr(value)))
-    except (ValueError, TypeError):
-        return False
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """A process's part of a sweep: it claims trials, and runs them through Hydra's launcher."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from greensweep.search.fidelity import fidelity_of
 from greensweep.search.objective import values_of_run
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
-from greensweep.search.trial import run_trial, trial_of
+from greensweep.search.trial import run_trial
 from greensweep.search.work import SearchMeter, work
 from hydra_plugins.greensweep_sweeper._spec import trial_overrides
 
@@ -77,17 +78,16 @@ class Worker:
         return self.spec.directory / str(composed.hydra.sweep.subdir)
 
     def _composed(self, trial: FrozenTrial) -> DictConfig:
-        overrides = self._overrides(trial)
+        overrides = self._overrides(trial.params, fidelity_of(trial))
         composed = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(composed):
             composed.hydra.job.id = str(trial.number)
             composed.hydra.job.num = trial.number
         return composed
 
-    def _overrides(self, trial: FrozenTrial) -> list[str]:
-        fidelity = fidelity_of(trial)
+    def _overrides(self, params: Mapping[str, Any], fidelity: int) -> list[str]:
         cheaper = self.spec.fidelities[fidelity - 1] if fidelity else ()
-        return [*trial_overrides(trial.params, self.shared), *cheaper]
+        return [*trial_overrides(params, self.shared), *cheaper]
 
     def _launch(
         self, launcher: Any, meter: SearchMeter, claims: list[Claim], *, is_here: bool
@@ -97,10 +97,9 @@ class Worker:
         _search_meter = meter if is_here else None
         if not is_here:
             meter.pause()
-        study = open_once(self.spec)
         faults: list[BaseException | None] = []
         for run in _consecutive(claims):
-            overrides = [self._overrides(trial_of(study, claim.number)) for claim in run]
+            overrides = [self._overrides(claim.params, claim.fidelity) for claim in run]
             try:
                 returned = launcher.launch(overrides, initial_job_idx=run[0].number)
             except Exception as error:

@@ -1,9 +1,7 @@
 """Expected improvement per predicted joule: search that knows the price."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -12,20 +10,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from greensweep.errors import StudyError
+from greensweep.search.samplers.acquisition import Acquisition, best_place
 from greensweep.search.samplers.draws import Draw, seed_or_any
 from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.process import (
-    Figures,
-    Process,
-    log_expected_improvement,
-    log_probability_below,
-)
 from greensweep.search.samplers.scales import Box, scaled, scaled_space
 
 _FEWEST = 2  # trials below which there is nothing to learn from
 _CANDIDATES = 1024  # spread over the whole box
-_NEIGHBOURS = 256  # around each of the most promising places
-_REACHES = (0.1, 0.03, 0.01)  # of these neighbours, round after round
+_REACHES = (0.1, 0.03, 0.01)  # of the neighbours that follow, round after round
 
 
 class ExpectedImprovementPerJouleSampler(BaseSampler):
@@ -99,7 +91,11 @@ class ExpectedImprovementPerJouleSampler(BaseSampler):
         past = Past(draw.trials, box, search_space, study.direction == StudyDirection.MAXIMIZE)
         if len(past.scores) < _FEWEST:
             return {}
-        return box.values(self._best_place(past, box, draw))
+        acquisition = Acquisition(past, self._cost_exponent)
+        place = best_place(
+            acquisition.at, past, box, draw.generator, candidates=_CANDIDATES, reaches=_REACHES
+        )
+        return box.values(place)
 
     def sample_independent(
         self,
@@ -115,58 +111,3 @@ class ExpectedImprovementPerJouleSampler(BaseSampler):
             return self._draw.even(distribution)
         place = self._draw.side_generator().random(Box({"": distribution}).sides)
         return Box({"": distribution}).values(place)[""]
-
-    def _best_place(self, past: Past, box: Box, draw: Draw) -> Figures:
-        acquisition = Acquisition(past, self._cost_exponent)
-        generator = draw.generator
-        spread = generator.random((_CANDIDATES, box.sides))
-        incumbents = past.places[np.argsort(-past.scores)[:3]]
-        places = box.snapped(np.concatenate([spread, *around(incumbents, 0.05, generator)]))
-        worths = acquisition.at(places)
-        for reach in _REACHES:
-            leaders = places[np.argsort(-worths)[:3]]
-            near = box.snapped(np.concatenate(around(leaders, reach, generator)))
-            places = np.concatenate([leaders, near])
-            worths = acquisition.at(places)
-        best: Figures = places[int(worths.argmax())]
-        return best
-
-
-class Acquisition:
-    """The logarithm of what a trial is worth per joule."""
-
-    def __init__(self, past: Past, cost_exponent: float = 1.0) -> None:
-        self._gain = Process(past.places, past.scores)
-        self._costs: Process | None = None
-        if cost_exponent and len(past.log_joules) >= _FEWEST:
-            self._costs = Process(past.metered_places, past.log_joules)
-        self._exponent = cost_exponent
-        self._limits = [Process(past.judged_places, figures) for figures in past.broken_by]
-        self._best: float | None = None
-        if past.feasible.any():
-            # The best figure of a noisy objective is a lucky one: the model's view of it counts.
-            self._best = float(self._gain.at(past.places[past.feasible])[0].max())
-        if len(past.running):
-            for process in [self._gain, *self._limits]:
-                process.believe(past.running)
-
-    def at(self, places: Figures) -> Figures:
-        """Return the worth of places; with none feasible yet, how probably one is, per joule."""
-        worth = np.zeros(len(places))
-        if self._best is not None:
-            worth += log_expected_improvement(*self._gain.at(places), self._best)
-        for limit in self._limits:
-            worth += log_probability_below(*limit.at(places))
-        if self._costs is not None:
-            worth -= self._exponent * self._costs.at(places)[0]
-        return worth
-
-
-def around(centres: Figures, reach: float, generator: np.random.Generator) -> Sequence[Figures]:
-    """Return places about `reach` from each centre; half of the sides of each stay as they are."""
-    found = []
-    for centre in centres:
-        steps = generator.normal(0.0, reach, (_NEIGHBOURS, len(centre)))
-        steps *= generator.random(steps.shape) < 0.5
-        found.append(centre + steps)
-    return found

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.search.records import outcome_of, runs_again, whole_joules
 from greensweep.search.samplers.draws import finite
 from greensweep.search.samplers.process import Figures
-from greensweep.search.samplers.scales import Box
+from greensweep.search.samplers.scales import Box, holds
 
 
 class Past:
@@ -43,7 +43,7 @@ class Past:
             trial
             for trial in trials
             if space.keys() <= trial.params.keys()
-            and all(space[name]._contains(_inside(space[name], trial, name)) for name in space)
+            and all(holds(space[name], trial.params[name]) for name in space)
         ]
         at = {trial.number: box.place(trial.params) for trial in known}
         finished = [t for t in known if t.state == TrialState.COMPLETE and finite(t.values)]
@@ -88,13 +88,6 @@ def _last_report(trial: FrozenTrial) -> float | None:
 def _again(trial: FrozenTrial) -> bool:
     outcome = outcome_of(trial)
     return runs_again(trial) or (outcome is not None and outcome.status == "died")
-
-
-def _inside(distribution: BaseDistribution, trial: FrozenTrial, name: str) -> float:
-    try:
-        return float(distribution.to_internal_repr(trial.params[name]))
-    except (ValueError, TypeError):
-        return float("nan")
 
 
 def _stack(rows: Sequence[Figures], box: Box) -> Figures:

@@ -20,6 +20,14 @@ Coordinates = NDArray[np.float64]
 _CHOSEN = math.sqrt(0.5)
 
 
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Tell whether a range, or a choice, has a value."""
+    try:
+        return distribution._contains(float(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False
+
+
 def scaled(distribution: BaseDistribution, log_decades: float | None) -> BaseDistribution:
     """Return a range with its logarithm as its scale, where it is positive and wide.
 
