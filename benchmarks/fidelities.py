@@ -13,35 +13,27 @@ import argparse
 import json
 from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import optuna
+from curves import EPOCHS, OPTIONS, TABLE, read_curves, search
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
-from pruning import OPTIONS
+from ratios import finite, quantile, shown
 from rich.console import Console
 from rich.table import Table
 
 from greensweep.replay.answer import ReplayModel
-from greensweep.replay.table import Columns, read_table
-from greensweep.reporting import report
-from greensweep.search.claim import Claim, Claims
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import outcome_of
-from greensweep.search.spec import SearchSpec
-from greensweep.search.storage import open_study
-from greensweep.search.trial import run_trial, trial_of
 
 _FOLDER = Path(__file__).resolve().parent
-EPOCHS = 10
 SPACE: dict[str, BaseDistribution] = {
     OPTIONS[0]: FloatDistribution(1e-5, 1e-1, log=True),
     OPTIONS[1]: FloatDistribution(0.5, 0.99),
@@ -73,58 +65,51 @@ def main() -> None:
     """Replay the searches that the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--table", type=Path, default=_FOLDER / "learning_curves.csv")
+    parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--output", type=Path, default=_FOLDER / "fidelities.json")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    table = read_table(arguments.table, options=OPTIONS, columns=Columns())
-    model = ReplayModel(table, log=[OPTIONS[0], OPTIONS[2]])
+    model = ReplayModel(read_curves(arguments.table), log=[OPTIONS[0], OPTIONS[2]])
     found: dict[str, list[float]] = {name: [] for name in SEARCHES}
     cheap: dict[str, list[float]] = {name: [] for name in SEARCHES}
     for seed in range(arguments.seeds):
-        reference = search(model, "random", seed, None)
+        reference = trials_of(model, "random", seed, None)
         target = max(accuracy for accuracy, _, _ in reference) - _POINT
         own = joules_to(reference, target)
         for name in SEARCHES:
-            rows = search(model, name, seed, target)
+            rows = trials_of(model, name, seed, target)
             found[name].append(joules_to(rows, target) / own)
             cheap[name].append(fmean(float(fidelity > 0) for _, _, fidelity in rows))
     title = f"Energy to within a point of the best of {TRIALS} random runs, {arguments.seeds} seeds"
-    shown = Table(title=title)
+    table = Table(title=title)
     for column in ("search", "median [quartiles]", "reached", "cheaper runs"):
-        shown.add_column(column)
+        table.add_column(column)
     rows = []
     for name, ratios in found.items():
-        low, middle, high = (
-            float(np.quantile(ratios, share, method="higher")) for share in (0.25, 0.5, 0.75)
-        )
-        reached = float(np.isfinite(ratios).mean())
-        figures = [value if np.isfinite(value) else None for value in (low, middle, high)]
+        low, middle, high = (finite(quantile(ratios, share)) for share in (0.25, 0.5, 0.75))
+        reached, cheaper = float(np.isfinite(ratios).mean()), fmean(cheap[name])
         rows.append(
             {
                 "search": name,
-                "low_quartile": figures[0],
-                "median": figures[1],
-                "high_quartile": figures[2],
+                "low_quartile": low,
+                "median": middle,
+                "high_quartile": high,
                 "reached_share": reached,
-                "cheaper_share": fmean(cheap[name]),
+                "cheaper_share": cheaper,
             }
         )
-        low_shown, middle_shown, high_shown = (
-            "never" if value is None else f"{value:.2f}" for value in figures
-        )
-        shown.add_row(
+        table.add_row(
             name,
-            f"{middle_shown} [{low_shown}, {high_shown}]",
+            f"{shown(middle)} [{shown(low)}, {shown(high)}]",
             f"{reached:.0%}",
-            f"{fmean(cheap[name]):.0%}",
+            f"{cheaper:.0%}",
         )
     text = json.dumps({"seeds": arguments.seeds, "trials": TRIALS, "rows": rows}, indent=1)
     arguments.output.write_text(text + "\n", encoding="utf-8")
-    Console(width=120).print(shown)
+    Console(width=120).print(table)
 
 
-def search(
+def trials_of(
     model: ReplayModel, name: str, seed: int, target: float | None
 ) -> list[tuple[float, float, int]]:
     """Search until a whole run reaches the target, or for 64 trials.
@@ -133,46 +118,25 @@ def search(
         By trial: its accuracy (0 where it is no whole run that finished), joules and fidelity.
     """
     sampler, arguments, pruner, cheaper = SEARCHES[name]
+    epochs = (EPOCHS, *cheaper)
     rows: list[tuple[float, float, int]] = []
-    with TemporaryDirectory() as temporary:
-        spec = SearchSpec(
-            directory=Path(temporary),
-            study_name="study",
-            storage="sqlite:///in-memory",
-            directions=("maximize",),
-            distributions=SPACE,
-            n_trials=TRIALS,
-            sampler=(sampler, arguments),
-            seed=seed,
-            pruner=pruner,
-            fidelities=tuple((f"training.epochs={epochs}",) for epochs in cheaper),
-        )
-        study = open_study(spec, InMemoryStorage())
-        claims = Claims(spec, study, lambda trial: spec.directory / str(trial.number))
-        claims.prepare()
-        while isinstance(claim := claims.next(), Claim):
-            fidelity = fidelity_of(trial_of(study, claim.number))
-            curve = model.answer(claim.params, cheaper[fidelity - 1] if fidelity else EPOCHS).curve
-
-            def train(curve: Any = curve) -> float:
-                for point in curve:
-                    report(
-                        epoch=point.epoch,
-                        accuracy=point.accuracy,
-                        joules=point.joules,
-                        epochs=len(curve),
-                    )
-                return max(point.accuracy for point in curve)
-
-            run_trial(spec, study, claim.number, train, spec.directory / str(claim.number))
-            trial = trial_of(study, claim.number)
-            outcome = outcome_of(trial)
-            assert outcome is not None
-            is_whole = trial.state == TrialState.COMPLETE and not fidelity
-            accuracy = (trial.value or 0.0) if is_whole else 0.0
-            rows.append((accuracy, outcome.spent_joules or 0.0, fidelity))
-            if target is not None and accuracy >= target:
-                break
+    for trial in search(
+        lambda claim: model.answer(claim.params, epochs[claim.fidelity]).curve,
+        directions=("maximize",),
+        distributions=SPACE,
+        n_trials=TRIALS,
+        sampler=(sampler, arguments),
+        seed=seed,
+        pruner=pruner,
+        fidelities=tuple((f"training.epochs={each}",) for each in cheaper),
+    ):
+        fidelity, outcome = fidelity_of(trial), outcome_of(trial)
+        assert outcome is not None
+        is_whole = trial.state == TrialState.COMPLETE and not fidelity
+        accuracy = (trial.value or 0.0) if is_whole else 0.0
+        rows.append((accuracy, outcome.spent_joules or 0.0, fidelity))
+        if target is not None and accuracy >= target:
+            break
     return rows
 
 

@@ -12,39 +12,22 @@ quarter of an hour; nothing else should run meanwhile, since the joules would ho
 import argparse
 import csv
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from curves import EPOCHS, OPTIONS, TABLE
 from machine import describe_machine
+from small_cnn import RANDOM, TASK, results, search
 
-_FOLDER = Path(__file__).resolve().parent
-_TRAIN = _FOLDER.parent / "src" / "train.py"
-OPTIONS = (
-    "optimizer.learning_rate",
-    "optimizer.beta1",
-    "training.batch_size",
-    "model.conv_layers",
-)
 SPACE = (
     "optimizer.learning_rate=tag(log,interval(1e-5,1e-1))",
     "optimizer.beta1=interval(0.5,0.99)",
     "training.batch_size=choice(32,64,128,256)",
     "model.conv_layers=range(1,5)",
 )
-EPOCHS = 10
-# 1500 images to train on and 1000 to validate on: an accuracy is then good to 1.6 points.
-TASK = (
-    "dataset=image_folder",
-    "dataset.train_limit=1500",
-    "dataset.validation_fraction=0.1",
-    f"training.epochs={EPOCHS}",
-    "inference.seconds=0",
-    "tracking=local",
-)
+TRAINING = (*TASK, f"training.epochs={EPOCHS}")
 
 
 def main() -> None:
@@ -52,41 +35,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=Path, required=True, help="folder with train/ and test/")
     parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--output", type=Path, default=_FOLDER / "learning_curves.csv")
+    parser.add_argument("--output", type=Path, default=TABLE)
     parser.add_argument("--sweep", type=Path, help="folder to keep the runs in, and to go on with")
     arguments = parser.parse_args()
     machine = describe_machine()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.sweep or Path(temporary) / "sweep"
-        record(arguments.images, arguments.trials, folder)
+        options = (*RANDOM, "hydra.sweeper.params={}", *TRAINING, *SPACE)
+        search(arguments.images, folder, arguments.trials, options)
         rows = list(curve_rows(folder))
     with arguments.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    about = {"machine": machine, "task": TASK, "space": SPACE, "configurations": arguments.trials}
+    about = {
+        "machine": machine,
+        "task": TRAINING,
+        "space": SPACE,
+        "configurations": arguments.trials,
+    }
     text = json.dumps(about, indent=2) + "\n"
     arguments.output.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
-def record(images: Path, trials: int, folder: Path) -> None:
-    """Train the configurations, each in a folder of its own."""
-    subprocess.run(
-        [
-            *(sys.executable, str(_TRAIN), "-m", "hydra/sweeper=greensweep"),
-            *("hydra/sweeper/sampler=random", f"hydra.sweeper.n_trials={trials}"),
-            *("hydra.sweeper.pruner=none", "hydra.sweeper.enqueue=null"),
-            *(f"hydra.sweep.dir={folder}", "hydra.sweeper.params={}"),
-            *(f"dataset.root={images.resolve()}", *TASK, *SPACE),
-        ],
-        check=True,
-    )
-
-
 def curve_rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield a row for each epoch of each run below a sweep's folder."""
-    for path in sorted(folder.glob("*/result.json"), key=lambda each: int(each.parent.name)):
-        result = json.loads(path.read_text(encoding="utf-8"))
+    for result in results(folder):
         values = dict(override.split("=") for override in result["overrides"])
         joules = seconds = 0.0
         for epoch in result["history"]:

@@ -14,31 +14,19 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import optuna
+from curves import TABLE, read_curves, search
 from optuna.distributions import CategoricalDistribution
-from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from greensweep.replay.table import Columns, Configuration, read_table
-from greensweep.reporting import report
-from greensweep.search.claim import Claim, Claims
+from greensweep.replay.table import Configuration
 from greensweep.search.records import outcome_of
-from greensweep.search.spec import SearchSpec
-from greensweep.search.storage import open_study
-from greensweep.search.trial import run_trial
 
 _FOLDER = Path(__file__).resolve().parent
-OPTIONS = (
-    "optimizer.learning_rate",
-    "optimizer.beta1",
-    "training.batch_size",
-    "model.conv_layers",
-)
 PRUNERS = ("median", "percentile", "successive_halving", "hyperband")
 LINE = "line"
 
@@ -56,11 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--table", type=Path, default=_FOLDER / "learning_curves.csv")
+    parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--output", type=Path, default=_FOLDER / "pruning.json")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    known = read_table(arguments.table, options=OPTIONS, columns=Columns()).configurations
+    known = read_curves(arguments.table).configurations
     rows = list(compare(known, arguments.seeds, arguments.trials))
     about = {"configurations": len(known), "seeds": arguments.seeds, "trials": arguments.trials}
     text = json.dumps({**about, "rows": rows}, indent=1)
@@ -85,10 +73,10 @@ def compare(known: tuple[Configuration, ...], seeds: int, trials: int) -> Iterat
     accuracies = [max(point.accuracy for point in each.curve) for each in known]
     joules = [each.curve[-1].joules for each in known]
     for objectives, pruners in ((1, PRUNERS), (2, ("pareto",))):
-        plain = [search(known, "none", objectives, seed, trials) for seed in range(seeds)]
+        plain = [tried(known, "none", objectives, seed, trials) for seed in range(seeds)]
         for pruner in pruners:
             found, lost = [], []
-            pruned = [search(known, pruner, objectives, seed, trials) for seed in range(seeds)]
+            pruned = [tried(known, pruner, objectives, seed, trials) for seed in range(seeds)]
             for run in pruned:
                 if objectives == 1:
                     best, won = (max(each, key=accuracies.__getitem__) for each in run[:2])
@@ -126,15 +114,13 @@ def volume(lines: list[int], accuracies: list[float], joules: list[float]) -> fl
     return sum(accuracies[line] * (end - joules[line]) for line, end in steps)
 
 
-def search(
+def tried(
     known: tuple[Configuration, ...], pruner: str, objectives: int, seed: int, trials: int
 ) -> Found:
     """Try recorded configurations in the order of a seed."""
-    with TemporaryDirectory() as temporary:
-        spec = SearchSpec(
-            directory=Path(temporary),
-            study_name="study",
-            storage="sqlite:///in-memory",
+    done = list(
+        search(
+            lambda claim: known[claim.params[LINE]].curve,
             directions=("maximize", "minimize")[:objectives],
             distributions={LINE: CategoricalDistribution(range(len(known)))},
             levels={LINE: range(len(known))},
@@ -143,33 +129,13 @@ def search(
             seed=seed,
             pruner=pruner,
         )
-        study = open_study(spec, InMemoryStorage())
-        claims = Claims(spec, study, lambda trial: spec.directory / str(trial.number))
-        claims.prepare()
-        while isinstance(claim := claims.next(), Claim):
-            own = known[claim.params[LINE]]
-            task = lambda own=own: train(own, objectives)  # noqa: E731
-            run_trial(spec, study, claim.number, task, claims.folder(study.trials[claim.number]))
-        done = study.get_trials(deepcopy=False)
-        outcomes = [outcome for trial in done if (outcome := outcome_of(trial)) is not None]
-        return Found(
-            finished=frozenset(t.params[LINE] for t in done if t.state == TrialState.COMPLETE),
-            tried=frozenset(t.params[LINE] for t in done),
-            joules=sum(outcome.spent_joules or 0.0 for outcome in outcomes),
-        )
-
-
-def train(own: Configuration, objectives: int) -> Any:
-    """Report a recorded curve as a training would."""
-    for point in own.curve:
-        report(
-            epoch=point.epoch,
-            accuracy=point.accuracy,
-            joules=point.joules,
-            epochs=len(own.curve),
-        )
-    values = max(point.accuracy for point in own.curve), own.curve[-1].joules
-    return values if objectives == 2 else values[0]
+    )
+    outcomes = [outcome for trial in done if (outcome := outcome_of(trial)) is not None]
+    return Found(
+        tried=frozenset(trial.params[LINE] for trial in done),
+        finished=frozenset(t.params[LINE] for t in done if t.state == TrialState.COMPLETE),
+        joules=sum(outcome.spent_joules or 0.0 for outcome in outcomes),
+    )
 
 
 if __name__ == "__main__":

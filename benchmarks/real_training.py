@@ -14,39 +14,25 @@ each other, so that a drift of the machine meets all of them; nothing else shoul
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from machine import describe_machine, machine_line
+from ratios import finite, shown
 from rich.console import Console
 from rich.table import Table
+from small_cnn import RANDOM, TASK, results, search
 
 _FOLDER = Path(__file__).resolve().parent
-_TRAIN = _FOLDER.parent / "src" / "train.py"
-_RANDOM = (
-    "hydra/sweeper/sampler=random",
-    "hydra.sweeper.pruner=none",
-    "hydra.sweeper.enqueue=null",
-)
 SEARCHES = {
-    "random, uniform": ("space=paper", *_RANDOM),
-    "random, log": ("space=paper_log", *_RANDOM),
+    "random, uniform": ("space=paper", *RANDOM),
+    "random, log": ("space=paper_log", *RANDOM),
     "default": ("space=paper",),
     "default, nothing pruned": ("space=paper", "hydra.sweeper.pruner=none"),
     "default, from nothing": ("space=paper", "hydra.sweeper.enqueue=null"),
 }
 TARGETS = ("random, uniform", "random, log")
-TASK = (
-    "dataset=image_folder",
-    "dataset.train_limit=1500",
-    "dataset.validation_fraction=0.1",
-    "training.epochs=5",
-    "inference.seconds=0",
-    "tracking=local",
-)
+TRAINING = (*TASK, "training.epochs=5")
 
 
 def main() -> None:
@@ -65,11 +51,12 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for name in names:
             folder = arguments.sweeps / name.replace(", ", "-").replace(" ", "-") / str(seed)
-            search(arguments.images, SEARCHES[name], seed, arguments.trials, folder)
+            options = (f"seed={seed}", *TRAINING, *SEARCHES[name])
+            search(arguments.images, folder, arguments.trials, options)
             traces[name].append(trace(folder))
     found = {
         "machine": machine,
-        "task": TASK,
+        "task": TRAINING,
         "trials": arguments.trials,
         "ratios": {
             target: {name: ratios(traces[name], traces[target]) for name in names}
@@ -89,28 +76,14 @@ def main() -> None:
         for column in ("search", "median", "by seed"):
             table.add_column(column)
         for name, each in by_name.items():
-            table.add_row(name, _shown(median(_high(each))), ", ".join(map(_shown, each)))
+            table.add_row(name, shown(finite(median(_infinite(each)))), ", ".join(map(shown, each)))
         console.print(table)
-
-
-def search(images: Path, options: tuple[str, ...], seed: int, trials: int, folder: Path) -> None:
-    """Run one search, or go on with it."""
-    subprocess.run(
-        [
-            *(sys.executable, str(_TRAIN), "-m", "hydra/sweeper=greensweep", f"seed={seed}"),
-            *(f"hydra.sweeper.n_trials={trials}", f"hydra.sweep.dir={folder}"),
-            *(f"dataset.root={images.resolve()}", *TASK, *options),
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
 
 
 def trace(folder: Path) -> list[list[float]]:
     """Return, by trial, its accuracy (0 where it did not finish) and the joules so far."""
     rows, joules = [], 0.0
-    for path in sorted(folder.glob("*/result.json"), key=lambda each: int(each.parent.name)):
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for result in results(folder):
         joules += result["energy_spent_joules"]
         finished = result["status"] == "finished"
         rows.append([result["validation_accuracy"] if finished else 0.0, joules])
@@ -132,12 +105,8 @@ def joules_to(rows: list[list[float]], target: float) -> float | None:
     return next((joules for accuracy, joules in rows if accuracy >= target), None)
 
 
-def _high(values: list[float | None]) -> list[float]:
+def _infinite(values: list[float | None]) -> list[float]:
     return [float("inf") if value is None else value for value in values]
-
-
-def _shown(value: float | None) -> str:
-    return "never" if value in (None, float("inf")) else f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from paper_search import PaperSampler
+from ratios import finite, quantile, shown
 
 from greensweep.replay.answer import ReplayModel
 from greensweep.replay.table import read_table
@@ -323,25 +324,16 @@ def measure(
 
 def _figures(ratios: Figures, names: Sequence[str]) -> dict[str, Any]:
     """Sum up ratios by setting and seed; infinite ones become None, which JSON can hold."""
-    low, median, high = (_quantile(ratios, share) for share in (0.25, 0.5, 0.75))
-    by_setting = [_quantile(row, 0.5) for row in ratios]
+    low, median, high = (quantile(ratios, share) for share in (0.25, 0.5, 0.75))
+    by_setting = [quantile(row, 0.5) for row in ratios]
     return {
-        "median": _finite(median),
-        "low_quartile": _finite(low),
-        "high_quartile": _finite(high),
-        "median_of_settings": _finite(_quantile(np.array(by_setting), 0.5)),
+        "median": finite(median),
+        "low_quartile": finite(low),
+        "high_quartile": finite(high),
+        "median_of_settings": finite(quantile(np.array(by_setting), 0.5)),
         "reached_share": float(np.isfinite(ratios).mean()),
-        "by_setting": {name: _finite(each) for name, each in zip(names, by_setting, strict=True)},
+        "by_setting": {name: finite(each) for name, each in zip(names, by_setting, strict=True)},
     }
-
-
-def _quantile(values: Figures, share: float) -> float:
-    """Return a quantile, between two values the higher: the infinite have no middle."""
-    return float(np.quantile(values, share, method="higher"))
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -359,22 +351,16 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
             cells = [row["strategy"], row["space"], str(row["seeds"])]
             for answers in ANSWERS:
                 found = row["to_target"][f"best of {target} random, {answers} answers"]
-                low, high = (_shown(found[f"{end}_quartile"]) for end in ("low", "high"))
+                low, high = (shown(found[f"{end}_quartile"]) for end in ("low", "high"))
                 cells += [
-                    f"{_shown(found['median'])} [{low}, {high}]",
-                    _shown(found["median_of_settings"]),
+                    f"{shown(found['median'])} [{low}, {high}]",
+                    shown(found["median_of_settings"]),
                     f"{found['reached_share']:.0%}",
                 ]
             cells.append(f"{row['outside_share']:.0%}")
             lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def _shown(value: float | None) -> str:
-    if value is None:
-        return "never"
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def main() -> None:
