@@ -164,7 +164,7 @@ def test_a_death_after_the_repeat_was_queued_queues_no_second(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("greensweep.search.claim.settle", killed)
+        patched.setattr("greensweep.search.recovery.settle", killed)
         search.claims.settle_dead()
     assert search.states() == ["RUNNING", "WAITING"]
     resumed = Search(search.spec, value_of)

@@ -1,0 +1,162 @@
+"""What became of trials whose process ended: settled from what they left, and run again."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
+from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.records import (
+    PROGRESS,
+    Outcome,
+    outcome_of,
+    owner_of,
+    retried_numbers,
+    retry_history,
+)
+from greensweep.search.spec import SearchSpec
+from greensweep.search.trial import (
+    broken_by,
+    figures_of_result,
+    read_trial_file,
+    settle,
+    trial_of,
+)
+
+log = logging.getLogger(__name__)
+
+# How long a trial may be without an owner, which it gets as soon as its parameters are drawn.
+_OWNERLESS_SECONDS = 120.0
+
+ValuesOf = Callable[[Path, RunResult], Sequence[float]]
+Folder = Callable[[FrozenTrial], Path]
+
+
+class Recovery:
+    """Settles trials that their own process did not. Whoever uses it holds the study's lock.
+
+    Args:
+        spec: the search.
+        study: opened.
+        folder: returns the folder of a trial.
+        values_of: returns the objectives of a finished run that left a result.
+    """
+
+    def __init__(
+        self,
+        spec: SearchSpec,
+        study: optuna.Study,
+        folder: Folder,
+        values_of: ValuesOf | None = None,
+    ) -> None:
+        self._spec, self._study = spec, study
+        self._folder, self._values_of = folder, values_of
+
+    def settle_dead(self) -> int:
+        """Settle the trials whose process has died; return how many."""
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return sum(self._settle_if_dead(trial) for trial in running)
+
+    def adopt(self, trial: FrozenTrial) -> bool:
+        """Settle a running trial by what its folder says; False where it says nothing."""
+        folder = self._folder(trial)
+        kept = read_trial_file(folder)
+        if kept is not None:
+            _, outcome, values = kept
+            self._settle_as(trial, outcome, values, folder)
+            return True
+        if self._values_of is None or not (folder / RESULT_FILE).is_file():
+            return False
+        result = read_result(folder)
+        if result.status != "finished":
+            return False
+        outcome = Outcome(
+            status="finished", seconds=result.seconds or 0.0, **figures_of_result(result)
+        )
+        self._settle_as(trial, outcome, self._values_of(folder, result), folder)
+        return True
+
+    def run_again(self, trial: FrozenTrial) -> None:
+        """Put a trial's parameters in the queue, linked to it."""
+        again = retried_numbers(self._study.get_trials(deepcopy=False))
+        if trial.number in again:
+            return  # whoever began this died before the trial itself was settled
+        attributes = {
+            name: value
+            for name, value in trial.system_attrs.items()
+            if not name.startswith("constraints")
+        }
+        history = [*retry_history(trial), trial.number]
+        # One that died while it was drawn is drawn anew, and then gets the same values.
+        is_drawn = owner_of(trial) is not None or len(history) > 1
+        self._study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=trial.params if is_drawn else {},
+                distributions=trial.distributions if is_drawn else {},
+                system_attrs={**attributes, "failed_trial": history[0], "retry_history": history},
+            )
+        )
+
+    def _settle_if_dead(self, trial: FrozenTrial) -> bool:
+        if not self._is_dead(trial):
+            return False
+        if not self.adopt(trial):
+            died = sum(1 for number in retry_history(trial) if self._died(number))
+            if not died:
+                self.run_again(trial)
+            outcome = _what_is_left(trial)
+            settle(self._study, trial, outcome, None, self._folder(trial))
+            log.warning(
+                "Trial %d: %s%s.",
+                trial.number,
+                outcome.error,
+                " for the second time: it counts as failed" if died else "; it runs again",
+            )
+        return True
+
+    def _is_dead(self, trial: FrozenTrial) -> bool:
+        owner = owner_of(trial)
+        if owner is None:
+            if self._spec.storage.startswith("sqlite"):
+                return True  # its owner held the lock that is held now
+            begun = trial.datetime_start or datetime.now()
+            return time.time() - begun.timestamp() > _OWNERLESS_SECONDS
+        if owner.here:
+            return not owner.alive()
+        storage = self._study._storage
+        if not isinstance(storage, BaseHeartbeat) or not is_heartbeat_enabled(storage):
+            return False
+        return trial._trial_id in storage._get_stale_trial_ids(self._study._study_id)
+
+    def _settle_as(
+        self, trial: FrozenTrial, outcome: Outcome, values: Sequence[float] | None, folder: Path
+    ) -> None:
+        is_finished = outcome.status == "finished"
+        broken = broken_by(self._spec.constraints, outcome, folder) if is_finished else {}
+        settle(self._study, trial, outcome, values, folder, broken)
+
+    def _died(self, number: int) -> bool:
+        outcome = outcome_of(trial_of(self._study, number))
+        return outcome is not None and outcome.status == "died"
+
+
+def _what_is_left(trial: FrozenTrial) -> Outcome:
+    """Return what a dead trial is known to have cost: by its last report."""
+    known = trial.user_attrs.get(PROGRESS) or {}
+    epoch = known.get("epoch", 0)
+    return Outcome(
+        status="died",
+        error=f"its process died after epoch {epoch}" if epoch else "its process died",
+        accuracy=known.get("accuracy"),
+        spent_joules=known.get("spent_joules"),
+        search_joules=known.get("search_joules"),
+        seconds=known.get("seconds", 0.0),
+        epochs=epoch,
+        epochs_planned=known.get("epochs"),
+    )
