@@ -1,12 +1,8 @@
 """`hydra/sweeper=greensweep` as a user runs it: on the default task, and in another program."""
 
 import json
-import os
 import runpy
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,33 +229,3 @@ def test_a_program_of_ones_own_is_searched_metered_and_pruned(
     errors = capsys.readouterr().err
     assert errors.startswith("Error: the study's storage")
     assert "Traceback" not in errors
-
-
-def test_ctrl_c_finishes_the_epoch_and_the_next_command_goes_on(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        str(PROJECT / "src" / "train.py"),
-        *QUICK,
-        "dataset.train_limit=1000",
-        "training.epochs=4000",
-        "hydra.sweeper.n_trials=2",
-    ]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=-3, stderr=subprocess.PIPE, text=True)
-    folder = tmp_path / "multirun" / STUDY
-    deadline = time.monotonic() + 60
-    while not (folder / "0").is_dir() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1.0)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Interrupted" in errors
-    assert "Traceback" not in errors
-    result = json.loads((folder / "0" / "result.json").read_text())
-    assert result["status"] == "stopped"
-    assert result["epochs"] == len(result["history"]) >= 1
-    (trial,) = study_in(tmp_path).trials
-    assert trial.state.name == "FAIL"
-    summary = json.loads((folder / "study.json").read_text())
-    assert summary["status"] == "interrupted"
-    assert summary["search"]["ended"] == "interrupted"

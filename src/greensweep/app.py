@@ -3,7 +3,6 @@
 Nothing slow is imported here before a run needs it: `--help` answers without PyTorch.
 """
 
-import copy
 import logging
 import os
 import signal
@@ -18,10 +17,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from greensweep.config import EvaluateConfig, PrepareConfig, TrainConfig, parse, register_schemas
+from greensweep.config import (
+    EvaluateConfig,
+    PrepareConfig,
+    TrainConfig,
+    parse,
+    register_schemas,
+    without_hydra,
+)
 from greensweep.errors import ConfigError, GreensweepError, StudyError
 from greensweep.messages import sentence
 from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
@@ -73,7 +79,7 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra turns an Exception raised here into a warning; SystemExit it lets through.
         try:
-            check_sweep(_without_hydra(config), config.hydra)
+            check_sweep(without_hydra(config), config.hydra)
             # Optuna opens its file in the sweep's directory before Hydra makes it.
             Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
             _begin_sweep(config)
@@ -224,7 +230,7 @@ def compose_sweep(overrides: list[str]) -> tuple[TrainConfig, str]:
             composed.hydra.mode = RunMode.MULTIRUN
         HydraConfig.instance().set_config(composed)
         storage = str(composed.hydra.sweeper.storage)
-        parsed: TrainConfig = parse(_without_hydra(composed))
+        parsed: TrainConfig = parse(without_hydra(composed))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from error
     return parsed, storage
@@ -260,7 +266,7 @@ def _begin_sweep(config: DictConfig) -> None:
 
     if _is_preview(config):
         return
-    parsed: TrainConfig = parse(_without_hydra(config))
+    parsed: TrainConfig = parse(without_hydra(config))
     drift.begin(Path(config.hydra.sweep.dir), build_meter(parsed.energy), parsed)
 
 
@@ -280,7 +286,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
     from greensweep.tracking import open_store
 
     interrupted = isinstance(fault, KeyboardInterrupt)
-    parsed: TrainConfig = parse(_without_hydra(config))
+    parsed: TrainConfig = parse(without_hydra(config))
     try:
         store = open_store(parsed.tracking)
         summary = close_sweep(
@@ -326,13 +332,6 @@ def _sweep_name(hydra: Any) -> str:
     target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
     kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
     return f"sweep {kind} {Path(hydra.sweep.dir).name}"
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    app = copy.deepcopy(config)
-    with read_write(app), open_dict(app):
-        app.pop("hydra")
-    return app
 
 
 def _hide_passwords() -> None:

@@ -280,8 +280,7 @@ def _inference(reading: EnergyReading, images: int, batch_size: int) -> dict[str
 
 
 def _step_flops(census: LayerCensus, batch_size: int) -> float | None:
-    """Forward and backward of one batch; the backward pass takes about twice the forward's."""
-    return None if census.flops is None else 3.0 * census.flops * batch_size
+    return None if census.training_flops is None else float(census.training_flops * batch_size)
 
 
 def _no_longer_improves(notes: _Notes, epoch: Epoch, patience: int | None) -> bool:

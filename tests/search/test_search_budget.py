@@ -18,9 +18,10 @@ from greensweep.errors import TrialEnded
 from greensweep.reporting import Progress, report
 from greensweep.search.bill import bill
 from greensweep.search.budget import CostModel, Spent, over_budget, spent
-from greensweep.search.claim import Claim, Exhausted
+from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.judge import TrialJudge
 from greensweep.search.records import (
+    FLOPS,
     OUTCOME,
     PROGRESS,
     SEARCH_ENERGY,
@@ -324,6 +325,77 @@ def test_a_cost_that_is_a_product_of_powers_is_forecast_to_a_few_percent() -> No
         assert forecast is not None
         assert forecast.cost == pytest.approx(cost(params), rel=0.05)
         assert forecast.low < forecast.cost < forecast.high
+
+
+def computing(params: dict[str, Any], flops: float, joules: float) -> FrozenTrial:
+    """A finished trial that was forecast to compute so much."""
+    outcome = Outcome("finished", spent_joules=joules).as_attribute()
+    attributes = {OUTCOME: outcome, FLOPS: flops}
+    return create_trial(params=params, distributions=KINDS, value=1.0, user_attrs=attributes)
+
+
+KINDS = {"kind": CategoricalDistribution(["small", "large", "huge"])}
+
+
+def test_one_trial_tells_what_others_cost_by_their_flops() -> None:
+    model = CostModel(KINDS, [computing({"kind": "small"}, 1e9, 5.0)])
+    forecast = model.forecast({"kind": "huge"}, flops=8e9)
+    assert forecast is not None
+    assert forecast.cost == pytest.approx(40.0)
+    blind = model.forecast({"kind": "huge"})
+    assert blind is not None
+    assert blind.cost == pytest.approx(5.0), "what is not known is believed to be as before"
+
+
+def test_a_choice_that_was_never_tried_is_forecast_by_its_flops() -> None:
+    known = [("small", 1e9), ("large", 4e9), ("small", 2e9), ("large", 8e9)]
+    trials = [computing({"kind": kind}, flops, 3.0 * (flops / 1e9) ** 0.9) for kind, flops in known]
+    forecast = CostModel(KINDS, trials).forecast({"kind": "huge"}, flops=1.6e10)
+    assert forecast is not None
+    assert forecast.cost == pytest.approx(3.0 * 16**0.9, rel=0.15)
+
+
+def test_flops_that_only_some_trials_have_are_left_out() -> None:
+    without = create_trial(
+        params={"kind": "small"},
+        distributions=KINDS,
+        value=1.0,
+        user_attrs={OUTCOME: Outcome("finished", spent_joules=5.0).as_attribute()},
+    )
+    model = CostModel(KINDS, [without, computing({"kind": "small"}, 1e9, 5.0)])
+    forecast = model.forecast({"kind": "huge"}, flops=8e9)
+    assert forecast is not None
+    assert forecast.cost == pytest.approx(5.0)
+
+
+def test_a_trial_too_large_for_the_budget_is_not_started_though_none_like_it_has_run(
+    tmp_path: Path,
+) -> None:
+    asked = spec(
+        tmp_path,
+        9,
+        sampler=RANDOM,
+        distributions=KINDS,
+        budget=BudgetConfig(joules=100.0),
+        enqueue=[{"kind": "small"}, {"kind": "huge"}],
+    )
+    flops = {"small": 1e9, "large": 4e9, "huge": 2e10}
+
+    def task(_: Any) -> float:
+        report(epoch=1, accuracy=0.5, joules=5.0, epochs=1)
+        return 0.5
+
+    found = Search(asked, task)
+    found.claims = Claims(
+        asked,
+        found.study,
+        lambda trial: found.folder(trial.number),
+        flops_of=lambda claim: flops[claim.params["kind"]],
+    )
+    ended = found.run()
+    assert found.states() == ["COMPLETE", "FAIL"]
+    assert ended == Exhausted("95 J are left of the budget, and 100 J are forecast", early=True)
+    assert [trial.user_attrs[FLOPS] for trial in found.trials] == [1e9, 2e10]
 
 
 def test_few_trials_are_forecast_by_their_geometric_mean() -> None:

@@ -4,10 +4,12 @@ from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
 from greensweep.config.store import (
     load_run_config,
     parse,
+    parse_run,
     raise_faults,
     read_plain_config,
     register_schemas,
     save_run_config,
+    without_hydra,
 )
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "TrainConfig",
     "load_run_config",
     "parse",
+    "parse_run",
     "raise_faults",
     "read_plain_config",
     "register_schemas",
     "save_run_config",
+    "without_hydra",
 ]

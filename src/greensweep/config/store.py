@@ -1,12 +1,13 @@
 """Hand the schemas to Hydra, and turn what Hydra composed into plain, checked objects."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import yaml
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf._utils import get_omega_conf_dumper
 
 from greensweep.config import schema
@@ -74,6 +75,30 @@ def parse(composed: DictConfig) -> Any:
     config = OmegaConf.to_object(composed)
     raise_faults([*range_faults(config), *consistency_faults(config)])
     return config
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """Return what a program itself sees of a composed configuration."""
+    program = copy.deepcopy(composed)
+    with read_write(program), open_dict(program):
+        program.pop("hydra", None)
+    return program
+
+
+def parse_run(composed: DictConfig) -> schema.TrainConfig | None:
+    """Return a composed run's configuration; None of a program other than ours.
+
+    Args:
+        composed: with `hydra` or without.
+
+    Raises:
+        ConfigError: as `parse`.
+    """
+    config = without_hydra(composed)
+    if OmegaConf.get_type(config) is not schema.TrainConfig:
+        return None
+    run: schema.TrainConfig = parse(config)
+    return run
 
 
 def raise_faults(faults: list[str]) -> None:

@@ -38,6 +38,11 @@ class LayerCensus:
     trainable_parameters: int
     flops: int | None
 
+    @property
+    def training_flops(self) -> int | None:
+        """Of one image's forward and backward pass; the latter takes about twice the former's."""
+        return None if self.flops is None else 3 * self.flops
+
 
 def take_census(
     model: nn.Module, image_shape: tuple[int, int, int], classes: int | None = None

@@ -1,7 +1,7 @@
 """Take the next trial: under a lock, within the total and the budget, once each."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ from greensweep.errors import StudyError
 from greensweep.search.budget import CostModel, over_budget, spent
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import (
+    FLOPS,
     OWNER,
     PROGRESS,
     Outcome,
     counted,
+    flops_of,
     left_to_repeat,
     outcome_of,
     this_process,
@@ -42,6 +44,9 @@ class Claim:
     fidelity: int = 0
 
 
+FlopsOf = Callable[[Claim], float | None]
+
+
 @dataclass(frozen=True)
 class Exhausted:
     """There is no further trial to run, and why; `early` says that the total is not reached."""
@@ -58,6 +63,7 @@ class Claims:
         study: opened.
         folder: returns the folder of a trial.
         values_of: returns the objectives of a finished run that left a result.
+        flops_of: returns how much a trial will compute; asked where there is a budget.
     """
 
     def __init__(
@@ -66,9 +72,10 @@ class Claims:
         study: optuna.Study,
         folder: Folder,
         values_of: ValuesOf | None = None,
+        flops_of: FlopsOf | None = None,
     ) -> None:
         self._spec, self._study = spec, study
-        self.folder = folder
+        self.folder, self._flops_of = folder, flops_of
         self._recovery = Recovery(spec, study, folder, values_of)
         self._lock = FileLock(spec.directory / LOCK_FILE)
 
@@ -200,18 +207,22 @@ class Claims:
         spec = self._spec
         if not spec.has_budget:
             return None
+        flops = self._flops_of(claim) if self._flops_of else None
+        if flops is not None:
+            own = trial_of(self._study, claim.number)
+            self._study._storage.set_trial_user_attr(own._trial_id, FLOPS, flops)
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.distributions, trials)
-            joules = _forecast(model, claim.params, claim.fidelity)
+            joules = _forecast(model, claim.params, claim.fidelity, flops)
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
                     known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
-                    whole = _forecast(model, trial.params, fidelity_of(trial))
+                    whole = _forecast(model, trial.params, fidelity_of(trial), flops_of(trial))
                     joules += max(whole - known, 0.0)
         if spec.budget.hours is not None:
             model = CostModel(spec.distributions, trials, whole_seconds)
-            seconds = _forecast(model, claim.params, claim.fidelity)
+            seconds = _forecast(model, claim.params, claim.fidelity, flops)
         return over_budget(spec, spent(self._study, trials), joules, seconds)
 
     def _enqueue(self) -> None:
@@ -230,6 +241,8 @@ class Claims:
             self._study.enqueue_trial(dict(point), skip_if_exists=True)
 
 
-def _forecast(model: CostModel, params: Mapping[str, Any], fidelity: int) -> float:
-    forecast = model.forecast(params, fidelity)
+def _forecast(
+    model: CostModel, params: Mapping[str, Any], fidelity: int, flops: float | None
+) -> float:
+    forecast = model.forecast(params, fidelity, flops)
     return forecast.cost if forecast else 0.0

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 # User attributes of a trial, which optuna-dashboard shows.
 OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
+FLOPS = "flops"  # of the whole trial, forecast before it starts
 
 # Of a study: the joules that one process searched for after its last trial; its name follows.
 SEARCH_ENERGY = "search_energy:"
@@ -106,6 +107,12 @@ def outcome_of(trial: FrozenTrial) -> Outcome | None:
     """Return how a trial ended; None while it runs, and for trials of another sweeper."""
     kept = trial.user_attrs.get(OUTCOME)
     return None if kept is None else _read(kept)
+
+
+def flops_of(trial: FrozenTrial) -> float | None:
+    """Return how much a trial was forecast to compute; None where that was not asked or known."""
+    flops: float | None = trial.user_attrs.get(FLOPS)
+    return flops
 
 
 def curve_of(trial: FrozenTrial) -> Sequence[Sequence[Any]]:

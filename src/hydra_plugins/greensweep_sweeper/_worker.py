@@ -17,11 +17,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from optuna.trial import FrozenTrial
 
+from greensweep.config import parse_run
 from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.fidelity import fidelity_of
+from greensweep.search.flops import flops_of_run
 from greensweep.search.objective import values_of_run
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
@@ -70,20 +72,27 @@ class Worker:
 
     def claims(self, study: optuna.Study) -> Claims:
         """Return the trials to take."""
-        return Claims(self.spec, study, self.folder, values_of_run)
+        return Claims(self.spec, study, self.folder, values_of_run, self.flops)
 
     def folder(self, trial: FrozenTrial) -> Path:
         """Return the folder of a trial: `hydra.sweep.subdir`, with the trial's number as job's."""
-        composed = self._composed(trial)
-        return self.spec.directory / str(composed.hydra.sweep.subdir)
-
-    def _composed(self, trial: FrozenTrial) -> DictConfig:
-        overrides = self._overrides(trial.params, fidelity_of(trial))
-        composed = self.context.config_loader.load_sweep_config(self.config, overrides)
+        composed = self._composed(trial.params, fidelity_of(trial))
         with open_dict(composed):
             composed.hydra.job.id = str(trial.number)
             composed.hydra.job.num = trial.number
-        return composed
+        return self.spec.directory / str(composed.hydra.sweep.subdir)
+
+    def flops(self, claim: Claim) -> float | None:
+        """Return how much a trial will compute; None where only running it tells."""
+        try:
+            config = parse_run(self._composed(claim.params, claim.fidelity))
+        except GreensweepError:
+            return None  # the trial itself will say what is wrong
+        return None if config is None else flops_of_run(config)
+
+    def _composed(self, params: Mapping[str, Any], fidelity: int) -> DictConfig:
+        overrides = self._overrides(params, fidelity)
+        return self.context.config_loader.load_sweep_config(self.config, overrides)
 
     def _overrides(self, params: Mapping[str, Any], fidelity: int) -> list[str]:
         cheaper = self.spec.fidelities[fidelity - 1] if fidelity else ()

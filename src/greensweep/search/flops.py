@@ -1,0 +1,36 @@
+"""How much a run will have to compute, told before it runs."""
+
+from dataclasses import replace
+
+from greensweep.config import TrainConfig
+from greensweep.config.schema import ModelConfig, NamedModelConfig
+from greensweep.errors import GreensweepError
+
+
+def flops_of_run(config: TrainConfig) -> float | None:
+    """Return the FLOPs of a run's training and of its validation, over all epochs and repeats.
+
+    None of a run that is answered from a table, and of one whose data or network cannot be built:
+    the run itself will say why.
+    """
+    if config.replay is not None:
+        return None
+    # Imported when a budget asks: torch takes seconds.
+    from greensweep.data import load_splits
+    from greensweep.models import build_model, take_census
+
+    try:
+        splits = load_splits(config.dataset, config.seed)
+        model = build_model(_untrained(config.model), splits.image_shape, len(splits.classes))
+        census = take_census(model, splits.image_shape)
+    except GreensweepError:
+        return None
+    if census.flops is None or census.training_flops is None:
+        return None
+    epoch = census.training_flops * len(splits.train) + census.flops * len(splits.validation)
+    return float(epoch * config.training.epochs * config.repeats)
+
+
+def _untrained(model: ModelConfig) -> ModelConfig:
+    """Return a network that needs no weights from elsewhere, and computes as much."""
+    return replace(model, pretrained=False) if isinstance(model, NamedModelConfig) else model

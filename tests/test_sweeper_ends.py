@@ -1,0 +1,152 @@
+"""How a sweep ends early, and goes on: Ctrl-C once, Ctrl-C twice, a worker that is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import optuna
+from conftest import PROJECT
+from test_sweeper import QUICK, STUDY, study_in
+
+from greensweep.search.records import counted, outcome_of, retry_history
+
+LONG = (
+    sys.executable,
+    str(PROJECT / "src" / "train.py"),
+    *QUICK,
+    "dataset.train_limit=1000",
+    "training.epochs=4000",
+    "hydra.sweeper.n_trials=2",
+)
+
+
+def start(command: tuple[str, ...], folder: Path) -> subprocess.Popen[str]:
+    """Start a sweep, and wait until its first trial is under way."""
+    process = subprocess.Popen(command, cwd=folder, stdout=-3, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("multirun/*/0")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    return process
+
+
+def test_ctrl_c_finishes_the_epoch_and_the_next_command_goes_on(tmp_path: Path) -> None:
+    process = start(LONG, tmp_path)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
+    folder = tmp_path / "multirun" / STUDY
+    result = json.loads((folder / "0" / "result.json").read_text())
+    assert result["status"] == "stopped"
+    assert result["epochs"] == len(result["history"]) >= 1
+    (trial,) = study_in(tmp_path).trials
+    assert trial.state.name == "FAIL"
+    summary = json.loads((folder / "study.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert summary["search"]["ended"] == "interrupted"
+
+
+# One epoch that never ends: only the second Ctrl-C can end it.
+STUCK = """
+    import time
+    from pathlib import Path
+
+    import hydra
+    import greensweep
+
+    @hydra.main(config_path=None, version_base=None)
+    def main(config):
+        greensweep.report(epoch=1, accuracy=0.5, joules=7.0, epochs=2)
+        while not Path(config.free).exists():
+            time.sleep(0.05)
+        return config.x
+
+    main()
+"""
+
+
+def program(folder: Path, text: str, *overrides: str) -> tuple[str, ...]:
+    (folder / "program.py").write_text(textwrap.dedent(text))
+    sweep = ("-m", "hydra/sweeper=greensweep", "hydra.sweeper.meter=nothing")
+    space = ("hydra.sweeper.direction=maximize", "+x=interval(0,1)")
+    return (sys.executable, "program.py", *sweep, *space, *overrides)
+
+
+def test_ctrl_c_twice_ends_at_once_and_the_next_command_goes_on(tmp_path: Path) -> None:
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        command = program(folder, STUCK, f"+free={folder / 'free'}", "hydra.sweeper.n_trials=3")
+        command += (f"hydra.sweeper.n_workers={workers}",)
+        process = start(command, folder)
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None, "the first one waits for the epoch"
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 130, errors
+        assert "Traceback" not in errors
+        summary = json.loads((folder / "multirun" / "greensweep" / "study.json").read_text())
+        assert summary["search"]["ended"] == "interrupted"
+        stopped = study_in(folder, "greensweep").trials
+        assert {trial.state for trial in stopped} == {optuna.trial.TrialState.FAIL}
+        assert counted(stopped) == []
+        (folder / "free").touch()
+        resumed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert resumed.returncode == 0, resumed.stderr
+        trials = study_in(folder, "greensweep").trials
+        assert [trial.state.name for trial in counted(trials)] == ["COMPLETE"] * 3
+        again = [trial for trial in counted(trials) if retry_history(trial)]
+        assert {trial.params["+x"] for trial in stopped} == {trial.params["+x"] for trial in again}
+
+
+# What the kernel does to a process for want of memory, to the first trial.
+KILLED = """
+    import os
+    import signal
+    import time
+
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    import greensweep
+
+    @hydra.main(config_path=None, version_base=None)
+    def main(config):
+        for epoch in (1, 2):
+            time.sleep(0.6)  # the storage is told once a second
+            greensweep.report(epoch=epoch, accuracy=0.5, joules=7.0 * epoch, epochs=9)
+        if HydraConfig.get().job.num == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return config.x
+
+    main()
+"""
+
+
+def test_a_trial_whose_worker_is_killed_runs_again_in_the_same_command(tmp_path: Path) -> None:
+    workers = ("hydra.sweeper.n_trials=6", "hydra.sweeper.n_workers=2")
+    command = program(tmp_path, KILLED, *workers)
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    trials = study_in(tmp_path, "greensweep").trials
+    assert [trial.state.name for trial in counted(trials)] == ["COMPLETE"] * 6
+    died = [trial for trial in trials if trial.state.name == "FAIL"]
+    assert {trial.number for trial in died} == {0}
+    for trial in died:
+        outcome = outcome_of(trial)
+        assert outcome is not None
+        assert outcome.error == "its process died after epoch 2"
+        assert outcome.spent_joules == 14.0
+        (again,) = [each for each in trials if trial.number in retry_history(each)]
+        assert again.params == trial.params
+        assert again.value == trial.params["+x"]
+    assert "A worker process ended with status -9; another takes its place." in finished.stderr + (
+        finished.stdout
+    )
