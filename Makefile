@@ -48,6 +48,7 @@ lock: $(INSTALLED) ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 		--no-annotate --no-header --constraint requirements.constraints --extra dev \
 		pyproject.toml --output-file requirements.lock
+	sed -i '1i # All dependencies, pinned for every platform and Python >= 3.11. Made from pyproject.toml by `make lock`.' requirements.lock
 
 repro: $(INSTALLED) ## reproduce the pipeline of dvc.yaml
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro $(ARGS)

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from greensweep.config import (
+    AnalyseConfig,
     EvaluateConfig,
     PrepareConfig,
     TrainConfig,
@@ -211,6 +212,23 @@ def prepare(composed: DictConfig) -> None:
         f"{config.dataset.name}: {len(splits.train)} training, {len(splits.validation)} "
         f"validation and {len(splits.test)} test images; manifest in {path}"
     )
+
+
+def analyse(composed: DictConfig) -> None:
+    """Answer a question from a table of runs, and leave its tables in a folder."""
+    from greensweep import analysis
+
+    config: AnalyseConfig = parse(composed)
+    runs = analysis.standard_table(
+        analysis.read_file(Path(config.source)), config.columns, config.source
+    )
+    result = analysis.answer(runs, config.analysis)
+    folder = Path(config.output) / result.name
+    result.write(folder)
+    for said in [*result.answers, *(f"Warning: {each}." for each in result.warnings)]:
+        log.info(said)
+    left = "".join(f"; left out: {count}, {why}" for why, count in result.left_out.items())
+    log.info(f"{result.rows} rows of {result.source}{left}. Tables: {folder}")
 
 
 def compose_sweep(overrides: list[str]) -> tuple[TrainConfig, str]:

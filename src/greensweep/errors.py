@@ -37,6 +37,10 @@ class StudyError(GreensweepError):
     """A sweep cannot be run or summarised."""
 
 
+class AnalysisError(GreensweepError):
+    """A table of runs cannot be read, or does not answer what is asked."""
+
+
 class TrialEnded(GreensweepError):
     """A search ends one of its runs early, which is no fault of the run.
 

@@ -1,6 +1,7 @@
 """Structured configs: what can be set, and the check at the door."""
 
 from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
+from greensweep.config.schema_analysis import AnalyseConfig
 from greensweep.config.store import (
     load_run_config,
     parse,
@@ -13,6 +14,7 @@ from greensweep.config.store import (
 )
 
 __all__ = [
+    "AnalyseConfig",
     "EvaluateConfig",
     "PrepareConfig",
     "TrainConfig",

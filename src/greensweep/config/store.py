@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf._utils import get_omega_conf_dumper
 
-from greensweep.config import schema
+from greensweep.config import schema, schema_analysis
 from greensweep.config.checks import consistency_faults
 from greensweep.config.options import range_faults
 from greensweep.errors import ConfigError, first_line, unknown
@@ -41,6 +41,11 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "unmetered": schema.UnmeteredConfig,
     },
     "tracking": {"mlflow": schema.MlflowConfig, "local": schema.LocalConfig},
+    "columns": {"runs": schema_analysis.ColumnsConfig},
+    "analysis": {
+        "strategies": schema_analysis.StrategiesConfig,
+        "layers": schema_analysis.LayersConfig,
+    },
     "objective": {"plain": schema.PlainObjectiveConfig, "priced": schema.PricedConfig},
 }
 
@@ -52,7 +57,12 @@ def register_schemas() -> None:
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
     store.store(group="schema", name="replay", node=_replay_schema())
-    for script in (schema.TrainConfig, schema.EvaluateConfig, schema.PrepareConfig):
+    for script in (
+        schema.TrainConfig,
+        schema.EvaluateConfig,
+        schema.PrepareConfig,
+        schema_analysis.AnalyseConfig,
+    ):
         name = script.__name__.removesuffix("Config").lower()
         store.store(group="schema", name=name, node=script, package="_global_")
 
@@ -146,7 +156,7 @@ def load_run_config(path: Path) -> schema.TrainConfig:
         plain = OmegaConf.load(path)
         assert isinstance(plain, DictConfig), "it holds a list"
         typed = OmegaConf.structured(schema.TrainConfig)
-        for group in _SCHEMAS:
+        for group in _SCHEMAS.keys() & typed.keys():
             typed[group] = OmegaConf.structured(_schema_of(group, plain[group].name))
         config = OmegaConf.to_object(OmegaConf.merge(typed, plain))
     except Exception as error:

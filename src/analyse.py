@@ -1,0 +1,15 @@
+"""Answer a question from a table of runs: `source=runs.csv analysis=strategies`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from greensweep import app
+
+
+@hydra.main(config_path="../conf", config_name="analyse", execution_whitelist=app.TRUSTED)
+def main(config: DictConfig) -> None:
+    app.analyse(config)
+
+
+if __name__ == "__main__":
+    app.run(main)

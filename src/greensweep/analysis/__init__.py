@@ -1,0 +1,30 @@
+"""Statistics on tables of runs: from a table to frozen results. Nothing is drawn here."""
+
+from greensweep.analysis.layers import explain_layers
+from greensweep.analysis.read import read_file
+from greensweep.analysis.result import Result
+from greensweep.analysis.strategies import compare_strategies
+from greensweep.analysis.table import RunTable, standard_table
+from greensweep.config.schema_analysis import AnalysisConfig, LayersConfig, StrategiesConfig
+
+__all__ = [
+    "Result",
+    "RunTable",
+    "answer",
+    "compare_strategies",
+    "explain_layers",
+    "read_file",
+    "standard_table",
+]
+
+
+def answer(runs: RunTable, config: AnalysisConfig) -> Result:
+    """Return the analysis that a configuration asks for.
+
+    Raises:
+        AnalysisError: the runs do not answer it.
+    """
+    if isinstance(config, LayersConfig):
+        return explain_layers(runs, config)
+    assert isinstance(config, StrategiesConfig)
+    return compare_strategies(runs, config)

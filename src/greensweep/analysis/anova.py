@@ -1,0 +1,194 @@
+"""Factorial analysis of variance, its assumptions, and what follows it."""
+
+from collections.abc import Sequence
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from greensweep.analysis.comparison import holm
+from greensweep.analysis.searches import Figures
+from greensweep.errors import AnalysisError
+
+_MOST_IN_SHAPIRO = 5000  # beyond, its p-value is not accurate
+_MOST_IN_QQ = 500
+
+
+def factorial_anova(
+    frame: pd.DataFrame, response: str, factors: Sequence[str], order: int
+) -> pd.DataFrame:
+    """Return the ANOVA with Type III sums of squares and sum-to-zero contrasts.
+
+    Args:
+        order: of the highest interactions; 1 has main effects only.
+
+    Returns:
+        A row for each term, and one for the residual: sum_sq (of the response, squared), df, F, p,
+        and the effect sizes eta_sq (of the sum of all terms' and the residual's squares),
+        partial_eta_sq and omega_sq.
+
+    Raises:
+        AnalysisError: a factor has one level, a cell of the design is empty, or there are no runs
+            beyond the cells.
+    """
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+
+    _check_design(frame, factors, order)
+    names = {factor: f"f{index}" for index, factor in enumerate(factors)}
+    plain = frame[list(factors)].rename(columns=names).assign(y=frame[response])
+    fitted = ols(f"y ~ {_formula(list(names.values()), order)}", plain).fit()
+    if fitted.df_resid < 1:
+        raise AnalysisError(
+            f"{len(frame)} runs leave no residual beside {' × '.join(factors)} up to order "
+            f"{order}: set analysis.order={order - 1}"
+            if order > 1
+            else f"{len(frame)} runs leave no residual beside {' + '.join(factors)}: add runs"
+        )
+    if np.isclose(plain["y"].std(ddof=0), 0.0):
+        raise AnalysisError(f"{response} is the same in all runs: there is no variance to explain")
+    table = anova_lm(fitted, typ=3).drop(index="Intercept")
+    back = {short: factor for factor, short in names.items()}
+    terms = [_readable(str(term), back) for term in table.index]
+    squares, freedom = table["sum_sq"].to_numpy(float), table["df"].to_numpy(float)
+    residual = squares[-1]
+    mean_residual = residual / freedom[-1]
+    total = squares.sum()
+    with np.errstate(invalid="ignore"):
+        found = pd.DataFrame(
+            {
+                "term": terms,
+                "sum_sq": squares,
+                "df": freedom,
+                "F": table["F"].to_numpy(float),
+                "p": table["PR(>F)"].to_numpy(float),
+                "eta_sq": squares / total,
+                "partial_eta_sq": squares / (squares + residual),
+                "omega_sq": (squares - freedom * mean_residual) / (total + mean_residual),
+            }
+        )
+    found.loc[len(found) - 1, ["eta_sq", "partial_eta_sq", "omega_sq"]] = np.nan
+    return found
+
+
+def assumptions(
+    frame: pd.DataFrame, response: str, factors: Sequence[str], seed: int
+) -> dict[str, float]:
+    """Return Levene's test of equal variances (by medians) and Shapiro and Wilk's of normality.
+
+    The latter is of the residuals from the cells' means; of many, of a seeded sample of 5,000.
+    """
+    cells = [group[response].to_numpy(float) for _, group in frame.groupby(list(factors))]
+    large = [cell for cell in cells if len(cell) > 1]
+    found: dict[str, float] = {}
+    if len(large) > 1:
+        levene = stats.levene(*large)
+        found |= {"levene_W": float(levene.statistic), "levene_p": float(levene.pvalue)}
+    residuals = _residuals(frame, response, factors)
+    if len(residuals) > _MOST_IN_SHAPIRO:
+        residuals = np.random.default_rng(seed).choice(residuals, _MOST_IN_SHAPIRO, replace=False)
+    if len(residuals) >= 3 and np.ptp(residuals) > 0:
+        shapiro = stats.shapiro(residuals)
+        found |= {"shapiro_W": float(shapiro.statistic), "shapiro_p": float(shapiro.pvalue)}
+    return found
+
+
+def quantiles(frame: pd.DataFrame, response: str, factors: Sequence[str]) -> pd.DataFrame:
+    """Return the points of a normal Q-Q plot of the residuals, at most 500."""
+    (theoretical, ordered), _ = stats.probplot(_residuals(frame, response, factors))
+    kept = np.unique(np.linspace(0, len(ordered) - 1, _MOST_IN_QQ).round().astype(int))
+    return pd.DataFrame({"normal_quantile": theoretical[kept], "residual": ordered[kept]})
+
+
+def kruskal_wallis(frame: pd.DataFrame, response: str, factors: Sequence[str]) -> pd.DataFrame:
+    """Return Kruskal and Wallis's H and p-value of each factor by itself."""
+    rows = []
+    for factor in factors:
+        groups = [group[response].to_numpy(float) for _, group in frame.groupby(factor)]
+        found = stats.kruskal(*groups)
+        rows.append(
+            {
+                "factor": factor,
+                "H": float(found.statistic),
+                "df": len(groups) - 1,
+                "p": float(found.pvalue),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def post_hoc(
+    frame: pd.DataFrame, response: str, factors: Sequence[str], confidence: float
+) -> pd.DataFrame:
+    """Return the differences of each factor's levels: Tukey's intervals, and Holm's p-values.
+
+    Tukey's test is of one factor at a time, over all others. Holm's method adjusts Welch's t-tests
+    over all pairs of all factors.
+    """
+    from statsmodels.stats.multicomp import pairwise_tukeyhsd
+
+    rows = []
+    for factor in factors:
+        levels = sorted(frame[factor].unique())
+        tukey = pairwise_tukeyhsd(
+            frame[response].to_numpy(float),
+            frame[factor].map(levels.index).to_numpy(),
+            alpha=1.0 - confidence,
+        )
+        for index, (one, other) in enumerate(combinations(levels, 2)):
+            first = frame.loc[frame[factor] == one, response].to_numpy(float)
+            second = frame.loc[frame[factor] == other, response].to_numpy(float)
+            rows.append(
+                {
+                    "factor": factor,
+                    "level": one,
+                    "other": other,
+                    "difference": float(tukey.meandiffs[index]),
+                    "low": float(tukey.confint[index][0]),
+                    "high": float(tukey.confint[index][1]),
+                    "tukey_p": float(tukey.pvalues[index]),
+                    "welch_p": float(stats.ttest_ind(first, second, equal_var=False).pvalue),
+                }
+            )
+    table = pd.DataFrame(rows)
+    table["welch_p_holm"] = holm(table["welch_p"].to_numpy(float))
+    return table
+
+
+def _formula(names: Sequence[str], order: int) -> str:
+    sums = [f"C({name}, Sum)" for name in names]
+    terms = [":".join(each) for size in range(1, order + 1) for each in combinations(sums, size)]
+    return " + ".join(terms)
+
+
+def _readable(term: str, names: dict[str, str]) -> str:
+    if term == "Residual":
+        return "residual"
+    return " × ".join(names[part.removeprefix("C(").split(",")[0]] for part in term.split(":"))
+
+
+def _check_design(frame: pd.DataFrame, factors: Sequence[str], order: int) -> None:
+    for factor in factors:
+        levels = frame[factor].unique()
+        if len(levels) < 2:
+            raise AnalysisError(
+                f"{factor} has one level ({levels[0]}) in these runs, so it explains nothing: "
+                "leave it out of analysis.factors"
+            )
+    for size in range(2, order + 1):
+        for group in combinations(factors, size):
+            each_level = [sorted(frame[factor].unique()) for factor in group]
+            there = set(frame[list(group)].itertuples(index=False, name=None))
+            for cell in product(*each_level):
+                if cell not in there:
+                    named = ", ".join(f"{f}={v}" for f, v in zip(group, cell, strict=True))
+                    raise AnalysisError(
+                        f"no run has {named}: Type III sums of squares need every cell of the "
+                        f"design; set analysis.order={size - 1}, or add such runs"
+                    )
+
+
+def _residuals(frame: pd.DataFrame, response: str, factors: Sequence[str]) -> Figures:
+    means = frame.groupby(list(factors))[response].transform("mean")
+    return (frame[response] - means).to_numpy(float)

@@ -1,0 +1,134 @@
+"""Strategies held against each other over several settings."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
+
+from greensweep.analysis.searches import Figures
+
+_FEWEST_SETTINGS = 3  # for Friedman's test to say anything
+
+
+def ratios_to(baseline: Figures, other: Figures) -> Figures:
+    """Return other over baseline; infinite where only the other never arrives.
+
+    Missing where the baseline never arrives: there is nothing to be a share of.
+    """
+    ratio = np.full(len(baseline), np.nan)
+    known = np.isfinite(baseline) & (baseline > 0)
+    ratio[known] = other[known] / baseline[known]
+    return ratio
+
+
+def median_interval(
+    values: Figures, resamples: int, confidence: float, seed: int
+) -> tuple[float, float, float]:
+    """Return the median and its percentile bootstrap interval; values may be infinite."""
+    generator = np.random.default_rng(seed)
+    drawn = generator.choice(values, (resamples, len(values)))
+    medians = _median(drawn)
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(medians, [tail, 1.0 - tail], method="inverted_cdf")
+    return float(_median(values[None])[0]), float(low), float(high)
+
+
+def signed_rank(differences: Figures) -> float:
+    """Return the two-sided p-value of Wilcoxon's signed-rank test; 1 where nothing differs.
+
+    Infinite differences take the highest ranks.
+    """
+    moved = differences[~np.isnan(differences) & (differences != 0)]
+    if not len(moved):
+        return 1.0
+    # Only the ranks count, and infinities have none of their own in scipy's exact test.
+    signed = np.sign(moved) * rankdata(np.abs(moved))
+    return float(wilcoxon(signed).pvalue)
+
+
+def cliffs_delta(one: Figures, other: Figures) -> float:
+    """Return how much more often a value of `one` is above one of `other` than below, -1 to 1."""
+    above, below = one[:, None] > other[None], one[:, None] < other[None]
+    return float(above.mean() - below.mean())
+
+
+def holm(p_values: Figures) -> Figures:
+    """Return p-values adjusted by Holm's method (1979)."""
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted: Figures = multipletests(p_values, method="holm")[1]
+    return adjusted
+
+
+def pairwise(costs: pd.DataFrame, names: tuple[str, str] = ("strategy", "other")) -> pd.DataFrame:
+    """Compare all pairs of columns over the rows: where lower is better, and infinite is never.
+
+    Args:
+        costs: a row for each setting, a column for each strategy.
+
+    Returns:
+        For each pair: settings won, lost and drawn, median ratio of costs (missing where both
+        never arrive), Wilcoxon's p-value on the logarithm of the ratio, the same after Holm, and
+        Cliff's delta (negative: the first is cheaper).
+    """
+    rows = []
+    for one, other in combinations(costs.columns, 2):
+        a, b = costs[one].to_numpy(float), costs[other].to_numpy(float)
+        neither = np.isinf(a) & np.isinf(b)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = a / b
+            logs = np.where(neither, 0.0, np.log(ratio))
+        shared = ratio[None, ~neither]
+        rows.append(
+            {
+                names[0]: one,
+                names[1]: other,
+                "settings": len(a),
+                "cheaper": int((a < b).sum()),
+                "dearer": int((a > b).sum()),
+                "equal": int((a == b).sum()),
+                "median_ratio": float(_median(shared)[0]) if shared.size else np.nan,
+                "wilcoxon_p": signed_rank(logs),
+                "cliffs_delta": cliffs_delta(a, b),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["wilcoxon_p_holm"] = holm(table["wilcoxon_p"].to_numpy(float))
+    return table
+
+
+def mean_ranks(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return each column's mean rank over the rows, 1 the cheapest; those that never arrive tie."""
+    ranks = np.apply_along_axis(rankdata, 1, costs.to_numpy(float))
+    table = pd.DataFrame({"strategy": costs.columns, "mean_rank": ranks.mean(axis=0)})
+    return table.sort_values("mean_rank", ignore_index=True)
+
+
+def friedman(costs: pd.DataFrame) -> tuple[float, float] | None:
+    """Return Friedman's statistic and p-value; None below 3 columns or 3 rows."""
+    if len(costs.columns) < 3 or len(costs) < _FEWEST_SETTINGS:
+        return None
+    ranks = np.apply_along_axis(rankdata, 1, costs.to_numpy(float))
+    if not ranks.std(axis=0).any() and np.ptp(ranks) == 0:
+        return 0.0, 1.0
+    found = friedmanchisquare(*ranks.T)
+    return float(found.statistic), float(found.pvalue)
+
+
+def critical_difference(columns: int, rows: int, significance: float = 0.05) -> float:
+    """Return by how much mean ranks must differ: Nemenyi's test (Demšar 2006, section 3.2.2)."""
+    quantile = studentized_range.ppf(1.0 - significance, columns, np.inf) / np.sqrt(2.0)
+    return float(quantile * np.sqrt(columns * (columns + 1) / (6.0 * rows)))
+
+
+def _median(values: Figures) -> Figures:
+    """Medians of rows; the mean of a number and infinity is infinite."""
+    ordered = np.sort(values, axis=1)
+    middle = ordered.shape[1] // 2
+    if ordered.shape[1] % 2:
+        return np.asarray(ordered[:, middle])
+    low, high = ordered[:, middle - 1], ordered[:, middle]
+    same = low == high
+    with np.errstate(invalid="ignore"):
+        return np.where(same, low, (low + high) / 2.0)

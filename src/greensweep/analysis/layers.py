@@ -1,0 +1,156 @@
+"""Which layers use the energy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from greensweep.analysis.anova import (
+    assumptions,
+    factorial_anova,
+    kruskal_wallis,
+    post_hoc,
+    quantiles,
+)
+from greensweep.analysis.architectures import (
+    architecture_means,
+    can_draw_clusters,
+    cluster_bootstrap,
+    joules_per_layer,
+    mixed_model,
+    predicted_energy,
+)
+from greensweep.analysis.result import Result
+from greensweep.analysis.table import ENERGY, RunTable, column
+from greensweep.config.schema_analysis import LayersConfig
+from greensweep.errors import AnalysisError
+
+
+def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
+    """Tell which layers use the energy: by runs, as the paper did, and by architectures.
+
+    The paper's ANOVA (Yarally et al. 2023, RQ2) takes each run for an independent witness. Runs of
+    one architecture are not: beside it stands everything that the architectures themselves say.
+
+    Raises:
+        AnalysisError: the design cannot be analysed; it is said which factor or cell is at fault.
+    """
+    factors = list(config.factors)
+    if not factors:
+        raise AnalysisError(
+            "analysis=layers needs factors: set analysis.factors=[conv_layers,linear_layers], say"
+        )
+    frame = runs.finished.reset_index(drop=True)
+    for name in (*factors, *config.architecture, *config.features):
+        column(frame, name, "analysis.factors", runs.source)
+    unit = list(config.architecture) or factors
+    order = min(config.order or len(factors), len(factors))
+    by_runs = factorial_anova(frame, ENERGY, factors, order)
+    features = list(config.features) or factors
+    means = architecture_means(frame, unit, [*factors, *features])
+    tables = {
+        "anova": by_runs,
+        "post_hoc": post_hoc(frame, ENERGY, factors, config.confidence),
+        "kruskal_wallis": kruskal_wallis(frame, ENERGY, factors),
+        "quantiles": quantiles(frame, ENERGY, factors),
+        "architectures": means,
+    }
+    notes, warnings = [], list(runs.warnings)
+    if len(means) < len(frame):
+        warnings.append(
+            f"the p-values over runs treat {len(frame)} runs as independent, but only the "
+            f"{len(means)} architectures are: go by the figures over architectures"
+        )
+    figures: dict[str, object] = {
+        "runs": len(frame),
+        "architectures": len(means),
+        **assumptions(frame, ENERGY, factors, config.seed),
+    }
+    answers = [_by_runs(by_runs)]
+    numeric = [name for name in factors if pd.api.types.is_numeric_dtype(frame[name])]
+    if len(means) > len(factors) + 1:
+        tables["anova_architectures"] = factorial_anova(means, ENERGY, factors, 1)
+        figures["architecture_residual_df"] = float(tables["anova_architectures"]["df"].iloc[-1])
+        notes.append(
+            f"Over architectures, main effects only: {len(means)} means leave "
+            f"{figures['architecture_residual_df']:.0f} residual degrees of freedom."
+        )
+    else:
+        notes.append(f"{len(means)} architectures are too few for a test with them as the unit.")
+    if numeric and len(means) > len(numeric) + 1:
+        per_layer = joules_per_layer(means, numeric, config.confidence)
+        tables["joules_per_layer"] = per_layer
+        answers.insert(0, _by_architectures(per_layer, len(means)))
+        mixed = mixed_model(frame, unit, numeric, config.confidence)
+        if mixed is None:
+            notes.append("The mixed model with architecture as random effect does not converge.")
+        else:
+            tables["mixed_model"] = mixed
+            notes.append(
+                "The mixed model's intervals are those of the normal distribution: too narrow for "
+                f"{len(means)} architectures."
+            )
+        if can_draw_clusters(means, factors):
+            tables["cluster_bootstrap"] = cluster_bootstrap(
+                means, factors, numeric, config.resamples, config.confidence, config.seed
+            )
+        else:
+            notes.append(
+                "No cluster bootstrap: some cell of the design has one architecture only, which "
+                "cannot be drawn otherwise."
+            )
+    if len(means) > len(features) + 2 and all(
+        pd.api.types.is_numeric_dtype(means[name]) for name in features
+    ):
+        told = predicted_energy(means, features)
+        tables["predictions"] = told
+        figures |= _errors(told)
+        answers.append(_by_prediction(figures, features))
+    return Result(
+        name="layers",
+        answers=answers,
+        tables=tables,
+        figures=figures,
+        notes=notes,
+        warnings=warnings,
+        source=runs.source,
+        rows=runs.rows,
+        left_out=runs.left_out,
+    )
+
+
+def _errors(told: pd.DataFrame) -> dict[str, object]:
+    energy = told[ENERGY].to_numpy(float)
+    error = np.abs(told["predicted_joules"].to_numpy(float) - energy)
+    by_mean = np.abs(told["mean_of_others"].to_numpy(float) - energy)
+    return {
+        "prediction_mean_error_joules": float(error.mean()),
+        "prediction_mean_error_share": float((error / energy).mean()) if energy.all() else np.nan,
+        "mean_of_others_error_joules": float(by_mean.mean()),
+    }
+
+
+def _by_runs(table: pd.DataFrame) -> str:
+    terms = table.iloc[:-1]
+    first = terms.sort_values("eta_sq").iloc[-1]
+    return (
+        f"Over runs, {first['term']} explains {first['eta_sq']:.1%} of the variance of energy "
+        f"(η², Type III)."
+    )
+
+
+def _by_architectures(per_layer: pd.DataFrame, architectures: int) -> str:
+    parts = [
+        f"{row.joules_per_layer:+.4g} J ({row.low:.4g} to {row.high:.4g}) for one more of "
+        f"{row.layer}"
+        for row in per_layer.itertuples()
+    ]
+    return f"Over {architectures} architectures: {'; '.join(parts)}."
+
+
+def _by_prediction(figures: dict[str, object], features: Sequence[str]) -> str:
+    return (
+        f"A regression on {', '.join(features)} misses the energy of an architecture that it has "
+        f"not seen by {figures['prediction_mean_error_joules']:.4g} J in the mean; the mean of the "
+        f"others misses it by {figures['mean_of_others_error_joules']:.4g} J."
+    )

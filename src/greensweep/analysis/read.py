@@ -1,0 +1,30 @@
+"""Read a table of runs from a file."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from greensweep.errors import AnalysisError, first_line
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """Read a CSV file, or Parquet (`.parquet`, `.pq`).
+
+    Raises:
+        AnalysisError: the file is missing, empty or broken; a broken line is named.
+    """
+    if not path.is_file():
+        raise AnalysisError(f"source={path} is no file: give a CSV or Parquet file, or mlflow")
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError as error:
+        raise AnalysisError(f"{path} is empty: give a table with a header line") from error
+    except pd.errors.ParserError as error:
+        line = re.search(r"line (\d+)", str(error))
+        where = f", line {line.group(1)}" if line else ""
+        raise AnalysisError(f"{path}{where} cannot be read: {first_line(error)}") from error
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{path} cannot be read: {first_line(error)}") from error

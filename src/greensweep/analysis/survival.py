@@ -1,0 +1,67 @@
+"""Energy to target as time to event: a search that never arrives is censored."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def energy_survival(
+    searches: pd.DataFrame, baseline: str
+) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Return each strategy's Kaplan-Meier curve, and the log-rank test between strategies.
+
+    Settings differ in what a trial costs, so energies are told as multiples of what the baseline
+    needed in the same setting; settings where it never arrived are left out.
+
+    Args:
+        searches: rows with setting, strategy, joules_to_target and total_joules.
+
+    Returns:
+        Rows (strategy, energy_ratio, not_yet): the share of searches that have not arrived after
+        so much energy. And the median ratio of each strategy, infinite where half never arrive,
+        with the log-rank p-value, missing where it cannot be told.
+    """
+    # Imported when used: statsmodels takes a second.
+    from statsmodels.duration.survfunc import SurvfuncRight, survdiff
+
+    own = searches[searches["strategy"] == baseline]
+    needed = own.groupby("setting")["joules_to_target"].median()
+    unit = searches["setting"].map(needed)
+    known = searches[np.isfinite(unit) & (unit > 0)]
+    if known.empty:
+        return pd.DataFrame(columns=["strategy", "energy_ratio", "not_yet"]), {}
+    arrived = np.isfinite(known["joules_to_target"])
+    ends = known["joules_to_target"].where(arrived, known["total_joules"]) / unit[known.index]
+    curves, medians = [], {}
+    for strategy in sorted(known["strategy"].unique()):
+        rows = known["strategy"] == strategy
+        curve = SurvfuncRight(ends[rows].to_numpy(), arrived[rows].astype(int).to_numpy())
+        medians[strategy] = _median(curve)
+        curves.append(
+            pd.DataFrame(
+                {
+                    "strategy": strategy,
+                    "energy_ratio": np.concatenate([[0.0], curve.surv_times]),
+                    "not_yet": np.concatenate([[1.0], curve.surv_prob]),
+                }
+            )
+        )
+    p_value = np.nan
+    if arrived.any() and known["strategy"].nunique() > 1:
+        with np.errstate(all="ignore"):
+            try:
+                p_value = float(
+                    survdiff(ends.to_numpy(), arrived.astype(int).to_numpy(), known["strategy"])[1]
+                )
+            except np.linalg.LinAlgError:
+                p_value = np.nan
+    return pd.concat(curves, ignore_index=True), {
+        "survival_median_ratio": medians,
+        "log_rank_p": p_value,
+    }
+
+
+def _median(curve: Any) -> float:
+    half = np.flatnonzero(curve.surv_prob <= 0.5)
+    return float(curve.surv_times[half[0]]) if len(half) else float("inf")

@@ -1,0 +1,141 @@
+"""Runs as one table: its columns, and which rows an analysis may use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.errors import AnalysisError, unknown
+
+# Names of the columns after `standard_table`; all others stay as they are.
+ENERGY, SPENT, ACCURACY = "energy_joules", "spent_joules", "accuracy"
+SETTING, STRATEGY, SEED, ORDER, STATUS = "setting", "strategy", "seed", "order", "status"
+QUALITY, MACHINE, CONTENDED = "energy_quality", "machine", "contended"
+
+_FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """Runs that can be analysed.
+
+    Attributes:
+        frame: one row per run. `energy_joules` is the training's, `spent_joules` that of all it
+            did; `accuracy` is from 0 to 1, and missing where the run did not finish.
+        source: where the runs come from.
+        rows: that the source has.
+        left_out: why rows were left out, and how many.
+        warnings: what makes the rows hard to compare.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    rows: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """The runs that have an accuracy."""
+        return self.frame[self.frame[ACCURACY].notna()]
+
+
+def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> RunTable:
+    """Return a source's rows under standard names, without those that no analysis may use.
+
+    A finished run needs an energy of 0 J or more and an accuracy from 0 to 1; one that failed or
+    was pruned needs the energy only, and has no accuracy.
+
+    Raises:
+        AnalysisError: a column is missing, or no row is left.
+    """
+    if raw.empty:
+        raise AnalysisError(f"{source} has no runs: give a table with a row for each run")
+    frame = raw.copy()
+    frame[ENERGY] = _numbers(raw, columns.energy, "energy", source)
+    frame[ACCURACY] = _numbers(raw, columns.accuracy, "accuracy", source)
+    has_spent = columns.spent is not None and columns.spent in raw
+    spent = _numbers(raw, str(columns.spent), "spent", source) if has_spent else frame[ENERGY]
+    frame[SPENT] = spent.fillna(frame[ENERGY])
+    frame[STATUS] = _optional(raw, columns.status, _FINISHED)
+    frame[QUALITY] = _optional(raw, columns.quality, "unknown")
+    frame[MACHINE] = _optional(raw, columns.machine, "unknown")
+    frame[CONTENDED] = _optional(raw, columns.contended, False)
+    frame[STRATEGY] = _optional(raw, columns.strategy, "all")
+    frame[SEED] = _optional(raw, columns.seed, 0)
+    present = [name for name in columns.setting if name in raw]
+    frame[SETTING] = raw[present].astype(str).agg(" ".join, axis=1) if present else "all"
+    frame[ORDER] = (
+        _numbers(raw, columns.order, "order", source)
+        if columns.order is not None and columns.order in raw
+        else np.arange(len(raw))
+    )
+    kept, left_out = _usable(frame)
+    if kept.empty:
+        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
+        raise AnalysisError(f"no run of {source} can be used ({reasons})")
+    kept = kept.sort_values([SETTING, STRATEGY, SEED, ORDER], kind="stable", ignore_index=True)
+    return RunTable(kept, source, len(raw), left_out, tuple(_warnings(kept)))
+
+
+def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Series[Any]":
+    """Return a column.
+
+    Args:
+        option: that names it.
+
+    Raises:
+        AnalysisError: there is none; the nearest names are told.
+    """
+    if name not in frame:
+        raise AnalysisError(
+            f"{option}: " + unknown(f"column of {source}", name, map(str, frame.columns))
+        )
+    return frame[name]
+
+
+def _numbers(raw: pd.DataFrame, name: str, key: str, source: str) -> "pd.Series[float]":
+    return pd.to_numeric(column(raw, name, f"columns.{key}", source), errors="coerce").astype(float)
+
+
+def _optional(raw: pd.DataFrame, name: str | None, otherwise: Any) -> Any:
+    if name is None or name not in raw:
+        return otherwise
+    return raw[name].where(raw[name].notna(), otherwise)
+
+
+def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    is_finished = frame[STATUS].eq(_FINISHED)
+    energy, accuracy = frame[ENERGY], frame[ACCURACY]
+    reasons = {
+        "the energy is missing or no number": energy.isna(),
+        "the energy is infinite": np.isinf(energy) | np.isinf(frame[SPENT]),
+        "the energy is negative": (energy < 0) | (frame[SPENT] < 0),
+        "the accuracy is missing or no number": is_finished & accuracy.isna(),
+        "the accuracy is outside of 0 to 1": is_finished & ~accuracy.between(0, 1),
+    }
+    left = pd.Series(True, index=frame.index)
+    counts = {}
+    for reason, holds in reasons.items():
+        found = int((left & holds).sum())
+        if found:
+            counts[reason] = found
+        left &= ~holds
+    kept = frame[left].copy()
+    kept.loc[~is_finished[left], ACCURACY] = np.nan
+    return kept, counts
+
+
+def _warnings(frame: pd.DataFrame) -> list[str]:
+    found = []
+    for name, what in ((QUALITY, "qualities of energy figures"), (MACHINE, "machines")):
+        values = sorted(map(str, frame[name].unique()))
+        if len(values) > 1:
+            found.append(f"the runs mix {what} ({', '.join(values)}): they compare badly")
+    contended = int(frame[CONTENDED].astype(bool).sum())
+    if 0 < contended < len(frame):
+        found.append(f"{contended} of {len(frame)} runs shared their machine with other work")
+    return found

@@ -1,0 +1,75 @@
+"""Schemas of `src/analyse.py`: which table, which columns, which question."""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from greensweep.config.options import option
+from greensweep.config.schema import LARGEST_SEED
+
+
+@dataclass
+class ColumnsConfig:
+    """`columns=NAME`: what the columns of a table of runs are called."""
+
+    energy: str = option("energy_joules", doc="training energy of a run, joules")
+    accuracy: str = option("accuracy", doc="accuracy of a run, 0 to 1")
+    spent: str | None = option(
+        "energy_spent_joules", doc="energy of all that a run did; `energy` where there is none"
+    )
+    setting: list[str] = option(
+        lambda: ["dataset", "model"], doc="columns within whose values strategies are compared"
+    )
+    strategy: str | None = option("strategy", doc="search strategy")
+    seed: str | None = option("search", doc="which of several searches by the same strategy")
+    order: str | None = option("trial", doc="number of the trial in its search")
+    status: str | None = option("status", doc="finished, failed, pruned or stopped")
+    quality: str | None = option("energy_quality", doc="quality of the energy figure")
+    machine: str | None = option("machine", doc="machine that the run was on")
+    contended: str | None = option("energy_contended", doc="whether the machine did other work too")
+
+
+@dataclass
+class AnalysisConfig:
+    name: str = option(MISSING, doc="name of the analysis")
+    confidence: float = option(0.95, doc="of all intervals", above=0.0, below=1.0)
+    resamples: int = option(2000, doc="of each bootstrap", at_least=100)
+    seed: int = option(0, doc="of the bootstraps", at_least=0, at_most=LARGEST_SEED)
+
+
+@dataclass
+class StrategiesConfig(AnalysisConfig):
+    name: str = option("strategies", doc="name of the analysis")
+    baseline: str = option("random", doc="strategy that the others are held against")
+    target: float | None = option(
+        None, doc="accuracy to reach; null: the baseline's final best", at_least=0.0, at_most=1.0
+    )
+    fraction_of_best: float | None = option(
+        None, doc="share of the best known accuracy to reach", above=0.0, at_most=1.0
+    )
+    order_free: list[str] = option(
+        lambda: ["random", "grid"], doc="strategies whose trials do not hang on earlier ones"
+    )
+
+
+@dataclass
+class LayersConfig(AnalysisConfig):
+    name: str = option("layers", doc="name of the analysis")
+    factors: list[str] = option(list, doc="columns whose effect on energy is analysed")
+    architecture: list[str] = option(
+        list, doc="columns that together name an architecture; [] takes the factors"
+    )
+    features: list[str] = option(
+        list, doc="columns that predict an architecture's energy; [] takes the factors"
+    )
+    order: int | None = option(
+        None, doc="of the highest interactions; null: as many as there are factors", at_least=1
+    )
+
+
+@dataclass
+class AnalyseConfig:
+    source: str = option(MISSING, doc="a CSV or Parquet file, or mlflow")
+    columns: ColumnsConfig = MISSING
+    analysis: AnalysisConfig = MISSING
+    output: str = option("outputs/analysis", doc="folder for tables and analysis.json")

@@ -1,0 +1,198 @@
+"""Which layers use the energy: the paper's digits, and the architecture as the unit."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tables import paper, runs
+
+from greensweep.analysis import explain_layers, read_file, standard_table
+from greensweep.analysis.anova import factorial_anova
+from greensweep.analysis.architectures import predicted_energy
+from greensweep.analysis.result import Result
+from greensweep.config.schema_analysis import ColumnsConfig, LayersConfig
+from greensweep.errors import AnalysisError
+
+PAPER_FACTORS = ["linear_layers", "conv_layers", "has_relu"]
+
+
+def design(repeats: int = 3, noise: float = 1.0, **levels: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Runs of all architectures: 100 J, 10 J for each linear layer and 50 J a convolution."""
+    draw = np.random.default_rng(0)
+    linear, conv = levels.get("linear", (1, 2, 3)), levels.get("conv", (1, 4))
+    return [
+        {
+            "linear": a,
+            "conv": b,
+            "accuracy": 0.5,
+            "energy_joules": 100.0 + 10.0 * a + 50.0 * b + noise * draw.normal(),
+        }
+        for a in linear
+        for b in conv
+        for _ in range(repeats)
+    ]
+
+
+def layers(rows: list[dict[str, Any]], **options: Any) -> Result:
+    return explain_layers(runs(rows), LayersConfig(**{"factors": ["linear", "conv"], **options}))
+
+
+@pytest.fixture(scope="module")
+def paper_layers() -> Result:
+    columns = ColumnsConfig(spent=None, setting=[], strategy=None)
+    table = standard_table(read_file(paper("rq2_layers_cifar10.csv")), columns, "rq2")
+    return explain_layers(table, LayersConfig(factors=PAPER_FACTORS))
+
+
+def test_the_papers_anova_to_its_last_digit(paper_layers: Result) -> None:
+    table = paper_layers.tables["anova"].set_index("term")
+    printed = {  # sum of squares, F, as printed
+        "linear_layers": ("4.279473e+07", "22631.71"),
+        "conv_layers": ("2.577509e+09", "1.363098e+06"),
+        "has_relu": ("8.730399e+06", "4617.013"),
+        "linear_layers × conv_layers": ("20453.81", "10.81686"),
+        "linear_layers × has_relu": ("79283.32", "41.92845"),
+        "conv_layers × has_relu": ("1.878764e+06", "993.5715"),
+        "linear_layers × conv_layers × has_relu": ("3.239509e+06", "1713.193"),
+    }
+    for term, digits in printed.items():
+        for name, text in zip(("sum_sq", "F"), digits, strict=True):
+            assert f"{table.loc[term, name]:{_format(text)}}" == text, (term, name)
+    assert f"{table.loc['residual', 'sum_sq']:.6e}" == "5.793777e+06"
+    assert table["df"].tolist() == [1, 1, 1, 1, 1, 1, 1, 3064]
+    printed_eta = {"linear_layers": ".016210", "conv_layers": ".976312", "has_relu": ".003307"}
+    for term, text in printed_eta.items():
+        assert f"{table.loc[term, 'eta_sq']:.6f}" == f"0{text}"
+
+
+def _format(text: str) -> str:
+    mantissa = text.partition("e")[0]
+    return f".{len(mantissa.partition('.')[2])}{'e' if 'e' in text else 'f'}"
+
+
+def test_the_papers_kruskal_wallis_and_differences(paper_layers: Result) -> None:
+    by_rank = paper_layers.tables["kruskal_wallis"].set_index("factor")["H"]
+    assert [f"{by_rank[name]:.3f}" for name in PAPER_FACTORS] == ["496.807", "2303.250", "106.655"]
+    differences = paper_layers.tables["post_hoc"].set_index("factor")
+    assert [f"{differences.loc[name, 'difference']:.3f}" for name in PAPER_FACTORS] == [
+        "236.056", "1831.975", "106.619",
+    ]  # fmt: skip
+    assert (differences["low"] < differences["difference"]).all()
+
+
+def test_over_architectures_the_papers_relu_is_no_longer_significant(paper_layers: Result) -> None:
+    table = paper_layers.tables["anova_architectures"].set_index("term")
+    assert table["df"].tolist() == [1, 1, 1, 4]
+    assert table.loc["conv_layers", "p"] < 1e-5
+    assert table.loc["linear_layers", "p"] == pytest.approx(0.0046, abs=1e-4)
+    assert table.loc["has_relu", "p"] == pytest.approx(0.0609, abs=1e-4)
+    per_layer = paper_layers.tables["joules_per_layer"].set_index("layer")
+    assert per_layer.loc["conv_layers", "joules_per_layer"] == pytest.approx(1831.975 / 3, abs=1e-3)
+    assert per_layer.loc["has_relu", "low"] < 0 < per_layer.loc["has_relu", "high"]
+    assert paper_layers.warnings == [
+        "the p-values over runs treat 3072 runs as independent, but only the 8 architectures are: "
+        "go by the figures over architectures"
+    ]
+    assert "cluster_bootstrap" not in paper_layers.tables
+    assert any("No cluster bootstrap" in note for note in paper_layers.notes)
+
+
+def test_joules_per_layer_are_those_that_made_the_runs() -> None:
+    result = layers(design(noise=0.5))
+    for name in ("joules_per_layer", "mixed_model"):
+        table = result.tables[name].set_index("layer")
+        assert table.loc["linear", "joules_per_layer"] == pytest.approx(10.0, abs=0.5)
+        assert table.loc["conv", "joules_per_layer"] == pytest.approx(50.0, abs=0.5)
+        assert (table["low"] < table["joules_per_layer"]).all()
+        assert (table["joules_per_layer"] < table["high"]).all()
+    assert result.tables["joules_per_layer"]["residual_df"].tolist() == [3, 3]
+    assert result.figures["architectures"] == 6
+    assert result.answers[0].startswith("Over 6 architectures: ")
+
+
+def test_sums_of_squares_of_a_balanced_design_are_those_of_the_textbook() -> None:
+    frame = pd.DataFrame({"f": [0, 0, 1, 1], "g": [0, 1, 0, 1], "y": [1.0, 2.0, 5.0, 10.0]})
+    table = factorial_anova(frame, "y", ["f", "g"], 1).set_index("term")
+    assert table.loc["f", "sum_sq"] == pytest.approx(36.0)  # 4 x 3 x 3
+    assert table.loc["g", "sum_sq"] == pytest.approx(9.0)
+    assert table.loc["residual", "sum_sq"] == pytest.approx(4.0)
+    assert table.loc["f", "eta_sq"] == pytest.approx(36 / 49)
+    assert table.loc["f", "partial_eta_sq"] == pytest.approx(36 / 40)
+    assert table.loc["f", "omega_sq"] == pytest.approx((36 - 4) / (49 + 4))
+
+
+def test_names_that_are_no_formula_are_factors_all_the_same() -> None:
+    rows = [
+        {**row, "layers/conv 2d": row["conv"], "model.kwargs['a']": row["linear"]}
+        for row in design()
+    ]
+    result = layers(rows, factors=["layers/conv 2d", "model.kwargs['a']"])
+    assert result.tables["anova"]["term"].tolist() == [
+        "layers/conv 2d",
+        "model.kwargs['a']",
+        "layers/conv 2d × model.kwargs['a']",
+        "residual",
+    ]
+
+
+def test_clusters_are_drawn_where_each_cell_has_several_architectures() -> None:
+    rows = [{**row, "width": width} for row in design(noise=2.0) for width in (1, 2)]
+    for row in rows:
+        row["energy_joules"] += 3.0 * row["width"]
+    result = layers(rows, architecture=["linear", "conv", "width"])
+    table = result.tables["cluster_bootstrap"].set_index("layer")
+    assert table.loc["conv", "joules_per_layer"] == pytest.approx(50.0, abs=1.0)
+    assert table.loc["conv", "low"] <= 50.5 and table.loc["conv", "high"] >= 49.5
+    assert result.figures["architectures"] == 12
+
+
+def test_an_architecture_is_predicted_from_the_others() -> None:
+    means = pd.DataFrame({"flops": [1e9, 2e9, 3e9, 4e9], "energy_joules": [10.0, 20.0, 30.0, 80.0]})
+    told = predicted_energy(means, ["flops"])
+    # Without the last, a straight line through the three others; and their mean.
+    assert told["predicted_joules"].iloc[3] == pytest.approx(40.0)
+    assert told["mean_of_others"].tolist() == pytest.approx([130 / 3, 40.0, 110 / 3, 20.0])
+
+
+def test_runs_of_one_architecture_each_raise_no_warning() -> None:
+    assert layers(design(repeats=1), order=1).warnings == []
+
+
+# Bad input
+
+
+def test_a_factor_with_one_level_is_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"conv has one level \(4\) in these runs"):
+        layers(design(conv=(4,)))
+
+
+def test_an_empty_cell_is_named() -> None:
+    rows = [row for row in design() if (row["linear"], row["conv"]) != (2, 4)]
+    with pytest.raises(AnalysisError, match=r"no run has linear=2, conv=4: .*analysis\.order=1"):
+        layers(rows)
+    assert "anova" in layers(rows, order=1).tables
+
+
+def test_a_design_without_residual_is_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"leave no residual .* set analysis\.order=1"):
+        layers(design(repeats=1))
+
+
+def test_energy_that_never_varies_is_refused() -> None:
+    rows = [{**row, "energy_joules": 5.0} for row in design()]
+    with pytest.raises(AnalysisError, match="energy_joules is the same in all runs"):
+        layers(rows)
+
+
+def test_a_factor_that_is_no_column_names_the_nearest() -> None:
+    with pytest.raises(AnalysisError, match=r"called 'conv_': did you mean conv\?"):
+        layers(design(), factors=["linear", "conv_"])
+    with pytest.raises(AnalysisError, match=r"needs factors: set analysis\.factors="):
+        layers(design(), factors=[])
+
+
+def test_a_feature_that_varies_within_an_architecture_is_refused() -> None:
+    rows = [{**row, "flops": number} for number, row in enumerate(design())]
+    with pytest.raises(AnalysisError, match="flops varies between runs of one architecture"):
+        layers(rows, features=["flops"])

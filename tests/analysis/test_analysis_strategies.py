@@ -1,0 +1,208 @@
+"""Which strategy reaches an accuracy for the least energy, and how sure that is."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from tables import paper, runs, search
+
+from greensweep.analysis import compare_strategies, read_file, standard_table
+from greensweep.analysis.comparison import (
+    cliffs_delta,
+    critical_difference,
+    holm,
+    median_interval,
+    pairwise,
+    signed_rank,
+)
+from greensweep.analysis.result import Result
+from greensweep.analysis.searches import Search, best_so_far, energy_to_target, mean_best_accuracy
+from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
+from greensweep.errors import AnalysisError
+
+RANDOM = [(10.0, 0.5), (10.0, 0.6), (20.0, 0.9), (10.0, 0.7)]
+QUICK = [(5.0, 0.4), (4.0, None), (1.0, 0.9), (30.0, 0.95)]
+NEVER = [(3.0, 0.5), (3.0, 0.6)]
+
+
+def compared(*rows: list[dict[str, Any]], **options: Any) -> Result:
+    return compare_strategies(
+        runs([row for part in rows for row in part]), StrategiesConfig(**options)
+    )
+
+
+def row(result: Result, strategy: str) -> Any:
+    table = result.tables["searches"]
+    return table[table["strategy"] == strategy].iloc[0]
+
+
+def test_energy_to_target_counts_every_trial_until_the_first_that_reaches_it() -> None:
+    result = compared(search("random", RANDOM), search("tpe", QUICK), search("never", NEVER))
+    # The target is random's final best, 0.9.
+    assert row(result, "random")["joules_to_target"] == 40.0
+    assert row(result, "tpe")["joules_to_target"] == 10.0, "the pruned trial's energy counts"
+    assert row(result, "never")["joules_to_target"] == np.inf
+    assert row(result, "tpe")["total_joules"] == 40.0
+    assert (row(result, "tpe")["trials"], row(result, "tpe")["finished"]) == (4, 3)
+    ratios = result.tables["ratios"].set_index("strategy")["ratio"]
+    assert ratios.to_dict() == {"tpe": 0.25, "never": np.inf}
+    assert result.figures["ratios"]["never"]["never"] == 1
+    assert result.figures["ratios"]["tpe"]["cheaper"] == 1
+
+
+def test_the_target_is_the_users_when_given() -> None:
+    result = compared(search("random", RANDOM), search("tpe", QUICK), target=0.6)
+    assert row(result, "random")["joules_to_target"] == 20.0
+    result = compared(search("random", RANDOM), search("tpe", QUICK), fraction_of_best=0.999)
+    assert row(result, "random")["joules_to_target"] == np.inf
+    assert row(result, "tpe")["joules_to_target"] == 40.0
+
+
+def test_best_so_far_and_the_area_under_it() -> None:
+    assert best_so_far(np.array([np.nan, 0.5, 0.25, np.nan, 0.75])).tolist()[1:] == [
+        0.5, 0.5, 0.5, 0.75,
+    ]  # fmt: skip
+    assert np.isnan(best_so_far(np.array([np.nan, 0.5]))[0])
+    one = Search("s", "random", "0", np.array([10.0, 30.0, 60.0]), np.array([0.5, np.nan, 1.0]))
+    # 0 for 10 J, 0.5 for 30 J and 60 J; the third trial ends at the horizon of 100 J.
+    assert mean_best_accuracy(one, 100.0) == pytest.approx(0.45)
+    assert mean_best_accuracy(one, 20.0) == pytest.approx(0.25)
+    assert mean_best_accuracy(one, 200.0) == pytest.approx(0.725)
+
+
+def test_regret_is_told_at_shares_of_the_energy_that_all_strategies_spent() -> None:
+    result = compared(search("random", RANDOM), search("tpe", QUICK))
+    # The horizon is 40 J, the best known accuracy 0.95.
+    assert row(result, "random")["horizon_joules"] == 40.0
+    assert row(result, "random")["regret_at_25%"] == pytest.approx(0.45)
+    assert row(result, "random")["regret_at_50%"] == pytest.approx(0.35)
+    assert row(result, "random")["regret_at_100%"] == pytest.approx(0.05)
+    assert row(result, "tpe")["regret_at_100%"] == 0.0
+
+
+def test_curves_rise_where_the_best_does_and_end_where_the_search_did() -> None:
+    curves = compared(search("random", RANDOM), search("tpe", QUICK)).tables["curves"]
+    own = curves[curves["strategy"] == "random"]
+    assert own["spent_joules"].tolist() == [10.0, 20.0, 40.0, 50.0]
+    assert own["best_accuracy"].tolist() == [0.5, 0.6, 0.9, 0.9]
+
+
+def test_the_interval_of_a_search_without_order_is_over_its_orders() -> None:
+    one_hit = [(10.0, 0.9)] + [(10.0, 0.1)] * 39
+    result = compared(search("random", one_hit), search("tpe", QUICK))
+    low, high = row(result, "random")[["joules_to_target_low", "joules_to_target_high"]]
+    # The hit is equally likely at each of the 40 places: 2.5 % are beyond either end.
+    assert low in (10.0, 20.0)
+    assert high in (390.0, 400.0)
+    assert np.isnan(row(result, "tpe")["joules_to_target_low"])
+
+
+def test_several_searches_count_by_their_median() -> None:
+    rows = [search("random", [(j, 0.9)], seed=seed) for seed, j in enumerate((10.0, 30.0, 90.0))]
+    rows += [search("tpe", [(j, 0.9)], seed=seed) for seed, j in enumerate((1.0, 3.0, 500.0))]
+    ratios = compared(*rows).tables["ratios"]
+    assert ratios["ratio"].tolist() == [0.1]
+
+
+def test_one_that_never_arrives_is_censored_in_the_survival_curve() -> None:
+    rows = []
+    for index, setting in enumerate(("a", "b", "c", "d")):
+        rows.append(search("random", [(100.0, 0.9)], setting))
+        hit = [(20.0, 0.9)] if index < 2 else [(50.0, 0.5)]
+        rows.append(search("tpe", hit, setting))
+    result = compared(*rows)
+    curve = result.tables["survival"].query("strategy == 'tpe'")
+    assert curve["energy_ratio"].tolist() == [0.0, 0.2]
+    assert curve["not_yet"].tolist() == [1.0, 0.5]
+    assert result.figures["survival_median_ratio"] == {"random": 1.0, "tpe": 0.2}
+
+
+# Statistics
+
+
+def test_nemenyis_critical_difference_is_demsars() -> None:
+    assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)  # its section 3.2.2
+    assert critical_difference(2, 10) == pytest.approx(1.960 * np.sqrt(2 * 3 / 60), abs=1e-3)
+
+
+def test_the_signed_rank_test_is_scipys_and_takes_infinities() -> None:
+    finite = np.array([-3.0, 1.0, -2.0, -5.0, -4.0, 0.0, -7.0])
+    assert signed_rank(finite) == pytest.approx(stats.wilcoxon(finite[finite != 0]).pvalue)
+    with_infinite = np.where(finite == -7.0, -np.inf, finite)
+    assert signed_rank(with_infinite) == signed_rank(finite), "the largest ranks as infinite does"
+    assert signed_rank(np.zeros(5)) == 1.0
+
+
+def test_effect_sizes_and_adjusted_p_values() -> None:
+    assert cliffs_delta(np.array([1.0, 2.0]), np.array([3.0, np.inf])) == -1.0
+    assert cliffs_delta(np.array([1.0, 5.0]), np.array([3.0, 3.0])) == 0.0
+    assert cliffs_delta(np.array([np.inf]), np.array([np.inf])) == 0.0
+    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_pairs_are_compared_setting_by_setting() -> None:
+    costs = pd.DataFrame({"a": [1.0, 2.0, np.inf, np.inf], "b": [2.0, 8.0, 3.0, np.inf]})
+    pair = pairwise(costs).iloc[0]
+    assert (pair["cheaper"], pair["dearer"], pair["equal"]) == (2, 1, 1)
+    assert pair["median_ratio"] == 0.5
+
+
+def test_the_interval_of_a_median_covers_it_and_may_be_infinite() -> None:
+    median, low, high = median_interval(np.array([0.1, 0.2, 0.4, np.inf]), 4000, 0.95, 0)
+    assert median == pytest.approx(0.3)
+    assert (low, high) == (0.1, np.inf)
+
+
+# The paper
+
+
+def test_the_papers_searches_give_its_counts() -> None:
+    columns = ColumnsConfig(spent=None, setting=["dataset", "n_hyperparameters", "model"])
+    raw = read_file(paper("rq1_strategies.csv"))
+    result = compare_strategies(standard_table(raw, columns, "rq1"), StrategiesConfig())
+    found = result.figures["ratios"]
+    bayesian = found["bayesian"]
+    assert (bayesian["cheaper"], bayesian["dearer"], bayesian["never"]) == (10, 1, 1)
+    assert round(bayesian["median_ratio"], 3) == 0.186
+    assert (found["grid"]["cheaper"], found["grid"]["dearer"], found["grid"]["never"]) == (5, 0, 7)
+    assert result.answers[0].startswith(
+        "bayesian reaches the target with less energy than random in 10 of 12 settings, with as "
+        "much or more in 1, and never in 1; the median ratio of the energies is 0.186 (95% "
+    )
+    assert result.rows == 2304
+    assert not result.left_out
+
+
+# Bad input
+
+
+def test_one_strategy_is_refused() -> None:
+    with pytest.raises(AnalysisError, match="has only 'tpe': add another sweep"):
+        compared(search("tpe", QUICK), baseline="tpe")
+
+
+def test_a_baseline_that_is_no_strategy_is_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"no strategy is called 'rand': did you mean random\?"):
+        compared(search("tpe", QUICK), search("random", RANDOM), baseline="rand")
+
+
+def test_a_strategy_of_which_nothing_finished_never_arrives() -> None:
+    result = compared(search("random", RANDOM), search("tpe", [(5.0, None), (6.0, None)]))
+    assert row(result, "tpe")["joules_to_target"] == np.inf
+    assert np.isnan(row(result, "tpe")["best_accuracy"])
+
+
+def test_a_setting_that_lacks_a_strategy_is_told() -> None:
+    result = compared(
+        search("random", RANDOM), search("tpe", QUICK), search("random", RANDOM, "other")
+    )
+    assert result.warnings == ("1 of 2 settings lack a strategy: only its pairs count there",)
+    assert len(result.tables["ratios"]) == 1
+
+
+def test_energy_to_target_takes_many_orders_at_once() -> None:
+    joules = np.array([[1.0, 2.0, 4.0], [4.0, 2.0, 1.0]])
+    accuracies = np.array([[0.1, 0.9, 0.9], [0.1, 0.1, np.nan]])
+    assert energy_to_target(joules, accuracies, 0.9).tolist() == [3.0, np.inf]

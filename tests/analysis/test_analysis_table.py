@@ -1,0 +1,120 @@
+"""Which rows of a table count, and what is said of the others."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tables import runs
+
+from greensweep.analysis import read_file
+from greensweep.errors import AnalysisError
+
+
+def test_rows_that_cannot_be_used_are_counted_by_their_reason() -> None:
+    table = runs(
+        [
+            {"energy_joules": 5.0, "accuracy": 0.5},
+            {"energy_joules": 0.0, "accuracy": 1.0},
+            {"energy_joules": None, "accuracy": 0.5},
+            {"energy_joules": "much", "accuracy": 0.5},
+            {"energy_joules": float("inf"), "accuracy": 0.5},
+            {"energy_joules": -1.0, "accuracy": 0.5},
+            {"energy_joules": 5.0, "accuracy": None},
+            {"energy_joules": 5.0, "accuracy": 93.0},
+        ]
+    )
+    assert table.rows == 8
+    assert table.frame["energy_joules"].tolist() == [5.0, 0.0]
+    assert table.left_out == {
+        "the energy is missing or no number": 2,
+        "the energy is infinite": 1,
+        "the energy is negative": 1,
+        "the accuracy is missing or no number": 1,
+        "the accuracy is outside of 0 to 1": 1,
+    }
+
+
+def test_runs_that_did_not_finish_have_an_energy_and_no_accuracy() -> None:
+    table = runs(
+        [
+            {"energy_joules": 5.0, "accuracy": 0.5, "status": "finished"},
+            {"energy_joules": 2.0, "accuracy": 0.9, "status": "pruned"},
+            {"energy_joules": 1.0, "accuracy": None, "status": "failed"},
+        ]
+    )
+    assert table.frame["spent_joules"].sum() == 8.0
+    assert table.finished["accuracy"].tolist() == [0.5]
+    assert not table.left_out
+
+
+def test_what_a_run_spent_in_all_stands_beside_its_training() -> None:
+    table = runs(
+        [
+            {"energy_joules": 5.0, "energy_spent_joules": 9.0, "accuracy": 0.5},
+            {"energy_joules": 5.0, "energy_spent_joules": None, "accuracy": 0.5},
+        ]
+    )
+    assert table.frame["energy_joules"].tolist() == [5.0, 5.0]
+    assert table.frame["spent_joules"].tolist() == [9.0, 5.0]
+
+
+def test_trials_are_put_in_the_order_they_ran() -> None:
+    table = runs([{"trial": n, "energy_joules": float(n), "accuracy": 0.5} for n in (2, 10, 1)])
+    assert table.frame["energy_joules"].tolist() == [1.0, 2.0, 10.0]
+
+
+def test_what_compares_badly_is_a_warning() -> None:
+    one = {"energy_joules": 5.0, "accuracy": 0.5, "energy_quality": "measured", "machine": "a"}
+    table = runs([one, {**one, "energy_quality": "estimated", "energy_contended": True}, one])
+    assert table.warnings == (
+        "the runs mix qualities of energy figures (estimated, measured): they compare badly",
+        "1 of 3 runs shared their machine with other work",
+    )
+    assert runs([one, one]).warnings == ()
+
+
+def test_a_column_that_is_not_there_names_the_nearest() -> None:
+    with pytest.raises(AnalysisError) as told:
+        runs([{"energy_joule": 5.0, "accuracy": 0.5}])
+    assert str(told.value) == (
+        "columns.energy: no column of runs.csv is called 'energy_joules': did you mean "
+        "energy_joule?"
+    )
+
+
+def test_nothing_that_can_be_used_is_one_sentence() -> None:
+    with pytest.raises(AnalysisError, match=r"runs\.csv has no runs"):
+        runs([])
+    with pytest.raises(AnalysisError, match=r"can be used \(2 rows: the energy is negative"):
+        runs([{"energy_joules": -1.0, "accuracy": 0.5}] * 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty: give a table with a header line"),
+        ("a,b\n1,2\n1,2,3\n", r"runs.csv, line 3 cannot be read: .*Expected 2 fields"),
+        (None, "is no file: give a CSV or Parquet file, or mlflow"),
+    ],
+)
+def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "runs.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(AnalysisError, match=said) as told:
+        read_file(path)
+    assert "\n" not in str(told.value)
+
+
+def test_parquet_and_csv_are_the_same_table(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"energy_joules": [5.0, 6.5], "accuracy": [0.5, 0.25], "model": ["a", "b"]}
+    )
+    frame.to_parquet(tmp_path / "runs.parquet")
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    pd.testing.assert_frame_equal(
+        read_file(tmp_path / "runs.parquet"), read_file(tmp_path / "runs.csv"), check_dtype=False
+    )
+    (tmp_path / "broken.parquet").write_bytes(b"no parquet")
+    with pytest.raises(AnalysisError, match=r"broken\.parquet cannot be read"):
+        read_file(tmp_path / "broken.parquet")

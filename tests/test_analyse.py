@@ -1,0 +1,55 @@
+"""`python src/analyse.py` as a user runs it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Finished
+
+Cli = Callable[..., Finished]
+
+
+def table(path: Path) -> None:
+    rows = [
+        {"dataset": "d", "strategy": strategy, "trial": trial, "joules": 10.0, "acc": accuracy}
+        for strategy, accuracies in (("random", (0.5, 0.6, 0.8)), ("tpe", (0.8, 0.7, 0.9)))
+        for trial, accuracy in enumerate(accuracies)
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+
+
+def test_a_table_of_ones_own_is_answered(cli: Cli, tmp_path: Path) -> None:
+    table(tmp_path / "mine.csv")
+    named = ("columns.energy=joules", "columns.accuracy=acc")
+    finished = cli("analyse.py", "source=mine.csv", *named)
+    assert finished.status == 0, finished.errors
+    assert "tpe reaches the target with less energy than random in 1 of 1 settings" in (
+        finished.output
+    )
+    folder = tmp_path / "outputs" / "analysis" / "strategies"
+    searches = pd.read_csv(folder / "searches.csv").set_index("strategy")
+    assert searches["joules_to_target"].to_dict() == {"random": 30.0, "tpe": 10.0}
+    summary = json.loads((folder / "analysis.json").read_text())
+    assert summary["figures"]["ratios"]["tpe"]["median_ratio"] == pytest.approx(1 / 3)
+    assert summary["rows"] == 6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["source=none.csv"], "source=none.csv is no file"),
+        (["source=mine.csv"], "columns.energy: no column of mine.csv is called 'energy_joules'"),
+        ([], "source has no value: set source="),
+    ],
+)
+def test_what_cannot_be_answered_is_one_sentence_and_leaves_nothing(
+    cli: Cli, tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    table(tmp_path / "mine.csv")
+    finished = cli("analyse.py", *overrides)
+    assert finished.status == 1
+    assert said in finished.errors
+    assert "Traceback" not in finished.errors
+    assert not (tmp_path / "outputs" / "analysis").exists()
