@@ -23,7 +23,7 @@ def table(path: Path) -> None:
 def test_a_table_of_ones_own_is_answered(cli: Cli, tmp_path: Path) -> None:
     table(tmp_path / "mine.csv")
     named = ("columns.energy=joules", "columns.accuracy=acc")
-    finished = cli("analyse.py", "source=mine.csv", *named)
+    finished = cli("analyse.py", "source=mine.csv", "analysis=strategies", *named)
     assert finished.status == 0, finished.errors
     assert "tpe reaches the target with less energy than random in 1 of 1 settings" in (
         finished.output

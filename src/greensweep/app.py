@@ -35,6 +35,7 @@ from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
 from greensweep.study.space import search_params
 
 if TYPE_CHECKING:
+    from greensweep.tracking import SweepRun
     from greensweep.training import Epoch
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     try:
         config: TrainConfig = _parse_run(composed, directory, overrides, sweeping)
         store = open_store(config.tracking)
-        sweep = (Path(hydra.sweep.dir).absolute(), _sweep_name(hydra)) if sweeping else None
+        sweep = _sweep_of(hydra) if sweeping else None
         if config.replay is not None:
             run_once = partial(replay_once, config, directory)
         else:
@@ -147,7 +148,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
                 run_repeats,
                 config,
                 directory,
-                meter=build_meter(config.energy, sweep[0] if sweep else None),
+                meter=build_meter(config.energy, sweep.directory if sweep else None),
                 test=not sweeping,
                 show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
             )
@@ -160,7 +161,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
         if sweep is not None and config.replay is None:
             from greensweep.study.winners import drop_beaten_weights
 
-            drop_beaten_weights(sweep[0], store)
+            drop_beaten_weights(sweep.directory, store)
         log.info(run_line(result))
         trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
         if trust and not sweeping:
@@ -219,9 +220,13 @@ def analyse(composed: DictConfig) -> None:
     from greensweep import analysis
 
     config: AnalyseConfig = parse(composed)
-    runs = analysis.standard_table(
-        analysis.read_file(Path(config.source)), config.columns, config.source
-    )
+    if config.source == "mlflow":
+        from greensweep.tracking.mlflow import tracking_uri
+
+        raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
+    else:
+        raw = analysis.read_file(Path(config.source))
+    runs = analysis.standard_table(raw, config.columns, config.source)
     result = analysis.answer(runs, config.analysis)
     folder = Path(config.output) / result.name
     result.write(folder)
@@ -346,10 +351,13 @@ def _recorded_overrides(hydra: Any) -> tuple[str, ...]:
     return tuple(f"{key}={masked({key: value})[key]}" for key, _, value in pairs)
 
 
-def _sweep_name(hydra: Any) -> str:
+def _sweep_of(hydra: Any) -> "SweepRun":
+    from greensweep.tracking import SweepRun
+
+    directory = Path(hydra.sweep.dir).absolute()
     target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
     kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
-    return f"sweep {kind} {Path(hydra.sweep.dir).name}"
+    return SweepRun(directory, f"sweep {kind} {directory.name}", kind.lower())
 
 
 def _hide_passwords() -> None:

@@ -1,11 +1,18 @@
 """Statistics on tables of runs: from a table to frozen results. Nothing is drawn here."""
 
 from greensweep.analysis.layers import explain_layers
+from greensweep.analysis.mlflow_runs import read_mlflow
 from greensweep.analysis.read import read_file
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.table import RunTable, standard_table
-from greensweep.config.schema_analysis import AnalysisConfig, LayersConfig, StrategiesConfig
+from greensweep.analysis.tradeoff import weigh_tradeoff
+from greensweep.config.schema_analysis import (
+    AnalysisConfig,
+    LayersConfig,
+    StrategiesConfig,
+    TradeoffConfig,
+)
 
 __all__ = [
     "Result",
@@ -14,7 +21,9 @@ __all__ = [
     "compare_strategies",
     "explain_layers",
     "read_file",
+    "read_mlflow",
     "standard_table",
+    "weigh_tradeoff",
 ]
 
 
@@ -26,5 +35,7 @@ def answer(runs: RunTable, config: AnalysisConfig) -> Result:
     """
     if isinstance(config, LayersConfig):
         return explain_layers(runs, config)
-    assert isinstance(config, StrategiesConfig)
-    return compare_strategies(runs, config)
+    if isinstance(config, StrategiesConfig):
+        return compare_strategies(runs, config)
+    assert isinstance(config, TradeoffConfig)
+    return weigh_tradeoff(runs, config)

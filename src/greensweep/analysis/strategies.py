@@ -23,7 +23,15 @@ from greensweep.analysis.searches import (
     orders,
 )
 from greensweep.analysis.survival import energy_survival
-from greensweep.analysis.table import ACCURACY, SEED, SETTING, SPENT, STRATEGY, RunTable
+from greensweep.analysis.table import (
+    ACCURACY,
+    NO_STRATEGY,
+    SEED,
+    SETTING,
+    SPENT,
+    STRATEGY,
+    RunTable,
+)
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.errors import AnalysisError, unknown
 
@@ -89,8 +97,15 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
 
 
 def searches_of(runs: RunTable) -> list[Search]:
-    """Return the searches that a table of runs consists of."""
-    groups = runs.frame.groupby([SETTING, STRATEGY, SEED], sort=True)
+    """Return the searches that a table of runs consists of; runs that no search drew are none.
+
+    Raises:
+        AnalysisError: no run names its strategy.
+    """
+    drawn = runs.frame[runs.frame[STRATEGY] != NO_STRATEGY]
+    if drawn.empty:
+        raise AnalysisError(f"no run of {runs.source} names the strategy that drew it")
+    groups = drawn.groupby([SETTING, STRATEGY, SEED], sort=True)
     return [
         Search(
             setting=str(setting),
@@ -109,8 +124,11 @@ def _target(group: Sequence[Search], config: StrategiesConfig) -> float:
     bests = [each.best for each in group if not np.isnan(each.best)]
     if config.fraction_of_best is not None:
         return config.fraction_of_best * max(bests, default=np.nan)
-    own = [each.best for each in group if each.strategy == config.baseline]
-    return float(np.nanmedian(own)) if own and not np.isnan(own).all() else float("nan")
+    own = [
+        each.best for each in group if each.strategy == config.baseline and not np.isnan(each.best)
+    ]
+    # Of the two in the middle the lower: the baseline's own median search then reaches it.
+    return float(np.quantile(own, 0.5, method="lower")) if own else float("nan")
 
 
 def _table(

@@ -1,6 +1,6 @@
 """Runs as one table: its columns, and which rows an analysis may use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ ENERGY, SPENT, ACCURACY = "energy_joules", "spent_joules", "accuracy"
 SETTING, STRATEGY, SEED, ORDER, STATUS = "setting", "strategy", "seed", "order", "status"
 QUALITY, MACHINE, CONTENDED = "energy_quality", "machine", "contended"
 
+NO_STRATEGY = "none"  # of a run that no search drew
 _FINISHED = "finished"
 
 
@@ -64,10 +65,10 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     frame[QUALITY] = _optional(raw, columns.quality, "unknown")
     frame[MACHINE] = _optional(raw, columns.machine, "unknown")
     frame[CONTENDED] = _optional(raw, columns.contended, False)
-    frame[STRATEGY] = _optional(raw, columns.strategy, "all")
+    frame[STRATEGY] = _optional(raw, columns.strategy, NO_STRATEGY)
     frame[SEED] = _optional(raw, columns.seed, 0)
     present = [name for name in columns.setting if name in raw]
-    frame[SETTING] = raw[present].astype(str).agg(" ".join, axis=1) if present else "all"
+    frame[SETTING] = joined(raw, present)
     frame[ORDER] = (
         _numbers(raw, columns.order, "order", source)
         if columns.order is not None and columns.order in raw
@@ -95,6 +96,16 @@ def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Seri
             f"{option}: " + unknown(f"column of {source}", name, map(str, frame.columns))
         )
     return frame[name]
+
+
+def joined(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[Any]":
+    """Return the texts of several columns as one; `all` where there are none."""
+    if not names:
+        return pd.Series("all", index=frame.index)
+    text = frame[names[0]].astype(str)
+    for name in names[1:]:
+        text = text + " " + frame[name].astype(str)
+    return text
 
 
 def _numbers(raw: pd.DataFrame, name: str, key: str, source: str) -> "pd.Series[float]":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from greensweep.config.options import option
-from greensweep.config.schema import LARGEST_SEED
+from greensweep.config.schema import LARGEST_SEED, MlflowConfig
 
 
 @dataclass
@@ -68,8 +68,27 @@ class LayersConfig(AnalysisConfig):
 
 
 @dataclass
+class TradeoffConfig(AnalysisConfig):
+    name: str = option("tradeoff", doc="name of the analysis")
+    within: list[str] = option(
+        lambda: ["dataset"], doc="columns within whose values accuracies compare"
+    )
+    configuration: list[str] = option(
+        list, doc="columns that together name a configuration; [] takes each run for one"
+    )
+    hyperparameters: list[str] = option(
+        list, doc="columns whose importance is told; [] takes the options of our own runs"
+    )
+    trainings: int = option(0, doc="tell energy at so many trainings; 0 tells none", at_least=0)
+    kg_co2e_per_kwh: float | None = option(None, doc="emissions of your grid", at_least=0.0)
+    price_per_kwh: float | None = option(None, doc="price, in your currency", at_least=0.0)
+
+
+@dataclass
 class AnalyseConfig:
     source: str = option(MISSING, doc="a CSV or Parquet file, or mlflow")
+    mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
+    mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
     columns: ColumnsConfig = MISSING
     analysis: AnalysisConfig = MISSING
     output: str = option("outputs/analysis", doc="folder for tables and analysis.json")

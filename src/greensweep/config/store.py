@@ -45,6 +45,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
     "analysis": {
         "strategies": schema_analysis.StrategiesConfig,
         "layers": schema_analysis.LayersConfig,
+        "tradeoff": schema_analysis.TradeoffConfig,
     },
     "objective": {"plain": schema.PlainObjectiveConfig, "priced": schema.PricedConfig},
 }

@@ -9,7 +9,7 @@ from greensweep.config import schema
 from greensweep.errors import first_line
 from greensweep.tracking.provenance import provenance
 from greensweep.tracking.secrets import flat, mask_text, masked
-from greensweep.tracking.tracker import MemoryTracker, RunStatus, Tracker
+from greensweep.tracking.tracker import MemoryTracker, RunStatus, SweepRun, Tracker
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MemoryTracker",
     "RunStatus",
+    "SweepRun",
     "Tracker",
     "build_tracker",
     "flat",
@@ -62,7 +63,7 @@ def _reachable_store(uri: str, experiment: str, artifacts: str) -> "MlflowStore 
     return None
 
 
-def build_tracker(store: "MlflowStore | None", sweep: tuple[Path, str] | None = None) -> Tracker:
+def build_tracker(store: "MlflowStore | None", sweep: SweepRun | None = None) -> Tracker:
     """Return the tracker of one run: in `store`, below the run of its sweep, or in memory."""
     if store is None:
         return MemoryTracker()

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from greensweep.errors import first_line
 from greensweep.tracking.secrets import mask_text
-from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, Tracker
+from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, SweepRun, Tracker
 from greensweep.tracking.view import experiment_tags
 
 if TYPE_CHECKING:
@@ -146,14 +146,14 @@ class MlflowTracker:
 
     Args:
         store: where to.
-        sweep: directory and name of the sweep that the run belongs to, if it does.
+        sweep: that the run belongs to, if it does.
         parent: the run that it stands below otherwise.
     """
 
     def __init__(
         self,
         store: MlflowStore,
-        sweep: tuple[Path, str] | None = None,
+        sweep: SweepRun | None = None,
         parent: str | None = None,
     ) -> None:
         self.run_id: str | None = None
@@ -174,7 +174,9 @@ class MlflowTracker:
         def create() -> None:
             parent = self._parent
             if self._sweep is not None:
-                parent = self._store.shared_parent(*self._sweep, tags)
+                sweep = self._sweep
+                own = {**tags, "strategy": sweep.strategy}
+                parent = self._store.shared_parent(sweep.directory, sweep.name, own)
             self.run_id = self._store.create_run(name, params, tags, parent)
 
         self._attempt(create)

@@ -3,10 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 Metrics = Mapping[str, float]
+
+
+class SweepRun(NamedTuple):
+    """The sweep that a run belongs to.
+
+    Attributes:
+        directory: absolute.
+        name: under which the tracker shows it.
+        strategy: that draws its trials, in lower case.
+    """
+
+    directory: Path
+    name: str
+    strategy: str
 
 
 class Tracker(Protocol):

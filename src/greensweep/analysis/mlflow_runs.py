@@ -1,0 +1,179 @@
+"""Read the runs of an MLflow experiment as one table."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import sqlalchemy
+from sqlalchemy.exc import SQLAlchemyError
+
+from greensweep.errors import AnalysisError, first_line, unknown
+from greensweep.tracking.secrets import mask_text
+
+# Metrics and tags of MLflow under the names that a table of runs has for them.
+_METRICS = {
+    "validation/accuracy": "accuracy",
+    "energy/total_joules": "energy_joules",
+    "energy/spent_joules": "energy_spent_joules",
+}
+_TAGS = {
+    "status": "status",
+    "energy.quality": "energy_quality",
+    "energy.contended": "energy_contended",
+    "dataset": "dataset",
+    "model": "model",
+}
+_PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
+_MACHINE = ("hardware.cpu", "hardware.gpu", "hardware.cores")
+_STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
+_PAGE = 1000
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_FURTHER = ("layers/", "model/", "layer_energy/")  # metrics that keep their names
+
+_TABLES = {"metrics": "latest_metrics", "params": "params", "tags": "tags"}
+
+
+def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
+    """Return one row per run that ended: figures, tags, params and layer counts as columns.
+
+    A database is read by itself, and not written to; a server is asked through MLflow. Runs of
+    sweeps carry the strategy and the id of their sweep; the parents of sweeps, and the repeats
+    below a trial, are no rows.
+
+    Raises:
+        AnalysisError: the store cannot be read, or has no such experiment.
+    """
+    is_database = uri.partition("://")[0].partition("+")[0] in _DATABASES
+    try:
+        runs, long = _from_database(uri, experiment) if is_database else _from_api(uri, experiment)
+    except AnalysisError:
+        raise
+    except Exception as error:
+        raise AnalysisError(
+            f"MLflow at {mask_text(uri)} cannot be read ({type(error).__name__}: "
+            f"{mask_text(first_line(error))}): see mlflow_uri, or MLFLOW_TRACKING_URI"
+        ) from error
+    return _table(runs, long)
+
+
+def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    address = uri
+    if uri.startswith("sqlite"):
+        path = Path(uri.partition(":///")[2])
+        if not path.is_file():
+            raise AnalysisError(f"no MLflow store at {path}: train something first")
+        address = f"sqlite:///file:{path.absolute()}?mode=ro&uri=true"
+    engine = sqlalchemy.create_engine(address)
+    try:
+        with engine.connect() as connection:
+            names = pd.read_sql(
+                sqlalchemy.text(
+                    "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active'"
+                ),
+                connection,
+            )
+            chosen = names.loc[names["name"] == experiment, "experiment_id"]
+            if chosen.empty:
+                raise AnalysisError(_no_experiment(experiment, names["name"]))
+            which = {"experiment": int(chosen.iloc[0])}
+            runs = pd.read_sql(
+                sqlalchemy.text(
+                    "SELECT run_uuid AS run_id, name, status, start_time FROM runs "
+                    "WHERE experiment_id = :experiment AND lifecycle_stage = 'active'"
+                ),
+                connection,
+                params=which,
+            )
+            long = {
+                kind: pd.read_sql(
+                    sqlalchemy.text(
+                        f"SELECT t.run_uuid AS run_id, t.key, t.value FROM {table} t "
+                        "JOIN runs r ON r.run_uuid = t.run_uuid "
+                        "WHERE r.experiment_id = :experiment AND r.lifecycle_stage = 'active'"
+                    ),
+                    connection,
+                    params=which,
+                )
+                for kind, table in _TABLES.items()
+            }
+    except SQLAlchemyError as error:
+        raise AnalysisError(
+            f"MLflow's database {mask_text(uri)} cannot be read ({mask_text(first_line(error))})"
+        ) from error
+    finally:
+        engine.dispose()
+    return runs, long
+
+
+def _from_api(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        raise AnalysisError(
+            _no_experiment(experiment, [each.name for each in client.search_experiments()])
+        )
+    runs: list[tuple[str, str, str, int]] = []
+    long: dict[str, list[tuple[str, str, Any]]] = {kind: [] for kind in _TABLES}
+    for run in _pages(client, found.experiment_id):
+        run_id = run.info.run_id
+        runs.append((run_id, run.info.run_name, run.info.status, run.info.start_time))
+        for kind, rows in long.items():
+            rows += [(run_id, key, value) for key, value in getattr(run.data, kind).items()]
+    names = ["run_id", "key", "value"]
+    return pd.DataFrame(runs, columns=["run_id", "name", "status", "start_time"]), {
+        kind: pd.DataFrame(rows, columns=names) for kind, rows in long.items()
+    }
+
+
+def _pages(client: Any, experiment_id: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    wide = {
+        kind: part.pivot(index="run_id", columns="key", values="value").reindex(runs["run_id"])
+        for kind, part in long.items()
+    }
+    metrics, params, tags = wide["metrics"], wide["params"], wide["tags"]
+    runs = runs.set_index("run_id")
+    parent = tags.get(_PARENT, pd.Series(index=runs.index, dtype=object))
+    has_children = runs.index.isin(parent.dropna())
+    is_sweep = has_children & parent.isna()
+    is_repeat = parent.notna() & parent.map(parent).notna()
+    frame = params.copy()
+    for name in [each for each in metrics if str(each).startswith(_FURTHER)]:
+        frame[name] = metrics[name]
+    for names, part in ((_METRICS, metrics), (_TAGS, tags)):
+        for name, ours in names.items():
+            frame[ours] = part.get(name)
+    frame["status"] = frame["status"].fillna(runs["status"].map(_STATUS))
+    frame["energy_contended"] = frame["energy_contended"].eq("true")
+    hardware = [name for name in _MACHINE if name in tags]
+    frame["machine"] = tags[hardware].fillna("").agg(" ".join, axis=1) if hardware else None
+    frame["search"] = parent
+    frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
+    frame["trial"] = runs["name"].map(_trial_number)
+    frame["started"] = runs["start_time"]
+    frame.insert(0, "run_id", runs.index)
+    ended = runs["status"].isin(list(_STATUS)).to_numpy()
+    kept = frame[~is_sweep & ~is_repeat.to_numpy() & ended]
+    return kept.sort_values("started", ignore_index=True)
+
+
+def _trial_number(name: Any) -> float:
+    found = re.fullmatch(r"trial (\d+)", str(name))
+    return float(found.group(1)) if found else float("nan")
+
+
+def _no_experiment(name: str, names: Any) -> str:
+    return "mlflow_experiment: " + unknown("experiment", name, map(str, names))

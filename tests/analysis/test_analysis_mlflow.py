@@ -1,0 +1,103 @@
+"""Runs out of MLflow: which of them are rows, and the same by SQL as through MLflow."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from greensweep.analysis import read_mlflow, standard_table
+from greensweep.analysis.mlflow_runs import _from_api, _from_database, _table
+from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.errors import AnalysisError
+from greensweep.tracking import SweepRun
+from greensweep.tracking.mlflow import MlflowStore, MlflowTracker
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with a sweep (a trial with a repeat, one that failed, one that runs) and a run."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    store = MlflowStore(uri, "mine", str(folder / "artifacts"))
+    sweep = SweepRun(folder, "sweep TPE 1", "tpe")
+    params = {"optimizer.learning_rate": "0.01", "training.epochs": "3"}
+
+    def run(name: str, sweep: SweepRun | None, end: str | None, **figures: float) -> MlflowTracker:
+        tracker = MlflowTracker(store, sweep)
+        tracker.start(name, params, {"hardware.cpu": "one", "hardware.cores": "2"})
+        if end is not None:
+            metrics = {name.replace("__", "/"): value for name, value in figures.items()}
+            tags = {
+                "status": end,
+                "dataset": "digits",
+                "model": "net",
+                "energy.quality": "measured",
+            }
+            tracker.finish("FINISHED" if end == "finished" else "FAILED", metrics, tags, [])
+        return tracker
+
+    figures = {
+        "validation__accuracy": 0.5,
+        "energy__total_joules": 7.0,
+        "energy__spent_joules": 9.0,
+    }
+    first = run("trial 0", sweep, "finished", **figures, layers__conv=2.0)
+    repeat = first.child()
+    repeat.start("trial 0, repeat 0", params, {})
+    repeat.finish("FINISHED", {"validation/accuracy": 0.4}, {"status": "finished"}, [])
+    run("trial 1", sweep, "failed", energy__total_joules=3.0)
+    run("trial 2", sweep, None)
+    run("net", None, "finished", **figures)
+    run("gone", None, "finished", **figures)
+    client = MlflowClient(uri)
+    (gone,) = client.search_runs([store.experiment_id], "attributes.run_name = 'gone'")
+    client.delete_run(gone.info.run_id)
+    return uri
+
+
+def test_rows_are_the_runs_that_ended(uri: str) -> None:
+    frame = read_mlflow(uri, "mine")
+    assert frame["trial"].tolist()[:2] == [0.0, 1.0]
+    assert len(frame) == 3
+    assert frame["status"].tolist() == ["finished", "failed", "finished"]
+    assert frame["energy_joules"].tolist() == [7.0, 3.0, 7.0]
+    assert frame["strategy"].tolist()[:2] == ["tpe", "tpe"]
+    assert pd.isna(frame["strategy"].iloc[2]), "no search drew it"
+    assert frame["optimizer.learning_rate"].tolist() == ["0.01"] * 3
+    assert frame["layers/conv"].iloc[0] == 2.0
+    table = standard_table(frame, ColumnsConfig(), "mlflow")
+    assert table.frame["spent_joules"].sum() == 9.0 + 3.0 + 9.0
+    assert table.finished["accuracy"].tolist() == [0.5, 0.5]
+    assert set(table.frame["setting"]) == {"digits net"}
+    assert table.warnings == ()
+
+
+def test_the_database_says_what_mlflow_says(uri: str) -> None:
+    frames = [
+        _table(*read(uri, "mine")).sort_values("run_id", ignore_index=True)
+        for read in (_from_database, _from_api)
+    ]
+    pd.testing.assert_frame_equal(*frames, check_like=True, check_dtype=False)
+
+
+def test_reading_changes_nothing(uri: str) -> None:
+    path = Path(uri.removeprefix("sqlite:///"))
+    before = path.read_bytes()
+    read_mlflow(uri, "mine")
+    assert path.read_bytes() == before
+
+
+def test_an_experiment_that_is_not_there_lists_those_that_are(uri: str) -> None:
+    with pytest.raises(AnalysisError, match=r"mlflow_experiment: no experiment is called 'our'"):
+        read_mlflow(uri, "our")
+
+
+def test_a_store_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match=r"no MLflow store at .*mlflow\.db: train something"):
+        read_mlflow(f"sqlite:///{tmp_path}/mlflow.db", "mine")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "broken.db").write_bytes(b"no database" * 100)
+    with pytest.raises(AnalysisError, match="cannot be read") as told:
+        read_mlflow(f"sqlite:///{tmp_path}/broken.db", "mine")
+    assert "\n" not in str(told.value)

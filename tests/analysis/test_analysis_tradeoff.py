@@ -1,0 +1,154 @@
+"""What energy buys: the front, its knee, the price of halving, and what matters."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tables import runs
+
+from greensweep.analysis import weigh_tradeoff
+from greensweep.analysis.front import front, hypervolume, knee, points_lost
+from greensweep.analysis.importance import importance
+from greensweep.analysis.result import Result
+from greensweep.config.schema_analysis import TradeoffConfig
+from greensweep.errors import AnalysisError
+
+# Accuracy and joules: the third and the fifth are beaten.
+POINTS = [(0.5, 10.0), (0.8, 20.0), (0.7, 25.0), (0.9, 50.0), (0.9, 60.0), (0.92, 100.0)]
+
+
+def weighed(rows: list[dict[str, Any]], **options: Any) -> Result:
+    return weigh_tradeoff(runs(rows), TradeoffConfig(**options))
+
+
+def rows_of(points: list[tuple[float, float]], **further: Any) -> list[dict[str, Any]]:
+    return [
+        {"dataset": "d", "accuracy": accuracy, "energy_joules": joules, **further}
+        for accuracy, joules in points
+    ]
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    accuracies, joules = np.array(POINTS).T
+    assert front(accuracies, joules).tolist() == [0, 1, 3, 5]
+    assert front(np.array([0.5, 0.5]), np.array([1.0, 1.0])).tolist() == [0], "equals count once"
+    draw = np.random.default_rng(0)
+    accuracies, joules = draw.random(300), draw.random(300).round(1)
+    beaten = [
+        any(
+            a >= accuracies[i] and e <= joules[i] and (a > accuracies[i] or e < joules[i])
+            for a, e in zip(accuracies, joules, strict=True)
+        )
+        for i in range(300)
+    ]
+    assert set(front(accuracies, joules)) == set(np.flatnonzero(~np.array(beaten)))
+
+
+def test_the_hypervolume_is_the_area_below_the_front() -> None:
+    accuracies, joules = np.array(POINTS).T
+    # From 10 J 0.5, from 20 J 0.8, from 50 J 0.9, up to 100 J.
+    assert hypervolume(accuracies, joules, 100.0) == pytest.approx((5 + 24 + 45) / 100)
+
+
+def test_the_knee_is_farthest_above_the_line_between_the_ends() -> None:
+    accuracies, joules = np.array([POINTS[i] for i in (0, 1, 3, 5)]).T
+    assert knee(accuracies, joules) == 1
+    assert knee(np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0])) is None
+    assert knee(np.array([0.1, 0.9]), np.array([1.0, 2.0])) is None
+
+
+def test_each_step_up_the_front_has_its_price() -> None:
+    table = weighed(rows_of(POINTS)).tables["front"]
+    assert table["energy_joules"].tolist() == [10.0, 20.0, 50.0, 100.0]
+    # Accuracy per kilojoule more.
+    assert table["accuracy_per_extra_kilojoule"].tolist()[1:] == pytest.approx([30.0, 10 / 3, 0.4])
+    assert table["is_knee"].tolist() == [False, True, False, False]
+
+
+def test_the_price_of_halving() -> None:
+    result = weighed(rows_of(POINTS))
+    table = result.tables["halving"].set_index("energy_share")
+    assert table["accuracy"].tolist() == [0.92, 0.9, 0.8, 0.5]
+    assert table["accuracy_lost"].tolist() == pytest.approx([0.0, 0.02, 0.12, 0.42])
+    assert table["share_spent"].tolist() == [1.0, 0.5, 0.2, 0.1]
+    assert (table["accuracy_lost_low"] <= table["accuracy_lost"]).all()
+    assert (table["accuracy_lost"] <= table["accuracy_lost_high"]).all()
+    assert result.answers == [
+        "d: the most accurate takes 100 J for 0.9200; if 2 points of accuracy are not worth more "
+        "than half of that, take 0.9000 for 50 J."
+    ]
+
+
+def test_where_nothing_is_that_cheap_it_is_said() -> None:
+    result = weighed(rows_of([(0.5, 60.0), (0.9, 100.0)]))
+    assert result.answers == [
+        "d: the most accurate takes 100 J for 0.9000, and nothing that was tried costs half as "
+        "much or less."
+    ]
+    assert result.tables["halving"]["accuracy_lost"].tolist() == [0.0, np.inf, np.inf, np.inf]
+    assert points_lost(np.array([0.9]), np.array([0.0]), 0.5) == 0.0
+
+
+def test_repeats_of_a_configuration_are_one_point_and_tell_how_sure_it_is() -> None:
+    rows = []
+    for width, accuracy, joules in ((1, 0.5, 10.0), (2, 0.7, 20.0), (3, 0.71, 40.0)):
+        spread = 0.1 if width == 3 else 0.0
+        for sign in (-1, -1, 1, 1):
+            rows += rows_of([(accuracy + sign * spread, joules)], width=width)
+    result = weighed(rows, configuration=["width"])
+    table = result.tables["front"].set_index("width")
+    assert table["accuracy"].tolist() == pytest.approx([0.5, 0.7, 0.71])
+    assert table["runs"].tolist() == [4, 4, 4]
+    assert table["on_front_probability"].tolist()[:2] == [1.0, 1.0]
+    # Of 4 draws from ±0.1, the mean is above 0.7 with two or more highs: 11 of 16.
+    assert table.loc[3, "on_front_probability"] == pytest.approx(11 / 16, abs=0.07)
+
+
+def test_data_sets_are_weighed_apart() -> None:
+    rows = [*rows_of(POINTS), *({**row, "dataset": "e"} for row in rows_of([(0.1, 1.0)]))]
+    result = weighed(rows)
+    assert result.tables["front"]["group"].tolist() == ["d"] * 4 + ["e"]
+    assert len(result.answers) == 2
+
+
+def test_runs_that_did_not_finish_are_no_choice() -> None:
+    rows = [*rows_of(POINTS), *rows_of([(0.99, 1.0)], status="pruned")]
+    assert weighed(rows).tables["front"]["accuracy"].max() == 0.92
+    with pytest.raises(AnalysisError, match=r"none of the 1 runs of runs\.csv finished"):
+        weighed(rows_of([(0.9, 1.0)], status="failed"))
+
+
+def test_what_matters_for_energy_and_what_for_accuracy() -> None:
+    draw = np.random.default_rng(0)
+    rate, width, idle = draw.random((3, 200))
+    frame = pd.DataFrame({"rate": rate, "width": width, "idle": idle})
+    frame["energy"] = 10.0 * width
+    frame["accuracy"] = rate**2
+    table = importance(frame, ["rate", "width", "idle"], ["energy", "accuracy"], seed=0)
+    assert table is not None
+    first = table.groupby("target").first()["hyperparameter"]
+    assert first.to_dict() == {"energy": "width", "accuracy": "rate"}
+    assert (table["r2_out_of_bag"] > 0.9).all()
+    assert (table.query("hyperparameter == 'idle'")["importance"].abs() < 0.05).all()
+    noise = frame.assign(energy=draw.random(200))
+    assert importance(noise, ["idle"], ["energy"], seed=0) is None, "it explains nothing"
+
+
+def test_what_a_choice_means_at_scale() -> None:
+    result = weighed(
+        rows_of([(0.9, 3.6e6), (0.8, 1.8e6)]),
+        trainings=100,
+        kg_co2e_per_kwh=0.5,
+        price_per_kwh=0.25,
+    )
+    table = result.tables["at_scale"].set_index("energy_share")
+    assert table["kwh"].tolist()[:2] == [100.0, 50.0]
+    assert table["kg_co2e"].tolist()[:2] == [50.0, 25.0]
+    assert table["price"].tolist()[:2] == [25.0, 12.5]
+
+
+def test_one_accuracy_for_all_is_a_warning() -> None:
+    result = weighed(rows_of([(0.5, 1.0), (0.5, 2.0)]))
+    assert result.warnings == ["all runs of d have the same accuracy: there is nothing to weigh"]
+    assert result.tables["front"]["energy_joules"].tolist() == [1.0]
