@@ -23,6 +23,7 @@ SMALLER = {
     "-m": ["hydra.sweeper.n_trials=2", "warmup=0"],
     "evaluate.py": [],
     "prepare.py": [],
+    "analyse.py": [],
 }
 
 
@@ -66,6 +67,12 @@ def test_command_of_the_readme_works(
 ) -> None:
     if "outputs/my_run" in command:
         cli("train.py", "hydra.run.dir=outputs/my_run", *SMALLER["train.py"])
+    if "analyse.py" in command:
+        for sampler in ("random", "tpe"):
+            small = [text for text in SMALLER["train.py"] if text != "energy=unmetered"]
+            sweep = ("-m", "hydra/sweeper=greensweep", f"hydra/sweeper/sampler={sampler}")
+            study = f"hydra.sweeper.study_name={sampler}"
+            cli("train.py", *sweep, study, "inference.seconds=0", *small, *SMALLER["-m"])
     script = Path(shlex.split(command)[1]).name
     ended = cli(script, *smaller(command))
     assert ended.status == 0, ended.errors

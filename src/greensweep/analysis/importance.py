@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-_TREES = 200
+_TREES = 100
 _REPEATS = 10
 _FEWEST = 10  # runs below which a forest has nothing to learn from
-_MOST = 5000  # runs that a forest learns from: more change nothing but its time
+_MOST = 2000  # runs that a forest learns from: more change nothing but its time
 
 
 def importance(
