@@ -159,6 +159,19 @@ def test_runs_of_one_architecture_each_raise_no_warning() -> None:
     assert layers(design(repeats=1), order=1).warnings == []
 
 
+def test_attributed_layer_energy_stands_beside() -> None:
+    rows = [
+        {**row, "layer_energy/conv_joules": 30.0, "layer_energy/linear_joules": 10.0}
+        for row in design()
+    ]
+    table = layers(rows).tables["attributed"]
+    one = table[(table["linear"] == 1) & (table["conv"] == 4)]
+    assert one["layer_type"].tolist() == ["conv", "linear"]
+    assert one["energy_joules"].tolist() == [30.0, 10.0]
+    assert one["share"].tolist() == [0.75, 0.25]
+    assert "attributed" not in layers(design()).tables
+
+
 # Bad input
 
 

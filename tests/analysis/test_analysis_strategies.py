@@ -100,7 +100,7 @@ def test_the_interval_of_a_search_without_order_is_over_its_orders() -> None:
 
 
 def test_several_searches_count_by_their_median() -> None:
-    rows = [search("random", [(j, 0.9)], seed=seed) for seed, j in enumerate((10.0, 30.0, 90.0))]
+    rows = [search("random", [(j, 0.9), (1.0, 0.1)], seed=seed) for seed, j in enumerate((10.0, 30.0, 90.0))]
     rows += [search("tpe", [(j, 0.9)], seed=seed) for seed, j in enumerate((1.0, 3.0, 500.0))]
     ratios = compared(*rows).tables["ratios"]
     assert ratios["ratio"].tolist() == [0.1]
@@ -117,6 +117,29 @@ def test_one_that_never_arrives_is_censored_in_the_survival_curve() -> None:
     assert curve["energy_ratio"].tolist() == [0.0, 0.2]
     assert curve["not_yet"].tolist() == [1.0, 0.5]
     assert result.figures["survival_median_ratio"] == {"random": 1.0, "tpe": 0.2}
+
+
+def test_a_band_over_searches_holds_their_mean() -> None:
+    rows = [
+        search("random", [(10.0, accuracy), (10.0, 0.9)], seed=seed)
+        for seed, accuracy in enumerate((0.2, 0.4, 0.6))
+    ]
+    bands = compared(*rows, search("tpe", QUICK)).tables["bands"]
+    assert set(bands["strategy"]) == {"random"}, "one search of tpe has no band"
+    assert set(bands["band_over"]) == {"searches"}
+    early = bands[(bands["spent_joules"] > 10.1) & (bands["spent_joules"] < 19.9)].iloc[0]
+    assert early["accuracy"] == pytest.approx(0.4)
+    assert (early["low"], early["high"]) == pytest.approx((0.2, 0.6))
+    assert bands["accuracy"].iloc[0] == 0.0, "no trial is done yet"
+    assert bands[["accuracy", "low", "high"]].iloc[-1].tolist() == pytest.approx([0.9] * 3)
+
+
+def test_a_band_over_orders_holds_where_the_best_trial_may_come() -> None:
+    bands = compared(search("random", RANDOM), search("tpe", QUICK)).tables["bands"]
+    assert set(bands["band_over"]) == {"orders of trials"}
+    assert bands[["accuracy", "low", "high"]].iloc[-1].tolist() == pytest.approx([0.9] * 3)
+    early = bands[bands["spent_joules"] > 20.0].iloc[0]
+    assert early["low"] <= 0.6 and early["high"] == 0.9
 
 
 # Statistics
@@ -186,6 +209,20 @@ def test_one_strategy_is_refused() -> None:
 def test_a_baseline_that_is_no_strategy_is_refused() -> None:
     with pytest.raises(AnalysisError, match=r"no strategy is called 'rand': did you mean random\?"):
         compared(search("tpe", QUICK), search("random", RANDOM), baseline="rand")
+
+
+def test_a_trial_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"trial 0 of tpe in digits twice, and 4 such rows"):
+        compared(search("tpe", QUICK), search("tpe", QUICK), search("random", RANDOM))
+
+
+def test_accuracy_that_never_varies_is_refused() -> None:
+    same = [(1.0, 0.5), (2.0, 0.5)]
+    with pytest.raises(AnalysisError, match=r"have the accuracy 0\.5: there is nothing"):
+        compared(search("tpe", same), search("random", same))
+    none = [(1.0, None)]
+    with pytest.raises(AnalysisError, match="finished: there is no accuracy to reach"):
+        compared(search("tpe", none), search("random", none))
 
 
 def test_a_strategy_of_which_nothing_finished_never_arrives() -> None:

@@ -148,7 +148,9 @@ def test_what_a_choice_means_at_scale() -> None:
     assert table["price"].tolist()[:2] == [25.0, 12.5]
 
 
-def test_one_accuracy_for_all_is_a_warning() -> None:
-    result = weighed(rows_of([(0.5, 1.0), (0.5, 2.0)]))
-    assert result.warnings == ["all runs of d have the same accuracy: there is nothing to weigh"]
-    assert result.tables["front"]["energy_joules"].tolist() == [1.0]
+def test_one_accuracy_for_all_is_refused() -> None:
+    same = rows_of([(0.5, 1.0), (0.5, 2.0)])
+    with pytest.raises(AnalysisError, match="all runs of d have the same accuracy"):
+        weighed(same)
+    result = weighed([*same, *({**row, "dataset": "e"} for row in rows_of(POINTS))])
+    assert result.warnings == ["all runs of d have the same accuracy"]

@@ -66,6 +66,12 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         "architectures": len(means),
         **assumptions(frame, ENERGY, factors, config.seed),
     }
+    attributed = _attributed(frame, unit)
+    if attributed is not None:
+        tables["attributed"] = attributed
+        notes.append(
+            "Attributed energy is the training energy shared out by the time that layers took."
+        )
     answers = [_by_runs(by_runs)]
     numeric = [name for name in factors if pd.api.types.is_numeric_dtype(frame[name])]
     if len(means) > len(factors) + 1:
@@ -116,6 +122,24 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
+    )
+
+
+def _attributed(frame: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame | None:
+    """Return each architecture's mean attributed joules by layer type, where runs carry them."""
+    prefix, suffix = "layer_energy/", "_joules"
+    names = [
+        str(name) for name in frame if str(name).startswith(prefix) and frame[name].notna().any()
+    ]
+    if not names:
+        return None
+    known = frame.dropna(subset=names, how="all")
+    means = known.groupby(list(unit))[names].mean().reset_index()
+    long = means.melt(list(unit), names, "layer_type", ENERGY).dropna(subset=[ENERGY])
+    long["layer_type"] = long["layer_type"].str.removeprefix(prefix).str.removesuffix(suffix)
+    long["share"] = long[ENERGY] / long.groupby(list(unit))[ENERGY].transform("sum")
+    return long.sort_values([*unit, ENERGY], ascending=[*[True] * len(unit), False]).reset_index(
+        drop=True
     )
 
 

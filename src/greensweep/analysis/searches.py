@@ -78,6 +78,5 @@ def best_within(search: Search, joules: float) -> float:
 def orders(search: Search, resamples: int, seed: int) -> NDArray[np.intp]:
     """Return random orders of a search's trials, of shape (resamples, trials)."""
     generator = np.random.default_rng(seed)
-    ranks = generator.random((resamples, len(search.joules)))
-    found: NDArray[np.intp] = ranks.argsort(axis=1)
-    return found
+    trials = len(search.joules)
+    return np.array([generator.permutation(trials) for _ in range(resamples)], dtype=np.intp)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from greensweep.analysis.bands import curve_band, resamples_of
 from greensweep.analysis.comparison import (
     critical_difference,
     friedman,
@@ -26,6 +27,7 @@ from greensweep.analysis.survival import energy_survival
 from greensweep.analysis.table import (
     ACCURACY,
     NO_STRATEGY,
+    ORDER,
     SEED,
     SETTING,
     SPENT,
@@ -36,7 +38,6 @@ from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.errors import AnalysisError, unknown
 
 _SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is told
-_MOST_DRAWN = 20_000_000  # trials in all resamples of one search: more do not fit in memory
 
 _BySetting = Mapping[str, Sequence[Search]]
 
@@ -79,6 +80,7 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
             "searches": table,
             "ratios": ratios,
             "curves": _curves(searches),
+            **_bands(by_setting, config),
             **comparison_tables,
             "survival": survival,
         },
@@ -100,11 +102,27 @@ def searches_of(runs: RunTable) -> list[Search]:
     """Return the searches that a table of runs consists of; runs that no search drew are none.
 
     Raises:
-        AnalysisError: no run names its strategy.
+        AnalysisError: no run names its strategy, a trial is there twice, or accuracy never varies.
     """
     drawn = runs.frame[runs.frame[STRATEGY] != NO_STRATEGY]
     if drawn.empty:
         raise AnalysisError(f"no run of {runs.source} names the strategy that drew it")
+    twice = drawn[drawn.duplicated([SETTING, STRATEGY, SEED, ORDER])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise AnalysisError(
+            f"{runs.source} has trial {first[ORDER]:g} of {first[STRATEGY]} in {first[SETTING]} "
+            f"twice, and {len(twice)} such rows in all: name what tells several searches apart in "
+            "columns.seed"
+        )
+    finished = drawn[ACCURACY].dropna()
+    if finished.empty:
+        raise AnalysisError(f"no trial of {runs.source} finished: there is no accuracy to reach")
+    if len(finished) > 1 and finished.nunique() == 1:
+        raise AnalysisError(
+            f"all trials of {runs.source} have the accuracy {finished.iloc[0]:g}: there is nothing "
+            "to search for"
+        )
     groups = drawn.groupby([SETTING, STRATEGY, SEED], sort=True)
     return [
         Search(
@@ -171,7 +189,7 @@ def _order_interval(search: Search, target: float, config: StrategiesConfig) -> 
     """Return the interval over random orders of the trials, where the strategy has no order."""
     if search.strategy not in config.order_free:
         return float("nan"), float("nan")
-    resamples = max(min(config.resamples, _MOST_DRAWN // len(search.joules)), 20)
+    resamples = resamples_of(search, config.resamples)
     drawn = orders(search, resamples, config.seed)
     energies = energy_to_target(search.joules[drawn], search.accuracies[drawn], target)
     tail = (1.0 - config.confidence) / 2.0
@@ -259,6 +277,24 @@ def _curves(searches: Sequence[Search]) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.DataFrame]:
+    parts = []
+    for setting, group in by_setting.items():
+        for strategy in sorted({each.strategy for each in group}):
+            found = curve_band(
+                [each for each in group if each.strategy == strategy],
+                order_free=strategy in config.order_free,
+                resamples=config.resamples,
+                confidence=config.confidence,
+                seed=config.seed,
+            )
+            if found is not None:
+                found.insert(0, "setting", setting)
+                found.insert(1, "strategy", strategy)
+                parts.append(found)
+    return {"bands": pd.concat(parts, ignore_index=True)} if parts else {}
 
 
 def _answer(ratios: pd.DataFrame, strategy: str, config: StrategiesConfig) -> str:

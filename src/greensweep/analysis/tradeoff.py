@@ -47,7 +47,7 @@ def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     """Weigh the accuracy of finished runs against their training energy.
 
     Raises:
-        AnalysisError: no run finished, or a column is missing.
+        AnalysisError: no run finished, all are as accurate, or a column is missing.
     """
     for name in config.configuration:
         column(runs.frame, name, "analysis.configuration", runs.source)
@@ -78,12 +78,12 @@ def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         )
     if config.trainings:
         tables["at_scale"] = _at_scale(tables["halving"], config)
-    constant = [group.name for group in groups if np.ptp(group.accuracies) == 0]
-    warnings = [
-        f"all runs of {name} have the same accuracy: there is nothing to weigh"
-        for name in constant
-        if len(finished) > 1
-    ]
+    constant = [group.name for group in groups if _is_constant(group)]
+    if len(constant) == len(groups):
+        raise AnalysisError(
+            f"all runs of {', '.join(constant)} have the same accuracy: there is nothing to weigh"
+        )
+    warnings = [f"all runs of {name} have the same accuracy" for name in constant]
     return Result(
         name="tradeoff",
         answers=[_recommendation(group) for group in groups],
@@ -117,6 +117,10 @@ def _groups(finished: pd.DataFrame, config: TradeoffConfig) -> list[_Group]:
         )
         groups.append(_Group(str(name), means.reset_index(drop=True), rows))
     return groups
+
+
+def _is_constant(group: _Group) -> bool:
+    return len(group.means) > 1 and bool(np.ptp(group.accuracies) == 0)
 
 
 def _front(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
