@@ -100,7 +100,10 @@ def test_the_interval_of_a_search_without_order_is_over_its_orders() -> None:
 
 
 def test_several_searches_count_by_their_median() -> None:
-    rows = [search("random", [(j, 0.9), (1.0, 0.1)], seed=seed) for seed, j in enumerate((10.0, 30.0, 90.0))]
+    rows = [
+        search("random", [(j, 0.9), (1.0, 0.1)], seed=seed)
+        for seed, j in enumerate((10.0, 30.0, 90.0))
+    ]
     rows += [search("tpe", [(j, 0.9)], seed=seed) for seed, j in enumerate((1.0, 3.0, 500.0))]
     ratios = compared(*rows).tables["ratios"]
     assert ratios["ratio"].tolist() == [0.1]

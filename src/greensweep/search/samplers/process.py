@@ -18,13 +18,18 @@ _NOISE = 1e-3  # of a figure's variance, as the likeliest before any trial
 _SPREAD_OF_SCALES, _SPREAD_OF_SIGNAL, _SPREAD_OF_NOISE = 1.0, 1.0, 2.0
 _TYPICAL_SCALE = 0.5
 
+# Figures that the kernel's parameters are learnt from: each step of that costs their cube, and
+# half a dozen parameters gain little from more.
+_MOST_FOR_KERNEL = 150
+
 
 class Process:
     """scikit-learn's Gaussian process (Matérn, ν = 5/2, one length scale per side, noise).
 
     Its kernel maximizes the likelihood times log-normal beliefs: the likelihood alone, of a
     handful of trials, drives length scales to zero or infinity. scikit-learn takes these beliefs
-    in through its `optimizer`.
+    in through its `optimizer`. Of many figures, 150 evenly spread over their order choose the
+    kernel, and all of them what is expected under it.
 
     Args:
         places: rows in the unit box.
@@ -42,8 +47,13 @@ class Process:
         kernel = ConstantKernel(1.0, (1e-2, 1e2)) * shape + WhiteKernel(_NOISE, (1e-6, 1.0))
         spreads = [_SPREAD_OF_SIGNAL, *[_SPREAD_OF_SCALES] * sides, _SPREAD_OF_NOISE]
         self._regressor = GaussianProcessRegressor(kernel, optimizer=_most_probable(spreads))
-        self._places, self._figures = places, figures
+        some = np.unique(np.linspace(0, len(places) - 1, _MOST_FOR_KERNEL).round().astype(int))
+        self._places, self._figures = places[some], figures[some]
         self._fit()
+        if len(some) < len(places):
+            self._places, self._figures = places, figures
+            self._keep_kernel()
+            self._fit()
 
     def believe(self, places: Figures) -> None:
         """Take the expected figures of running trials for observed, with the kernel as it is.
@@ -54,7 +64,7 @@ class Process:
         figures, _ = self.at(places)
         self._places = np.concatenate([self._places, places])
         self._figures = np.concatenate([self._figures, figures])
-        self._regressor.kernel, self._regressor.optimizer = self._regressor.kernel_, None
+        self._keep_kernel()
         self._fit()
 
     def at(self, places: Figures) -> tuple[Figures, Figures]:
@@ -84,6 +94,9 @@ class Process:
         other = shape.diag(sought) - (told_other**2).sum(axis=0)
         found = covariance / np.sqrt(np.maximum(variance * other, 1e-12))
         return np.asarray(np.clip(found, 0.0, 1.0))
+
+    def _keep_kernel(self) -> None:
+        self._regressor.kernel, self._regressor.optimizer = self._regressor.kernel_, None
 
     def _fit(self) -> None:
         from sklearn.exceptions import ConvergenceWarning
