@@ -36,12 +36,34 @@ def test_a_table_of_ones_own_is_answered(cli: Cli, tmp_path: Path) -> None:
     assert summary["rows"] == 6
 
 
+def test_tables_are_replaced_and_other_files_left_alone(cli: Cli, tmp_path: Path) -> None:
+    table(tmp_path / "mine.csv")
+    named = ("source=mine.csv", "columns.energy=joules", "columns.accuracy=acc", "output=out")
+    assert cli("analyse.py", *named, "analysis.trainings=10").status == 0
+    folder = tmp_path / "out" / "tradeoff"
+    assert (folder / "at_scale.csv").is_file()
+    (folder / "mine.txt").write_text("keep me")
+    assert cli("analyse.py", *named).status == 0
+    assert {path.name for path in folder.iterdir()} == {
+        "analysis.json", "front.csv", "halving.csv", "mine.txt",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (["source=none.csv"], "source=none.csv is no file"),
         (["source=mine.csv"], "columns.energy: no column of mine.csv is called 'energy_joules'"),
         ([], "source has no value: set source="),
+        (
+            [
+                "source=mine.csv",
+                "analysis=strategies",
+                "analysis.target=0.5",
+                "analysis.fraction_of_best=0.9",
+            ],
+            "analysis.target and analysis.fraction_of_best both state",
+        ),
     ],
 )
 def test_what_cannot_be_answered_is_one_sentence_and_leaves_nothing(

@@ -209,3 +209,24 @@ def test_a_feature_that_varies_within_an_architecture_is_refused() -> None:
     rows = [{**row, "flops": number} for number, row in enumerate(design())]
     with pytest.raises(AnalysisError, match="flops varies between runs of one architecture"):
         layers(rows, features=["flops"])
+
+
+def test_runs_without_a_factor_are_counted_and_left_out() -> None:
+    rows = [*design(), {**design()[0], "conv": None}]
+    result = layers(rows)
+    assert result.left_out == {"conv is missing": 1}
+    assert result.figures["runs"] == len(design())
+
+
+def test_factors_that_go_together_are_refused() -> None:
+    rows = [{**row, "twin": 10 * row["conv"]} for row in design()]
+    with pytest.raises(AnalysisError, match="conv, twin cannot be told apart"):
+        layers(rows, factors=["conv", "twin"], order=1)
+
+
+def test_nothing_finished_is_one_sentence() -> None:
+    rows = [{**row, "status": "failed"} for row in design()]
+    with pytest.raises(AnalysisError, match=r"none of the 18 runs of runs\.csv finished"):
+        layers(rows)
+    with pytest.raises(AnalysisError, match=r"analysis\.architecture: no column .* 'con'"):
+        layers(design(), architecture=["con"])

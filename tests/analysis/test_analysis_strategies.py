@@ -238,7 +238,7 @@ def test_a_setting_that_lacks_a_strategy_is_told() -> None:
     result = compared(
         search("random", RANDOM), search("tpe", QUICK), search("random", RANDOM, "other")
     )
-    assert result.warnings == ("1 of 2 settings lack a strategy: only its pairs count there",)
+    assert result.warnings == ["1 of 2 settings lack a strategy: only its pairs count there"]
     assert len(result.tables["ratios"]) == 1
 
 
@@ -246,3 +246,19 @@ def test_energy_to_target_takes_many_orders_at_once() -> None:
     joules = np.array([[1.0, 2.0, 4.0], [4.0, 2.0, 1.0]])
     accuracies = np.array([[0.1, 0.9, 0.9], [0.1, 0.1, np.nan]])
     assert energy_to_target(joules, accuracies, 0.9).tolist() == [3.0, np.inf]
+
+
+def test_runs_that_no_search_drew_are_told_and_a_missing_setting_is_one() -> None:
+    alone = {**search("random", [(1.0, 0.99)])[0], "strategy": None}
+    result = compared(search("random", RANDOM), search("tpe", QUICK), [alone])
+    assert result.warnings == ["1 runs that no search drew are not compared"]
+    assert row(result, "random")["best_accuracy"] == 0.9
+    unnamed = [{**each, "dataset": None} for each in search("random", RANDOM)]
+    table = compared(unnamed, search("random", RANDOM), search("tpe", QUICK)).tables["searches"]
+    assert set(table["setting"]) == {"digits", "missing"}
+
+
+def test_trials_without_a_number_are_refused() -> None:
+    rows = [{**each, "trial": "first"} for each in search("random", RANDOM)]
+    with pytest.raises(AnalysisError, match=r"4 trials of runs\.csv have no number"):
+        compared(rows, search("tpe", QUICK))

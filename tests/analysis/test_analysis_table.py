@@ -118,3 +118,21 @@ def test_parquet_and_csv_are_the_same_table(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"no parquet")
     with pytest.raises(AnalysisError, match=r"broken\.parquet cannot be read"):
         read_file(tmp_path / "broken.parquet")
+
+
+def test_runs_that_cost_nothing_are_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"energy of all runs of runs\.csv is 0"):
+        runs([{"energy_joules": 0.0, "accuracy": 0.5}] * 2)
+
+
+def test_a_file_in_another_encoding_says_so(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_bytes("dataset,accuracy\ncafé,0.5\n".encode("latin-1"))
+    with pytest.raises(AnalysisError, match="is no UTF-8 text"):
+        read_file(tmp_path / "runs.csv")
+
+
+def test_a_flag_may_be_a_text() -> None:
+    one = {"energy_joules": 5.0, "accuracy": 0.5}
+    flags = ("False", "true", "0", "1")
+    table = runs([{**one, "energy_contended": flag} for flag in flags])
+    assert table.frame["contended"].tolist() == [False, True, False, True]

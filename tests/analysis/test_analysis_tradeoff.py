@@ -154,3 +154,10 @@ def test_one_accuracy_for_all_is_refused() -> None:
         weighed(same)
     result = weighed([*same, *({**row, "dataset": "e"} for row in rows_of(POINTS))])
     assert result.warnings == ["all runs of d have the same accuracy"]
+
+
+def test_columns_called_as_ours_are_the_users() -> None:
+    rows = [{**row, "runs": 7, "unit": number} for number, row in enumerate(rows_of(POINTS))]
+    table = weighed(rows, configuration=["runs", "unit"]).tables["front"]
+    assert table["runs"].tolist() == [1, 1, 1, 1]
+    assert table["runs (column)"].tolist() == [7, 7, 7, 7]

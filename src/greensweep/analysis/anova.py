@@ -38,7 +38,13 @@ def factorial_anova(
     _check_design(frame, factors, order)
     names = {factor: f"f{index}" for index, factor in enumerate(factors)}
     plain = frame[list(factors)].rename(columns=names).assign(y=frame[response])
-    fitted = ols(f"y ~ {_formula(list(names.values()), order)}", plain).fit()
+    model = ols(f"y ~ {_formula(list(names.values()), order)}", plain)
+    if len(frame) > model.exog.shape[1] > np.linalg.matrix_rank(model.exog):
+        raise AnalysisError(
+            f"the effects of {', '.join(factors)} cannot be told apart, since some rise and fall "
+            "together in all runs: leave one out of analysis.factors"
+        )
+    fitted = model.fit()
     if fitted.df_resid < 1:
         raise AnalysisError(
             f"{len(frame)} runs leave no residual beside {' × '.join(factors)} up to order "

@@ -35,7 +35,7 @@ def architecture_means(frame: pd.DataFrame, unit: Sequence[str], keep: Sequence[
             )
     columns = {name: (name, "first") for name in further}
     return groups.agg(
-        **columns, energy_joules=(ENERGY, "mean"), runs=(ENERGY, "size")
+        **columns, energy_joules=(ENERGY, "mean"), number_of_runs=(ENERGY, "size")
     ).reset_index()
 
 

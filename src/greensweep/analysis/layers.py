@@ -1,6 +1,6 @@
 """Which layers use the energy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -40,9 +40,10 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         raise AnalysisError(
             "analysis=layers needs factors: set analysis.factors=[conv_layers,linear_layers], say"
         )
-    frame = runs.finished.reset_index(drop=True)
-    for name in (*factors, *config.architecture, *config.features):
-        column(frame, name, "analysis.factors", runs.source)
+    for option in ("factors", "architecture", "features"):
+        for name in getattr(config, option):
+            column(runs.frame, name, f"analysis.{option}", runs.source)
+    frame, left_out = _complete(runs, {*factors, *config.architecture, *config.features})
     unit = list(config.architecture) or factors
     order = min(config.order or len(factors), len(factors))
     by_runs = factorial_anova(frame, ENERGY, factors, order)
@@ -105,9 +106,10 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
                 "No cluster bootstrap: some cell of the design has one architecture only, which "
                 "cannot be drawn otherwise."
             )
-    if len(means) > len(features) + 2 and all(
-        pd.api.types.is_numeric_dtype(means[name]) for name in features
-    ):
+    texts = [name for name in features if not pd.api.types.is_numeric_dtype(means[name])]
+    if texts:
+        notes.append(f"No prediction from {', '.join(texts)}: a regression needs numbers.")
+    elif len(means) > len(features) + 2:
         told = predicted_energy(means, features)
         tables["predictions"] = told
         figures |= _errors(told)
@@ -121,8 +123,24 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         warnings=warnings,
         source=runs.source,
         rows=runs.rows,
-        left_out=runs.left_out,
+        left_out={**runs.left_out, **left_out},
     )
+
+
+def _complete(runs: RunTable, names: Collection[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the finished runs that have a value in all of these columns, and how many have not."""
+    finished = runs.finished
+    if finished.empty:
+        raise AnalysisError(f"none of the {len(runs.frame)} runs of {runs.source} finished")
+    left_out: dict[str, int] = {}
+    for name in sorted(names):
+        lacking = finished[name].isna()
+        if lacking.any():
+            left_out[f"{name} is missing"] = int(lacking.sum())
+            finished = finished[~lacking]
+    if finished.empty:
+        raise AnalysisError(f"no run of {runs.source} has a value in all of {', '.join(names)}")
+    return finished.reset_index(drop=True), left_out
 
 
 def _attributed(frame: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame | None:

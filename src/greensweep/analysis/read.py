@@ -26,5 +26,7 @@ def read_file(path: Path) -> pd.DataFrame:
         line = re.search(r"line (\d+)", str(error))
         where = f", line {line.group(1)}" if line else ""
         raise AnalysisError(f"{path}{where} cannot be read: {first_line(error)}") from error
+    except UnicodeDecodeError as error:
+        raise AnalysisError(f"{path} is no UTF-8 text: save it with that encoding") from error
     except (OSError, ValueError) as error:
         raise AnalysisError(f"{path} cannot be read: {first_line(error)}") from error

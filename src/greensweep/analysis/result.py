@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -58,25 +57,31 @@ class Result:
             "figures": _plain(dict(self.figures)),
             "notes": list(self.notes),
             "warnings": list(self.warnings),
+            "tables": [f"{name}.csv" for name in self.tables],
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """Write each table as `NAME.csv` and the rest as `analysis.json`, in place of the folder.
+        """Write each table as `NAME.csv` and the rest as `analysis.json`.
 
-        It is there as a whole or not at all. What it held before is gone with it.
+        The latter comes last, and lists the tables: without it the folder is not finished. The
+        tables of an earlier analysis are replaced; other files are left alone.
         """
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
-            made = Path(unfinished) / folder.name
-            made.mkdir()
-            for name, table in self.tables.items():
-                table.to_csv(made / f"{name}.csv", index=False)
-            text = json.dumps(self.summary(), indent=2, ensure_ascii=False)
-            (made / "analysis.json").write_text(text + "\n", encoding="utf-8")
-            if folder.exists():
-                folder.rename(Path(unfinished) / "before")
-            made.rename(folder)
-        return sorted(folder.iterdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = folder / "analysis.json"
+        if summary.is_file():
+            earlier = json.loads(summary.read_text(encoding="utf-8")).get("tables", [])
+            summary.unlink()
+            for name in earlier:
+                (folder / Path(name).name).unlink(missing_ok=True)
+        written = []
+        for name, table in self.tables.items():
+            written.append(folder / f"{name}.csv")
+            table.to_csv(written[-1], index=False)
+        text = json.dumps(self.summary(), indent=2, ensure_ascii=False)
+        part = folder / ".analysis.json.part"
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(summary)
+        return [*written, summary]
 
 
 def _plain(value: Any) -> Any:

@@ -37,6 +37,7 @@ from greensweep.analysis.table import (
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.errors import AnalysisError, unknown
 
+_FEWEST_FOR_INTERVAL = 3  # settings
 _SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is told
 
 _BySetting = Mapping[str, Sequence[Search]]
@@ -91,7 +92,7 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
             **survival_figures,
         },
         notes=_notes(config, searches),
-        warnings=(*runs.warnings, *_missing(costs)),
+        warnings=[*runs.warnings, *_missing(costs), *_undrawn(runs)],
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
@@ -107,6 +108,12 @@ def searches_of(runs: RunTable) -> list[Search]:
     drawn = runs.frame[runs.frame[STRATEGY] != NO_STRATEGY]
     if drawn.empty:
         raise AnalysisError(f"no run of {runs.source} names the strategy that drew it")
+    unnumbered = int(drawn[ORDER].isna().sum())
+    if unnumbered:
+        raise AnalysisError(
+            f"{unnumbered} trials of {runs.source} have no number in columns.order, which tells "
+            "their order: name another column, or set columns.order=null for the order of the rows"
+        )
     twice = drawn[drawn.duplicated([SETTING, STRATEGY, SEED, ORDER])]
     if len(twice):
         first = twice.iloc[0]
@@ -300,15 +307,21 @@ def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.Dat
 def _answer(ratios: pd.DataFrame, strategy: str, config: StrategiesConfig) -> str:
     ratio = ratios.loc[ratios["strategy"] == strategy, "ratio"].dropna().to_numpy(float)
     if not len(ratio):
-        return f"{strategy}: no setting in which {config.baseline} reaches the target as well."
+        return (
+            f"{config.baseline} reaches the target in no setting that {strategy} has, so there is "
+            "nothing to hold it against."
+        )
     median, low, high = median_interval(ratio, config.resamples, config.confidence, config.seed)
     never = int(np.isinf(ratio).sum())
+    interval = ""
+    if len(ratio) >= _FEWEST_FOR_INTERVAL:
+        span = f"{_ratio(low)} to {_ratio(high)}"
+        interval = f" ({config.confidence:.0%} interval over settings: {span})"
     return (
         f"{strategy} reaches the target with less energy than {config.baseline} in "
         f"{int((ratio < 1).sum())} of {len(ratio)} settings, with as much or more in "
         f"{len(ratio) - int((ratio < 1).sum()) - never}, and never in {never}; the median ratio of "
-        f"the energies is {_ratio(median)} ({config.confidence:.0%} interval over settings: "
-        f"{_ratio(low)} to {_ratio(high)})."
+        f"the energies is {_ratio(median)}{interval}."
     )
 
 
@@ -337,6 +350,11 @@ def _notes(config: StrategiesConfig, searches: Sequence[Search]) -> list[str]:
         "the earlier ones there is no such interval."
     )
     return notes
+
+
+def _undrawn(runs: RunTable) -> list[str]:
+    undrawn = int((runs.frame[STRATEGY] == NO_STRATEGY).sum())
+    return [f"{undrawn} runs that no search drew are not compared"] if undrawn else []
 
 
 def _missing(costs: pd.DataFrame) -> list[str]:

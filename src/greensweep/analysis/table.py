@@ -51,7 +51,7 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     was pruned needs the energy only, and has no accuracy.
 
     Raises:
-        AnalysisError: a column is missing, or no row is left.
+        AnalysisError: a column is missing, no row is left, or no run cost anything.
     """
     if raw.empty:
         raise AnalysisError(f"{source} has no runs: give a table with a row for each run")
@@ -64,7 +64,7 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     frame[STATUS] = _optional(raw, columns.status, _FINISHED)
     frame[QUALITY] = _optional(raw, columns.quality, "unknown")
     frame[MACHINE] = _optional(raw, columns.machine, "unknown")
-    frame[CONTENDED] = _optional(raw, columns.contended, False)
+    frame[CONTENDED] = _flags(raw, columns.contended)
     frame[STRATEGY] = _optional(raw, columns.strategy, NO_STRATEGY)
     frame[SEED] = _optional(raw, columns.seed, 0)
     present = [name for name in columns.setting if name in raw]
@@ -78,6 +78,8 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     if kept.empty:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
         raise AnalysisError(f"no run of {source} can be used ({reasons})")
+    if not kept[[ENERGY, SPENT]].to_numpy().any():
+        raise AnalysisError(f"the energy of all runs of {source} is 0: there is nothing to weigh")
     kept = kept.sort_values([SETTING, STRATEGY, SEED, ORDER], kind="stable", ignore_index=True)
     return RunTable(kept, source, len(raw), left_out, tuple(_warnings(kept)))
 
@@ -102,9 +104,10 @@ def joined(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[Any]":
     """Return the texts of several columns as one; `all` where there are none."""
     if not names:
         return pd.Series("all", index=frame.index)
-    text = frame[names[0]].astype(str)
-    for name in names[1:]:
-        text = text + " " + frame[name].astype(str)
+    texts = [frame[name].astype(str).fillna("missing") for name in names]
+    text = texts[0]
+    for further in texts[1:]:
+        text = text + " " + further
     return text
 
 
@@ -116,6 +119,12 @@ def _optional(raw: pd.DataFrame, name: str | None, otherwise: Any) -> Any:
     if name is None or name not in raw:
         return otherwise
     return raw[name].where(raw[name].notna(), otherwise)
+
+
+def _flags(raw: pd.DataFrame, name: str | None) -> Any:
+    if name is None or name not in raw:
+        return False
+    return raw[name].astype(str).str.lower().isin(["true", "1", "1.0", "yes"])
 
 
 def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

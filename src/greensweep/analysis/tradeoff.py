@@ -23,6 +23,7 @@ from greensweep.errors import AnalysisError
 
 _SHARES = (0.5, 0.25, 0.1)  # of the most accurate one's energy
 _JOULES_PER_KWH = 3.6e6
+_UNIT, _RUNS = "_configuration", "_runs"  # a table may have columns called as one would say it
 _JOULES_PER_KILOJOULE = 1000.0
 
 
@@ -103,17 +104,17 @@ def _groups(finished: pd.DataFrame, config: TradeoffConfig) -> list[_Group]:
     for name, part in finished.groupby(joined(finished, within), sort=True):
         rows = part.reset_index(drop=True)
         if not config.configuration:
-            rows = rows.assign(unit=range(len(rows)))
-            groups.append(_Group(str(name), rows.assign(runs=1), rows))
+            rows = rows.assign(**{_UNIT: range(len(rows))})
+            groups.append(_Group(str(name), rows.assign(**{_RUNS: 1}), rows))
             continue
         unit = rows.groupby(list(config.configuration), dropna=False, sort=False).ngroup()
-        rows = rows.assign(unit=unit)
-        first = rows.groupby("unit").first()
-        means = rows.groupby("unit")[[ACCURACY, ENERGY]].mean()
+        rows = rows.assign(**{_UNIT: unit})
+        first = rows.groupby(_UNIT).first()
+        means = rows.groupby(_UNIT)[[ACCURACY, ENERGY]].mean()
         means = (
             first.drop(columns=[ACCURACY, ENERGY])
             .join(means)
-            .assign(runs=rows.groupby("unit").size())
+            .assign(**{_RUNS: rows.groupby(_UNIT).size()})
         )
         groups.append(_Group(str(name), means.reset_index(drop=True), rows))
     return groups
@@ -135,22 +136,22 @@ def _front(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
             "group": group.name,
             "accuracy": accuracy,
             "energy_joules": joules,
-            "runs": rows["runs"],
+            "runs": rows[_RUNS],
             "accuracy_per_extra_kilojoule": np.diff(accuracy, prepend=np.nan) / extra,
             "is_knee": np.arange(len(kept)) == (-1 if place is None else place),
         }
     )
-    if group.means["runs"].max() > 1:
+    if group.means[_RUNS].max() > 1:
         odds = on_front_probability(
             group.runs[ACCURACY].to_numpy(float),
             group.runs[ENERGY].to_numpy(float),
-            group.runs["unit"].to_numpy(),
+            group.runs[_UNIT].to_numpy(),
             min(config.resamples, 500),
             config.seed,
         )
         table["on_front_probability"] = odds[kept]
     named = [name for name in ("run_id", "model", *config.configuration) if name in rows]
-    return table.join(rows[named])
+    return table.join(rows[named], rsuffix=" (column)")
 
 
 def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:

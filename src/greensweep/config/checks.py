@@ -12,10 +12,14 @@ from greensweep.config.schema import (
     SgdConfig,
     TrainConfig,
 )
+from greensweep.config.schema_analysis import StrategiesConfig
 
 
 def consistency_faults(config: Any) -> Iterator[str]:
     """Yield one sentence per pair of options that contradict each other."""
+    analysis = getattr(config, "analysis", None)
+    if isinstance(analysis, StrategiesConfig):
+        yield from _strategies_faults(analysis)
     energy = getattr(config, "energy", None)
     if isinstance(energy, EnergyConfig):
         yield from _energy_faults(energy)
@@ -24,6 +28,14 @@ def consistency_faults(config: Any) -> Iterator[str]:
         yield from _repeat_faults(config)
         yield from _replay_faults(config)
         yield from _objective_faults(config.objective, config.energy, config.replay is not None)
+
+
+def _strategies_faults(analysis: StrategiesConfig) -> Iterator[str]:
+    if analysis.target is not None and analysis.fraction_of_best is not None:
+        yield (
+            "analysis.target and analysis.fraction_of_best both state the accuracy to reach: set "
+            "one of them to null"
+        )
 
 
 def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
