@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tables import paper, runs
+from run_tables import paper, runs
 
 from greensweep.analysis import explain_layers, read_file, standard_table
 from greensweep.analysis.anova import factorial_anova

@@ -84,8 +84,10 @@ def test_the_database_says_what_mlflow_says(uri: str) -> None:
 def test_reading_changes_nothing(uri: str) -> None:
     path = Path(uri.removeprefix("sqlite:///"))
     before = path.read_bytes()
+    path.chmod(0o444)
     read_mlflow(uri, "mine")
     assert path.read_bytes() == before
+    assert {each.name for each in path.parent.glob("mlflow.db-*")} == set(), "no journal is begun"
 
 
 def test_an_experiment_that_is_not_there_lists_those_that_are(uri: str) -> None:

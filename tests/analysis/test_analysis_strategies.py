@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from run_tables import paper, runs, search
 from scipy import stats
-from tables import paper, runs, search
 
 from greensweep.analysis import compare_strategies, read_file, standard_table
 from greensweep.analysis.comparison import (
@@ -113,7 +113,7 @@ def test_one_that_never_arrives_is_censored_in_the_survival_curve() -> None:
     rows = []
     for index, setting in enumerate(("a", "b", "c", "d")):
         rows.append(search("random", [(100.0, 0.9)], setting))
-        hit = [(20.0, 0.9)] if index < 2 else [(50.0, 0.5)]
+        hit = [(20.0, 0.9), (70.0, 0.1)] if index < 2 else [(50.0, 0.5)]
         rows.append(search("tpe", hit, setting))
     result = compared(*rows)
     curve = result.tables["survival"].query("strategy == 'tpe'")
@@ -143,6 +143,13 @@ def test_a_band_over_orders_holds_where_the_best_trial_may_come() -> None:
     assert bands[["accuracy", "low", "high"]].iloc[-1].tolist() == pytest.approx([0.9] * 3)
     early = bands[bands["spent_joules"] > 20.0].iloc[0]
     assert early["low"] <= 0.6 and early["high"] == 0.9
+
+
+def test_of_two_baseline_searches_the_worse_one_sets_the_target() -> None:
+    rows = [search("random", [(10.0, best)], seed=seed) for seed, best in enumerate((0.6, 0.9))]
+    result = compared(*rows, search("tpe", [(1.0, 0.7), (1.0, 0.9)]))
+    assert result.figures["targets"] == {"digits": 0.6}, "both of its own searches reach it"
+    assert result.tables["ratios"]["ratio"].tolist() == [0.1]
 
 
 # Statistics
@@ -179,6 +186,10 @@ def test_the_interval_of_a_median_covers_it_and_may_be_infinite() -> None:
     median, low, high = median_interval(np.array([0.1, 0.2, 0.4, np.inf]), 4000, 0.95, 0)
     assert median == pytest.approx(0.3)
     assert (low, high) == (0.1, np.inf)
+    many = np.linspace(0.0, 1.0, 101)
+    _, low, high = median_interval(many, 4000, 0.95, 0)
+    # The median of 101 even draws has a standard error of about 0.5 / sqrt(101).
+    assert (low, high) == pytest.approx((0.4, 0.6), abs=0.03)
 
 
 # The paper

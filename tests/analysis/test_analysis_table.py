@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tables import runs
+from run_tables import runs
 
 from greensweep.analysis import read_file
 from greensweep.errors import AnalysisError

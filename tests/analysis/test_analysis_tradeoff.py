@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tables import runs
+from run_tables import runs
 
 from greensweep.analysis import weigh_tradeoff
 from greensweep.analysis.front import front, hypervolume, knee, points_lost
