@@ -80,31 +80,28 @@ def program(folder: Path, text: str, *overrides: str) -> tuple[str, ...]:
 
 
 def test_ctrl_c_twice_ends_at_once_and_the_next_command_goes_on(tmp_path: Path) -> None:
-    for workers in (2,):
-        folder = tmp_path / str(workers)
-        folder.mkdir()
-        command = program(folder, STUCK, f"+free={folder / 'free'}", "hydra.sweeper.n_trials=3")
-        command += (f"hydra.sweeper.n_workers={workers}",)
-        process = start(command, folder)
-        os.kill(process.pid, signal.SIGINT)
-        time.sleep(0.5)
-        assert process.poll() is None, "the first one waits for the epoch"
-        os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode == 130, errors
-        assert "Traceback" not in errors
-        summary = json.loads((folder / "multirun" / "greensweep" / "study.json").read_text())
-        assert summary["search"]["ended"] == "interrupted"
-        stopped = study_in(folder, "greensweep").trials
-        assert {trial.state for trial in stopped} == {optuna.trial.TrialState.FAIL}
-        assert counted(stopped) == []
-        (folder / "free").touch()
-        resumed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert resumed.returncode == 0, resumed.stderr
-        trials = study_in(folder, "greensweep").trials
-        assert [trial.state.name for trial in counted(trials)] == ["COMPLETE"] * 3
-        again = [trial for trial in counted(trials) if retry_history(trial)]
-        assert {trial.params["+x"] for trial in stopped} == {trial.params["+x"] for trial in again}
+    command = program(tmp_path, STUCK, f"+free={tmp_path / 'free'}", "hydra.sweeper.n_trials=3")
+    command += ("hydra.sweeper.n_workers=2",)
+    process = start(command, tmp_path)
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None, "the first one waits for the epoch"
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    summary = json.loads((tmp_path / "multirun" / "greensweep" / "study.json").read_text())
+    assert summary["search"]["ended"] == "interrupted"
+    stopped = study_in(tmp_path, "greensweep").trials
+    assert {trial.state for trial in stopped} == {optuna.trial.TrialState.FAIL}
+    assert counted(stopped) == []
+    (tmp_path / "free").touch()
+    resumed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    trials = study_in(tmp_path, "greensweep").trials
+    assert [trial.state.name for trial in counted(trials)] == ["COMPLETE"] * 3
+    again = [trial for trial in counted(trials) if retry_history(trial)]
+    assert {trial.params["+x"] for trial in stopped} == {trial.params["+x"] for trial in again}
 
 
 # What the kernel does to a process for want of memory, to the first trial.
