@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 from conftest import Finished
 
+from greensweep.analysis import Result
+from greensweep.errors import AnalysisError
+
 Cli = Callable[..., Finished]
 
 
@@ -47,6 +50,43 @@ def test_tables_are_replaced_and_other_files_left_alone(cli: Cli, tmp_path: Path
     assert {path.name for path in folder.iterdir()} == {
         "analysis.json", "front.csv", "halving.csv", "mine.txt",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("front.csv", "the user's own"),
+        ("analysis.json", '{"my": "analysis"}'),
+        ("analysis.json", "broken {"),
+        ("analysis.json", None),
+    ],
+)
+def test_a_file_that_is_not_ours_is_never_replaced(
+    tmp_path: Path, name: str, text: str | None
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    if text is None:
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_text(text)
+    rows = pd.DataFrame({"energy_joules": [1.0]})
+    result = Result("tradeoff", ["Yes."], {"front": rows, "halving": rows})
+    with pytest.raises(AnalysisError, match=f"{name} is not of an earlier analysis"):
+        result.write(folder)
+    assert [path.name for path in folder.iterdir()] == [name]
+    if text is not None:
+        assert (folder / name).read_text() == text
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
+    table(tmp_path / "mine.csv")
+    (tmp_path / "out").write_text("a file")
+    named = ("source=mine.csv", "columns.energy=joules", "columns.accuracy=acc", "output=out")
+    finished = cli("analyse.py", *named)
+    assert finished.status == 1
+    assert "output=out cannot be written" in finished.errors
+    assert "Traceback" not in finished.errors
 
 
 @pytest.mark.parametrize(

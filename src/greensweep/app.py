@@ -29,7 +29,7 @@ from greensweep.config import (
     register_schemas,
     without_hydra,
 )
-from greensweep.errors import ConfigError, GreensweepError, StudyError
+from greensweep.errors import AnalysisError, ConfigError, GreensweepError, StudyError
 from greensweep.messages import sentence
 from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
 from greensweep.study.space import search_params
@@ -229,7 +229,10 @@ def analyse(composed: DictConfig) -> None:
     runs = analysis.standard_table(raw, config.columns, config.source)
     result = analysis.answer(runs, config.analysis)
     folder = Path(config.output) / result.name
-    result.write(folder)
+    try:
+        result.write(folder)
+    except OSError as error:
+        raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
     for said in [*result.answers, *(f"Warning: {each}." for each in result.warnings)]:
         log.info(said)
     left = "".join(f"; left out: {count}, {why}" for why, count in result.left_out.items())

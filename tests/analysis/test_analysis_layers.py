@@ -214,7 +214,7 @@ def test_a_feature_that_varies_within_an_architecture_is_refused() -> None:
 def test_runs_without_a_factor_are_counted_and_left_out() -> None:
     rows = [*design(), {**design()[0], "conv": None}]
     result = layers(rows)
-    assert result.left_out == {"conv is missing": 1}
+    assert result.left_out == {"conv is missing, or infinite": 1}
     assert result.figures["runs"] == len(design())
 
 
@@ -230,3 +230,48 @@ def test_nothing_finished_is_one_sentence() -> None:
         layers(rows)
     with pytest.raises(AnalysisError, match=r"analysis\.architecture: no column .* 'con'"):
         layers(design(), architecture=["con"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_cells_without_variance_leave_their_tests_missing() -> None:
+    result = layers([row for row in design(repeats=2, noise=0.0) for _ in range(2)])
+    assert "levene_W" not in result.figures
+    assert result.tables["anova"]["eta_sq"].iloc[1] == pytest.approx(75**2 / (75**2 + 200 / 3))
+
+
+def test_a_factor_named_twice_counts_once() -> None:
+    once, twice = layers(design()), layers(design(), factors=["linear", "conv", "conv"])
+    pd.testing.assert_frame_equal(once.tables["anova"], twice.tables["anova"])
+
+
+@pytest.mark.parametrize("name", ["const", "number_of_runs", "layer_type", "seed", "y"])
+def test_a_factor_may_be_called_as_a_column_of_ours(name: str) -> None:
+    rows = [
+        {**{name if key == "conv" else key: value for key, value in row.items()},
+         "layer_energy/conv_joules": "30", "layer_energy/linear_joules": "much"}
+        for row in design(noise=0.0)
+    ]  # fmt: skip
+    result = layers(rows, factors=["linear", name])
+    told = result.tables["joules_per_layer"]
+    assert told["joules_per_layer"].tolist() == pytest.approx([10.0, 50.0])
+    assert result.tables["attributed"]["energy_joules"].unique().tolist() == [30.0]
+
+
+def test_energy_does_not_explain_itself() -> None:
+    with pytest.raises(AnalysisError, match=r"analysis\.factors names energy_joules"):
+        layers(design(), factors=["linear", "energy_joules"])
+
+
+def test_levels_of_several_types_are_texts_and_infinite_ones_are_left_out() -> None:
+    mixed = [{**row, "conv": "four" if row["conv"] == 4 else row["conv"]} for row in design()]
+    assert layers(mixed).tables["post_hoc"]["level"].tolist()[-1] == "1"
+    result = layers([*design(), {**design()[0], "conv": float("inf")}])
+    assert result.left_out == {"conv is missing, or infinite": 1}
+
+
+def test_tiny_energies_that_differ_are_explained() -> None:
+    rows = [{**row, "energy_joules": row["energy_joules"] * 1e-9} for row in design()]
+    pd.testing.assert_frame_equal(
+        layers(rows).tables["anova"].drop(columns="sum_sq"),
+        layers(design()).tables["anova"].drop(columns="sum_sq"),
+    )

@@ -1,7 +1,9 @@
 """Runs out of MLflow: which of them are rows, and the same by SQL as through MLflow."""
 
 from pathlib import Path
+from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -64,12 +66,12 @@ def test_rows_are_the_runs_that_ended(uri: str) -> None:
     assert frame["energy_joules"].tolist() == [7.0, 3.0, 7.0]
     assert frame["strategy"].tolist()[:2] == ["tpe", "tpe"]
     assert pd.isna(frame["strategy"].iloc[2]), "no search drew it"
-    assert frame["optimizer.learning_rate"].tolist() == ["0.01"] * 3
+    assert frame["optimizer.learning_rate"].tolist() == [0.01] * 3
     assert frame["layers/conv"].iloc[0] == 2.0
     table = standard_table(frame, ColumnsConfig(), "mlflow")
-    assert table.frame["spent_joules"].sum() == 9.0 + 3.0 + 9.0
+    assert table.frame["_spent"].sum() == 9.0 + 3.0 + 9.0
     assert table.finished["accuracy"].tolist() == [0.5, 0.5]
-    assert set(table.frame["setting"]) == {"digits net"}
+    assert set(table.frame["_setting"]) == {"digits net"}
     assert table.warnings == ()
 
 
@@ -103,3 +105,29 @@ def test_a_store_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="cannot be read") as told:
         read_mlflow(f"sqlite:///{tmp_path}/broken.db", "mine")
     assert "\n" not in str(told.value)
+
+
+def test_figures_that_are_not_finite_come_back_as_they_were_logged(tmp_path: Path) -> None:
+    """MLflow's database keeps NaN as 0 and infinity as the largest number."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("mine", str(tmp_path / "artifacts"))
+    values = (float("nan"), float("inf"), float("-inf"), 3.0)
+    for value in values:
+        run_id = client.create_run(experiment).info.run_id
+        client.log_metric(run_id, "energy/total_joules", value)
+        client.log_param(run_id, "run_id", "the user's own")
+        client.log_param(run_id, "size", value)
+        client.set_terminated(run_id)
+    frame = read_mlflow(uri, "mine")
+    np.testing.assert_array_equal(sorted(frame["energy_joules"]), sorted(values))
+    assert not frame["run_id"].eq("the user's own").any()
+
+
+@pytest.mark.parametrize("folder", ["a#b", "a b", "a%3Fc", "a%41"])
+def test_a_store_is_where_mlflow_takes_it_from(tmp_path: Path, folder: str) -> None:
+    uri = f"sqlite:///{tmp_path}/{folder}/mlflow.db"
+    (tmp_path / unquote(folder)).mkdir()
+    MlflowClient(uri).create_experiment("mine", str(tmp_path))
+    with pytest.raises(AnalysisError, match="called 'yours'"):
+        read_mlflow(uri, "yours")

@@ -235,7 +235,7 @@ def test_accuracy_that_never_varies_is_refused() -> None:
     with pytest.raises(AnalysisError, match=r"have the accuracy 0\.5: there is nothing"):
         compared(search("tpe", same), search("random", same))
     none = [(1.0, None)]
-    with pytest.raises(AnalysisError, match="finished: there is no accuracy to reach"):
+    with pytest.raises(AnalysisError, match=r"of the 2 runs .* columns\.status has pruned \(2\)"):
         compared(search("tpe", none), search("random", none))
 
 
@@ -273,3 +273,49 @@ def test_trials_without_a_number_are_refused() -> None:
     rows = [{**each, "trial": "first"} for each in search("random", RANDOM)]
     with pytest.raises(AnalysisError, match=r"4 trials of runs\.csv have no number"):
         compared(rows, search("tpe", QUICK))
+
+
+def test_a_strategy_that_alone_arrives_is_counted_as_cheaper() -> None:
+    slow = [(10.0, 0.1), (10.0, 0.2)]
+    result = compared(search("random", slow), search("tpe", QUICK), search("gp", slow), target=0.75)
+    assert row(result, "random")["joules_to_target"] == np.inf
+    figures = result.figures["ratios"]
+    assert figures["tpe"] == {
+        "settings": 1, "cheaper": 1, "dearer": 0, "never": 0,
+        "median_ratio": 0.0, "median_ratio_low": 0.0, "median_ratio_high": 0.0,
+    }  # fmt: skip
+    assert "gp" not in figures
+    assert result.answers == [
+        "neither gp nor random reaches the target in any setting.",
+        "tpe reaches the target with less energy than random in 1 of 1 settings (in 1 of them it "
+        "alone arrives), with as much or more in 0, and never in 0; the median ratio of the "
+        "energies is 0.",
+    ]
+    curve = result.tables["survival"]
+    spent = row(result, "tpe")["joules_to_target"] / 20.0
+    assert curve[curve["strategy"] == "tpe"]["energy_ratio"].tolist() == [0.0, spent]
+    assert curve[curve["strategy"] == "random"]["not_yet"].tolist() == [1.0]
+
+
+def test_a_baseline_that_arrives_for_nothing_is_told() -> None:
+    result = compared(search("random", [(0.0, 0.9), (1.0, 0.5)]), search("tpe", QUICK), target=0.5)
+    assert result.answers == ["random reaches the target for 0 J, so tpe has no ratio to it."]
+
+
+def test_regret_at_all_of_the_energy_counts_the_last_trial() -> None:
+    thirds = [(0.1, 0.1), (0.2, 0.2), (0.3, 0.9)]  # 0.1 + 0.2 + 0.3 is not 0.6, one by one
+    result = compared(search("random", thirds), search("tpe", thirds))
+    assert row(result, "tpe")["regret_at_100%"] == 0.0
+
+
+def test_settings_with_one_text_are_two_all_the_same() -> None:
+    rows = [
+        {**each, "dataset": dataset, "model": model}
+        for dataset, model in (("a b", "c"), ("a", "b c"))
+        for each in search("random", RANDOM) + search("tpe", QUICK)
+    ]
+    result = compare_strategies(runs(rows), StrategiesConfig())
+    assert set(result.tables["searches"]["setting"]) == {
+        "dataset='a b', model='c'",
+        "dataset='a', model='b c'",
+    }

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from run_tables import runs
 
-from greensweep.analysis import read_file
+from greensweep.analysis import read_file, standard_table
+from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.errors import AnalysisError
 
 
@@ -30,7 +31,7 @@ def test_rows_that_cannot_be_used_are_counted_by_their_reason() -> None:
         "the energy is infinite": 1,
         "the energy is negative": 1,
         "the accuracy is missing or no number": 1,
-        "the accuracy is outside of 0 to 1": 1,
+        "the accuracy is outside of 0 to 1 (a share, not percent)": 1,
     }
 
 
@@ -42,7 +43,7 @@ def test_runs_that_did_not_finish_have_an_energy_and_no_accuracy() -> None:
             {"energy_joules": 1.0, "accuracy": None, "status": "failed"},
         ]
     )
-    assert table.frame["spent_joules"].sum() == 8.0
+    assert table.frame["_spent"].sum() == 8.0
     assert table.finished["accuracy"].tolist() == [0.5]
     assert not table.left_out
 
@@ -55,7 +56,7 @@ def test_what_a_run_spent_in_all_stands_beside_its_training() -> None:
         ]
     )
     assert table.frame["energy_joules"].tolist() == [5.0, 5.0]
-    assert table.frame["spent_joules"].tolist() == [9.0, 5.0]
+    assert table.frame["_spent"].tolist() == [9.0, 5.0]
 
 
 def test_trials_are_put_in_the_order_they_ran() -> None:
@@ -135,4 +136,58 @@ def test_a_flag_may_be_a_text() -> None:
     one = {"energy_joules": 5.0, "accuracy": 0.5}
     flags = ("False", "true", "0", "1")
     table = runs([{**one, "energy_contended": flag} for flag in flags])
-    assert table.frame["contended"].tolist() == [False, True, False, True]
+    assert table.frame["_contended"].tolist() == [False, True, False, True]
+
+
+def test_a_line_with_more_cells_than_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("energy_joules,accuracy\n1,0.5,7\n2,0.6,7\n")
+    with pytest.raises(AnalysisError, match="more cells than its header has names"):
+        read_file(path)
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    frame = pd.DataFrame([[1.0, 0.5, 2.0]], columns=["energy_joules", "accuracy", "energy_joules"])
+    with pytest.raises(AnalysisError, match="two columns called energy_joules"):
+        standard_table(frame, ColumnsConfig(), "runs.csv")
+
+
+def test_categories_and_nullable_numbers_count_like_others() -> None:
+    frame = pd.DataFrame(
+        {
+            "energy_joules": pd.array([5, None, 7], dtype="Int64"),
+            "accuracy": pd.array([0.5, 0.6, 0.7], dtype="Float64"),
+            "dataset": pd.Categorical(["a", "b", "a"]),
+            "flag": pd.array([True, None, False], dtype="boolean"),
+        }
+    )
+    table = standard_table(frame, ColumnsConfig(setting=["dataset"]), "runs.csv")
+    assert table.frame["energy_joules"].tolist() == [5.0, 7.0]
+    assert table.frame["_setting"].tolist() == ["a", "a"]
+    assert table.left_out == {"the energy is missing or no number": 1}
+    assert table.frame["flag"].tolist() == [True, False]
+
+
+def test_the_users_columns_keep_their_values() -> None:
+    row = {
+        "energy_joules": 1.0,
+        "accuracy": 0.5,
+        "seed": 7,
+        "order": 3,
+        "setting": "x",
+        "status": 1,
+    }
+    table = runs([row], status=None)
+    assert table.frame[["seed", "order", "setting", "status"]].iloc[0].tolist() == [7, 3, "x", 1]
+
+
+def test_a_status_in_capitals_counts_and_others_are_named() -> None:
+    row = {"energy_joules": 1.0, "accuracy": 0.5}
+    assert len(runs([{**row, "status": "FINISHED"}]).finished) == 1
+    with pytest.raises(AnalysisError, match=r"columns\.status has done \(2\)"):
+        _ = runs([{**row, "status": "done"}, {**row, "status": "Done"}]).finished
+
+
+def test_energy_that_no_training_takes_is_left_out() -> None:
+    rows = [{"energy_joules": each, "accuracy": 0.5} for each in (1.0, 1e300)]
+    assert runs(rows).left_out == {"the energy is above 1e+21 J, which no training takes": 1}

@@ -161,3 +161,22 @@ def test_columns_called_as_ours_are_the_users() -> None:
     table = weighed(rows, configuration=["runs", "unit"]).tables["front"]
     assert table["runs"].tolist() == [1, 1, 1, 1]
     assert table["runs (column)"].tolist() == [7, 7, 7, 7]
+
+
+def test_options_that_a_forest_would_not_take_are_ranked() -> None:
+    rows = [
+        {
+            "energy_joules": 10.0 + number,
+            "accuracy": 0.5 + 0.01 * (number % 7),
+            "dataset": "d",
+            "optimizer.huge": 10.0 ** (300 if number > 15 else 2),
+            "optimizer.infinite": float("inf") if number > 15 else 1.0,
+            "optimizer.list": [number],
+        }
+        for number in range(30)
+    ]
+    names = ["optimizer.huge", "optimizer.infinite", "optimizer.list", "optimizer.list"]
+    found = weigh_tradeoff(runs(rows), TradeoffConfig(hyperparameters=names)).tables["importance"]
+    energy = found[found["target"] == "energy_joules"].set_index("hyperparameter")["importance"]
+    assert energy.index.is_unique
+    assert energy["optimizer.list"] > energy["optimizer.huge"]

@@ -1,6 +1,8 @@
 """Factorial analysis of variance, its assumptions, and what follows it."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import combinations, product
 
 import numpy as np
@@ -13,6 +15,7 @@ from greensweep.errors import AnalysisError
 
 _MOST_IN_SHAPIRO = 5000  # beyond, its p-value is not accurate
 _MOST_IN_QQ = 500
+_NO_VARIANCE = 1e-12  # deviation as a share of the largest value: rounding
 
 
 def factorial_anova(
@@ -52,7 +55,7 @@ def factorial_anova(
             if order > 1
             else f"{len(frame)} runs leave no residual beside {' + '.join(factors)}: add runs"
         )
-    if np.isclose(plain["y"].std(ddof=0), 0.0):
+    if plain["y"].std(ddof=0) <= _NO_VARIANCE * plain["y"].abs().max():
         raise AnalysisError(f"{response} is the same in all runs: there is no variance to explain")
     table = anova_lm(fitted, typ=3).drop(index="Intercept")
     back = {short: factor for factor, short in names.items()}
@@ -89,8 +92,10 @@ def assumptions(
     large = [cell for cell in cells if len(cell) > 1]
     found: dict[str, float] = {}
     if len(large) > 1:
-        levene = stats.levene(*large)
-        found |= {"levene_W": float(levene.statistic), "levene_p": float(levene.pvalue)}
+        with _without_variance():
+            levene = stats.levene(*large)
+        if np.isfinite(levene.statistic):
+            found |= {"levene_W": float(levene.statistic), "levene_p": float(levene.pvalue)}
     residuals = _residuals(frame, response, factors)
     if len(residuals) > _MOST_IN_SHAPIRO:
         residuals = np.random.default_rng(seed).choice(residuals, _MOST_IN_SHAPIRO, replace=False)
@@ -130,21 +135,24 @@ def post_hoc(
     """Return the differences of each factor's levels: Tukey's intervals, and Holm's p-values.
 
     Tukey's test is of one factor at a time, over all others. Holm's method adjusts Welch's t-tests
-    over all pairs of all factors.
+    over all pairs of all factors. Where levels have no variance, tests are missing.
     """
     from statsmodels.stats.multicomp import pairwise_tukeyhsd
 
     rows = []
     for factor in factors:
         levels = sorted(frame[factor].unique())
-        tukey = pairwise_tukeyhsd(
-            frame[response].to_numpy(float),
-            frame[factor].map(levels.index).to_numpy(),
-            alpha=1.0 - confidence,
-        )
+        with _without_variance():
+            tukey = pairwise_tukeyhsd(
+                frame[response].to_numpy(float),
+                frame[factor].map(levels.index).to_numpy(),
+                alpha=1.0 - confidence,
+            )
         for index, (one, other) in enumerate(combinations(levels, 2)):
             first = frame.loc[frame[factor] == one, response].to_numpy(float)
             second = frame.loc[frame[factor] == other, response].to_numpy(float)
+            with _without_variance():
+                welch = stats.ttest_ind(first, second, equal_var=False)
             rows.append(
                 {
                     "factor": factor,
@@ -154,12 +162,20 @@ def post_hoc(
                     "low": float(tukey.confint[index][0]),
                     "high": float(tukey.confint[index][1]),
                     "tukey_p": float(tukey.pvalues[index]),
-                    "welch_p": float(stats.ttest_ind(first, second, equal_var=False).pvalue),
+                    "welch_p": float(welch.pvalue),
                 }
             )
     table = pd.DataFrame(rows)
     table["welch_p_holm"] = holm(table["welch_p"].to_numpy(float))
     return table
+
+
+@contextmanager
+def _without_variance() -> Iterator[None]:
+    """Let tests of groups without variance return NaN without a word."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _formula(names: Sequence[str], order: int) -> str:

@@ -10,6 +10,9 @@ import pandas as pd
 from greensweep.analysis.table import ENERGY
 from greensweep.errors import AnalysisError
 
+# Columns of the tables here: a user's column may be called otherwise only.
+RESERVED = ("number_of_runs", "layer_type", "share", "predicted_joules", "mean_of_others")
+
 _ENOUGH_PER_CELL = 2  # architectures, for a cluster bootstrap to have anything to draw from
 
 
@@ -57,8 +60,8 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
             f"{len(means)} architectures cannot tell {len(counts)} layer types apart: add "
             "architectures, or name fewer in analysis.factors"
         )
-    design = sm.add_constant(means[list(counts)].astype(float), has_constant="add")
-    if np.linalg.matrix_rank(design.to_numpy()) < design.shape[1]:
+    design = sm.add_constant(means[list(counts)].to_numpy(float), has_constant="add")
+    if np.linalg.matrix_rank(design) < design.shape[1]:
         raise AnalysisError(
             f"{', '.join(counts)} rise and fall together in these architectures: leave one out of "
             "analysis.factors"
@@ -68,10 +71,10 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
     return pd.DataFrame(
         {
             "layer": list(counts),
-            "joules_per_layer": [float(fitted.params[name]) for name in counts],
-            "low": [float(interval.loc[name, 0]) for name in counts],
-            "high": [float(interval.loc[name, 1]) for name in counts],
-            "p": [float(fitted.pvalues[name]) for name in counts],
+            "joules_per_layer": fitted.params[1:],
+            "low": interval[1:, 0],
+            "high": interval[1:, 1],
+            "p": fitted.pvalues[1:],
             "residual_df": freedom,
         }
     )
@@ -88,29 +91,31 @@ def mixed_model(
     from scipy.stats import norm
     from statsmodels.regression.mixed_linear_model import MixedLM
 
-    design = frame[list(counts)].astype(float)
-    design.insert(0, "const", 1.0)
+    counted = frame[list(counts)].to_numpy(float)
+    design = np.column_stack([np.ones(len(frame)), counted])
     scale = float(frame[ENERGY].std()) or 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             groups = frame.groupby(list(unit)).ngroup()
-            fitted = MixedLM(frame[ENERGY] / scale, design, groups=groups).fit(reml=True)
+            energy = frame[ENERGY].to_numpy(float) / scale
+            fitted = MixedLM(energy, design, groups=groups.to_numpy()).fit(reml=True)
+            errors = fitted.bse_fe
         except (np.linalg.LinAlgError, ValueError):
             return None
-    if not fitted.converged:
+    if not fitted.converged or not np.isfinite(errors).all():
         return None
     z = float(norm.ppf(0.5 + confidence / 2.0))
     rows = []
-    for name in counts:
-        middle, error = float(fitted.fe_params[name]), float(fitted.bse_fe[name])
+    for place, name in enumerate(counts, start=1):
+        middle, error = float(fitted.fe_params[place]), float(errors[place])
         rows.append(
             {
                 "layer": name,
                 "joules_per_layer": middle * scale,
                 "low": (middle - z * error) * scale,
                 "high": (middle + z * error) * scale,
-                "p": float(fitted.pvalues[name]),
+                "p": float(fitted.pvalues[place]),
             }
         )
     return pd.DataFrame(rows)

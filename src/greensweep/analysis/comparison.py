@@ -14,11 +14,11 @@ _FEWEST_SETTINGS = 3  # for Friedman's test to say anything
 def ratios_to(baseline: Figures, other: Figures) -> Figures:
     """Return other over baseline; infinite where only the other never arrives.
 
-    Missing where the baseline never arrives: there is nothing to be a share of.
+    0 where only the baseline never arrives. Missing where neither does, and where the baseline
+    arrives for 0 J: there is nothing to be a share of.
     """
-    ratio = np.full(len(baseline), np.nan)
-    known = np.isfinite(baseline) & (baseline > 0)
-    ratio[known] = other[known] / baseline[known]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio: Figures = np.where(baseline > 0, other / baseline, np.nan)
     return ratio
 
 
@@ -54,10 +54,13 @@ def cliffs_delta(one: Figures, other: Figures) -> float:
 
 
 def holm(p_values: Figures) -> Figures:
-    """Return p-values adjusted by Holm's method (1979)."""
+    """Return p-values adjusted by Holm's method (1979); what is missing stays so."""
     from statsmodels.stats.multitest import multipletests
 
-    adjusted: Figures = multipletests(p_values, method="holm")[1]
+    adjusted: Figures = np.full(len(p_values), np.nan)
+    known = ~np.isnan(p_values)
+    if known.any():
+        adjusted[known] = multipletests(p_values[known], method="holm")[1]
     return adjusted
 
 

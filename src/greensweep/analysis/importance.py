@@ -61,11 +61,15 @@ def importance(
 
 def varying(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Return the columns that have more than one value, and a value in every row."""
-    return [name for name in names if frame[name].nunique() > 1 and frame[name].notna().all()]
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if frame[name].notna().all() and frame[name].astype(str).nunique() > 1
+    ]
 
 
 def _numbers(values: "pd.Series[float]") -> "pd.Series[float]":
+    """Return ranks: trees split them as they would the values, which may not be finite."""
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().all():
-        return numbers.astype(float)
-    return values.astype("category").cat.codes.astype(float)
+    known = numbers if numbers.notna().all() else values.astype(str)
+    return known.rank(method="dense")

@@ -13,6 +13,7 @@ from greensweep.analysis.anova import (
     quantiles,
 )
 from greensweep.analysis.architectures import (
+    RESERVED,
     architecture_means,
     can_draw_clusters,
     cluster_bootstrap,
@@ -25,6 +26,8 @@ from greensweep.analysis.table import ENERGY, RunTable, column
 from greensweep.config.schema_analysis import LayersConfig
 from greensweep.errors import AnalysisError
 
+_MOST = 1e30  # of a factor or feature: the squares of larger ones may overflow
+
 
 def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
     """Tell which layers use the energy: by runs, as the paper did, and by architectures.
@@ -35,19 +38,17 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
     Raises:
         AnalysisError: the design cannot be analysed; it is said which factor or cell is at fault.
     """
-    factors = list(config.factors)
-    if not factors:
+    if not config.factors:
         raise AnalysisError(
             "analysis=layers needs factors: set analysis.factors=[conv_layers,linear_layers], say"
         )
-    for option in ("factors", "architecture", "features"):
-        for name in getattr(config, option):
-            column(runs.frame, name, f"analysis.{option}", runs.source)
-    frame, left_out = _complete(runs, {*factors, *config.architecture, *config.features})
-    unit = list(config.architecture) or factors
+    factors, architecture, features = (
+        _named(runs, config, option) for option in ("factors", "architecture", "features")
+    )
+    frame, left_out = _complete(runs, {*factors, *architecture, *features})
+    unit, features = architecture or factors, features or factors
     order = min(config.order or len(factors), len(factors))
     by_runs = factorial_anova(frame, ENERGY, factors, order)
-    features = list(config.features) or factors
     means = architecture_means(frame, unit, [*factors, *features])
     tables = {
         "anova": by_runs,
@@ -127,16 +128,33 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
     )
 
 
+def _named(runs: RunTable, config: LayersConfig, option: str) -> list[str]:
+    """Return the columns that an option names, each once, as they are called in the tables."""
+    names = list(dict.fromkeys(getattr(config, option)))
+    for name in names:
+        column(runs.frame, name, f"analysis.{option}", runs.source)
+        if name == ENERGY:
+            raise AnalysisError(f"analysis.{option} names {ENERGY}, which is what is explained")
+    return [_renamed(name) for name in names]
+
+
+def _renamed(name: str) -> str:
+    return f"{name} (column)" if name in RESERVED else name
+
+
 def _complete(runs: RunTable, names: Collection[str]) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return the finished runs that have a value in all of these columns, and how many have not."""
-    finished = runs.finished
-    if finished.empty:
-        raise AnalysisError(f"none of the {len(runs.frame)} runs of {runs.source} finished")
+    finished = runs.finished.rename(columns=_renamed)
     left_out: dict[str, int] = {}
     for name in sorted(names):
-        lacking = finished[name].isna()
+        values = finished[name]
+        if values.dtype == object:
+            values = finished[name] = values.astype(str).where(values.notna())
+        lacking = values.isna()
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            lacking |= values.abs() > _MOST
         if lacking.any():
-            left_out[f"{name} is missing"] = int(lacking.sum())
+            left_out[f"{name} is missing, or infinite"] = int(lacking.sum())
             finished = finished[~lacking]
     if finished.empty:
         raise AnalysisError(f"no run of {runs.source} has a value in all of {', '.join(names)}")
@@ -151,7 +169,8 @@ def _attributed(frame: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame | None
     ]
     if not names:
         return None
-    known = frame.dropna(subset=names, how="all")
+    figures = frame[names].apply(pd.to_numeric, errors="coerce")
+    known = frame.assign(**{name: figures[name] for name in names}).dropna(subset=names, how="all")
     means = known.groupby(list(unit))[names].mean().reset_index()
     long = means.melt(list(unit), names, "layer_type", ENERGY).dropna(subset=[ENERGY])
     long["layer_type"] = long["layer_type"].str.removeprefix(prefix).str.removesuffix(suffix)

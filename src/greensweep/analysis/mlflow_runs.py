@@ -1,10 +1,13 @@
 """Read the runs of an MLflow experiment as one table."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,7 +35,11 @@ _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _FURTHER = ("layers/", "model/", "layer_energy/")  # metrics that keep their names
 
-_TABLES = {"metrics": "latest_metrics", "params": "params", "tags": "tags"}
+_TABLES = {
+    "metrics": ("latest_metrics", "key", "value", "is_nan"),
+    "params": ("params", "key", "value"),
+    "tags": ("tags", "key", "value"),
+}
 
 
 def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
@@ -59,12 +66,16 @@ def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
 
 
 def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    address = uri
+    address = sqlalchemy.engine.make_url(uri)
     if uri.startswith("sqlite"):
-        path = Path(uri.partition(":///")[2])
+        path = Path(address.database or "")
         if not path.is_file():
             raise AnalysisError(f"no MLflow store at {path}: train something first")
-        address = f"sqlite:///file:{path.absolute()}?mode=ro&uri=true"
+        address = sqlalchemy.engine.URL.create(
+            "sqlite",
+            database=f"file:{quote(str(path.absolute()))}",
+            query={"mode": "ro", "uri": "true"},
+        )
     engine = sqlalchemy.create_engine(address)
     try:
         with engine.connect() as connection:
@@ -89,14 +100,14 @@ def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, p
             long = {
                 kind: pd.read_sql(
                     sqlalchemy.text(
-                        f"SELECT t.run_uuid AS run_id, t.key, t.value FROM {table} t "
+                        f"SELECT t.run_uuid AS run_id, t.{', t.'.join(names)} FROM {table} t "
                         "JOIN runs r ON r.run_uuid = t.run_uuid "
                         "WHERE r.experiment_id = :experiment AND r.lifecycle_stage = 'active'"
                     ),
                     connection,
                     params=which,
                 )
-                for kind, table in _TABLES.items()
+                for kind, (table, *names) in _TABLES.items()
             }
     except SQLAlchemyError as error:
         raise AnalysisError(
@@ -104,7 +115,15 @@ def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, p
         ) from error
     finally:
         engine.dispose()
+    long["metrics"] = _as_logged(long["metrics"])
     return runs, long
+
+
+def _as_logged(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Undo how MLflow's database keeps what is not finite: NaN as 0, infinity as the largest."""
+    values = metrics["value"].mask(metrics["is_nan"].astype(bool))
+    ends = {sys.float_info.max: np.inf, -sys.float_info.max: -np.inf}
+    return metrics[["run_id", "key"]].assign(value=values.replace(ends))
 
 
 def _from_api(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
@@ -150,7 +169,7 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     has_children = runs.index.isin(parent.dropna())
     is_sweep = has_children & parent.isna()
     is_repeat = parent.notna() & parent.map(parent).notna()
-    frame = params.copy()
+    frame = pd.DataFrame({name: _as_numbers(params[name]) for name in params}, index=runs.index)
     for name in [each for each in metrics if str(each).startswith(_FURTHER)]:
         frame[name] = metrics[name]
     for names, part in ((_METRICS, metrics), (_TAGS, tags)):
@@ -164,10 +183,16 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
     frame["trial"] = runs["name"].map(_trial_number)
     frame["started"] = runs["start_time"]
-    frame.insert(0, "run_id", runs.index)
+    frame["run_id"] = runs.index
     ended = runs["status"].isin(list(_STATUS)).to_numpy()
     kept = frame[~is_sweep & ~is_repeat.to_numpy() & ended]
     return kept.sort_values("started", ignore_index=True)
+
+
+def _as_numbers(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return params as numbers where all of them are: MLflow keeps texts only."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    return numbers if numbers.notna().equals(values.notna()) else values
 
 
 def _trial_number(name: Any) -> float:

@@ -1,6 +1,7 @@
 """Read a table of runs from a file."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -19,13 +20,21 @@ def read_file(path: Path) -> pd.DataFrame:
     try:
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
-        return pd.read_csv(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Else cells beyond the header's names shift the columns: the first are row labels.
+            return pd.read_csv(path, low_memory=False, index_col=False)
     except pd.errors.EmptyDataError as error:
         raise AnalysisError(f"{path} is empty: give a table with a header line") from error
     except pd.errors.ParserError as error:
         line = re.search(r"line (\d+)", str(error))
         where = f", line {line.group(1)}" if line else ""
         raise AnalysisError(f"{path}{where} cannot be read: {first_line(error)}") from error
+    except pd.errors.ParserWarning as error:
+        raise AnalysisError(
+            f"the lines of {path} have more cells than its header has names: name every column, or "
+            "leave out commas at the ends of lines"
+        ) from error
     except UnicodeDecodeError as error:
         raise AnalysisError(f"{path} is no UTF-8 text: save it with that encoding") from error
     except (OSError, ValueError) as error:

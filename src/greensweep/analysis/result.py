@@ -9,6 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from greensweep.errors import AnalysisError
+
+SUMMARY = "analysis.json"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -65,23 +69,53 @@ class Result:
 
         The latter comes last, and lists the tables: without it the folder is not finished. The
         tables of an earlier analysis are replaced; other files are left alone.
+
+        Raises:
+            AnalysisError: a file that is no analysis' is in the way. Nothing is written then.
+            OSError: the folder cannot be written. No table is half written.
         """
+        summary = folder / SUMMARY
+        earlier = _earlier_tables(summary)
+        paths = [folder / f"{name}.csv" for name in self.tables]
+        for path in paths:
+            if path.is_symlink() or (path.exists() and path.name not in earlier):
+                raise AnalysisError(
+                    f"{path} is not of an earlier analysis: move it away, or set output= elsewhere"
+                )
         folder.mkdir(parents=True, exist_ok=True)
-        summary = folder / "analysis.json"
-        if summary.is_file():
-            earlier = json.loads(summary.read_text(encoding="utf-8")).get("tables", [])
-            summary.unlink()
+        text = json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n"
+        parts = [path.with_name(f".{path.name}.part") for path in (*paths, summary)]
+        try:
+            for part, table in zip(parts, self.tables.values(), strict=False):
+                table.to_csv(part, index=False)
+            parts[-1].write_text(text, encoding="utf-8")
+            summary.unlink(missing_ok=True)
             for name in earlier:
-                (folder / Path(name).name).unlink(missing_ok=True)
-        written = []
-        for name, table in self.tables.items():
-            written.append(folder / f"{name}.csv")
-            table.to_csv(written[-1], index=False)
-        text = json.dumps(self.summary(), indent=2, ensure_ascii=False)
-        part = folder / ".analysis.json.part"
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(summary)
-        return [*written, summary]
+                (folder / name).unlink(missing_ok=True)
+            for part, path in zip(parts, (*paths, summary), strict=True):
+                part.replace(path)
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+        return [*paths, summary]
+
+
+def _earlier_tables(summary: Path) -> set[str]:
+    """Return the names of the tables that an earlier analysis left beside its summary."""
+    if not summary.exists() and not summary.is_symlink():
+        return set()
+    foreign = AnalysisError(
+        f"{summary} is not of an earlier analysis: move it away, or set output= elsewhere"
+    )
+    if summary.is_symlink() or not summary.is_file():
+        raise foreign
+    try:
+        found = json.loads(summary.read_text(encoding="utf-8"))
+        found["analysis"], found["figures"]
+        names = [Path(name).name for name in found["tables"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise foreign from error
+    return {name for name in names if name.endswith(".csv")}
 
 
 def _plain(value: Any) -> Any:

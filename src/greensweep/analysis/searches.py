@@ -71,7 +71,8 @@ def mean_best_accuracy(search: Search, horizon_joules: float) -> float:
 
 def best_within(search: Search, joules: float) -> float:
     """Return the best accuracy that a search had for so much energy; NaN before its first trial."""
-    done = np.cumsum(search.joules) <= joules
+    # The sum of all trials may differ from the sum one by one in its last digits.
+    done = np.cumsum(search.joules) <= joules * (1.0 + 1e-9)
     return float(best_so_far(search.accuracies)[done][-1]) if done.any() else float("nan")
 
 

@@ -16,6 +16,7 @@ from greensweep.analysis.comparison import (
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import (
+    Figures,
     Search,
     best_so_far,
     best_within,
@@ -122,9 +123,7 @@ def searches_of(runs: RunTable) -> list[Search]:
             f"twice, and {len(twice)} such rows in all: name what tells several searches apart in "
             "columns.seed"
         )
-    finished = drawn[ACCURACY].dropna()
-    if finished.empty:
-        raise AnalysisError(f"no trial of {runs.source} finished: there is no accuracy to reach")
+    finished = drawn.loc[drawn.index.isin(runs.finished.index), ACCURACY]
     if len(finished) > 1 and finished.nunique() == 1:
         raise AnalysisError(
             f"all trials of {runs.source} have the accuracy {finished.iloc[0]:g}: there is nothing "
@@ -305,12 +304,10 @@ def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.Dat
 
 
 def _answer(ratios: pd.DataFrame, strategy: str, config: StrategiesConfig) -> str:
-    ratio = ratios.loc[ratios["strategy"] == strategy, "ratio"].dropna().to_numpy(float)
+    rows = ratios[ratios["strategy"] == strategy]
+    ratio = rows["ratio"].dropna().to_numpy(float)
     if not len(ratio):
-        return (
-            f"{config.baseline} reaches the target in no setting that {strategy} has, so there is "
-            "nothing to hold it against."
-        )
+        return f"{_why_no_ratio(rows, config.baseline, strategy)}."
     median, low, high = median_interval(ratio, config.resamples, config.confidence, config.seed)
     never = int(np.isinf(ratio).sum())
     interval = ""
@@ -319,10 +316,23 @@ def _answer(ratios: pd.DataFrame, strategy: str, config: StrategiesConfig) -> st
         interval = f" ({config.confidence:.0%} interval over settings: {span})"
     return (
         f"{strategy} reaches the target with less energy than {config.baseline} in "
-        f"{int((ratio < 1).sum())} of {len(ratio)} settings, with as much or more in "
-        f"{len(ratio) - int((ratio < 1).sum()) - never}, and never in {never}; the median ratio of "
-        f"the energies is {_ratio(median)}{interval}."
+        f"{int((ratio < 1).sum())} of {len(ratio)} settings{_alone(ratio)}, with as much or more "
+        f"in {len(ratio) - int((ratio < 1).sum()) - never}, and never in {never}; the median ratio "
+        f"of the energies is {_ratio(median)}{interval}."
     )
+
+
+def _alone(ratio: Figures) -> str:
+    alone = int((ratio == 0).sum())
+    return f" (in {alone} of them it alone arrives)" if alone else ""
+
+
+def _why_no_ratio(rows: pd.DataFrame, baseline: str, strategy: str) -> str:
+    if rows.empty:
+        return f"{strategy} and {baseline} share no setting, so they cannot be compared"
+    if (rows["baseline_joules"] == 0).any():
+        return f"{baseline} reaches the target for 0 J, so {strategy} has no ratio to it"
+    return f"neither {strategy} nor {baseline} reaches the target in any setting"
 
 
 def _ratio(ratio: float) -> str:

@@ -12,7 +12,7 @@ def energy_survival(
     """Return each strategy's Kaplan-Meier curve, and the log-rank test between strategies.
 
     Settings differ in what a trial costs, so energies are told as multiples of what the baseline
-    needed in the same setting; settings where it never arrived are left out.
+    needed in the same setting, or of what it spent where it never arrived.
 
     Args:
         searches: rows with setting, strategy, joules_to_target and total_joules.
@@ -26,8 +26,10 @@ def energy_survival(
     from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
     own = searches[searches["strategy"] == baseline]
-    needed = own.groupby("setting")["joules_to_target"].median()
-    unit = searches["setting"].map(needed)
+    needed = own.groupby("setting")[["joules_to_target", "total_joules"]].median()
+    arrives = np.isfinite(needed["joules_to_target"])
+    units = needed["joules_to_target"].where(arrives, needed["total_joules"])
+    unit = searches["setting"].map(units)
     known = searches[np.isfinite(unit) & (unit > 0)]
     if known.empty:
         return pd.DataFrame(columns=["strategy", "energy_ratio", "not_yet"]), {}

@@ -10,13 +10,14 @@ import pandas as pd
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.errors import AnalysisError, unknown
 
-# Names of the columns after `standard_table`; all others stay as they are.
-ENERGY, SPENT, ACCURACY = "energy_joules", "spent_joules", "accuracy"
-SETTING, STRATEGY, SEED, ORDER, STATUS = "setting", "strategy", "seed", "order", "status"
-QUALITY, MACHINE, CONTENDED = "energy_quality", "machine", "contended"
+# Columns that `standard_table` adds. All others stay as they are: a user's may be called `seed`.
+ENERGY, ACCURACY = "energy_joules", "accuracy"
+SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_seed", "_order"
+STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
 
 NO_STRATEGY = "none"  # of a run that no search drew
 _FINISHED = "finished"
+_MOST_JOULES = 1e21  # more than the world uses in a year
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class RunTable:
     """Runs that can be analysed.
 
     Attributes:
-        frame: one row per run. `energy_joules` is the training's, `spent_joules` that of all it
-            did; `accuracy` is from 0 to 1, and missing where the run did not finish.
+        frame: one row per run, with the source's columns. `energy_joules` is the training's;
+            `accuracy` is from 0 to 1, and missing where the run did not finish.
         source: where the runs come from.
         rows: that the source has.
         left_out: why rows were left out, and how many.
@@ -40,8 +41,20 @@ class RunTable:
 
     @property
     def finished(self) -> pd.DataFrame:
-        """The runs that have an accuracy."""
-        return self.frame[self.frame[ACCURACY].notna()]
+        """The runs that have an accuracy.
+
+        Raises:
+            AnalysisError: there is none; the states that the runs are in are told.
+        """
+        found = self.frame[self.frame[ACCURACY].notna()]
+        if found.empty:
+            states = self.frame[STATUS].value_counts()
+            told = ", ".join(f"{state} ({count})" for state, count in states.items())
+            raise AnalysisError(
+                f"none of the {len(self.frame)} runs of {self.source} finished: columns.status "
+                f"has {told}"
+            )
+        return found
 
 
 def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> RunTable:
@@ -51,17 +64,22 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     was pruned needs the energy only, and has no accuracy.
 
     Raises:
-        AnalysisError: a column is missing, no row is left, or no run cost anything.
+        AnalysisError: a column is missing or there twice, no row is left, or no run cost anything.
     """
     if raw.empty:
         raise AnalysisError(f"{source} has no runs: give a table with a row for each run")
+    if not raw.columns.is_unique:
+        twice = raw.columns[raw.columns.duplicated()][0]
+        raise AnalysisError(f"{source} has two columns called {twice}: rename one of them")
+    raw = plain_types(raw)
     frame = raw.copy()
     frame[ENERGY] = _numbers(raw, columns.energy, "energy", source)
     frame[ACCURACY] = _numbers(raw, columns.accuracy, "accuracy", source)
     has_spent = columns.spent is not None and columns.spent in raw
     spent = _numbers(raw, str(columns.spent), "spent", source) if has_spent else frame[ENERGY]
     frame[SPENT] = spent.fillna(frame[ENERGY])
-    frame[STATUS] = _optional(raw, columns.status, _FINISHED)
+    status = pd.Series(_optional(raw, columns.status, _FINISHED), index=raw.index)
+    frame[STATUS] = status.astype(str).str.lower()
     frame[QUALITY] = _optional(raw, columns.quality, "unknown")
     frame[MACHINE] = _optional(raw, columns.machine, "unknown")
     frame[CONTENDED] = _flags(raw, columns.contended)
@@ -101,14 +119,41 @@ def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Seri
 
 
 def joined(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[Any]":
-    """Return the texts of several columns as one; `all` where there are none."""
+    """Return the texts of several columns as one; `all` where there are none.
+
+    Rows have the same text only where they have the same values.
+    """
     if not names:
         return pd.Series("all", index=frame.index)
-    texts = [frame[name].astype(str).fillna("missing") for name in names]
-    text = texts[0]
-    for further in texts[1:]:
-        text = text + " " + further
-    return text
+    values = frame[list(names)]
+    codes = values.groupby(list(names), dropna=False, sort=False).ngroup()
+    kinds = list(values[~codes.duplicated()].itertuples(index=False, name=None))
+    texts = [_words(kind) for kind in kinds]
+    if len(set(texts)) < len(texts):
+        texts = [
+            ", ".join(f"{name}={value!r}" for name, value in zip(names, kind, strict=True))
+            for kind in kinds
+        ]
+    return pd.Series(np.array(texts, dtype=object)[codes], index=frame.index)
+
+
+def _words(values: Sequence[Any]) -> str:
+    return " ".join("missing" if pd.isna(each) else str(each) for each in values)
+
+
+def plain_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without categories, nullable or Arrow numbers: numbers, texts and objects."""
+    plain = {}
+    for name in frame.columns:
+        values = frame[name]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.astype(object).infer_objects()
+        elif pd.api.types.is_bool_dtype(values.dtype) and values.isna().any():
+            values = values.astype(object)
+        elif pd.api.types.is_numeric_dtype(values.dtype) and not isinstance(values.dtype, np.dtype):
+            values = pd.Series(values.to_numpy(float, na_value=np.nan), index=frame.index)
+        plain[name] = values
+    return pd.DataFrame(plain, index=frame.index)
 
 
 def _numbers(raw: pd.DataFrame, name: str, key: str, source: str) -> "pd.Series[float]":
@@ -133,9 +178,14 @@ def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     reasons = {
         "the energy is missing or no number": energy.isna(),
         "the energy is infinite": np.isinf(energy) | np.isinf(frame[SPENT]),
+        f"the energy is above {_MOST_JOULES:.0e} J, which no training takes": (
+            (energy > _MOST_JOULES) | (frame[SPENT] > _MOST_JOULES)
+        ),
         "the energy is negative": (energy < 0) | (frame[SPENT] < 0),
         "the accuracy is missing or no number": is_finished & accuracy.isna(),
-        "the accuracy is outside of 0 to 1": is_finished & ~accuracy.between(0, 1),
+        "the accuracy is outside of 0 to 1 (a share, not percent)": (
+            is_finished & ~accuracy.between(0, 1)
+        ),
     }
     left = pd.Series(True, index=frame.index)
     counts = {}

@@ -53,8 +53,6 @@ def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     for name in config.configuration:
         column(runs.frame, name, "analysis.configuration", runs.source)
     finished = runs.finished
-    if finished.empty:
-        raise AnalysisError(f"none of the {len(runs.frame)} runs of {runs.source} finished")
     groups = _groups(finished, config)
     tables: dict[str, pd.DataFrame] = {
         "front": pd.concat([_front(group, config) for group in groups], ignore_index=True),
