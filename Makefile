@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep doctor ui test test-all bench lint lock repro clean
+.PHONY: help setup sweep report doctor ui test test-all bench lint lock repro clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 sweep: $(INSTALLED) ## search for the best bargain of accuracy and energy (ARGS="option=value ...")
 	$(BIN)/python src/train.py -m hydra/sweeper=optuna $(ARGS)
+
+report: $(INSTALLED) ## write a page about the tracked runs, outputs/report/index.html
+	$(BIN)/python src/report.py $(ARGS)
 
 doctor: $(INSTALLED) ## tell how far this machine's joules can be trusted
 	$(BIN)/python -m greensweep doctor $(ARGS)

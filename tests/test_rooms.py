@@ -11,7 +11,7 @@ PACKAGE = PROJECT / "src" / "greensweep"
 ROOMS = [
     "errors", "messages", "config", "imports", "data", "models", "training", "energy",
     "measuring", "reporting", "tracking", "result", "checkpoint", "run", "repeats", "replay",
-    "search", "study", "analysis", "upload", "doctor", "app",
+    "search", "study", "analysis", "report", "upload", "doctor", "app",
     "__main__",
 ]  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
     assert not later, f"{room} imports rooms after it: {later}"
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "prepare", "analyse"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "prepare", "analyse", "report"])
 def test_a_script_is_thin(script: str) -> None:
     tree = ast.parse((PROJECT / "src" / f"{script}.py").read_text(encoding="utf-8"))
     (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import optuna
+import pytest
 from conftest import PROJECT
 from test_sweeper import QUICK, STUDY, study_in
 
@@ -79,6 +80,7 @@ def program(folder: Path, text: str, *overrides: str) -> tuple[str, ...]:
     return (sys.executable, "program.py", *sweep, *space, *overrides)
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_at_once_and_the_next_command_goes_on(tmp_path: Path) -> None:
     command = program(tmp_path, STUCK, f"+free={tmp_path / 'free'}", "hydra.sweeper.n_trials=3")
     command += ("hydra.sweeper.n_workers=2",)
@@ -127,6 +129,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_is_killed_runs_again_in_the_same_command(tmp_path: Path) -> None:
     workers = ("hydra.sweeper.n_trials=6", "hydra.sweeper.n_workers=2")
     command = program(tmp_path, KILLED, *workers)

@@ -24,6 +24,7 @@ from greensweep.config import (
     AnalyseConfig,
     EvaluateConfig,
     PrepareConfig,
+    ReportConfig,
     TrainConfig,
     parse,
     register_schemas,
@@ -35,6 +36,7 @@ from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
 from greensweep.study.space import search_params
 
 if TYPE_CHECKING:
+    from greensweep.analysis import RunTable
     from greensweep.tracking import SweepRun
     from greensweep.training import Epoch
 
@@ -220,13 +222,7 @@ def analyse(composed: DictConfig) -> None:
     from greensweep import analysis
 
     config: AnalyseConfig = parse(composed)
-    if config.source == "mlflow":
-        from greensweep.tracking.mlflow import tracking_uri
-
-        raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
-    else:
-        raw = analysis.read_file(Path(config.source))
-    runs = analysis.standard_table(raw, config.columns, config.source)
+    runs = _runs(config)
     result = analysis.answer(runs, config.analysis)
     folder = Path(config.output) / result.name
     try:
@@ -237,6 +233,42 @@ def analyse(composed: DictConfig) -> None:
         log.info(said)
     left = "".join(f"; left out: {count}, {why}" for why, count in result.left_out.items())
     log.info(f"{result.rows} rows of {result.source}{left}. Tables: {folder}")
+
+
+def report(composed: DictConfig) -> None:
+    """Write one page about a table of runs, with its figures and tables as files."""
+    from greensweep.analysis.collect import analyses_of
+    from greensweep.report import build_page, write_report
+
+    config: ReportConfig = parse(composed)
+    analyses = analyses_of(_runs(config), config)
+    try:
+        page = write_report(
+            Path(config.output), config.title, build_page(analyses, config), _facts(config)
+        )
+    except OSError as error:
+        raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
+    for said in [result.answers[0] for result in analyses.found]:
+        log.info(said)
+    log.info(f"Report: {page}")
+
+
+def _facts(config: ReportConfig) -> dict[str, str]:
+    from greensweep.report.facts import facts
+
+    return facts(config.source)
+
+
+def _runs(config: AnalyseConfig | ReportConfig) -> "RunTable":
+    from greensweep import analysis
+
+    if config.source == "mlflow":
+        from greensweep.tracking.mlflow import tracking_uri
+
+        raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
+    else:
+        raw = analysis.read_file(Path(config.source))
+    return analysis.standard_table(raw, config.columns, config.source)
 
 
 def compose_sweep(overrides: list[str]) -> tuple[TrainConfig, str]:

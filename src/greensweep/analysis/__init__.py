@@ -1,5 +1,6 @@
 """Statistics on tables of runs: from a table to frozen results. Nothing is drawn here."""
 
+from greensweep.analysis.bill import add_up
 from greensweep.analysis.layers import explain_layers
 from greensweep.analysis.mlflow_runs import read_mlflow
 from greensweep.analysis.read import read_file
@@ -17,6 +18,7 @@ from greensweep.config.schema_analysis import (
 __all__ = [
     "Result",
     "RunTable",
+    "add_up",
     "answer",
     "compare_strategies",
     "explain_layers",

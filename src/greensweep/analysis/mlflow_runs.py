@@ -33,7 +33,13 @@ _MACHINE = ("hardware.cpu", "hardware.gpu", "hardware.cores")
 _STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
 _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_FURTHER = ("layers/", "model/", "layer_energy/")  # metrics that keep their names
+_FURTHER = (
+    "layers/",
+    "model/",
+    "layer_energy/",
+    "energy/",
+    "phases/",
+)  # metrics that keep their names
 
 _TABLES = {
     "metrics": ("latest_metrics", "key", "value", "is_nan"),
@@ -91,7 +97,7 @@ def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, p
             which = {"experiment": int(chosen.iloc[0])}
             runs = pd.read_sql(
                 sqlalchemy.text(
-                    "SELECT run_uuid AS run_id, name, status, start_time FROM runs "
+                    "SELECT run_uuid AS run_id, name, status, start_time, experiment_id FROM runs "
                     "WHERE experiment_id = :experiment AND lifecycle_stage = 'active'"
                 ),
                 connection,
@@ -135,15 +141,17 @@ def _from_api(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.Dat
         raise AnalysisError(
             _no_experiment(experiment, [each.name for each in client.search_experiments()])
         )
-    runs: list[tuple[str, str, str, int]] = []
+    runs: list[tuple[str, str, str, int, str]] = []
     long: dict[str, list[tuple[str, str, Any]]] = {kind: [] for kind in _TABLES}
     for run in _pages(client, found.experiment_id):
         run_id = run.info.run_id
-        runs.append((run_id, run.info.run_name, run.info.status, run.info.start_time))
+        info = run.info
+        runs.append((run_id, info.run_name, info.status, info.start_time, info.experiment_id))
         for kind, rows in long.items():
             rows += [(run_id, key, value) for key, value in getattr(run.data, kind).items()]
     names = ["run_id", "key", "value"]
-    return pd.DataFrame(runs, columns=["run_id", "name", "status", "start_time"]), {
+    columns = ["run_id", "name", "status", "start_time", "experiment_id"]
+    return pd.DataFrame(runs, columns=columns), {
         kind: pd.DataFrame(rows, columns=names) for kind, rows in long.items()
     }
 
@@ -184,6 +192,7 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     frame["trial"] = runs["name"].map(_trial_number)
     frame["started"] = runs["start_time"]
     frame["run_id"] = runs.index
+    frame["experiment_id"] = runs["experiment_id"].astype(str)
     ended = runs["status"].isin(list(_STATUS)).to_numpy()
     kept = frame[~is_sweep & ~is_repeat.to_numpy() & ended]
     return kept.sort_values("started", ignore_index=True)

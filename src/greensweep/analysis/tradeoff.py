@@ -18,6 +18,7 @@ from greensweep.analysis.importance import importance, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
 from greensweep.analysis.table import ACCURACY, ENERGY, RunTable, column, joined
+from greensweep.analysis.units import joules as in_joules
 from greensweep.config.schema_analysis import TradeoffConfig
 from greensweep.errors import AnalysisError
 
@@ -247,11 +248,13 @@ def _recommendation(group: _Group) -> str:
     accuracy, joules = group.accuracies, group.joules
     best = int(np.lexsort((joules, -accuracy))[0])
     other = best_below(accuracy, joules, 0.5 * joules[best])
-    most = f"{group.name}: the most accurate takes {joules[best]:.4g} J for {accuracy[best]:.4f}"
+    most = (
+        f"{group.name}: the most accurate takes {in_joules(joules[best])} for {accuracy[best]:.4f}"
+    )
     if other is None:
         return f"{most}, and nothing that was tried costs half as much or less."
     lost = 100.0 * (accuracy[best] - accuracy[other])
     return (
         f"{most}; if {lost:.2g} points of accuracy are not worth more than half of that, take "
-        f"{accuracy[other]:.4f} for {joules[other]:.4g} J."
+        f"{accuracy[other]:.4f} for {in_joules(joules[other])}."
     )

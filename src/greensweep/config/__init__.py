@@ -1,7 +1,7 @@
 """Structured configs: what can be set, and the check at the door."""
 
 from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
-from greensweep.config.schema_analysis import AnalyseConfig
+from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig
 from greensweep.config.store import (
     load_run_config,
     parse,
@@ -17,6 +17,7 @@ __all__ = [
     "AnalyseConfig",
     "EvaluateConfig",
     "PrepareConfig",
+    "ReportConfig",
     "TrainConfig",
     "load_run_config",
     "parse",

@@ -92,3 +92,17 @@ class AnalyseConfig:
     columns: ColumnsConfig = MISSING
     analysis: AnalysisConfig = MISSING
     output: str = option("outputs/analysis", doc="folder for tables and analysis.json")
+
+
+@dataclass
+class ReportConfig:
+    source: str = option("mlflow", doc="a CSV or Parquet file, or mlflow")
+    mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
+    mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
+    columns: ColumnsConfig = MISSING
+    tradeoff: TradeoffConfig = MISSING
+    strategies: StrategiesConfig = MISSING
+    layers: LayersConfig = MISSING
+    title: str = option("Accuracy and energy", doc="heading of the page")
+    ui: str = option("http://127.0.0.1:5000", doc="address of the MLflow UI that runs link to")
+    output: str = option("outputs/report", doc="folder for index.html, figures and tables")

@@ -63,6 +63,7 @@ def register_schemas() -> None:
         schema.EvaluateConfig,
         schema.PrepareConfig,
         schema_analysis.AnalyseConfig,
+        schema_analysis.ReportConfig,
     ):
         name = script.__name__.removesuffix("Config").lower()
         store.store(group="schema", name=name, node=script, package="_global_")

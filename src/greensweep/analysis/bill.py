@@ -1,0 +1,74 @@
+"""What runs cost in all: by how they ended, by phase and by component."""
+
+import numpy as np
+import pandas as pd
+
+from greensweep.analysis.result import Result
+from greensweep.analysis.table import ACCURACY, ENERGY, QUALITY, SPENT, STATUS, STRATEGY, RunTable
+from greensweep.analysis.units import joules, number
+
+_SUFFIX = "_joules"
+_COMPONENTS = ("cpu", "gpu", "ram")
+
+
+def add_up(runs: RunTable) -> Result:
+    """Add up the energy of all runs, also of those that did not finish.
+
+    Returns:
+        Tables `ends` (strategy, status, runs, spent_joules, share), and `phases` and `components`
+        where the runs tell them apart; joules, summed over runs.
+
+    Raises:
+        AnalysisError: no run finished.
+    """
+    frame = runs.frame
+    total = float(frame[SPENT].sum())
+    ends = (frame.groupby([STRATEGY, STATUS])[SPENT].agg(["size", "sum"]).reset_index()).set_axis(
+        ["strategy", "status", "runs", "spent_joules"], axis=1
+    )
+    ends["share"] = ends["spent_joules"] / total
+    best = runs.finished.sort_values([ACCURACY, ENERGY], ascending=[False, True]).iloc[0]
+    qualities = " and ".join(sorted(map(str, frame[QUALITY].unique())))
+    tables = {"ends": ends}
+    for name, columns in (("phases", _phases(frame)), ("components", _components(frame))):
+        if columns:
+            tables[name] = _sums(frame, name.removesuffix("s"), columns)
+    ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
+    times = (
+        f", {number(ratio)} times the training of the most accurate of them" if best[ENERGY] else ""
+    )
+    return Result(
+        name="bill",
+        answers=[f"{len(frame)} runs took {joules(total)} in all ({qualities}){times}."],
+        tables=tables,
+        figures={
+            "spent_joules": total,
+            "best_joules": float(best[ENERGY]),
+            "ratio_to_best": float(ratio),
+            "quality": qualities,
+        },
+        warnings=runs.warnings,
+        source=runs.source,
+        rows=runs.rows,
+        left_out=runs.left_out,
+    )
+
+
+def _phases(frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        name.removeprefix("phases/").removesuffix(_SUFFIX): name
+        for name in map(str, frame.columns)
+        if name.startswith("phases/") and name.endswith(_SUFFIX)
+    }
+
+
+def _components(frame: pd.DataFrame) -> dict[str, str]:
+    named = {component: f"energy/{component}{_SUFFIX}" for component in _COMPONENTS}
+    return {component: name for component, name in named.items() if name in frame}
+
+
+def _sums(frame: pd.DataFrame, kind: str, columns: dict[str, str]) -> pd.DataFrame:
+    sums = [pd.to_numeric(frame[name], errors="coerce").sum() for name in columns.values()]
+    table = pd.DataFrame({kind: list(columns), "joules": sums})
+    table["share"] = table["joules"] / table["joules"].sum()
+    return table.sort_values("joules", ascending=False, ignore_index=True)

@@ -1,0 +1,42 @@
+"""Numbers for people: three digits that say something, and units that scale."""
+
+import math
+from typing import Any
+
+_JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"))
+
+
+def joules(value: float, digits: int = 3) -> str:
+    """Return an energy in J, kJ, MJ or GJ."""
+    if not math.isfinite(value):
+        return "never" if value > 0 else "–"
+    size = abs(value)
+    factor, unit = next((each for each in _JOULES if size >= each[0]), (1.0, "J"))
+    return f"{number(value / factor, digits)} {unit}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, without an exponent where it is readable."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else ("∞" if value > 0 else "-∞")
+    if value != 0 and not 1e-4 <= abs(value) < 10**6:
+        return f"{value:.{digits}g}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    return f"{float(f'{value:.{digits}g}'):g}"
+
+
+def cell(name: str, value: Any) -> str:
+    """Return a value of a table as a person reads it, by the name of its column."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        value = float(value)
+        if "joules" in name and "per_" not in name.partition("joules")[0]:
+            return joules(value)
+        if "accuracy" in name and "per_" not in name:
+            return f"{value:.4f}" if math.isfinite(value) else "–"
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else number(value, 4)
+    return str(value)

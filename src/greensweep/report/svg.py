@@ -1,0 +1,36 @@
+"""A figure as SVG that lives in a page: its colours, and what hovering tells."""
+
+import io
+import re
+from xml.etree import ElementTree
+
+from greensweep.report.figures import Drawing
+from greensweep.report.style import FAINT, INK, style
+
+_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_PAGE_COLOURS = {INK: "currentColor", FAINT: "var(--faint)"}
+
+
+def inline_svg(drawing: Drawing) -> str:
+    """Return a drawing as an SVG element: page colours, no fixed size, and `data-tip` on points."""
+    for prefix, address in (("", _SVG), ("xlink", _LINK)):
+        ElementTree.register_namespace(prefix, address)
+    file = io.StringIO()
+    with style():
+        drawing.figure.savefig(file, format="svg", metadata={"Date": None})
+    root = ElementTree.fromstring(file.getvalue())
+    for name in ("width", "height"):
+        root.attrib.pop(name, None)
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    for group in root.iter(f"{{{_SVG}}}g"):
+        tips = drawing.tips.get(group.attrib.pop("id", ""), [])
+        points = list(group.iter(f"{{{_SVG}}}use")) if tips else []
+        for point, tip in zip(points, tips, strict=True):
+            point.set("data-tip", tip)
+    root.set("role", "img")
+    root.set("aria-label", drawing.alt)
+    text = ElementTree.tostring(root, encoding="unicode")
+    for ours, page in _PAGE_COLOURS.items():
+        text = text.replace(ours, page)
+    return re.sub(r"\s*\n\s*", " ", text)

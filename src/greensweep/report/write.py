@@ -1,0 +1,68 @@
+"""Leave a report in a folder: the page, and its figures and tables as files."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from greensweep.errors import AnalysisError
+from greensweep.report.page import GENERATOR, Section, render
+from greensweep.report.style import style
+
+_PAGE, _FIGURES, _TABLES = "index.html", "figures", "tables"
+_DPI = 150
+
+
+def write_report(
+    folder: Path, title: str, sections: Sequence[Section], facts: Mapping[str, str]
+) -> Path:
+    """Write `index.html`, `figures/NAME.svg|png` and `tables/NAME.csv|tex`; return the page.
+
+    The page comes last. An earlier report is replaced as a whole.
+
+    Raises:
+        AnalysisError: the folder holds something other than a report.
+        OSError: it cannot be written; an earlier report is kept then.
+    """
+    page = folder / _PAGE
+    if folder.exists() and any(folder.iterdir()) and not _is_ours(folder):
+        raise AnalysisError(
+            f"output={folder} holds something other than a report: choose another folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        part = Path(name)
+        (part / _PAGE).write_text(render(title, sections, facts), encoding="utf-8")
+        _write_files(part, sections)
+        page.unlink(missing_ok=True)
+        for each in (_FIGURES, _TABLES):
+            shutil.rmtree(folder / each, ignore_errors=True)
+            (part / each).replace(folder / each)
+        (part / _PAGE).replace(page)
+    return page
+
+
+def _write_files(folder: Path, sections: Sequence[Section]) -> None:
+    for name in (_FIGURES, _TABLES):
+        (folder / name).mkdir()
+    for section in sections:
+        for drawing in section.drawings:
+            with style():
+                for kind in ("svg", "png"):
+                    path = folder / _FIGURES / f"{drawing.name}.{kind}"
+                    drawing.figure.savefig(path, dpi=_DPI, facecolor="white")
+        for table in section.tables:
+            path = folder / _TABLES / table.name
+            table.frame.to_csv(path.with_suffix(".csv"), index=False)
+            path.with_suffix(".tex").write_text(
+                table.frame.to_latex(index=False, escape=True, float_format="%.4g"),
+                encoding="utf-8",
+            )
+
+
+def _is_ours(folder: Path) -> bool:
+    page = folder / _PAGE
+    others = {path.name for path in folder.iterdir()} - {_PAGE, _FIGURES, _TABLES}
+    if others or not page.is_file() or page.is_symlink():
+        return False
+    return f'content="{GENERATOR}"' in page.read_text(encoding="utf-8", errors="replace")[:2000]

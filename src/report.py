@@ -1,0 +1,15 @@
+"""Write a report of runs, one page that opens from disk: `python src/report.py`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from greensweep import app
+
+
+@hydra.main(config_path="../conf", config_name="report", execution_whitelist=app.TRUSTED)
+def main(config: DictConfig) -> None:
+    app.report(config)
+
+
+if __name__ == "__main__":
+    app.run(main)

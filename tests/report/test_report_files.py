@@ -1,0 +1,80 @@
+"""What `python src/report.py` leaves on disk, and what it refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from conftest import Finished
+
+Cli = Callable[..., Finished]
+
+
+def rows(path: Path, count: int = 12, **more: object) -> None:
+    frame = pd.DataFrame(
+        {
+            "dataset": "d",
+            "energy_joules": [1000.0 + 500.0 * number for number in range(count)],
+            "accuracy": [0.5 + 0.4 * number / count for number in range(count)],
+            **more,
+        }
+    )
+    frame.to_csv(path, index=False)
+
+
+def test_the_page_stands_alone_with_its_figures_and_tables_beside(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv", name="50% & more_or_less")
+    finished = cli("report.py", "source=runs.csv")
+    assert finished.status == 0, finished.errors
+    folder = tmp_path / "outputs" / "report"
+    text = (folder / "index.html").read_text()
+    assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
+    assert ElementTree.parse(folder / "figures" / "front.svg").getroot().tag.endswith("svg")
+    assert (folder / "figures" / "front.png").read_bytes().startswith(b"\x89PNG")
+    front = pd.read_csv(folder / "tables" / "front.csv")
+    assert front["accuracy"].tolist() == pd.read_csv(tmp_path / "runs.csv")["accuracy"].tolist()
+    assert r"50\% \& more\_or\_less" in (folder / "tables" / "runs.tex").read_text()
+
+
+def test_a_thousand_runs_are_a_page_of_less_than_three_megabytes(cli: Cli, tmp_path: Path) -> None:
+    options = {f"optimizer.option_{place}": [0.1 * n for n in range(1000)] for place in range(8)}
+    rows(tmp_path / "runs.csv", 1000, **options)
+    assert cli("report.py", "source=runs.csv").status == 0
+    page = tmp_path / "outputs" / "report" / "index.html"
+    assert page.stat().st_size < 3_000_000
+    assert page.read_text().count("data-tip=") >= 1000
+
+
+def test_an_earlier_report_is_replaced_and_nothing_else(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv")
+    assert cli("report.py", "source=runs.csv", "tradeoff.trainings=10").status == 0
+    folder = tmp_path / "outputs" / "report"
+    assert (folder / "tables" / "at_scale.csv").is_file()
+    assert cli("report.py", "source=runs.csv").status == 0
+    assert not (folder / "tables" / "at_scale.csv").exists()
+    (folder / "thesis.txt").write_text("mine")
+    refused = cli("report.py", "source=runs.csv")
+    assert refused.status == 1
+    assert "output=outputs/report holds something other than a report" in refused.errors
+    assert (folder / "thesis.txt").read_text() == "mine"
+    assert not list(folder.parent.glob(".report-*")), "half a report is left"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["source=none.csv"], "source=none.csv is no file"),
+        (["source=runs.csv", "ui=javascript:alert"], "is no address"),
+        (["source=runs.csv", "columns.energy=joule"], "no column of runs.csv is called 'joule'"),
+    ],
+)
+def test_what_cannot_be_told_is_one_sentence(
+    cli: Cli, tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    rows(tmp_path / "runs.csv")
+    refused = cli("report.py", *overrides)
+    assert refused.status == 1
+    assert said in refused.errors
+    assert "Traceback" not in refused.errors
+    assert not (tmp_path / "outputs" / "report").exists()

@@ -1,0 +1,156 @@
+"""The report as a reader has it: one page, in a real browser."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import PROJECT
+from hydra import compose, initialize_config_dir
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+
+from greensweep import app
+
+EVIL = "<script>document.title='broken'</script>"
+FIGURES = {"front", "energy_curves", "survival", "ranks", "joules_per_layer", "importance"}
+
+
+def table() -> pd.DataFrame:
+    """Three strategies on three data sets; the layers and rates make the energy."""
+    rows = []
+    for place, dataset in enumerate(("a $x$ <b>", "b", EVIL)):
+        for strategy, shift in (("random", 0), ("tpe", 5), (EVIL, 2)):
+            for trial in range(12):
+                rate, conv = ((trial + shift) * 7) % 12, 1 + trial % 3
+                rows.append(
+                    {
+                        "dataset": dataset,
+                        "strategy": strategy,
+                        "trial": trial,
+                        "optimizer.learning_rate": 10.0 ** (-rate / 3),
+                        "layers/conv": conv,
+                        "layers/linear": 1 + trial % 2,
+                        "energy_joules": 900.0 + 400.0 * conv + 10.0 * rate + trial + place,
+                        "accuracy": 0.5 + 0.03 * rate + 0.01 * conv,
+                        "status": "finished" if trial else "pruned",
+                        "phases/training_joules": 3.0,
+                        "phases/setup_joules": 1.0,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if path is None or driver is None:
+        pytest.skip("no Chromium with its driver: install chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = path
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield found
+    found.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    table().to_csv(folder / "runs.csv", index=False)
+    overrides = [f"source={folder}/runs.csv", "title=Mine", f"output={folder}/out"]
+    with initialize_config_dir(str(PROJECT / "conf")):
+        app.report(compose("report", overrides=overrides))
+    return folder / "out" / "index.html"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_figure_is_drawn_and_nothing_fails(browser: Any, page: Path, width: int) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+    browser.get(page.as_uri())
+    assert browser.get_log("browser") == []
+    assert browser.title == "Mine", "a name of the user's ran as a script"
+    figures = browser.find_elements(By.TAG_NAME, "figure")
+    names = {figure.get_attribute("id").removeprefix("figure-") for figure in figures}
+    assert names >= FIGURES
+    for figure in figures:
+        size = figure.find_element(By.TAG_NAME, "svg").rect
+        assert size["width"] > 300 and size["height"] > 60
+        assert figure.find_element(By.TAG_NAME, "svg").get_attribute("aria-label")
+    assert EVIL in browser.find_element(By.ID, "table-searches").text
+    assert "a $x$ <b>" in browser.find_element(By.ID, "figure-energy_curves").text
+    overflow = "return document.documentElement.scrollWidth - innerWidth"
+    assert browser.execute_script(overflow) <= 0, "the page scrolls sideways"
+
+
+def test_tables_sort_and_filter(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    runs = browser.find_element(By.ID, "table-runs")
+    names = [each.text for each in runs.find_elements(By.CSS_SELECTOR, "th")]
+    place = names.index("energy_joules")
+
+    def energies() -> list[float]:
+        script = (
+            "return [...arguments[0].tBodies[0].rows].filter(row => !row.hidden)"
+            ".map(row => Number(row.cells[arguments[1]].dataset.sort))"
+        )
+        return list(browser.execute_script(script, runs, place))
+
+    assert len(energies()) == len(table())
+    button = runs.find_elements(By.CSS_SELECTOR, "th button")[place]
+    browser.execute_script("arguments[0].click()", button)
+    assert energies() == sorted(table()["energy_joules"])
+    browser.execute_script("arguments[0].click()", button)
+    assert energies() == sorted(table()["energy_joules"], reverse=True)
+    head = runs.find_elements(By.TAG_NAME, "th")[place]
+    assert head.get_attribute("aria-sort") == "descending"
+    browser.find_element(By.CSS_SELECTOR, "input[data-table=table-runs]").send_keys("tpe PRUNED")
+    assert len(energies()) == 3
+
+
+def test_hovering_tells_what_a_point_is(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    points = browser.find_elements(By.CSS_SELECTOR, "#figure-front [data-tip]")
+    front = pd.read_csv(page.parent / "tables" / "front.csv")
+    first = front[front["group"] == front["group"].iloc[0]]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", points[-1])
+    ActionChains(browser).move_to_element(points[-1]).perform()
+    tip = browser.find_element(By.ID, "tip")
+    assert tip.is_displayed()
+    kilojoules = first["energy_joules"].iloc[-1] / 1000
+    assert f"{first['accuracy'].iloc[-1]:.4f} for {kilojoules:.3g} kJ" in tip.text
+
+
+def test_text_stands_out_in_light_and_dark(browser: Any, page: Path) -> None:
+    """WCAG AA asks for a contrast of 4.5 between text and ground."""
+    for scheme in ("light", "dark"):
+        browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+        )
+        browser.get(page.as_uri())
+        colours = browser.execute_script(
+            "const style = getComputedStyle(document.body);"
+            "return [style.color, style.backgroundColor,"
+            " getComputedStyle(document.querySelector('nav a')).color]"
+        )
+        text, ground, link = (luminance(colour) for colour in colours)
+        assert (ground > 0.5) == (scheme == "light")
+        for each in (text, link):
+            high, low = max(each, ground), min(each, ground)
+            assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def luminance(colour: str) -> float:
+    shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
