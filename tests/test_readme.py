@@ -24,6 +24,7 @@ SMALLER = {
     "evaluate.py": [],
     "prepare.py": [],
     "analyse.py": [],
+    "report.py": [],
 }
 
 
@@ -67,7 +68,7 @@ def test_command_of_the_readme_works(
 ) -> None:
     if "outputs/my_run" in command:
         cli("train.py", "hydra.run.dir=outputs/my_run", *SMALLER["train.py"])
-    if "analyse.py" in command:
+    if "analyse.py" in command or "report.py" in command:
         for sampler in ("random", "tpe"):
             small = [text for text in SMALLER["train.py"] if text != "energy=unmetered"]
             sweep = ("-m", "hydra/sweeper=greensweep", f"hydra/sweeper/sampler={sampler}")

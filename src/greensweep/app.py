@@ -30,6 +30,7 @@ from greensweep.config import (
     register_schemas,
     without_hydra,
 )
+from greensweep.config.schema_analysis import sweep_report
 from greensweep.errors import AnalysisError, ConfigError, GreensweepError, StudyError
 from greensweep.messages import sentence
 from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
@@ -38,6 +39,7 @@ from greensweep.study.space import search_params
 if TYPE_CHECKING:
     from greensweep.analysis import RunTable
     from greensweep.tracking import SweepRun
+    from greensweep.tracking.mlflow import MlflowStore
     from greensweep.training import Epoch
 
 log = logging.getLogger(__name__)
@@ -357,6 +359,8 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         )
     except (GreensweepError, OSError) as error:
         return fault or error
+    if parsed.report.auto:
+        _report_sweep(directory, store, summary.mlflow_run_id, _sweep_of(config.hydra).strategy)
     if fault is not None and summary.trials_by_status.get("finished", 0) == 0 and not interrupted:
         from greensweep.study.trials import read_trials
 
@@ -364,6 +368,35 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         if faults:
             return StudyError(f"none of {len(faults)} trials finished; the first: {faults[0]}")
     return fault
+
+
+def _report_sweep(
+    directory: Path, store: "MlflowStore | None", parent: str | None, strategy: str
+) -> None:
+    """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
+    from greensweep.analysis import read_file, standard_table
+    from greensweep.analysis.collect import analyses_of
+    from greensweep.report import build_page, write_report
+    from greensweep.report.facts import facts
+    from greensweep.study.summary import TRIALS_FILE
+
+    config = sweep_report(f"Sweep {directory.name}")
+    try:
+        raw = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
+        raw["strategy"] = strategy
+        if store is not None:
+            raw["experiment_id"] = store.experiment_id
+        analyses = analyses_of(
+            standard_table(raw, config.columns, f"the sweep {directory}"), config
+        )
+        sections, told = build_page(analyses, config), facts(str(directory))
+        page = write_report(directory / "report", config.title, sections, told)
+    except (GreensweepError, OSError) as error:
+        log.warning(f"No report of this sweep: {sentence(error)}")
+        return
+    log.info(f"Report: {page}")
+    if store is not None and parent is not None:
+        store.attempt(partial(store.log_folder, parent, page.parent))
 
 
 def _sweep_notes(config: DictConfig, experiment_id: str | None) -> list[str]:

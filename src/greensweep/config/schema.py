@@ -357,6 +357,11 @@ class PricedConfig(ObjectiveConfig):
 
 
 @dataclass
+class AutoReportConfig:
+    auto: bool = option(False, doc="write a report when a sweep ends, and log it to MLflow")
+
+
+@dataclass
 class TrainConfig:
     dataset: DatasetConfig = MISSING
     model: ModelConfig = MISSING
@@ -380,6 +385,7 @@ class TrainConfig:
     layer_energy: bool = option(
         False, doc="share the training energy out by layer type, from sampled steps"
     )
+    report: AutoReportConfig = option(AutoReportConfig, doc="the page about a sweep")
     warmup: float = option(
         1.0,
         doc="seconds of a reference job before a sweep and after it, to warm the machine and "

@@ -106,3 +106,14 @@ class ReportConfig:
     title: str = option("Accuracy and energy", doc="heading of the page")
     ui: str = option("http://127.0.0.1:5000", doc="address of the MLflow UI that runs link to")
     output: str = option("outputs/report", doc="folder for index.html, figures and tables")
+
+
+def sweep_report(title: str) -> ReportConfig:
+    """Return the options of the report on one sweep, out of its `trials.csv`."""
+    return ReportConfig(
+        columns=ColumnsConfig(accuracy="validation_accuracy", seed=None),
+        tradeoff=TradeoffConfig(),
+        strategies=StrategiesConfig(),
+        layers=LayersConfig(),
+        title=title,
+    )

@@ -1,0 +1,40 @@
+"""`report.auto=true`: a sweep ends with its page, in its folder and in MLflow."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from conftest import Finished
+from mlflow import MlflowClient
+
+Cli = Callable[..., Finished]
+SMALL = ("dataset.train_limit=120", "training.epochs=1,2,3", "warmup=0", "inference.seconds=0")
+
+
+def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
+    sweep = ("-m", "hydra.sweep.dir=sweep", "report.auto=true", *SMALL)
+    finished = cli("train.py", *sweep, f"tracking.uri=sqlite:///{tmp_path}/mlflow.db")
+    assert finished.status == 0, finished.errors
+    assert "Report: sweep/report/index.html" in finished.output
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (experiment,) = (each for each in client.search_experiments() if each.name == "greensweep")
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert {each.path for each in client.list_artifacts(parent.info.run_id, "report")} == {
+        "report/index.html", "report/figures", "report/tables",
+    }  # fmt: skip
+    told = pd.read_csv(tmp_path / "sweep" / "report" / "tables" / "runs.csv")
+    trials = pd.read_csv(tmp_path / "sweep" / "trials.csv")
+    assert told["energy_joules"].tolist() == trials["energy_joules"].tolist()
+    assert told["accuracy"].tolist() == trials["validation_accuracy"].tolist()
+    page = (tmp_path / "sweep" / "report" / "index.html").read_text()
+    for run in trials["mlflow_run_id"]:
+        assert f"/#/experiments/{experiment.experiment_id}/runs/{run}" in page
+
+
+def test_a_report_that_cannot_be_made_costs_no_sweep(cli: Cli, tmp_path: Path) -> None:
+    sweep = ("-m", "hydra.sweep.dir=sweep", "report.auto=true", *SMALL)
+    finished = cli("train.py", *sweep, "energy=unmetered", "tracking=local")
+    assert finished.status == 0, finished.errors
+    assert "No report of this sweep: " in finished.output
+    assert (tmp_path / "sweep" / "study.json").is_file()
