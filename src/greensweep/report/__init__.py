@@ -1,6 +1,27 @@
 """Figures, tables and one page from finished analyses. Draws; computes nothing."""
 
 from greensweep.report.build import build_page
+from greensweep.report.figures import (
+    Drawing,
+    draw_curves,
+    draw_front,
+    draw_importance,
+    draw_layers,
+    draw_ranks,
+    draw_shares,
+    draw_survival,
+)
 from greensweep.report.write import write_report
 
-__all__ = ["build_page", "write_report"]
+__all__ = [
+    "Drawing",
+    "build_page",
+    "draw_curves",
+    "draw_front",
+    "draw_importance",
+    "draw_layers",
+    "draw_ranks",
+    "draw_shares",
+    "draw_survival",
+    "write_report",
+]

@@ -1,5 +1,6 @@
 """Figures of finished analyses. Nothing is computed here but where things stand."""
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,13 @@ class Drawing:
     caption: str
     alt: str
     tips: dict[str, list[str]] = field(default_factory=dict)
+
+    def _repr_png_(self) -> bytes:
+        """Show the figure in a notebook."""
+        file = io.BytesIO()
+        with style():
+            self.figure.savefig(file, format="png", dpi=100, facecolor="white")
+        return file.getvalue()
 
 
 def draw_front(result: Result, runs: RunTable, within: Sequence[str]) -> list[Drawing]:
