@@ -11,7 +11,7 @@ PACKAGE = PROJECT / "src" / "greensweep"
 ROOMS = [
     "errors", "messages", "config", "imports", "data", "models", "training", "energy",
     "measuring", "reporting", "tracking", "result", "checkpoint", "run", "repeats", "replay",
-    "search", "study", "analysis", "report", "upload", "doctor", "app",
+    "search", "study", "analysis", "rendering", "upload", "doctor", "app",
     "__main__",
 ]  # fmt: skip
 
@@ -71,3 +71,10 @@ def test_only_config_and_app_know_omegaconf() -> None:
         if "from omegaconf" in text or "from hydra" in text:
             name = str(path.relative_to(PACKAGE))
             assert name in allowed or room_of(path) in allowed, name
+
+
+def test_no_room_hides_a_function_of_the_package() -> None:
+    """`import greensweep.report` would put a module where `greensweep.report(...)` was."""
+    import greensweep
+
+    assert not set(greensweep._PUBLIC) & set(ROOMS)

@@ -70,6 +70,9 @@ def test_another_search_under_the_same_name_is_refused(cli: Cli) -> None:
     assert "training.batch_size=32 is new" in refused.errors
     assert "hydra.sweeper.extend=true" in refused.errors
     assert refused.errors.count("\n") == 1
+    # Where runs are recorded is no part of what is searched.
+    recorded = [each for each in QUICK if not each.startswith("tracking")]
+    assert cli("train.py", *recorded, "hydra.sweeper.n_trials=1", "report.auto=true").status == 0
     extended = cli("train.py", *QUICK, "training.batch_size=32", "hydra.sweeper.extend=true")
     assert extended.status == 0
     fresh = cli("train.py", *QUICK, "training.batch_size=16", "hydra.sweeper.fresh=true")

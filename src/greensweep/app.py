@@ -240,7 +240,7 @@ def analyse(composed: DictConfig) -> None:
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
     from greensweep.analysis.collect import analyses_of
-    from greensweep.report import build_page, write_report
+    from greensweep.rendering import build_page, write_report
 
     config: ReportConfig = parse(composed)
     analyses = analyses_of(_runs(config), config)
@@ -256,7 +256,7 @@ def report(composed: DictConfig) -> None:
 
 
 def _facts(config: ReportConfig) -> dict[str, str]:
-    from greensweep.report.facts import facts
+    from greensweep.rendering.facts import facts
 
     return facts(config.source)
 
@@ -376,8 +376,8 @@ def _report_sweep(
     """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
     from greensweep.analysis import read_file, standard_table
     from greensweep.analysis.collect import analyses_of
-    from greensweep.report import build_page, write_report
-    from greensweep.report.facts import facts
+    from greensweep.rendering import build_page, write_report
+    from greensweep.rendering.facts import facts
     from greensweep.study.summary import TRIALS_FILE
 
     config = sweep_report(f"Sweep {directory.name}")

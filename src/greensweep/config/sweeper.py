@@ -129,6 +129,9 @@ class SweeperConfig:
         False, doc="train two epochs of some points, print what the sweep will cost, and stop"
     )
     preview_overrides: list[str] = option(list, doc="what the runs of a preview set besides")
+    changeable: list[str] = option(
+        list, doc="options, or groups of them, that may differ between commands on one study"
+    )
     extend: bool = option(False, doc="go on although the space or the objective has changed")
     fresh: bool = option(False, doc="start anew; an earlier study of this name is put aside")
     meter: Literal["trials", "search", "nothing"] = option(

@@ -37,6 +37,7 @@ class SearchSpec:
         directions: one per objective.
         distributions: the searched options.
         fixed: other options that the command sets, which every trial shares.
+        changeable: those that may differ between the commands of one study, or their groups.
         levels: a grid's values of each option; empty for other strategies.
         sampler: import path of the strategy and its arguments.
         seed: of the whole search.
@@ -56,6 +57,7 @@ class SearchSpec:
     sampler: tuple[str, Mapping[str, Any]]
     seed: int = 0
     fixed: tuple[str, ...] = ()
+    changeable: tuple[str, ...] = ()
     levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     pruner: str = "auto"
     pruning: PruningConfig = field(default_factory=PruningConfig)

@@ -70,7 +70,7 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
             pruner=spec.build_pruner(),
             load_if_exists=True,
         )
-        asked, known = _asked(spec), study.user_attrs.get(_ASKED)
+        asked, known = _asked(spec), _kept(study, spec)
         if known is None and study.get_trials(deepcopy=False):
             raise StudyError(
                 f"hydra.sweeper.study_name={spec.study_name} is a study of another program in "
@@ -136,13 +136,28 @@ def _asked(spec: SearchSpec) -> dict[str, Any]:
             name: json.loads(distribution_to_json(each))
             for name, each in sorted(spec.distributions.items())
         },
-        "fixed": sorted(spec.fixed),
+        "fixed": sorted(each for each in spec.fixed if not _is_changeable(each, spec)),
         "constraints": dict(sorted(spec.constraints.items())),
         "price_per_kilojoule": spec.price_per_kilojoule,
     }
     if spec.fidelities:
         asked["fidelities"] = [list(each) for each in spec.fidelities]
     return asked
+
+
+def _kept(study: optuna.Study, spec: SearchSpec) -> dict[str, Any] | None:
+    """Return what an earlier command searched; None of a new study."""
+    known = study.user_attrs.get(_ASKED)
+    if known is None:
+        return None
+    return {**known, "fixed": [each for each in known["fixed"] if not _is_changeable(each, spec)]}
+
+
+def _is_changeable(override: str, spec: SearchSpec) -> bool:
+    name = override.partition("=")[0].lstrip("+~")
+    return any(
+        name == each or name.startswith((f"{each}.", f"{each}@")) for each in spec.changeable
+    )
 
 
 def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:

@@ -114,6 +114,7 @@ def build_spec(
         sampler=(target, sampler),
         seed=seed if seed is not None else int(numpy.random.SeedSequence().generate_state(1)[0]),
         fixed=tuple(shared),
+        changeable=tuple(options.changeable),
         levels=levels,
         pruner=options.pruner,
         pruning=options.pruning,

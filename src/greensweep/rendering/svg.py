@@ -4,8 +4,8 @@ import io
 import re
 from xml.etree import ElementTree
 
-from greensweep.report.figures import Drawing
-from greensweep.report.style import FAINT, INK, style
+from greensweep.rendering.figures import Drawing
+from greensweep.rendering.style import FAINT, INK, style
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _PAGE_COLOURS = {INK: "currentColor", FAINT: "var(--faint)"}

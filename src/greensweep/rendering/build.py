@@ -9,7 +9,7 @@ from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
 from greensweep.analysis.table import ACCURACY, ENERGY, SPENT, STATUS
 from greensweep.config.schema_analysis import ReportConfig
-from greensweep.report.figures import (
+from greensweep.rendering.figures import (
     Drawing,
     draw_curves,
     draw_front,
@@ -19,7 +19,7 @@ from greensweep.report.figures import (
     draw_shares,
     draw_survival,
 )
-from greensweep.report.page import Section, Table
+from greensweep.rendering.page import Section, Table
 
 _FIRST = ("run_id", "name", "dataset", "model", "strategy", "trial")
 _MOST_COLUMNS = 20

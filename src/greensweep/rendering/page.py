@@ -9,8 +9,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from greensweep.analysis.units import cell
-from greensweep.report.figures import Drawing
-from greensweep.report.svg import inline_svg
+from greensweep.rendering.figures import Drawing
+from greensweep.rendering.svg import inline_svg
 
 GENERATOR = "Greensweep report"
 _MOST_ROWS = 2000  # of a table in the page; files have all

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.table import ACCURACY, ENERGY, joined
 from greensweep.analysis.units import joules, number
-from greensweep.report.style import COLOURS, DASHES, FAINT, INK, MARKERS, blank, style
+from greensweep.rendering.style import COLOURS, DASHES, FAINT, INK, MARKERS, blank, style
 
 _MOST_POINTS = 3000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from greensweep.errors import AnalysisError
-from greensweep.report.page import GENERATOR, Section, render
-from greensweep.report.style import style
+from greensweep.rendering.page import GENERATOR, Section, render
+from greensweep.rendering.style import style
 
 _PAGE, _FIGURES, _TABLES = "index.html", "figures", "tables"
 _DPI = 150

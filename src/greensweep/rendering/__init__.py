@@ -1,7 +1,7 @@
 """Figures, tables and one page from finished analyses. Draws; computes nothing."""
 
-from greensweep.report.build import build_page
-from greensweep.report.figures import (
+from greensweep.rendering.build import build_page
+from greensweep.rendering.figures import (
     Drawing,
     draw_curves,
     draw_front,
@@ -11,7 +11,7 @@ from greensweep.report.figures import (
     draw_shares,
     draw_survival,
 )
-from greensweep.report.write import write_report
+from greensweep.rendering.write import write_report
 
 __all__ = [
     "Drawing",
