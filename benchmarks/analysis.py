@@ -1,4 +1,4 @@
-"""How long `src/analyse.py` takes: 10,000 runs out of MLflow's SQLite, 1,000,000 rows of CSV.
+"""How long `analyse.py` and `report.py` take: 10,000 runs out of MLflow, 1,000,000 rows of CSV.
 
     python benchmarks/analysis.py
 
@@ -136,6 +136,14 @@ def main() -> None:
             found[f"csv_{analysis}_seconds"] = seconds_of(
                 folder, analyse, "source=runs.csv", f"analysis={analysis}"
             )
+        found["mlflow_report_seconds"] = seconds_of(
+            folder,
+            str(PROJECT / "src" / "report.py"),
+            "source=mlflow",
+            f"mlflow_uri=sqlite:///{folder}/mlflow.db",
+        )
+        page = folder / "outputs" / "report" / "index.html"
+        found["mlflow_report_megabytes"] = page.stat().st_size / 1e6
     for analysis in ("tradeoff", "strategies"):
         ratio = found[f"csv_{analysis}_seconds"] / found["pandas_csv_seconds"]
         found[f"csv_{analysis}_over_pandas"] = ratio

@@ -279,12 +279,15 @@ def test_help_answers_without_the_slow_libraries() -> None:
 def interrupt(process: "subprocess.Popen[str]", ready: Callable[[], bool]) -> tuple[str, str]:
     """Press Ctrl-C once `ready` holds, and wait for the end."""
     deadline = time.monotonic() + 120
-    while not ready():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    return process.communicate(timeout=60)
+    try:
+        while not ready():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()  # one that goes on would take the machine from all tests after it
 
 
 def test_ctrl_c_marks_the_run_and_keeps_what_was_measured(tmp_path: Path) -> None:

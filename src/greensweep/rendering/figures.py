@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from greensweep.analysis.table import ACCURACY, ENERGY, joined
 from greensweep.analysis.units import joules, number
 from greensweep.rendering.style import COLOURS, DASHES, FAINT, INK, MARKERS, blank, style
 
-_MOST_POINTS = 3000  # drawn in one figure, those of the front always
+_MOST_POINTS = 2000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6
 _MOST_BARS = 12
 
@@ -37,6 +38,14 @@ class Drawing:
     caption: str
     alt: str
     tips: dict[str, list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG, drawn once for the page and the file."""
+        file = io.StringIO()
+        with style():
+            self.figure.savefig(file, format="svg", metadata={"Date": None})
+        return file.getvalue()
 
     def _repr_png_(self) -> bytes:
         """Show the figure in a notebook."""
@@ -313,7 +322,7 @@ def _run_tips(rows: pd.DataFrame, energy: str, accuracy: str) -> list[str]:
     return [
         f"{row[accuracy]:.4f} for {joules(row[energy])}"
         + "".join(f"\n{name}: {_tip(row[name])}" for name in (*named, *further))
-        for _, row in rows.iterrows()
+        for row in rows[[accuracy, energy, *named, *further]].to_dict("records")
     ]
 
 

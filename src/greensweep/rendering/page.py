@@ -13,7 +13,7 @@ from greensweep.rendering.figures import Drawing
 from greensweep.rendering.svg import inline_svg
 
 GENERATOR = "Greensweep report"
-_MOST_ROWS = 2000  # of a table in the page; files have all
+_MOST_ROWS = 1000  # of a table in the page; files have all
 _FEW_ROWS = 8  # that need no filter
 
 

@@ -1,11 +1,10 @@
 """A figure as SVG that lives in a page: its colours, and what hovering tells."""
 
-import io
 import re
 from xml.etree import ElementTree
 
 from greensweep.rendering.figures import Drawing
-from greensweep.rendering.style import FAINT, INK, style
+from greensweep.rendering.style import FAINT, INK
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _PAGE_COLOURS = {INK: "currentColor", FAINT: "var(--faint)"}
@@ -15,10 +14,7 @@ def inline_svg(drawing: Drawing) -> str:
     """Return a drawing as an SVG element: page colours, no fixed size, and `data-tip` on points."""
     for prefix, address in (("", _SVG), ("xlink", _LINK)):
         ElementTree.register_namespace(prefix, address)
-    file = io.StringIO()
-    with style():
-        drawing.figure.savefig(file, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(file.getvalue())
+    root = ElementTree.fromstring(drawing.svg)
     for name in ("width", "height"):
         root.attrib.pop(name, None)
     for metadata in root.findall(f"{{{_SVG}}}metadata"):

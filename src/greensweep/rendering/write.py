@@ -11,6 +11,7 @@ from greensweep.rendering.style import style
 
 _PAGE, _FIGURES, _TABLES = "index.html", "figures", "tables"
 _DPI = 150
+_MOST_LATEX_ROWS = 1000  # longer ones nobody prints, and writing them takes seconds
 
 
 def write_report(
@@ -47,17 +48,18 @@ def _write_files(folder: Path, sections: Sequence[Section]) -> None:
         (folder / name).mkdir()
     for section in sections:
         for drawing in section.drawings:
+            path = folder / _FIGURES / drawing.name
+            path.with_suffix(".svg").write_text(drawing.svg, encoding="utf-8")
             with style():
-                for kind in ("svg", "png"):
-                    path = folder / _FIGURES / f"{drawing.name}.{kind}"
-                    drawing.figure.savefig(path, dpi=_DPI, facecolor="white")
+                drawing.figure.savefig(path.with_suffix(".png"), dpi=_DPI, facecolor="white")
         for table in section.tables:
             path = folder / _TABLES / table.name
             table.frame.to_csv(path.with_suffix(".csv"), index=False)
-            path.with_suffix(".tex").write_text(
-                table.frame.to_latex(index=False, escape=True, float_format="%.4g"),
-                encoding="utf-8",
-            )
+            if len(table.frame) <= _MOST_LATEX_ROWS:
+                path.with_suffix(".tex").write_text(
+                    table.frame.to_latex(index=False, escape=True, float_format="%.4g"),
+                    encoding="utf-8",
+                )
 
 
 def _is_ours(folder: Path) -> bool:
