@@ -30,7 +30,7 @@ from greensweep.config import (
     register_schemas,
     without_hydra,
 )
-from greensweep.config.schema_analysis import sweep_report
+from greensweep.config.schema_analysis import SourceConfig, sweep_report
 from greensweep.errors import AnalysisError, ConfigError, GreensweepError, StudyError
 from greensweep.messages import sentence
 from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
@@ -38,6 +38,7 @@ from greensweep.study.space import search_params
 
 if TYPE_CHECKING:
     from greensweep.analysis import RunTable
+    from greensweep.analysis.collect import Analyses
     from greensweep.tracking import SweepRun
     from greensweep.tracking.mlflow import MlflowStore
     from greensweep.training import Epoch
@@ -240,28 +241,28 @@ def analyse(composed: DictConfig) -> None:
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
     from greensweep.analysis.collect import analyses_of
-    from greensweep.rendering import build_page, write_report
 
     config: ReportConfig = parse(composed)
     analyses = analyses_of(_runs(config), config)
     try:
-        page = write_report(
-            Path(config.output), config.title, build_page(analyses, config), _facts(config)
-        )
+        _write_page(analyses, config)
     except OSError as error:
         raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
     for said in [result.answers[0] for result in analyses.found]:
         log.info(said)
-    log.info(f"Report: {page}")
 
 
-def _facts(config: ReportConfig) -> dict[str, str]:
+def _write_page(analyses: "Analyses", config: ReportConfig) -> Path:
+    from greensweep.rendering import build_page, write_report
     from greensweep.rendering.facts import facts
 
-    return facts(config.source)
+    sections, told = build_page(analyses, config), facts(config.source)
+    page = write_report(Path(config.output), config.title, sections, told)
+    log.info(f"Report: {page}")
+    return page
 
 
-def _runs(config: AnalyseConfig | ReportConfig) -> "RunTable":
+def _runs(config: SourceConfig) -> "RunTable":
     from greensweep import analysis
 
     if config.source == "mlflow":
@@ -376,25 +377,19 @@ def _report_sweep(
     """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
     from greensweep.analysis import read_file, standard_table
     from greensweep.analysis.collect import analyses_of
-    from greensweep.rendering import build_page, write_report
-    from greensweep.rendering.facts import facts
     from greensweep.study.summary import TRIALS_FILE
 
-    config = sweep_report(f"Sweep {directory.name}")
+    config = sweep_report(directory)
     try:
         raw = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
         raw["strategy"] = strategy
         if store is not None:
             raw["experiment_id"] = store.experiment_id
-        analyses = analyses_of(
-            standard_table(raw, config.columns, f"the sweep {directory}"), config
-        )
-        sections, told = build_page(analyses, config), facts(str(directory))
-        page = write_report(directory / "report", config.title, sections, told)
+        runs = standard_table(raw, config.columns, f"the sweep {directory}")
+        page = _write_page(analyses_of(runs, config), config)
     except (GreensweepError, OSError) as error:
         log.warning(f"No report of this sweep: {sentence(error)}")
         return
-    log.info(f"Report: {page}")
     if store is not None and parent is not None:
         store.attempt(partial(store.log_folder, parent, page.parent))
 

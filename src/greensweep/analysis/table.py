@@ -15,6 +15,9 @@ ENERGY, ACCURACY = "energy_joules", "accuracy"
 SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_seed", "_order"
 STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
 
+# How the columns of our own runs' options begin.
+OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
+
 NO_STRATEGY = "none"  # of a run that no search drew
 _FINISHED = "finished"
 _MOST_JOULES = 1e21  # more than the world uses in a year

@@ -17,7 +17,7 @@ from greensweep.analysis.front import (
 from greensweep.analysis.importance import importance, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
-from greensweep.analysis.table import ACCURACY, ENERGY, RunTable, column, joined
+from greensweep.analysis.table import ACCURACY, ENERGY, OPTION_GROUPS, RunTable, column, joined
 from greensweep.analysis.units import joules as in_joules
 from greensweep.config.schema_analysis import TradeoffConfig
 from greensweep.errors import AnalysisError
@@ -215,8 +215,7 @@ def _hyperparameters(runs: RunTable, config: TradeoffConfig) -> Sequence[str]:
         column(runs.frame, name, "analysis.hyperparameters", runs.source)
     if config.hyperparameters:
         return config.hyperparameters
-    groups = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
-    return [str(name) for name in runs.frame if str(name).startswith(groups)]
+    return [str(name) for name in runs.frame if str(name).startswith(OPTION_GROUPS)]
 
 
 def _importance(

@@ -1,6 +1,7 @@
 """Schemas of `src/analyse.py`: which table, which columns, which question."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import MISSING
 
@@ -85,21 +86,22 @@ class TradeoffConfig(AnalysisConfig):
 
 
 @dataclass
-class AnalyseConfig:
+class SourceConfig:
     source: str = option(MISSING, doc="a CSV or Parquet file, or mlflow")
     mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
     mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
     columns: ColumnsConfig = MISSING
+
+
+@dataclass
+class AnalyseConfig(SourceConfig):
     analysis: AnalysisConfig = MISSING
     output: str = option("outputs/analysis", doc="folder for tables and analysis.json")
 
 
 @dataclass
-class ReportConfig:
+class ReportConfig(SourceConfig):
     source: str = option("mlflow", doc="a CSV or Parquet file, or mlflow")
-    mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
-    mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
-    columns: ColumnsConfig = MISSING
     tradeoff: TradeoffConfig = MISSING
     strategies: StrategiesConfig = MISSING
     layers: LayersConfig = MISSING
@@ -108,12 +110,14 @@ class ReportConfig:
     output: str = option("outputs/report", doc="folder for index.html, figures and tables")
 
 
-def sweep_report(title: str) -> ReportConfig:
+def sweep_report(directory: Path) -> ReportConfig:
     """Return the options of the report on one sweep, out of its `trials.csv`."""
     return ReportConfig(
+        source=str(directory),
+        output=str(directory / "report"),
         columns=ColumnsConfig(accuracy="validation_accuracy", seed=None),
         tradeoff=TradeoffConfig(),
         strategies=StrategiesConfig(),
         layers=LayersConfig(),
-        title=title,
+        title=f"Sweep {directory.name}",
     )

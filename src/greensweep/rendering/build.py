@@ -7,23 +7,13 @@ import pandas as pd
 
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
-from greensweep.analysis.table import ACCURACY, ENERGY, SPENT, STATUS
+from greensweep.analysis.table import ACCURACY, ENERGY, OPTION_GROUPS, SPENT, STATUS
 from greensweep.config.schema_analysis import ReportConfig
-from greensweep.rendering.figures import (
-    Drawing,
-    draw_curves,
-    draw_front,
-    draw_importance,
-    draw_layers,
-    draw_ranks,
-    draw_shares,
-    draw_survival,
-)
+from greensweep.rendering import figures
 from greensweep.rendering.page import Section, Table
 
 _FIRST = ("run_id", "name", "dataset", "model", "strategy", "trial")
 _MOST_COLUMNS = 20
-_OPTIONS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
 
 
 def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
@@ -57,14 +47,15 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
     result = analyses.tradeoff
     if result is None:
         return None
-    tables = [_table(result, "front", "The Pareto front, cheapest first")]
-    if "at_scale" in result.tables:
-        tables.append(_table(result, "at_scale", "What the choice means at scale"))
+    captions = {
+        "front": "The Pareto front, cheapest first",
+        "at_scale": "What the choice means at scale",
+    }
     return Section(
         "Accuracy and energy",
         result.answers,
-        draw_front(result, analyses.runs, config.tradeoff.within),
-        tables,
+        figures.draw_front(result, analyses.runs, config.tradeoff.within),
+        _tables(result, captions),
     )
 
 
@@ -72,37 +63,32 @@ def _strategies(analyses: Analyses, config: ReportConfig) -> Section | None:
     result = analyses.strategies
     if result is None:
         return None
-    drawings: list[Drawing] = [draw_curves(result)]
+    drawings: list[figures.Drawing] = [figures.draw_curves(result)]
     if len(result.tables["survival"]):
-        drawings.append(draw_survival(result, config.strategies.baseline))
+        drawings.append(figures.draw_survival(result, config.strategies.baseline))
     if "critical_difference" in result.figures:
-        drawings.append(draw_ranks(result))
+        drawings.append(figures.draw_ranks(result))
     captions = {
         "searches": "Each search, and its energy to the target",
         "ratios": f"Energy to the target over that of {config.strategies.baseline}",
         "pairs": "Pairs of strategies over the settings",
     }
-    tables = [
-        _table(result, name, each) for name, each in captions.items() if name in result.tables
-    ]
-    return Section("Search strategies", result.answers, drawings, tables)
+    return Section("Search strategies", result.answers, drawings, _tables(result, captions))
 
 
 def _layers(analyses: Analyses) -> Section | None:
     result = analyses.layers
     if result is None:
         return None
-    drawing = draw_layers(result)
+    drawing = figures.draw_layers(result)
+    drawings = [drawing] if drawing else []
     captions = {
         "anova": "Analysis of variance over runs",
         "anova_architectures": "Analysis of variance over architectures",
         "joules_per_layer": "Energy of one more layer, over architectures",
         "attributed": "Energy attributed to layer types",
     }
-    tables = [
-        _table(result, name, each) for name, each in captions.items() if name in result.tables
-    ]
-    return Section("Layers", result.answers, [drawing] if drawing else [], tables)
+    return Section("Layers", result.answers, drawings, _tables(result, captions))
 
 
 def _importance(analyses: Analyses) -> Section | None:
@@ -110,7 +96,7 @@ def _importance(analyses: Analyses) -> Section | None:
         return None
     return Section(
         "What matters",
-        drawings=[draw_importance(analyses.tradeoff.tables["importance"])],
+        drawings=[figures.draw_importance(analyses.tradeoff.tables["importance"])],
         tables=[_table(analyses.tradeoff, "importance", "Importance of each option")],
     )
 
@@ -122,7 +108,7 @@ def _bill(analyses: Analyses) -> Section:
         "Where the energy went",
         bill.answers,
         [
-            draw_shares(bill.tables[name], name, quality)
+            figures.draw_shares(bill.tables[name], name, quality)
             for name in ("phases", "components")
             if name in bill.tables
         ],
@@ -143,7 +129,7 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
     options = [
         name
         for name in map(str, frame.columns)
-        if name.startswith(_OPTIONS) and frame[name].astype(str).nunique() > 1
+        if name.startswith(OPTION_GROUPS) and frame[name].astype(str).nunique() > 1
     ]
     shown = frame[[*first, ACCURACY, ENERGY, SPENT, STATUS, *options][:_MOST_COLUMNS]]
     shown = shown.rename(columns={SPENT: "spent_joules", STATUS: "status"})

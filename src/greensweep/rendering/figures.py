@@ -1,7 +1,7 @@
 """Figures of finished analyses. Nothing is computed here but where things stand."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from greensweep.rendering.style import COLOURS, DASHES, FAINT, INK, MARKERS, bla
 _MOST_POINTS = 2000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6
 _MOST_BARS = 12
+_LOG_FROM = 20  # times that energies span, for a scale of logarithms
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,16 @@ class Drawing:
             self.figure.savefig(file, format="svg", metadata={"Date": None})
         return file.getvalue()
 
-    def _repr_png_(self) -> bytes:
-        """Show the figure in a notebook."""
+    def png(self, dpi: int) -> bytes:
+        """Return the figure as PNG on white."""
         file = io.BytesIO()
         with style():
-            self.figure.savefig(file, format="png", dpi=100, facecolor="white")
+            self.figure.savefig(file, format="png", dpi=dpi, facecolor="white")
         return file.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        """Show the figure in a notebook."""
+        return self.png(dpi=100)
 
 
 def draw_front(result: Result, runs: RunTable, within: Sequence[str]) -> list[Drawing]:
@@ -69,25 +74,19 @@ def draw_front(result: Result, runs: RunTable, within: Sequence[str]) -> list[Dr
             figure = blank(3.4)
             axes = figure.add_subplot()
             _points(axes, rows[ENERGY], rows[ACCURACY], f"runs-{place}", INK, "o", 14, alpha=0.35)
-            axes.step(
-                front["energy_joules"], front["accuracy"], where="post", color=COLOURS[0], lw=1.6
-            )
-            _points(
-                axes,
-                front["energy_joules"],
-                front["accuracy"],
-                f"front-{place}",
-                COLOURS[0],
-                "D",
-                30,
-            )
+            spent, reached = front["energy_joules"], front["accuracy"]
+            axes.step(spent, reached, where="post", color=COLOURS[0], lw=1.6)
+            _points(axes, spent, reached, f"front-{place}", COLOURS[0], "D", 30)
             knee = front[front["is_knee"]]
             for _, point in knee.iterrows():
                 axes.annotate(
                     "knee", (point["energy_joules"], point["accuracy"]), (6, -12),
                     textcoords="offset points",
                 )  # fmt: skip
-            _energy_axis(axes, rows[ENERGY])
+            low, high = rows[ENERGY].min(), rows[ENERGY].max()
+            if low > 0 and high / low > _LOG_FROM:
+                axes.set_xscale("log")
+            _joules_along(axes, "training energy")
             axes.set_ylabel("validation accuracy")
         best, cheapest = front.iloc[-1], front.iloc[0]
         drawings.append(
@@ -146,8 +145,7 @@ def draw_curves(result: Result) -> Drawing:
                         f"{joules(row['spent_joules'])}, trial {row['trial']}"
                         for _, row in curve.iterrows()
                     ]
-            _energy_axis(axes, curves.loc[curves["setting"] == setting, "spent_joules"], log=False)
-            axes.set_xlabel("energy spent")
+            _joules_along(axes, "energy spent")
             axes.set_ylabel("best accuracy so far")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)))
@@ -231,8 +229,7 @@ def draw_layers(result: Result) -> Drawing | None:
         axes.axvline(0, color=INK, lw=0.8)
         axes.set_yticks(range(len(table)), [_short(name) for name in table["layer"]])
         axes.set_ylim(len(table) - 0.5, -0.5)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: joules(value)))
-        axes.set_xlabel("energy of one more layer")
+        _joules_along(axes, "energy of one more layer")
     return Drawing(
         "joules_per_layer", figure,
         "Energy of one more layer of each type, over architectures, with its interval.",
@@ -270,18 +267,18 @@ def draw_importance(table: pd.DataFrame) -> Drawing:
 def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
     """Draw energy by phase or by component, of all runs together."""
     kind = str(table.columns[0])
-    columns = (table[kind].tolist(), table["joules"].tolist())
+    names, values = [str(each) for each in table[kind]], table["joules"].tolist()
     with style():
         figure = blank(0.7 + 0.3 * len(table))
         axes = figure.add_subplot()
-        axes.barh(range(len(table)), table["joules"], 0.7, color=COLOURS[0])
-        for place, value in enumerate(table["joules"].tolist()):
+        axes.barh(range(len(table)), values, 0.7, color=COLOURS[0])
+        for place, value in enumerate(values):
             axes.text(value, place, f" {joules(value)}", va="center")
-        axes.set_yticks(range(len(table)), [_short(str(each)) for each in table[kind]])
+        axes.set_yticks(range(len(table)), [_short(name) for name in names])
         axes.invert_yaxis()
         axes.margins(x=0.18)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: joules(value)))
-    told = ", ".join(f"{each}: {joules(value)}" for each, value in zip(*columns, strict=True))
+        _joules_along(axes)
+    told = ", ".join(f"{each}: {joules(value)}" for each, value in zip(names, values, strict=True))
     return Drawing(name, figure, f"Energy of all runs by {kind} ({quality}).", told)
 
 
@@ -305,15 +302,10 @@ def _points(
     axes.scatter(x, y, s=size, color=colour, marker=marker, alpha=alpha, lw=0, gid=gid, zorder=3)
 
 
-def _energy_axis(axes: Axes, values: "pd.Series[float]", log: bool | None = None) -> None:
-    """Label an axis of energy; on a log scale where it spans more than a factor of 20."""
-    low, high = float(values.min()), float(values.max())
-    if log if log is not None else low > 0 and high / low > 20:
-        axes.set_xscale("log")
-    formatter: Callable[[float, Any], str] = lambda value, _: joules(value)  # noqa: E731
-    axes.xaxis.set_major_formatter(FuncFormatter(formatter))
+def _joules_along(axes: Axes, label: str = "") -> None:
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: joules(value)))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
-    axes.set_xlabel("training energy")
+    axes.set_xlabel(label)
 
 
 def _run_tips(rows: pd.DataFrame, energy: str, accuracy: str) -> list[str]:

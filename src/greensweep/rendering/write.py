@@ -7,7 +7,6 @@ from pathlib import Path
 
 from greensweep.errors import AnalysisError
 from greensweep.rendering.page import GENERATOR, Section, render
-from greensweep.rendering.style import style
 
 _PAGE, _FIGURES, _TABLES = "index.html", "figures", "tables"
 _DPI = 150
@@ -50,8 +49,7 @@ def _write_files(folder: Path, sections: Sequence[Section]) -> None:
         for drawing in section.drawings:
             path = folder / _FIGURES / drawing.name
             path.with_suffix(".svg").write_text(drawing.svg, encoding="utf-8")
-            with style():
-                drawing.figure.savefig(path.with_suffix(".png"), dpi=_DPI, facecolor="white")
+            path.with_suffix(".png").write_bytes(drawing.png(_DPI))
         for table in section.tables:
             path = folder / _TABLES / table.name
             table.frame.to_csv(path.with_suffix(".csv"), index=False)
