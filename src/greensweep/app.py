@@ -37,8 +37,11 @@ from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
 from greensweep.study.space import search_params
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from greensweep.analysis import RunTable
     from greensweep.analysis.collect import Analyses
+    from greensweep.study.summary import StudySummary
     from greensweep.tracking import SweepRun
     from greensweep.tracking.mlflow import MlflowStore
     from greensweep.training import Epoch
@@ -243,7 +246,7 @@ def report(composed: DictConfig) -> None:
     from greensweep.analysis.collect import analyses_of
 
     config: ReportConfig = parse(composed)
-    analyses = analyses_of(_runs(config), config)
+    analyses = analyses_of(_runs(config), config, _sweeps(config))
     try:
         _write_page(analyses, config)
     except OSError as error:
@@ -264,14 +267,22 @@ def _write_page(analyses: "Analyses", config: ReportConfig) -> Path:
 
 def _runs(config: SourceConfig) -> "RunTable":
     from greensweep import analysis
+    from greensweep.tracking.mlflow import tracking_uri
 
     if config.source == "mlflow":
-        from greensweep.tracking.mlflow import tracking_uri
-
         raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
     else:
         raw = analysis.read_file(Path(config.source))
     return analysis.standard_table(raw, config.columns, config.source)
+
+
+def _sweeps(config: SourceConfig) -> "pd.DataFrame | None":
+    from greensweep import analysis
+    from greensweep.tracking.mlflow import tracking_uri
+
+    if config.source != "mlflow":
+        return None
+    return analysis.read_sweeps(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
 
 
 def compose_sweep(overrides: list[str]) -> tuple[TrainConfig, str]:
@@ -361,7 +372,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
     except (GreensweepError, OSError) as error:
         return fault or error
     if parsed.report.auto:
-        _report_sweep(directory, store, summary.mlflow_run_id, _sweep_of(config.hydra).strategy)
+        _report_sweep(directory, store, summary, _sweep_of(config.hydra).strategy)
     if fault is not None and summary.trials_by_status.get("finished", 0) == 0 and not interrupted:
         from greensweep.study.trials import read_trials
 
@@ -372,9 +383,11 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
 
 
 def _report_sweep(
-    directory: Path, store: "MlflowStore | None", parent: str | None, strategy: str
+    directory: Path, store: "MlflowStore | None", summary: "StudySummary", strategy: str
 ) -> None:
     """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
+    import pandas as pd
+
     from greensweep.analysis import read_file, standard_table
     from greensweep.analysis.collect import analyses_of
     from greensweep.study.summary import TRIALS_FILE
@@ -386,12 +399,13 @@ def _report_sweep(
         if store is not None:
             raw["experiment_id"] = store.experiment_id
         runs = standard_table(raw, config.columns, f"the sweep {directory}")
-        page = _write_page(analyses_of(runs, config), config)
+        sweeps = pd.DataFrame([summary.metrics()])
+        page = _write_page(analyses_of(runs, config, sweeps), config)
     except (GreensweepError, OSError) as error:
         log.warning(f"No report of this sweep: {sentence(error)}")
         return
-    if store is not None and parent is not None:
-        store.attempt(partial(store.log_folder, parent, page.parent))
+    if store is not None and summary.mlflow_run_id is not None:
+        store.attempt(partial(store.log_folder, summary.mlflow_run_id, page.parent))
 
 
 def _sweep_notes(config: DictConfig, experiment_id: str | None) -> list[str]:

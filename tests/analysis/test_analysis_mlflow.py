@@ -8,12 +8,17 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from greensweep.analysis import read_mlflow, standard_table
-from greensweep.analysis.mlflow_runs import _from_api, _from_database, _table
+from greensweep.analysis import read_mlflow, read_sweeps, standard_table
+from greensweep.analysis.mlflow_runs import (
+    _from_api,
+    _from_database,
+    _sweeps_from_api,
+    _table,
+)
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.errors import AnalysisError
 from greensweep.tracking import SweepRun
-from greensweep.tracking.mlflow import MlflowStore, MlflowTracker
+from greensweep.tracking.mlflow import MlflowStore, MlflowTracker, known_parent
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +136,17 @@ def test_a_store_is_where_mlflow_takes_it_from(tmp_path: Path, folder: str) -> N
     MlflowClient(uri).create_experiment("mine", str(tmp_path))
     with pytest.raises(AnalysisError, match="called 'yours'"):
         read_mlflow(uri, "yours")
+
+
+def test_what_sweeps_spent_beside_their_runs_is_read_both_ways(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
+    tracker = MlflowTracker(store, SweepRun(tmp_path, "sweep TPE 1", "tpe"))
+    tracker.start("trial 0", {}, {})
+    tracker.finish("FINISHED", {"validation/accuracy": 0.5}, {"status": "finished"}, [])
+    figures = {"sweep/trials": 1.0, "search/search_joules": 4.0, "sweep/energy_test_joules": 2.0}
+    store.log_now(str(known_parent(tmp_path)), {**figures, "best/energy_joules": 3.0})
+    sweeps = read_sweeps(uri, "mine")
+    assert sweeps.to_dict("records") == [figures]
+    by_api = _sweeps_from_api(uri, "mine").set_index("key")["value"]
+    assert by_api.to_dict() == figures

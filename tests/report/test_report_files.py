@@ -1,12 +1,14 @@
 """What `python src/report.py` leaves on disk, and what it refuses."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from conftest import Finished
+from conftest import PROJECT, Finished
 
 Cli = Callable[..., Finished]
 
@@ -78,3 +80,26 @@ def test_what_cannot_be_told_is_one_sentence(
     assert said in refused.errors
     assert "Traceback" not in refused.errors
     assert not (tmp_path / "outputs" / "report").exists()
+
+
+def test_curves_are_held_against_a_strategy_that_is_there(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv", strategy=["gp", "tpe"] * 6, trial=[n // 2 for n in range(12)])
+    assert cli("report.py", "source=runs.csv").status == 0
+    folder = tmp_path / "outputs" / "report"
+    assert "Energy to the target over that of gp" in (folder / "index.html").read_text()
+    assert "multiples of gp" in (folder / "figures" / "survival.svg").read_text()
+
+
+def test_a_report_is_written_without_pytorch(tmp_path: Path) -> None:
+    """It takes seconds to load, and a table of runs has no need of it."""
+    rows(tmp_path / "runs.csv")
+    said = (
+        "import atexit, runpy, sys; sys.argv = ['report.py', 'source=runs.csv'];"
+        "atexit.register(lambda: print('torch' in sys.modules));"
+        f"runpy.run_path({str(PROJECT / 'src' / 'report.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", said], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "False"

@@ -2,7 +2,7 @@
 
 from greensweep.analysis.bill import add_up
 from greensweep.analysis.layers import explain_layers
-from greensweep.analysis.mlflow_runs import read_mlflow
+from greensweep.analysis.mlflow_runs import read_mlflow, read_sweeps
 from greensweep.analysis.read import read_file
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
@@ -24,6 +24,7 @@ __all__ = [
     "explain_layers",
     "read_file",
     "read_mlflow",
+    "read_sweeps",
     "standard_table",
     "weigh_tradeoff",
 ]

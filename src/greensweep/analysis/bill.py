@@ -9,42 +9,58 @@ from greensweep.analysis.units import joules, number
 
 _SUFFIX = "_joules"
 _COMPONENTS = ("cpu", "gpu", "ram")
+# What sweeps spend beside their runs, under the names that MLflow has for it.
+_BESIDE = {
+    "search/search_joules": "drawing trials and keeping records",
+    "sweep/energy_test_joules": "testing the best trials",
+    "sweep/energy_reference_joules": "the reference job before and after",
+}
 
 
-def add_up(runs: RunTable) -> Result:
-    """Add up the energy of all runs, also of those that did not finish.
+def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
+    """Add up the energy of all runs, also of those that did not finish, and of their sweeps.
+
+    Args:
+        sweeps: what each sweep spent beside its runs, as `read_sweeps` returns it.
 
     Returns:
-        Tables `ends` (strategy, status, runs, spent_joules, share), and `phases` and `components`
-        where the runs tell them apart; joules, summed over runs.
+        Tables `bill` (part, joules, share), `ends` (strategy, status, runs, spent_joules, share),
+        and `phases` and `components` where the runs tell them apart; joules, summed over runs.
 
     Raises:
         AnalysisError: no run finished.
     """
     frame = runs.frame
-    total = float(frame[SPENT].sum())
+    parts = _parts(runs, sweeps)
+    total = float(parts["joules"].sum())
     ends = (frame.groupby([STRATEGY, STATUS])[SPENT].agg(["size", "sum"]).reset_index()).set_axis(
         ["strategy", "status", "runs", "spent_joules"], axis=1
     )
-    ends["share"] = ends["spent_joules"] / total
+    ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
     best = runs.finished.sort_values([ACCURACY, ENERGY], ascending=[False, True]).iloc[0]
     qualities = " and ".join(sorted(map(str, frame[QUALITY].unique())))
-    tables = {"ends": ends}
+    tables = {"bill": parts, "ends": ends}
     for name, columns in (("phases", _phases(frame)), ("components", _components(frame))):
         if columns:
             tables[name] = _sums(frame, name.removesuffix("s"), columns)
+    trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
     times = (
         f", {number(ratio)} times the training of the most accurate of them" if best[ENERGY] else ""
     )
     return Result(
         name="bill",
-        answers=[f"{len(frame)} runs took {joules(total)} in all ({qualities}){times}."],
+        answers=[
+            f"{len(frame)} runs took {joules(total)} in all ({qualities}){times}.",
+            f"All but the training of those that finished is the price of searching: "
+            f"{joules(total - trained)}, {1 - trained / total:.0%}.",
+        ],
         tables=tables,
         figures={
             "spent_joules": total,
             "best_joules": float(best[ENERGY]),
             "ratio_to_best": float(ratio),
+            "search_joules": total - trained,
             "quality": qualities,
         },
         warnings=runs.warnings,
@@ -52,6 +68,23 @@ def add_up(runs: RunTable) -> Result:
         rows=runs.rows,
         left_out=runs.left_out,
     )
+
+
+def _parts(runs: RunTable, sweeps: pd.DataFrame | None) -> pd.DataFrame:
+    """Return what was spent on what; the training of the finished runs comes first."""
+    frame, finished = runs.frame, runs.finished
+    others = frame.drop(finished.index).groupby(STATUS)[SPENT].sum()
+    parts = {
+        "training of finished runs": finished[ENERGY].sum(),
+        "their other phases and repeats": (finished[SPENT] - finished[ENERGY]).sum(),
+        **{f"{status} runs": spent for status, spent in others.items()},
+    }
+    for name, part in _BESIDE.items():
+        if sweeps is not None and name in sweeps:
+            parts[part] = sweeps[name].sum()
+    table = pd.DataFrame({"part": list(parts), "joules": [float(each) for each in parts.values()]})
+    table["share"] = table["joules"] / table["joules"].sum()
+    return table
 
 
 def _phases(frame: pd.DataFrame) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+import pandas as pd
+
 from greensweep.analysis.bill import add_up
 from greensweep.analysis.layers import explain_layers
 from greensweep.analysis.result import Result
@@ -39,13 +41,18 @@ class Analyses:
         return [each for each in every if each is not None]
 
 
-def analyses_of(runs: RunTable, config: ReportConfig) -> Analyses:
+def analyses_of(
+    runs: RunTable, config: ReportConfig, sweeps: pd.DataFrame | None = None
+) -> Analyses:
     """Return all analyses that the runs answer, and why the others are missing.
+
+    Args:
+        sweeps: what each sweep spent beside its runs.
 
     Raises:
         AnalysisError: no run finished.
     """
-    bill = add_up(runs)
+    bill = add_up(runs, sweeps)
     missing: dict[str, str] = {}
 
     def attempt(name: str, ask: Callable[[], Result]) -> Result | None:

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -41,6 +42,7 @@ _FURTHER = (
     "phases/",
 )  # metrics that keep their names
 
+_OURS = "r.experiment_id = :experiment AND r.lifecycle_stage = 'active'"
 _TABLES = {
     "metrics": ("latest_metrics", "key", "value", "is_nan"),
     "params": ("params", "key", "value"),
@@ -58,9 +60,30 @@ def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
     Raises:
         AnalysisError: the store cannot be read, or has no such experiment.
     """
-    is_database = uri.partition("://")[0].partition("+")[0] in _DATABASES
+    with _one_sentence(uri):
+        read = _from_database if _is_database(uri) else _from_api
+        return _table(*read(uri, experiment))
+
+
+def read_sweeps(uri: str, experiment: str) -> pd.DataFrame:
+    """Return one row per sweep that ended: its figures `sweep/…` and `search/…` as columns.
+
+    Raises:
+        AnalysisError: as `read_mlflow`.
+    """
+    with _one_sentence(uri):
+        read = _sweeps_from_database if _is_database(uri) else _sweeps_from_api
+        return read(uri, experiment).pivot(index="run_id", columns="key", values="value")
+
+
+def _is_database(uri: str) -> bool:
+    return uri.partition("://")[0].partition("+")[0] in _DATABASES
+
+
+@contextmanager
+def _one_sentence(uri: str) -> Iterator[None]:
     try:
-        runs, long = _from_database(uri, experiment) if is_database else _from_api(uri, experiment)
+        yield
     except AnalysisError:
         raise
     except Exception as error:
@@ -68,10 +91,11 @@ def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
             f"MLflow at {mask_text(uri)} cannot be read ({type(error).__name__}: "
             f"{mask_text(first_line(error))}): see mlflow_uri, or MLFLOW_TRACKING_URI"
         ) from error
-    return _table(runs, long)
 
 
-def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+@contextmanager
+def _database(uri: str) -> Iterator[sqlalchemy.Connection]:
+    """Open MLflow's database to read, for a server as the address says."""
     address = sqlalchemy.engine.make_url(uri)
     if uri.startswith("sqlite"):
         path = Path(address.database or "")
@@ -85,44 +109,68 @@ def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, p
     engine = sqlalchemy.create_engine(address)
     try:
         with engine.connect() as connection:
-            names = pd.read_sql(
-                sqlalchemy.text(
-                    "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active'"
-                ),
-                connection,
-            )
-            chosen = names.loc[names["name"] == experiment, "experiment_id"]
-            if chosen.empty:
-                raise AnalysisError(_no_experiment(experiment, names["name"]))
-            which = {"experiment": int(chosen.iloc[0])}
-            runs = pd.read_sql(
-                sqlalchemy.text(
-                    "SELECT run_uuid AS run_id, name, status, start_time, experiment_id FROM runs "
-                    "WHERE experiment_id = :experiment AND lifecycle_stage = 'active'"
-                ),
-                connection,
-                params=which,
-            )
-            long = {
-                kind: pd.read_sql(
-                    sqlalchemy.text(
-                        f"SELECT t.run_uuid AS run_id, t.{', t.'.join(names)} FROM {table} t "
-                        "JOIN runs r ON r.run_uuid = t.run_uuid "
-                        "WHERE r.experiment_id = :experiment AND r.lifecycle_stage = 'active'"
-                    ),
-                    connection,
-                    params=which,
-                )
-                for kind, (table, *names) in _TABLES.items()
-            }
+            yield connection
     except SQLAlchemyError as error:
         raise AnalysisError(
             f"MLflow's database {mask_text(uri)} cannot be read ({mask_text(first_line(error))})"
         ) from error
     finally:
         engine.dispose()
+
+
+def _experiment_id(connection: sqlalchemy.Connection, experiment: str) -> int:
+    statement = "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active'"
+    names = pd.read_sql(sqlalchemy.text(statement), connection)
+    chosen = names.loc[names["name"] == experiment, "experiment_id"]
+    if chosen.empty:
+        raise AnalysisError(_no_experiment(experiment, names["name"]))
+    return int(chosen.iloc[0])
+
+
+def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    with _database(uri) as connection:
+        which = {"experiment": _experiment_id(connection, experiment)}
+        runs = pd.read_sql(
+            sqlalchemy.text(
+                "SELECT run_uuid AS run_id, name, status, start_time, experiment_id FROM runs "
+                f"r WHERE {_OURS}"
+            ),
+            connection,
+            params=which,
+        )
+        long = {
+            kind: pd.read_sql(
+                sqlalchemy.text(
+                    f"SELECT t.run_uuid AS run_id, t.{', t.'.join(names)} FROM {table} t "
+                    f"JOIN runs r ON r.run_uuid = t.run_uuid WHERE {_OURS}"
+                ),
+                connection,
+                params=which,
+            )
+            for kind, (table, *names) in _TABLES.items()
+        }
     long["metrics"] = _as_logged(long["metrics"])
     return runs, long
+
+
+def _sweeps_from_database(uri: str, experiment: str) -> pd.DataFrame:
+    with _database(uri) as connection:
+        found = pd.read_sql(
+            sqlalchemy.text(
+                "SELECT t.run_uuid AS run_id, t.key, t.value, t.is_nan FROM latest_metrics t "
+                f"JOIN runs r ON r.run_uuid = t.run_uuid WHERE {_OURS} "
+                "AND (t.key LIKE 'sweep/%' OR t.key LIKE 'search/%')"
+            ),
+            connection,
+            params={"experiment": _experiment_id(connection, experiment)},
+        )
+    return _as_logged(found)
+
+
+def _sweeps_from_api(uri: str, experiment: str) -> pd.DataFrame:
+    _, long = _from_api(uri, experiment, "metrics.`sweep/trials` > 0")
+    metrics = long["metrics"]
+    return metrics[metrics["key"].str.startswith(("sweep/", "search/"))]
 
 
 def _as_logged(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +180,9 @@ def _as_logged(metrics: pd.DataFrame) -> pd.DataFrame:
     return metrics[["run_id", "key"]].assign(value=values.replace(ends))
 
 
-def _from_api(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+def _from_api(
+    uri: str, experiment: str, only: str = ""
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -143,7 +193,7 @@ def _from_api(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.Dat
         )
     runs: list[tuple[str, str, str, int, str]] = []
     long: dict[str, list[tuple[str, str, Any]]] = {kind: [] for kind in _TABLES}
-    for run in _pages(client, found.experiment_id):
+    for run in _pages(client, found.experiment_id, only):
         run_id = run.info.run_id
         info = run.info
         runs.append((run_id, info.run_name, info.status, info.start_time, info.experiment_id))
@@ -156,10 +206,10 @@ def _from_api(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.Dat
     }
 
 
-def _pages(client: Any, experiment_id: str) -> Iterator[Any]:
+def _pages(client: Any, experiment_id: str, only: str) -> Iterator[Any]:
     token = None
     while True:
-        page = client.search_runs([experiment_id], max_results=_PAGE, page_token=token)
+        page = client.search_runs([experiment_id], only, max_results=_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -87,6 +87,7 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
             "survival": survival,
         },
         figures={
+            "baseline": config.baseline,
             "targets": targets,
             **_ratio_figures(ratios, config),
             **figures,

@@ -3,16 +3,14 @@
 import math
 from typing import Any
 
-_JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"))
+from greensweep.energy.units import joules_text
 
 
-def joules(value: float, digits: int = 3) -> str:
-    """Return an energy in J, kJ, MJ or GJ."""
+def joules(value: float) -> str:
+    """Return an energy with three digits and a unit that scales; infinite is never reached."""
     if not math.isfinite(value):
         return "never" if value > 0 else "–"
-    size = abs(value)
-    factor, unit = next((each for each in _JOULES if size >= each[0]), (1.0, "J"))
-    return f"{number(value / factor, digits)} {unit}"
+    return joules_text(value, digits=3)
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -19,7 +19,7 @@ _RESIZE_BATCH = 4096
 
 def fits_in_memory(size_bytes: int, memory_share: float) -> bool:
     """Tell whether `size_bytes` are at most that share of the memory now available."""
-    return size_bytes <= memory_share * psutil.virtual_memory().available
+    return bool(size_bytes <= memory_share * psutil.virtual_memory().available)
 
 
 def loader_workers() -> int:

@@ -50,7 +50,7 @@ class Processes:
         times = psutil.cpu_times()
         # Guest time is in user time already; a stolen second was spent by another machine.
         apart = ("idle", "iowait", "guest", "guest_nice", "steal")
-        return sum(times) - sum(getattr(times, name, 0.0) for name in apart)
+        return float(sum(times) - sum(getattr(times, name, 0.0) for name in apart))
 
 
 def _born(process: int) -> float:

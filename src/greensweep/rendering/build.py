@@ -21,7 +21,7 @@ def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
     sections = [
         _answer(analyses),
         _tradeoff(analyses, config),
-        _strategies(analyses, config),
+        _strategies(analyses),
         _layers(analyses),
         _importance(analyses),
         _bill(analyses),
@@ -59,18 +59,18 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
     )
 
 
-def _strategies(analyses: Analyses, config: ReportConfig) -> Section | None:
+def _strategies(analyses: Analyses) -> Section | None:
     result = analyses.strategies
     if result is None:
         return None
     drawings: list[figures.Drawing] = [figures.draw_curves(result)]
     if len(result.tables["survival"]):
-        drawings.append(figures.draw_survival(result, config.strategies.baseline))
+        drawings.append(figures.draw_survival(result))
     if "critical_difference" in result.figures:
         drawings.append(figures.draw_ranks(result))
     captions = {
         "searches": "Each search, and its energy to the target",
-        "ratios": f"Energy to the target over that of {config.strategies.baseline}",
+        "ratios": f"Energy to the target over that of {result.figures['baseline']}",
         "pairs": "Pairs of strategies over the settings",
     }
     return Section("Search strategies", result.answers, drawings, _tables(result, captions))
@@ -112,7 +112,10 @@ def _bill(analyses: Analyses) -> Section:
             for name in ("phases", "components")
             if name in bill.tables
         ],
-        [_table(bill, "ends", "Energy of all runs by how they ended")],
+        [
+            _table(bill, "bill", "The bill of searching"),
+            _table(bill, "ends", "Energy of all runs by how they ended"),
+        ],
     )
 
 

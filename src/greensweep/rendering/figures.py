@@ -44,16 +44,20 @@ class Drawing:
     def svg(self) -> str:
         """The figure as SVG, drawn once for the page and the file."""
         file = io.StringIO()
-        with style():
-            self.figure.savefig(file, format="svg", metadata={"Date": None})
+        self._save(file, format="svg", metadata={"Date": None})
         return file.getvalue()
 
     def png(self, dpi: int) -> bytes:
         """Return the figure as PNG on white."""
         file = io.BytesIO()
-        with style():
-            self.figure.savefig(file, format="png", dpi=dpi, facecolor="white")
+        self._save(file, format="png", dpi=dpi, facecolor="white")
         return file.getvalue()
+
+    def _save(self, file: io.StringIO | io.BytesIO, **options: Any) -> None:
+        with style():
+            self.figure.savefig(file, **options)
+        # What stands where is settled now; to lay it out again takes as long as to draw it.
+        self.figure.set_layout_engine("none")
 
     def _repr_png_(self) -> bytes:
         """Show the figure in a notebook."""
@@ -158,9 +162,9 @@ def draw_curves(result: Result) -> Drawing:
     )  # fmt: skip
 
 
-def draw_survival(result: Result, baseline: str) -> Drawing:
+def draw_survival(result: Result) -> Drawing:
     """Draw the share of searches that have not reached the target, against energy."""
-    table = result.tables["survival"]
+    table, baseline = result.tables["survival"], result.figures["baseline"]
     with style():
         figure = blank(2.8)
         axes = figure.add_subplot()

@@ -44,7 +44,7 @@ class Owner:
     def alive(self) -> bool:
         """A process of this machine still runs."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.born) < 1.0
+            return bool(abs(psutil.Process(self.pid).create_time() - self.born) < 1.0)
         except psutil.Error:
             return False
 

@@ -99,6 +99,8 @@ class StudySummary:
             "sweep/trials": self.trials,
             "sweep/trials_finished": self.trials_by_status.get("finished", 0),
             "sweep/energy_spent_joules": self.energy_spent_joules,
+            "sweep/energy_test_joules": self.energy_test_joules,
+            "sweep/energy_reference_joules": self.energy_reference_joules,
             "sweep/energy_machine_joules": self.energy_machine_joules,
             "sweep/energy_remainder_joules": self.energy_remainder_joules,
             "sweep/drift": self.drift,

@@ -7,14 +7,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-import torch
 
-_PACKAGES = ("torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny")
+_PACKAGES = (
+    "torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny",
+    "statsmodels",
+)  # fmt: skip
 
 
 @cache
 def provenance() -> dict[str, str]:
-    """Return tags that name the commit, the package versions and the hardware.
+    """Return tags that name the commit, the package versions and the hardware of a run."""
+    import torch
+
+    tags = code_and_machine()
+    if torch.cuda.is_available():
+        tags["hardware.gpu"] = torch.cuda.get_device_name()
+    return tags
+
+
+def code_and_machine() -> dict[str, str]:
+    """Return the tags that can be told without loading PyTorch: all but the GPU.
 
     The commit is that of the folder the command runs in; without git there is none.
     """
@@ -23,8 +35,6 @@ def provenance() -> dict[str, str]:
     tags["hardware.cpu"] = _cpu_model()
     tags["hardware.cores"] = str(psutil.cpu_count())
     tags["hardware.memory_bytes"] = str(psutil.virtual_memory().total)
-    if torch.cuda.is_available():
-        tags["hardware.gpu"] = torch.cuda.get_device_name()
     commit = _git("rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit

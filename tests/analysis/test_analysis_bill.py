@@ -1,0 +1,40 @@
+"""What runs and their sweeps cost in all."""
+
+import pandas as pd
+
+from greensweep.analysis import add_up, standard_table
+from greensweep.config.schema_analysis import ColumnsConfig
+
+
+def test_the_bill_has_a_line_for_all_that_searching_took() -> None:
+    raw = pd.DataFrame(
+        {
+            "strategy": "tpe",
+            "trial": range(4),
+            "energy_joules": [10.0, 20.0, 3.0, 1.0],
+            "energy_spent_joules": [12.0, 25.0, 4.0, 1.5],
+            "accuracy": [0.5, 0.6, 0.1, None],
+            "status": ["finished", "finished", "pruned", "failed"],
+        }
+    )
+    sweeps = pd.DataFrame(
+        {"search/search_joules": [2.0, 3.0], "sweep/energy_test_joules": [0.5, None]}
+    )
+    found = add_up(standard_table(raw, ColumnsConfig(), "here"), sweeps)
+    bill = found.tables["bill"].set_index("part")
+    assert bill["joules"].to_dict() == {
+        "training of finished runs": 30.0,
+        "their other phases and repeats": 7.0,
+        "failed runs": 1.5,
+        "pruned runs": 4.0,
+        "drawing trials and keeping records": 5.0,
+        "testing the best trials": 0.5,
+    }
+    assert bill["share"].sum() == 1.0
+    assert found.figures["spent_joules"] == 48.0
+    assert found.figures["search_joules"] == 18.0
+    assert found.figures["ratio_to_best"] == 48.0 / 20.0
+    assert found.answers == [
+        "4 runs took 48 J in all (unknown), 2.4 times the training of the most accurate of them.",
+        "All but the training of those that finished is the price of searching: 18 J, 38%.",
+    ]
