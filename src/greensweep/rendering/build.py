@@ -83,10 +83,14 @@ def _recommended(tradeoff: Result) -> str:
 
 
 def _untold(name: str, why: str) -> str:
-    """Return why an analysis is missing, with its options as `src/report.py` calls them."""
-    renamed = re.sub(r"analysis=(\w+)", r"analysis \1", why.replace("analysis.", f"{name}."))
-    hint = f" ({name}.… are options of src/report.py)" if f"{name}." in renamed else ""
-    return f"Not told: {renamed}{hint}."
+    told = _reworded(why, name)
+    hint = f" ({name}.… are options of src/report.py)" if f"{name}." in told else ""
+    return f"Not told: {told}{hint}."
+
+
+def _reworded(text: str, name: str) -> str:
+    """Return a sentence of `src/analyse.py` with the options as `src/report.py` calls them."""
+    return re.sub(r"analysis=(\w+)", r"the analysis of \1", text.replace("analysis.", f"{name}."))
 
 
 def _halving(tradeoff: Result) -> Table:
@@ -181,7 +185,7 @@ def _bill(analyses: Analyses) -> Section:
 
 
 def _method(analyses: Analyses) -> Section:
-    notes = [note for result in analyses.found for note in result.notes]
+    notes = [_reworded(note, each.name) for each in analyses.found for note in each.notes]
     runs = analyses.runs
     left = "".join(f"; left out: {count}, {why}" for why, count in runs.left_out.items())
     return Section(

@@ -178,7 +178,9 @@ def draw_survival(result: Result) -> Drawing:
             curve = table[table["strategy"] == strategy]
             axes.step(curve["energy_ratio"], curve["not_yet"], where="post", lw=1.4, **_look(index))
         axes.set(
-            xlabel=f"energy, multiples of {_short(baseline)}'s", ylabel="not there yet", ylim=(0, 1.03)
+            xlabel=f"energy, multiples of {_short(baseline)}'s",
+            ylabel="not there yet",
+            ylim=(0, 1.03),
         )
         axes.legend(handles=_handles(strategies))
     return Drawing(
@@ -208,7 +210,10 @@ def draw_ranks(result: Result) -> Drawing:
         for place, (strategy, rank) in enumerate(means.items()):
             height = -place - 0.8
             axes.plot([rank, rank], [0, height], color=COLOURS[0], lw=1)
-            axes.text(rank, height, f" {_short(strategy)} {rank:.2f}", va="center")
+            axes.annotate(
+                f"{_short(strategy)} {rank:.2f}", (rank, height), (3, 0),
+                textcoords="offset points", va="center",
+            )  # fmt: skip
         for place, (low, high) in enumerate(_cliques(list(means.values()), difference)):
             height = -0.15 - 0.14 * place
             axes.plot([low - 0.04, high + 0.04], [height, height], color=COLOURS[1], lw=3)
@@ -313,7 +318,9 @@ def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
         axes = figure.add_subplot()
         axes.barh(range(len(table)), values, 0.7, color=COLOURS[0])
         for place, (value, text) in enumerate(zip(values, told, strict=True)):
-            axes.text(value, place, f" {_short(text)}", va="center")
+            axes.annotate(
+                _short(text), (value, place), (3, 0), textcoords="offset points", va="center"
+            )
         axes.set_yticks(range(len(table)), [_short(name) for name in names])
         axes.invert_yaxis()
         axes.margins(x=0.45 if "quality" in table else 0.18)
