@@ -42,7 +42,8 @@ def test_every_strategy_has_its_place_in_the_legend(strategies: Result) -> None:
     """Also one that the first setting lacks, and one called as hidden lines are."""
     for drawing in (draw_curves(strategies), draw_survival(strategies)):
         figure = drawing.figure
-        (legend,) = figure.legends or [figure.axes[0].get_legend()]
+        legend = figure.legends[0] if figure.legends else figure.axes[0].get_legend()
+        assert legend is not None
         shown = {
             text.get_text(): (line.get_color(), line.get_linestyle())
             for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)

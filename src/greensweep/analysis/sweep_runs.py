@@ -23,10 +23,8 @@ def read_sweep(directory: Path) -> pd.DataFrame:
         StudyError: a result file is broken.
     """
     table = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
-    further = pd.DataFrame(
-        [{"trial": trial.number, **_further(trial.result)} for trial in read_trials(directory)]
-    )
-    return table.merge(further, on="trial", how="left", validate="one_to_one")
+    further = {trial.number: _further(trial.result) for trial in read_trials(directory)}
+    return table.join(pd.DataFrame.from_dict(further, orient="index"), on="trial")
 
 
 def _further(result: RunResult) -> dict[str, Any]:
