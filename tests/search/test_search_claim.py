@@ -31,6 +31,7 @@ from greensweep.search.trial import TRIAL_FILE, settle, trial_of, write_json
 
 GRID = ("optuna.samplers.GridSampler", {})
 GRID_SPACE = {"a": CategoricalDistribution([1, 2, 3]), "b": CategoricalDistribution(["x", "y"])}
+SCALED = "greensweep.search.samplers.ScaledTPESampler"
 LEVELS = {"a": [1, 2, 3], "b": ["x", "y"]}
 
 
@@ -566,3 +567,39 @@ def test_a_point_that_is_none_of_the_choices_is_refused(tmp_path: Path) -> None:
     asked = spec(tmp_path, distributions=space, enqueue=[{"kind": "gelu"}])
     with pytest.raises(StudyError, match="enqueue: kind=gelu is outside of its space"):
         Search(asked, lambda _: 0.0)
+
+
+def test_a_wrong_point_leaves_no_half_queue_and_later_points_are_tried(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="depth is not searched"):
+        Search(spec(tmp_path, 9, enqueue=[{"width": 1}, {"depth": 1}]), value_of)
+    first = Search(spec(tmp_path, 9, enqueue=[{"width": 2}, {"width": 3}]), value_of)
+    first.run(2)
+    assert [point["width"] for point in first.points()] == [2, 3]
+    more = Search(spec(tmp_path, 9, enqueue=[{"width": 3}, {"width": 4}]), value_of)
+    more.run(1)
+    assert [point["width"] for point in more.points()] == [2, 3, 4]
+
+
+def test_folders_that_share_a_file_share_its_lock(tmp_path: Path) -> None:
+    """Two commands with sweep folders of their own may search one study."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    url = f"sqlite:///{tmp_path}/shared.db"
+    mine, theirs = (spec(folder, storage=url) for folder in (here, there))
+    assert mine.lock_file("claim") == theirs.lock_file("claim")
+    assert mine.lock_file("claim").parent == tmp_path
+    server = spec(here, storage="postgresql://ada@db/study")
+    assert server.lock_file("claim").parent == here
+    assert spec(here, storage=f"sqlite:///{tmp_path}/none/x.db").lock_file("claim").parent == here
+
+
+@pytest.mark.parametrize("name", ["optuna.samplers.TPESampler", SCALED])
+def test_tpe_takes_running_trials_for_bad_ones(tmp_path: Path, name: str) -> None:
+    """Or workers, of this command or another, would draw the same points."""
+    search = Search(spec(tmp_path, sampler=(name, {})), value_of)
+    first = search.take()
+    assert not search.study.sampler._constant_liar
+    search.take()
+    assert search.study.sampler._constant_liar
+    search.run_one(first)
