@@ -71,7 +71,7 @@ def test_a_run_that_failed_before_its_training_keeps_what_it_spent() -> None:
     assert add_up(table).figures["spent_joules"] == 12.0
     broken = runs([finished, {**failed, "energy_spent_joules": None}])
     assert broken.left_out == {"the energy is missing or no number": 1}
-    with pytest.raises(AnalysisError, match="energy of all runs of runs.csv is 0"):
+    with pytest.raises(AnalysisError, match=r"energy of all runs of runs\.csv is 0"):
         runs([{**failed, "energy_spent_joules": 0.0}])
 
 
