@@ -236,9 +236,10 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     frame = pd.DataFrame({name: _as_numbers(params[name]) for name in params}, index=runs.index)
     for name in [each for each in metrics if str(each).startswith(_FURTHER)]:
         frame[name] = metrics[name]
-    counts = [name for name in metrics if str(name).startswith(_LAYERS)]
-    was_counted = metrics[counts].notna().any(axis=1)
-    frame[counts] = metrics[counts].mask(metrics[counts].isna().mul(was_counted, axis=0), 0.0)
+    counts = metrics.filter(regex=f"^{_LAYERS}")
+    was_counted = counts.notna().any(axis=1)
+    for name in counts:
+        frame[name] = counts[name].mask(counts[name].isna() & was_counted, 0.0)
     for names, part in ((_METRICS, metrics), (_TAGS, tags)):
         for name, ours in names.items():
             frame[ours] = part.get(name)

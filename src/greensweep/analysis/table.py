@@ -250,8 +250,9 @@ def qualities(frame: pd.DataFrame) -> list[str]:
     return sorted(map(str, _told_qualities(frame).unique()))
 
 
-def _told_qualities(frame: pd.DataFrame) -> "pd.Series[Any]":
-    return frame.loc[frame[STATUS].eq(_FINISHED) | frame[QUALITY].ne("unmeasured"), QUALITY]
+def _told_qualities(frame: pd.DataFrame) -> Any:
+    says_nothing = frame[STATUS].ne(_FINISHED) & frame[QUALITY].eq("unmeasured")
+    return frame[~says_nothing][QUALITY]
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
