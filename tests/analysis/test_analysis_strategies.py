@@ -19,6 +19,7 @@ from greensweep.analysis.comparison import (
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Search, best_so_far, energy_to_target, mean_best_accuracy
+from greensweep.analysis.survival import energy_survival
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
 from greensweep.errors import AnalysisError
 
@@ -117,9 +118,24 @@ def test_one_that_never_arrives_is_censored_in_the_survival_curve() -> None:
         rows.append(search("tpe", hit, setting))
     result = compared(*rows)
     curve = result.tables["survival"].query("strategy == 'tpe'")
-    assert curve["energy_ratio"].tolist() == [0.0, 0.2]
-    assert curve["not_yet"].tolist() == [1.0, 0.5]
+    # Two arrive for a fifth of random's 100 J; the other two were watched for 50 J.
+    assert curve["energy_ratio"].tolist() == [0.0, 0.2, 0.5]
+    assert curve["not_yet"].tolist() == [1.0, 0.5, 0.5]
     assert result.figures["survival_median_ratio"] == {"random": 1.0, "tpe": 0.2}
+
+
+@pytest.mark.parametrize(("searches", "median"), [(3, 2), (4, 2), (6, 3), (8, 4), (12, 6)])
+def test_half_have_arrived_at_the_survival_median(searches: int, median: int) -> None:
+    table = pd.DataFrame(
+        {
+            "setting": [f"{number}" for number in range(searches)] * 2,
+            "strategy": ["random"] * searches + ["tpe"] * searches,
+            "joules_to_target": [1.0] * searches + [1.0 + number for number in range(searches)],
+            "total_joules": 100.0,
+        }
+    )
+    _, figures = energy_survival(table, "random")
+    assert figures["survival_median_ratio"] == {"random": 1.0, "tpe": median}
 
 
 def test_a_band_over_searches_holds_their_mean() -> None:
@@ -249,8 +265,30 @@ def test_a_setting_that_lacks_a_strategy_is_told() -> None:
     result = compared(
         search("random", RANDOM), search("tpe", QUICK), search("random", RANDOM, "other")
     )
-    assert result.warnings == ["1 of 2 settings lack a strategy: only its pairs count there"]
+    assert result.warnings == [
+        "1 of 2 settings lack a strategy: pairs count there where both ran, mean ranks leave these "
+        "settings out"
+    ]
     assert len(result.tables["ratios"]) == 1
+
+
+def test_a_pair_counts_every_setting_that_both_ran() -> None:
+    settings = ("a", "b", "c")
+    rows = [search(name, RANDOM, setting) for name in ("random", "gp") for setting in settings]
+    result = compared(*rows, search("tpe", QUICK, "a"))
+    pairs = result.tables["pairs"].set_index(["strategy", "other"])["settings"]
+    assert pairs.to_dict() == {("gp", "random"): 3, ("gp", "tpe"): 1, ("random", "tpe"): 1}
+    assert result.figures["settings_compared"] == 1, "ranks need all three"
+
+
+def test_strategies_without_a_setting_in_common_are_no_pair() -> None:
+    result = compared(search("random", RANDOM, "a"), search("tpe", QUICK, "b"), target=0.5)
+    assert "pairs" not in result.tables
+    assert result.answers == ["tpe and random share no setting, so they cannot be compared."]
+    apart = compared(
+        search("random", RANDOM, "a"), search("tpe", QUICK, "b"), search("gp", QUICK, "b")
+    )
+    assert "pairs" not in apart.tables, "b has no baseline, and so no target"
 
 
 def test_energy_to_target_takes_many_orders_at_once() -> None:
@@ -294,7 +332,9 @@ def test_a_strategy_that_alone_arrives_is_counted_as_cheaper() -> None:
     curve = result.tables["survival"]
     spent = row(result, "tpe")["joules_to_target"] / 20.0
     assert curve[curve["strategy"] == "tpe"]["energy_ratio"].tolist() == [0.0, spent]
-    assert curve[curve["strategy"] == "random"]["not_yet"].tolist() == [1.0]
+    never = curve[curve["strategy"] == "random"]
+    assert never["not_yet"].tolist() == [1.0, 1.0], "it has a line"
+    assert never["energy_ratio"].tolist() == [0.0, 1.0], "and it ends at what it spent"
 
 
 def test_a_baseline_that_arrives_for_nothing_is_told() -> None:

@@ -48,8 +48,8 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     """Compare search strategies by the energy that they need to reach an accuracy.
 
     The energy of all trials counts, the accuracy of those that finished. A strategy that never
-    reaches the target is censored there: its energy to target is infinite, and its survival curve
-    ends at what it spent.
+    reaches the target is censored: its energy to target is infinite, and its survival curve goes on
+    to what it spent.
 
     Raises:
         AnalysisError: there is only one strategy, or none is called as the baseline.
@@ -72,7 +72,7 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     table = _table(by_setting, targets, config)
     costs = _costs(table, strategies)
     ratios = _ratios(costs, config)
-    figures, comparison_tables = _comparison(costs, config)
+    figures, comparison_tables = _comparison(costs[pd.Series(targets).notna()], config)
     survival, survival_figures = energy_survival(table, config.baseline)
     others = [name for name in strategies if name != config.baseline]
     return Result(
@@ -251,9 +251,11 @@ def _ratio_figures(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str, 
 def _comparison(
     costs: pd.DataFrame, config: StrategiesConfig
 ) -> tuple[dict[str, object], dict[str, pd.DataFrame]]:
-    complete = costs.dropna()
+    """Compare costs: pairs where both ran, ranks where all did."""
+    pairs, complete = pairwise(costs), costs.dropna()
+    tables = {"pairs": pairs} if len(pairs) else {}
     if complete.empty:
-        return {}, {}
+        return {}, tables
     figures: dict[str, object] = {"settings_compared": len(complete)}
     tested = friedman(complete)
     if tested is not None:
@@ -261,7 +263,7 @@ def _comparison(
         figures["critical_difference"] = critical_difference(
             len(complete.columns), len(complete), 1.0 - config.confidence
         )
-    return figures, {"pairs": pairwise(complete), "ranks": mean_ranks(complete)}
+    return figures, {**tables, "ranks": mean_ranks(complete)}
 
 
 def _curves(searches: Sequence[Search]) -> pd.DataFrame:
@@ -372,4 +374,7 @@ def _missing(costs: pd.DataFrame) -> list[str]:
     gaps = int(costs.isna().any(axis=1).sum())
     if not gaps:
         return []
-    return [f"{gaps} of {len(costs)} settings lack a strategy: only its pairs count there"]
+    return [
+        f"{gaps} of {len(costs)} settings lack a strategy: pairs count there where both ran, mean "
+        "ranks leave these settings out"
+    ]
