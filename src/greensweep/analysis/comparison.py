@@ -9,6 +9,13 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 from greensweep.analysis.searches import Figures
 
 _FEWEST_SETTINGS = 3  # for Friedman's test to say anything
+_MOST_DRAWN = 10_000_000  # values in all resamples together: more do not fit in memory
+_FEWEST_RESAMPLES = 20
+
+
+def resamples_that_fit(asked: int, values: int) -> int:
+    """Return how many resamples of so many values are drawn: at least 20, at most those asked."""
+    return max(min(asked, _MOST_DRAWN // values), min(asked, _FEWEST_RESAMPLES))
 
 
 def ratios_to(baseline: Figures, other: Figures) -> Figures:
