@@ -1,5 +1,6 @@
 """Strategies held against each other over several settings."""
 
+from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
@@ -9,13 +10,21 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 from greensweep.analysis.searches import Figures
 
 _FEWEST_SETTINGS = 3  # for Friedman's test to say anything
-_MOST_DRAWN = 10_000_000  # values in all resamples together: more do not fit in memory
 _FEWEST_RESAMPLES = 20
 
 
-def resamples_that_fit(asked: int, values: int) -> int:
-    """Return how many resamples of so many values are drawn: at least 20, at most those asked."""
-    return max(min(asked, _MOST_DRAWN // values), min(asked, _FEWEST_RESAMPLES))
+def resamples_that_fit(asked: int, values: int, most: int = 10_000_000) -> int:
+    """Return how many resamples of so many values are drawn.
+
+    As many as asked, or fewer where they would hold more values than `most` in all; at least 20.
+    """
+    return max(min(asked, most // values), min(asked, _FEWEST_RESAMPLES))
+
+
+def told_range(counts: Collection[int]) -> str:
+    """Return counts in words: `500`, or `20 to 500`."""
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def ratios_to(baseline: Figures, other: Figures) -> Figures:

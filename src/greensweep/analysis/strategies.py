@@ -19,6 +19,7 @@ from greensweep.analysis.comparison import (
     median_interval,
     pairwise,
     ratios_to,
+    told_range,
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import (
@@ -447,18 +448,15 @@ def _notes(config: StrategiesConfig, needed: pd.DataFrame, bands: pd.DataFrame |
     if len(over_orders):
         notes.append(
             "Intervals over orders of trials are over "
-            f"{_between(over_orders['interval_draws'])} random orders "
+            f"{told_range(set(over_orders['interval_draws']))} random orders "
             f"({', '.join(config.order_free)}): for strategies whose next trial hangs on the "
             "earlier ones there is no such interval."
         )
     if bands is not None and len(bands):
-        notes.append(f"Bands of the curves are over {_between(bands['band_draws'])} draws each.")
+        notes.append(
+            f"Bands of the curves are over {told_range(set(bands['band_draws']))} draws each."
+        )
     return notes
-
-
-def _between(counts: "pd.Series[int]") -> str:
-    low, high = counts.min(), counts.max()
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _short(table: pd.DataFrame) -> list[str]:
