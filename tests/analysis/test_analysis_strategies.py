@@ -16,7 +16,9 @@ from greensweep.analysis.comparison import (
     holm,
     median_interval,
     pairwise,
+    resamples_that_fit,
     signed_rank,
+    told_range,
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Search, best_so_far, energy_to_target, mean_best_accuracy
@@ -142,11 +144,15 @@ def test_fewer_searches_have_an_interval_over_orders_or_none() -> None:
     assert any("Bands of the curves are over 500 draws" in note for note in result.notes)
 
 
-def test_long_searches_tell_how_few_orders_were_drawn() -> None:
-    long = [(1.0, 0.5 + 0.4 * (number == 7)) for number in range(20_000)]
-    result = compared(search("random", long), search("tpe", QUICK))
-    assert row(result, "random")["interval_draws"] == 500
-    assert any("are over 500 random orders" in note for note in result.notes)
+def test_the_notes_tell_as_many_draws_as_there_were() -> None:
+    result = compared(search("random", RANDOM), search("tpe", QUICK), resamples=150)
+    assert row(result, "random")["interval_draws"] == 150
+    assert any("are over 150 random orders" in note for note in result.notes)
+    assert any("are over 150 draws each" in note for note in result.notes)
+    assert resamples_that_fit(2000, 100) == 2000
+    assert resamples_that_fit(2000, 20_000) == 500, "more would not fit in memory"
+    assert resamples_that_fit(2000, 10**9) == 20
+    assert told_range({500, 20}) == "20 to 500"
 
 
 def test_below_three_settings_a_ratio_has_no_interval() -> None:
