@@ -256,11 +256,12 @@ def report(composed: DictConfig) -> None:
 
 
 def _write_page(analyses: "Analyses", config: ReportConfig) -> Path:
-    from greensweep.rendering import build_page, write_report
+    from greensweep.rendering import build_page, report_tables, write_report
     from greensweep.rendering.facts import facts
 
     sections, told = build_page(analyses, config), facts(config.source)
-    page = write_report(Path(config.output), config.title, sections, told)
+    tables = report_tables(analyses)
+    page = write_report(Path(config.output), config.title, sections, tables, told)
     log.info(f"Report: {page}")
     return page
 
@@ -388,13 +389,13 @@ def _report_sweep(
     """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
     import pandas as pd
 
-    from greensweep.analysis import read_file, standard_table
+    from greensweep.analysis import standard_table
     from greensweep.analysis.collect import analyses_of
-    from greensweep.study.summary import TRIALS_FILE
+    from greensweep.analysis.sweep_runs import read_sweep
 
     config = sweep_report(directory)
     try:
-        raw = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
+        raw = read_sweep(directory)
         raw["strategy"] = strategy
         if store is not None:
             raw["experiment_id"] = store.experiment_id

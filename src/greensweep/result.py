@@ -178,6 +178,7 @@ class RunResult:
         }
         for component, energy in self.energy_components.items():
             named[f"energy.source.{component}"] = energy["source"]
+            named[f"energy.quality.{component}"] = energy["quality"]
         return {name: value for name, value in named.items() if value is not None}
 
 

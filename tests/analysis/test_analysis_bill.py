@@ -1,9 +1,11 @@
 """What runs and their sweeps cost in all."""
 
 import pandas as pd
+import pytest
 
 from greensweep.analysis import add_up, standard_table
 from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.energy.units import watt_hours_text
 
 
 def test_the_bill_has_a_line_for_all_that_searching_took() -> None:
@@ -35,6 +37,38 @@ def test_the_bill_has_a_line_for_all_that_searching_took() -> None:
     assert found.figures["search_joules"] == 18.0
     assert found.figures["ratio_to_best"] == 48.0 / 20.0
     assert found.answers == [
-        "4 runs took 48 J in all (unknown), 2.4 times the training of the most accurate of them.",
+        "4 runs took 48 J (13.3 mWh) in all (unknown), 2.4 times the training of the most accurate "
+        "of them.",
         "All but the training of those that finished is the price of searching: 18 J, 38%.",
     ]
+
+
+def test_each_component_has_its_own_quality() -> None:
+    raw = pd.DataFrame(
+        {
+            "energy_joules": [10.0, 20.0],
+            "accuracy": [0.5, 0.6],
+            "energy/cpu_joules": [4.0, 8.0],
+            "energy/ram_joules": [6.0, 12.0],
+            "energy/gpu_joules": [0.0, 0.0],
+            "energy.quality.cpu": ["measured", "measured"],
+            "energy.quality.ram": ["estimated", "attributed"],
+        }
+    )
+    components = add_up(standard_table(raw, ColumnsConfig(), "here")).tables["components"]
+    assert components.set_index("component")["quality"].to_dict() == {
+        "ram": "attributed and estimated",
+        "cpu": "measured",
+        "gpu": "unknown",
+    }
+    untold = raw.drop(columns=["energy.quality.cpu", "energy.quality.ram"])
+    found = add_up(standard_table(untold, ColumnsConfig(), "here"))
+    assert "quality" not in found.tables["components"]
+
+
+@pytest.mark.parametrize(
+    ("joules", "told"),
+    [(11.3e6, "3.14 kWh"), (3600.0, "1 Wh"), (3599.9, "1 Wh"), (36.0, "10 mWh"), (0.0, "0 Wh")],
+)
+def test_watt_hours_have_a_unit_that_scales(joules: float, told: str) -> None:
+    assert watt_hours_text(joules) == told

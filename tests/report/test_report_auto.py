@@ -4,8 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from conftest import Finished
 from mlflow import MlflowClient
+
+from greensweep.analysis import read_mlflow
 
 Cli = Callable[..., Finished]
 SMALL = ("dataset.train_limit=120", "training.epochs=1,2,3", "warmup=0", "inference.seconds=0")
@@ -27,7 +30,19 @@ def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
     trials = pd.read_csv(tmp_path / "sweep" / "trials.csv")
     assert told["energy_joules"].tolist() == trials["energy_joules"].tolist()
     assert told["accuracy"].tolist() == trials["validation_accuracy"].tolist()
+    assert (told["layers/linear"] > 0).all()
+    assert (told["phases/training_joules"] > 0).all()
+    by_component = told["energy/cpu_joules"] + told["energy/ram_joules"]
+    assert by_component.tolist() == pytest.approx(told["energy_joules"].tolist())
+    assert set(told["energy.quality.ram"]) == {"estimated"}
+    from_mlflow = read_mlflow(f"sqlite:///{tmp_path}/mlflow.db", "greensweep")
+    assert set(from_mlflow["energy.quality.ram"]) == {"estimated"}
+    assert from_mlflow["machine"].unique().tolist() == told["machine"].unique().tolist()
+    assert from_mlflow["layers/linear"].tolist() == told["layers/linear"].tolist()
     page = (tmp_path / "sweep" / "report" / "index.html").read_text()
+    assert "validation accuracy" in page
+    assert f"Machine of the runs: {told['machine'].iloc[0]} (3 runs)." in page
+    assert f"torch {told['version.torch'].iloc[0]}" in page
     for run in trials["mlflow_run_id"]:
         assert f"/#/experiments/{experiment.experiment_id}/runs/{run}" in page
 

@@ -14,15 +14,12 @@ Cli = Callable[..., Finished]
 
 
 def rows(path: Path, count: int = 12, **more: object) -> None:
-    frame = pd.DataFrame(
-        {
-            "dataset": "d",
-            "energy_joules": [1000.0 + 500.0 * number for number in range(count)],
-            "accuracy": [0.5 + 0.4 * number / count for number in range(count)],
-            **more,
-        }
-    )
-    frame.to_csv(path, index=False)
+    columns: dict[str, object] = {
+        "dataset": "d",
+        "energy_joules": [1000.0 + 500.0 * number for number in range(count)],
+        "accuracy": [0.5 + 0.4 * number / count for number in range(count)],
+    }
+    pd.DataFrame({**columns, **more}).to_csv(path, index=False)
 
 
 def test_the_page_stands_alone_with_its_figures_and_tables_beside(cli: Cli, tmp_path: Path) -> None:
@@ -40,8 +37,9 @@ def test_the_page_stands_alone_with_its_figures_and_tables_beside(cli: Cli, tmp_
 
 
 def test_a_thousand_runs_are_a_page_of_less_than_three_megabytes(cli: Cli, tmp_path: Path) -> None:
-    options = {f"optimizer.option_{place}": [0.1 * n for n in range(1000)] for place in range(8)}
-    rows(tmp_path / "runs.csv", 1000, **options)
+    options = {f"optimizer.option_{place}": [0.1 * n for n in range(1000)] for place in range(14)}
+    ids = {"run_id": [f"{n:032x}" for n in range(1000)], "experiment_id": 1}
+    rows(tmp_path / "runs.csv", 1000, **ids, **options)
     assert cli("report.py", "source=runs.csv").status == 0
     page = tmp_path / "outputs" / "report" / "index.html"
     assert page.stat().st_size < 3_000_000
@@ -88,6 +86,25 @@ def test_curves_are_held_against_a_strategy_that_is_there(cli: Cli, tmp_path: Pa
     folder = tmp_path / "outputs" / "report"
     assert "Energy to the target over that of gp" in (folder / "index.html").read_text()
     assert "multiples of gp" in (folder / "figures" / "survival.svg").read_text()
+
+
+def test_what_is_not_told_names_the_options_of_the_report(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv", strategy="gp", trial=range(12))
+    assert cli("report.py", "source=runs.csv").status == 0
+    text = (tmp_path / "outputs" / "report" / "index.html").read_text()
+    assert "the analysis of layers needs factors: set layers.factors=[" in text
+    assert "(layers.… are options of src/report.py)" in text
+    assert "analysis." not in text and "analysis=" not in text
+    assert "12 runs took 45 kJ (12.5 Wh) in all" in text
+
+
+def test_of_many_data_sets_three_are_recommended_for(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv", dataset=[f"set {n % 5}" for n in range(12)])
+    assert cli("report.py", "source=runs.csv").status == 0
+    text = (tmp_path / "outputs" / "report" / "index.html").read_text()
+    answer = text[: text.index("<h2>Accuracy and energy")]
+    assert answer.count(": the most accurate takes") == 3
+    assert "Recommendations for 2 more are under Accuracy and energy." in answer
 
 
 def test_a_report_is_written_without_pytorch(tmp_path: Path) -> None:

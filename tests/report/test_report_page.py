@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from hydra import compose, initialize_config_dir
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from greensweep import app
 
 EVIL = "<script>document.title='broken'</script>"
-FIGURES = {"front", "energy_curves", "survival", "ranks", "joules_per_layer", "importance"}
+FIGURES = {
+    "front", "energy_curves", "survival", "ranks", "joules_per_layer", "quantiles", "importance",
+    "phases", "components",
+}  # fmt: skip
 
 
 def table() -> pd.DataFrame:
@@ -40,6 +45,12 @@ def table() -> pd.DataFrame:
                         "status": "finished" if trial else "pruned",
                         "phases/training_joules": 3.0,
                         "phases/setup_joules": 1.0,
+                        "energy/cpu_joules": 2.0,
+                        "energy.quality.cpu": "measured",
+                        "machine": "a big one",
+                        "version.torch": "2.14.1",
+                        "n_hyperparameters": 3 + trial % 2,
+                        "note": "a bell \x07",
                     }
                 )
     return pd.DataFrame(rows)
@@ -115,6 +126,9 @@ def test_tables_sort_and_filter(browser: Any, page: Path) -> None:
     assert head.get_attribute("aria-sort") == "descending"
     browser.find_element(By.CSS_SELECTOR, "input[data-table=table-runs]").send_keys("tpe PRUNED")
     assert len(energies()) == 3
+    field = browser.find_element(By.CSS_SELECTOR, "input[data-table=table-runs]")
+    told = field.find_element(By.XPATH, "ancestor::div[1]//*[@role='status']")
+    assert told.text == f"3 of {len(table())} rows"
 
 
 def test_hovering_tells_what_a_point_is(browser: Any, page: Path) -> None:
@@ -148,6 +162,105 @@ def test_text_stands_out_in_light_and_dark(browser: Any, page: Path) -> None:
         for each in (text, link):
             high, low = max(each, ground), min(each, ground)
             assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_a_field_to_type_in_is_seen(browser: Any, page: Path) -> None:
+    """WCAG AA asks for a contrast of 3 between the edge of a field and what is beside it."""
+    for scheme in ("light", "dark"):
+        browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+        )
+        browser.get(page.as_uri())
+        edge, *others = browser.execute_script(
+            "const field = getComputedStyle(document.querySelector('input'));"
+            "return [field.borderTopColor, field.backgroundColor,"
+            " getComputedStyle(document.body).backgroundColor]"
+        )
+        for other in others:
+            high, low = sorted((luminance(edge), luminance(other)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 3, scheme
+
+
+def test_one_finds_the_way_without_a_mouse(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    script = "return [...document.querySelectorAll('[id]')].map(each => each.id)"
+    ids = browser.execute_script(script)
+    assert len(ids) == len(set(ids)), "two things have one id"
+    ActionChains(browser).send_keys(Keys.TAB).perform()
+    skip = browser.switch_to.active_element
+    assert skip.is_displayed() and skip.text == "Skip to the content"
+    skip.send_keys(Keys.ENTER)
+    assert browser.switch_to.active_element.tag_name == "main"
+
+
+def test_paper_shows_wide_tables_whole(browser: Any, page: Path) -> None:
+    """In black on white too, though the screen is dark."""
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    width = 718  # of A4 without its margins
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    browser.get(page.as_uri())
+    right, clipped, ground, ink = browser.execute_script(
+        "const tables = [...document.querySelectorAll('table')];"
+        "const style = getComputedStyle(document.body);"
+        "return [Math.max(...tables.map(each => each.getBoundingClientRect().right)),"
+        " tables.map(each => getComputedStyle(each.parentElement).overflowX),"
+        " style.backgroundColor, style.color]"
+    )
+    assert right <= width
+    assert set(clipped) == {"visible"}
+    assert (luminance(ground), luminance(ink)) == (1, 0)
+    for hidden in ("nav", ".filter", "#tip", ".skip"):
+        assert not browser.find_element(By.CSS_SELECTOR, hidden).is_displayed()
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def test_the_answer_is_short_and_names_every_data_set(page: Path) -> None:
+    text = unescape(page.read_text())
+    answer = text[text.index("<h2>The answer") : text.index("<h2>Accuracy and energy")]
+    said = re.findall("<p>(.*?)</p>", answer)
+    assert len(said) == 3
+    assert [said[0].count(f"{name}: the most") for name in ("a $x$ <b>", "b", EVIL)] == [1, 1, 1]
+    assert "reaches the target" in said[1]
+    assert said[2].startswith("Over 6 architectures: ")
+
+
+def test_what_is_too_dear_to_halve_is_said(page: Path) -> None:
+    halving = pd.read_csv(page.parent / "tables" / "halving.csv")
+    short = int(halving["accuracy"].isna().sum())
+    assert short
+    assert page.read_text().count("nothing that cheap") == short
+
+
+def test_every_table_is_a_file(page: Path) -> None:
+    there = {path.name for path in (page.parent / "tables").glob("*.csv")}
+    named = set(re.findall(r"tables/(\w+\.csv)", page.read_text()))
+    assert named == there
+    assert {name.removesuffix(".csv") for name in there} >= {
+        "front", "halving", "importance", "searches", "ratios", "curves", "bands", "pairs", "ranks",
+        "survival", "anova", "post_hoc", "kruskal_wallis", "quantiles", "architectures",
+        "predictions", "bill", "ends", "phases", "components", "runs",
+    }  # fmt: skip
+
+
+def test_the_method_names_the_machine_and_versions_of_the_runs(page: Path) -> None:
+    text = page.read_text()
+    assert f"Machine of the runs: a big one ({len(table())} runs)." in text
+    assert "They ran with torch 2.14.1." in text
+
+
+def test_runs_show_the_columns_of_their_table(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    heads = browser.find_elements(By.CSS_SELECTOR, "#table-runs th")
+    names = [each.get_attribute("textContent") for each in heads]
+    assert names.index("optimizer.learning_rate") < names.index("n_hyperparameters")
+    assert names.index("n_hyperparameters") < names.index("layers/conv")
+    assert "machine" not in names, "it is the same in all runs"
+    assert set(pd.read_csv(page.parent / "tables" / "runs.csv")) >= set(table())
 
 
 def luminance(colour: str) -> float:

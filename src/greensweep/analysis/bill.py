@@ -6,6 +6,7 @@ import pandas as pd
 from greensweep.analysis.result import Result
 from greensweep.analysis.table import ACCURACY, ENERGY, QUALITY, SPENT, STATUS, STRATEGY, RunTable
 from greensweep.analysis.units import joules, number
+from greensweep.energy.units import watt_hours_text
 
 _SUFFIX = "_joules"
 _COMPONENTS = ("cpu", "gpu", "ram")
@@ -26,6 +27,7 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     Returns:
         Tables `bill` (part, joules, share), `ends` (strategy, status, runs, spent_joules, share),
         and `phases` and `components` where the runs tell them apart; joules, summed over runs.
+        `components` has their `quality` where the runs tell it.
 
     Raises:
         AnalysisError: no run finished.
@@ -43,6 +45,10 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     for name, columns in (("phases", _phases(frame)), ("components", _components(frame))):
         if columns:
             tables[name] = _sums(frame, name.removesuffix("s"), columns)
+    if "components" in tables:
+        found = [_quality(frame, name) for name in tables["components"]["component"]]
+        if any(found):
+            tables["components"]["quality"] = [each or "unknown" for each in found]
     trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
     times = (
@@ -51,7 +57,8 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     return Result(
         name="bill",
         answers=[
-            f"{len(frame)} runs took {joules(total)} in all ({qualities}){times}.",
+            f"{len(frame)} runs took {joules(total)} ({watt_hours_text(total)}) in all "
+            f"({qualities}){times}.",
             f"All but the training of those that finished is the price of searching: "
             f"{joules(total - trained)}, {1 - trained / total:.0%}.",
         ],
@@ -98,6 +105,12 @@ def _phases(frame: pd.DataFrame) -> dict[str, str]:
 def _components(frame: pd.DataFrame) -> dict[str, str]:
     named = {component: f"energy/{component}{_SUFFIX}" for component in _COMPONENTS}
     return {component: name for component, name in named.items() if name in frame}
+
+
+def _quality(frame: pd.DataFrame, component: str) -> str:
+    """Return the qualities that the runs tell of a component's energy; empty where they do not."""
+    name = f"energy.quality.{component}"
+    return " and ".join(sorted(map(str, frame[name].dropna().unique()))) if name in frame else ""
 
 
 def _sums(frame: pd.DataFrame, kind: str, columns: dict[str, str]) -> pd.DataFrame:

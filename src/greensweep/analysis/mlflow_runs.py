@@ -32,17 +32,18 @@ _TAGS = {
 _JOULES = ("energy/total_joules", "energy/spent_joules")
 _LAYERS = "layers/"
 _PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
-_MACHINE = ("hardware.cpu", "hardware.gpu", "hardware.cores")
+MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
 _STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
 _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_FURTHER = (
+KEPT_TAGS = ("energy.quality.", "version.")  # that keep their names, as metrics do
+KEPT_METRICS = (
     _LAYERS,
     "model/",
     "layer_energy/",
     "energy/",
     "phases/",
-)  # metrics that keep their names
+)
 
 _OURS = "r.experiment_id = :experiment AND r.lifecycle_stage = 'active'"
 _TABLES = {
@@ -234,18 +235,20 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     sweeps = _sweeps(parent, metrics, tags)
     is_repeat = parent.isin(runs.index) & ~parent.isin(sweeps)
     frame = pd.DataFrame({name: _as_numbers(params[name]) for name in params}, index=runs.index)
-    for name in [each for each in metrics if str(each).startswith(_FURTHER)]:
+    for name in [each for each in metrics if str(each).startswith(KEPT_METRICS)]:
         frame[name] = metrics[name]
     counts = metrics.filter(regex=f"^{_LAYERS}")
     was_counted = counts.notna().any(axis=1)
     for name in counts:
         frame[name] = counts[name].mask(counts[name].isna() & was_counted, 0.0)
+    for name in [each for each in tags if str(each).startswith(KEPT_TAGS)]:
+        frame[name] = tags[name]
     for names, part in ((_METRICS, metrics), (_TAGS, tags)):
         for name, ours in names.items():
             frame[ours] = part.get(name)
     frame["status"] = frame["status"].fillna(runs["status"].map(_STATUS))
     frame["energy_contended"] = frame["energy_contended"].eq("true")
-    hardware = [name for name in _MACHINE if name in tags]
+    hardware = [name for name in MACHINE_TAGS if name in tags]
     frame["machine"] = (
         tags[hardware].fillna("").agg(" ".join, axis=1).str.split().str.join(" ")
         if hardware

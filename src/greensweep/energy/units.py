@@ -1,5 +1,9 @@
 """Energy in words."""
 
+from collections.abc import Sequence
+
+_JOULES_PER_WATT_HOUR = 3600.0
+_WATT_HOURS = (("GWh", 1e9), ("MWh", 1e6), ("kWh", 1e3), ("Wh", 1.0), ("mWh", 1e-3))
 _UNITS = (("GJ", 1e9), ("MJ", 1e6), ("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3))
 
 
@@ -11,7 +15,20 @@ def joules_text(joules: float | None, digits: int = 4) -> str:
     """
     if joules is None:
         return "not metered"
-    rounded = abs(float(f"{joules:.{digits}g}"))
-    smallest = _UNITS[-1] if joules else ("J", 1.0)
-    unit, size = next((each for each in _UNITS if rounded >= each[1]), smallest)
-    return f"{joules / size:.{digits}g} {unit}"
+    return _scaled(joules, _UNITS, digits)
+
+
+def watt_hours_text(joules: float, digits: int = 3) -> str:
+    """Return an energy in joules as watt-hours with so many digits: mWh, Wh, kWh, MWh, GWh.
+
+    >>> watt_hours_text(11_300_000.0)
+    '3.14 kWh'
+    """
+    return _scaled(joules / _JOULES_PER_WATT_HOUR, _WATT_HOURS, digits)
+
+
+def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int) -> str:
+    rounded = abs(float(f"{value:.{digits}g}"))
+    smallest = units[-1] if value else next(each for each in units if each[1] == 1.0)
+    unit, size = next((each for each in units if rounded >= each[1]), smallest)
+    return f"{value / size:.{digits}g} {unit}"

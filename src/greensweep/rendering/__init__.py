@@ -1,12 +1,13 @@
 """Figures, tables and one page from finished analyses. Draws; computes nothing."""
 
-from greensweep.rendering.build import build_page
+from greensweep.rendering.build import build_page, report_tables
 from greensweep.rendering.figures import (
     Drawing,
     draw_curves,
     draw_front,
     draw_importance,
     draw_layers,
+    draw_quantiles,
     draw_ranks,
     draw_shares,
     draw_survival,
@@ -20,8 +21,10 @@ __all__ = [
     "draw_front",
     "draw_importance",
     "draw_layers",
+    "draw_quantiles",
     "draw_ranks",
     "draw_shares",
     "draw_survival",
+    "report_tables",
     "write_report",
 ]

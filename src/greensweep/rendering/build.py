@@ -1,5 +1,6 @@
 """What the page says, in which order."""
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
@@ -7,13 +8,32 @@ import pandas as pd
 
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
-from greensweep.analysis.table import ACCURACY, ENERGY, OPTION_GROUPS, SPENT, STATUS
-from greensweep.config.schema_analysis import ReportConfig
+from greensweep.analysis.table import (
+    ACCURACY,
+    CONTENDED,
+    ENERGY,
+    MACHINE,
+    OPTION_GROUPS,
+    ORDER,
+    QUALITY,
+    SEED,
+    SETTING,
+    SPENT,
+    STATUS,
+    STRATEGY,
+)
+from greensweep.config.schema_analysis import ColumnsConfig, ReportConfig
 from greensweep.rendering import figures
 from greensweep.rendering.page import Section, Table
 
 _FIRST = ("run_id", "name", "dataset", "model", "strategy", "trial")
 _MOST_COLUMNS = 20
+_MOST_RECOMMENDED = 3  # groups, in the answer
+_MOST_NAMED = 6  # machines, or versions of a package
+_VERSION = "version."
+# What `standard_table` adds, and under which names a table for people has it.
+_ADDED = (SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED)
+_SHOWN = {SPENT: "spent_joules", STATUS: "status"}
 
 
 def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
@@ -31,16 +51,54 @@ def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
     return [section for section in sections if section is not None]
 
 
+def report_tables(analyses: Analyses) -> dict[str, pd.DataFrame]:
+    """Return all tables by the names of their files: every column of the runs, and all results."""
+    tables = {"runs": _all_columns(analyses.runs.frame)}
+    for result in analyses.found:
+        for name, table in result.tables.items():
+            tables[name if name not in tables else f"{result.name}_{name}"] = table
+    return tables
+
+
 def _answer(analyses: Analyses) -> Section:
     tradeoff = analyses.tradeoff
-    sentences = [result.answers[0] for result in analyses.found if result.answers][:3]
-    tables = [] if tradeoff is None else [_table(tradeoff, "halving", "The price of less energy")]
+    sentences = [] if tradeoff is None else [_recommended(tradeoff)]
+    others = (analyses.strategies, analyses.layers, analyses.bill)
+    sentences += [result.answers[0] for result in others if result is not None]
+    tables = [] if tradeoff is None else [_halving(tradeoff)]
     return Section(
         "The answer",
-        [*sentences, *(f"Not told: {why}." for why in analyses.missing.values())],
+        [*sentences[:3], *(_untold(name, why) for name, why in analyses.missing.items())],
         tables=tables,
         warnings=list(dict.fromkeys(each for result in analyses.found for each in result.warnings)),
     )
+
+
+def _recommended(tradeoff: Result) -> str:
+    told = list(tradeoff.answers[:_MOST_RECOMMENDED])
+    more = len(tradeoff.answers) - len(told)
+    if more:
+        told.append(f"Recommendations for {more} more are under Accuracy and energy.")
+    return " ".join(told)
+
+
+def _untold(name: str, why: str) -> str:
+    told = _reworded(why, name)
+    hint = f" ({name}.… are options of src/report.py)" if f"{name}." in told else ""
+    return f"Not told: {told}{hint}."
+
+
+def _reworded(text: str, name: str) -> str:
+    """Return a sentence of `src/analyse.py` with the options as `src/report.py` calls them."""
+    return re.sub(r"analysis=(\w+)", r"the analysis of \1", text.replace("analysis.", f"{name}."))
+
+
+def _halving(tradeoff: Result) -> Table:
+    table = tradeoff.tables["halving"].copy()
+    table["accuracy"] = table["accuracy"].astype(object).where(
+        table["accuracy"].notna(), "nothing that cheap"
+    )  # fmt: skip
+    return Table("halving", "The price of less energy", table)
 
 
 def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
@@ -54,9 +112,16 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
     return Section(
         "Accuracy and energy",
         result.answers,
-        figures.draw_front(result, analyses.runs, config.tradeoff.within),
+        figures.draw_front(result, analyses.runs, config.tradeoff.within, _accuracy(config)),
         _tables(result, captions),
     )
+
+
+def _accuracy(config: ReportConfig) -> str:
+    """Return what the accuracy is called: of a table of the user's it may be any."""
+    from_ours = config.source == "mlflow" and config.columns.accuracy == ColumnsConfig().accuracy
+    ours = from_ours or config.columns.accuracy == "validation_accuracy"
+    return "validation accuracy" if ours else "accuracy"
 
 
 def _strategies(analyses: Analyses) -> Section | None:
@@ -81,7 +146,7 @@ def _layers(analyses: Analyses) -> Section | None:
     if result is None:
         return None
     drawing = figures.draw_layers(result)
-    drawings = [drawing] if drawing else []
+    drawings = [*([drawing] if drawing else []), figures.draw_quantiles(result)]
     captions = {
         "anova": "Analysis of variance over runs",
         "anova_architectures": "Analysis of variance over architectures",
@@ -120,23 +185,71 @@ def _bill(analyses: Analyses) -> Section:
 
 
 def _method(analyses: Analyses) -> Section:
-    notes = [note for result in analyses.found for note in result.notes]
+    notes = [_reworded(note, each.name) for each in analyses.found for note in each.notes]
     runs = analyses.runs
     left = "".join(f"; left out: {count}, {why}" for why, count in runs.left_out.items())
-    return Section("Method", [f"{runs.rows} rows of {runs.source}{left}.", *dict.fromkeys(notes)])
+    return Section(
+        "Method",
+        [
+            f"{runs.rows} rows of {runs.source}{left}.",
+            *_machines(runs.frame),
+            *_versions(runs.frame),
+            *dict.fromkeys(notes),
+        ],
+    )
+
+
+def _machines(frame: pd.DataFrame) -> list[str]:
+    counts = frame.loc[frame[MACHINE] != "unknown", MACHINE].astype(str).value_counts()
+    told = [f"{machine} ({count} runs)" for machine, count in counts.items()]
+    return [f"Machine of the runs: {_listed(told)}."] if told else []
+
+
+def _versions(frame: pd.DataFrame) -> list[str]:
+    told = []
+    for name in [each for each in map(str, frame.columns) if each.startswith(_VERSION)]:
+        found = sorted(map(str, frame[name].dropna().unique()))
+        if found:
+            told.append(f"{name.removeprefix(_VERSION)} {_listed(found, ' and ')}")
+    return [f"They ran with {', '.join(told)}."] if told else []
+
+
+def _listed(texts: Sequence[str], between: str = "; ") -> str:
+    left = len(texts) - _MOST_NAMED
+    return between.join(texts[:_MOST_NAMED]) + (f"{between}{left} more" if left > 0 else "")
 
 
 def _raw(runs: RunTable, config: ReportConfig) -> Section:
     frame = runs.frame
-    first = [name for name in _FIRST if name in frame]
-    options = [
+    ours = [*(name for name in _FIRST if name in frame), ACCURACY, ENERGY, SPENT, STATUS]
+    further = [
         name
         for name in map(str, frame.columns)
-        if name.startswith(OPTION_GROUPS) and frame[name].astype(str).nunique() > 1
+        if name not in (*ours, *_ADDED) and _tells_more(frame, name, ours)
     ]
-    shown = frame[[*first, ACCURACY, ENERGY, SPENT, STATUS, *options][:_MOST_COLUMNS]]
-    shown = shown.rename(columns={SPENT: "spent_joules", STATUS: "status"})
-    return Section("Runs", tables=[Table("runs", "All runs", shown, _links(frame, config))])
+    # Options first, then a table's own columns, then what our own runs measured.
+    further.sort(key=lambda name: (not name.startswith(OPTION_GROUPS), "/" in name))
+    columns = [*ours, *further]
+    shown = frame[columns[:_MOST_COLUMNS]].rename(columns=_SHOWN)
+    caption = "All runs."
+    if len(columns) > _MOST_COLUMNS:
+        caption += f" {len(columns) - _MOST_COLUMNS} more columns are in tables/runs.csv."
+    return Section("Runs", tables=[Table("runs", caption, shown, _links(frame, config))])
+
+
+def _tells_more(frame: pd.DataFrame, name: str, others: Sequence[str]) -> bool:
+    """Return whether a column varies, and is none of the others under another name."""
+    values = frame[name]
+    if values.astype(str).nunique() < 2:
+        return False
+    return not any(values.equals(frame[other]) for other in others)
+
+
+def _all_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the source's columns, and those that we add under names that it does not have."""
+    added = {name: shown for name, shown in _SHOWN.items() if shown not in frame}
+    left = [name for name in _ADDED if name not in added]
+    return frame.drop(columns=left).rename(columns=added)
 
 
 def _links(frame: pd.DataFrame, config: ReportConfig) -> Sequence[str]:

@@ -7,7 +7,10 @@ from greensweep.tracking.provenance import code_and_machine
 
 
 def facts(source: str) -> dict[str, str]:
-    """Return what the page's last part tells: source, time, commit, machine and versions."""
+    """Return what the page's last part tells: source, time, and by what the page was written.
+
+    Of the machines and versions that the runs were on the page's part on method tells.
+    """
     tags = code_and_machine()
     versions = {
         name.removeprefix("version."): found
@@ -17,11 +20,11 @@ def facts(source: str) -> dict[str, str]:
     told = {
         "Runs from": source,
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "On": f"{tags['hardware.cpu']}, {tags['hardware.cores']} cores",
-        "Greensweep": version("greensweep"),
-        "Packages": ", ".join(f"{name} {found}" for name, found in versions.items()),
+        "Written on": f"{tags['hardware.cpu']}, {tags['hardware.cores']} cores",
+        "Written with Greensweep": version("greensweep"),
+        "and its packages": ", ".join(f"{name} {found}" for name, found in versions.items()),
     }
     if "mlflow.source.git.commit" in tags:
         changed = ", with changes of its own" if tags["git.dirty"] == "true" else ""
-        told["Commit"] = tags["mlflow.source.git.commit"] + changed
+        told["at commit"] = tags["mlflow.source.git.commit"] + changed
     return told

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.table import ACCURACY, ENERGY, joined
 from greensweep.analysis.units import joules, number
-from greensweep.rendering.style import COLOURS, DASHES, FAINT, INK, MARKERS, blank, style
+from greensweep.rendering.style import COLOURS, DASHES, FAINT, INK, MARKERS, as_text, blank, style
 
 _MOST_POINTS = 2000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6
@@ -64,8 +65,14 @@ class Drawing:
         return self.png(dpi=100)
 
 
-def draw_front(result: Result, runs: RunTable, within: Sequence[str]) -> list[Drawing]:
-    """Draw accuracy against training energy, with the front, one figure for each group."""
+def draw_front(
+    result: Result, runs: RunTable, within: Sequence[str], accuracy: str = "accuracy"
+) -> list[Drawing]:
+    """Draw accuracy against training energy, with the front, one figure for each group.
+
+    Args:
+        accuracy: what the axis calls it.
+    """
     finished = runs.finished
     names = joined(finished, [name for name in within if name in finished])
     drawings = []
@@ -91,7 +98,7 @@ def draw_front(result: Result, runs: RunTable, within: Sequence[str]) -> list[Dr
             if low > 0 and high / low > _LOG_FROM:
                 axes.set_xscale("log")
             _joules_along(axes, "training energy")
-            axes.set_ylabel("validation accuracy")
+            axes.set_ylabel(accuracy)
         best, cheapest = front.iloc[-1], front.iloc[0]
         drawings.append(
             Drawing(
@@ -115,7 +122,7 @@ def draw_curves(result: Result) -> Drawing:
     curves = result.tables["curves"]
     bands = result.tables.get("bands")
     settings = list(dict.fromkeys(curves["setting"]))[:_MOST_PANELS]
-    strategies = sorted(curves["strategy"].unique())
+    strategies = _strategies(result)
     columns = min(2, len(settings))
     rows = -(-len(settings) // columns)
     tips: dict[str, list[str]] = {}
@@ -134,11 +141,9 @@ def draw_curves(result: Result) -> Drawing:
                     )  # fmt: skip
                 own = _of(curves, setting, strategy)
                 for seed, (_, curve) in enumerate(own.groupby("seed")):
-                    label = strategy if seed == 0 else None
                     axes.step(
-                        curve["spent_joules"], curve["best_accuracy"], where="post",
-                        label=label, lw=1.4, **look,
-                    )  # fmt: skip
+                        curve["spent_joules"], curve["best_accuracy"], where="post", lw=1.4, **look
+                    )
                     gid = f"curve-{place}-{index}-{seed}"
                     _points(
                         axes, curve["spent_joules"], curve["best_accuracy"], gid, look["color"],
@@ -151,10 +156,10 @@ def draw_curves(result: Result) -> Drawing:
                     ]
             _joules_along(axes, "energy spent")
             axes.set_ylabel("best accuracy so far")
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)))
+        handles = _handles(strategies, markers=True)
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)))
     left = curves["setting"].nunique() - len(settings)
-    more = f" {left} more settings are in curves.csv." if left else ""
+    more = f" {left} more settings are in tables/curves.csv." if left else ""
     return Drawing(
         "energy_curves", figure,
         f"Best accuracy so far against the energy of all trials.{_over(bands)}{more}",
@@ -165,18 +170,19 @@ def draw_curves(result: Result) -> Drawing:
 def draw_survival(result: Result) -> Drawing:
     """Draw the share of searches that have not reached the target, against energy."""
     table, baseline = result.tables["survival"], result.figures["baseline"]
+    strategies = _strategies(result)
     with style():
         figure = blank(2.8)
         axes = figure.add_subplot()
-        for index, (strategy, curve) in enumerate(table.groupby("strategy")):
-            axes.step(
-                curve["energy_ratio"], curve["not_yet"], where="post", label=str(strategy),
-                lw=1.4, **_look(index),
-            )  # fmt: skip
+        for index, strategy in enumerate(strategies):
+            curve = table[table["strategy"] == strategy]
+            axes.step(curve["energy_ratio"], curve["not_yet"], where="post", lw=1.4, **_look(index))
         axes.set(
-            xlabel=f"energy, multiples of {baseline}'s", ylabel="not there yet", ylim=(0, 1.03)
+            xlabel=f"energy, multiples of {_short(baseline)}'s",
+            ylabel="not there yet",
+            ylim=(0, 1.03),
         )
-        axes.legend()
+        axes.legend(handles=_handles(strategies))
     return Drawing(
         "survival", figure,
         "Share of searches that have not reached the target (Kaplan-Meier).",
@@ -204,7 +210,10 @@ def draw_ranks(result: Result) -> Drawing:
         for place, (strategy, rank) in enumerate(means.items()):
             height = -place - 0.8
             axes.plot([rank, rank], [0, height], color=COLOURS[0], lw=1)
-            axes.text(rank, height, f" {_short(strategy)} {rank:.2f}", va="center")
+            axes.annotate(
+                f"{_short(strategy)} {rank:.2f}", (rank, height), (3, 0),
+                textcoords="offset points", va="center",
+            )  # fmt: skip
         for place, (low, high) in enumerate(_cliques(list(means.values()), difference)):
             height = -0.15 - 0.14 * place
             axes.plot([low - 0.04, high + 0.04], [height, height], color=COLOURS[1], lw=3)
@@ -241,6 +250,31 @@ def draw_layers(result: Result) -> Drawing | None:
     )  # fmt: skip
 
 
+def draw_quantiles(result: Result) -> Drawing:
+    """Draw the residuals of the analysis of variance against those of a normal distribution."""
+    table = result.tables["quantiles"]
+    normal = table["normal_quantile"].to_numpy(float)
+    residuals = table["residual"].to_numpy(float)
+    low, high = np.quantile(residuals, [0.25, 0.75])
+    ends = np.quantile(normal, [0.25, 0.75])
+    with style():
+        figure = blank(2.8)
+        axes = figure.add_subplot()
+        if ends[1] > ends[0]:
+            slope = (high - low) / (ends[1] - ends[0])
+            axes.axline((ends[0], low), slope=slope, color=INK, lw=0.8)
+        # A line of points, not points: there is nothing to tell of any one of them.
+        axes.plot(normal, residuals, "o", ms=2.5, color=COLOURS[0])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: joules(value)))
+        axes.set(xlabel="quantile of the normal distribution", ylabel="residual energy")
+    return Drawing(
+        "quantiles", figure,
+        "Residuals of the analysis of variance over runs (Q-Q): normal ones lie on the line "
+        "through the quartiles.",
+        f"{len(table)} points from {joules(residuals[0])} to {joules(residuals[-1])}.",
+    )  # fmt: skip
+
+
 def draw_importance(table: pd.DataFrame) -> Drawing:
     """Draw the importance of hyperparameters for energy and for accuracy, in the first group."""
     own = table[table["group"] == table["group"].iloc[0]]
@@ -269,25 +303,51 @@ def draw_importance(table: pd.DataFrame) -> Drawing:
 
 
 def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
-    """Draw energy by phase or by component, of all runs together."""
+    """Draw energy by phase or by component, of all runs together.
+
+    Args:
+        quality: of all of it; a column `quality` of the table tells it of each part.
+    """
     kind = str(table.columns[0])
     names, values = [str(each) for each in table[kind]], table["joules"].tolist()
+    told = [joules(value) for value in values]
+    if "quality" in table:
+        told = [f"{each} ({own})" for each, own in zip(told, table["quality"], strict=True)]
     with style():
         figure = blank(0.7 + 0.3 * len(table))
         axes = figure.add_subplot()
         axes.barh(range(len(table)), values, 0.7, color=COLOURS[0])
-        for place, value in enumerate(values):
-            axes.text(value, place, f" {joules(value)}", va="center")
+        for place, (value, text) in enumerate(zip(values, told, strict=True)):
+            axes.annotate(
+                _short(text), (value, place), (3, 0), textcoords="offset points", va="center"
+            )
         axes.set_yticks(range(len(table)), [_short(name) for name in names])
         axes.invert_yaxis()
-        axes.margins(x=0.18)
+        axes.margins(x=0.45 if "quality" in table else 0.18)
         _joules_along(axes)
-    told = ", ".join(f"{each}: {joules(value)}" for each, value in zip(names, values, strict=True))
-    return Drawing(name, figure, f"Energy of all runs by {kind} ({quality}).", told)
+    alt = ", ".join(f"{each}: {text}" for each, text in zip(names, told, strict=True))
+    of_all = "" if "quality" in table else f" ({quality})"
+    return Drawing(name, figure, f"Energy of all runs by {kind}{of_all}.", alt)
+
+
+def _strategies(result: Result) -> list[str]:
+    """Return all strategies, whose order gives each of them the same look in every figure."""
+    return sorted(result.tables["searches"]["strategy"].unique())
 
 
 def _look(index: int) -> dict[str, Any]:
-    return {"color": COLOURS[index % len(COLOURS)], "ls": DASHES[index % len(DASHES)]}
+    # Another dash each time round the colours: more strategies than colours still differ.
+    dash = DASHES[(index + index // len(COLOURS)) % len(DASHES)]
+    return {"color": COLOURS[index % len(COLOURS)], "ls": dash}
+
+
+def _handles(strategies: Sequence[str], *, markers: bool = False) -> list[Line2D]:
+    """Return what a legend shows, one for each strategy."""
+    handles = []
+    for index, strategy in enumerate(strategies):
+        marker = MARKERS[index % len(MARKERS)] if markers else ""
+        handles.append(Line2D([], [], marker=marker, ms=4, label=_short(strategy), **_look(index)))
+    return handles
 
 
 def _of(table: pd.DataFrame, setting: str, strategy: str) -> pd.DataFrame:
@@ -327,7 +387,8 @@ def _tip(value: Any) -> str:
 
 
 def _short(text: Any) -> str:
-    shown = str(text)
+    """Return a text of the user's as a figure may hold it."""
+    shown = as_text(str(text))
     return shown if len(shown) <= 40 else shown[:39] + "…"
 
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from greensweep.analysis.units import cell
 from greensweep.rendering.figures import Drawing
+from greensweep.rendering.style import as_text
 from greensweep.rendering.svg import inline_svg
 
 GENERATOR = "Greensweep report"
@@ -47,8 +48,14 @@ class Section:
         return "".join(each if each.isalnum() else "-" for each in self.title.lower())
 
 
-def render(title: str, sections: Sequence[Section], facts: Mapping[str, str]) -> str:
-    """Return the page as HTML; all texts are escaped."""
+def render(
+    title: str, sections: Sequence[Section], files: Sequence[str], facts: Mapping[str, str]
+) -> str:
+    """Return the page as HTML; all texts are escaped.
+
+    Args:
+        files: names of the tables that lie beside the page.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -56,7 +63,7 @@ def render(title: str, sections: Sequence[Section], facts: Mapping[str, str]) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
+    page = environment.get_template("page.html").render(
         title=title,
         sections=sections,
         facts=facts,
@@ -65,7 +72,9 @@ def render(title: str, sections: Sequence[Section], facts: Mapping[str, str]) ->
         rows=_rows,
         most=_MOST_ROWS,
         few=_FEW_ROWS,
+        files=files,
     )
+    return as_text(page)
 
 
 def _rows(table: Table) -> list[list[dict[str, Any]]]:

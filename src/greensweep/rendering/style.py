@@ -1,5 +1,6 @@
 """How figures look: readable in grey, for colour-blind readers, in the dark and in print."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,13 @@ DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)),
 )  # fmt: skip
 WIDTH = 5.4  # inches
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def as_text(text: str) -> str:
+    """Replace what neither XML nor HTML may hold: a name in a table may have a bell in it."""
+    return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @contextmanager

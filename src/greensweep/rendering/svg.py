@@ -17,6 +17,7 @@ def inline_svg(drawing: Drawing) -> str:
     root = ElementTree.fromstring(drawing.svg)
     for name in ("width", "height"):
         root.attrib.pop(name, None)
+    _own_ids(root, f"{drawing.name}-")
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
     for group in root.iter(f"{{{_SVG}}}g"):
@@ -30,3 +31,13 @@ def inline_svg(drawing: Drawing) -> str:
     for ours, page in _PAGE_COLOURS.items():
         text = text.replace(ours, page)
     return re.sub(r"\s*\n\s*", " ", text)
+
+
+def _own_ids(root: ElementTree.Element, prefix: str) -> None:
+    """Give the ids of a drawing, and what refers to them, its name: a page has many drawings."""
+    for element in root.iter():
+        if element.tag != f"{{{_SVG}}}g" and "id" in element.attrib:
+            element.set("id", prefix + element.attrib["id"])
+        for name, value in element.attrib.items():
+            start = "#" if name.endswith("href") else "url(#"
+            element.set(name, value.replace(start, start + prefix))

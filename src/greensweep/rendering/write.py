@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from greensweep.errors import AnalysisError
 from greensweep.rendering.page import GENERATOR, Section, render
 
@@ -14,9 +16,16 @@ _MOST_LATEX_ROWS = 1000  # longer ones nobody prints, and writing them takes sec
 
 
 def write_report(
-    folder: Path, title: str, sections: Sequence[Section], facts: Mapping[str, str]
+    folder: Path,
+    title: str,
+    sections: Sequence[Section],
+    tables: Mapping[str, pd.DataFrame],
+    facts: Mapping[str, str],
 ) -> Path:
     """Write `index.html`, `figures/NAME.svg|png` and `tables/NAME.csv|tex`; return the page.
+
+    Args:
+        tables: by name, also those that the page has no room for. LaTeX has the page's columns.
 
     The page comes last. An earlier report is replaced as a whole.
 
@@ -32,8 +41,9 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         part = Path(name)
-        (part / _PAGE).write_text(render(title, sections, facts), encoding="utf-8")
-        _write_files(part, sections)
+        (part / _PAGE).write_text(render(title, sections, list(tables), facts), encoding="utf-8")
+        _write_figures(part / _FIGURES, sections)
+        _write_tables(part / _TABLES, sections, tables)
         page.unlink(missing_ok=True)
         for each in (_FIGURES, _TABLES):
             shutil.rmtree(folder / each, ignore_errors=True)
@@ -42,22 +52,27 @@ def write_report(
     return page
 
 
-def _write_files(folder: Path, sections: Sequence[Section]) -> None:
-    for name in (_FIGURES, _TABLES):
-        (folder / name).mkdir()
-    for section in sections:
-        for drawing in section.drawings:
-            path = folder / _FIGURES / drawing.name
-            path.with_suffix(".svg").write_text(drawing.svg, encoding="utf-8")
-            path.with_suffix(".png").write_bytes(drawing.png(_DPI))
-        for table in section.tables:
-            path = folder / _TABLES / table.name
-            table.frame.to_csv(path.with_suffix(".csv"), index=False)
-            if len(table.frame) <= _MOST_LATEX_ROWS:
-                path.with_suffix(".tex").write_text(
-                    table.frame.to_latex(index=False, escape=True, float_format="%.4g"),
-                    encoding="utf-8",
-                )
+def _write_figures(folder: Path, sections: Sequence[Section]) -> None:
+    folder.mkdir()
+    for drawing in [each for section in sections for each in section.drawings]:
+        path = folder / drawing.name
+        path.with_suffix(".svg").write_text(drawing.svg, encoding="utf-8")
+        path.with_suffix(".png").write_bytes(drawing.png(_DPI))
+
+
+def _write_tables(
+    folder: Path, sections: Sequence[Section], tables: Mapping[str, pd.DataFrame]
+) -> None:
+    folder.mkdir()
+    shown = {table.name: table.frame for section in sections for table in section.tables}
+    for name, table in tables.items():
+        path = folder / name
+        table.to_csv(path.with_suffix(".csv"), index=False)
+        if len(table) <= _MOST_LATEX_ROWS:
+            path.with_suffix(".tex").write_text(
+                shown.get(name, table).to_latex(index=False, escape=True, float_format="%.4g"),
+                encoding="utf-8",
+            )
 
 
 def _is_ours(folder: Path) -> bool:

@@ -1,0 +1,39 @@
+"""Read the runs of one sweep from its folder as a table."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from greensweep.analysis.mlflow_runs import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS
+from greensweep.analysis.read import read_file
+from greensweep.result import RunResult
+from greensweep.study.summary import TRIALS_FILE
+from greensweep.study.trials import read_trials
+
+
+def read_sweep(directory: Path) -> pd.DataFrame:
+    """Return `trials.csv` of a sweep, with what else MLflow would have of its runs as columns.
+
+    Those are the energy by phase and component with its quality, the layers, the machine and the
+    versions, under the names that `read_mlflow` gives them.
+
+    Raises:
+        AnalysisError: there is no such table.
+        StudyError: a result file is broken.
+    """
+    table = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
+    further = pd.DataFrame(
+        [{"trial": trial.number, **_further(trial.result)} for trial in read_trials(directory)]
+    )
+    return table.merge(further, on="trial", how="left", validate="one_to_one")
+
+
+def _further(result: RunResult) -> dict[str, Any]:
+    metrics, tags = result.metrics(), {**result.provenance, **result.tags()}
+    kept: dict[str, Any] = {
+        **{name: value for name, value in metrics.items() if name.startswith(KEPT_METRICS)},
+        **{name: value for name, value in tags.items() if name.startswith(KEPT_TAGS)},
+    }
+    machine = " ".join(tags[name] for name in MACHINE_TAGS if name in tags)
+    return {**kept, "machine": machine or None}

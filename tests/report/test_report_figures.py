@@ -1,0 +1,97 @@
+"""What stands in the figures, and how they live together in a page."""
+
+import re
+import warnings
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from greensweep.analysis import Result, compare_strategies, standard_table, weigh_tradeoff
+from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig, TradeoffConfig
+from greensweep.rendering import draw_curves, draw_front, draw_shares, draw_survival
+from greensweep.rendering.svg import inline_svg
+
+HIDDEN, BELL = "_hidden", "a\x07b"  # Matplotlib hides the first, XML refuses the second
+RUNS = standard_table(
+    pd.DataFrame(
+        [
+            {
+                "dataset": dataset,
+                "strategy": strategy,
+                "trial": trial,
+                "energy_joules": 10.0 + place + trial,
+                "accuracy": 0.5 + 0.01 * ((trial + place) % 4),
+            }
+            for dataset, strategies in (("one", ["random"]), ("two", ["random", HIDDEN, BELL]))
+            for place, strategy in enumerate(strategies)
+            for trial in range(4)
+        ]
+    ),
+    ColumnsConfig(),
+    "here",
+)
+
+
+@pytest.fixture(scope="module")
+def strategies() -> Result:
+    return compare_strategies(RUNS, StrategiesConfig(resamples=100))
+
+
+def test_every_strategy_has_its_place_in_the_legend(strategies: Result) -> None:
+    """Also one that the first setting lacks, and one called as hidden lines are."""
+    for drawing in (draw_curves(strategies), draw_survival(strategies)):
+        figure = drawing.figure
+        (legend,) = figure.legends or [figure.axes[0].get_legend()]
+        shown = {
+            text.get_text(): (line.get_color(), line.get_linestyle())
+            for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+        }
+        assert set(shown) == {HIDDEN, "a\N{REPLACEMENT CHARACTER}b", "random"}
+        assert len(set(shown.values())) == 3
+        assert HIDDEN in drawing.svg
+
+
+def test_a_control_character_in_a_name_is_drawn_and_warns_of_nothing(strategies: Result) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for drawing in (draw_curves(strategies), draw_survival(strategies)):
+            assert ElementTree.fromstring(drawing.svg).tag.endswith("svg")
+            assert drawing.png(30).startswith(b"\x89PNG")
+            assert BELL not in drawing.svg
+
+
+def test_figures_in_one_page_share_no_id() -> None:
+    tradeoff = weigh_tradeoff(RUNS, TradeoffConfig(resamples=100))
+    drawings = draw_front(tradeoff, RUNS, ["dataset"])
+    assert len(drawings) == 2
+    ids: list[str] = []
+    for drawing in drawings:
+        text = inline_svg(drawing)
+        own = re.findall(r' id="([^"]+)"', text)
+        named = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+        assert named and named <= set(own), "something refers to an id of another figure"
+        ids += own
+    assert len(ids) == len(set(ids))
+
+
+def test_the_axis_claims_a_validation_accuracy_only_where_it_is_one() -> None:
+    tradeoff = weigh_tradeoff(RUNS, TradeoffConfig(resamples=100))
+    first = draw_front(tradeoff, RUNS, ["dataset"])[0]
+    assert first.figure.axes[0].get_ylabel() == "accuracy"
+
+
+def test_each_bar_tells_its_own_quality() -> None:
+    table = pd.DataFrame(
+        {
+            "component": ["ram", "cpu"],
+            "joules": [3000.0, 20.0],
+            "quality": ["estimated", "measured"],
+        }
+    )
+    drawing = draw_shares(table, "components", "mixed")
+    assert drawing.alt == "ram: 3 kJ (estimated), cpu: 20 J (measured)"
+    assert "3 kJ (estimated)" in drawing.svg
+    assert drawing.caption == "Energy of all runs by component."
+    drawing = draw_shares(table.drop(columns="quality"), "components", "mixed")
+    assert drawing.caption == "Energy of all runs by component (mixed)."
