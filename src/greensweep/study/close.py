@@ -46,9 +46,11 @@ def close_sweep(
         StudyError: a result file is broken.
         OSError: the directory cannot be written to.
     """
-    from greensweep.study.winners import test_winners
+    from greensweep.study.winners import drop_beaten_weights, test_winners
 
     mend_dead(directory, config, store)
+    found = read_bill(directory)
+    drop_beaten_weights(directory, store, settled_only=found is not None)
     trials = read_trials(directory)
     test_joules, drifted = None, None
     if not interrupted:
@@ -63,7 +65,7 @@ def close_sweep(
         machine=machine_total(directory),
         drifted=drifted,
         mlflow_run_id=parent,
-        bill=(found := read_bill(directory)),
+        bill=found,
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:

@@ -34,7 +34,9 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
         StudyError: none of them told anything.
     """
     spec = worker.spec
-    folder = spec.directory / f"preview-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    # Beside the sweep's folder, every run in which counts as its own.
+    beside = spec.directory.with_name(f"{spec.directory.name}.preview")
+    folder = beside / time.strftime("%Y-%m-%d_%H-%M-%S")
     folder.mkdir(parents=True)
     config = copy.deepcopy(worker.config)
     with read_write(config.hydra), open_dict(config.hydra):
