@@ -1,7 +1,7 @@
 """The choice between trials: best, bargain, Pareto front, and the sentence about them."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,14 @@ import pytest
 from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.result import RunResult, Status, read_result, write_result
-from greensweep.study.summary import summarise
-from greensweep.study.text import recommendation
+from greensweep.search.bill import Bill
+from greensweep.study.summary import StudySummary, summarise
+from greensweep.study.text import (
+    all_sources,
+    beside_sentence,
+    recommendation,
+    trust_sentence,
+)
 from greensweep.study.trials import Trial, bargain_trial, best_trial, pareto_front, read_trials
 
 
@@ -84,6 +90,33 @@ def test_a_trial_knows_from_its_folder_what_it_breaks(tmp_path: Path) -> None:
     (tmp_path / "2").mkdir()
     write_result(TRIALS[2].result, tmp_path / "2")  # of a sweeper that has no such file
     assert [each.broken for each in read_trials(tmp_path)] == [(), ("whole_run",), ()]
+
+
+def test_what_the_bill_leaves_out_is_said_beside_it() -> None:
+    bill = asdict(Bill(4, 4, {"finished": 4}, spent_joules=244.0))
+    summary = StudySummary("finished", 4, {"finished": 4}, search=bill)
+    assert beside_sentence(summary) is None
+    spent = replace(summary, energy_reference_joules=155.0, energy_test_joules=12.5)
+    assert beside_sentence(spent) == (
+        "Not in the bill: 155 J for the reference job before and after and 12.5 J for testing the "
+        "winners, of this command."
+    )
+    assert beside_sentence(replace(spent, search=None)) is None
+
+
+def test_the_sources_of_energy_are_those_of_every_trial() -> None:
+    cpu, both = ({"cpu": {"source": name}} for name in ("rapl", "rapl+lost"))
+    parts = (cpu, both, {})  # the last one failed before it was metered
+    metered = [
+        replace(TRIALS[0], result=replace(TRIALS[0].result, energy_components=each))
+        for each in parts
+    ]
+    assert all_sources(metered) == {"cpu": "rapl+lost"}
+    assert trust_sentence(all_sources(metered), "mixed", 0.71) == (
+        "Energy figures are not all measured here: cpu from RAPL counters and a counter that "
+        "failed before the end; 71% of the joules is a constant times the time."
+    )
+    assert trust_sentence({}, "mixed", None) == "Energy figures are not all measured here."
 
 
 def test_without_energy_the_cost_is_time() -> None:

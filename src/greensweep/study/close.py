@@ -13,11 +13,12 @@ from greensweep.study import drift
 from greensweep.study.mend import mend_dead
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (
+    all_sources,
+    beside_sentence,
     drift_sentence,
     machine_sentence,
     outside_sentence,
     print_summary,
-    sources,
     trust_sentence,
 )
 from greensweep.study.trials import read_trials
@@ -71,10 +72,11 @@ def close_sweep(
     if store is not None and parent is not None:
         store.attempt(partial(close_parent, store, parent, summary, files))
     if found is not None:
-        notes = [*bill_sentences(found), *notes]
+        beside = beside_sentence(summary)
+        notes = [*bill_sentences(found), *([beside] if beside else []), *notes]
     if trials:
         trust = trust_sentence(
-            sources(trials[-1].result), summary.energy_quality, summary.energy_constant_share
+            all_sources(trials), summary.energy_quality, summary.energy_constant_share
         )
         caveats = [
             trust,

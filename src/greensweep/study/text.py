@@ -72,10 +72,23 @@ def trust_sentence(
     if words is None:
         return None
     origins = ", ".join(f"{name} from {_origins(source)}" for name, source in components.items())
+    origins = f": {origins}" if origins else ""
     share = ""
     if constant_share:
         share = f"; {constant_share:.0%} of the joules is a constant times the time"
-    return f"Energy figures are {words} here: {origins}{share}."
+    return f"Energy figures are {words} here{origins}{share}."
+
+
+def beside_sentence(summary: StudySummary) -> str | None:
+    """Say what this command spent that is no part of the search's bill; None without a bill."""
+    if summary.search is None or summary.search.get("spent_joules") is None:
+        return None
+    parts = {
+        "the reference job before and after": summary.energy_reference_joules,
+        "testing the winners": summary.energy_test_joules,
+    }
+    spent = [f"{joules_text(joules)} for {name}" for name, joules in parts.items() if joules]
+    return f"Not in the bill: {' and '.join(spent)}, of this command." if spent else None
 
 
 def machine_sentence(summary: StudySummary) -> str | None:
@@ -116,6 +129,15 @@ def drift_sentence(summary: StudySummary) -> str | None:
 def sources(result: RunResult) -> dict[str, str]:
     """Return the source of each energy component of a run."""
     return {name: str(part["source"]) for name, part in result.energy_components.items()}
+
+
+def all_sources(trials: Sequence[Trial]) -> dict[str, str]:
+    """Return the sources of each energy component over the runs of a sweep."""
+    found: dict[str, list[str]] = {}
+    for trial in trials:
+        for name, source in sources(trial.result).items():
+            found.setdefault(name, []).extend(source.split("+"))
+    return {name: "+".join(dict.fromkeys(each)) for name, each in found.items()}
 
 
 def trials_table(trials: Sequence[Trial]) -> Table:
