@@ -1,13 +1,21 @@
 """What `hydra/sweeper=greensweep` makes of a study: who may be the best, what begins, what not."""
 
 import json
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from conftest import Finished
 from test_sweeper import QUICK, STUDY
+
+from greensweep.search.forecast import early_forecast
+from greensweep.search.live import status_line
+from greensweep.search.records import Outcome
+from greensweep.search.spec import SearchSpec
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -65,11 +73,23 @@ def test_a_preview_leaves_no_trace_in_the_figures_of_its_sweep(
     previewed = cli("train.py", *QUICK, ONE, "hydra.sweeper.preview=true")
     assert previewed.status == 0, previewed.errors
     assert [path.name for path in (tmp_path / "multirun").iterdir()] == [f"{STUDY}.preview"]
-    assert len(results("multirun")) == 2
+    assert len(results("multirun")) == 3
     assert cli("train.py", *QUICK, ONE).status == 0
     assert study_file(tmp_path)["trials_by_status"] == {"finished": 1}
     rows = (tmp_path / "multirun" / STUDY / "trials.csv").read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ["trial", "0"]
+
+
+def test_a_preview_counts_what_the_search_itself_costs() -> None:
+    from hydra_plugins.greensweep_sweeper._preview import _whole
+
+    curve = ((1, 0.5, 15.0, 30.0, 3.0), (2, 0.6, 30.0, 50.0, 5.0))
+    cut = Outcome(
+        "stopped", spent_joules=50.0, seconds=5.0, epochs=2, epochs_planned=10, curve=curve
+    )
+    assert _whole(cut) == (210.0, 21.0)
+    assert _whole(replace(cut, search_joules=12.0)) == (222.0, 21.0)
+    assert _whole(replace(cut, spent_joules=None, search_joules=12.0)) == (None, 21.0)
 
 
 def test_a_preview_moves_no_earlier_sweep_away(cli: Cli, tmp_path: Path) -> None:
@@ -130,3 +150,39 @@ def test_a_sampler_without_its_package_is_refused_before_anything_is_trained(
     assert "PostgreSQL" not in refused.errors
     assert refused.errors.count("\n") == 1
     assert not (tmp_path / "multirun").exists()
+
+
+def test_a_log_file_on_a_full_disk_prints_no_traceback(
+    script: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> None:
+    full = "hydra.job_logging.handlers.file.filename=/dev/full"
+    ended = script("train.py", "energy=unmetered", "tracking=local", "training.epochs=1", full)
+    assert ended.returncode == 0, ended.stderr
+    assert "Logging error" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def ended_trial(number: int, joules: float) -> optuna.trial.FrozenTrial:
+    outcome = Outcome("finished", spent_joules=joules).as_attribute()
+    trial = optuna.create_trial(value=0.9, user_attrs={"outcome": outcome})
+    trial.number = number
+    return trial
+
+
+def test_one_trial_is_no_forecast() -> None:
+    assert early_forecast([ended_trial(0, 10.0)], 1) is None
+    told = early_forecast([ended_trial(0, 10.0), ended_trial(1, 10.0)], 20)
+    assert told is not None
+    assert (told[0], told[1].total) == (2, 200.0)
+
+
+def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    study.add_trials([ended_trial(0, 10.0), ended_trial(1, 10.0)])
+    sampler: tuple[str, dict[str, Any]] = ("optuna.samplers.RandomSampler", {})
+    spec = SearchSpec(tmp_path, "s", "sqlite://", ("maximize",), {}, 5, sampler)
+    left = [
+        status_line(spec, study, study.get_trials(), 5, 8.0 + waited, waited).rpartition(", ")[2]
+        for waited in (0.0, 3.0, 20.0)
+    ]
+    assert left == ["about 12 s left", "about 9 s left", "about 0 s left"]
