@@ -125,13 +125,18 @@ def settle(
     constraints: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Record how a trial ended: in its folder first, from where it can be read after a death."""
+    if fidelity_of(trial):
+        constraints = {**constraints, WHOLE_RUN: 1.0}
     if directory.is_dir():
-        kept = {"number": trial.number, "values": values, "outcome": outcome.as_attribute()}
+        kept = {
+            "number": trial.number,
+            "values": values,
+            "outcome": outcome.as_attribute(),
+            "constraints": dict(constraints),
+        }
         write_json(directory / TRIAL_FILE, kept)
     storage, trial_id = study._storage, trial._trial_id
     storage.set_trial_user_attr(trial_id, OUTCOME, outcome.as_attribute())
-    if fidelity_of(trial):
-        constraints = {**constraints, WHOLE_RUN: 1.0}
     for name, value in constraints.items():
         storage.set_trial_system_attr(trial_id, f"{_CONSTRAINT}:{name}", value)
     state = _state_of(outcome)
@@ -232,6 +237,15 @@ def read_trial_file(directory: Path) -> tuple[int, Outcome, Sequence[float] | No
         return kept["number"], Outcome(**kept["outcome"]), kept["values"]
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def read_broken(directory: Path) -> tuple[str, ...]:
+    """Return the constraints that the trial in a folder breaks; none where no search settled it."""
+    try:
+        kept = json.loads((directory / TRIAL_FILE).read_text(encoding="utf-8"))
+        return tuple(name for name, value in kept["constraints"].items() if value > 0)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return ()
 
 
 def write_json(path: Path, values: Any) -> None:
