@@ -182,7 +182,7 @@ def _optional(
     """Return an optional column, with another value where it is missing or blank."""
     if not _has(raw, columns, key, source):
         return pd.Series(otherwise, index=raw.index)
-    values = raw[getattr(columns, key)]
+    values: pd.Series[Any] = raw[getattr(columns, key)]
     blank = [each for each in values.unique() if isinstance(each, str) and not each.strip()]
     return values.where(values.notna() & ~values.isin(blank), otherwise)
 
