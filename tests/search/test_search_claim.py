@@ -230,6 +230,22 @@ def test_an_interrupted_trial_runs_again_and_does_not_count(
     assert third.states() == resumed.states()  # it is queued once
 
 
+def test_another_command_takes_up_what_was_interrupted_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Search(spec(tmp_path, 3, sampler=RANDOM), task_of_epochs(3))
+    other = Search(one.spec, one.task)
+    claim = one.take()
+    other.run_one(other.take())
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupt, "_asked", True)
+        one.run_one(claim)
+    other.run()
+    assert other.states() == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert other.points()[2] == claim.params
+    assert other.trials[2].system_attrs["retry_history"] == [0]
+
+
 # The budget
 
 

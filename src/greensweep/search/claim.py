@@ -98,7 +98,7 @@ class Claims:
         """
         with self._lock:
             self._recovery.settle_dead()
-            trials = self._study.get_trials(deepcopy=False)
+            trials = self._with_interrupted(self._study.get_trials(deepcopy=False))
             done = counted(trials)
             exhausted = self._exhausted(trials, done)
             if exhausted is not None:
@@ -118,17 +118,21 @@ class Claims:
             settle(self._study, frozen, withdrawn, None, self.folder(frozen))
             return Exhausted(reason, early=True)
 
+    def _with_interrupted(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Queue what another command left interrupted; return all trials as they are then."""
+        left = [trial for trial in left_to_repeat(trials) if not _is_withdrawn(trial)]
+        for trial in left:
+            self._recovery.run_again(trial)
+        return self._study.get_trials(deepcopy=False) if left else trials
+
     def _fidelity(self, number: int) -> int:
         # The storage is read only where there is something to read.
         return fidelity_of(trial_of(self._study, number)) if self._spec.fidelities else 0
 
     def _withdrawn(self, trials: Sequence[FrozenTrial]) -> str | None:
         """Say why a trial was withdrawn that would be drawn again now; None without one."""
-        for trial in left_to_repeat(trials):
-            outcome = outcome_of(trial)
-            if outcome is not None and outcome.status == "withdrawn":
-                return outcome.error
-        return None
+        outcomes = [outcome_of(trial) for trial in left_to_repeat(trials) if _is_withdrawn(trial)]
+        return outcomes[0].error if outcomes and outcomes[0] else None
 
     def _sampler(self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> BaseSampler:
         """Return the strategy for the next trial; a grid's next point is put in the queue.
@@ -245,6 +249,11 @@ class Claims:
                     )
         for point in self._spec.enqueue:
             self._study.enqueue_trial(dict(point), skip_if_exists=True)
+
+
+def _is_withdrawn(trial: FrozenTrial) -> bool:
+    outcome = outcome_of(trial)
+    return outcome is not None and outcome.status == "withdrawn"
 
 
 def _forecast(
