@@ -2,8 +2,11 @@
 
     python benchmarks/search_overhead.py
 
-Both sides run the same study on SQLite: the same sampler, the same made-up learning curves with
+Both sides run the same study on SQLite, its file opened with the same settings (write-ahead log,
+which Optuna by itself does not ask for): the same sampler, the same made-up learning curves with
 ten reports each, the same pruner. "Optuna alone" is the ask-and-tell loop of its documentation.
+`--commands` times whole commands over a recorded table, ours and the stock Optuna sweeper's: what
+Hydra takes to compose and launch each job is in both.
 """
 
 import argparse
@@ -64,6 +67,7 @@ def main() -> None:
     parser.add_argument("--gp-trials", type=int, default=60)
     parser.add_argument("--samplers", nargs="+", default=list(_SAMPLERS), choices=_SAMPLERS)
     parser.add_argument("--workers", action="store_true", help="also time 1 and 2 workers")
+    parser.add_argument("--commands", action="store_true", help="also time whole commands")
     parser.add_argument("--output", type=Path, default=_FOLDER / "search_overhead.json")
     arguments = parser.parse_args()
     rows = []
@@ -91,6 +95,14 @@ def main() -> None:
         console.print(
             "2 workers finish {running_ratio:.2f} times the trials per hour of one worker with one "
             "thread; as whole commands of 24 trials {ratio:.2f} times.".format(**found["workers"])
+        )
+    if arguments.commands:
+        found["commands"] = commands()
+        console.print(
+            "A replayed trial takes {greensweep:.3f} s in hydra/sweeper=greensweep and "
+            "{optuna:.3f} s in the stock sweeper, {ratio:.2f} times as long.".format(
+                **found["commands"]
+            )
         )
     arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
@@ -124,7 +136,7 @@ def optuna_alone(sampler: str, folder: Path) -> Callable[[], None]:
     more: dict[str, Any] = {"multivariate": True} if sampler == "tpe" else {}
     make = getattr(optuna.samplers, target.rpartition(".")[2])
     study = optuna.create_study(
-        storage=f"sqlite:///{folder / 'alone.db'}",
+        storage=open_storage(f"sqlite:///{folder / 'alone.db'}"),
         sampler=make(seed=0, **arguments, **more),
         pruner=optuna.pruners.MedianPruner(5, 2),
         direction="maximize",
@@ -173,6 +185,36 @@ def the_sweeper(sampler: str, folder: Path, trials: int) -> Callable[[], None]:
         run_trial(spec, study, claim.number, task, own)
 
     return run
+
+
+def commands(few: int = 2, many: int = 42, turns: int = 3) -> dict[str, float]:
+    """Time a trial of a replayed random search, as the difference of long and short commands."""
+    seconds: dict[str, list[float]] = {"greensweep": [], "optuna": []}
+    for _ in range(turns):
+        for sweeper, taken in seconds.items():
+            taken.append(
+                (_command_seconds(sweeper, many) - _command_seconds(sweeper, few)) / (many - few)
+            )
+    middle = {sweeper: median(taken) for sweeper, taken in seconds.items()}
+    return {**middle, "ratio": middle["greensweep"] / middle["optuna"]}
+
+
+def _command_seconds(sweeper: str, trials: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        subprocess.run(
+            [
+                *(sys.executable, str(_ROOT / "src" / "train.py"), "-m"),
+                *(f"hydra/sweeper={sweeper}", "hydra/sweeper/sampler=random"),
+                *(f"hydra.sweeper.n_trials={trials}", "training=replay", "space=paper_log"),
+                *(f"replay.table={_FOLDER / 'learning_curves.csv'}", "tracking=local"),
+                *("training.epochs=10", "model.conv_layers=2", "warmup=0"),
+            ],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        return time.perf_counter() - began
 
 
 def workers(trials: int = 24) -> dict[str, float]:

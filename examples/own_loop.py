@@ -1,5 +1,6 @@
 """A training loop of one's own under Greensweep's sweeper, in any Hydra program.
 
+python examples/own_loop.py
 python examples/own_loop.py -m hydra/sweeper=greensweep hydra.sweeper.n_trials=10
 """
 

@@ -1,8 +1,10 @@
 """`hydra/sweeper=greensweep` as a user runs it: on the default task, and in another program."""
 
 import json
+import os
 import runpy
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 import optuna
 import pytest
 from conftest import PROJECT, Finished
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from hydra_plugins.greensweep_sweeper._spec import trial_overrides
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -135,6 +140,10 @@ def test_points_are_tried_with_fewer_epochs_first(cli: Cli, results: Results) ->
         ("hydra.sweeper.pruner=pareto", "hydra.sweeper.direction=[maximize,minimize]"),
         ("hydra.sweeper.budget.emissions_kg=1", "energy.country"),
         ("+hydra.sweeper.constraints.speed=3", "max_NAME or min_NAME"),
+        ("hydra.sweeper.constraints={max_joule_per_run:3}", "did you mean joules_per_run"),
+        ("hydra.sweeper.constraints=3", "must be bounds by name"),
+        ("+hydra.sweeper.budget.jouls=5", "no option is called 'jouls'"),
+        ("hydra.sweeper.fidelities=[{training.epoch:1}]", "training.epoch=1"),
         ("hydra.sweeper.enqueue=[{optimizer.learning_rate:5}]", "outside of its space"),
         ("hydra.sweeper.storage=sqlite:////nowhere/optuna.db", "the study's storage"),
     ],
@@ -233,3 +242,46 @@ def test_a_program_of_ones_own_is_searched_metered_and_pruned(
     errors = capsys.readouterr().err
     assert errors.startswith("Error: the study's storage")
     assert "Traceback" not in errors
+
+
+def test_constraints_are_set_as_documented(cli: Cli, tmp_path: Path) -> None:
+    bounds = "hydra.sweeper.constraints={max_seconds: 600, min_accuracy: 2}"
+    finished = cli("train.py", *QUICK, bounds, "hydra.sweeper.n_trials=1")
+    assert finished.status == 0, finished.errors
+    assert bill_in(tmp_path)["constraints"] == {"max_seconds": 600.0, "min_accuracy": 2.0}
+    (trial,) = study_in(tmp_path).trials
+    assert trial.constraints["max_seconds"] < 0 < trial.constraints["min_accuracy"]
+    assert bill_in(tmp_path)["best_trials"] == []
+
+
+def test_an_option_that_nothing_knows_is_refused_before_anything_is_trained(
+    cli: Cli, results: Results
+) -> None:
+    for wrong in ("constraints={max_bogus: 1}", "fidelities=[{training.epoch: 1}]"):
+        assert cli("train.py", *QUICK, f"hydra.sweeper.{wrong}").status == 1
+        assert results("multirun") == []
+
+
+@pytest.mark.parametrize(
+    "value", ["c,d", "e=f", "a b", "it's", "true", "1", "", "null", "a\\'b", "{x}", "0.1", "plain"]
+)
+def test_a_choice_reaches_its_trial_as_it_was_given(value: str) -> None:
+    (said,) = trial_overrides({"mode": value}, [])
+    parsed = OverridesParser.create().parse_override(said)
+    assert not parsed.is_sweep_override()
+    assert parsed.value() == value
+    assert isinstance(parsed.value(), str)
+
+
+def test_a_launcher_of_one_job_is_charged_once(cli: Cli, tmp_path: Path) -> None:
+    """What runs in a launcher's jobs is no part of the search between them."""
+    metered = [each for each in QUICK if each != "energy=unmetered"]
+    began = time.monotonic()
+    finished = cli(
+        "train.py", *metered, "hydra/launcher=joblib", "hydra.launcher.n_jobs=1",
+        "training.epochs=40",
+    )  # fmt: skip
+    assert finished.status == 0, finished.errors
+    most_watts = 20.0 + 4.0 * (os.cpu_count() or 1)  # CodeCarbon's guess for memory and processor
+    assert bill_in(tmp_path)["spent_joules"] < most_watts * (time.monotonic() - began)
+    assert bill_in(tmp_path)["finished_joules"] > bill_in(tmp_path)["search_joules"]

@@ -150,3 +150,46 @@ def test_a_trial_whose_worker_is_killed_runs_again_in_the_same_command(tmp_path:
     assert "A worker process ended with status -9; another takes its place." in finished.stderr + (
         finished.stdout
     )
+
+
+# What two trials raise for want of memory: of the machine, and of a GPU, as PyTorch words it.
+HUNGRY = """
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    import greensweep
+
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    @hydra.main(config_path=None, version_base=None)
+    def main(config):
+        greensweep.report(epoch=1, accuracy=0.5, joules=7.0, epochs=9)
+        if HydraConfig.get().job.num == 0:
+            raise MemoryError("Unable to allocate 2.00 GiB")
+        if HydraConfig.get().job.num == 1:
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\\nSee more.")
+        return config.x
+
+    main()
+"""
+
+
+def test_a_trial_that_runs_out_of_memory_in_a_worker_fails_alone(tmp_path: Path) -> None:
+    workers = ("hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=2")
+    command = program(tmp_path, HUNGRY, *workers)
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    trials = study_in(tmp_path, "greensweep").trials
+    assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    outcomes = [outcome_of(trial) for trial in trials[:2]]
+    errors = [outcome.error for outcome in outcomes if outcome is not None]
+    assert errors == [
+        "MemoryError: Unable to allocate 2.00 GiB",
+        "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+    ]
+    assert [outcome.spent_joules for outcome in outcomes if outcome is not None] == [7.0, 7.0]
+    said = finished.stdout + finished.stderr
+    for number, error in enumerate(errors):
+        assert f"Trial {number} failed: {error}\n" in said
+    assert "Traceback" not in said
+    assert "another takes its place" not in said

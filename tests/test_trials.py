@@ -1,5 +1,7 @@
 """The choice between trials: best, bargain, Pareto front, and the sentence about them."""
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,14 @@ import pytest
 from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.result import RunResult, Status, read_result, write_result
-from greensweep.study.summary import summarise
-from greensweep.study.text import recommendation
+from greensweep.search.bill import Bill
+from greensweep.study.summary import StudySummary, summarise
+from greensweep.study.text import (
+    all_sources,
+    beside_sentence,
+    recommendation,
+    trust_sentence,
+)
 from greensweep.study.trials import Trial, bargain_trial, best_trial, pareto_front, read_trials
 
 
@@ -33,6 +41,14 @@ TRIALS = [
     trial(6, None, 5.0, "stopped"),
 ]
 
+# The most accurate breaks a bound, the cheapest is a cheaper run.
+CONSTRAINED = [
+    replace(TRIALS[0], broken=("max_joules_per_run",)),
+    TRIALS[1],
+    replace(TRIALS[2], broken=("whole_run",)),
+    TRIALS[3],
+]
+
 
 def test_best_is_the_most_accurate_finished_trial_and_of_equals_the_cheapest() -> None:
     assert best_trial(TRIALS).number == 0
@@ -44,6 +60,63 @@ def test_bargain_is_the_cheapest_within_one_point_of_the_best() -> None:
 
 def test_front_holds_what_nothing_beats() -> None:
     assert [each.number for each in pareto_front(TRIALS)] == [2, 1, 0]
+
+
+def test_only_whole_runs_that_keep_the_constraints_are_compared() -> None:
+    assert best_trial(CONSTRAINED).number == 1
+    assert bargain_trial(CONSTRAINED).number == 1
+    assert [each.number for each in pareto_front(CONSTRAINED)] == [1]
+    summary = summarise(CONSTRAINED)
+    assert (summary.best_trial, summary.pareto_trials) == (1, (1,))
+    assert summary.trials_breaking == {"max_joules_per_run": 1, "whole_run": 1}
+
+
+def test_where_none_keeps_the_constraints_the_sentence_says_so() -> None:
+    with pytest.raises(StudyError, match="no trial finished whole and within the constraints"):
+        best_trial([CONSTRAINED[0], CONSTRAINED[2]])
+    assert recommendation(summarise([CONSTRAINED[0], CONSTRAINED[2]])) == (
+        "None of the finished trials is a whole run that keeps the constraints (1 broke "
+        "max_joules_per_run, 1 ran in a cheaper way), so none is the best: search on with more "
+        "trials, or widen hydra.sweeper.constraints under a new hydra.sweeper.study_name."
+    )
+
+
+def test_a_trial_knows_from_its_folder_what_it_breaks(tmp_path: Path) -> None:
+    for number, constraints in enumerate([{}, {"max_joules": -1.0, "whole_run": 1.0}]):
+        (tmp_path / str(number)).mkdir()
+        write_result(TRIALS[number].result, tmp_path / str(number))
+        kept = {"number": number, "values": [0.9], "outcome": {}, "constraints": constraints}
+        (tmp_path / str(number) / "trial.json").write_text(json.dumps(kept))
+    (tmp_path / "2").mkdir()
+    write_result(TRIALS[2].result, tmp_path / "2")  # of a sweeper that has no such file
+    assert [each.broken for each in read_trials(tmp_path)] == [(), ("whole_run",), ()]
+
+
+def test_what_the_bill_leaves_out_is_said_beside_it() -> None:
+    bill = asdict(Bill(4, 4, {"finished": 4}, spent_joules=244.0))
+    summary = StudySummary("finished", 4, {"finished": 4}, search=bill)
+    assert beside_sentence(summary) is None
+    spent = replace(summary, energy_reference_joules=155.0, energy_test_joules=12.5)
+    assert beside_sentence(spent) == (
+        "Not in the bill: 155 J for the reference job before and after and 12.5 J for testing the "
+        "winners, of this command."
+    )
+    assert beside_sentence(replace(spent, search=None)) is None
+
+
+def test_the_sources_of_energy_are_those_of_every_trial() -> None:
+    cpu, both = ({"cpu": {"source": name}} for name in ("rapl", "rapl+lost"))
+    parts = (cpu, both, {})  # the last one failed before it was metered
+    metered = [
+        replace(TRIALS[0], result=replace(TRIALS[0].result, energy_components=each))
+        for each in parts
+    ]
+    assert all_sources(metered) == {"cpu": "rapl+lost"}
+    assert trust_sentence(all_sources(metered), "mixed", 0.71) == (
+        "Energy figures are not all measured here: cpu from RAPL counters and a counter that "
+        "failed before the end; 71% of the joules is a constant times the time."
+    )
+    assert trust_sentence({}, "mixed", None) == "Energy figures are not all measured here."
 
 
 def test_without_energy_the_cost_is_time() -> None:
@@ -79,7 +152,7 @@ def test_when_no_cheaper_trial_is_near_the_sentence_says_so() -> None:
 
 def test_joules_scale_their_unit() -> None:
     assert [joules_text(value) for value in (0.01234, 999.9, 1234.5, 2.5e6, None)] == [
-        "0.01234 J", "999.9 J", "1.234 kJ", "2.5 MJ", "not metered",
+        "12.34 mJ", "999.9 J", "1.234 kJ", "2.5 MJ", "not metered",
     ]  # fmt: skip
 
 

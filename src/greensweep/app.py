@@ -33,7 +33,8 @@ from greensweep.config import (
 from greensweep.config.schema_analysis import SourceConfig, sweep_report
 from greensweep.errors import AnalysisError, ConfigError, GreensweepError, StudyError
 from greensweep.messages import sentence
-from greensweep.study.preflight import check_sweep, fixed_keys, task_overrides
+from greensweep.search.opening import before_trials
+from greensweep.study.preflight import check_sweep, fixed_keys, resumes, task_overrides
 from greensweep.study.space import search_params
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
 
 
 class SweepCallback(Callback):
-    """Notes which sweep runs, so that `run` can close it, and refuses one that cannot work."""
+    """Refuses a sweep that cannot work; notes one that began, so that `run` can close it."""
 
     current: DictConfig | None = None
 
@@ -85,17 +86,18 @@ class SweepCallback(Callback):
     def forget(cls) -> None:
         """Forget a sweep of an earlier command in this process."""
         cls.current = None
+        before_trials(None)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra turns an Exception raised here into a warning; SystemExit it lets through.
         try:
             check_sweep(without_hydra(config), config.hydra)
-            # Optuna opens its file in the sweep's directory before Hydra makes it.
-            Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-            _begin_sweep(config)
+            if resumes(config.hydra):  # it may refuse its study, and begins only then
+                before_trials(partial(_begin_sweep, config))
+            else:
+                _begin_sweep(config)
         except (GreensweepError, OSError) as error:
             raise SystemExit(sentence(error)) from error
-        SweepCallback.current = config
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -107,6 +109,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     wanted = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands faults on instead of printing them
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
     SweepCallback.forget()
     fault: BaseException | None = None
     try:
@@ -169,7 +172,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
         if sweep is not None and config.replay is None:
             from greensweep.study.winners import drop_beaten_weights
 
-            drop_beaten_weights(sweep.directory, store)
+            drop_beaten_weights(sweep.directory, store, settled_only=resumes(hydra))
         log.info(run_line(result))
         trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
         if trust and not sweeping:
@@ -337,20 +340,18 @@ def _begin_sweep(config: DictConfig) -> None:
     from greensweep.energy import build_meter
     from greensweep.study import drift
 
-    if _is_preview(config):
-        return
+    directory = Path(config.hydra.sweep.dir)
+    # Optuna opens its file in the sweep's directory before Hydra makes it.
+    directory.mkdir(parents=True, exist_ok=True)
     parsed: TrainConfig = parse(without_hydra(config))
-    drift.begin(Path(config.hydra.sweep.dir), build_meter(parsed.energy), parsed)
-
-
-def _is_preview(config: DictConfig) -> bool:
-    return bool(OmegaConf.select(config, "hydra.sweeper.preview", default=False))
+    drift.begin(directory, build_meter(parsed.energy), parsed)
+    SweepCallback.current = config
 
 
 def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
     """Summarise a sweep however it ended; return the fault that the program ends with."""
     directory = Path(config.hydra.sweep.dir)
-    if not directory.is_dir() or _is_preview(config):
+    if not directory.is_dir():
         return fault
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun

@@ -10,8 +10,15 @@ from run_tables import paper, runs
 from greensweep.analysis import explain_layers, read_file, standard_table
 from greensweep.analysis.anova import factorial_anova
 from greensweep.analysis.architectures import predicted_energy
+from greensweep.analysis.collect import analyses_of
 from greensweep.analysis.result import Result
-from greensweep.config.schema_analysis import ColumnsConfig, LayersConfig
+from greensweep.config.schema_analysis import (
+    ColumnsConfig,
+    LayersConfig,
+    ReportConfig,
+    StrategiesConfig,
+    TradeoffConfig,
+)
 from greensweep.errors import AnalysisError
 
 PAPER_FACTORS = ["linear_layers", "conv_layers", "has_relu"]
@@ -172,7 +179,119 @@ def test_attributed_layer_energy_stands_beside() -> None:
     assert "attributed" not in layers(design()).tables
 
 
+def test_more_levels_than_architectures_leave_no_test_over_them() -> None:
+    result = layers(design(linear=(1,), conv=(1, 2, 3)), factors=["conv"])
+    assert result.tables["anova"]["df"].tolist() == [2, 6]
+    assert "anova_architectures" not in result.tables
+    assert (
+        "No test with architectures as the unit: 3 of them leave no residual beside the levels of "
+        "conv."
+    ) in result.notes
+    assert result.tables["joules_per_layer"]["residual_df"].tolist() == [1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_variance_between_architectures_is_an_estimate(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    rows = [{**row, "energy_joules": row["energy_joules"] + draw.normal()} for row in design(8, 0)]
+    result = layers(rows)
+    mixed = result.tables["mixed_model"].set_index("layer")
+    assert mixed.loc["conv", "joules_per_layer"] == pytest.approx(50.0, abs=0.4)
+    assert not any("does not converge" in note for note in result.notes)
+    deviation = mixed["architecture_deviation_joules"].iloc[0]
+    said = any("finds a variance of 0 between architectures" in note for note in result.notes)
+    assert said == (deviation == 0.0)
+    # Of a balanced design: no variance where the means scatter by less than their runs let expect.
+    frame = pd.DataFrame(rows)
+    within = frame.groupby(["linear", "conv"])["energy_joules"].var().mean()
+    means = frame.groupby(["linear", "conv"])["energy_joules"].mean().reset_index()
+    columns = np.column_stack([np.ones(6), means[["linear", "conv"]]])
+    (between,) = np.linalg.lstsq(columns, means["energy_joules"], rcond=None)[1] / 3
+    assert deviation**2 == pytest.approx(max(between - within / 8, 0.0), abs=1e-3) or said
+
+
+def test_what_the_tests_and_intervals_are_is_noted() -> None:
+    rows = [{**row, "width": width} for row in design(noise=2.0) for width in (1, 2)]
+    notes = layers(rows, architecture=["linear", "conv", "width"]).notes
+    assert "Levene's test is the one by medians (Brown and Forsythe)." in notes
+    assert (
+        "The cluster bootstrap draws from 2 architectures in a cell at the fewest: its intervals "
+        "are 0.71 times as wide as they should be."
+    ) in notes
+
+
+def sized(**more: float) -> list[dict[str, Any]]:
+    return [
+        {**row, "model/flops": 1e9 * row["linear"] * row["conv"], "model/parameters": 7.0, **more}
+        for row in design(noise=0.0, linear=(1, 2, 3, 5))
+    ]
+
+
+def test_energy_is_predicted_from_sizes_too_where_these_say_more() -> None:
+    rows = sized()
+    for row in rows:
+        row["energy_joules"] += 3e-9 * row["model/flops"]
+    result = layers(rows)
+    assert result.figures["prediction_mean_error_joules"] == pytest.approx(0.0, abs=1e-6)
+    assert "A regression on linear, conv, model/flops misses" in result.answers[-1]
+    assert "model/parameters" not in result.tables["predictions"], "it is the same in all"
+    of_few = [row for row in rows if row["linear"] < 3]
+    assert "model/flops" not in layers(of_few).tables["architectures"], "too few architectures"
+    assert "model/flops" not in layers(rows, features=["conv"]).tables["predictions"]
+
+
+def test_counts_that_vary_together_are_one_factor() -> None:
+    rows = [
+        {
+            "accuracy": 0.5,
+            "energy_joules": row["energy_joules"],
+            "layers/batch_norm": row["conv"],
+            "layers/conv": row["conv"],
+            "layers/linear": row["linear"],
+            "layers/max_pool": 2 * row["conv"],
+            "layers/relu": row["conv"] + row["linear"],
+            "layers/softmax": 1,
+        }
+        for row in design()
+    ]
+    analyses = analyses_of(runs(rows), report())
+    assert analyses.layers is not None
+    assert analyses.layers.tables["anova"]["term"].tolist() == [
+        "layers/conv",
+        "layers/linear",
+        "residual",
+    ]
+    assert analyses.layers.notes[-2:] == [
+        "layers/conv and layers/linear together stand for layers/relu too, which varies with them.",
+        "layers/conv stands for layers/batch_norm and layers/max_pool too, which vary with it.",
+    ]
+
+
+def test_networks_of_the_same_layers_are_told_apart_by_their_size() -> None:
+    rows = [
+        {**row, "layers/conv": row["conv"], "model/parameters": 100.0 * width}
+        for row in design()
+        for width in (1, 2)
+    ]
+    result = analyses_of(runs(rows), report()).layers
+    assert result is not None
+    assert result.figures["architectures"] == 4
+    assert "cluster_bootstrap" in result.tables
+
+
+def report() -> ReportConfig:
+    options = (TradeoffConfig(), StrategiesConfig(), LayersConfig())
+    return ReportConfig(tradeoff=options[0], strategies=options[1], layers=options[2])
+
+
 # Bad input
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_design_that_is_refused_is_not_fitted() -> None:
+    frame = pd.DataFrame({"f": [1, 2, 3], "g": [1, 2, 3], "y": [1.0, 2.0, 5.0]})
+    with pytest.raises(AnalysisError, match=r"3 runs leave no residual beside f \+ g: add runs"):
+        factorial_anova(frame, "y", ["f", "g"], 1)
 
 
 def test_a_factor_with_one_level_is_refused() -> None:

@@ -80,12 +80,49 @@ def test_rows_are_the_runs_that_ended(uri: str) -> None:
     assert table.warnings == ()
 
 
-def test_the_database_says_what_mlflow_says(uri: str) -> None:
-    frames = [
+def both_ways(uri: str) -> list[pd.DataFrame]:
+    """The rows by SQL, and those through MLflow."""
+    return [
         _table(*read(uri, "mine")).sort_values("run_id", ignore_index=True)
         for read in (_from_database, _from_api)
     ]
-    pd.testing.assert_frame_equal(*frames, check_like=True, check_dtype=False)
+
+
+def test_the_database_says_what_mlflow_says(uri: str) -> None:
+    pd.testing.assert_frame_equal(*both_ways(uri), check_like=True, check_dtype=False)
+
+
+def test_a_layer_type_that_a_network_lacks_counts_0(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
+    counts = ({"conv": 1.0, "relu": 2.0}, {"conv": 3.0}, {})
+    for number, each in enumerate(counts):
+        tracker = MlflowTracker(store)
+        tracker.start(f"run {number}", {}, {})
+        metrics = {f"layers/{kind}": count for kind, count in each.items()}
+        metrics |= {"energy/total_joules": 1.0 + number, "validation/accuracy": 0.5}
+        tracker.finish("FINISHED", metrics, {}, [])
+    for frame in both_ways(uri):
+        frame = frame.sort_values("energy_joules")
+        np.testing.assert_array_equal(frame["layers/conv"], [1.0, 3.0, np.nan])
+        np.testing.assert_array_equal(frame["layers/relu"], [2.0, 0.0, np.nan])
+
+
+def test_the_repeats_of_a_run_that_no_search_drew_are_no_rows(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
+    for figure in ("energy/total_joules", "energy/spent_joules"):
+        run = MlflowTracker(store)
+        run.start("net", {}, {"hardware.cpu": "one", "hardware.cores": ""})
+        for number in range(2):
+            repeat = run.child()
+            repeat.start(f"net, repeat {number}", {}, {})
+            repeat.finish("FINISHED", {"validation/accuracy": 0.4}, {}, [])
+        run.finish("FINISHED", {"validation/accuracy": 0.45, figure: 5.0}, {}, [])
+    for frame in both_ways(uri):
+        assert frame["accuracy"].tolist() == [0.45, 0.45]
+        assert frame["search"].isna().all()
+        assert frame["machine"].tolist() == ["one", "one"]
 
 
 def test_reading_changes_nothing(uri: str) -> None:
@@ -117,16 +154,25 @@ def test_figures_that_are_not_finite_come_back_as_they_were_logged(tmp_path: Pat
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     client = MlflowClient(uri)
     experiment = client.create_experiment("mine", str(tmp_path / "artifacts"))
-    values = (float("nan"), float("inf"), float("-inf"), 3.0)
+    values = (float("-inf"), 3.0, float("inf"), float("nan"))
     for value in values:
         run_id = client.create_run(experiment).info.run_id
         client.log_metric(run_id, "energy/total_joules", value)
         client.log_param(run_id, "run_id", "the user's own")
         client.log_param(run_id, "size", value)
         client.set_terminated(run_id)
-    frame = read_mlflow(uri, "mine")
-    np.testing.assert_array_equal(sorted(frame["energy_joules"]), sorted(values))
-    assert not frame["run_id"].eq("the user's own").any()
+    for frame in both_ways(uri):
+        np.testing.assert_array_equal(frame["energy_joules"].sort_values(), values)
+        assert not frame["run_id"].eq("the user's own").any()
+
+
+def test_an_experiment_that_was_deleted_is_none(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(uri)
+    client.delete_experiment(client.create_experiment("mine", str(tmp_path / "artifacts")))
+    for read in (_from_database, _from_api):
+        with pytest.raises(AnalysisError, match="no experiment is called 'mine'"):
+            read(uri, "mine")
 
 
 @pytest.mark.parametrize("folder", ["a#b", "a b", "a%3Fc", "a%41"])

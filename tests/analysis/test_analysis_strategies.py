@@ -1,5 +1,6 @@
 """Which strategy reaches an accuracy for the least energy, and how sure that is."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from greensweep.analysis.comparison import (
     holm,
     median_interval,
     pairwise,
+    resamples_that_fit,
     signed_rank,
+    told_range,
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Search, best_so_far, energy_to_target, mean_best_accuracy
+from greensweep.analysis.survival import energy_survival
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
 from greensweep.errors import AnalysisError
 
@@ -109,6 +113,98 @@ def test_several_searches_count_by_their_median() -> None:
     assert ratios["ratio"].tolist() == [0.1]
 
 
+def test_three_searches_or_more_have_an_interval_over_them() -> None:
+    costs = (10.0, 20.0, 30.0, 90.0)
+    rows = [search("tpe", [(j, 0.9)], seed=seed) for seed, j in enumerate(costs)]
+    table = compared(search("random", RANDOM), *rows).tables["energy_to_target"]
+    tpe = table.set_index("strategy").loc["tpe"]
+    assert (tpe["searches"], tpe["joules_to_target"]) == (4, 25.0)
+    # All 256 draws of four: the quantiles of their medians, counted.
+    medians = np.sort([np.median(draw) for draw in product(costs, repeat=4)])
+    exact = np.quantile(medians, [0.025, 0.975], method="inverted_cdf").tolist()
+    assert [tpe["joules_to_target_low"], tpe["joules_to_target_high"]] == exact == [10.0, 90.0]
+    assert (tpe["interval_over"], tpe["interval_draws"]) == ("searches", 2000)
+
+
+def test_fewer_searches_have_an_interval_over_orders_or_none() -> None:
+    trials = [(10.0, 0.9), (10.0, 0.1), (10.0, 0.1), (10.0, 0.1)]
+    rows = [search("random", trials, seed=seed) for seed in range(2)]
+    rows += [search("tpe", QUICK, seed=seed) for seed in range(2)]
+    result = compared(*rows)
+    table = result.tables["energy_to_target"].set_index("strategy")
+    assert table["interval_over"].to_dict() == {"random": "orders of trials", "tpe": "none"}
+    assert table["interval_draws"].to_dict() == {"random": 2000, "tpe": 0}
+    assert np.isnan(table.loc["tpe", "joules_to_target_low"])
+    # Median of two hits at 10 to 40 J each: 10 and 40 in 1 of 16 orders each.
+    ends = table.loc["random", ["joules_to_target_low", "joules_to_target_high"]]
+    assert ends.tolist() == [10.0, 40.0]
+    each = result.tables["searches"].query("strategy == 'random'")
+    assert each["interval_over"].tolist() == ["orders of trials"] * 2
+    assert any("2000 random orders (random, grid)" in note for note in result.notes)
+    assert any("Bands of the curves are over 500 draws" in note for note in result.notes)
+
+
+def test_the_notes_tell_as_many_draws_as_there_were() -> None:
+    result = compared(search("random", RANDOM), search("tpe", QUICK), resamples=150)
+    assert row(result, "random")["interval_draws"] == 150
+    assert any("are over 150 random orders" in note for note in result.notes)
+    assert any("are over 150 draws each" in note for note in result.notes)
+    assert resamples_that_fit(2000, 100) == 2000
+    assert resamples_that_fit(2000, 20_000) == 500, "more would not fit in memory"
+    assert resamples_that_fit(2000, 10**9) == 20
+    assert told_range({500, 20}) == "20 to 500"
+
+
+def test_below_three_settings_a_ratio_has_no_interval() -> None:
+    rows = [
+        each
+        for setting in ("a", "b")
+        for each in (search("random", RANDOM, setting), search("tpe", QUICK, setting))
+    ]
+    found = compared(*rows).figures["ratios"]["tpe"]
+    assert found["median_ratio"] == 0.25
+    assert (found["median_ratio_low"], found["median_ratio_high"]) == (None, None)
+
+
+def test_the_strategy_with_the_smallest_median_ratio_is_the_overall_answer() -> None:
+    rows = []
+    for setting in ("a", "b", "c"):
+        rows += [search("random", [(100.0, 0.9), (1.0, 0.1)], setting)]
+        rows.append(search("gp", [(30.0, 0.9)], setting))
+        rows.append(search("tpe", [(50.0, 0.9)], setting))
+    answers = compared(*rows).answers
+    assert answers[0] == (
+        "Overall gp needs the least energy to reach the target: the median ratio of its energy to "
+        "that of random is 0.3 (95% interval over settings: 0.3 to 0.3), in 3 settings."
+    )
+    assert [answer.split()[0] for answer in answers[1:]] == ["gp", "tpe"]
+    assert compared(*rows, baseline="gp").answers[0] == (
+        "Overall gp needs the least energy to reach the target: the smallest median ratio of "
+        "another's energy to its own is that of tpe, 1.67 (95% interval over settings: 1.67 to "
+        "1.67), in 3 settings."
+    )
+
+
+def test_a_search_cut_short_ruins_no_other() -> None:
+    whole = [search("tpe", [(20.0, 0.5), (20.0, 0.8)], seed=seed) for seed in range(3)]
+    short = search("tpe", [(1.0, 0.4)], seed=3)
+    result = compared(search("random", RANDOM), *whole, short)
+    table = result.tables["searches"]
+    assert set(table["horizon_joules"]) == {40.0}
+    tpe = table[table["strategy"] == "tpe"]
+    # 0 for 20 J, 0.5 for 20 J; the short one holds 0.4 from 1 J on.
+    expected = [0.25, 0.25, 0.25, 0.4 * 39 / 40]
+    assert tpe["mean_best_accuracy"].tolist() == pytest.approx(expected)
+    assert tpe["regret_at_100%"].tolist() == pytest.approx([0.1, 0.1, 0.1, 0.5])
+    assert result.warnings == [
+        "1 of 5 searches spent less energy than accuracy and regret are compared over "
+        "(horizon_joules): they count there with what they had at their end"
+    ]
+    bands = result.tables["bands"].query("strategy == 'tpe'")
+    assert bands["spent_joules"].iloc[-1] == 40.0
+    assert bands["accuracy"].iloc[-1] == pytest.approx((3 * 0.8 + 0.4) / 4)
+
+
 def test_one_that_never_arrives_is_censored_in_the_survival_curve() -> None:
     rows = []
     for index, setting in enumerate(("a", "b", "c", "d")):
@@ -117,9 +213,24 @@ def test_one_that_never_arrives_is_censored_in_the_survival_curve() -> None:
         rows.append(search("tpe", hit, setting))
     result = compared(*rows)
     curve = result.tables["survival"].query("strategy == 'tpe'")
-    assert curve["energy_ratio"].tolist() == [0.0, 0.2]
-    assert curve["not_yet"].tolist() == [1.0, 0.5]
+    # Two arrive for a fifth of random's 100 J; the other two were watched for 50 J.
+    assert curve["energy_ratio"].tolist() == [0.0, 0.2, 0.5]
+    assert curve["not_yet"].tolist() == [1.0, 0.5, 0.5]
     assert result.figures["survival_median_ratio"] == {"random": 1.0, "tpe": 0.2}
+
+
+@pytest.mark.parametrize(("searches", "median"), [(3, 2), (4, 2), (6, 3), (8, 4), (12, 6)])
+def test_half_have_arrived_at_the_survival_median(searches: int, median: int) -> None:
+    table = pd.DataFrame(
+        {
+            "setting": [f"{number}" for number in range(searches)] * 2,
+            "strategy": ["random"] * searches + ["tpe"] * searches,
+            "joules_to_target": [1.0] * searches + [1.0 + number for number in range(searches)],
+            "total_joules": 100.0,
+        }
+    )
+    _, figures = energy_survival(table, "random")
+    assert figures["survival_median_ratio"] == {"random": 1.0, "tpe": median}
 
 
 def test_a_band_over_searches_holds_their_mean() -> None:
@@ -204,7 +315,12 @@ def test_the_papers_searches_give_its_counts() -> None:
     assert (bayesian["cheaper"], bayesian["dearer"], bayesian["never"]) == (10, 1, 1)
     assert round(bayesian["median_ratio"], 3) == 0.186
     assert (found["grid"]["cheaper"], found["grid"]["dearer"], found["grid"]["never"]) == (5, 0, 7)
-    assert result.answers[0].startswith(
+    assert result.answers[0] == (
+        "Overall bayesian needs the least energy to reach the target: the median ratio of its "
+        "energy to that of random is 0.186 (95% interval over settings: 0.0906 to 0.484), in 12 "
+        "settings."
+    )
+    assert result.answers[1].startswith(
         "bayesian reaches the target with less energy than random in 10 of 12 settings, with as "
         "much or more in 1, and never in 1; the median ratio of the energies is 0.186 (95% "
     )
@@ -249,8 +365,30 @@ def test_a_setting_that_lacks_a_strategy_is_told() -> None:
     result = compared(
         search("random", RANDOM), search("tpe", QUICK), search("random", RANDOM, "other")
     )
-    assert result.warnings == ["1 of 2 settings lack a strategy: only its pairs count there"]
+    assert result.warnings == [
+        "1 of 2 settings lack a strategy: pairs count there where both ran, mean ranks leave these "
+        "settings out"
+    ]
     assert len(result.tables["ratios"]) == 1
+
+
+def test_a_pair_counts_every_setting_that_both_ran() -> None:
+    settings = ("a", "b", "c")
+    rows = [search(name, RANDOM, setting) for name in ("random", "gp") for setting in settings]
+    result = compared(*rows, search("tpe", QUICK, "a"))
+    pairs = result.tables["pairs"].set_index(["strategy", "other"])["settings"]
+    assert pairs.to_dict() == {("gp", "random"): 3, ("gp", "tpe"): 1, ("random", "tpe"): 1}
+    assert result.figures["settings_compared"] == 1, "ranks need all three"
+
+
+def test_strategies_without_a_setting_in_common_are_no_pair() -> None:
+    result = compared(search("random", RANDOM, "a"), search("tpe", QUICK, "b"), target=0.5)
+    assert "pairs" not in result.tables
+    assert result.answers == ["tpe and random share no setting, so they cannot be compared."]
+    apart = compared(
+        search("random", RANDOM, "a"), search("tpe", QUICK, "b"), search("gp", QUICK, "b")
+    )
+    assert "pairs" not in apart.tables, "b has no baseline, and so no target"
 
 
 def test_energy_to_target_takes_many_orders_at_once() -> None:
@@ -281,11 +419,13 @@ def test_a_strategy_that_alone_arrives_is_counted_as_cheaper() -> None:
     assert row(result, "random")["joules_to_target"] == np.inf
     figures = result.figures["ratios"]
     assert figures["tpe"] == {
-        "settings": 1, "cheaper": 1, "dearer": 0, "never": 0,
-        "median_ratio": 0.0, "median_ratio_low": 0.0, "median_ratio_high": 0.0,
+        "settings": 1, "cheaper": 1, "alone": 1, "dearer": 0, "never": 0,
+        "median_ratio": 0.0, "median_ratio_low": None, "median_ratio_high": None,
     }  # fmt: skip
     assert "gp" not in figures
     assert result.answers == [
+        "Overall tpe needs the least energy to reach the target: the median ratio of its energy to "
+        "that of random is 0, in 1 settings.",
         "neither gp nor random reaches the target in any setting.",
         "tpe reaches the target with less energy than random in 1 of 1 settings (in 1 of them it "
         "alone arrives), with as much or more in 0, and never in 0; the median ratio of the "
@@ -294,7 +434,9 @@ def test_a_strategy_that_alone_arrives_is_counted_as_cheaper() -> None:
     curve = result.tables["survival"]
     spent = row(result, "tpe")["joules_to_target"] / 20.0
     assert curve[curve["strategy"] == "tpe"]["energy_ratio"].tolist() == [0.0, spent]
-    assert curve[curve["strategy"] == "random"]["not_yet"].tolist() == [1.0]
+    never = curve[curve["strategy"] == "random"]
+    assert never["not_yet"].tolist() == [1.0, 1.0], "it has a line"
+    assert never["energy_ratio"].tolist() == [0.0, 1.0], "and it ends at what it spent"
 
 
 def test_a_baseline_that_arrives_for_nothing_is_told() -> None:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from run_tables import runs
+from run_tables import runs, search
 
-from greensweep.analysis import read_file, standard_table
-from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.analysis import add_up, compare_strategies, read_file, standard_table
+from greensweep.analysis.table import qualities
+from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
 from greensweep.errors import AnalysisError
 
 
@@ -48,6 +49,44 @@ def test_runs_that_did_not_finish_have_an_energy_and_no_accuracy() -> None:
     assert not table.left_out
 
 
+def test_a_run_that_failed_before_its_training_keeps_what_it_spent() -> None:
+    finished = {
+        "energy_joules": 5.0,
+        "energy_spent_joules": 6.0,
+        "accuracy": 0.5,
+        "energy_quality": "measured",
+    }
+    failed = {
+        **finished,
+        "energy_joules": None,
+        "energy_spent_joules": 3.0,
+        "status": "failed",
+        "energy_quality": "unmeasured",
+    }
+    table = runs([{**finished, "status": "finished"}, failed, {**failed, "status": "pruned"}])
+    assert table.frame["_spent"].sum() == 12.0
+    assert table.left_out == {}
+    assert table.warnings == (), "what was spent on it is measured"
+    assert qualities(table.frame) == ["measured"]
+    assert add_up(table).figures["spent_joules"] == 12.0
+    broken = runs([finished, {**failed, "energy_spent_joules": None}])
+    assert broken.left_out == {"the energy is missing or no number": 1}
+    with pytest.raises(AnalysisError, match=r"energy of all runs of runs\.csv is 0"):
+        runs([{**failed, "energy_spent_joules": 0.0}])
+
+
+def test_a_failed_trial_counts_in_the_energy_to_target() -> None:
+    trials = search("random", [(1.0, 0.5), (1.0, 0.9)]) + search("tpe", [(0.0, None), (1.0, 0.95)])
+    for trial in trials:
+        trial["energy_spent_joules"] = trial["energy_joules"]
+    trials[2] |= {"status": "failed", "energy_joules": None, "energy_spent_joules": 7.0}
+    searches = compare_strategies(runs(trials), StrategiesConfig()).tables["searches"]
+    assert searches.set_index("strategy")["joules_to_target"].to_dict() == {
+        "random": 2.0,
+        "tpe": 8.0,
+    }
+
+
 def test_what_a_run_spent_in_all_stands_beside_its_training() -> None:
     table = runs(
         [
@@ -74,6 +113,19 @@ def test_what_compares_badly_is_a_warning() -> None:
     assert runs([one, one]).warnings == ()
 
 
+def test_a_machine_that_is_not_told_is_none_of_its_own() -> None:
+    one = {"energy_joules": 5.0, "accuracy": 0.5, "machine": "a"}
+    table = runs([one, {**one, "machine": " "}, {**one, "machine": None}])
+    assert table.frame["_machine"].tolist() == ["a", "unknown", "unknown"]
+    assert table.warnings == ("2 of 3 runs do not tell their machine",)
+    assert runs([{**one, "machine": ""}] * 2).warnings == ()
+
+
+def test_machines_that_were_all_shared_are_a_warning_too() -> None:
+    one = {"energy_joules": 5.0, "accuracy": 0.5, "energy_contended": True}
+    assert runs([one, one]).warnings == ("2 of 2 runs shared their machine with other work",)
+
+
 def test_a_column_that_is_not_there_names_the_nearest() -> None:
     with pytest.raises(AnalysisError) as told:
         runs([{"energy_joule": 5.0, "accuracy": 0.5}])
@@ -81,6 +133,56 @@ def test_a_column_that_is_not_there_names_the_nearest() -> None:
         "columns.energy: no column of runs.csv is called 'energy_joules': did you mean "
         "energy_joule?"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "nearest"),
+    [
+        ("spent", "energy_spnt_joules", "energy_spent_joules"),
+        ("setting", ["datset", "model"], "dataset"),
+        ("strategy", "stratgy", "strategy"),
+        ("seed", "serch", "search"),
+        ("order", "trail", "trial"),
+        ("status", "statsu", "status"),
+        ("quality", "energy_qualty", "energy_quality"),
+        ("machine", "machin", "machine"),
+        ("contended", "energy_contendd", "energy_contended"),
+    ],
+)
+def test_a_column_that_the_user_names_has_to_be_there(
+    option: str, name: str | list[str], nearest: str
+) -> None:
+    row = {"energy_joules": 1.0, "accuracy": 0.5}
+    optional = ("energy_spent_joules", "dataset", "strategy", "search", "trial", "status")
+    row |= dict.fromkeys((*optional, "energy_quality", "machine", "energy_contended"), 1)
+    missing = name if isinstance(name, str) else name[0]
+    with pytest.raises(AnalysisError) as told:
+        runs([row], **{option: name})
+    assert str(told.value).startswith(
+        f"columns.{option}: no column of runs.csv is called {missing!r}: did you mean {nearest}"
+    )
+    assert len(runs([{"energy_joules": 1.0, "accuracy": 0.5}]).frame) == 1
+
+
+def test_a_run_that_is_there_twice_is_refused() -> None:
+    rows = [
+        {"energy_joules": 1.0, "accuracy": accuracy, "run_id": run_id}
+        for accuracy, run_id in ((0.5, "x"), (0.6, "y"), (0.7, "x"), (0.8, None), (0.9, None))
+    ]
+    with pytest.raises(AnalysisError, match=r"^runs\.csv has the run x twice, and 1 such rows"):
+        runs(rows)
+    assert len(runs(rows[1:]).frame) == 4
+
+
+def test_a_trial_that_is_copied_is_refused() -> None:
+    one = {"energy_joules": 1.0, "accuracy": 0.5, "trial": 3, "options": [1]}
+    with pytest.raises(AnalysisError, match=r"^runs\.csv has trial 3 twice, and 2 such rows"):
+        runs([one] * 3)
+    named = {**one, "strategy": "tpe", "dataset": "d"}
+    with pytest.raises(AnalysisError, match=r"has trial 3 of tpe in d twice"):
+        runs([named] * 2)
+    assert len(runs([one, {**one, "options": [2]}]).frame) == 2, "another trial"
+    assert len(runs([{**one, "trial": None}] * 2).frame) == 2, "trials are not numbered"
 
 
 def test_nothing_that_can_be_used_is_one_sentence() -> None:

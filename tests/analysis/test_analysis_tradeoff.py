@@ -1,5 +1,7 @@
 """What energy buys: the front, its knee, the price of halving, and what matters."""
 
+import time
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,15 @@ import pytest
 from run_tables import runs
 
 from greensweep.analysis import weigh_tradeoff
-from greensweep.analysis.front import front, hypervolume, knee, points_lost
+from greensweep.analysis.front import (
+    front,
+    hypervolume,
+    knee,
+    on_front,
+    on_front_probability,
+    points_lost,
+    points_lost_in_draws,
+)
 from greensweep.analysis.importance import importance
 from greensweep.analysis.result import Result
 from greensweep.config.schema_analysis import TradeoffConfig
@@ -43,6 +53,9 @@ def test_the_front_is_what_nothing_beats() -> None:
         for i in range(300)
     ]
     assert set(front(accuracies, joules)) == set(np.flatnonzero(~np.array(beaten)))
+    assert on_front(accuracies, joules).tolist() == (~np.array(beaten)).tolist()
+    equals = on_front(np.array([0.5, 0.4, 0.5]), np.array([1.0, 1.0, 1.0]))
+    assert equals.tolist() == [True, False, True], "equals are on it together"
 
 
 def test_the_hypervolume_is_the_area_below_the_front() -> None:
@@ -56,6 +69,24 @@ def test_the_knee_is_farthest_above_the_line_between_the_ends() -> None:
     assert knee(accuracies, joules) == 1
     assert knee(np.array([0.1, 0.2, 0.3]), np.array([1.0, 2.0, 3.0])) is None
     assert knee(np.array([0.1, 0.9]), np.array([1.0, 2.0])) is None
+
+
+def test_the_knee_is_the_one_that_geometry_finds() -> None:
+    draw = np.random.default_rng(1)
+    for _ in range(50):
+        accuracies, joules = np.sort(draw.random(6)), np.sort(draw.random(6))
+        x = (joules - joules.min()) / np.ptp(joules)
+        y = (accuracies - accuracies.min()) / np.ptp(accuracies)
+        # Distance to the line from (0, 0) to (1, 1), by the cross product; below it negative.
+        distances = [(b - a) / np.sqrt(2.0) for a, b in zip(x, y, strict=True)]
+        farthest = max(range(6), key=lambda place: distances[place])
+        found = knee(accuracies, joules)
+        assert found == (farthest if distances[farthest] > 1e-12 else None)
+
+
+def test_the_note_names_the_knees_method() -> None:
+    notes = weighed(rows_of(POINTS)).notes
+    assert any("maximum distance above the chord" in note and "Kneedle" in note for note in notes)
 
 
 def test_each_step_up_the_front_has_its_price() -> None:
@@ -86,8 +117,49 @@ def test_where_nothing_is_that_cheap_it_is_said() -> None:
         "d: the most accurate takes 100 J for 0.9000, and nothing that was tried costs half as "
         "much or less."
     ]
+    assert result.tables["halving"]["remark"].tolist() == ["", *["nothing costs that little"] * 3]
     assert result.tables["halving"]["accuracy_lost"].tolist() == [0.0, np.inf, np.inf, np.inf]
     assert points_lost(np.array([0.9]), np.array([0.0]), 0.5) == 0.0
+    free = weighed(rows_of([(0.5, 60.0), (0.9, 0.0)]))
+    assert free.answers == ["d: the most accurate takes 0 J for 0.9000: nothing costs less."]
+
+
+def test_points_lost_of_many_draws_are_those_of_each() -> None:
+    accuracies, joules = np.array(POINTS).T
+    draws = np.random.default_rng(2).integers(0, 6, (40, 6))
+    for share in (0.5, 0.1):
+        told = points_lost(accuracies[draws], joules[draws], share)
+        expected = []
+        for row in draws:
+            best = max(accuracies[row])
+            limit = share * min(joules[i] for i in row if accuracies[i] == best)
+            cheap = [accuracies[i] for i in row if joules[i] <= limit]
+            expected.append(best - max(cheap) if cheap else np.inf)
+        assert told.tolist() == expected
+    assert points_lost_in_draws(accuracies, joules, (0.5, 0.1), 33, 0).shape == (2, 33)
+
+
+def test_the_interval_of_the_points_lost_is_the_enumerated_one() -> None:
+    points = [(0.5, 10.0), (0.8, 40.0), (0.9, 100.0)]
+    accuracies, joules = np.array(points).T
+    every = np.array(list(product(range(3), repeat=3)))
+    lost = points_lost(accuracies[every], joules[every], 0.5)
+    exact = np.quantile(lost, [0.025, 0.975], method="inverted_cdf")
+    half = weighed(rows_of(points)).tables["halving"].iloc[1]
+    assert (half["accuracy_lost_low"], half["accuracy_lost_high"]) == tuple(exact)
+    told = points_lost_in_draws(accuracies, joules, (0.5,), 40_000, 0)[0]
+    shares = [(told == each).mean() for each in np.unique(lost)]
+    assert shares == pytest.approx([(lost == each).mean() for each in np.unique(lost)], abs=0.01)
+
+
+def test_the_note_tells_as_many_draws_as_there_were() -> None:
+    draw = np.random.default_rng(0)
+    many = [(a, 1.0 + e) for a, e in draw.random((50_000, 2))]
+    result = weighed(rows_of(many))
+    assert set(result.tables["halving"]["interval_draws"]) == {400}
+    assert any("are over 400 draws of the configurations" in note for note in result.notes)
+    few = weighed(rows_of(POINTS), resamples=150)
+    assert any("are over 150 draws" in note for note in few.notes)
 
 
 def test_repeats_of_a_configuration_are_one_point_and_tell_how_sure_it_is() -> None:
@@ -103,6 +175,63 @@ def test_repeats_of_a_configuration_are_one_point_and_tell_how_sure_it_is() -> N
     assert table["on_front_probability"].tolist()[:2] == [1.0, 1.0]
     # Of 4 draws from ±0.1, the mean is above 0.7 with two or more highs: 11 of 16.
     assert table.loc[3, "on_front_probability"] == pytest.approx(11 / 16, abs=0.07)
+
+
+def test_the_probability_of_being_on_the_front_is_the_enumerated_one() -> None:
+    repeats = [  # accuracy and joules
+        [(0.5, 10.0), (0.6, 12.0)],
+        [(0.55, 11.0), (0.62, 13.0)],
+        [(0.7, 12.5), (0.4, 9.0)],
+    ]
+    pairs = [list(product(own, repeat=2)) for own in repeats]
+    times = np.zeros(3)
+    for drawn in product(*pairs):
+        accuracies, joules = np.mean(drawn, axis=1).T
+        times += on_front(accuracies, joules)
+    runs_of_all = np.array([run for own in repeats for run in own])
+    told = on_front_probability(*runs_of_all.T, np.array([0, 0, 1, 1, 2, 2]), 5_000, 0)
+    assert told == pytest.approx(times / 64, abs=0.03)
+    mixed = [4, 0, 2, 1, 5, 3]  # the order of the rows does not matter
+    units = np.array([0, 0, 1, 1, 2, 2])[mixed]
+    assert on_front_probability(*runs_of_all[mixed].T, units, 5_000, 0) == pytest.approx(
+        times / 64, abs=0.03
+    )
+
+
+def test_all_configurations_have_their_probability_and_equals_the_same() -> None:
+    rows = []
+    for width, points in ((1, [(0.7, 3.3)] * 3), (2, [(0.7, 3.3)] * 2), (3, [(0.6, 5.0)])):
+        rows += rows_of(points, width=width)
+    result = weighed(rows, configuration=["width"])
+    table = result.tables["on_front"].set_index("width")
+    assert table["on_front_probability"].to_dict() == {1: 1.0, 2: 1.0, 3: 0.0}
+    assert table["runs"].to_dict() == {1: 3, 2: 2, 3: 1}
+    assert result.notes[3] == (
+        "The probability of being on the front is over 2000 draws of the repeats of each "
+        "configuration; equals are on it together. 1 of 3 configurations have a single run, which "
+        "counts as certain."
+    )
+    assert "on_front" not in weighed(rows_of(POINTS)).tables, "nothing was repeated"
+
+
+def test_many_configurations_have_their_probability_soon() -> None:
+    draw = np.random.default_rng(0)
+    accuracies, joules = draw.random((2, 6000))
+    start = time.process_time()
+    on_front_probability(accuracies, joules, np.repeat(np.arange(2000), 3), 500, 0)
+    assert time.process_time() - start < 3.0  # a third of a second; a loop over them takes 20
+
+
+def test_a_column_to_weigh_within_that_is_not_there_is_refused() -> None:
+    with pytest.raises(
+        AnalysisError, match=r"analysis\.within: no column of runs\.csv .*did you mean dataset"
+    ):
+        weighed(rows_of(POINTS), within=["datset"])
+    for option in ("configuration", "hyperparameters"):
+        with pytest.raises(AnalysisError, match=rf"analysis\.{option}: .*did you mean dataset"):
+            weighed(rows_of(POINTS), **{option: ["datset"]})
+    rows = [{key: row[key] for key in ("accuracy", "energy_joules")} for row in rows_of(POINTS)]
+    assert weighed(rows).notes[0] == "Accuracy is compared within all runs."
 
 
 def test_data_sets_are_weighed_apart() -> None:

@@ -101,7 +101,7 @@ class Search:
         assert isinstance(claim, Claim), claim
         return claim
 
-    def run_one(self, claim: Claim) -> None:
+    def run_one(self, claim: Claim, search_joules: float | None = None) -> None:
         self.folder(claim.number).mkdir(exist_ok=True)
         run_trial(
             self.spec,
@@ -109,6 +109,7 @@ class Search:
             claim.number,
             lambda: self.task(claim.params),
             self.folder(claim.number),
+            search_joules=search_joules,
         )
 
     def run(self, most: int = 1000) -> Exhausted | None:

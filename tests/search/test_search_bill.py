@@ -102,3 +102,9 @@ def test_what_still_runs_elsewhere_stands_on_a_line_of_its_own(tmp_path: Path) -
 def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> None:
     found = settled(tmp_path, [(Outcome("finished", search_joules=3.0), 0.7)])
     assert bill(found.spec, found.study, 1).spent_joules == 3.0
+
+
+def test_of_two_equally_good_trials_the_cheaper_is_the_best(tmp_path: Path) -> None:
+    outcomes = [(outcome("finished", 9.0, joules=each), 0.5) for each in (7.0, 5.0, 6.0)]
+    found = settled(tmp_path, outcomes)
+    assert bill(found.spec, found.study, 3).best_trials == (1,)

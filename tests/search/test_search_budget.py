@@ -474,3 +474,62 @@ def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Pa
     assert isinstance(ended, Exhausted)
     assert "left of the budget, and 4e+03 s are forecast" in ended.reason
     assert longer.states() == ["COMPLETE", "FAIL"]
+
+
+def test_the_search_itself_fits_into_the_budget_too(tmp_path: Path) -> None:
+    """Drawing is charged when a trial starts, and once more to find that nothing is left."""
+
+    def task(params: Any) -> float:
+        for epoch in range(1, 5):
+            report(epoch=epoch, accuracy=0.5, joules=10.0 * epoch, epochs=4)
+        return 1.0
+
+    for budget in range(30, 300, 7):
+        folder = tmp_path / str(budget)
+        found = Search(budgeted(folder, 0, float(budget)), task, InMemoryStorage())
+        while isinstance(claim := found.claims.next(), Claim):
+            found.run_one(claim, search_joules=9.0)
+        used = spent(found.study, found.trials).joules
+        assert budget - 60.0 < used <= budget - 9.0, budget
+
+
+def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_hours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return clock[0]
+
+    for module in ("judge", "trial"):
+        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
+
+    def task(params: Any) -> float:
+        for epoch in range(1, 10):
+            clock[0] += 1000.0
+            report(epoch=epoch, epochs=9)
+        return 1.0
+
+    found = Search(spec(tmp_path, 9, sampler=RANDOM, budget=BudgetConfig(hours=1.0)), task)
+    found.run(1)
+    outcome = outcome_of(found.trials[0])
+    assert outcome is not None
+    assert (outcome.status, outcome.epochs) == ("stopped", 3)
+    assert "600 s are left of the budget, and 1e+03 s are forecast" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"joules": 10.0, "kwh": 1.0}, "10 J"),
+        ({"kwh": 0.001}, "0.001 kWh (3600 J)"),
+        ({"emissions_kg": 1e-5}, "1e-05 kg CO2e (100 J)"),
+    ],
+)
+def test_a_budget_is_told_in_the_unit_that_it_was_given_in(
+    tmp_path: Path, budget: dict[str, float], said: str
+) -> None:
+    asked = spec(tmp_path, budget=BudgetConfig(**budget), kg_per_joule=1e-7)
+    assert over_budget(asked, Spent(1e6, 0.0)) == f"the budget of {said} is spent"

@@ -31,6 +31,7 @@ from greensweep.search.trial import TRIAL_FILE, settle, trial_of, write_json
 
 GRID = ("optuna.samplers.GridSampler", {})
 GRID_SPACE = {"a": CategoricalDistribution([1, 2, 3]), "b": CategoricalDistribution(["x", "y"])}
+SCALED = "greensweep.search.samplers.ScaledTPESampler"
 LEVELS = {"a": [1, 2, 3], "b": ["x", "y"]}
 
 
@@ -227,6 +228,22 @@ def test_an_interrupted_trial_runs_again_and_does_not_count(
     assert resumed.trials[1].system_attrs["retry_history"] == [0]
     third = Search(search.spec, search.task)
     assert third.states() == resumed.states()  # it is queued once
+
+
+def test_another_command_takes_up_what_was_interrupted_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Search(spec(tmp_path, 3, sampler=RANDOM), task_of_epochs(3))
+    other = Search(one.spec, one.task)
+    claim = one.take()
+    other.run_one(other.take())
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupt, "_asked", True)
+        one.run_one(claim)
+    other.run()
+    assert other.states() == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert other.points()[2] == claim.params
+    assert other.trials[2].system_attrs["retry_history"] == [0]
 
 
 # The budget
@@ -566,3 +583,39 @@ def test_a_point_that_is_none_of_the_choices_is_refused(tmp_path: Path) -> None:
     asked = spec(tmp_path, distributions=space, enqueue=[{"kind": "gelu"}])
     with pytest.raises(StudyError, match="enqueue: kind=gelu is outside of its space"):
         Search(asked, lambda _: 0.0)
+
+
+def test_a_wrong_point_leaves_no_half_queue_and_later_points_are_tried(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="depth is not searched"):
+        Search(spec(tmp_path, 9, enqueue=[{"width": 1}, {"depth": 1}]), value_of)
+    first = Search(spec(tmp_path, 9, enqueue=[{"width": 2}, {"width": 3}]), value_of)
+    first.run(2)
+    assert [point["width"] for point in first.points()] == [2, 3]
+    more = Search(spec(tmp_path, 9, enqueue=[{"width": 3}, {"width": 4}]), value_of)
+    more.run(1)
+    assert [point["width"] for point in more.points()] == [2, 3, 4]
+
+
+def test_folders_that_share_a_file_share_its_lock(tmp_path: Path) -> None:
+    """Two commands with sweep folders of their own may search one study."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    url = f"sqlite:///{tmp_path}/shared.db"
+    mine, theirs = (spec(folder, storage=url) for folder in (here, there))
+    assert mine.lock_file("claim") == theirs.lock_file("claim")
+    assert mine.lock_file("claim").parent == tmp_path
+    server = spec(here, storage="postgresql://ada@db/study")
+    assert server.lock_file("claim").parent == here
+    assert spec(here, storage=f"sqlite:///{tmp_path}/none/x.db").lock_file("claim").parent == here
+
+
+@pytest.mark.parametrize("name", ["optuna.samplers.TPESampler", SCALED])
+def test_tpe_takes_running_trials_for_bad_ones(tmp_path: Path, name: str) -> None:
+    """Or workers, of this command or another, would draw the same points."""
+    search = Search(spec(tmp_path, sampler=(name, {})), value_of)
+    first = search.take()
+    assert not search.study.sampler._constant_liar
+    search.take()
+    assert search.study.sampler._constant_liar
+    search.run_one(first)

@@ -42,22 +42,22 @@ def factorial_anova(
     names = {factor: f"f{index}" for index, factor in enumerate(factors)}
     plain = frame[list(factors)].rename(columns=names).assign(y=frame[response])
     model = ols(f"y ~ {_formula(list(names.values()), order)}", plain)
-    if len(frame) > model.exog.shape[1] > np.linalg.matrix_rank(model.exog):
+    runs, coefficients = model.exog.shape
+    if runs > coefficients > np.linalg.matrix_rank(model.exog):
         raise AnalysisError(
             f"the effects of {', '.join(factors)} cannot be told apart, since some rise and fall "
             "together in all runs: leave one out of analysis.factors"
         )
-    fitted = model.fit()
-    if fitted.df_resid < 1:
+    if runs <= coefficients:
         raise AnalysisError(
-            f"{len(frame)} runs leave no residual beside {' × '.join(factors)} up to order "
+            f"{runs} runs leave no residual beside {' × '.join(factors)} up to order "
             f"{order}: set analysis.order={order - 1}"
             if order > 1
-            else f"{len(frame)} runs leave no residual beside {' + '.join(factors)}: add runs"
+            else f"{runs} runs leave no residual beside {' + '.join(factors)}: add runs"
         )
     if plain["y"].std(ddof=0) <= _NO_VARIANCE * plain["y"].abs().max():
         raise AnalysisError(f"{response} is the same in all runs: there is no variance to explain")
-    table = anova_lm(fitted, typ=3).drop(index="Intercept")
+    table = anova_lm(model.fit(), typ=3).drop(index="Intercept")
     back = {short: factor for factor, short in names.items()}
     terms = [_readable(str(term), back) for term in table.index]
     squares, freedom = table["sum_sq"].to_numpy(float), table["df"].to_numpy(float)

@@ -7,13 +7,80 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from greensweep.analysis.searches import Figures
 from greensweep.analysis.table import ENERGY
 from greensweep.errors import AnalysisError
 
 # Columns of the tables here: a user's column may be called otherwise only.
 RESERVED = ("number_of_runs", "layer_type", "share", "predicted_joules", "mean_of_others")
 
-_ENOUGH_PER_CELL = 2  # architectures, for a cluster bootstrap to have anything to draw from
+_TOLERANCE = 1e-8  # of ranks: columns that differ by less are taken for rounding
+# Variances between architectures that a likelihood is looked up at, in units of that within.
+_NONE, _SOME = 1e-8, tuple(np.geomspace(1e-4, 1e4, 9))
+
+
+def told_apart(counts: pd.DataFrame) -> tuple[list[str], dict[tuple[str, ...], list[str]]]:
+    """Choose columns whose effects, level by level, can be told apart; earlier ones first.
+
+    Args:
+        counts: one column per factor, in the order of preference, without missing values.
+
+    Returns:
+        The chosen columns, and which of them stand for which of the others, that vary with them.
+    """
+    rows = counts.drop_duplicates()
+    kept: list[str] = []
+    stand_for: dict[tuple[str, ...], list[str]] = {}
+    for name in map(str, rows.columns):
+        if _has_full_rank(_levels(rows, [*kept, name])):
+            kept.append(name)
+            continue
+        alone = [each for each in kept if _go_together(rows[each], rows[name])]
+        stand_for.setdefault(tuple(alone[:1] or kept), []).append(name)
+    return kept, stand_for
+
+
+def with_sizes(
+    frame: pd.DataFrame, unit: Sequence[str], factors: Sequence[str], sizes: Sequence[str]
+) -> list[str]:
+    """Return the factors, and the sizes of architectures that a regression can tell from them.
+
+    A size has to be there for all runs and the same in all runs of an architecture, and each
+    column takes one more architecture than there are coefficients.
+    """
+    features = list(factors)
+    groups = frame.groupby(list(unit))
+    means = groups.first().reset_index()
+    for name in sizes:
+        usable = (
+            name in frame
+            and name not in features
+            and bool(frame[name].notna().all())
+            and bool((groups[name].nunique() == 1).all())
+            and len(means) > len(features) + 3
+        )
+        if usable and _has_full_rank(means[[*features, name]].to_numpy(float)):
+            features.append(name)
+    return features
+
+
+def _go_together(one: "pd.Series[Any]", other: "pd.Series[Any]") -> bool:
+    """Tell whether either column's value says what the other's is."""
+    pairs = len(set(zip(one, other, strict=True)))
+    return pairs == one.nunique() == other.nunique()
+
+
+def _levels(rows: pd.DataFrame, names: Sequence[str]) -> Figures:
+    return pd.get_dummies(rows[list(names)].astype(str), drop_first=True).to_numpy(float)
+
+
+def _has_full_rank(columns: Figures) -> bool:
+    """Tell whether no column is a linear combination of the others and a constant."""
+    centred = columns - columns.mean(axis=0)
+    spread = centred.std(axis=0)
+    if not (spread > 0).all():
+        return False
+    return bool(np.linalg.matrix_rank(centred / spread, tol=_TOLERANCE) == columns.shape[1])
 
 
 def architecture_means(frame: pd.DataFrame, unit: Sequence[str], keep: Sequence[str]) -> Any:
@@ -85,45 +152,73 @@ def mixed_model(
 ) -> pd.DataFrame | None:
     """Return what one more layer costs by a mixed model; None where it does not converge.
 
-    Fixed effects of the counts, and a random intercept for each architecture. Its intervals are
-    those of the normal distribution, which are too narrow for few architectures.
+    Fixed effects of the counts, and a random intercept for each architecture, by REML. Its
+    intervals are those of the normal distribution, which are too narrow for few architectures.
+
+    Returns:
+        For each count: joules of one more, the ends of the interval and the p-value; and the
+        deviation of the random intercept, in joules, which is 0 where architectures differ by no
+        more than their runs do: the figures are those of a regression over runs then.
     """
+    import statsmodels.api as sm
     from scipy.stats import norm
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     counted = frame[list(counts)].to_numpy(float)
     design = np.column_stack([np.ones(len(frame)), counted])
     scale = float(frame[ENERGY].std()) or 1.0
+    energy = frame[ENERGY].to_numpy(float) / scale
+    groups = frame.groupby(list(unit)).ngroup().to_numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            groups = frame.groupby(list(unit)).ngroup()
-            energy = frame[ENERGY].to_numpy(float) / scale
-            fitted = MixedLM(energy, design, groups=groups.to_numpy()).fit(reml=True)
-            errors = fitted.bse_fe
+            model = MixedLM(energy, design, groups=groups)
+            fitted = model.fit(reml=True)
+            if _is_most_likely_without_variance(model):
+                pooled = sm.OLS(energy, design).fit()
+                middles, errors, deviation = pooled.params, pooled.bse, 0.0
+            elif fitted.converged:
+                middles, errors = fitted.fe_params, fitted.bse_fe
+                deviation = float(np.sqrt(fitted.cov_re[0, 0]))
+            else:
+                return None
         except (np.linalg.LinAlgError, ValueError):
             return None
-    if not fitted.converged or not np.isfinite(errors).all():
-        return None
+        if not np.isfinite(errors).all():
+            return None
+        p_values = 2.0 * norm.sf(np.abs(middles / errors))
     z = float(norm.ppf(0.5 + confidence / 2.0))
-    rows = []
-    for place, name in enumerate(counts, start=1):
-        middle, error = float(fitted.fe_params[place]), float(errors[place])
-        rows.append(
-            {
-                "layer": name,
-                "joules_per_layer": middle * scale,
-                "low": (middle - z * error) * scale,
-                "high": (middle + z * error) * scale,
-                "p": float(fitted.pvalues[place]),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            "layer": list(counts),
+            "joules_per_layer": middles[1:] * scale,
+            "low": (middles - z * errors)[1:] * scale,
+            "high": (middles + z * errors)[1:] * scale,
+            "p": p_values[1:],
+            "architecture_deviation_joules": deviation * scale,
+        }
+    )
 
 
-def can_draw_clusters(means: pd.DataFrame, factors: Sequence[str]) -> bool:
-    """Tell whether each cell of the design has several architectures to draw from."""
-    return bool((means.groupby(list(factors)).size() >= _ENOUGH_PER_CELL).all())
+def _is_most_likely_without_variance(model: Any) -> bool:
+    """Tell whether a fitted model's REML estimate of the variance between groups is 0.
+
+    The optimiser of statsmodels ends before that edge of what is possible, and may take it for a
+    failure to converge.
+    """
+    from statsmodels.regression.mixed_linear_model import MixedLMParams
+
+    def likelihood(variance: float) -> float:
+        start = np.zeros(model.k_fe)
+        params = MixedLMParams.from_components(fe_params=start, cov_re=np.array([[variance]]))
+        return float(model.loglike(params, profile_fe=True))
+
+    return likelihood(_NONE) >= max(likelihood(each) for each in _SOME)
+
+
+def fewest_in_a_cell(means: pd.DataFrame, factors: Sequence[str]) -> int:
+    """Return how many architectures the smallest cell of the design has."""
+    return int(means.groupby(list(factors)).size().min())
 
 
 def cluster_bootstrap(

@@ -1,20 +1,71 @@
-"""Best accuracy so far against energy, with a band: over searches, or over orders of trials."""
+"""How far one setting's figures of a strategy may vary: over searches, or over orders of trials."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from greensweep.analysis.searches import Figures, Search, best_so_far, orders
+from greensweep.analysis.comparison import median_interval, resamples_that_fit
+from greensweep.analysis.searches import Figures, Search, best_so_far, energy_to_target, orders
+
+OVER_SEARCHES, OVER_ORDERS, OVER_NOTHING = "searches", "orders of trials", "none"
 
 _POINTS = 60  # along the energy
-_FEWEST_SEARCHES = 3  # for a band over searches
-_MOST_DRAWN = 10_000_000  # trials in all resamples of one search: more do not fit in memory
+_FEWEST_SEARCHES = 3  # for an interval over searches
+_MOST_CURVES = 500  # each is laid on the points by itself
 
 
-def resamples_of(search: Search, asked: int) -> int:
-    """Return how many resamples of a search fit in memory, at least 20."""
-    return max(min(asked, _MOST_DRAWN // len(search.joules)), 20)
+class Interval(NamedTuple):
+    """An interval, what it is over, and how many draws it rests on; missing over `none`."""
+
+    low: float
+    high: float
+    over: str
+    draws: int
+
+
+def energies_over_orders(
+    searches: Sequence[Search], target: float, resamples: int, seed: int
+) -> Figures:
+    """Return energy to target under random orders of each search's trials.
+
+    Returns:
+        Joules, of shape (searches, draws), with fewer draws than asked where they would not fit.
+    """
+    draws = resamples_that_fit(resamples, sum(len(each.joules) for each in searches))
+    return np.array(
+        [
+            energy_to_target(each.joules[drawn], each.accuracies[drawn], target)
+            for number, each in enumerate(searches)
+            for drawn in [orders(each, draws, (seed, number))]
+        ]
+    )
+
+
+def target_interval(
+    reached: Figures, over_orders: Figures | None, resamples: int, confidence: float, seed: int
+) -> Interval:
+    """Return the interval of the median energy to target of a strategy's searches in one setting.
+
+    With three searches or more it is a bootstrap over them; with fewer it is over random orders of
+    their trials, where the strategy has no order of its own.
+
+    Args:
+        reached: joules to target of each search, infinite where it never arrives.
+        over_orders: the same under random orders, of shape (searches, draws); None where the next
+            trial hangs on the earlier ones.
+    """
+    if len(reached) >= _FEWEST_SEARCHES:
+        draws = resamples_that_fit(resamples, len(reached))
+        _, low, high = median_interval(reached, draws, confidence, seed)
+        return Interval(low, high, OVER_SEARCHES, draws)
+    if over_orders is None:
+        return Interval(float("nan"), float("nan"), OVER_NOTHING, 0)
+    tail = (1.0 - confidence) / 2.0
+    medians = np.median(over_orders, axis=0)
+    low, high = np.quantile(medians, [tail, 1.0 - tail], method="inverted_cdf")
+    return Interval(float(low), float(high), OVER_ORDERS, len(medians))
 
 
 def curve_band(
@@ -34,29 +85,45 @@ def curve_band(
         searches: by the same strategy, in the same setting.
         order_free: the next trial does not hang on the earlier ones.
 
+    The energy ends where the median search does; a shorter one holds what it had at its end.
+
     Returns:
-        Rows (spent_joules, accuracy, low, high, band_over); None where there is nothing to draw.
+        Rows (spent_joules, accuracy, low, high, band_over, band_draws); None where there is
+        nothing to draw.
     """
     generator = np.random.default_rng(seed)
     tail = (1.0 - confidence) / 2.0
     if len(searches) >= _FEWEST_SEARCHES:
-        grid = np.linspace(0.0, min(each.total_joules for each in searches), _POINTS + 1)[1:]
+        grid = _points(float(np.median([each.total_joules for each in searches])))
         curves = np.array([_at(each.joules, each.accuracies, grid) for each in searches])
-        drawn = generator.integers(0, len(curves), (resamples, len(curves)))
+        draws = resamples_that_fit(resamples, len(curves))
+        drawn = generator.integers(0, len(curves), (draws, len(curves)))
         means = np.array([curves[rows].mean(axis=0) for rows in drawn])
-        middle, over = curves.mean(axis=0), "searches"
+        middle, over = curves.mean(axis=0), OVER_SEARCHES
     elif order_free and len(searches[0].joules) > 1:
         first = searches[0]
-        grid = np.linspace(0.0, first.total_joules, _POINTS + 1)[1:]
-        drawn = orders(first, min(resamples_of(first, resamples), 500), seed)
+        grid = _points(first.total_joules)
+        draws = resamples_that_fit(min(resamples, _MOST_CURVES), len(first.joules))
+        drawn = orders(first, draws, seed)
         means = np.array([_at(first.joules[row], first.accuracies[row], grid) for row in drawn])
-        middle, over = means.mean(axis=0), "orders of trials"
+        middle, over = means.mean(axis=0), OVER_ORDERS
     else:
         return None
     low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
     return pd.DataFrame(
-        {"spent_joules": grid, "accuracy": middle, "low": low, "high": high, "band_over": over}
+        {
+            "spent_joules": grid,
+            "accuracy": middle,
+            "low": low,
+            "high": high,
+            "band_over": over,
+            "band_draws": len(means),
+        }
     )
+
+
+def _points(end_joules: float) -> Figures:
+    return np.linspace(0.0, end_joules, _POINTS + 1)[1:]
 
 
 def _at(joules: Figures, accuracies: Figures, grid: Figures) -> Figures:

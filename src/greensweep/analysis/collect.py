@@ -1,12 +1,13 @@
 """Everything that a table of runs answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from greensweep.analysis.architectures import told_apart
 from greensweep.analysis.bill import add_up
-from greensweep.analysis.layers import explain_layers
+from greensweep.analysis.layers import SIZES, explain_layers
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.table import NO_STRATEGY, STRATEGY, RunTable
@@ -15,6 +16,7 @@ from greensweep.config.schema_analysis import LayersConfig, ReportConfig, Strate
 from greensweep.errors import AnalysisError
 
 _LAYERS = "layers/"
+_FIRST = ("layers/conv", "layers/linear", "layers/relu")  # what people ask about
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def analyses_of(
         bill,
         attempt("tradeoff", lambda: weigh_tradeoff(runs, config.tradeoff)),
         attempt("strategies", lambda: compare_strategies(runs, _baseline(runs, config.strategies))),
-        attempt("layers", lambda: explain_layers(runs, _factors(runs, config.layers))),
+        attempt("layers", lambda: _layers(runs, config.layers)),
         missing,
     )
 
@@ -80,13 +82,44 @@ def _baseline(runs: RunTable, config: StrategiesConfig) -> StrategiesConfig:
     return replace(config, baseline=there[0])
 
 
-def _factors(runs: RunTable, config: LayersConfig) -> LayersConfig:
-    """Take the counts of layers that vary for factors where none are named."""
+def _layers(runs: RunTable, config: LayersConfig) -> Result:
+    """Take the counts of layers that vary for factors where none are named.
+
+    Counts that vary together are one factor: networks repeat the same block. Architectures of the
+    same counts that differ in size are told apart by it.
+    """
     if config.factors:
-        return config
-    counted = [
-        name
-        for name in map(str, runs.frame.columns)
-        if name.startswith(_LAYERS) and runs.finished[name].nunique() > 1
-    ]
-    return replace(config, factors=counted, order=config.order or 1)
+        return explain_layers(runs, config)
+    finished = runs.finished
+    names = sorted(filter(_is_count, map(str, finished.columns)), key=_rank)
+    varying = [name for name in names if finished[name].nunique() > 1]
+    counted = finished.dropna(subset=varying)
+    factors, stand_for = told_apart(counted[varying])
+    architecture = config.architecture or [*factors, *_sizes_within(counted, factors)]
+    chosen = replace(config, factors=factors, architecture=architecture, order=config.order or 1)
+    result = explain_layers(runs, chosen)
+    told = [_stands_for(kept, others) for kept, others in stand_for.items()]
+    return replace(result, notes=[*result.notes, *told])
+
+
+def _sizes_within(frame: pd.DataFrame, factors: Sequence[str]) -> list[str]:
+    """Return the sizes of networks that vary between runs of the same counts of layers."""
+    known = [name for name in SIZES if name in frame and frame[name].notna().all()]
+    if not factors:
+        return []
+    groups = frame.groupby(list(factors))
+    return [name for name in known if (groups[name].nunique() > 1).any()]
+
+
+def _is_count(name: str) -> bool:
+    return name.startswith(_LAYERS)
+
+
+def _rank(name: str) -> int:
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
+
+
+def _stands_for(kept: Sequence[str], others: Sequence[str]) -> str:
+    stand, it = ("stands", "it") if len(kept) == 1 else ("together stand", "them")
+    vary = "varies" if len(others) == 1 else "vary"
+    return f"{' and '.join(kept)} {stand} for {' and '.join(others)} too, which {vary} with {it}."

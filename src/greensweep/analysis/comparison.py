@@ -1,5 +1,6 @@
 """Strategies held against each other over several settings."""
 
+from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
@@ -9,6 +10,21 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 from greensweep.analysis.searches import Figures
 
 _FEWEST_SETTINGS = 3  # for Friedman's test to say anything
+_FEWEST_RESAMPLES = 20
+
+
+def resamples_that_fit(asked: int, values: int, most: int = 10_000_000) -> int:
+    """Return how many resamples of so many values are drawn.
+
+    As many as asked, or fewer where they would hold more values than `most` in all; at least 20.
+    """
+    return max(min(asked, most // values), min(asked, _FEWEST_RESAMPLES))
+
+
+def told_range(counts: Collection[int]) -> str:
+    """Return counts in words: `500`, or `20 to 500`."""
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def ratios_to(baseline: Figures, other: Figures) -> Figures:
@@ -68,16 +84,19 @@ def pairwise(costs: pd.DataFrame, names: tuple[str, str] = ("strategy", "other")
     """Compare all pairs of columns over the rows: where lower is better, and infinite is never.
 
     Args:
-        costs: a row for each setting, a column for each strategy.
+        costs: a row for each setting, a column for each strategy; missing where it did not run.
 
     Returns:
-        For each pair: settings won, lost and drawn, median ratio of costs (missing where both
-        never arrive), Wilcoxon's p-value on the logarithm of the ratio, the same after Holm, and
-        Cliff's delta (negative: the first is cheaper).
+        For each pair that shares a setting, over all that it shares: settings won, lost and drawn,
+        median ratio of costs (missing where both never arrive), Wilcoxon's p-value on the
+        logarithm of the ratio, the same after Holm, and Cliff's delta (negative: the first is
+        cheaper).
     """
     rows = []
     for one, other in combinations(costs.columns, 2):
-        a, b = costs[one].to_numpy(float), costs[other].to_numpy(float)
+        a, b = costs[[one, other]].dropna().to_numpy(float).T
+        if not len(a):
+            continue
         neither = np.isinf(a) & np.isinf(b)
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = a / b
@@ -96,9 +115,8 @@ def pairwise(costs: pd.DataFrame, names: tuple[str, str] = ("strategy", "other")
                 "cliffs_delta": cliffs_delta(a, b),
             }
         )
-    table = pd.DataFrame(rows)
-    table["wilcoxon_p_holm"] = holm(table["wilcoxon_p"].to_numpy(float))
-    return table
+    p_values = np.array([row["wilcoxon_p"] for row in rows], dtype=float)
+    return pd.DataFrame(rows).assign(wilcoxon_p_holm=holm(p_values))
 
 
 def mean_ranks(costs: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,13 @@
 """Accuracy against energy: what no other configuration beats, and what the rest of it costs."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from greensweep.analysis.searches import Figures
+
+_BLOCK = 50_000  # values of the draws that are taken at once
 
 
 def front(accuracies: Figures, joules: Figures) -> NDArray[np.intp]:
@@ -15,6 +19,18 @@ def front(accuracies: Figures, joules: Figures) -> NDArray[np.intp]:
     order = np.lexsort((-accuracies, joules))
     before = np.concatenate([[-np.inf], np.maximum.accumulate(accuracies[order])[:-1]])
     found: NDArray[np.intp] = order[accuracies[order] > before]
+    return found
+
+
+def on_front(accuracies: Figures, joules: Figures) -> NDArray[np.bool_]:
+    """Return which points are on the Pareto front; of equals all are."""
+    order = np.lexsort((-accuracies, joules))
+    accuracy, energy = accuracies[order], joules[order]
+    new = np.append(True, (np.diff(accuracy) != 0) | (np.diff(energy) != 0))
+    before = np.append(-np.inf, np.maximum.accumulate(accuracy)[:-1])
+    first_of_equals = np.flatnonzero(new)[np.cumsum(new) - 1]
+    found = np.empty(len(order), dtype=np.bool_)
+    found[order] = (accuracy > before)[first_of_equals]
     return found
 
 
@@ -31,10 +47,10 @@ def hypervolume(accuracies: Figures, joules: Figures, reference_joules: float) -
 
 
 def knee(accuracies: Figures, joules: Figures) -> int | None:
-    """Return the place, on a front, that is farthest above the line between its ends.
+    """Return the place, on a front, that is farthest above the chord between its ends.
 
-    Both axes are scaled to the front's own range: the maximum-distance knee, as of Kneedle
-    (Satopää et al. 2011). None where the front has fewer than three points, or none is above.
+    Both axes are scaled to the front's own range, as in the first step of Kneedle (Satopää et al.
+    2011). None where the front has fewer than three points, or none is above.
     """
     if len(joules) < 3:
         return None
@@ -49,19 +65,47 @@ def on_front_probability(
 ) -> Figures:
     """Return how often each configuration is on the front when its repeats are drawn anew.
 
+    Equals are all on the front. A configuration with one run is drawn as it is.
+
     Args:
         accuracies, joules: of all runs.
         units: number of the configuration that each run repeats, from 0.
     """
     generator = np.random.default_rng(seed)
-    groups = [np.flatnonzero(units == unit) for unit in range(units.max() + 1)]
-    times = np.zeros(len(groups))
-    for _ in range(resamples):
-        drawn = [generator.choice(group, len(group)) for group in groups]
-        accuracy = np.array([accuracies[each].mean() for each in drawn])
-        energy = np.array([joules[each].mean() for each in drawn])
-        times[front(accuracy, energy)] += 1
+    order = np.argsort(units, kind="stable")
+    counts = np.bincount(units)
+    starts = np.cumsum(counts) - counts
+    first, size = np.repeat(starts, counts), np.repeat(counts, counts)
+    times = np.zeros(len(counts))
+    for draws in _blocks(resamples, len(units)):
+        drawn = order[first + (generator.random((draws, len(units))) * size).astype(np.intp)]
+        accuracy = _means(accuracies, drawn, order, starts, counts)
+        energy = _means(joules, drawn, order, starts, counts)
+        times += sum(on_front(*each) for each in zip(accuracy, energy, strict=True))
     return times / resamples
+
+
+def _means(
+    values: Figures,
+    drawn: NDArray[np.intp],
+    order: NDArray[np.intp],
+    starts: NDArray[np.intp],
+    counts: NDArray[np.intp],
+) -> Figures:
+    """Return the mean of each configuration in each draw, of shape (draws, configurations)."""
+    # As differences from the first repeat: equal repeats have exactly that mean, however many.
+    first = values[order[starts]]
+    differences = values[drawn] - np.repeat(first, counts)
+    means: Figures = first + np.add.reduceat(differences, starts, axis=1) / counts
+    return means
+
+
+def _blocks(draws: int, values: int) -> Iterator[int]:
+    """Yield numbers of draws that add up to all, each with so many values as fit in a cache."""
+    most = max(_BLOCK // values, 1)
+    while draws > 0:
+        yield min(draws, most)
+        draws -= most
 
 
 def best_below(accuracies: Figures, joules: Figures, limit_joules: float) -> int | None:
@@ -72,11 +116,35 @@ def best_below(accuracies: Figures, joules: Figures, limit_joules: float) -> int
     return int(allowed[np.lexsort((joules[allowed], -accuracies[allowed]))[0]])
 
 
-def points_lost(accuracies: Figures, joules: Figures, share: float) -> float:
+def points_lost(accuracies: Figures, joules: Figures, share: float) -> Figures:
     """Return the accuracy that is lost by spending at most a share of the most accurate's energy.
 
-    Infinite where nothing is that cheap.
+    Args:
+        accuracies, joules: of shape (..., configurations).
+
+    Returns:
+        Of shape (...); infinite where nothing is that cheap.
     """
-    best = accuracies.max()
-    allowed = joules <= share * joules[accuracies == best].min()
-    return float(best - accuracies[allowed].max()) if allowed.any() else float("inf")
+    best = accuracies.max(axis=-1, keepdims=True)
+    cheapest = np.where(accuracies == best, joules, np.inf).min(axis=-1, keepdims=True)
+    allowed = np.where(joules <= share * cheapest, accuracies, -np.inf)
+    lost: Figures = best[..., 0] - allowed.max(axis=-1)
+    return lost
+
+
+def points_lost_in_draws(
+    accuracies: Figures, joules: Figures, shares: Sequence[float], resamples: int, seed: int
+) -> Figures:
+    """Return the accuracy lost in bootstrap draws of the configurations.
+
+    Returns:
+        Of shape (shares, draws).
+    """
+    generator = np.random.default_rng(seed)
+    size = len(accuracies)
+    parts = []
+    for draws in _blocks(resamples, size):
+        drawn = generator.integers(0, size, (draws, size))
+        accuracy, energy = accuracies[drawn], joules[drawn]
+        parts.append([points_lost(accuracy, energy, share) for share in shares])
+    return np.concatenate(parts, axis=1)

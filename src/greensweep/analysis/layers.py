@@ -15,17 +15,20 @@ from greensweep.analysis.anova import (
 from greensweep.analysis.architectures import (
     RESERVED,
     architecture_means,
-    can_draw_clusters,
     cluster_bootstrap,
+    fewest_in_a_cell,
     joules_per_layer,
     mixed_model,
     predicted_energy,
+    with_sizes,
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.table import ENERGY, RunTable, column
 from greensweep.config.schema_analysis import LayersConfig
 from greensweep.errors import AnalysisError
 
+# What runs tell of the size of their network, which predicts its energy beside the layers.
+SIZES = ("model/flops", "model/parameters")
 _MOST = 1e30  # of a factor or feature: the squares of larger ones may overflow
 
 
@@ -46,7 +49,10 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         _named(runs, config, option) for option in ("factors", "architecture", "features")
     )
     frame, left_out = _complete(runs, {*factors, *architecture, *features})
-    unit, features = architecture or factors, features or factors
+    unit = architecture or factors
+    numeric = [name for name in factors if pd.api.types.is_numeric_dtype(frame[name])]
+    if not features:
+        features = with_sizes(frame, unit, factors, SIZES) if numeric == factors else factors
     order = min(config.order or len(factors), len(factors))
     by_runs = factorial_anova(frame, ENERGY, factors, order)
     means = architecture_means(frame, unit, [*factors, *features])
@@ -57,7 +63,8 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         "quantiles": quantiles(frame, ENERGY, factors),
         "architectures": means,
     }
-    notes, warnings = [], list(runs.warnings)
+    notes = ["Levene's test is the one by medians (Brown and Forsythe)."]
+    warnings = list(runs.warnings)
     if len(means) < len(frame):
         warnings.append(
             f"the p-values over runs treat {len(frame)} runs as independent, but only the "
@@ -75,16 +82,19 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
             "Attributed energy is the training energy shared out by the time that layers took."
         )
     answers = [_by_runs(by_runs)]
-    numeric = [name for name in factors if pd.api.types.is_numeric_dtype(frame[name])]
-    if len(means) > len(factors) + 1:
+    freedom = len(means) - 1 - sum(means[name].nunique() - 1 for name in factors)
+    if freedom > 0:
         tables["anova_architectures"] = factorial_anova(means, ENERGY, factors, 1)
-        figures["architecture_residual_df"] = float(tables["anova_architectures"]["df"].iloc[-1])
+        figures["architecture_residual_df"] = float(freedom)
         notes.append(
             f"Over architectures, main effects only: {len(means)} means leave "
-            f"{figures['architecture_residual_df']:.0f} residual degrees of freedom."
+            f"{freedom} residual degrees of freedom."
         )
     else:
-        notes.append(f"{len(means)} architectures are too few for a test with them as the unit.")
+        notes.append(
+            f"No test with architectures as the unit: {len(means)} of them leave no residual "
+            f"beside the levels of {', '.join(factors)}."
+        )
     if numeric and len(means) > len(numeric) + 1:
         per_layer = joules_per_layer(means, numeric, config.confidence)
         tables["joules_per_layer"] = per_layer
@@ -94,13 +104,23 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
             notes.append("The mixed model with architecture as random effect does not converge.")
         else:
             tables["mixed_model"] = mixed
+            if not mixed["architecture_deviation_joules"].any():
+                notes.append(
+                    "The mixed model finds a variance of 0 between architectures: its figures are "
+                    "those of a regression over runs."
+                )
             notes.append(
                 "The mixed model's intervals are those of the normal distribution: too narrow for "
                 f"{len(means)} architectures."
             )
-        if can_draw_clusters(means, factors):
+        fewest = fewest_in_a_cell(means, factors)
+        if fewest > 1:
             tables["cluster_bootstrap"] = cluster_bootstrap(
                 means, factors, numeric, config.resamples, config.confidence, config.seed
+            )
+            notes.append(
+                f"The cluster bootstrap draws from {fewest} architectures in a cell at the fewest: "
+                f"its intervals are {np.sqrt(1 - 1 / fewest):.2f} times as wide as they should be."
             )
         else:
             notes.append(

@@ -29,6 +29,8 @@ _TAGS = {
     "dataset": "dataset",
     "model": "model",
 }
+_JOULES = ("energy/total_joules", "energy/spent_joules")
+_LAYERS = "layers/"
 _PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
 MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
 _STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
@@ -36,7 +38,7 @@ _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 KEPT_TAGS = ("energy.quality.", "version.")  # that keep their names, as metrics do
 KEPT_METRICS = (
-    "layers/",
+    _LAYERS,
     "model/",
     "layer_energy/",
     "energy/",
@@ -56,7 +58,7 @@ def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
 
     A database is read by itself, and not written to; a server is asked through MLflow. Runs of
     sweeps carry the strategy and the id of their sweep; the parents of sweeps, and the repeats
-    below a trial, are no rows.
+    below a run, are no rows. A layer type that a run does not have counts 0.
 
     Raises:
         AnalysisError: the store cannot be read, or has no such experiment.
@@ -175,8 +177,13 @@ def _sweeps_from_api(uri: str, experiment: str) -> pd.DataFrame:
 
 
 def _as_logged(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Undo how MLflow's database keeps what is not finite: NaN as 0, infinity as the largest."""
-    values = metrics["value"].mask(metrics["is_nan"].astype(bool))
+    """Undo how MLflow's stores keep what is not finite: infinity as the largest number.
+
+    The database has 0 for NaN, with a flag `is_nan`; the API gives NaN.
+    """
+    values = metrics["value"]
+    if "is_nan" in metrics:
+        values = values.mask(metrics["is_nan"].astype(bool))
     ends = {sys.float_info.max: np.inf, -sys.float_info.max: -np.inf}
     return metrics[["run_id", "key"]].assign(value=values.replace(ends))
 
@@ -188,7 +195,7 @@ def _from_api(
 
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(experiment)
-    if found is None:
+    if found is None or found.lifecycle_stage != "active":
         raise AnalysisError(
             _no_experiment(experiment, [each.name for each in client.search_experiments()])
         )
@@ -202,9 +209,9 @@ def _from_api(
             rows += [(run_id, key, value) for key, value in getattr(run.data, kind).items()]
     names = ["run_id", "key", "value"]
     columns = ["run_id", "name", "status", "start_time", "experiment_id"]
-    return pd.DataFrame(runs, columns=columns), {
-        kind: pd.DataFrame(rows, columns=names) for kind, rows in long.items()
-    }
+    tables = {kind: pd.DataFrame(rows, columns=names) for kind, rows in long.items()}
+    tables["metrics"] = _as_logged(tables["metrics"])
+    return pd.DataFrame(runs, columns=columns), tables
 
 
 def _pages(client: Any, experiment_id: str, only: str) -> Iterator[Any]:
@@ -225,12 +232,15 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     metrics, params, tags = wide["metrics"], wide["params"], wide["tags"]
     runs = runs.set_index("run_id")
     parent = tags.get(_PARENT, pd.Series(index=runs.index, dtype=object))
-    has_children = runs.index.isin(parent.dropna())
-    is_sweep = has_children & parent.isna()
-    is_repeat = parent.notna() & parent.map(parent).notna()
+    sweeps = _sweeps(parent, metrics, tags)
+    is_repeat = parent.isin(runs.index) & ~parent.isin(sweeps)
     frame = pd.DataFrame({name: _as_numbers(params[name]) for name in params}, index=runs.index)
     for name in [each for each in metrics if str(each).startswith(KEPT_METRICS)]:
         frame[name] = metrics[name]
+    counts = metrics.filter(regex=f"^{_LAYERS}")
+    was_counted = counts.notna().any(axis=1)
+    for name in counts:
+        frame[name] = counts[name].mask(counts[name].isna() & was_counted, 0.0)
     for name in [each for each in tags if str(each).startswith(KEPT_TAGS)]:
         frame[name] = tags[name]
     for names, part in ((_METRICS, metrics), (_TAGS, tags)):
@@ -239,7 +249,11 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     frame["status"] = frame["status"].fillna(runs["status"].map(_STATUS))
     frame["energy_contended"] = frame["energy_contended"].eq("true")
     hardware = [name for name in MACHINE_TAGS if name in tags]
-    frame["machine"] = tags[hardware].fillna("").agg(" ".join, axis=1) if hardware else None
+    frame["machine"] = (
+        tags[hardware].fillna("").agg(" ".join, axis=1).str.split().str.join(" ")
+        if hardware
+        else None
+    )
     frame["search"] = parent
     frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
     frame["trial"] = runs["name"].map(_trial_number)
@@ -247,8 +261,18 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     frame["run_id"] = runs.index
     frame["experiment_id"] = runs["experiment_id"].astype(str)
     ended = runs["status"].isin(list(_STATUS)).to_numpy()
-    kept = frame[~is_sweep & ~is_repeat.to_numpy() & ended]
+    kept = frame[~runs.index.isin(sweeps) & ~is_repeat.to_numpy() & ended]
     return kept.sort_values("started", ignore_index=True)
+
+
+def _sweeps(parent: "pd.Series[Any]", metrics: pd.DataFrame, tags: pd.DataFrame) -> "pd.Index[Any]":
+    """Return the ids of sweeps: parents that name a strategy, or that spent nothing themselves.
+
+    A run of several repeats is a parent too, with an energy of its own.
+    """
+    spent = metrics.reindex(columns=list(_JOULES)).notna().any(axis=1)
+    named = tags.reindex(columns=[_STRATEGY])[_STRATEGY].notna()
+    return parent.index[parent.index.isin(parent.dropna()) & parent.isna() & (named | ~spent)]
 
 
 def _as_numbers(values: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -1,5 +1,6 @@
 """What one search reached, and for how much energy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,7 @@ def best_within(search: Search, joules: float) -> float:
     return float(best_so_far(search.accuracies)[done][-1]) if done.any() else float("nan")
 
 
-def orders(search: Search, resamples: int, seed: int) -> NDArray[np.intp]:
+def orders(search: Search, resamples: int, seed: int | Sequence[int]) -> NDArray[np.intp]:
     """Return random orders of a search's trials, of shape (resamples, trials)."""
     generator = np.random.default_rng(seed)
     in_order = np.tile(np.arange(len(search.joules), dtype=np.intp), (resamples, 1))

@@ -1,11 +1,17 @@
 """Which search strategy reaches an accuracy for the least energy."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
-from greensweep.analysis.bands import curve_band, resamples_of
+from greensweep.analysis.bands import (
+    OVER_ORDERS,
+    curve_band,
+    energies_over_orders,
+    target_interval,
+)
 from greensweep.analysis.comparison import (
     critical_difference,
     friedman,
@@ -13,6 +19,7 @@ from greensweep.analysis.comparison import (
     median_interval,
     pairwise,
     ratios_to,
+    told_range,
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import (
@@ -22,7 +29,6 @@ from greensweep.analysis.searches import (
     best_within,
     energy_to_target,
     mean_best_accuracy,
-    orders,
 )
 from greensweep.analysis.survival import energy_survival
 from greensweep.analysis.table import (
@@ -41,15 +47,35 @@ from greensweep.errors import AnalysisError, unknown
 _FEWEST_FOR_INTERVAL = 3  # settings
 _SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is told
 
-_BySetting = Mapping[str, Sequence[Search]]
+_BySetting = Mapping[str, Mapping[str, Sequence[Search]]]  # and by strategy
+
+
+@dataclass(frozen=True)
+class _Ratios:
+    """One strategy's energy to target over the baseline's, over the settings that have a ratio.
+
+    Attributes:
+        cheaper: settings where it needed less.
+        alone: of these, where the baseline never arrived.
+        median_ratio_low, median_ratio_high: bootstrap over settings; None below three.
+    """
+
+    settings: int
+    cheaper: int
+    alone: int
+    dearer: int
+    never: int
+    median_ratio: float
+    median_ratio_low: float | None
+    median_ratio_high: float | None
 
 
 def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     """Compare search strategies by the energy that they need to reach an accuracy.
 
     The energy of all trials counts, the accuracy of those that finished. A strategy that never
-    reaches the target is censored there: its energy to target is infinite, and its survival curve
-    ends at what it spent.
+    reaches the target is censored: its energy to target is infinite, and its survival curve goes on
+    to what it spent.
 
     Raises:
         AnalysisError: there is only one strategy, or none is called as the baseline.
@@ -65,36 +91,42 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
         raise AnalysisError(
             "analysis.baseline: " + unknown("strategy", config.baseline, strategies)
         )
-    by_setting: dict[str, list[Search]] = {}
+    by_setting: dict[str, dict[str, list[Search]]] = {}
     for each in searches:
-        by_setting.setdefault(each.setting, []).append(each)
+        by_setting.setdefault(each.setting, {}).setdefault(each.strategy, []).append(each)
     targets = {setting: _target(group, config) for setting, group in by_setting.items()}
-    table = _table(by_setting, targets, config)
-    costs = _costs(table, strategies)
+    table, needed = _tables(by_setting, targets, config)
+    costs = needed.pivot(index="setting", columns="strategy", values="joules_to_target")
     ratios = _ratios(costs, config)
-    figures, comparison_tables = _comparison(costs, config)
+    summaries = _summaries(ratios, config)
+    figures, comparison_tables = _comparison(costs[costs.index.map(targets).notna()], config)
     survival, survival_figures = energy_survival(table, config.baseline)
+    bands = _bands(by_setting, config)
     others = [name for name in strategies if name != config.baseline]
     return Result(
         name="strategies",
-        answers=[_answer(ratios, name, config) for name in others],
+        answers=[
+            *_overall(summaries, others, config),
+            *(_answer(ratios, summaries, name, config) for name in others),
+        ],
         tables={
             "searches": table,
+            "energy_to_target": needed,
             "ratios": ratios,
             "curves": _curves(searches),
-            **_bands(by_setting, config),
+            **bands,
             **comparison_tables,
             "survival": survival,
         },
         figures={
             "baseline": config.baseline,
             "targets": targets,
-            **_ratio_figures(ratios, config),
+            "ratios": {name: asdict(each) for name, each in summaries.items()},
             **figures,
             **survival_figures,
         },
-        notes=_notes(config, searches),
-        warnings=[*runs.warnings, *_missing(costs), *_undrawn(runs)],
+        notes=_notes(config, needed, bands.get("bands")),
+        warnings=[*runs.warnings, *_missing(costs), *_short(table), *_undrawn(runs)],
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
@@ -143,71 +175,102 @@ def searches_of(runs: RunTable) -> list[Search]:
     ]
 
 
-def _target(group: Sequence[Search], config: StrategiesConfig) -> float:
+def _target(group: Mapping[str, Sequence[Search]], config: StrategiesConfig) -> float:
     if config.target is not None:
         return config.target
-    bests = [each.best for each in group if not np.isnan(each.best)]
     if config.fraction_of_best is not None:
-        return config.fraction_of_best * max(bests, default=np.nan)
-    own = [
-        each.best for each in group if each.strategy == config.baseline and not np.isnan(each.best)
-    ]
+        every = [each for searches in group.values() for each in searches]
+        return config.fraction_of_best * max(_bests(every), default=np.nan)
+    own = _bests(group.get(config.baseline, ()))
     # Of the two in the middle the lower: the baseline's own median search then reaches it.
     return float(np.quantile(own, 0.5, method="lower")) if own else float("nan")
 
 
-def _table(
+def _bests(searches: Sequence[Search]) -> list[float]:
+    return [each.best for each in searches if not np.isnan(each.best)]
+
+
+def _tables(
     by_setting: _BySetting, targets: Mapping[str, float], config: StrategiesConfig
-) -> pd.DataFrame:
-    rows = []
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a row for each search, and one for each strategy in a setting: its median search."""
+    rows, medians = [], []
     for setting, group in by_setting.items():
-        horizon = min(each.total_joules for each in group)
-        known = max((each.best for each in group if not np.isnan(each.best)), default=np.nan)
-        for each in group:
-            reached = float(energy_to_target(each.joules, each.accuracies, targets[setting]))
-            low, high = _order_interval(each, targets[setting], config)
-            rows.append(
+        horizon, target = _horizon(group), targets[setting]
+        known = max(_bests([each for own in group.values() for each in own]), default=np.nan)
+        for strategy, own in group.items():
+            reached = np.array(
+                [float(energy_to_target(each.joules, each.accuracies, target)) for each in own]
+            )
+            redrawn = (
+                energies_over_orders(own, target, config.resamples, config.seed)
+                if strategy in config.order_free
+                else None
+            )
+            for number, each in enumerate(own):
+                one = slice(number, number + 1)
+                interval = _interval(
+                    reached[one], None if redrawn is None else redrawn[one], config
+                )
+                rows.append(
+                    {
+                        "setting": setting,
+                        "strategy": strategy,
+                        "seed": each.seed,
+                        "trials": len(each.joules),
+                        "finished": int((~np.isnan(each.accuracies)).sum()),
+                        "best_accuracy": each.best,
+                        "total_joules": each.total_joules,
+                        "target_accuracy": target,
+                        "joules_to_target": reached[number],
+                        **interval,
+                        **_accuracies(each, horizon, known),
+                    }
+                )
+            medians.append(
                 {
                     "setting": setting,
-                    "strategy": each.strategy,
-                    "seed": each.seed,
-                    "trials": len(each.joules),
-                    "finished": int((~np.isnan(each.accuracies)).sum()),
-                    "best_accuracy": each.best,
-                    "total_joules": each.total_joules,
-                    "target_accuracy": targets[setting],
-                    "joules_to_target": reached,
-                    "joules_to_target_low": low,
-                    "joules_to_target_high": high,
-                    "mean_best_accuracy": mean_best_accuracy(each, horizon)
-                    if horizon > 0
-                    else np.nan,
-                    "horizon_joules": horizon,
-                    **{
-                        f"regret_at_{share:.0%}": known - best_within(each, share * horizon)
-                        for share in _SHARES
-                    },
+                    "strategy": strategy,
+                    "searches": len(own),
+                    "target_accuracy": target,
+                    "joules_to_target": float(np.median(reached)),
+                    **_interval(reached, redrawn, config),
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), pd.DataFrame(medians)
 
 
-def _order_interval(search: Search, target: float, config: StrategiesConfig) -> tuple[float, float]:
-    """Return the interval over random orders of the trials, where the strategy has no order."""
-    if search.strategy not in config.order_free:
-        return float("nan"), float("nan")
-    resamples = resamples_of(search, config.resamples)
-    drawn = orders(search, resamples, config.seed)
-    energies = energy_to_target(search.joules[drawn], search.accuracies[drawn], target)
-    tail = (1.0 - config.confidence) / 2.0
-    low, high = np.quantile(energies, [tail, 1.0 - tail], method="inverted_cdf")
-    return float(low), float(high)
+def _horizon(group: Mapping[str, Sequence[Search]]) -> float:
+    """Return the energy over which a setting's searches are compared.
+
+    It is what every strategy spent in its median search: one that was cut short shortens it for
+    no other.
+    """
+    return min(float(np.median([each.total_joules for each in own])) for own in group.values())
 
 
-def _costs(table: pd.DataFrame, strategies: Sequence[str]) -> pd.DataFrame:
-    """Return the median energy to target over seeds: settings by strategies, without gaps."""
-    found = table.groupby(["setting", "strategy"])["joules_to_target"].median().unstack()
-    return found.reindex(columns=list(strategies))
+def _interval(
+    reached: Figures, redrawn: Figures | None, config: StrategiesConfig
+) -> dict[str, object]:
+    found = target_interval(reached, redrawn, config.resamples, config.confidence, config.seed)
+    return {
+        "joules_to_target_low": found.low,
+        "joules_to_target_high": found.high,
+        "interval_over": found.over,
+        "interval_draws": found.draws,
+    }
+
+
+def _accuracies(search: Search, horizon: float, known: float) -> dict[str, float]:
+    """Return the area under a search's curve and its regret against the best known accuracy."""
+    return {
+        "mean_best_accuracy": mean_best_accuracy(search, horizon) if horizon > 0 else np.nan,
+        "horizon_joules": horizon,
+        **{
+            f"regret_at_{share:.0%}": known - best_within(search, share * horizon)
+            for share in _SHARES
+        },
+    }
 
 
 def _ratios(costs: pd.DataFrame, config: StrategiesConfig) -> pd.DataFrame:
@@ -229,31 +292,36 @@ def _ratios(costs: pd.DataFrame, config: StrategiesConfig) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _ratio_figures(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _summaries(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str, _Ratios]:
+    """Return each strategy's ratios to the baseline in figures, where it has any."""
+    found = {}
     for strategy, part in ratios.groupby("strategy"):
         ratio = part["ratio"].dropna().to_numpy(float)
         if not len(ratio):
             continue
         median, low, high = median_interval(ratio, config.resamples, config.confidence, config.seed)
-        found[str(strategy)] = {
-            "settings": len(ratio),
-            "cheaper": int((ratio < 1).sum()),
-            "dearer": int(((ratio >= 1) & np.isfinite(ratio)).sum()),
-            "never": int(np.isinf(ratio).sum()),
-            "median_ratio": median,
-            "median_ratio_low": low,
-            "median_ratio_high": high,
-        }
-    return {"ratios": found}
+        enough = len(ratio) >= _FEWEST_FOR_INTERVAL
+        found[str(strategy)] = _Ratios(
+            settings=len(ratio),
+            cheaper=int((ratio < 1).sum()),
+            alone=int((ratio == 0).sum()),
+            dearer=int(((ratio >= 1) & np.isfinite(ratio)).sum()),
+            never=int(np.isinf(ratio).sum()),
+            median_ratio=median,
+            median_ratio_low=low if enough else None,
+            median_ratio_high=high if enough else None,
+        )
+    return found
 
 
 def _comparison(
     costs: pd.DataFrame, config: StrategiesConfig
 ) -> tuple[dict[str, object], dict[str, pd.DataFrame]]:
-    complete = costs.dropna()
+    """Compare costs: pairs where both ran, ranks where all did."""
+    pairs, complete = pairwise(costs), costs.dropna()
+    tables = {"pairs": pairs} if len(pairs) else {}
     if complete.empty:
-        return {}, {}
+        return {}, tables
     figures: dict[str, object] = {"settings_compared": len(complete)}
     tested = friedman(complete)
     if tested is not None:
@@ -261,7 +329,7 @@ def _comparison(
         figures["critical_difference"] = critical_difference(
             len(complete.columns), len(complete), 1.0 - config.confidence
         )
-    return figures, {"pairs": pairwise(complete), "ranks": mean_ranks(complete)}
+    return figures, {**tables, "ranks": mean_ranks(complete)}
 
 
 def _curves(searches: Sequence[Search]) -> pd.DataFrame:
@@ -289,9 +357,9 @@ def _curves(searches: Sequence[Search]) -> pd.DataFrame:
 def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.DataFrame]:
     parts = []
     for setting, group in by_setting.items():
-        for strategy in sorted({each.strategy for each in group}):
+        for strategy, own in group.items():
             found = curve_band(
-                [each for each in group if each.strategy == strategy],
+                own,
                 order_free=strategy in config.order_free,
                 resamples=config.resamples,
                 confidence=config.confidence,
@@ -304,28 +372,46 @@ def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.Dat
     return {"bands": pd.concat(parts, ignore_index=True)} if parts else {}
 
 
-def _answer(ratios: pd.DataFrame, strategy: str, config: StrategiesConfig) -> str:
-    rows = ratios[ratios["strategy"] == strategy]
-    ratio = rows["ratio"].dropna().to_numpy(float)
-    if not len(ratio):
+def _overall(
+    found: Mapping[str, _Ratios], others: Sequence[str], config: StrategiesConfig
+) -> list[str]:
+    """Say which of three strategies or more needs the least energy."""
+    if len(others) < 2 or not found:
+        return []
+    name, least = min(found.items(), key=lambda each: each[1].median_ratio)
+    told = f"{_told_ratio(least, config)}, in {least.settings} settings."
+    if least.median_ratio < 1:
+        return [
+            f"Overall {name} needs the least energy to reach the target: the median ratio of its "
+            f"energy to that of {config.baseline} is {told}"
+        ]
+    return [
+        f"Overall {config.baseline} needs the least energy to reach the target: the smallest "
+        f"median ratio of another's energy to its own is that of {name}, {told}"
+    ]
+
+
+def _answer(
+    ratios: pd.DataFrame, found: Mapping[str, _Ratios], strategy: str, config: StrategiesConfig
+) -> str:
+    if strategy not in found:
+        rows = ratios[ratios["strategy"] == strategy]
         return f"{_why_no_ratio(rows, config.baseline, strategy)}."
-    median, low, high = median_interval(ratio, config.resamples, config.confidence, config.seed)
-    never = int(np.isinf(ratio).sum())
-    interval = ""
-    if len(ratio) >= _FEWEST_FOR_INTERVAL:
-        span = f"{_ratio(low)} to {_ratio(high)}"
-        interval = f" ({config.confidence:.0%} interval over settings: {span})"
+    told = found[strategy]
+    alone = f" (in {told.alone} of them it alone arrives)" if told.alone else ""
     return (
-        f"{strategy} reaches the target with less energy than {config.baseline} in "
-        f"{int((ratio < 1).sum())} of {len(ratio)} settings{_alone(ratio)}, with as much or more "
-        f"in {len(ratio) - int((ratio < 1).sum()) - never}, and never in {never}; the median ratio "
-        f"of the energies is {_ratio(median)}{interval}."
+        f"{strategy} reaches the target with less energy than {config.baseline} in {told.cheaper} "
+        f"of {told.settings} settings{alone}, with as much or more in {told.dearer}, and never in "
+        f"{told.never}; the median ratio of the energies is {_told_ratio(told, config)}."
     )
 
 
-def _alone(ratio: Figures) -> str:
-    alone = int((ratio == 0).sum())
-    return f" (in {alone} of them it alone arrives)" if alone else ""
+def _told_ratio(told: _Ratios, config: StrategiesConfig) -> str:
+    if told.median_ratio_low is None or told.median_ratio_high is None:
+        return _ratio(told.median_ratio)
+    span = f"{_ratio(told.median_ratio_low)} to {_ratio(told.median_ratio_high)}"
+    interval = f"{config.confidence:.0%} interval over settings: {span}"
+    return f"{_ratio(told.median_ratio)} ({interval})"
 
 
 def _why_no_ratio(rows: pd.DataFrame, baseline: str, strategy: str) -> str:
@@ -340,27 +426,48 @@ def _ratio(ratio: float) -> str:
     return "infinite" if np.isinf(ratio) else f"{ratio:.3g}"
 
 
-def _notes(config: StrategiesConfig, searches: Sequence[Search]) -> list[str]:
+def _notes(config: StrategiesConfig, needed: pd.DataFrame, bands: pd.DataFrame | None) -> list[str]:
     if config.target is not None:
         target = f"an accuracy of {config.target:g}"
     elif config.fraction_of_best is not None:
         target = f"{config.fraction_of_best:g} of the best accuracy known in the setting"
     else:
         target = f"the final best accuracy of {config.baseline} in the setting"
-    seeds = len({each.seed for each in searches})
     notes = [
         f"The target is {target}.",
         "A strategy that never reaches it counts as infinite in medians and ranks, and is "
         "censored in the survival curves.",
     ]
-    if seeds > 1:
-        notes.append(f"The energy of a setting is the median of up to {seeds} searches.")
-    notes.append(
-        f"Intervals of one search's energy to target are over {config.resamples} random orders of "
-        f"its trials ({', '.join(config.order_free)}): for strategies whose next trial hangs on "
-        "the earlier ones there is no such interval."
-    )
+    if (needed["searches"] > 1).any():
+        notes.append(
+            "The energy of a strategy in a setting is the median of up to "
+            f"{needed['searches'].max()} searches; its interval is a bootstrap over them where "
+            "there are 3 or more."
+        )
+    over_orders = needed[needed["interval_over"] == OVER_ORDERS]
+    if len(over_orders):
+        notes.append(
+            "Intervals over orders of trials are over "
+            f"{told_range(set(over_orders['interval_draws']))} random orders "
+            f"({', '.join(config.order_free)}): for strategies whose next trial hangs on the "
+            "earlier ones there is no such interval."
+        )
+    if bands is not None and len(bands):
+        notes.append(
+            f"Bands of the curves are over {told_range(set(bands['band_draws']))} draws each."
+        )
     return notes
+
+
+def _short(table: pd.DataFrame) -> list[str]:
+    # A sum of the same trials in another order differs in its last digits.
+    short = int((table["total_joules"] < table["horizon_joules"] * (1.0 - 1e-9)).sum())
+    if not short:
+        return []
+    return [
+        f"{short} of {len(table)} searches spent less energy than accuracy and regret are compared "
+        "over (horizon_joules): they count there with what they had at their end"
+    ]
 
 
 def _undrawn(runs: RunTable) -> list[str]:
@@ -372,4 +479,7 @@ def _missing(costs: pd.DataFrame) -> list[str]:
     gaps = int(costs.isna().any(axis=1).sum())
     if not gaps:
         return []
-    return [f"{gaps} of {len(costs)} settings lack a strategy: only its pairs count there"]
+    return [
+        f"{gaps} of {len(costs)} settings lack a strategy: pairs count there where both ran, mean "
+        "ranks leave these settings out"
+    ]

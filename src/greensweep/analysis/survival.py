@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from greensweep.analysis.searches import Figures
+
 
 def energy_survival(
     searches: pd.DataFrame, baseline: str
@@ -19,8 +21,9 @@ def energy_survival(
 
     Returns:
         Rows (strategy, energy_ratio, not_yet): the share of searches that have not arrived after
-        so much energy. And the median ratio of each strategy, infinite where half never arrive,
-        with the log-rank p-value, missing where it cannot be told.
+        so much energy, from 0 to the most that a search of the strategy was watched for: until it
+        arrived, or else all that it spent. And the median ratio of each strategy, infinite where
+        half never arrive, with the log-rank p-value, missing where it cannot be told.
     """
     # Imported when used: statsmodels takes a second.
     from statsmodels.duration.survfunc import SurvfuncRight, survdiff
@@ -38,17 +41,9 @@ def energy_survival(
     curves, medians = [], {}
     for strategy in sorted(known["strategy"].unique()):
         rows = known["strategy"] == strategy
-        curve = SurvfuncRight(ends[rows].to_numpy(), arrived[rows].astype(int).to_numpy())
-        medians[strategy] = _median(curve)
-        curves.append(
-            pd.DataFrame(
-                {
-                    "strategy": strategy,
-                    "energy_ratio": np.concatenate([[0.0], curve.surv_times]),
-                    "not_yet": np.concatenate([[1.0], curve.surv_prob]),
-                }
-            )
-        )
+        fitted = SurvfuncRight(ends[rows].to_numpy(), arrived[rows].astype(int).to_numpy())
+        medians[strategy] = _median(fitted.surv_times, fitted.surv_prob)
+        curves.append(_curve(strategy, fitted, watched=float(ends[rows].max())))
     p_value = np.nan
     if arrived.any() and known["strategy"].nunique() > 1:
         with np.errstate(all="ignore"):
@@ -64,6 +59,16 @@ def energy_survival(
     }
 
 
-def _median(curve: Any) -> float:
-    half = np.flatnonzero(curve.surv_prob <= 0.5)
-    return float(curve.surv_times[half[0]]) if len(half) else float("inf")
+def _curve(strategy: str, fitted: Any, watched: float) -> pd.DataFrame:
+    """Return a fitted curve from its start on; its steps alone end where the last one arrived."""
+    ratios = np.concatenate([[0.0], fitted.surv_times])
+    shares = np.concatenate([[1.0], fitted.surv_prob])
+    if watched > ratios[-1]:
+        ratios, shares = np.append(ratios, watched), np.append(shares, shares[-1])
+    return pd.DataFrame({"strategy": strategy, "energy_ratio": ratios, "not_yet": shares})
+
+
+def _median(ratios: Figures, shares: Figures) -> float:
+    # A product of shares such as 3/4 * 2/3 may come out above a half in its last digit.
+    half = np.flatnonzero(shares <= 0.5 + 1e-9)
+    return float(ratios[half[0]]) if len(half) else float("inf")

@@ -20,6 +20,8 @@ OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
 
 NO_STRATEGY = "none"  # of a run that no search drew
 _FINISHED = "finished"
+_UNKNOWN = "unknown"
+_DEFAULTS = ColumnsConfig()
 _MOST_JOULES = 1e21  # more than the world uses in a year
 
 
@@ -64,10 +66,11 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     """Return a source's rows under standard names, without those that no analysis may use.
 
     A finished run needs an energy of 0 J or more and an accuracy from 0 to 1; one that failed or
-    was pruned needs the energy only, and has no accuracy.
+    was pruned needs only what it spent, and has no accuracy.
 
     Raises:
-        AnalysisError: a column is missing or there twice, no row is left, or no run cost anything.
+        AnalysisError: a column that has to be there, or that the user named, is missing; a column
+            or a run is there twice; no row is left; or no run cost anything.
     """
     if raw.empty:
         raise AnalysisError(f"{source} has no runs: give a table with a row for each run")
@@ -78,28 +81,30 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     frame = raw.copy()
     frame[ENERGY] = _numbers(raw, columns.energy, "energy", source)
     frame[ACCURACY] = _numbers(raw, columns.accuracy, "accuracy", source)
-    has_spent = columns.spent is not None and columns.spent in raw
-    spent = _numbers(raw, str(columns.spent), "spent", source) if has_spent else frame[ENERGY]
-    frame[SPENT] = spent.fillna(frame[ENERGY])
-    status = pd.Series(_optional(raw, columns.status, _FINISHED), index=raw.index)
-    frame[STATUS] = status.astype(str).str.lower()
-    frame[QUALITY] = _optional(raw, columns.quality, "unknown")
-    frame[MACHINE] = _optional(raw, columns.machine, "unknown")
-    frame[CONTENDED] = _flags(raw, columns.contended)
-    frame[STRATEGY] = _optional(raw, columns.strategy, NO_STRATEGY)
-    frame[SEED] = _optional(raw, columns.seed, 0)
-    present = [name for name in columns.setting if name in raw]
-    frame[SETTING] = joined(raw, present)
-    frame[ORDER] = (
-        _numbers(raw, columns.order, "order", source)
-        if columns.order is not None and columns.order in raw
-        else np.arange(len(raw))
-    )
+    frame[SPENT] = frame[ENERGY]
+    if _has(raw, columns, "spent", source):
+        frame[SPENT] = _numbers(raw, str(columns.spent), "spent", source).fillna(frame[ENERGY])
+    frame[STATUS] = _optional(raw, columns, "status", _FINISHED, source).astype(str).str.lower()
+    frame[QUALITY] = _optional(raw, columns, "quality", _UNKNOWN, source)
+    frame[MACHINE] = _optional(raw, columns, "machine", _UNKNOWN, source)
+    contended = _optional(raw, columns, "contended", False, source)
+    frame[CONTENDED] = contended.astype(str).str.lower().isin(["true", "1", "1.0", "yes"])
+    frame[STRATEGY] = _optional(raw, columns, "strategy", NO_STRATEGY, source)
+    frame[SEED] = _optional(raw, columns, "seed", 0, source)
+    for name in set(columns.setting) - set(_DEFAULTS.setting):
+        column(raw, name, "columns.setting", source)
+    frame[SETTING] = joined(raw, [name for name in columns.setting if name in raw])
+    frame[ORDER] = np.arange(len(raw))
+    if _has(raw, columns, "order", source):
+        frame[ORDER] = _numbers(raw, str(columns.order), "order", source)
+        _refuse_copies(raw, frame, source)
+    if "run_id" in raw:
+        _refuse_repeated(raw["run_id"], source)
     kept, left_out = _usable(frame)
     if kept.empty:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
         raise AnalysisError(f"no run of {source} can be used ({reasons})")
-    if not kept[[ENERGY, SPENT]].to_numpy().any():
+    if not kept[[ENERGY, SPENT]].fillna(0.0).to_numpy().any():
         raise AnalysisError(f"the energy of all runs of {source} is 0: there is nothing to weigh")
     kept = kept.sort_values([SETTING, STRATEGY, SEED, ORDER], kind="stable", ignore_index=True)
     return RunTable(kept, source, len(raw), left_out, tuple(_warnings(kept)))
@@ -163,21 +168,55 @@ def _numbers(raw: pd.DataFrame, name: str, key: str, source: str) -> "pd.Series[
     return pd.to_numeric(column(raw, name, f"columns.{key}", source), errors="coerce").astype(float)
 
 
-def _optional(raw: pd.DataFrame, name: str | None, otherwise: Any) -> Any:
-    if name is None or name not in raw:
-        return otherwise
-    return raw[name].where(raw[name].notna(), otherwise)
+def _has(raw: pd.DataFrame, columns: ColumnsConfig, key: str, source: str) -> bool:
+    """Tell whether an optional column is there; one that the user named has to be."""
+    name = getattr(columns, key)
+    if name is not None and name != getattr(_DEFAULTS, key):
+        column(raw, name, f"columns.{key}", source)
+    return name is not None and name in raw
 
 
-def _flags(raw: pd.DataFrame, name: str | None) -> Any:
-    if name is None or name not in raw:
-        return False
-    return raw[name].astype(str).str.lower().isin(["true", "1", "1.0", "yes"])
+def _optional(
+    raw: pd.DataFrame, columns: ColumnsConfig, key: str, otherwise: Any, source: str
+) -> "pd.Series[Any]":
+    """Return an optional column, with another value where it is missing or blank."""
+    if not _has(raw, columns, key, source):
+        return pd.Series(otherwise, index=raw.index)
+    values: pd.Series[Any] = raw[getattr(columns, key)]
+    blank = [each for each in values.unique() if isinstance(each, str) and not each.strip()]
+    return values.where(values.notna() & ~values.isin(blank), otherwise)
+
+
+def _refuse_copies(raw: pd.DataFrame, frame: pd.DataFrame, source: str) -> None:
+    """Refuse rows that are the same in every column, where trials are numbered."""
+    alike = frame.duplicated([ORDER, ENERGY], keep=False) & frame[ORDER].notna()
+    if not alike.any():
+        return
+    copies = raw[alike].astype(str).duplicated()
+    if not copies.any():
+        return
+    first = frame.loc[copies.index[copies][0]]
+    search = "" if first[STRATEGY] == NO_STRATEGY else f" of {first[STRATEGY]} in {first[SETTING]}"
+    raise AnalysisError(
+        f"{source} has trial {first[ORDER]:g}{search} twice, and {int(copies.sum())} such rows in "
+        "all: leave out the copies, or name what tells several searches apart in columns.seed"
+    )
+
+
+def _refuse_repeated(run_ids: "pd.Series[Any]", source: str) -> None:
+    repeated = run_ids[run_ids.duplicated() & run_ids.notna()]
+    if len(repeated):
+        raise AnalysisError(
+            f"{source} has the run {repeated.iloc[0]} twice, and {len(repeated)} such rows in all: "
+            "leave out the copies"
+        )
 
 
 def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     is_finished = frame[STATUS].eq(_FINISHED)
-    energy, accuracy = frame[ENERGY], frame[ACCURACY]
+    accuracy = frame[ACCURACY]
+    # A run that failed before its training has no energy of training, but spent some all the same.
+    energy = frame[ENERGY].where(is_finished, frame[SPENT])
     reasons = {
         "the energy is missing or no number": energy.isna(),
         "the energy is infinite": np.isinf(energy) | np.isinf(frame[SPENT]),
@@ -202,13 +241,33 @@ def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     return kept, counts
 
 
+def qualities(frame: pd.DataFrame) -> list[str]:
+    """Return the qualities of the energy figures that count, sorted.
+
+    A run that did not finish may have no figure for its training (`unmeasured`): what it spent
+    counts, so this says nothing of the figures.
+    """
+    return sorted(map(str, _told_qualities(frame).unique()))
+
+
+def _told_qualities(frame: pd.DataFrame) -> Any:
+    says_nothing = frame[STATUS].ne(_FINISHED) & frame[QUALITY].eq("unmeasured")
+    return frame[~says_nothing][QUALITY]
+
+
 def _warnings(frame: pd.DataFrame) -> list[str]:
     found = []
-    for name, what in ((QUALITY, "qualities of energy figures"), (MACHINE, "machines")):
-        values = sorted(map(str, frame[name].unique()))
-        if len(values) > 1:
-            found.append(f"the runs mix {what} ({', '.join(values)}): they compare badly")
-    contended = int(frame[CONTENDED].astype(bool).sum())
-    if 0 < contended < len(frame):
+    for values, what, untold in (
+        (_told_qualities(frame), "qualities of energy figures", "the quality of their energy"),
+        (frame[MACHINE], "machines", "their machine"),
+    ):
+        known = sorted({str(each) for each in values.unique()} - {_UNKNOWN})
+        unknown_ones = int(values.eq(_UNKNOWN).sum())
+        if len(known) > 1:
+            found.append(f"the runs mix {what} ({', '.join(known)}): they compare badly")
+        if known and unknown_ones:
+            found.append(f"{unknown_ones} of {len(frame)} runs do not tell {untold}")
+    contended = int(frame[CONTENDED].sum())
+    if contended:
         found.append(f"{contended} of {len(frame)} runs shared their machine with other work")
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from greensweep.analysis.comparison import resamples_that_fit, told_range
 from greensweep.analysis.front import (
     best_below,
     front,
@@ -13,6 +14,7 @@ from greensweep.analysis.front import (
     knee,
     on_front_probability,
     points_lost,
+    points_lost_in_draws,
 )
 from greensweep.analysis.importance import importance, varying
 from greensweep.analysis.result import Result
@@ -23,7 +25,9 @@ from greensweep.config.schema_analysis import TradeoffConfig
 from greensweep.errors import AnalysisError
 
 _SHARES = (0.5, 0.25, 0.1)  # of the most accurate one's energy
+_MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds
 _JOULES_PER_KWH = 3.6e6
+_NOTHING_AS_CHEAP = "nothing costs that little"
 _UNIT, _RUNS = "_configuration", "_runs"  # a table may have columns called as one would say it
 _JOULES_PER_KILOJOULE = 1000.0
 
@@ -53,21 +57,35 @@ def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     """
     for name in config.configuration:
         column(runs.frame, name, "analysis.configuration", runs.source)
-    finished = runs.finished
-    groups = _groups(finished, config)
+    within = _within(runs, config)
+    groups = _groups(runs.finished, within, config)
+    odds = [_on_front_probability(group, config) for group in groups]
+    repeated = [
+        _probabilities(*each, config) for each in zip(groups, odds, strict=True) if len(each[1])
+    ]
+    halving = pd.concat([_halving(group, config) for group in groups], ignore_index=True)
     tables: dict[str, pd.DataFrame] = {
-        "front": pd.concat([_front(group, config) for group in groups], ignore_index=True),
-        "halving": pd.concat([_halving(group, config) for group in groups], ignore_index=True),
+        "front": pd.concat(
+            [_front(*each, config) for each in zip(groups, odds, strict=True)], ignore_index=True
+        ),
+        "halving": halving,
     }
+    if repeated:
+        tables["on_front"] = pd.concat(repeated, ignore_index=True)
     figures: dict[str, object] = {
         "groups": {group.name: _figures(group) for group in groups},
     }
     notes = [
-        "Accuracy is compared within " + (", ".join(config.within) or "all runs") + ".",
-        "The knee is the point of the front farthest above the line between its ends.",
-        f"Intervals of the points lost are over {config.resamples} draws of the configurations "
-        "that were tried: they say what another search of that size may find.",
+        "Accuracy is compared within " + (", ".join(within) or "all runs") + ".",
+        "The knee is the point of the front at the maximum distance above the chord between its "
+        "ends, with both axes scaled to the front's own range, as in the first step of Kneedle "
+        "(Satopää et al. 2011).",
+        f"Intervals of the points lost are over {told_range(set(halving['interval_draws']))} draws "
+        "of the configurations that were tried: they say what another search of that size may "
+        "find, and are infinite where in such a draw nothing costs that little.",
     ]
+    if repeated:
+        notes.append(_told_probabilities(tables["on_front"]))
     told = _importance(groups, _hyperparameters(runs, config), config.seed)
     if told is not None:
         tables["importance"] = told
@@ -97,8 +115,16 @@ def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     )
 
 
-def _groups(finished: pd.DataFrame, config: TradeoffConfig) -> list[_Group]:
-    within = [name for name in config.within if name in finished]
+def _within(runs: RunTable, config: TradeoffConfig) -> list[str]:
+    """Return the columns within which accuracies compare; of the defaults those that are there."""
+    defaults = TradeoffConfig().within
+    for name in config.within:
+        if name not in defaults:
+            column(runs.frame, name, "analysis.within", runs.source)
+    return [name for name in config.within if name in runs.frame]
+
+
+def _groups(finished: pd.DataFrame, within: Sequence[str], config: TradeoffConfig) -> list[_Group]:
     groups = []
     for name, part in finished.groupby(joined(finished, within), sort=True):
         rows = part.reset_index(drop=True)
@@ -123,7 +149,56 @@ def _is_constant(group: _Group) -> bool:
     return len(group.means) > 1 and bool(np.ptp(group.accuracies) == 0)
 
 
-def _front(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
+def _on_front_probability(group: _Group, config: TradeoffConfig) -> Figures:
+    """Return the probability of each configuration; of none where nothing was repeated."""
+    if group.means[_RUNS].max() == 1:
+        return np.empty(0)
+    return on_front_probability(
+        group.runs[ACCURACY].to_numpy(float),
+        group.runs[ENERGY].to_numpy(float),
+        group.runs[_UNIT].to_numpy(),
+        _draws(len(group.runs), config),
+        config.seed,
+    )
+
+
+def _draws(values: int, config: TradeoffConfig) -> int:
+    return resamples_that_fit(config.resamples, values, _MOST_DRAWN)
+
+
+def _probabilities(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame:
+    """All configurations, the likeliest on the front first."""
+    table = pd.DataFrame(
+        {
+            "group": group.name,
+            "accuracy": group.accuracies,
+            "energy_joules": group.joules,
+            "runs": group.means[_RUNS],
+            "on_front_probability": odds,
+            "draws": _draws(len(group.runs), config),
+        }
+    )
+    table = table.join(group.means[list(config.configuration)], rsuffix=" (column)")
+    by = ["on_front_probability", "energy_joules"]
+    return table.sort_values(by, ascending=[False, True], kind="stable")
+
+
+def _told_probabilities(table: pd.DataFrame) -> str:
+    told = (
+        "The probability of being on the front is over "
+        f"{told_range(set(table['draws']))} draws of the repeats of each configuration; equals are "
+        "on it together"
+    )
+    single = int((table["runs"] == 1).sum())
+    if not single:
+        return f"{told}."
+    return (
+        f"{told}. {single} of {len(table)} configurations have a single run, which counts as "
+        "certain."
+    )
+
+
+def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame:
     """The front, cheapest first, with what each step up buys."""
     kept = front(group.accuracies, group.joules)
     rows = group.means.iloc[kept].reset_index(drop=True)
@@ -140,14 +215,7 @@ def _front(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
             "is_knee": np.arange(len(kept)) == (-1 if place is None else place),
         }
     )
-    if group.means[_RUNS].max() > 1:
-        odds = on_front_probability(
-            group.runs[ACCURACY].to_numpy(float),
-            group.runs[ENERGY].to_numpy(float),
-            group.runs[_UNIT].to_numpy(),
-            min(config.resamples, 500),
-            config.seed,
-        )
+    if len(odds):
         table["on_front_probability"] = odds[kept]
     named = [name for name in ("run_id", "model", *config.configuration) if name in rows]
     return table.join(rows[named], rsuffix=" (column)")
@@ -156,18 +224,16 @@ def _front(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
 def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
     accuracy, joules = group.accuracies, group.joules
     best = int(np.lexsort((joules, -accuracy))[0])
-    generator = np.random.default_rng(config.seed)
-    resamples = max(min(config.resamples, 20_000_000 // len(accuracy)), 20)
-    draws = generator.integers(0, len(accuracy), (resamples, len(accuracy)))
+    draws = _draws(len(accuracy), config)
+    lost = points_lost_in_draws(accuracy, joules, _SHARES, draws, config.seed)
     tail = (1.0 - config.confidence) / 2.0
+    lows, highs = np.quantile(lost, [tail, 1.0 - tail], axis=1, method="inverted_cdf")
     rows = [_row(group, 1.0, best, 0.0, (0.0, 0.0), best)]
-    for share in _SHARES:
+    for share, low, high in zip(_SHARES, lows, highs, strict=True):
         other = best_below(accuracy, joules, share * joules[best])
-        lost = [points_lost(accuracy[draw], joules[draw], share) for draw in draws]
-        low, high = np.quantile(lost, [tail, 1.0 - tail], method="inverted_cdf")
-        told = points_lost(accuracy, joules, share)
+        told = float(points_lost(accuracy, joules, share))
         rows.append(_row(group, share, other, told, (float(low), float(high)), best))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(interval_draws=draws)
 
 
 def _row(
@@ -187,6 +253,7 @@ def _row(
         "accuracy_lost": lost,
         "accuracy_lost_low": interval[0],
         "accuracy_lost_high": interval[1],
+        "remark": _NOTHING_AS_CHEAP if place is None else "",
     }
     if place is not None:
         row["accuracy"], row["energy_joules"] = group.accuracies[place], group.joules[place]
@@ -233,7 +300,7 @@ def _importance(
 
 def _at_scale(halving: pd.DataFrame, config: TradeoffConfig) -> pd.DataFrame:
     kwh = halving["energy_joules"] * config.trainings / _JOULES_PER_KWH
-    table = halving[["group", "energy_share", "accuracy"]].assign(
+    table = halving[["group", "energy_share", "accuracy", "remark"]].assign(
         trainings=config.trainings, kwh=kwh
     )
     if config.kg_co2e_per_kwh is not None:
@@ -250,6 +317,8 @@ def _recommendation(group: _Group) -> str:
     most = (
         f"{group.name}: the most accurate takes {in_joules(joules[best])} for {accuracy[best]:.4f}"
     )
+    if joules[best] == 0:
+        return f"{most}: nothing costs less."
     if other is None:
         return f"{most}, and nothing that was tried costs half as much or less."
     lost = 100.0 * (accuracy[best] - accuracy[other])

@@ -107,8 +107,9 @@ class SweeperConfig:
     pruning: PruningConfig = option(PruningConfig, doc="how soon and how surely")
     budget: BudgetConfig = option(BudgetConfig, doc="what the sweep may cost")
     stop: StopConfig = option(StopConfig, doc="when more is not worth it")
-    constraints: dict[str, Any] = option(
-        dict, doc="max_NAME or min_NAME to a bound: max_joules_per_run, min_accuracy, max_seconds"
+    # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
+    constraints: Any = option(
+        None, doc="max_NAME or min_NAME to a bound: max_joules_per_run, min_accuracy, max_seconds"
     )
     price_per_kilojoule: float = option(
         0.0, doc="what the objective, accuracy less a price, takes off per kilojoule", at_least=0

@@ -182,7 +182,12 @@ def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[Froz
         sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
         return sorted(front, key=lambda trial: sign * trial.values[0])
     sign = -1 if study.direction.name == "MAXIMIZE" else 1
-    return [min(feasible, key=lambda trial: sign * (trial.value or 0.0))]
+
+    def value_then_joules(trial: FrozenTrial) -> tuple[float, float]:
+        outcome = outcome_of(trial)
+        return sign * (trial.value or 0.0), (outcome.joules if outcome else None) or 0.0
+
+    return [min(feasible, key=value_then_joules)]
 
 
 def write_bill(found: Bill, directory: Path) -> None:

@@ -11,11 +11,19 @@ from optuna.trial import FrozenTrial
 from sklearn.linear_model import BayesianRidge
 
 from greensweep.search.fidelity import fidelity_of
-from greensweep.search.records import SEARCH_ENERGY, flops_of, seconds_of, spent_of, whole_joules
+from greensweep.search.records import (
+    SEARCH_ENERGY,
+    flops_of,
+    outcome_of,
+    seconds_of,
+    spent_of,
+    whole_joules,
+)
 from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0
 _FEWEST = 3  # finished trials below which a forecast is their mean
+_LATEST = 3  # trials that tell what the next one takes beside its epochs
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,19 @@ def between_trials(study: optuna.Study) -> float:
     return float(sum(v for name, v in attributes.items() if name.startswith(SEARCH_ENERGY)))
 
 
+def between_joules(trials: Sequence[FrozenTrial]) -> float:
+    """Return what it will take, in joules, to draw one more trial and keep its records.
+
+    It is the most of the latest trials that say it, 0 before any: a budget must have room for it.
+    """
+    known = [
+        outcome.search_joules
+        for trial in trials
+        if (outcome := outcome_of(trial)) and outcome.search_joules is not None
+    ]
+    return max(known[-_LATEST:], default=0.0)
+
+
 def over_budget(
     spec: SearchSpec, used: Spent, next_joules: float = 0.0, next_seconds: float = 0.0
 ) -> str | None:
@@ -138,7 +159,7 @@ def over_budget(
     if limit is not None and (used.joules >= limit or used.joules + next_joules > limit):
         left = max(limit - used.joules, 0.0)
         if used.joules >= limit or not next_joules:
-            return f"the budget of {limit:.6g} J is spent"
+            return f"the budget of {spec.budget_text} is spent"
         return f"{left:.4g} J are left of the budget, and {next_joules:.4g} J are forecast"
     if hours is None:
         return None

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import StudyError
-from greensweep.search.budget import CostModel, over_budget, spent
+from greensweep.search.budget import CostModel, between_joules, over_budget, spent
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import (
     FLOPS,
@@ -31,8 +31,6 @@ from greensweep.search.samplers.scales import holds
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
 from greensweep.search.trial import settle, trial_of
-
-LOCK_FILE = ".claim.lock"
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Claims:
         self._spec, self._study = spec, study
         self.folder, self._flops_of = folder, flops_of
         self._recovery = Recovery(spec, study, folder, values_of)
-        self._lock = FileLock(spec.directory / LOCK_FILE)
+        self._lock = FileLock(spec.lock_file("claim"))
 
     def prepare(self) -> None:
         """Make a study ready to go on: settle what died, put what was interrupted in the queue.
@@ -90,8 +88,7 @@ class Claims:
             trials = self._study.get_trials(deepcopy=False)
             for trial in left_to_repeat(trials):
                 self._recovery.run_again(trial)
-            if not trials:
-                self._enqueue()
+            self._enqueue()
 
     def next(self) -> Claim | Exhausted:
         """Draw the next trial and take it.
@@ -101,7 +98,7 @@ class Claims:
         """
         with self._lock:
             self._recovery.settle_dead()
-            trials = self._study.get_trials(deepcopy=False)
+            trials = self._with_interrupted(self._study.get_trials(deepcopy=False))
             done = counted(trials)
             exhausted = self._exhausted(trials, done)
             if exhausted is not None:
@@ -121,17 +118,21 @@ class Claims:
             settle(self._study, frozen, withdrawn, None, self.folder(frozen))
             return Exhausted(reason, early=True)
 
+    def _with_interrupted(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Queue what another command left interrupted; return all trials as they are then."""
+        left = [trial for trial in left_to_repeat(trials) if not _is_withdrawn(trial)]
+        for trial in left:
+            self._recovery.run_again(trial)
+        return self._study.get_trials(deepcopy=False) if left else trials
+
     def _fidelity(self, number: int) -> int:
         # The storage is read only where there is something to read.
         return fidelity_of(trial_of(self._study, number)) if self._spec.fidelities else 0
 
     def _withdrawn(self, trials: Sequence[FrozenTrial]) -> str | None:
         """Say why a trial was withdrawn that would be drawn again now; None without one."""
-        for trial in left_to_repeat(trials):
-            outcome = outcome_of(trial)
-            if outcome is not None and outcome.status == "withdrawn":
-                return outcome.error
-        return None
+        outcomes = [outcome_of(trial) for trial in left_to_repeat(trials) if _is_withdrawn(trial)]
+        return outcomes[0].error if outcomes and outcomes[0] else None
 
     def _sampler(self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> BaseSampler:
         """Return the strategy for the next trial; a grid's next point is put in the queue.
@@ -141,7 +142,8 @@ class Claims:
         """
         spec = self._spec
         if not spec.levels:
-            return spec.build_sampler(len(done))
+            others = any(trial.state == TrialState.RUNNING for trial in trials)
+            return spec.build_sampler(len(done), side_by_side=others or spec.parallel)
         if not any(trial.state == TrialState.WAITING for trial in trials):
             taken = {tuple(trial.params.get(name) for name in spec.levels) for trial in done}
             sizes = [len(levels) for levels in spec.levels.values()]
@@ -190,7 +192,9 @@ class Claims:
                 f"{spec.max_failure_rate:g} allows",
                 early=True,
             )
-        reason = over_budget(spec, spent(self._study, trials)) if spec.has_budget else None
+        reason = None
+        if spec.has_budget:
+            reason = over_budget(spec, spent(self._study, trials), between_joules(trials))
         reason = reason or not_worth_it(spec, self._study, trials)
         return Exhausted(reason, early=True) if reason else None
 
@@ -214,7 +218,7 @@ class Claims:
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.distributions, trials)
-            joules = _forecast(model, claim.params, claim.fidelity, flops)
+            joules = between_joules(trials) + _forecast(model, claim.params, claim.fidelity, flops)
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
                     known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
@@ -226,6 +230,11 @@ class Claims:
         return over_budget(spec, spent(self._study, trials), joules, seconds)
 
     def _enqueue(self) -> None:
+        """Put the points to start from in the queue; those that are there already stay as they are.
+
+        Raises:
+            StudyError: one is no point of the space; none is put there then.
+        """
         for point in self._spec.enqueue:
             for name, value in point.items():
                 distribution = self._spec.distributions.get(name)
@@ -238,7 +247,13 @@ class Claims:
                         f"hydra.sweeper.enqueue: {name}={value} is outside of its space "
                         f"({distribution}): widen the space, or leave the value out"
                     )
+        for point in self._spec.enqueue:
             self._study.enqueue_trial(dict(point), skip_if_exists=True)
+
+
+def _is_withdrawn(trial: FrozenTrial) -> bool:
+    outcome = outcome_of(trial)
+    return outcome is not None and outcome.status == "withdrawn"
 
 
 def _forecast(

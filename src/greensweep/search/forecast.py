@@ -48,7 +48,7 @@ def total_forecast(costs: Sequence[float], trials: int) -> Forecast:
 def early_forecast(trials: Sequence[FrozenTrial], total: int) -> tuple[int, Forecast] | None:
     """Return what the first tenth of a search's trials let expect, joules, and how many they were.
 
-    None where there are no energy figures.
+    None where fewer than two have energy figures: one tells nothing of how much they differ.
 
     Args:
         trials: that count, in their order.
@@ -60,7 +60,7 @@ def early_forecast(trials: Sequence[FrozenTrial], total: int) -> tuple[int, Fore
         for trial in first
         if (outcome := outcome_of(trial)) is not None and outcome.spent_joules is not None
     ]
-    return (len(costs), total_forecast(costs, total)) if costs else None
+    return (len(costs), total_forecast(costs, total)) if len(costs) >= 2 else None
 
 
 def whole_run(outcome: Outcome) -> tuple[float | None, float] | None:

@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _asked = False
+_graceful = False
 
 
 def interrupted() -> bool:
@@ -21,6 +23,11 @@ def interrupt() -> None:
     _asked = True
 
 
+def is_graceful() -> bool:
+    """Tell whether somebody else sees to Ctrl-C: `graceful` around, or the main thread."""
+    return _graceful or threading.current_thread() is not threading.main_thread()
+
+
 @contextmanager
 def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM of the block only ask, and the second raise.
@@ -32,8 +39,8 @@ def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False)
     Raises:
         KeyboardInterrupt: at the second.
     """
-    global _asked
-    _asked = False
+    global _asked, _graceful
+    _asked, _graceful = False, True
 
     def handle(number: int, frame: FrameType | None) -> None:
         if _asked:
@@ -53,5 +60,6 @@ def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False)
     try:
         yield
     finally:
+        _graceful = False
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -23,12 +23,18 @@ _EVERY_SECONDS = 1.0
 
 
 def status_line(
-    spec: SearchSpec, study: optuna.Study, trials: list[FrozenTrial], total: int, seconds: float
+    spec: SearchSpec,
+    study: optuna.Study,
+    trials: list[FrozenTrial],
+    total: int,
+    seconds: float,
+    since_last: float = 0.0,
 ) -> str:
     """Return how a search stands: trials, the best, energy of the budget, time left.
 
     Args:
         seconds: since this command began, in which it ran trials; the time left is told from it.
+        since_last: of these, those since a trial ended: the trials that run have come so far.
     """
     states = Counter(trial.state for trial in counted(trials))
     done = sum(states.values()) - states[TrialState.RUNNING]
@@ -56,8 +62,8 @@ def status_line(
         if trial.datetime_complete is not None and trial.datetime_complete.timestamp() >= begun
     ]
     if here and total > done:
-        left = seconds / len(here) * (total - done)
-        parts.append(f"about {duration_text(left)} left")
+        left = (seconds - since_last) / len(here) * (total - done) - since_last
+        parts.append(f"about {duration_text(max(left, 0.0))} left")
     return ", ".join(parts)
 
 
@@ -70,9 +76,14 @@ def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
     began, over = time.monotonic(), threading.Event()
 
     def watch(live: Live) -> None:
+        ended, last = 0, 0.0
         while not over.wait(_EVERY_SECONDS):
             trials = study.get_trials(deepcopy=False)
-            live.update(status_line(spec, study, trials, total, time.monotonic() - began))
+            seconds = time.monotonic() - began
+            now_ended = sum(trial.state.is_finished() for trial in trials)
+            if now_ended != ended:
+                ended, last = now_ended, seconds
+            live.update(status_line(spec, study, trials, total, seconds, seconds - last))
 
     with Live(
         console=Console(stderr=True, highlight=False), transient=True, auto_refresh=True

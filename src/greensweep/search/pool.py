@@ -133,6 +133,7 @@ def serve() -> None:
     (length,) = _LENGTH.unpack(_read(stream, _LENGTH.size))
     payload = _read(stream, length)
     threading.Thread(target=_end_with_parent, args=(stream,), daemon=True).start()
+    logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
     with graceful(quiet=True):
         try:
             job = cloudpickle.loads(payload)

@@ -18,6 +18,7 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, TPESampler
+from sqlalchemy import make_url
 
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
 from greensweep.errors import StudyError
@@ -93,6 +94,29 @@ class SearchSpec:
         return min((limit for limit in limits if limit is not None), default=None)
 
     @property
+    def budget_text(self) -> str:
+        """The smallest of the budgets that energy spends, in the unit that it was given in."""
+        limit = self.budget_joules
+        assert limit is not None
+        if self.budget.joules == limit:
+            return f"{limit:.6g} J"
+        is_energy = self.budget.kwh is not None and self.budget.kwh * JOULES_PER_KWH == limit
+        given = f"{self.budget.kwh:g} kWh" if is_energy else f"{self.budget.emissions_kg:g} kg CO2e"
+        return f"{given} ({limit:.6g} J)"
+
+    def lock_file(self, name: str) -> Path:
+        """Return the lock of that name: of the storage where it is a file, else of the sweep.
+
+        Commands with folders of their own may share a SQLite file.
+        """
+        address = make_url(self.storage)
+        file = Path(address.database or "").absolute()
+        # A folder that is not there is for the storage to complain of: a lock would make it.
+        if address.drivername.startswith("sqlite") and address.database and file.parent.is_dir():
+            return file.with_name(f".{file.name}.{name}.lock")
+        return self.directory / f".{name}.lock"
+
+    @property
     def has_budget(self) -> bool:
         """Some budget limits the search."""
         return self.budget_joules is not None or self.budget.hours is not None
@@ -130,11 +154,14 @@ class SearchSpec:
                 )
         return NopPruner()
 
-    def build_sampler(self, index: int) -> BaseSampler:
+    def build_sampler(self, index: int, *, side_by_side: bool = False) -> BaseSampler:
         """Return the strategy for the trial that is the `index`-th to count.
 
         Its random state depends on nothing but the seed and the index, so that a search that was
         interrupted goes on as it would have: a seeded sampler made anew repeats its first points.
+
+        Args:
+            side_by_side: other trials run at the same time, and are taken for bad ones by TPE.
 
         Raises:
             StudyError: the sampler cannot be made with these arguments.
@@ -152,12 +179,16 @@ class SearchSpec:
             if make is GridSampler:
                 return GridSampler(dict(self.levels), seed=self._seed_of(index))
             if getattr(make, "keeps_seed", False):  # it tells the trials apart by itself
-                ways = {"fidelities": len(self.fidelities)} if self.fidelities else {}
-                return make(**{**arguments, **ways, "seed": self.seed})  # type: ignore[no-any-return]
+                more: dict[str, Any] = {}
+                if self.fidelities:
+                    more["fidelities"] = len(self.fidelities)
+                if issubclass(make, TPESampler):
+                    more["constant_liar"] = side_by_side
+                return make(**{**arguments, **more, "seed": self.seed})  # type: ignore[no-any-return]
             if make is QMCSampler:  # one sequence for all trials, which the study itself counts
                 return QMCSampler(**{**values, "seed": self.seed})
             if make is TPESampler:
-                values.update(multivariate=True, constant_liar=self.parallel)
+                values.update(multivariate=True, constant_liar=side_by_side)
             return make(**{**values, "seed": self._seed_of(index)})  # type: ignore[no-any-return]
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise StudyError(

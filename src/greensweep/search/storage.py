@@ -43,17 +43,26 @@ def open_storage(url: str) -> BaseStorage:
         StudyError: it cannot be opened.
     """
     with storage_faults(url):
-        if url.startswith("sqlite"):
-            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
-            # A commit then waits for no disk; it survives the death of every process.
-            event.listen(storage.engine, "connect", _write_ahead)
-            storage.engine.dispose()
-            return storage
-        if "://" in url and not url.startswith(("redis", "grpc")):
-            return RDBStorage(
-                url, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS
-            )
-        return get_storage(url)
+        try:
+            return _opened(url)
+        except ImportError as error:
+            raise StudyError(
+                f"the study's storage {mask_text(url)} needs a database driver "
+                f"({first_line(error.__cause__ or error)}): install it, as pip install "
+                "'psycopg[binary]' for PostgreSQL"
+            ) from error
+
+
+def _opened(url: str) -> BaseStorage:
+    if url.startswith("sqlite"):
+        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
+        # A commit then waits for no disk; it survives the death of every process.
+        event.listen(storage.engine, "connect", _write_ahead)
+        storage.engine.dispose()
+        return storage
+    if "://" in url and not url.startswith(("redis", "grpc")):
+        return RDBStorage(url, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS)
+    return get_storage(url)
 
 
 def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
@@ -109,12 +118,6 @@ def storage_faults(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except ImportError as error:
-        raise StudyError(
-            f"the study's storage {mask_text(url)} needs a database driver "
-            f"({first_line(error.__cause__ or error)}): install it, as pip install "
-            "'psycopg[binary]' for PostgreSQL"
-        ) from error
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
         cause = mask_text(first_line(error.__cause__ or error))
         raise StudyError(

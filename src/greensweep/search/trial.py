@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, UnionType
+from typing import Any, get_args, get_type_hints
 
 import optuna
 from optuna.storages._heartbeat import get_heartbeat_thread
@@ -28,6 +28,7 @@ TRIAL_FILE = "trial.json"
 
 # Optuna's names of a trial's constraints begin so.
 _CONSTRAINT = "constraints"
+_PER_RUN = "joules_per_run"  # what a constraint calls a run's `spent_joules`
 
 Task = Callable[[], Any]
 
@@ -124,13 +125,18 @@ def settle(
     constraints: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Record how a trial ended: in its folder first, from where it can be read after a death."""
+    if fidelity_of(trial):
+        constraints = {**constraints, WHOLE_RUN: 1.0}
     if directory.is_dir():
-        kept = {"number": trial.number, "values": values, "outcome": outcome.as_attribute()}
+        kept = {
+            "number": trial.number,
+            "values": values,
+            "outcome": outcome.as_attribute(),
+            "constraints": dict(constraints),
+        }
         write_json(directory / TRIAL_FILE, kept)
     storage, trial_id = study._storage, trial._trial_id
     storage.set_trial_user_attr(trial_id, OUTCOME, outcome.as_attribute())
-    if fidelity_of(trial):
-        constraints = {**constraints, WHOLE_RUN: 1.0}
     for name, value in constraints.items():
         storage.set_trial_system_attr(trial_id, f"{_CONSTRAINT}:{name}", value)
     state = _state_of(outcome)
@@ -179,6 +185,22 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
     return numbers
 
 
+def constraint_names(*, of_our_runs: bool) -> list[str]:
+    """Return the figures that a constraint may bound.
+
+    Args:
+        of_our_runs: each trial leaves a `result.json`, whose figures count too.
+    """
+    kinds = (Outcome, RunResult) if of_our_runs else (Outcome,)
+    hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
+    numbers = [
+        name
+        for name, hint in hints.items()
+        if {int, float} & {hint, *(get_args(hint) if isinstance(hint, UnionType) else ())}
+    ]
+    return sorted({*numbers, _PER_RUN})
+
+
 def broken_by(
     constraints: Mapping[str, float], outcome: Outcome, directory: Path
 ) -> dict[str, float]:
@@ -193,7 +215,7 @@ def broken_by(
     if (directory / RESULT_FILE).is_file():
         result = read_result(directory)
         figures |= {each.name: getattr(result, each.name) for each in fields(RunResult)}
-    figures["joules_per_run"] = outcome.spent_joules
+    figures[_PER_RUN] = outcome.spent_joules
     known = {
         name: value
         for name, value in figures.items()
@@ -215,6 +237,15 @@ def read_trial_file(directory: Path) -> tuple[int, Outcome, Sequence[float] | No
         return kept["number"], Outcome(**kept["outcome"]), kept["values"]
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def read_broken(directory: Path) -> tuple[str, ...]:
+    """Return the constraints that the trial in a folder breaks; none where no search settled it."""
+    try:
+        kept = json.loads((directory / TRIAL_FILE).read_text(encoding="utf-8"))
+        return tuple(name for name, value in kept["constraints"].items() if value > 0)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return ()
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -74,11 +74,11 @@ def work(
                 taken.append(claim)
         if not taken:
             assert ended is not None
-            _keep_search_energy(study, meter)
+            keep_search_energy(study, meter)
             return ended
         for claim, fault in zip(taken, run(taken), strict=True):
             _conclude(study, claims, claim, fault)
-    _keep_search_energy(study, meter)
+    keep_search_energy(study, meter)
     return Exhausted("interrupted", early=True)
 
 
@@ -90,9 +90,11 @@ def _conclude(
     if trial.state == TrialState.RUNNING and claims.adopt(trial):
         log.warning("Trial %d was settled from its folder: the storage had failed.", claim.number)
     elif trial.state == TrialState.RUNNING:
-        error = "it never ran" if fault is None else _told(fault)
-        settle(study, trial, Outcome("failed", error), None, claims.folder(trial))
-        log.warning("Trial %d failed: %s", claim.number, error)
+        outcome = Outcome("failed", "it never ran" if fault is None else _told(fault))
+        if interrupted():  # a launcher's process that was still starting
+            outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
+        settle(study, trial, outcome, None, claims.folder(trial))
+        log.warning("Trial %d %s: %s", claim.number, outcome.status, outcome.error)
     elif fault is not None:
         log.warning("Trial %d failed: %s", claim.number, _told(fault))
 
@@ -103,8 +105,8 @@ def _told(fault: BaseException) -> str:
     return f"{type(fault).__name__}: {first_line(fault)}"
 
 
-def _keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:
-    """Keep what was searched after the last trial, which no trial is charged."""
+def keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:
+    """Keep what was searched and no trial is charged: at the end, and for trials elsewhere."""
     joules = meter.take()
     if joules:
         process = this_process()

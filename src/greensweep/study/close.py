@@ -13,11 +13,12 @@ from greensweep.study import drift
 from greensweep.study.mend import mend_dead
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (
+    all_sources,
+    beside_sentence,
     drift_sentence,
     machine_sentence,
     outside_sentence,
     print_summary,
-    sources,
     trust_sentence,
 )
 from greensweep.study.trials import read_trials
@@ -46,9 +47,11 @@ def close_sweep(
         StudyError: a result file is broken.
         OSError: the directory cannot be written to.
     """
-    from greensweep.study.winners import test_winners
+    from greensweep.study.winners import drop_beaten_weights, test_winners
 
     mend_dead(directory, config, store)
+    found = read_bill(directory)
+    drop_beaten_weights(directory, store, settled_only=found is not None)
     trials = read_trials(directory)
     test_joules, drifted = None, None
     if not interrupted:
@@ -63,16 +66,17 @@ def close_sweep(
         machine=machine_total(directory),
         drifted=drifted,
         mlflow_run_id=parent,
-        bill=(found := read_bill(directory)),
+        bill=found,
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
         store.attempt(partial(close_parent, store, parent, summary, files))
     if found is not None:
-        notes = [*bill_sentences(found), *notes]
+        beside = beside_sentence(summary)
+        notes = [*bill_sentences(found), *([beside] if beside else []), *notes]
     if trials:
         trust = trust_sentence(
-            sources(trials[-1].result), summary.energy_quality, summary.energy_constant_share
+            all_sources(trials), summary.energy_quality, summary.energy_constant_share
         )
         caveats = [
             trust,

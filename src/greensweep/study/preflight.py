@@ -29,8 +29,7 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
         from greensweep.replay.source import replay_model
 
         replay_model(config)  # a table that answers nothing is found before the first trial
-    resumes = hydra.sweeper._target_.endswith(_RESUMES)
-    if not resumes and any(Path(hydra.sweep.dir).glob(f"**/{RESULT_FILE}")):
+    if not resumes(hydra) and any(Path(hydra.sweep.dir).glob(f"**/{RESULT_FILE}")):
         raise StudyError(
             f"hydra.sweep.dir={hydra.sweep.dir} holds the trials of another sweep, which would be "
             "overwritten: name a new folder, or move that one away"
@@ -62,6 +61,11 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
     for dimension in searched:
         for value in dimension.ends:
             _check_value(app, dimension.key, value)
+
+
+def resumes(hydra: Any) -> bool:
+    """Tell whether the sweeper goes on with an earlier sweep, and settles its trials itself."""
+    return str(hydra.sweeper._target_).endswith(_RESUMES)
 
 
 def fixed_keys(hydra: DictConfig) -> list[str]:

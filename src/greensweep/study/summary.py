@@ -4,7 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from greensweep.study.trials import (
     Trial,
     bargain_trial,
     best_trial,
+    candidates,
     finished,
     front_numbers,
     searched_keys,
@@ -55,7 +56,9 @@ class StudySummary:
     Attributes:
         status: finished, or interrupted.
         trials: how many ended, in whatever way; `trials_by_status` says how.
-        best_trial: number of the most accurate trial; None when none finished.
+        trials_breaking: how many finished trials break each constraint of the search, so that
+            they are never the best; `whole_run` counts the cheaper runs.
+        best_trial: number of the most accurate candidate; None without one.
         bargain_trial: number of the cheapest trial within one point of it.
         pareto_trials: numbers of the trials that none beats in accuracy and energy together.
         energy_spent_joules: of all trials and phases; None where nothing was metered.
@@ -72,6 +75,7 @@ class StudySummary:
     status: str
     trials: int
     trials_by_status: Mapping[str, int]
+    trials_breaking: Mapping[str, int] = field(default_factory=dict)
     best_trial: int | None = None
     best_validation_accuracy: float | None = None
     best_test_accuracy: float | None = None
@@ -137,6 +141,7 @@ def summarise(
         status="interrupted" if interrupted else "finished",
         trials=len(trials),
         trials_by_status=dict(Counter(str(trial.result.status) for trial in trials)),
+        trials_breaking=dict(Counter(name for trial in finished(trials) for name in trial.broken)),
         energy_spent_joules=sum_joules(trial.result.energy_spent_joules for trial in trials),
         energy_test_joules=test_joules,
         energy_quality=shared_quality(
@@ -153,7 +158,7 @@ def summarise(
         mlflow_run_id=mlflow_run_id,
         search=asdict(bill) if bill else None,
     )
-    if not finished(trials):
+    if not candidates(trials):
         return summary
     best, bargain = best_trial(trials), bargain_trial(trials)
     return replace(

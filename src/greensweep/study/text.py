@@ -7,6 +7,7 @@ from rich.table import Table
 
 from greensweep.energy.units import joules_text
 from greensweep.result import RunResult
+from greensweep.search.fidelity import WHOLE_RUN
 from greensweep.search.text import FILE_WIDTH
 from greensweep.study.drift import NOTABLE
 from greensweep.study.summary import StudySummary
@@ -71,10 +72,23 @@ def trust_sentence(
     if words is None:
         return None
     origins = ", ".join(f"{name} from {_origins(source)}" for name, source in components.items())
+    origins = f": {origins}" if origins else ""
     share = ""
     if constant_share:
         share = f"; {constant_share:.0%} of the joules is a constant times the time"
-    return f"Energy figures are {words} here: {origins}{share}."
+    return f"Energy figures are {words} here{origins}{share}."
+
+
+def beside_sentence(summary: StudySummary) -> str | None:
+    """Say what this command spent that is no part of the search's bill; None without a bill."""
+    if summary.search is None or summary.search.get("spent_joules") is None:
+        return None
+    parts = {
+        "the reference job before and after": summary.energy_reference_joules,
+        "testing the winners": summary.energy_test_joules,
+    }
+    spent = [f"{joules_text(joules)} for {name}" for name, joules in parts.items() if joules]
+    return f"Not in the bill: {' and '.join(spent)}, of this command." if spent else None
 
 
 def machine_sentence(summary: StudySummary) -> str | None:
@@ -117,14 +131,23 @@ def sources(result: RunResult) -> dict[str, str]:
     return {name: str(part["source"]) for name, part in result.energy_components.items()}
 
 
+def all_sources(trials: Sequence[Trial]) -> dict[str, str]:
+    """Return the sources of each energy component over the runs of a sweep."""
+    found: dict[str, list[str]] = {}
+    for trial in trials:
+        for name, source in sources(trial.result).items():
+            found.setdefault(name, []).extend(source.split("+"))
+    return {name: "+".join(dict.fromkeys(each)) for name, each in found.items()}
+
+
 def trials_table(trials: Sequence[Trial]) -> Table:
-    """Return the table of a sweep's trials; `*` marks the Pareto-optimal ones."""
+    """Return the table of a sweep's trials; `*` marks the Pareto-optimal candidates."""
     searched, front = searched_keys(trials), front_numbers(trials)
     table = Table(title="Trials (* = no other is more accurate and cheaper)")
     has_net = any(trial.result.energy_net_joules is not None for trial in trials)
     energies = ["gross energy J", "net energy J"] if has_net else ["gross energy J"]
     for name in ("trial", "", "validation accuracy", *energies, "seconds"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for key in searched:
         table.add_column(key, justify="right", overflow="fold")
     for trial in trials:
@@ -132,8 +155,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
         table.add_row(
             str(trial.number),
             "*" if trial.number in front else "",
-            _accuracy(result.validation_accuracy)
-            + ("" if result.status == "finished" else f" {result.status}"),
+            _accuracy(result.validation_accuracy) + _remark(trial),
             *(_joules(joules) for joules in _energies(result, has_net)),
             "-" if result.seconds is None else f"{result.seconds:.2f}",
             *(_short(trial.searched.get(key, "-")) for key in searched),
@@ -144,7 +166,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
 def recommendation(summary: StudySummary) -> str:
     """Return one sentence: the best trial, and the cheapest within one point of its accuracy."""
     if summary.best_trial is None:
-        return "No trial finished."
+        return _no_best(summary)
     best = (
         f"Trial {summary.best_trial} is the most accurate "
         f"({_accuracy(summary.best_validation_accuracy)} for "
@@ -184,6 +206,31 @@ def _interval(result: RunResult, name: str, shown: Callable[[float], str]) -> st
 
 def _energies(result: RunResult, has_net: bool) -> list[float | None]:
     return [result.energy_joules, *([result.energy_net_joules] if has_net else [])]
+
+
+def _remark(trial: Trial) -> str:
+    """Say, behind its accuracy, why a trial cannot be the best."""
+    if trial.result.status != "finished":
+        return f" {trial.result.status}"
+    remarks = ["cheaper run"] if WHOLE_RUN in trial.broken else []
+    bounds = [name for name in trial.broken if name != WHOLE_RUN]
+    remarks += [f"breaks {', '.join(bounds)}"] if bounds else []
+    return "".join(f" {remark}" for remark in remarks)
+
+
+def _no_best(summary: StudySummary) -> str:
+    """Say why no trial is the best."""
+    if not summary.trials_by_status.get("finished"):
+        return "No trial finished."
+    reasons = [
+        f"{count} ran in a cheaper way" if name == WHOLE_RUN else f"{count} broke {name}"
+        for name, count in summary.trials_breaking.items()
+    ]
+    return (
+        "None of the finished trials is a whole run that keeps the constraints "
+        f"({', '.join(reasons)}), so none is the best: search on with more trials, or widen "
+        "hydra.sweeper.constraints under a new hydra.sweeper.study_name."
+    )
 
 
 def _joules(value: float | None) -> str:

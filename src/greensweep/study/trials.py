@@ -6,6 +6,7 @@ from pathlib import Path
 
 from greensweep.errors import StudyError
 from greensweep.result import RunResult, read_result, run_directories
+from greensweep.search.trial import read_broken
 
 ONE_POINT = 0.01
 
@@ -18,12 +19,14 @@ class Trial:
         number: from 0, in the order they started.
         directory: the run's folder.
         searched: the options in which the trials differ, as text.
+        broken: constraints of the search that it breaks, `whole_run` of a cheaper run among them.
     """
 
     number: int
     directory: Path
     result: RunResult
     searched: Mapping[str, str]
+    broken: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -54,6 +57,7 @@ def read_trials(sweep: Path) -> list[Trial]:
             directory=directory,
             result=result,
             searched={key: values[key] for key in keys if key in values},
+            broken=read_broken(directory),
         )
         for index, ((directory, result), values) in enumerate(zip(ordered, overrides, strict=True))
     ]
@@ -64,25 +68,30 @@ def finished(trials: Iterable[Trial]) -> list[Trial]:
     return [t for t in trials if t.result.status == "finished"]
 
 
+def candidates(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the trials that may be the best: whole runs that finished and keep the constraints."""
+    return [trial for trial in finished(trials) if not trial.broken]
+
+
 def best_trial(trials: Iterable[Trial]) -> Trial:
-    """Return the most accurate finished trial; of equals, the cheapest.
+    """Return the most accurate candidate; of equals, the cheapest.
 
     Raises:
-        StudyError: none finished.
+        StudyError: there is none.
     """
-    candidates = finished(trials)
-    if not candidates:
-        raise StudyError("no trial finished, so none is the best")
-    return min(candidates, key=lambda trial: (-trial.accuracy, trial.cost))
+    able = candidates(trials)
+    if not able:
+        raise StudyError("no trial finished whole and within the constraints, so none is the best")
+    return min(able, key=lambda trial: (-trial.accuracy, trial.cost))
 
 
 def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
-    """Return the cheapest finished trial at most `points` less accurate than the best.
+    """Return the cheapest candidate at most `points` less accurate than the best.
 
     Raises:
-        StudyError: none finished.
+        StudyError: there is none.
     """
-    trials = finished(trials)
+    trials = candidates(trials)
     least = best_trial(trials).accuracy - points
     # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
     near = [trial for trial in trials if trial.accuracy >= least - 1e-9]
@@ -90,9 +99,9 @@ def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the finished trials that no other beats in accuracy and cost together, cheap first."""
+    """Return the candidates that no other beats in accuracy and cost together, cheap first."""
     front: list[Trial] = []
-    for trial in sorted(finished(trials), key=lambda trial: (trial.cost, -trial.accuracy)):
+    for trial in sorted(candidates(trials), key=lambda trial: (trial.cost, -trial.accuracy)):
         if not front or trial.accuracy > front[-1].accuracy:
             front.append(trial)
     return front

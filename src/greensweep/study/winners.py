@@ -20,27 +20,33 @@ from greensweep.result import (
     repeat_directories,
     write_result,
 )
+from greensweep.search.trial import TRIAL_FILE, read_broken
 from greensweep.study.trials import Trial, pareto_front
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
 
 
-def drop_beaten_weights(sweep: Path, store: "MlflowStore | None") -> None:
+def drop_beaten_weights(
+    sweep: Path, store: "MlflowStore | None", *, settled_only: bool = False
+) -> None:
     """Delete the weights of every trial that is not Pareto-optimal so far, as the best one is.
 
     A trial that is beaten stays beaten, so a long sweep never holds more weights than its front.
+
+    Args:
+        settled_only: pass over trials that the search has not settled yet, since only that tells
+            whether they keep its constraints.
     """
     with FileLock(sweep / ".winners.lock"):
         folders = {_run_folder(path) for path in sweep.glob(f"**/{CHECKPOINT_FILE}")}
         kept = [
-            Trial(0, folder, read_result(folder), {})
+            Trial(0, folder, read_result(folder), {}, read_broken(folder))
             for folder in sorted(folders)
             if (folder / RESULT_FILE).is_file()
+            and (not settled_only or (folder / TRIAL_FILE).is_file())
         ]
         winners = {trial.directory for trial in pareto_front(kept)}
-        if not winners:
-            return
         for trial in kept:
             if trial.directory not in winners:
                 for checkpoint in _checkpoints(trial.directory):

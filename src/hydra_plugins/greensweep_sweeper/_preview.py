@@ -34,7 +34,9 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
         StudyError: none of them told anything.
     """
     spec = worker.spec
-    folder = spec.directory / f"preview-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    # Beside the sweep's folder, every run in which counts as its own.
+    beside = spec.directory.with_name(f"{spec.directory.name}.preview")
+    folder = beside / time.strftime("%Y-%m-%d_%H-%M-%S")
     folder.mkdir(parents=True)
     config = copy.deepcopy(worker.config)
     with read_write(config.hydra), open_dict(config.hydra):
@@ -48,7 +50,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
             spec,
             directory=folder,
             storage=f"sqlite:///{folder / 'optuna.db'}",
-            n_trials=1 + min(_POINTS, total),
+            n_trials=1 + max(min(_POINTS, total), 2),  # one point has no interval
             sampler=("optuna.samplers.RandomSampler", {}),
             pruner="none",
             budget=BudgetConfig(),
@@ -73,7 +75,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
     seconds = total_forecast([seconds for _, seconds in wholes], total)
     known = [joules for joules, _ in wholes if joules is not None]
     joules = total_forecast(known, total) if known else None
-    cost = sum(outcome.spent_joules or 0.0 for outcome in told)
+    cost = sum((each.spent_joules or 0.0) + (each.search_joules or 0.0) for each in told)
     for sentence in preview_sentences(
         joules, seconds, trials=total, points=len(wholes), cost=cost, kg_per_joule=spec.kg_per_joule
     ):
@@ -81,7 +83,10 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
 
 
 def _whole(outcome: Outcome) -> tuple[float | None, float] | None:
-    """What a run would have cost: one that never reports did run to its end."""
-    return whole_run(outcome) or (
+    """What a run and the search for it would have cost; one that never reports ran to its end."""
+    told = whole_run(outcome) or (
         (outcome.spent_joules, outcome.seconds) if outcome.status == "finished" else None
     )
+    if told is None or told[0] is None:
+        return told
+    return told[0] + (outcome.search_joules or 0.0), told[1]

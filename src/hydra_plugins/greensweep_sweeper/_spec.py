@@ -1,12 +1,15 @@
 """From `hydra.sweeper` and the command's overrides to a search."""
 
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import (
     OptunaSweeperImpl,
     create_params_from_overrides,
@@ -22,16 +25,16 @@ from greensweep.config.sweeper import (
     ScaledTpeConfig,
     SweeperConfig,
 )
-from greensweep.errors import StudyError, first_line
+from greensweep.errors import StudyError, first_line, unknown
 from greensweep.search.samplers.scales import holds
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
+from greensweep.search.trial import constraint_names
 
 log = logging.getLogger(__name__)
 
 _PREFIX = "hydra.sweeper."
 _MULTI_FIDELITY = "greensweep.search.samplers.MultiFidelitySampler"
-_CONSTRAINT = re.compile(r"(max|min)_\w+")
 
 
 def sweeper_options(config: DictConfig) -> SweeperConfig:
@@ -42,15 +45,37 @@ def sweeper_options(config: DictConfig) -> SweeperConfig:
     """
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
-    faults = list(range_faults(options, _PREFIX))
-    for name, bound in options.constraints.items():
-        if not _CONSTRAINT.fullmatch(name) or not isinstance(bound, int | float):
+    faults = [*range_faults(options, _PREFIX), *_unknown_options(options, _PREFIX)]
+    # A program that measures its runs by itself leaves a `result.json` of each.
+    names = constraint_names(of_our_runs=options.meter == "search")
+    options.constraints = options.constraints or {}
+    if not isinstance(options.constraints, dict):
+        raise StudyError(
+            f"{_PREFIX}constraints must be bounds by name, as in "
+            f"'{{max_joules_per_run: 500}}', got {options.constraints}"
+        )
+    for constraint, bound in options.constraints.items():
+        side, _, name = constraint.partition("_")
+        if side not in ("max", "min") or not isinstance(bound, int | float):
             faults.append(
                 f"{_PREFIX}constraints takes max_NAME or min_NAME and a number, got "
-                f"{name}: {bound}: set {_PREFIX}constraints.max_joules_per_run=500, say"
+                f"{constraint}: {bound}: set '{_PREFIX}constraints={{max_joules_per_run: 500}}', "
+                "say"
             )
+        elif name not in names:
+            faults.append(f"{_PREFIX}constraints: {unknown('figure', name, names)}")
     raise_faults(faults)
     return options
+
+
+def _unknown_options(options: Any, prefix: str) -> Iterator[str]:
+    """Name the options that `+` has added and nobody reads."""
+    known = [each.name for each in fields(options)]
+    for name, value in vars(options).items():
+        if name not in known:
+            yield f"{prefix}: {unknown('option', name, known)}"
+        elif name != "sampler" and is_dataclass(value):
+            yield from _unknown_options(value, f"{prefix}{name}.")
 
 
 def use_study_folder(config: DictConfig) -> None:
@@ -265,4 +290,17 @@ def _points(
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str) and not _reads_as_itself(value):
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{quoted}'"
     return str(value)
+
+
+@cache
+def _reads_as_itself(text: str) -> bool:
+    """Tell whether Hydra's grammar reads a text as that very text."""
+    try:
+        parsed = OverridesParser.create().parse_override(f"name={text}")
+    except HydraException:
+        return False
+    return not parsed.is_sweep_override() and parsed.value() == text

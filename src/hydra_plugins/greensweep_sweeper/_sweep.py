@@ -2,8 +2,10 @@
 
 import logging
 import shutil
+import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import optuna
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from optuna._imports import _LazyImport
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
 
 from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.energy import declared_grid
@@ -19,6 +23,7 @@ from greensweep.errors import GreensweepError, StudyError
 from greensweep.search.bill import Bill, bill, write_bill
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
+from greensweep.search.opening import begin_trials
 from greensweep.search.pool import run_workers
 from greensweep.search.records import outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
@@ -68,6 +73,7 @@ class Sweep:
 
     def _run(self, arguments: Sequence[str]) -> None:
         options = sweeper_options(self._config)
+        _check_name(options.study_name)
         energy = _energy(options.energy)
         grid = declared_grid(energy)
         per_kwh = None if grid is None else grid.emissions_kg(1.0)
@@ -80,9 +86,7 @@ class Sweep:
             parallel=options.n_workers > 1,
             kg_per_joule=None if per_kwh is None else per_kwh / JOULES_PER_KWH,
         )
-        if options.fresh:
-            _put_aside(spec)
-        spec.directory.mkdir(parents=True, exist_ok=True)
+        _check_packages(spec)
         worker = Worker(
             self._config,
             self._context,
@@ -95,10 +99,15 @@ class Sweep:
         if options.preview:
             preview(worker, options.preview_overrides, spec.total)
             return
+        if options.fresh:
+            _put_aside(spec)
+        spec.directory.mkdir(parents=True, exist_ok=True)
         with storage_faults(spec.storage):
             study = open_once(spec, anew=True)
             claims = worker.claims(study)
             claims.prepare()
+        begin_trials()
+        with storage_faults(spec.storage):
             total = spec.total
             try:
                 with shown(spec, study, total):
@@ -153,12 +162,54 @@ def _write_best(study: optuna.Study, found: Bill, directory: Path) -> None:
     OmegaConf.save(OmegaConf.create(results), directory / "optimization_results.yaml")
 
 
+def _check_name(name: str) -> None:
+    """Refuse a study's name that does not name one folder: another's would be taken for it.
+
+    Raises:
+        StudyError: it does not.
+    """
+    if not name.strip(". ") or "/" in name or "\\" in name:
+        raise StudyError(
+            "hydra.sweeper.study_name names a folder, so it must not be empty or hold a slash, "
+            f"got {name!r}: set hydra.sweeper.study_name=first, say"
+        )
+
+
+def _check_packages(spec: SearchSpec) -> None:
+    """Find a package that a sampler imports only when it draws, before anything is trained.
+
+    Raises:
+        StudyError: it is not installed.
+    """
+    sampler = type(spec.build_sampler(0))
+    lazy = [
+        each
+        for each in vars(sys.modules[sampler.__module__]).values()
+        if isinstance(each, _LazyImport)
+    ]
+    for package in dict.fromkeys(each.__name__.partition(".")[0] for each in lazy):
+        if find_spec(package) is None:
+            raise StudyError(
+                f"hydra.sweeper.sampler: {sampler.__name__} needs the package {package}: "
+                f"pip install {package}, or choose hydra/sweeper/sampler=tpe, say"
+            )
+
+
+def _is_within(storage: str, directory: Path) -> bool:
+    """Tell whether a storage is a SQLite file in a directory."""
+    with storage_faults(storage):
+        url = make_url(storage)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return False
+    return Path(url.database).resolve().is_relative_to(directory.resolve())
+
+
 def _put_aside(spec: SearchSpec) -> None:
     """Move an earlier sweep of this name away: what was measured is never deleted."""
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     if spec.directory.is_dir() and any(spec.directory.iterdir()):
         shutil.move(spec.directory, spec.directory.with_name(f"{spec.directory.name}.{stamp}"))
-    if str(spec.directory) in spec.storage:
+    if _is_within(spec.storage, spec.directory):
         return
     storage = open_storage(spec.storage)
     if any(each.study_name == spec.study_name for each in storage.get_all_studies()):

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from optuna.trial import FrozenTrial
@@ -20,18 +22,19 @@ from optuna.trial import FrozenTrial
 from greensweep.config import parse_run
 from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter
-from greensweep.errors import GreensweepError, StudyError
+from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.flops import flops_of_run
+from greensweep.search.interrupt import graceful, is_graceful
 from greensweep.search.objective import values_of_run
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import run_trial
-from greensweep.search.work import SearchMeter, work
+from greensweep.search.work import SearchMeter, keep_search_energy, work
 from hydra_plugins.greensweep_sweeper._spec import trial_overrides
 
-_LOCK = ".study.lock"
+_BASIC_LAUNCHER = "BasicLauncher"
 
 
 @dataclass
@@ -46,6 +49,25 @@ class Worker:
     energy: EnergyConfig
     meters_trials: bool
     singletons: Any = field(default_factory=Singleton.get_state)
+
+    def __post_init__(self) -> None:
+        """Refuse cheaper ways to train that the program does not have, before anything is trained.
+
+        Raises:
+            StudyError: one sets an option that there is not.
+        """
+        for way, cheaper in enumerate(self.spec.fidelities, 1):
+            try:
+                self._composed({}, way)
+            except CompactHydraException as error:
+                raise StudyError(
+                    f"hydra.sweeper.fidelities: {', '.join(cheaper)}: {first_line(error)}"
+                ) from error
+
+    @property
+    def launches_here(self) -> bool:
+        """Hydra's launcher runs trials in this process, one at a time."""
+        return str(self.config.hydra.launcher._target_).endswith(_BASIC_LAUNCHER)
 
     def __call__(self) -> None:
         """Work in a process of its own."""
@@ -67,7 +89,7 @@ class Worker:
         launcher = Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.context, task_function=task
         )
-        run = partial(self._launch, launcher, meter, is_here=batch == 1)
+        run = partial(self._launch, launcher, meter, study)
         return work(study, self.claims(study), run, meter, batch)
 
     def claims(self, study: optuna.Study) -> Claims:
@@ -99,13 +121,13 @@ class Worker:
         return [*trial_overrides(params, self.shared), *cheaper]
 
     def _launch(
-        self, launcher: Any, meter: SearchMeter, claims: list[Claim], *, is_here: bool
+        self, launcher: Any, meter: SearchMeter, study: optuna.Study, claims: list[Claim]
     ) -> list[BaseException | None]:
         """Run trials through Hydra's launcher; a job's number is its trial's."""
         global _search_meter
-        _search_meter = meter if is_here else None
-        if not is_here:
-            meter.pause()
+        _search_meter = meter if self.launches_here else None
+        if not self.launches_here:
+            keep_search_energy(study, meter)  # a budget must know of it while trials run
         faults: list[BaseException | None] = []
         for run in _consecutive(claims):
             overrides = [self._overrides(claim.params, claim.fidelity) for claim in run]
@@ -132,15 +154,17 @@ class TrialTask:
     def __call__(self, config: DictConfig) -> Any:
         job = HydraConfig.get()
         joules = _search_meter.take() if _search_meter is not None else None
-        return run_trial(
-            self.spec,
-            open_once(self.spec),
-            job.job.num,
-            partial(self.task, config),
-            Path(job.runtime.output_dir),
-            meter=self.meter,
-            search_joules=joules,
-        )
+        # A process of a launcher's: Ctrl-C reaches it as well.
+        with nullcontext() if is_graceful() else graceful(quiet=True):
+            return run_trial(
+                self.spec,
+                open_once(self.spec),
+                job.job.num,
+                partial(self.task, config),
+                Path(job.runtime.output_dir),
+                meter=self.meter,
+                search_joules=joules,
+            )
 
 
 _studies: dict[tuple[str, str], optuna.Study] = {}
@@ -151,7 +175,7 @@ def open_once(spec: SearchSpec, *, anew: bool = False) -> optuna.Study:
     name = (spec.storage, spec.study_name)
     if anew or name not in _studies:
         # Processes that open a new file at once race in making its tables.
-        with FileLock(spec.directory / _LOCK):
+        with FileLock(spec.lock_file("study")):
             _studies[name] = open_study(spec, open_storage(spec.storage))
     return _studies[name]
 
