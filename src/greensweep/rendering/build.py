@@ -94,11 +94,11 @@ def _reworded(text: str, name: str) -> str:
 
 
 def _halving(tradeoff: Result) -> Table:
-    table = tradeoff.tables["halving"].copy()
-    table["accuracy"] = table["accuracy"].astype(object).where(
-        table["accuracy"].notna(), "nothing that cheap"
-    )  # fmt: skip
-    return Table("halving", "The price of less energy", table)
+    """Return the price of halving, with its remark where there is no accuracy."""
+    table = tradeoff.tables["halving"]
+    accuracy = table["accuracy"].astype(object)
+    table = table.assign(accuracy=accuracy.where(table["accuracy"].notna(), table["remark"]))
+    return Table("halving", "The price of less energy", table.drop(columns="remark"))
 
 
 def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
@@ -133,7 +133,10 @@ def _strategies(analyses: Analyses) -> Section | None:
         drawings.append(figures.draw_survival(result))
     if "critical_difference" in result.figures:
         drawings.append(figures.draw_ranks(result))
+    needed = {"energy_to_target": "Energy to the target, over the searches of each strategy"}
+    several = (result.tables["energy_to_target"]["searches"] > 1).any()
     captions = {
+        **(needed if several else {}),
         "searches": "Each search, and its energy to the target",
         "ratios": f"Energy to the target over that of {result.figures['baseline']}",
         "pairs": "Pairs of strategies over the settings",
