@@ -37,7 +37,9 @@ def test_the_page_stands_alone_with_its_figures_and_tables_beside(cli: Cli, tmp_
 
 
 def test_a_thousand_runs_are_a_page_of_less_than_three_megabytes(cli: Cli, tmp_path: Path) -> None:
-    options = {f"optimizer.option_{place}": [0.1 * n for n in range(1000)] for place in range(14)}
+    varying = [0.1 * n for n in range(1000)]
+    names = ["optimizer.learning_rate", *(f"column_{place}" for place in range(14))]
+    options = dict.fromkeys(names, varying)
     ids = {"run_id": [f"{n:032x}" for n in range(1000)], "experiment_id": 1}
     rows(tmp_path / "runs.csv", 1000, **ids, **options)
     assert cli("report.py", "source=runs.csv").status == 0
