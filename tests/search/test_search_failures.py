@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from searches import BaseStorage, Search, spec, task_of_epochs
+from sqlalchemy.exc import IntegrityError
 
 from greensweep.errors import StudyError
 from greensweep.reporting import TrialEnded, report
@@ -384,3 +385,21 @@ def test_what_finished_while_the_storage_failed_is_settled_from_its_folder(
     work(found.study, found.claims, run, SearchMeter(None))
     (trial,) = found.trials
     assert (trial.state.name, trial.value) == ("COMPLETE", 0.75)
+
+
+def test_the_later_of_two_that_make_a_servers_tables_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two commands on a new PostgreSQL database: one of them breaks on the other's tables."""
+    tries = []
+
+    def made(url: str, **_: Any) -> str:
+        tries.append(url)
+        if len(tries) == 1:
+            raise IntegrityError("CREATE TABLE", {}, Exception("duplicate key"))
+        return "opened"
+
+    monkeypatch.setattr("greensweep.search.storage.RDBStorage", made)
+    monkeypatch.setattr("greensweep.search.storage._TABLES_SECONDS", 0)
+    assert open_storage("postgresql://ada@db/study") == "opened"
+    assert len(tries) == 2

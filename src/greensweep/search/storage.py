@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from optuna.distributions import (
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from greensweep.errors import StudyError, first_line
 from greensweep.search.spec import SearchSpec
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 _ASKED = "greensweep"  # the study's user attribute that says what it searches
 
 _BUSY_SECONDS = 60
+_TABLES_SECONDS = 5
 _HEARTBEAT_SECONDS = 30
 _GRACE_SECONDS = 120
 
@@ -61,8 +63,17 @@ def _opened(url: str) -> BaseStorage:
         storage.engine.dispose()
         return storage
     if "://" in url and not url.startswith(("redis", "grpc")):
-        return RDBStorage(url, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS)
+        try:
+            return _on_server(url)
+        except (IntegrityError, ProgrammingError):
+            # Another command makes the tables of a new database just now, and was faster.
+            time.sleep(_TABLES_SECONDS)
+            return _on_server(url)
     return get_storage(url)
+
+
+def _on_server(url: str) -> RDBStorage:
+    return RDBStorage(url, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS)
 
 
 def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
