@@ -98,6 +98,16 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(cli: Cli, tmp_path: Path) 
         (
             [
                 "source=mine.csv",
+                "columns.energy=joules",
+                "columns.accuracy=acc",
+                "columns.order=trail",
+            ],
+            "columns.order: no column of mine.csv is called 'trail': did you mean trial",
+        ),
+        (["source=broken.csv"], "broken.csv, line 3 has fewer cells than its header has names"),
+        (
+            [
+                "source=mine.csv",
                 "analysis=strategies",
                 "analysis.target=0.5",
                 "analysis.fraction_of_best=0.9",
@@ -110,6 +120,7 @@ def test_what_cannot_be_answered_is_one_sentence_and_leaves_nothing(
     cli: Cli, tmp_path: Path, overrides: list[str], said: str
 ) -> None:
     table(tmp_path / "mine.csv")
+    (tmp_path / "broken.csv").write_text("energy_joules,accuracy\n1,0.5\n2\n")
     finished = cli("analyse.py", *overrides)
     assert finished.status == 1
     assert said in finished.errors

@@ -12,6 +12,7 @@ from greensweep.analysis.anova import factorial_anova
 from greensweep.analysis.architectures import predicted_energy
 from greensweep.analysis.collect import analyses_of
 from greensweep.analysis.result import Result
+from greensweep.analysis.units import cell
 from greensweep.config.schema_analysis import (
     ColumnsConfig,
     LayersConfig,
@@ -282,6 +283,13 @@ def test_networks_of_the_same_layers_are_told_apart_by_their_size() -> None:
 def report() -> ReportConfig:
     options = (TradeoffConfig(), StrategiesConfig(), LayersConfig())
     return ReportConfig(tradeoff=options[0], strategies=options[1], layers=options[2])
+
+
+def test_the_ends_of_an_interval_are_in_the_unit_of_its_middle() -> None:
+    names = [str(name) for name in layers(design()).tables["joules_per_layer"].columns]
+    assert [cell(name, 558.5, names) for name in names[1:4]] == ["558 J", "558 J", "558 J"]
+    assert cell("low", 558.5) == "558.5"
+    assert cell("high", 0.5, ["accuracy", "low", "high"]) == "0.5000"
 
 
 # Bad input

@@ -196,7 +196,12 @@ def test_nothing_that_can_be_used_is_one_sentence() -> None:
     ("text", "said"),
     [
         ("", "is empty: give a table with a header line"),
-        ("a,b\n1,2\n1,2,3\n", r"runs.csv, line 3 cannot be read: .*Expected 2 fields"),
+        ("a,b\n1,2\n1,2,3\n", r"runs.csv, line 3 has more cells than .* \(3, not 2\): name every"),
+        ("a,b\n1,2,3\n1,2\n", r"runs.csv, line 2 has more cells than .* \(3, not 2\)"),
+        ("a,b\n1,2\n\n1\n1,2,3\n", r"runs.csv, line 4 has fewer cells than .* \(1, not 2\): write"),
+        ('a,b\n"1\n2",2\n1\n', r"runs.csv, line 4 has fewer cells than .* \(1, not 2\): write"),
+        ('a,b\n1,2\n"1,2\n1,2\n', r"runs.csv, line 3 has fewer .* write the line whole, and close"),
+        ('a,b\n1,2\n1,"2\n1,2\n', r"runs.csv, line 3 has a quote that is not closed"),
         (None, "is no file: give a CSV or Parquet file, or mlflow"),
     ],
 )
@@ -229,9 +234,17 @@ def test_runs_that_cost_nothing_are_refused() -> None:
 
 
 def test_a_file_in_another_encoding_says_so(tmp_path: Path) -> None:
-    (tmp_path / "runs.csv").write_bytes("dataset,accuracy\ncafé,0.5\n".encode("latin-1"))
-    with pytest.raises(AnalysisError, match="is no UTF-8 text"):
+    (tmp_path / "runs.csv").write_bytes("dataset,accuracy\na,1\ncafé,0.5\n".encode("latin-1"))
+    with pytest.raises(AnalysisError, match="line 3 is no UTF-8 text"):
         read_file(tmp_path / "runs.csv")
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.csv.gz"])
+def test_cells_that_are_empty_break_no_line(tmp_path: Path, name: str) -> None:
+    cells = {"a": ["x, y", "two\nlines", "z" * 200_000], "b": [1.0, None, None]}
+    frame = pd.DataFrame(cells)
+    frame.to_csv(tmp_path / name, index=False, encoding="utf-8-sig")
+    pd.testing.assert_frame_equal(read_file(tmp_path / name), frame)
 
 
 def test_a_flag_may_be_a_text() -> None:

@@ -178,7 +178,7 @@ def _has(raw: pd.DataFrame, columns: ColumnsConfig, key: str, source: str) -> bo
 
 def _optional(
     raw: pd.DataFrame, columns: ColumnsConfig, key: str, otherwise: Any, source: str
-) -> "pd.Series[Any]":
+) -> Any:
     """Return an optional column, with another value where it is missing or blank."""
     if not _has(raw, columns, key, source):
         return pd.Series(otherwise, index=raw.index)
@@ -250,7 +250,7 @@ def qualities(frame: pd.DataFrame) -> list[str]:
     return sorted(map(str, _told_qualities(frame).unique()))
 
 
-def _told_qualities(frame: pd.DataFrame) -> Any:
+def _told_qualities(frame: pd.DataFrame) -> "pd.Series[Any]":
     says_nothing = frame[STATUS].ne(_FINISHED) & frame[QUALITY].eq("unmeasured")
     return frame[~says_nothing][QUALITY]
 

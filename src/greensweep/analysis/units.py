@@ -1,9 +1,12 @@
 """Numbers for people: three digits that say something, and units that scale."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from greensweep.energy.units import joules_text
+
+_ENDS = ("low", "high")  # of an interval
 
 
 def joules(value: float) -> str:
@@ -24,8 +27,15 @@ def number(value: float, digits: int = 3) -> str:
     return f"{float(f'{value:.{digits}g}'):g}"
 
 
-def cell(name: str, value: Any) -> str:
-    """Return a value of a table as a person reads it, by the name of its column."""
+def cell(name: str, value: Any, columns: Sequence[str] = ()) -> str:
+    """Return a value of a table as a person reads it, by the name of its column.
+
+    Args:
+        columns: of the table, in order: `low` and `high` are in the unit of the column before them.
+    """
+    if name in _ENDS and name in columns:
+        before = [each for each in columns[: columns.index(name)] if each not in _ENDS]
+        name = before[-1] if before else name
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool):
