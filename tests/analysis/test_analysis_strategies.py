@@ -425,7 +425,7 @@ def test_a_strategy_that_alone_arrives_is_counted_as_cheaper() -> None:
     assert "gp" not in figures
     assert result.answers == [
         "Overall tpe needs the least energy to reach the target: the median ratio of its energy to "
-        "that of random is 0, in 1 settings.",
+        "that of random is 0, in 1 setting.",
         "neither gp nor random reaches the target in any setting.",
         "tpe reaches the target with less energy than random in 1 of 1 settings (in 1 of them it "
         "alone arrives), with as much or more in 0, and never in 0; the median ratio of the "

@@ -379,7 +379,8 @@ def _overall(
     if len(others) < 2 or not found:
         return []
     name, least = min(found.items(), key=lambda each: each[1].median_ratio)
-    told = f"{_told_ratio(least, config)}, in {least.settings} settings."
+    settings = "1 setting" if least.settings == 1 else f"{least.settings} settings"
+    told = f"{_told_ratio(least, config)}, in {settings}."
     if least.median_ratio < 1:
         return [
             f"Overall {name} needs the least energy to reach the target: the median ratio of its "
