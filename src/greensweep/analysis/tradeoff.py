@@ -16,7 +16,7 @@ from greensweep.analysis.front import (
     points_lost,
     points_lost_in_draws,
 )
-from greensweep.analysis.importance import importance, varying
+from greensweep.analysis.importance import importance, unused, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
 from greensweep.analysis.table import ACCURACY, ENERGY, OPTION_GROUPS, RunTable, column, joined
@@ -86,6 +86,7 @@ def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     ]
     if repeated:
         notes.append(_told_probabilities(tables["on_front"]))
+    notes += unused(runs.finished, config.hyperparameters)
     told = _importance(groups, _hyperparameters(runs, config), config.seed)
     if told is not None:
         tables["importance"] = told

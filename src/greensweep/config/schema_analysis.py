@@ -61,7 +61,9 @@ class LayersConfig(AnalysisConfig):
         list, doc="columns that together name an architecture; [] takes the factors"
     )
     features: list[str] = option(
-        list, doc="columns that predict an architecture's energy; [] takes the factors"
+        list,
+        doc="columns that predict an architecture's energy; [] takes the factors, and FLOPs and "
+        "parameters where these say more",
     )
     order: int | None = option(
         None, doc="of the highest interactions; null: as many as there are factors", at_least=1

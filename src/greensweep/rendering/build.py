@@ -137,6 +137,7 @@ def _strategies(analyses: Analyses) -> Section | None:
     several = (result.tables["energy_to_target"]["searches"] > 1).any()
     captions = {
         **(needed if several else {}),
+        "energy_to_target": "Energy to the target in each setting",
         "searches": "Each search, and its energy to the target",
         "ratios": f"Energy to the target over that of {result.figures['baseline']}",
         "pairs": "Pairs of strategies over the settings",

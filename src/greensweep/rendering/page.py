@@ -88,7 +88,7 @@ def _rows(table: Table) -> list[list[dict[str, Any]]]:
             value = value.item() if hasattr(value, "item") else value
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             cells.append(
-                {"text": cell(name, value), "sort": value if is_number else None, "link": ""}
+                {"text": cell(name, value, names), "sort": value if is_number else None, "link": ""}
             )
         if place < len(table.links):
             cells[0]["link"] = table.links[place]

@@ -39,7 +39,6 @@ from hydra_plugins.greensweep_sweeper._worker import Worker, open_once
 
 log = logging.getLogger(__name__)
 
-_BASIC_LAUNCHER = "BasicLauncher"
 INTERRUPTED = 130
 
 
@@ -77,8 +76,6 @@ class Sweep:
         energy = _energy(options.energy)
         grid = declared_grid(energy)
         per_kwh = None if grid is None else grid.emissions_kg(1.0)
-        launcher = str(self._config.hydra.launcher._target_)
-        is_basic = launcher.endswith(_BASIC_LAUNCHER)
         spec, shared = build_spec(
             self._config,
             options,
@@ -111,11 +108,11 @@ class Sweep:
             total = spec.total
             try:
                 with shown(spec, study, total):
-                    if options.n_workers > 1 and is_basic:
+                    if options.n_workers > 1 and worker.launches_here:
                         run_workers(worker, options.n_workers, claims.settle_dead)
                     else:
                         with graceful():
-                            worker.work(1 if is_basic else options.n_workers)
+                            worker.work(1 if worker.launches_here else options.n_workers)
             finally:
                 ended = "interrupted" if interrupted() else claims.ended()
                 found = bill(spec, study, total, ended)
@@ -131,7 +128,10 @@ def _require_one(trials: Sequence[FrozenTrial]) -> None:
     """Raise a StudyError where trials ended, but none of them well."""
     if interrupted() or any(trial.state == TrialState.COMPLETE for trial in trials):
         return
-    errors = [outcome.error for trial in trials if (outcome := outcome_of(trial)) and outcome.error]
+    outcomes = [outcome for trial in trials if (outcome := outcome_of(trial)) is not None]
+    if any(each.status == "stopped" for each in outcomes):
+        return  # by a budget, which did what it was asked to
+    errors = [each.error for each in outcomes if each.error]
     if errors:
         raise StudyError(f"none of {len(errors)} trials finished; the first: {errors[0]}")
 
