@@ -273,6 +273,7 @@ def test_a_choice_reaches_its_trial_as_it_was_given(value: str) -> None:
     assert isinstance(parsed.value(), str)
 
 
+@pytest.mark.slow
 def test_a_launcher_of_one_job_is_charged_once(cli: Cli, tmp_path: Path) -> None:
     """What runs in a launcher's jobs is no part of the search between them."""
     metered = [each for each in QUICK if each != "energy=unmetered"]

@@ -174,6 +174,7 @@ HUNGRY = """
 """
 
 
+@pytest.mark.slow
 def test_a_trial_that_runs_out_of_memory_in_a_worker_fails_alone(tmp_path: Path) -> None:
     workers = ("hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=2")
     command = program(tmp_path, HUNGRY, *workers)

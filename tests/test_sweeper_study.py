@@ -92,6 +92,7 @@ def test_a_preview_counts_what_the_search_itself_costs() -> None:
     assert _whole(replace(cut, spent_joules=None, search_joules=12.0)) == (None, 21.0)
 
 
+@pytest.mark.slow
 def test_a_preview_moves_no_earlier_sweep_away(cli: Cli, tmp_path: Path) -> None:
     assert cli("train.py", *QUICK, ONE).status == 0
     before = study_file(tmp_path)
@@ -152,6 +153,7 @@ def test_a_sampler_without_its_package_is_refused_before_anything_is_trained(
     assert not (tmp_path / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_a_log_file_on_a_full_disk_prints_no_traceback(
     script: Callable[..., "subprocess.CompletedProcess[str]"],
 ) -> None:

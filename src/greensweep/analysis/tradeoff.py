@@ -86,8 +86,9 @@ def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     ]
     if repeated:
         notes.append(_told_probabilities(tables["on_front"]))
+    hyperparameters = _hyperparameters(runs, config)
     notes += unused(runs.finished, config.hyperparameters)
-    told = _importance(groups, _hyperparameters(runs, config), config.seed)
+    told = _importance(groups, hyperparameters, config.seed)
     if told is not None:
         tables["importance"] = told
     else:
