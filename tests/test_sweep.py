@@ -132,6 +132,7 @@ def test_only_winners_are_tested_and_only_their_weights_kept(
 
 
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "gp"])
+@pytest.mark.slow
 def test_every_strategy_searches_the_same_declared_space(
     cli: Cli, results: Results, tmp_path: Path, sampler: str
 ) -> None:

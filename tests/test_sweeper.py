@@ -68,6 +68,7 @@ def test_the_same_command_again_goes_on_to_the_total(
     ]
 
 
+@pytest.mark.slow
 def test_another_search_under_the_same_name_is_refused(cli: Cli) -> None:
     assert cli("train.py", *QUICK, "hydra.sweeper.n_trials=1").status == 0
     refused = cli("train.py", *QUICK, "training.batch_size=32")

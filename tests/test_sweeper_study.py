@@ -114,6 +114,7 @@ def test_a_refused_study_runs_nothing_and_says_one_sentence(cli: Cli, tmp_path: 
     assert not list((tmp_path / "multirun").glob("**/reference_job.json"))
 
 
+@pytest.mark.slow
 def test_a_fresh_sweep_keeps_its_reference_job_and_finds_its_relative_storage(
     cli: Cli, tmp_path: Path
 ) -> None:

@@ -220,6 +220,7 @@ def test_mixed_sizes_without_image_size_are_refused_with_both_sizes(image_tree, 
         read(root)
 
 
+@pytest.mark.slow
 def test_shared_cifar10_images_are_read_whole(cifar10_images, tmp_path, decodes):
     config = ImageFolderConfig(root=str(cifar10_images), cache=str(tmp_path))
 

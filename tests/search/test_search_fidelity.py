@@ -104,6 +104,7 @@ def test_a_cheaper_run_is_never_the_best(tmp_path: Path) -> None:
     assert runs.search.study.best_trial.number == best.number  # what others see of the study
 
 
+@pytest.mark.slow
 def test_cheaper_runs_that_tell_save_energy(tmp_path: Path) -> None:
     def needed(name: str, seed: int, **changes: Any) -> float:
         runs = Runs(tmp_path / f"{name}{seed}", n_trials=14, seed=seed, **changes)

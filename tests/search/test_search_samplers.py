@@ -48,6 +48,7 @@ def joules_of_search(folder: Path, sampler: tuple[str, dict[str, Any]], seed: in
     return sum(100.0 if trial.params["x"] < 0.5 else 900.0 for trial in search.trials)
 
 
+@pytest.mark.slow
 def test_of_two_equal_hills_the_cheaper_is_climbed(tmp_path: Path) -> None:
     per_joule = [joules_of_search(tmp_path / f"ei{seed}", EI, seed) for seed in range(2)]
     plain = [joules_of_search(tmp_path / f"plain{seed}", PLAIN_EI, seed) for seed in range(2)]

@@ -20,6 +20,7 @@ def trials_until_not_worth(folder: Path, least: float) -> int:
     return len(search.trials)
 
 
+@pytest.mark.slow
 def test_the_more_a_kilojoule_has_to_gain_the_sooner_it_ends(tmp_path: Path) -> None:
     many = trials_until_not_worth(tmp_path / "little", 1e-9)
     few = trials_until_not_worth(tmp_path / "much", 0.1)
