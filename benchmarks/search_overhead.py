@@ -201,20 +201,25 @@ def commands(few: int = 2, many: int = 42, turns: int = 3) -> dict[str, float]:
 
 def _command_seconds(sweeper: str, trials: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        subprocess.run(
-            [
-                *(sys.executable, str(_ROOT / "src" / "train.py"), "-m"),
-                *(f"hydra/sweeper={sweeper}", "hydra/sweeper/sampler=random"),
-                *(f"hydra.sweeper.n_trials={trials}", "training=replay", "space=paper_log"),
-                *(f"replay.table={_FOLDER / 'learning_curves.csv'}", "tracking=local"),
-                *("training.epochs=10", "model.conv_layers=2", "warmup=0"),
-            ],
-            cwd=folder,
-            check=True,
-            capture_output=True,
+        return _sweep_seconds(
+            Path(folder),
+            *(f"hydra/sweeper={sweeper}", "hydra/sweeper/sampler=random"),
+            *(f"hydra.sweeper.n_trials={trials}", "training=replay", "space=paper_log"),
+            *(f"replay.table={_FOLDER / 'learning_curves.csv'}", "tracking=local"),
+            *("training.epochs=10", "model.conv_layers=2", "warmup=0"),
         )
-        return time.perf_counter() - began
+
+
+def _sweep_seconds(folder: Path, *overrides: str) -> float:
+    """Time a whole sweep of this program in a folder."""
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, str(_ROOT / "src" / "train.py"), "-m", *overrides],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - began
 
 
 def workers(trials: int = 24) -> dict[str, float]:
@@ -226,20 +231,13 @@ def workers(trials: int = 24) -> dict[str, float]:
     seconds, running = {}, {}
     for count in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
-            began = time.perf_counter()
-            subprocess.run(
-                [
-                    *(sys.executable, str(_ROOT / "src" / "train.py"), "-m"),
-                    *("hydra/sweeper=greensweep", f"hydra.sweeper.n_trials={trials}"),
-                    *(f"hydra.sweeper.n_workers={count}", "hydra.sweeper.pruner=none"),
-                    *("training.threads=1", "training.epochs=40", "model.conv_layers=3"),
-                    *("dataset.image_size=16", "training.batch_size=64", "warmup=0"),
-                ],
-                cwd=folder,
-                check=True,
-                capture_output=True,
+            seconds[count] = _sweep_seconds(
+                Path(folder),
+                *("hydra/sweeper=greensweep", f"hydra.sweeper.n_trials={trials}"),
+                *(f"hydra.sweeper.n_workers={count}", "hydra.sweeper.pruner=none"),
+                *("training.threads=1", "training.epochs=40", "model.conv_layers=3"),
+                *("dataset.image_size=16", "training.batch_size=64", "warmup=0"),
             )
-            seconds[count] = time.perf_counter() - began
             (path,) = Path(folder).glob("multirun/*/optuna.db")
             (study,) = optuna.get_all_study_names(f"sqlite:///{path}")
             done = optuna.load_study(study_name=study, storage=f"sqlite:///{path}").trials

@@ -35,6 +35,21 @@ from greensweep.search.trial import settle, trial_of
 SPACE = {"width": IntDistribution(1, 64, log=True), "epochs": IntDistribution(1, 6)}
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that a trial sees: one number, which a test moves on."""
+    seconds = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return seconds[0]
+
+    for module in ("judge", "trial"):
+        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
+    return seconds
+
+
 class Truth:
     """What trials really cost, epoch by epoch: more or less the width, whatever they report."""
 
@@ -256,19 +271,7 @@ def test_hours_are_those_in_which_any_trial_ran() -> None:
     assert found.hours == pytest.approx((90 + 40 + 20) / 60)
 
 
-def test_a_budget_of_hours_stops_a_trial_and_the_search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [0.0]
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return clock[0]
-
-    for module in ("judge", "trial"):
-        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
-
+def test_a_budget_of_hours_stops_a_trial_and_the_search(tmp_path: Path, clock: list[float]) -> None:
     def task(params: Any) -> float:
         for epoch in range(1, 10):
             clock[0] += 900.0
@@ -494,18 +497,8 @@ def test_the_search_itself_fits_into_the_budget_too(tmp_path: Path) -> None:
 
 
 def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_hours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: list[float]
 ) -> None:
-    clock = [0.0]
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return clock[0]
-
-    for module in ("judge", "trial"):
-        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
-
     def task(params: Any) -> float:
         for epoch in range(1, 10):
             clock[0] += 1000.0

@@ -14,7 +14,7 @@ from greensweep.errors import AnalysisError, unknown
 ENERGY, ACCURACY = "energy_joules", "accuracy"
 SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_seed", "_order"
 STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
-_OURS = {SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED}
+ADDED = (SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED)
 
 # How the columns of our own runs' options begin.
 OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
@@ -121,7 +121,7 @@ def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Seri
         AnalysisError: there is none; the nearest names are told.
     """
     if name not in frame:
-        theirs = [str(each) for each in frame.columns if each not in _OURS]
+        theirs = [str(each) for each in frame.columns if each not in ADDED]
         raise AnalysisError(f"{option}: " + unknown(f"column of {source}", name, theirs))
     return frame[name]
 

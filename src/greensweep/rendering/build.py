@@ -10,17 +10,12 @@ from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
 from greensweep.analysis.table import (
     ACCURACY,
-    CONTENDED,
+    ADDED,
     ENERGY,
     MACHINE,
     OPTION_GROUPS,
-    ORDER,
-    QUALITY,
-    SEED,
-    SETTING,
     SPENT,
     STATUS,
-    STRATEGY,
 )
 from greensweep.config.schema_analysis import ColumnsConfig, ReportConfig
 from greensweep.rendering import figures
@@ -31,8 +26,7 @@ _MOST_COLUMNS = 20
 _MOST_RECOMMENDED = 3  # groups, in the answer
 _MOST_NAMED = 6  # machines, or versions of a package
 _VERSION = "version."
-# What `standard_table` adds, and under which names a table for people has it.
-_ADDED = (SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED)
+# Under which names a table for people has what `standard_table` adds.
 _SHOWN = {SPENT: "spent_joules", STATUS: "status"}
 
 
@@ -133,10 +127,7 @@ def _strategies(analyses: Analyses) -> Section | None:
         drawings.append(figures.draw_survival(result))
     if "critical_difference" in result.figures:
         drawings.append(figures.draw_ranks(result))
-    needed = {"energy_to_target": "Energy to the target, over the searches of each strategy"}
-    several = (result.tables["energy_to_target"]["searches"] > 1).any()
     captions = {
-        **(needed if several else {}),
         "energy_to_target": "Energy to the target in each setting",
         "searches": "Each search, and its energy to the target",
         "ratios": f"Energy to the target over that of {result.figures['baseline']}",
@@ -229,7 +220,7 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
     further = [
         name
         for name in map(str, frame.columns)
-        if name not in (*ours, *_ADDED) and _tells_more(frame, name, ours)
+        if name not in (*ours, *ADDED) and _tells_more(frame, name, ours)
     ]
     # Options first, then a table's own columns, then what our own runs measured.
     further.sort(key=lambda name: (not name.startswith(OPTION_GROUPS), "/" in name))
@@ -252,7 +243,7 @@ def _tells_more(frame: pd.DataFrame, name: str, others: Sequence[str]) -> bool:
 def _all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the source's columns, and those that we add under names that it does not have."""
     added = {name: shown for name, shown in _SHOWN.items() if shown not in frame}
-    left = [name for name in _ADDED if name not in added]
+    left = [name for name in ADDED if name not in added]
     return frame.drop(columns=left).rename(columns=added)
 
 

@@ -138,7 +138,7 @@ def between_trials(study: optuna.Study) -> float:
     return float(sum(v for name, v in attributes.items() if name.startswith(SEARCH_ENERGY)))
 
 
-def between_joules(trials: Sequence[FrozenTrial]) -> float:
+def drawing_joules(trials: Sequence[FrozenTrial]) -> float:
     """Return what it will take, in joules, to draw one more trial and keep its records.
 
     It is the most of the latest trials that say it, 0 before any: a budget must have room for it.

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import StudyError
-from greensweep.search.budget import CostModel, between_joules, over_budget, spent
+from greensweep.search.budget import CostModel, drawing_joules, over_budget, spent
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import (
     FLOPS,
@@ -194,7 +194,7 @@ class Claims:
             )
         reason = None
         if spec.has_budget:
-            reason = over_budget(spec, spent(self._study, trials), between_joules(trials))
+            reason = over_budget(spec, spent(self._study, trials), drawing_joules(trials))
         reason = reason or not_worth_it(spec, self._study, trials)
         return Exhausted(reason, early=True) if reason else None
 
@@ -218,7 +218,7 @@ class Claims:
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.distributions, trials)
-            joules = between_joules(trials) + _forecast(model, claim.params, claim.fidelity, flops)
+            joules = drawing_joules(trials) + _forecast(model, claim.params, claim.fidelity, flops)
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
                     known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.errors import TrialEnded, first_line
 from greensweep.reporting import Progress
-from greensweep.search.budget import between_joules, over_budget, spent
+from greensweep.search.budget import drawing_joules, over_budget, spent
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.pareto_rule import Finished, ParetoRule
@@ -213,7 +213,7 @@ class TrialJudge:
         an_epoch = (progress.joules or 0.0) / progress.epoch
         seconds = (time.monotonic() - self._began) / progress.epoch if progress.repeat == 0 else 0.0
         # After the trial the search goes on for a while, if only to find that nothing is left.
-        to_search = max(between_joules(trials), self._search_joules)
+        to_search = max(drawing_joules(trials), self._search_joules)
         reason = over_budget(self._spec, used, an_epoch + to_search, seconds)
         if reason is not None:
             raise TrialEnded("stopped", f"stopped after epoch {progress.epoch}: {reason}")

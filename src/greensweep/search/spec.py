@@ -85,34 +85,46 @@ class SearchSpec:
     @property
     def budget_joules(self) -> float | None:
         """The smallest of the budgets that energy spends, in joules."""
-        budget = self.budget
-        limits = [
-            budget.joules,
-            None if budget.kwh is None else budget.kwh * JOULES_PER_KWH,
-            None if budget.emissions_kg is None else budget.emissions_kg / (self.kg_per_joule or 1),
-        ]
-        return min((limit for limit in limits if limit is not None), default=None)
+        return min(self._limits(), default=(None, ""))[0]
 
     @property
     def budget_text(self) -> str:
         """The smallest of the budgets that energy spends, in the unit that it was given in."""
-        limit = self.budget_joules
-        assert limit is not None
-        if self.budget.joules == limit:
-            return f"{limit:.6g} J"
-        is_energy = self.budget.kwh is not None and self.budget.kwh * JOULES_PER_KWH == limit
-        given = f"{self.budget.kwh:g} kWh" if is_energy else f"{self.budget.emissions_kg:g} kg CO2e"
-        return f"{given} ({limit:.6g} J)"
+        return min(self._limits())[1]
+
+    def _limits(self) -> list[tuple[float, str]]:
+        """Return the budgets that energy spends, in joules, and as they were given."""
+        budget, limits = self.budget, []
+        if budget.joules is not None:
+            limits.append((budget.joules, f"{budget.joules:.6g} J"))
+        if budget.kwh is not None:
+            joules = budget.kwh * JOULES_PER_KWH
+            limits.append((joules, f"{budget.kwh:g} kWh ({joules:.6g} J)"))
+        if budget.emissions_kg is not None:
+            joules = budget.emissions_kg / (self.kg_per_joule or 1)
+            limits.append((joules, f"{budget.emissions_kg:g} kg CO2e ({joules:.6g} J)"))
+        return limits
+
+    @property
+    def storage_file(self) -> Path | None:
+        """The file that the storage is, absolute; None of a server.
+
+        Raises:
+            ArgumentError: the storage is no URL.
+        """
+        address = make_url(self.storage)
+        if address.get_backend_name() != "sqlite" or not address.database:
+            return None
+        return Path(address.database).absolute()
 
     def lock_file(self, name: str) -> Path:
         """Return the lock of that name: of the storage where it is a file, else of the sweep.
 
         Commands with folders of their own may share a SQLite file.
         """
-        address = make_url(self.storage)
-        file = Path(address.database or "").absolute()
+        file = self.storage_file
         # A folder that is not there is for the storage to complain of: a lock would make it.
-        if address.drivername.startswith("sqlite") and address.database and file.parent.is_dir():
+        if file is not None and file.parent.is_dir():
             return file.with_name(f".{file.name}.{name}.lock")
         return self.directory / f".{name}.lock"
 

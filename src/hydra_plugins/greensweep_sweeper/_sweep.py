@@ -15,7 +15,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna._imports import _LazyImport
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import make_url
 
 from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.energy import declared_grid
@@ -195,21 +194,14 @@ def _check_packages(spec: SearchSpec) -> None:
             )
 
 
-def _is_within(storage: str, directory: Path) -> bool:
-    """Tell whether a storage is a SQLite file in a directory."""
-    with storage_faults(storage):
-        url = make_url(storage)
-    if url.get_backend_name() != "sqlite" or not url.database:
-        return False
-    return Path(url.database).resolve().is_relative_to(directory.resolve())
-
-
 def _put_aside(spec: SearchSpec) -> None:
     """Move an earlier sweep of this name away: what was measured is never deleted."""
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     if spec.directory.is_dir() and any(spec.directory.iterdir()):
         shutil.move(spec.directory, spec.directory.with_name(f"{spec.directory.name}.{stamp}"))
-    if _is_within(spec.storage, spec.directory):
+    with storage_faults(spec.storage):
+        file = spec.storage_file
+    if file is not None and file.resolve().is_relative_to(spec.directory.resolve()):
         return
     storage = open_storage(spec.storage)
     if any(each.study_name == spec.study_name for each in storage.get_all_studies()):
