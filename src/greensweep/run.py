@@ -112,7 +112,7 @@ def run_once(
     phases = Phases(meter, synchronize)
     status: Status = "failed"
     error: str | None = None
-    origin = provenance()
+    origin = provenance(config.dataset.name)
     tracker.start(name, flat(resolved), origin)
     try:
         phases.start()

@@ -36,6 +36,7 @@ def answer(runs: RunTable, config: AnalysisConfig) -> Result:
     Raises:
         AnalysisError: the runs do not answer it.
     """
+    runs = runs.only(config.where, "analysis.where")
     if isinstance(config, LayersConfig):
         return explain_layers(runs, config)
     if isinstance(config, StrategiesConfig):

@@ -12,7 +12,12 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.table import NO_STRATEGY, STRATEGY, RunTable
 from greensweep.analysis.tradeoff import weigh_tradeoff
-from greensweep.config.schema_analysis import LayersConfig, ReportConfig, StrategiesConfig
+from greensweep.config.schema_analysis import (
+    AnalysisConfig,
+    LayersConfig,
+    ReportConfig,
+    StrategiesConfig,
+)
 from greensweep.errors import AnalysisError
 
 _LAYERS = "layers/"
@@ -64,12 +69,20 @@ def analyses_of(
             missing[name] = str(error)
             return None
 
+    def chosen(analysis: AnalysisConfig) -> RunTable:
+        return runs.only(analysis.where, f"{analysis.name}.where")
+
     return Analyses(
         runs,
         bill,
-        attempt("tradeoff", lambda: weigh_tradeoff(runs, config.tradeoff)),
-        attempt("strategies", lambda: compare_strategies(runs, _baseline(runs, config.strategies))),
-        attempt("layers", lambda: _layers(runs, config.layers)),
+        attempt("tradeoff", lambda: weigh_tradeoff(chosen(config.tradeoff), config.tradeoff)),
+        attempt(
+            "strategies",
+            lambda: compare_strategies(
+                found := chosen(config.strategies), _baseline(found, config.strategies)
+            ),
+        ),
+        attempt("layers", lambda: _layers(chosen(config.layers), config.layers)),
         missing,
     )
 

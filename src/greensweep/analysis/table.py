@@ -1,7 +1,7 @@
 """Runs as one table: its columns, and which rows an analysis may use."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ NO_STRATEGY = "none"  # of a run that no search drew
 _FINISHED = "finished"
 _UNKNOWN = "unknown"
 _DEFAULTS = ColumnsConfig()
+_MOST_TOLD = 8  # values of a column, in a sentence
 _MOST_JOULES = 1e21  # more than the world uses in a year
 
 
@@ -61,6 +62,27 @@ class RunTable:
                 f"has {told}"
             )
         return found
+
+    def only(self, where: Mapping[str, Any], option: str) -> "RunTable":
+        """Return the runs in which these columns hold these values, as text.
+
+        Args:
+            option: that says so.
+
+        Raises:
+            AnalysisError: there is no such column, or no such run; the values there are told.
+        """
+        frame = self.frame
+        for name, wanted in where.items():
+            found = column(self.frame, name, f"{option}.{name}", self.source).astype(str)
+            frame = frame[found[frame.index] == str(wanted)]
+            if frame.empty:
+                there = ", ".join(sorted(found.unique())[:_MOST_TOLD])
+                raise AnalysisError(
+                    f"{option}.{name}={wanted} leaves no run of {self.source}: there {name} is "
+                    f"{there}"
+                )
+        return replace(self, frame=frame.reset_index(drop=True)) if where else self
 
 
 def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> RunTable:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -33,6 +34,7 @@ class ColumnsConfig:
 @dataclass
 class AnalysisConfig:
     name: str = option(MISSING, doc="name of the analysis")
+    where: dict[str, Any] = option(dict, doc="use only runs in which these columns hold these")
     confidence: float = option(0.95, doc="of all intervals", above=0.0, below=1.0)
     resamples: int = option(2000, doc="of each bootstrap", at_least=100)
     seed: int = option(0, doc="of the bootstraps", at_least=0, at_most=LARGEST_SEED)

@@ -135,6 +135,11 @@ class SweeperConfig:
     )
     extend: bool = option(False, doc="go on although the space or the objective has changed")
     fresh: bool = option(False, doc="start anew; an earlier study of this name is put aside")
+    made_from: list[str] = option(
+        list,
+        doc="files and folders; where one of them, or the program's configuration, has changed "
+        "since the study began, start anew as with fresh",
+    )
     meter: Literal["trials", "search", "nothing"] = option(
         "trials",
         doc="trials: measure each trial, and the search between them. search: the program "

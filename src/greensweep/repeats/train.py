@@ -54,7 +54,7 @@ def run_repeats(
     directory.mkdir(parents=True, exist_ok=True)
     config_file = directory / CONFIG_FILE
     save_run_config(resolved, config_file)
-    origin = provenance()
+    origin = provenance(config.dataset.name)
     tracker.start(name, flat(resolved), origin)
     status: Status = "failed"
     error: str | None = None

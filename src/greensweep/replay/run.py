@@ -57,7 +57,7 @@ def replay_once(
     save_run_config(resolved, config_file)
     status: Status = "failed"
     error: str | None = None
-    origin = provenance()
+    origin = provenance(config.dataset.name)
     began = time.monotonic()
     tracker.start(name, flat(resolved), origin)
     try:

@@ -1,5 +1,6 @@
 """Where a result comes from: code, versions, machine."""
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -7,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+import yaml
 
 _PACKAGES = (
     "torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny",
@@ -15,13 +17,36 @@ _PACKAGES = (
 
 
 @cache
-def provenance() -> dict[str, str]:
-    """Return tags that name the commit, the package versions and the hardware of a run."""
+def provenance(dataset: str) -> dict[str, str]:
+    """Return tags that name the commit, package versions, hardware and pipeline of a run.
+
+    Args:
+        dataset: that the run trains on.
+    """
     import torch
 
-    tags = code_and_machine()
+    tags = {**code_and_machine(), **pipeline_tags(dataset)}
     if torch.cuda.is_available():
         tags["hardware.gpu"] = torch.cuda.get_device_name()
+    return tags
+
+
+def pipeline_tags(dataset: str) -> dict[str, str]:
+    """Return the stage of `dvc repro` that runs this process, and the hash of its data.
+
+    The hash is the one under which DVC knows the folder that stage `prepare@DATASET` made.
+    Outside of a stage there are no such tags.
+    """
+    stage = os.environ.get("DVC_STAGE")
+    if stage is None:
+        return {}
+    tags = {"dvc.stage": stage}
+    try:
+        lock = yaml.safe_load(Path(os.environ["DVC_ROOT"], "dvc.lock").read_text(encoding="utf-8"))
+        (prepared,) = lock["stages"][f"prepare@{dataset}"]["outs"]
+        tags["dvc.data"] = prepared["md5"]
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
+        pass  # a pipeline of the user's own
     return tags
 
 

@@ -1,5 +1,6 @@
 """Run a search of a Hydra program: in this process, in workers, or through a launcher."""
 
+import json
 import logging
 import shutil
 import sys
@@ -20,6 +21,7 @@ from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredCo
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.search.bill import Bill, bill, write_bill
+from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
 from greensweep.search.opening import begin_trials
@@ -95,9 +97,15 @@ class Sweep:
         if options.preview:
             preview(worker, options.preview_overrides, spec.total)
             return
-        if options.fresh:
+        inputs = digest_inputs(self._configuration(spec), options.made_from)
+        changed = changed_inputs(spec.directory, inputs) if options.made_from else []
+        if changed:
+            log.info(f"Starting anew: {', '.join(changed)} changed since the study began.")
+        if options.fresh or changed:
             _put_aside(spec)
         spec.directory.mkdir(parents=True, exist_ok=True)
+        if options.made_from:
+            keep_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
             study = open_once(spec, anew=True)
             claims = worker.claims(study)
@@ -121,6 +129,20 @@ class Sweep:
             if options.summary:
                 print_search(trials, found)
             _require_one(trials)
+
+
+    def _configuration(self, spec: SearchSpec) -> str:
+        """Return the program's own configuration as text, without what may differ in a study."""
+        kept = [str(name) for name in self._config if name not in ("hydra", *spec.changeable)]
+        nodes = {name: OmegaConf.select(self._config, name) for name in kept}
+        return json.dumps(
+            {
+                name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+                for name, node in nodes.items()
+            },
+            sort_keys=True,
+            default=str,
+        )
 
 
 def _require_one(trials: Sequence[FrozenTrial]) -> None:

@@ -1,0 +1,67 @@
+"""What a search was made from, so that it starts anew where that has changed."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from greensweep.errors import StudyError
+
+INPUTS_FILE = "made_from.json"
+_CONFIGURATION = "the configuration"
+
+
+def digest_inputs(configuration: str, paths: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256 of a configuration, and of each file or folder with all in it.
+
+    Raises:
+        StudyError: one of the paths does not exist.
+    """
+    digests = {_CONFIGURATION: hashlib.sha256(configuration.encode()).hexdigest()}
+    for name in paths:
+        if not Path(name).exists():
+            raise StudyError(
+                f"hydra.sweeper.made_from names {name}, which does not exist: make it, or take it "
+                "off the list"
+            )
+        digests[name] = _digest(Path(name))
+    return digests
+
+
+def changed_inputs(directory: Path, inputs: Mapping[str, str]) -> list[str]:
+    """Name what is not as it was when the search in this folder began; nothing for a new one.
+
+    A search that kept no record has changed in everything.
+    """
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return []
+    try:
+        known = json.loads((directory / INPUTS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    names = sorted(inputs.keys() | known.keys())
+    return [name for name in names if inputs.get(name) != known.get(name)]
+
+
+def keep_inputs(directory: Path, inputs: Mapping[str, str]) -> None:
+    """Record what a search is made from in its folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    text = json.dumps(dict(inputs), indent=2) + "\n"
+    (directory / INPUTS_FILE).write_text(text, encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else _files(path):
+        name = file.relative_to(path).as_posix()
+        digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file

@@ -1,0 +1,100 @@
+"""The study that `params.yaml` describes: its cells, and the sizes that it comes in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from ruamel.yaml import YAML
+
+from greensweep.errors import ConfigError, first_line
+
+PARAMS_FILE = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Data sets and spaces of a size of the paper's study."""
+
+    datasets: tuple[str, ...]
+    spaces: tuple[str, ...]
+
+
+# Yarally et al. 2023 searched 3 and 5 hyperparameters on 2 data sets; `small` asks besides what is
+# left of their answer where the learning rate is drawn on a log scale.
+SIZES = {
+    "smoke": Cells(("digits",), ("paper_log",)),
+    "small": Cells(("cifar10",), ("paper", "paper_log")),
+    "paper": Cells(("cifar10", "fashion_mnist"), ("paper", "paper_five")),
+}
+BAYESIAN = {"corrected": "auto", "faithful": "paper_gp"}
+
+
+def read_param(key: str) -> Any:
+    """Return a value of `params.yaml`, in the folder that the command runs in.
+
+    Raises:
+        ConfigError: there is no such file or value.
+    """
+    value = OmegaConf.select(OmegaConf.create(read_params()), key)
+    if value is None:
+        raise ConfigError(f"{PARAMS_FILE} has no {key}: add it")
+    return value
+
+
+def read_params() -> dict[str, Any]:
+    """Return `params.yaml`, in the folder that the command runs in.
+
+    Raises:
+        ConfigError: there is no such file, or it is no YAML.
+    """
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(PARAMS_FILE))
+    except Exception as error:
+        raise ConfigError(f"{PARAMS_FILE} cannot be read: {first_line(error)}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{PARAMS_FILE} holds no names with values")
+    return {str(name): value for name, value in values.items()}
+
+
+def cell_names(params: Mapping[str, Any]) -> list[str]:
+    """Return the folders of the study's sweeps, as `dvc.yaml` names them.
+
+    Raises:
+        ConfigError: a list that makes the cells is missing.
+    """
+    try:
+        searches = product(
+            params["datasets"], params["models"], params["spaces"], params["strategies"]
+        )
+        networks = params["architectures"]
+        layers = product(networks["conv_layers"], networks["linear_layers"], networks["relu"])
+        return [
+            *("-".join(map(str, cell)) for cell in searches),
+            *("-".join(["layers", *(str(each).lower() for each in cell)]) for cell in layers),
+        ]
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{PARAMS_FILE} lacks what makes the cells of the study: {error}") from error
+
+
+def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int) -> None:
+    """Write a size and a variant of the paper's study into `params.yaml`; its comments stay.
+
+    Raises:
+        ConfigError: the file is missing or broken.
+    """
+    cells, yaml = SIZES[size], YAML()
+    try:
+        params = yaml.load(PARAMS_FILE)
+        params.update(size=size, variant=variant, epochs=epochs, repeats=repeats)
+        params["datasets"][:] = cells.datasets
+        params["spaces"][:] = cells.spaces
+        strategies = params["strategies"]
+        strategies.clear()
+        strategies.update(dict.fromkeys(("random", "grid", BAYESIAN[variant]), trials))
+        params["architectures"]["trials"] = trials
+        yaml.dump(params, PARAMS_FILE)
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{PARAMS_FILE} cannot be changed: {first_line(error)}") from error
