@@ -12,6 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 from conftest import PROJECT
+from optuna.trial import FrozenTrial
 from test_sweeper import QUICK, STUDY, study_in
 
 from greensweep.search.records import counted, outcome_of, retry_history
@@ -74,16 +75,23 @@ STUCK = """
 
 
 def program(folder: Path, text: str, *overrides: str) -> tuple[str, ...]:
+    """Write a program; return the command that sweeps over it with two worker processes."""
     (folder / "program.py").write_text(textwrap.dedent(text))
     sweep = ("-m", "hydra/sweeper=greensweep", "hydra.sweeper.meter=nothing")
-    space = ("hydra.sweeper.direction=maximize", "+x=interval(0,1)")
+    space = ("hydra.sweeper.direction=maximize", "+x=interval(0,1)", "hydra.sweeper.n_workers=2")
     return (sys.executable, "program.py", *sweep, *space, *overrides)
+
+
+def finished(command: tuple[str, ...], folder: Path) -> tuple[list[FrozenTrial], str]:
+    """Run a program's sweep to its end; return its trials and what it said."""
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return study_in(folder, "greensweep").trials, ended.stdout + ended.stderr
 
 
 @pytest.mark.slow
 def test_ctrl_c_twice_ends_at_once_and_the_next_command_goes_on(tmp_path: Path) -> None:
     command = program(tmp_path, STUCK, f"+free={tmp_path / 'free'}", "hydra.sweeper.n_trials=3")
-    command += ("hydra.sweeper.n_workers=2",)
     process = start(command, tmp_path)
     os.kill(process.pid, signal.SIGINT)
     time.sleep(0.5)
@@ -98,9 +106,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_next_command_goes_on(tmp_path: Path) 
     assert {trial.state for trial in stopped} == {optuna.trial.TrialState.FAIL}
     assert counted(stopped) == []
     (tmp_path / "free").touch()
-    resumed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0, resumed.stderr
-    trials = study_in(tmp_path, "greensweep").trials
+    trials, _ = finished(command, tmp_path)
     assert [trial.state.name for trial in counted(trials)] == ["COMPLETE"] * 3
     again = [trial for trial in counted(trials) if retry_history(trial)]
     assert {trial.params["+x"] for trial in stopped} == {trial.params["+x"] for trial in again}
@@ -131,11 +137,7 @@ KILLED = """
 
 @pytest.mark.slow
 def test_a_trial_whose_worker_is_killed_runs_again_in_the_same_command(tmp_path: Path) -> None:
-    workers = ("hydra.sweeper.n_trials=6", "hydra.sweeper.n_workers=2")
-    command = program(tmp_path, KILLED, *workers)
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    trials = study_in(tmp_path, "greensweep").trials
+    trials, said = finished(program(tmp_path, KILLED, "hydra.sweeper.n_trials=6"), tmp_path)
     assert [trial.state.name for trial in counted(trials)] == ["COMPLETE"] * 6
     died = [trial for trial in trials if trial.state.name == "FAIL"]
     assert {trial.number for trial in died} == {0}
@@ -147,9 +149,7 @@ def test_a_trial_whose_worker_is_killed_runs_again_in_the_same_command(tmp_path:
         (again,) = [each for each in trials if trial.number in retry_history(each)]
         assert again.params == trial.params
         assert again.value == trial.params["+x"]
-    assert "A worker process ended with status -9; another takes its place." in finished.stderr + (
-        finished.stdout
-    )
+    assert "A worker process ended with status -9; another takes its place." in said
 
 
 # What two trials raise for want of memory: of the machine, and of a GPU, as PyTorch words it.
@@ -176,11 +176,7 @@ HUNGRY = """
 
 @pytest.mark.slow
 def test_a_trial_that_runs_out_of_memory_in_a_worker_fails_alone(tmp_path: Path) -> None:
-    workers = ("hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=2")
-    command = program(tmp_path, HUNGRY, *workers)
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    trials = study_in(tmp_path, "greensweep").trials
+    trials, said = finished(program(tmp_path, HUNGRY, "hydra.sweeper.n_trials=4"), tmp_path)
     assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
     outcomes = [outcome_of(trial) for trial in trials[:2]]
     errors = [outcome.error for outcome in outcomes if outcome is not None]
@@ -189,7 +185,6 @@ def test_a_trial_that_runs_out_of_memory_in_a_worker_fails_alone(tmp_path: Path)
         "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
     ]
     assert [outcome.spent_joules for outcome in outcomes if outcome is not None] == [7.0, 7.0]
-    said = finished.stdout + finished.stderr
     for number, error in enumerate(errors):
         assert f"Trial {number} failed: {error}\n" in said
     assert "Traceback" not in said

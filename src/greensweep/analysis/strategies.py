@@ -1,26 +1,14 @@
 """Which search strategy reaches an accuracy for the least energy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
-from greensweep.analysis.bands import (
-    OVER_ORDERS,
-    curve_band,
-    energies_over_orders,
-    target_interval,
-)
-from greensweep.analysis.comparison import (
-    critical_difference,
-    friedman,
-    mean_ranks,
-    median_interval,
-    pairwise,
-    ratios_to,
-    told_range,
-)
+from greensweep.analysis.bands import curve_band, energies_over_orders, target_interval
+from greensweep.analysis.comparison import critical_difference, friedman, mean_ranks, pairwise
+from greensweep.analysis.ratios import ratio_table, summarise_ratios
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import (
     Figures,
@@ -30,6 +18,7 @@ from greensweep.analysis.searches import (
     energy_to_target,
     mean_best_accuracy,
 )
+from greensweep.analysis.strategies_text import answers_of, notes_of, warnings_of
 from greensweep.analysis.survival import energy_survival
 from greensweep.analysis.table import (
     ACCURACY,
@@ -44,30 +33,9 @@ from greensweep.analysis.table import (
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.errors import AnalysisError, unknown
 
-_FEWEST_FOR_INTERVAL = 3  # settings
 _SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is told
 
 _BySetting = Mapping[str, Mapping[str, Sequence[Search]]]  # and by strategy
-
-
-@dataclass(frozen=True)
-class _Ratios:
-    """One strategy's energy to target over the baseline's, over the settings that have a ratio.
-
-    Attributes:
-        cheaper: settings where it needed less.
-        alone: of these, where the baseline never arrived.
-        median_ratio_low, median_ratio_high: bootstrap over settings; None below three.
-    """
-
-    settings: int
-    cheaper: int
-    alone: int
-    dearer: int
-    never: int
-    median_ratio: float
-    median_ratio_low: float | None
-    median_ratio_high: float | None
 
 
 def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
@@ -97,18 +65,15 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     targets = {setting: _target(group, config) for setting, group in by_setting.items()}
     table, needed = _tables(by_setting, targets, config)
     costs = needed.pivot(index="setting", columns="strategy", values="joules_to_target")
-    ratios = _ratios(costs, config)
-    summaries = _summaries(ratios, config)
+    ratios = ratio_table(costs, config)
+    summaries = summarise_ratios(ratios, config)
     figures, comparison_tables = _comparison(costs[costs.index.map(targets).notna()], config)
     survival, survival_figures = energy_survival(table, config.baseline)
     bands = _bands(by_setting, config)
     others = [name for name in strategies if name != config.baseline]
     return Result(
         name="strategies",
-        answers=[
-            *_overall(summaries, others, config),
-            *(_answer(ratios, summaries, name, config) for name in others),
-        ],
+        answers=answers_of(ratios, summaries, others, config),
         tables={
             "searches": table,
             "energy_to_target": needed,
@@ -125,8 +90,8 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
             **figures,
             **survival_figures,
         },
-        notes=_notes(config, needed, bands.get("bands")),
-        warnings=[*runs.warnings, *_missing(costs), *_short(table), *_undrawn(runs)],
+        notes=notes_of(config, needed, bands.get("bands")),
+        warnings=[*runs.warnings, *warnings_of(costs, table, runs)],
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
@@ -273,47 +238,6 @@ def _accuracies(search: Search, horizon: float, known: float) -> dict[str, float
     }
 
 
-def _ratios(costs: pd.DataFrame, config: StrategiesConfig) -> pd.DataFrame:
-    parts = []
-    for strategy in costs.columns.drop(config.baseline):
-        both = costs[[config.baseline, strategy]].dropna()
-        own, other = both[config.baseline].to_numpy(float), both[strategy].to_numpy(float)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "setting": both.index,
-                    "strategy": strategy,
-                    "baseline_joules": own,
-                    "joules": other,
-                    "ratio": ratios_to(own, other),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def _summaries(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str, _Ratios]:
-    """Return each strategy's ratios to the baseline in figures, where it has any."""
-    found = {}
-    for strategy, part in ratios.groupby("strategy"):
-        ratio = part["ratio"].dropna().to_numpy(float)
-        if not len(ratio):
-            continue
-        median, low, high = median_interval(ratio, config.resamples, config.confidence, config.seed)
-        enough = len(ratio) >= _FEWEST_FOR_INTERVAL
-        found[str(strategy)] = _Ratios(
-            settings=len(ratio),
-            cheaper=int((ratio < 1).sum()),
-            alone=int((ratio == 0).sum()),
-            dearer=int(((ratio >= 1) & np.isfinite(ratio)).sum()),
-            never=int(np.isinf(ratio).sum()),
-            median_ratio=median,
-            median_ratio_low=low if enough else None,
-            median_ratio_high=high if enough else None,
-        )
-    return found
-
-
 def _comparison(
     costs: pd.DataFrame, config: StrategiesConfig
 ) -> tuple[dict[str, object], dict[str, pd.DataFrame]]:
@@ -370,117 +294,3 @@ def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.Dat
                 found.insert(1, "strategy", strategy)
                 parts.append(found)
     return {"bands": pd.concat(parts, ignore_index=True)} if parts else {}
-
-
-def _overall(
-    found: Mapping[str, _Ratios], others: Sequence[str], config: StrategiesConfig
-) -> list[str]:
-    """Say which of three strategies or more needs the least energy."""
-    if len(others) < 2 or not found:
-        return []
-    name, least = min(found.items(), key=lambda each: each[1].median_ratio)
-    settings = "1 setting" if least.settings == 1 else f"{least.settings} settings"
-    told = f"{_told_ratio(least, config)}, in {settings}."
-    if least.median_ratio < 1:
-        return [
-            f"Overall {name} needs the least energy to reach the target: the median ratio of its "
-            f"energy to that of {config.baseline} is {told}"
-        ]
-    return [
-        f"Overall {config.baseline} needs the least energy to reach the target: the smallest "
-        f"median ratio of another's energy to its own is that of {name}, {told}"
-    ]
-
-
-def _answer(
-    ratios: pd.DataFrame, found: Mapping[str, _Ratios], strategy: str, config: StrategiesConfig
-) -> str:
-    if strategy not in found:
-        rows = ratios[ratios["strategy"] == strategy]
-        return f"{_why_no_ratio(rows, config.baseline, strategy)}."
-    told = found[strategy]
-    alone = f" (in {told.alone} of them it alone arrives)" if told.alone else ""
-    return (
-        f"{strategy} reaches the target with less energy than {config.baseline} in {told.cheaper} "
-        f"of {told.settings} settings{alone}, with as much or more in {told.dearer}, and never in "
-        f"{told.never}; the median ratio of the energies is {_told_ratio(told, config)}."
-    )
-
-
-def _told_ratio(told: _Ratios, config: StrategiesConfig) -> str:
-    if told.median_ratio_low is None or told.median_ratio_high is None:
-        return _ratio(told.median_ratio)
-    span = f"{_ratio(told.median_ratio_low)} to {_ratio(told.median_ratio_high)}"
-    interval = f"{config.confidence:.0%} interval over settings: {span}"
-    return f"{_ratio(told.median_ratio)} ({interval})"
-
-
-def _why_no_ratio(rows: pd.DataFrame, baseline: str, strategy: str) -> str:
-    if rows.empty:
-        return f"{strategy} and {baseline} share no setting, so they cannot be compared"
-    if (rows["baseline_joules"] == 0).any():
-        return f"{baseline} reaches the target for 0 J, so {strategy} has no ratio to it"
-    return f"neither {strategy} nor {baseline} reaches the target in any setting"
-
-
-def _ratio(ratio: float) -> str:
-    return "infinite" if np.isinf(ratio) else f"{ratio:.3g}"
-
-
-def _notes(config: StrategiesConfig, needed: pd.DataFrame, bands: pd.DataFrame | None) -> list[str]:
-    if config.target is not None:
-        target = f"an accuracy of {config.target:g}"
-    elif config.fraction_of_best is not None:
-        target = f"{config.fraction_of_best:g} of the best accuracy known in the setting"
-    else:
-        target = f"the final best accuracy of {config.baseline} in the setting"
-    notes = [
-        f"The target is {target}.",
-        "A strategy that never reaches it counts as infinite in medians and ranks, and is "
-        "censored in the survival curves.",
-    ]
-    if (needed["searches"] > 1).any():
-        notes.append(
-            "The energy of a strategy in a setting is the median of up to "
-            f"{needed['searches'].max()} searches; its interval is a bootstrap over them where "
-            "there are 3 or more."
-        )
-    over_orders = needed[needed["interval_over"] == OVER_ORDERS]
-    if len(over_orders):
-        notes.append(
-            "Intervals over orders of trials are over "
-            f"{told_range(set(over_orders['interval_draws']))} random orders "
-            f"({', '.join(config.order_free)}): for strategies whose next trial hangs on the "
-            "earlier ones there is no such interval."
-        )
-    if bands is not None and len(bands):
-        notes.append(
-            f"Bands of the curves are over {told_range(set(bands['band_draws']))} draws each."
-        )
-    return notes
-
-
-def _short(table: pd.DataFrame) -> list[str]:
-    # A sum of the same trials in another order differs in its last digits.
-    short = int((table["total_joules"] < table["horizon_joules"] * (1.0 - 1e-9)).sum())
-    if not short:
-        return []
-    return [
-        f"{short} of {len(table)} searches spent less energy than accuracy and regret are compared "
-        "over (horizon_joules): they count there with what they had at their end"
-    ]
-
-
-def _undrawn(runs: RunTable) -> list[str]:
-    undrawn = int((runs.frame[STRATEGY] == NO_STRATEGY).sum())
-    return [f"{undrawn} runs that no search drew are not compared"] if undrawn else []
-
-
-def _missing(costs: pd.DataFrame) -> list[str]:
-    gaps = int(costs.isna().any(axis=1).sum())
-    if not gaps:
-        return []
-    return [
-        f"{gaps} of {len(costs)} settings lack a strategy: pairs count there where both ran, mean "
-        "ranks leave these settings out"
-    ]

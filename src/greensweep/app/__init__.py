@@ -1,0 +1,30 @@
+"""Hydra in, one call, out: what the scripts in src/ hand over to.
+
+Nothing slow is imported here before a run needs it: `--help` answers without PyTorch.
+"""
+
+from greensweep.app.compose import compose_sweep
+from greensweep.app.exit import run
+from greensweep.app.preparing import prepare
+from greensweep.app.resolvers import register
+from greensweep.app.sweep import SweepCallback
+from greensweep.app.tables import analyse, report
+from greensweep.app.testing import evaluate
+from greensweep.app.training import train
+
+# What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
+TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
+
+register()
+
+__all__ = [
+    "TRUSTED",
+    "SweepCallback",
+    "analyse",
+    "compose_sweep",
+    "evaluate",
+    "prepare",
+    "report",
+    "run",
+    "train",
+]

@@ -1,0 +1,46 @@
+"""How a script ends: its exit status, and one sentence for each fault."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from greensweep.app.sweep import SweepCallback, close_current
+from greensweep.messages import sentence
+
+INTERRUPTED = 130
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a Hydra program to its exit status, with one sentence for each fault.
+
+    0: done. 1: a user's error. 2: usage. 130: interrupted, with what was measured kept. With
+    HYDRA_FULL_ERROR=1 in the environment faults keep their traceback.
+    """
+    wanted = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands faults on instead of printing them
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
+    SweepCallback.forget()
+    fault: BaseException | None = None
+    try:
+        main()
+    except (Exception, KeyboardInterrupt) as error:
+        fault = error
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:  # what a sweeper ends with that was interrupted
+            raise
+        fault = KeyboardInterrupt()
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = wanted or "0"
+    fault = close_current(fault)
+    if fault is None:
+        sys.exit(0)
+    if wanted == "1":
+        raise fault
+    if isinstance(fault, KeyboardInterrupt):
+        print("Interrupted: what was measured so far is kept.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(sentence(fault))

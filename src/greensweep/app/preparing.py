@@ -1,0 +1,24 @@
+"""The splits of a data set, before anything trains on them: src/prepare.py."""
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from greensweep.config import PrepareConfig, parse
+
+log = logging.getLogger(__name__)
+
+
+def prepare(composed: DictConfig) -> None:
+    """Fetch or verify a data set, split it, and write the manifest of its splits."""
+    from greensweep.data import load_splits
+    from greensweep.data.manifest import write_manifest
+
+    config: PrepareConfig = parse(composed)
+    splits = load_splits(config.dataset, config.seed)
+    path = write_manifest(splits, config.dataset.name, config.seed, Path(config.output))
+    log.info(
+        f"{config.dataset.name}: {len(splits.train)} training, {len(splits.validation)} "
+        f"validation and {len(splits.test)} test images; manifest in {path}"
+    )

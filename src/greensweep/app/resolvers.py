@@ -1,0 +1,32 @@
+"""The names that conf/ asks for: the schemas, and resolvers such as `${search_params:}`."""
+
+import os
+
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.config import register_schemas
+from greensweep.study.preflight import fixed_keys
+from greensweep.study.space import search_params
+
+
+def register() -> None:
+    """Register the schemas and resolvers; composing a configuration needs them."""
+    register_schemas()
+    OmegaConf.register_resolver("search_params", _search_params, replace=True)
+    OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
+    OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
+
+
+def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
+    sampler = OmegaConf.select(_root_, "hydra.sweeper.sampler._target_", default="")
+    return search_params(_root_.space, sampler_target=sampler, fixed_keys=fixed_keys(_root_.hydra))
+
+
+def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:
+    jobs = OmegaConf.select(_root_, "hydra.launcher.n_jobs", default=1) or 1
+    return (os.cpu_count() or 1) if jobs < 0 else int(jobs)
+
+
+def _sweep_meter(_: str = "", *, _root_: DictConfig) -> str:
+    # Measured joules of a search beside replayed ones of its trials would be no total of anything.
+    return "search" if _root_.replay is None else "nothing"

@@ -1,0 +1,150 @@
+"""A sweep's beginning and end: its checks, reference jobs, summary and report."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.app.tables import write_page
+from greensweep.config import TrainConfig, parse, without_hydra
+from greensweep.config.schema_analysis import sweep_report
+from greensweep.errors import GreensweepError, StudyError
+from greensweep.messages import sentence
+from greensweep.search.opening import before_trials
+from greensweep.study.preflight import check_sweep, resumes
+
+if TYPE_CHECKING:
+    from greensweep.study.summary import StudySummary
+    from greensweep.tracking import SweepRun
+    from greensweep.tracking.mlflow import MlflowStore
+
+log = logging.getLogger(__name__)
+
+
+class SweepCallback(Callback):
+    """Refuses a sweep that cannot work; notes one that began, so that `run` can close it."""
+
+    current: DictConfig | None = None
+
+    @classmethod
+    def forget(cls) -> None:
+        """Forget a sweep of an earlier command in this process."""
+        cls.current = None
+        before_trials(None)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        # Hydra turns an Exception raised here into a warning; SystemExit it lets through.
+        try:
+            check_sweep(without_hydra(config), config.hydra)
+            if resumes(config.hydra):  # it may refuse its study, and begins only then
+                before_trials(partial(_begin_sweep, config))
+            else:
+                _begin_sweep(config)
+        except (GreensweepError, OSError) as error:
+            raise SystemExit(sentence(error)) from error
+
+
+def sweep_of(hydra: Any) -> "SweepRun":
+    """Return the sweep that Hydra's configuration describes, as trackers know it."""
+    from greensweep.tracking import SweepRun
+
+    directory = Path(hydra.sweep.dir).absolute()
+    target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
+    kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
+    return SweepRun(directory, f"sweep {kind} {directory.name}", kind.lower())
+
+
+def _begin_sweep(config: DictConfig) -> None:
+    from greensweep.energy import build_meter
+    from greensweep.study import drift
+
+    directory = Path(config.hydra.sweep.dir)
+    # Optuna opens its file in the sweep's directory before Hydra makes it.
+    directory.mkdir(parents=True, exist_ok=True)
+    parsed: TrainConfig = parse(without_hydra(config))
+    drift.begin(directory, build_meter(parsed.energy), parsed)
+    SweepCallback.current = config
+
+
+def close_current(fault: BaseException | None) -> BaseException | None:
+    """Summarise the sweep that began, if one did; return the fault that the program ends with."""
+    if SweepCallback.current is None:
+        return fault
+    return _close_sweep(SweepCallback.current, fault)
+
+
+def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
+    """Summarise a sweep however it ended; return the fault that the program ends with."""
+    directory = Path(config.hydra.sweep.dir)
+    if not directory.is_dir():
+        return fault
+    if fault is not None and not any(directory.glob("*/")):
+        return fault  # nothing was begun
+    from greensweep.energy import build_meter
+    from greensweep.study.close import close_sweep
+    from greensweep.tracking import open_store
+
+    interrupted = isinstance(fault, KeyboardInterrupt)
+    parsed: TrainConfig = parse(without_hydra(config))
+    try:
+        store = open_store(parsed.tracking)
+        summary = close_sweep(
+            directory.absolute(),
+            parsed,
+            build_meter(parsed.energy),
+            store,
+            interrupted=interrupted,
+            notes=_sweep_notes(config, store.experiment_id if store else None),
+        )
+    except (GreensweepError, OSError) as error:
+        return fault or error
+    if parsed.report.auto:
+        _report_sweep(directory, store, summary, sweep_of(config.hydra).strategy)
+    if fault is not None and summary.trials_by_status.get("finished", 0) == 0 and not interrupted:
+        from greensweep.study.trials import read_trials
+
+        faults = [trial.result.error for trial in read_trials(directory) if trial.result.error]
+        if faults:
+            return StudyError(f"none of {len(faults)} trials finished; the first: {faults[0]}")
+    return fault
+
+
+def _report_sweep(
+    directory: Path, store: "MlflowStore | None", summary: "StudySummary", strategy: str
+) -> None:
+    """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
+    import pandas as pd
+
+    from greensweep.analysis import standard_table
+    from greensweep.analysis.collect import analyses_of
+    from greensweep.analysis.sweep_runs import read_sweep
+
+    config = sweep_report(directory)
+    try:
+        raw = read_sweep(directory)
+        raw["strategy"] = strategy
+        if store is not None:
+            raw["experiment_id"] = store.experiment_id
+        runs = standard_table(raw, config.columns, f"the sweep {directory}")
+        sweeps = pd.DataFrame([summary.metrics()])
+        page = write_page(analyses_of(runs, config, sweeps), config)
+    except (GreensweepError, OSError) as error:
+        log.warning(f"No report of this sweep: {sentence(error)}")
+        return
+    if store is not None and summary.mlflow_run_id is not None:
+        store.attempt(partial(store.log_folder, summary.mlflow_run_id, page.parent))
+
+
+def _sweep_notes(config: DictConfig, experiment_id: str | None) -> list[str]:
+    from greensweep.tracking.view import view_path
+
+    notes = [f"Trials, study.json and kept weights: {config.hydra.sweep.dir}"]
+    if experiment_id is not None:
+        notes.append(
+            "Compare the runs in the MLflow UI: make ui, then open "
+            f"http://127.0.0.1:5000{view_path(experiment_id)}"
+        )
+    return notes

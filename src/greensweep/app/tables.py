@@ -1,0 +1,87 @@
+"""Answers from a table of runs: src/analyse.py and src/report.py."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from greensweep.config import AnalyseConfig, ReportConfig, parse
+from greensweep.config.schema_analysis import SourceConfig
+from greensweep.errors import AnalysisError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from greensweep.analysis import RunTable
+    from greensweep.analysis.collect import Analyses
+
+log = logging.getLogger(__name__)
+
+
+def analyse(composed: DictConfig) -> None:
+    """Answer a question from a table of runs, and leave its tables in a folder."""
+    from greensweep import analysis
+
+    config: AnalyseConfig = parse(composed)
+    runs = _runs(config)
+    result = analysis.answer(runs, config.analysis)
+    folder = Path(config.output) / result.name
+    try:
+        result.write(folder)
+    except OSError as error:
+        raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
+    for said in [*result.answers, *(f"Warning: {each}." for each in result.warnings)]:
+        log.info(said)
+    left = "".join(f"; left out: {count}, {why}" for why, count in result.left_out.items())
+    log.info(f"{result.rows} rows of {result.source}{left}. Tables: {folder}")
+
+
+def report(composed: DictConfig) -> None:
+    """Write one page about a table of runs, with its figures and tables as files."""
+    from greensweep.analysis.collect import analyses_of
+
+    config: ReportConfig = parse(composed)
+    analyses = analyses_of(_runs(config), config, _sweeps(config))
+    try:
+        write_page(analyses, config)
+    except OSError as error:
+        raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
+    for said in [result.answers[0] for result in analyses.found]:
+        log.info(said)
+
+
+def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
+    """Write the page of analyses and return its path.
+
+    Raises:
+        OSError: the folder `output` cannot be written.
+    """
+    from greensweep.rendering import build_page, report_tables, write_report
+    from greensweep.rendering.facts import facts
+
+    sections, told = build_page(analyses, config), facts(config.source)
+    tables = report_tables(analyses)
+    page = write_report(Path(config.output), config.title, sections, tables, told)
+    log.info(f"Report: {page}")
+    return page
+
+
+def _runs(config: SourceConfig) -> "RunTable":
+    from greensweep import analysis
+    from greensweep.tracking.mlflow import tracking_uri
+
+    if config.source == "mlflow":
+        raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
+    else:
+        raw = analysis.read_file(Path(config.source))
+    return analysis.standard_table(raw, config.columns, config.source)
+
+
+def _sweeps(config: SourceConfig) -> "pd.DataFrame | None":
+    from greensweep import analysis
+    from greensweep.tracking.mlflow import tracking_uri
+
+    if config.source != "mlflow":
+        return None
+    return analysis.read_sweeps(tracking_uri(config.mlflow_uri), config.mlflow_experiment)

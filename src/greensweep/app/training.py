@@ -1,0 +1,126 @@
+"""Training once, on its own or as a trial of a sweep: src/train.py."""
+
+import logging
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from greensweep.app.sweep import sweep_of
+from greensweep.config import TrainConfig, parse
+from greensweep.errors import ConfigError, GreensweepError
+from greensweep.messages import sentence
+from greensweep.study.preflight import resumes, task_overrides
+
+if TYPE_CHECKING:
+    from greensweep.training import Epoch
+
+log = logging.getLogger(__name__)
+
+
+def train(composed: DictConfig) -> float | tuple[float, ...]:
+    """Train once and return the objective's value or values; a failed trial of a sweep raises."""
+    from greensweep.energy import build_meter
+    from greensweep.repeats import run_repeats
+    from greensweep.replay import replay_once
+    from greensweep.search.objective import objective_values
+    from greensweep.study.text import run_line, sources, trust_sentence
+    from greensweep.tracking import build_tracker, open_store
+
+    hydra = HydraConfig.get()
+    sweeping = hydra.mode == RunMode.MULTIRUN
+    directory = Path(hydra.runtime.output_dir)
+    overrides = _recorded_overrides(hydra)
+    _hide_passwords()
+    try:
+        config: TrainConfig = _parse_run(composed, directory, overrides, sweeping)
+        store = open_store(config.tracking)
+        sweep = sweep_of(hydra) if sweeping else None
+        if config.replay is not None:
+            run_once = partial(replay_once, config, directory)
+        else:
+            run_once = partial(
+                run_repeats,
+                config,
+                directory,
+                meter=build_meter(config.energy, sweep.directory if sweep else None),
+                test=not sweeping,
+                show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
+            )
+        result = run_once(
+            tracker=build_tracker(store, sweep),
+            name=f"trial {hydra.job.num}" if sweeping else config.model.name,
+            trial=hydra.job.num if sweeping else None,
+            overrides=overrides,
+        )
+        if sweep is not None and config.replay is None:
+            from greensweep.study.winners import drop_beaten_weights
+
+            drop_beaten_weights(sweep.directory, store, settled_only=resumes(hydra))
+        log.info(run_line(result))
+        trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
+        if trust and not sweeping:
+            log.info(trust)
+        return objective_values(config.objective, result)
+    except (GreensweepError, OSError) as error:
+        if sweeping:
+            raise
+        raise SystemExit(sentence(error)) from error
+
+
+def _parse_run(
+    composed: DictConfig, directory: Path, overrides: tuple[str, ...], sweeping: bool
+) -> TrainConfig:
+    """Parse a run's config; a trial that is refused leaves a result too."""
+    try:
+        config: TrainConfig = parse(composed)
+    except ConfigError as error:
+        if sweeping:
+            from greensweep.result import RunResult, write_result
+
+            refused = RunResult(
+                status="failed",
+                error=str(error),
+                model=composed.model.name,
+                dataset=composed.dataset.name,
+                seed=composed.seed,
+                trial=HydraConfig.get().job.num,
+                overrides=overrides,
+            )
+            write_result(refused, directory)
+        raise
+    return config
+
+
+def _recorded_overrides(hydra: Any) -> tuple[str, ...]:
+    """The overrides as they were written: not resolved, and without secrets."""
+    from greensweep.tracking import masked
+
+    pairs = [text.partition("=") for text in task_overrides(hydra)]
+    return tuple(f"{key}={masked({key: value})[key]}" for key, _, value in pairs)
+
+
+def _hide_passwords() -> None:
+    """Mask the passwords of URLs in every log record of this process."""
+    from greensweep.tracking.secrets import mask_text
+
+    make_record = logging.LogRecord
+
+    def masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        record.msg, record.args = mask_text(record.getMessage()), ()
+        return record
+
+    logging.setLogRecordFactory(masked_record)
+
+
+def _progress_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(epochs, "epochs", total=total, console=Console(stderr=True), transient=True)
