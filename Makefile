@@ -53,7 +53,9 @@ lock: $(INSTALLED) ## resolve requirements.lock anew from pyproject.toml
 		pyproject.toml --output-file requirements.lock
 	sed -i '1i # All dependencies, pinned for every platform and Python >= 3.11. Made from pyproject.toml by `make lock`.' requirements.lock
 
-repro: $(INSTALLED) ## reproduce the pipeline of dvc.yaml
+repro: $(INSTALLED) ## run the pipeline of dvc.yaml (size=smoke|small|paper, variant=corrected|faithful)
+	$(BIN)/python -m greensweep study \
+		$(if $(size),--size $(size)) $(if $(variant),--variant $(variant))
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro $(ARGS)
 
 clean: ## remove outputs and caches; keeps .venv, data, mlruns

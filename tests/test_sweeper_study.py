@@ -189,3 +189,20 @@ def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:
         for waited in (0.0, 3.0, 20.0)
     ]
     assert left == ["about 12 s left", "about 9 s left", "about 0 s left"]
+
+
+def test_a_sweep_starts_anew_where_what_it_was_made_from_has_changed(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "images.txt").write_text("1")
+    made = "hydra.sweeper.made_from=[images.txt]"
+    assert cli("train.py", *QUICK, ONE, made).status == 0
+    assert cli("train.py", *QUICK, made, "hydra.sweeper.n_trials=2").status == 0
+    assert study_file(tmp_path)["trials"] == 2
+    (tmp_path / "images.txt").write_text("2")
+    anew = cli("train.py", *QUICK, ONE, made)
+    assert "Starting anew: images.txt changed since the study began" in anew.output
+    assert study_file(tmp_path)["trials"] == 1
+    smaller = cli("train.py", *QUICK, ONE, made, "training.batch_size=32")
+    assert "Starting anew: the configuration changed" in smaller.output
+    assert len(list((tmp_path / "multirun").glob("*.*/study.json"))) == 2

@@ -9,6 +9,15 @@ from pathlib import Path
 
 from greensweep.errors import GreensweepError
 from greensweep.messages import sentence
+from greensweep.study.params import (
+    BAYESIAN,
+    SIZES,
+    cell_names,
+    check_pipeline,
+    read_param,
+    read_params,
+    set_study,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +41,18 @@ def main(arguments: list[str] | None = None) -> int:
     show.add_argument("output", type=Path, nargs="?", help="where to write (default: the sweep)")
     show.set_defaults(command=_summarise)
 
+    gather = commands.add_parser("runs", help="one table of all runs of the study in params.yaml")
+    gather.add_argument("study", type=Path, help="the folder of its sweeps")
+    gather.add_argument("output", type=Path, help="where to write runs.csv and runs.parquet")
+    gather.set_defaults(command=_runs)
+
+    check = commands.add_parser(
+        "study", help="check the study of params.yaml, or write a size of the paper's into it"
+    )
+    check.add_argument("--size", choices=SIZES, help="how large")
+    check.add_argument("--variant", choices=BAYESIAN, help="whose choices")
+    check.set_defaults(command=_study)
+
     asked = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     try:
@@ -45,8 +66,8 @@ def _doctor(asked: argparse.Namespace) -> int:
     from greensweep.app import compose_sweep
     from greensweep.doctor import examine, page
 
-    config, storage = compose_sweep(asked.overrides)
-    found = examine(config, storage)
+    sweep = compose_sweep(asked.overrides)
+    found = examine(sweep.config, sweep.storage)
     if asked.json:
         print(json.dumps({**asdict(found), "is_fit": found.is_fit}, indent=2))
     else:
@@ -73,6 +94,32 @@ def _summarise(asked: argparse.Namespace) -> None:
     summary = read_summary(asked.sweep) or summarise(trials)
     write_summary(summary, trials, asked.output or asked.sweep)
     print_summary(summary, trials, [])
+
+
+def _runs(asked: argparse.Namespace) -> None:
+    from greensweep.analysis.study_runs import read_study, write_study
+
+    runs = read_study(asked.study, cell_names(read_params()))
+    write_study(runs, asked.study, asked.output)
+    print(f"{len(runs)} runs of {runs['cell'].nunique()} cells: {asked.output}")
+
+
+def _study(asked: argparse.Namespace) -> None:
+    from greensweep.app import check_study, compose_sweep
+
+    check_pipeline()
+    if asked.size or asked.variant:
+        size = asked.size or read_param("size")
+        variant = asked.variant or read_param("variant")
+        sweep = compose_sweep(["experiment=rq1_strategies", f"size={size}", f"variant={variant}"])
+        epochs, repeats = sweep.config.training.epochs, sweep.config.repeats
+        set_study(size, variant, epochs=epochs, repeats=repeats, trials=sweep.n_trials)
+    params = read_params()
+    trials = check_study(params)
+    print(
+        f"params.yaml: size={params['size']}, variant={params['variant']}: {trials} trials in "
+        f"{len(cell_names(params))} sweeps."
+    )
 
 
 if __name__ == "__main__":

@@ -306,3 +306,21 @@ def test_a_status_in_capitals_counts_and_others_are_named() -> None:
 def test_energy_that_no_training_takes_is_left_out() -> None:
     rows = [{"energy_joules": each, "accuracy": 0.5} for each in (1.0, 1e300)]
     assert runs(rows).left_out == {"the energy is above 1e+21 J, which no training takes": 1}
+
+
+def test_an_analysis_may_be_asked_of_some_runs_only() -> None:
+    rows = [
+        {"trial": n, "energy_joules": 1.0 + n, "accuracy": 0.5, "experiment": name}
+        for n, name in enumerate(["layers", "strategies", "layers"])
+    ]
+    table = runs(rows)
+    assert list(table.only({"experiment": "layers"}, "layers.where").frame["energy_joules"]) == [
+        1,
+        3,
+    ]
+    assert list(table.only({"trial": 1}, "layers.where").frame["energy_joules"]) == [2]
+    assert table.only({}, "layers.where") is table
+    with pytest.raises(AnalysisError, match="layers.where.experiment=rq3 leaves no run .*layers, "):
+        table.only({"experiment": "rq3"}, "layers.where")
+    with pytest.raises(AnalysisError, match="layers.where.experimnt: .*experiment"):
+        table.only({"experimnt": "layers"}, "layers.where")

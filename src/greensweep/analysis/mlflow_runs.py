@@ -22,7 +22,9 @@ _METRICS = {
     "energy/total_joules": "energy_joules",
     "energy/spent_joules": "energy_spent_joules",
 }
+ORIGIN_TAGS = {"mlflow.source.git.commit": "commit", "dvc.data": "data"}
 _TAGS = {
+    **ORIGIN_TAGS,
     "status": "status",
     "energy.quality": "energy_quality",
     "energy.contended": "energy_contended",

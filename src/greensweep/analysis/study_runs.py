@@ -1,6 +1,8 @@
 """The runs of a whole study, which is a folder of sweeps, as one table."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from omegaconf import OmegaConf
 from greensweep.analysis.sweep_runs import read_sweep
 from greensweep.errors import AnalysisError
 from greensweep.result import run_directories
-from greensweep.study.summary import TRIALS_FILE
+from greensweep.study.summary import TRIALS_FILE, read_summary
+from greensweep.tracking.mlflow import known_experiment
 
 # Config groups whose choice tells the cells of a study apart, by their column.
 _CHOICES = {
@@ -39,10 +42,50 @@ def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
             raise AnalysisError(
                 f"{sweep} holds no finished sweep: run dvc repro, which goes on where it stopped"
             )
-        tables.append(read_sweep(sweep).assign(cell=cell, **_choices(sweep)))
+        told = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
+        tables.append(read_sweep(sweep).assign(**told))
     if not tables:
         raise AnalysisError(f"no cell of a study in {folder} is asked for: see params.yaml")
     return pd.concat(tables, ignore_index=True)
+
+
+def write_study(runs: pd.DataFrame, study: Path, output: Path) -> None:
+    """Write `runs.csv`, `runs.parquet` and `metrics.json` of a study, numbers unrounded.
+
+    The metrics are those of each cell's sweep: accuracies of its best run, 0 to 1, the joules of
+    training that run, and those of the whole search.
+
+    Raises:
+        OSError: the folder cannot be written. No file is half written.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    metrics = {cell: _metrics(study / cell) for cell in runs["cell"].unique()}
+    text = json.dumps(metrics, indent=2) + "\n"
+    writers: dict[str, Callable[[Path], Any]] = {
+        "runs.csv": partial(runs.to_csv, index=False),
+        "runs.parquet": runs.to_parquet,
+        "metrics.json": lambda path: path.write_text(text, encoding="utf-8"),
+    }
+    for name, write in writers.items():
+        part = output / f".{name}.part"
+        try:
+            write(part)
+            part.replace(output / name)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _metrics(sweep: Path) -> dict[str, Any]:
+    summary = read_summary(sweep)
+    if summary is None:
+        return {}
+    return {
+        "validation_accuracy": summary.best_validation_accuracy,
+        "test_accuracy": summary.best_test_accuracy,
+        "energy_joules": summary.best_energy_joules,
+        "search_energy_joules": summary.energy_spent_joules,
+        "energy_quality": summary.energy_quality,
+    }
 
 
 def _choices(sweep: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from greensweep.analysis.mlflow_runs import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS
+from greensweep.analysis.mlflow_runs import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS, ORIGIN_TAGS
 from greensweep.analysis.read import read_file
 from greensweep.result import RunResult
 from greensweep.study.summary import TRIALS_FILE
@@ -34,4 +34,5 @@ def _further(result: RunResult) -> dict[str, Any]:
         **{name: value for name, value in tags.items() if name.startswith(KEPT_TAGS)},
     }
     machine = " ".join(tags[name] for name in MACHINE_TAGS if name in tags)
-    return {**kept, "machine": machine or None}
+    origin = {column: tags[name] for name, column in ORIGIN_TAGS.items() if name in tags}
+    return {**kept, **origin, "machine": machine or None}

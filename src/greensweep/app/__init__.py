@@ -3,7 +3,7 @@
 Nothing slow is imported here before a run needs it: `--help` answers without PyTorch.
 """
 
-from greensweep.app.compose import compose_sweep
+from greensweep.app.compose import check_study, compose_sweep
 from greensweep.app.exit import run
 from greensweep.app.preparing import prepare
 from greensweep.app.resolvers import register
@@ -21,6 +21,7 @@ __all__ = [
     "TRUSTED",
     "SweepCallback",
     "analyse",
+    "check_study",
     "compose_sweep",
     "evaluate",
     "prepare",

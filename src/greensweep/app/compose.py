@@ -1,6 +1,10 @@
 """What a sweep would run, for those who look at it before: `python -m greensweep doctor`."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -12,14 +16,31 @@ from omegaconf.errors import OmegaConfBaseException
 from greensweep.config import TrainConfig, parse, without_hydra
 from greensweep.errors import ConfigError
 from greensweep.messages import sentence
+from greensweep.study.params import ARCHITECTURE, cell_names
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 
 
-def compose_sweep(overrides: list[str]) -> tuple[TrainConfig, str]:
+@dataclass(frozen=True)
+class ComposedSweep:
+    """A sweep that was not run.
+
+    Attributes:
+        config: what its runs have in common.
+        storage: URL of Optuna's store.
+        n_trials: how many runs there would be.
+    """
+
+    config: TrainConfig
+    storage: str
+    n_trials: int
+
+
+def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSweep:
     """Compose what `src/train.py -m hydra/sweeper=optuna` would run, without running it.
 
-    Returns the config and the URL of Optuna's store.
+    Args:
+        sweeper: `optuna` or `greensweep`.
 
     Raises:
         GreensweepError: the configuration is wrong.
@@ -27,13 +48,45 @@ def compose_sweep(overrides: list[str]) -> tuple[TrainConfig, str]:
     try:
         with initialize_config_dir(str(CONF)):
             composed = compose(
-                "train", overrides=["hydra/sweeper=optuna", *overrides], return_hydra_config=True
+                "train",
+                overrides=[f"hydra/sweeper={sweeper}", *overrides],
+                return_hydra_config=True,
             )
         with read_write(composed.hydra):
             composed.hydra.mode = RunMode.MULTIRUN
         HydraConfig.instance().set_config(composed)
-        storage = str(composed.hydra.sweeper.storage)
-        parsed: TrainConfig = parse(without_hydra(composed))
+        sweeper = composed.hydra.sweeper
+        return ComposedSweep(
+            parse(without_hydra(composed)), str(sweeper.storage), int(sweeper.n_trials)
+        )
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from error
-    return parsed, storage
+
+
+def check_study(params: Mapping[str, Any]) -> int:
+    """Compose every data set, model, space and strategy of a study once; return its trials.
+
+    Raises:
+        GreensweepError: one of them does not exist, or a number is out of its range.
+    """
+    shared = [f"{name}={params.get(name)}" for name in ("size", "variant", "seed", "energy")]
+    shared += [f"repeats={params.get('repeats')}", f"training.epochs={params.get('epochs')}"]
+    cell_names(params)  # refuses a list that is missing
+    axes = [params[name] for name in ("datasets", "models", "spaces")]
+    trials = params["strategies"]
+    for cell in range(max(map(len, (*axes, trials)))):
+        dataset, model, space = (axis[cell % len(axis)] for axis in axes)
+        strategy = list(trials)[cell % len(trials)]
+        chosen = [f"dataset={dataset}", f"model={model}", f"space={space}"]
+        chosen += [
+            f"hydra/sweeper/sampler={strategy}",
+            f"hydra.sweeper.n_trials={trials[strategy]}",
+        ]
+        compose_sweep(["experiment=rq1_strategies", *shared, *chosen], "greensweep")
+    count = params["architectures"]["trials"]
+    compose_sweep(
+        ["experiment=rq2_layers", *shared, f"hydra.sweeper.n_trials={count}"], "greensweep"
+    )
+    searches = math.prod(map(len, axes)) * sum(trials.values())
+    networks = params["architectures"]
+    return searches + count * math.prod(len(networks[name]) for name in ARCHITECTURE)

@@ -5,6 +5,7 @@ import os
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import register_schemas
+from greensweep.study.params import read_param
 from greensweep.study.preflight import fixed_keys
 from greensweep.study.space import search_params
 
@@ -15,6 +16,7 @@ def register() -> None:
     OmegaConf.register_resolver("search_params", _search_params, replace=True)
     OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
     OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
+    OmegaConf.register_resolver("params", read_param, replace=True)
 
 
 def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:

@@ -21,7 +21,7 @@ from greensweep.config.schema_analysis import ColumnsConfig, ReportConfig
 from greensweep.rendering import figures
 from greensweep.rendering.page import Section, Table
 
-_FIRST = ("run_id", "name", "dataset", "model", "strategy", "trial")
+_FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial")
 _MOST_COLUMNS = 20
 _MOST_RECOMMENDED = 3  # groups, in the answer
 _MOST_NAMED = 6  # machines, or versions of a package

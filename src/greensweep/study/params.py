@@ -29,7 +29,25 @@ SIZES = {
     "small": Cells(("cifar10",), ("paper", "paper_log")),
     "paper": Cells(("cifar10", "fashion_mnist"), ("paper", "paper_five")),
 }
+ARCHITECTURE = ("conv_layers", "linear_layers", "relu")
 BAYESIAN = {"corrected": "auto", "faithful": "paper_gp"}
+
+
+def check_pipeline() -> None:
+    """Refuse a folder in which DVC cannot work.
+
+    Raises:
+        ConfigError: it is no git repository, or DVC was not set up in it.
+    """
+    if not Path(".dvc").is_dir():
+        raise ConfigError(
+            "there is no .dvc folder here: change to the project's folder, or dvc init"
+        )
+    if not any((each / ".git").exists() for each in (Path.cwd(), *Path.cwd().parents)):
+        raise ConfigError(
+            "this folder is no git repository, which DVC expects: git init, or else "
+            "dvc config core.no_scm true"
+        )
 
 
 def read_param(key: str) -> Any:
@@ -70,13 +88,15 @@ def cell_names(params: Mapping[str, Any]) -> list[str]:
             params["datasets"], params["models"], params["spaces"], params["strategies"]
         )
         networks = params["architectures"]
-        layers = product(networks["conv_layers"], networks["linear_layers"], networks["relu"])
+        layers = product(*(networks[name] for name in ARCHITECTURE))
         return [
             *("-".join(map(str, cell)) for cell in searches),
             *("-".join(["layers", *(str(each).lower() for each in cell)]) for cell in layers),
         ]
     except (KeyError, TypeError) as error:
-        raise ConfigError(f"{PARAMS_FILE} lacks what makes the cells of the study: {error}") from error
+        raise ConfigError(
+            f"{PARAMS_FILE} lacks what makes the cells of the study: {error}"
+        ) from error
 
 
 def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int) -> None:

@@ -138,7 +138,7 @@ class MlflowStore:
             run_id = known_parent(directory)
             if run_id is None:
                 run_id = self.create_run(name, {}, tags, parent=None)
-                kept.write_text(run_id, encoding="utf-8")
+                kept.write_text(f"{run_id} {self.experiment_id}\n", encoding="utf-8")
             return run_id
 
 
@@ -216,8 +216,17 @@ class MlflowTracker:
 
 def known_parent(directory: Path) -> str | None:
     """Return the parent run of the sweep in `directory`, or None when there is none yet."""
+    return next(iter(_kept_parent(directory)), None)
+
+
+def known_experiment(directory: Path) -> str | None:
+    """Return the id of the experiment that the sweep in `directory` is recorded in, if it is."""
+    return next(iter(_kept_parent(directory)[1:]), None)
+
+
+def _kept_parent(directory: Path) -> list[str]:
     kept = directory / _PARENT_FILE
-    return kept.read_text(encoding="utf-8").strip() if kept.is_file() else None
+    return kept.read_text(encoding="utf-8").split() if kept.is_file() else []
 
 
 def tracking_uri(configured: str) -> str:

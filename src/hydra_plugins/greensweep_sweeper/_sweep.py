@@ -130,14 +130,15 @@ class Sweep:
                 print_search(trials, found)
             _require_one(trials)
 
-
     def _configuration(self, spec: SearchSpec) -> str:
         """Return the program's own configuration as text, without what may differ in a study."""
         kept = [str(name) for name in self._config if name not in ("hydra", *spec.changeable)]
         nodes = {name: OmegaConf.select(self._config, name) for name in kept}
         return json.dumps(
             {
-                name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+                name: OmegaConf.to_container(node, resolve=True)
+                if OmegaConf.is_config(node)
+                else node
                 for name, node in nodes.items()
             },
             sort_keys=True,
