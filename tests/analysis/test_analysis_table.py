@@ -319,8 +319,12 @@ def test_an_analysis_may_be_asked_of_some_runs_only() -> None:
         3,
     ]
     assert list(table.only({"trial": 1}, "layers.where").frame["energy_joules"]) == [2]
-    assert table.only({}, "layers.where") is table
-    with pytest.raises(AnalysisError, match="layers.where.experiment=rq3 leaves no run .*layers, "):
+    assert table.only(None, "layers.where") is table
+    with pytest.raises(AnalysisError, match=r"layers.where must be values by column, got layers"):
+        table.only("layers", "layers.where")
+    with pytest.raises(
+        AnalysisError, match=r"layers.where.experiment=rq3 leaves no run .*layers, "
+    ):
         table.only({"experiment": "rq3"}, "layers.where")
-    with pytest.raises(AnalysisError, match="layers.where.experimnt: .*experiment"):
+    with pytest.raises(AnalysisError, match=r"layers.where.experimnt: .*experiment"):
         table.only({"experimnt": "layers"}, "layers.where")

@@ -50,29 +50,29 @@ def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
 
 
 def write_study(runs: pd.DataFrame, study: Path, output: Path) -> None:
-    """Write `runs.csv`, `runs.parquet` and `metrics.json` of a study, numbers unrounded.
+    """Write `runs.csv` and `runs.parquet` of a study, numbers unrounded, and metrics of each cell.
 
-    The metrics are those of each cell's sweep: accuracies of its best run, 0 to 1, the joules of
-    training that run, and those of the whole search.
+    Those are accuracies of the best run of its sweep, 0 to 1, the joules of training that run, and
+    those of the whole search.
 
     Raises:
         OSError: the folder cannot be written. No file is half written.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    metrics = {cell: _metrics(study / cell) for cell in runs["cell"].unique()}
-    text = json.dumps(metrics, indent=2) + "\n"
-    writers: dict[str, Callable[[Path], Any]] = {
-        "runs.csv": partial(runs.to_csv, index=False),
-        "runs.parquet": runs.to_parquet,
-        "metrics.json": lambda path: path.write_text(text, encoding="utf-8"),
-    }
-    for name, write in writers.items():
-        part = output / f".{name}.part"
-        try:
-            write(part)
-            part.replace(output / name)
-        finally:
-            part.unlink(missing_ok=True)
+    (output / "metrics").mkdir(parents=True, exist_ok=True)
+    _replace(output / "runs.csv", partial(runs.to_csv, index=False))
+    _replace(output / "runs.parquet", runs.to_parquet)
+    for cell in runs["cell"].unique():
+        text = json.dumps(_metrics(study / cell), indent=2) + "\n"
+        _replace(output / "metrics" / f"{cell}.json", partial(Path.write_text, data=text))
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _metrics(sweep: Path) -> dict[str, Any]:

@@ -63,15 +63,23 @@ class RunTable:
             )
         return found
 
-    def only(self, where: Mapping[str, Any], option: str) -> "RunTable":
+    def only(self, where: Any, option: str) -> "RunTable":
         """Return the runs in which these columns hold these values, as text.
 
         Args:
+            where: the values by column; None takes all runs.
             option: that says so.
 
         Raises:
             AnalysisError: there is no such column, or no such run; the values there are told.
         """
+        if where is None:
+            return self
+        if not isinstance(where, Mapping):
+            raise AnalysisError(
+                f"{option} must be values by column, got {where}: set "
+                f"'{option}={{dataset: digits}}', say"
+            )
         frame = self.frame
         for name, wanted in where.items():
             found = column(self.frame, name, f"{option}.{name}", self.source).astype(str)
@@ -82,7 +90,7 @@ class RunTable:
                     f"{option}.{name}={wanted} leaves no run of {self.source}: there {name} is "
                     f"{there}"
                 )
-        return replace(self, frame=frame.reset_index(drop=True)) if where else self
+        return replace(self, frame=frame.reset_index(drop=True))
 
 
 def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> RunTable:

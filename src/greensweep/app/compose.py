@@ -55,10 +55,9 @@ def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSwee
         with read_write(composed.hydra):
             composed.hydra.mode = RunMode.MULTIRUN
         HydraConfig.instance().set_config(composed)
-        sweeper = composed.hydra.sweeper
-        return ComposedSweep(
-            parse(without_hydra(composed)), str(sweeper.storage), int(sweeper.n_trials)
-        )
+        found = composed.hydra.sweeper
+        parsed: TrainConfig = parse(without_hydra(composed))
+        return ComposedSweep(parsed, str(found.storage), int(found.n_trials))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from error
 
@@ -78,15 +77,13 @@ def check_study(params: Mapping[str, Any]) -> int:
         dataset, model, space = (axis[cell % len(axis)] for axis in axes)
         strategy = list(trials)[cell % len(trials)]
         chosen = [f"dataset={dataset}", f"model={model}", f"space={space}"]
-        chosen += [
-            f"hydra/sweeper/sampler={strategy}",
-            f"hydra.sweeper.n_trials={trials[strategy]}",
-        ]
+        chosen.append(f"hydra/sweeper/sampler={strategy}")
+        chosen.append(f"hydra.sweeper.n_trials={trials[strategy]}")
         compose_sweep(["experiment=rq1_strategies", *shared, *chosen], "greensweep")
     count = params["architectures"]["trials"]
     compose_sweep(
         ["experiment=rq2_layers", *shared, f"hydra.sweeper.n_trials={count}"], "greensweep"
     )
-    searches = math.prod(map(len, axes)) * sum(trials.values())
+    searches = math.prod(map(len, axes)) * sum(map(int, trials.values()))
     networks = params["architectures"]
-    return searches + count * math.prod(len(networks[name]) for name in ARCHITECTURE)
+    return searches + int(count) * math.prod(len(networks[name]) for name in ARCHITECTURE)

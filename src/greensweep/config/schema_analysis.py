@@ -34,7 +34,10 @@ class ColumnsConfig:
 @dataclass
 class AnalysisConfig:
     name: str = option(MISSING, doc="name of the analysis")
-    where: dict[str, Any] = option(dict, doc="use only runs in which these columns hold these")
+    # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
+    where: Any = option(
+        None, doc="{column: value}: use only runs in which these columns hold these", example={}
+    )
     confidence: float = option(0.95, doc="of all intervals", above=0.0, below=1.0)
     resamples: int = option(2000, doc="of each bootstrap", at_least=100)
     seed: int = option(0, doc="of the bootstraps", at_least=0, at_most=LARGEST_SEED)
