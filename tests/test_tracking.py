@@ -12,7 +12,13 @@ from mlflow import MlflowClient
 
 from greensweep.config.schema import LocalConfig, MlflowConfig
 from greensweep.tracking import MemoryTracker, Tracker, build_tracker, flat, masked, open_store
-from greensweep.tracking.mlflow import MlflowStore, MlflowTracker, unreachable
+from greensweep.tracking.mlflow import (
+    MlflowStore,
+    MlflowTracker,
+    known_experiment,
+    known_parent,
+    unreachable,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +95,19 @@ def test_a_store_that_goes_away_costs_a_warning_and_no_error(
     assert tracker.run_id is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "python -m greensweep upload" in caplog.text
+
+
+def test_a_sweep_copied_from_elsewhere_gets_a_parent_in_this_store(
+    store: MlflowStore, tmp_path: Path
+) -> None:
+    parent = store.shared_parent(tmp_path, "sweep", {})
+    assert store.shared_parent(tmp_path, "sweep", {}) == parent
+    assert known_experiment(tmp_path) == store.experiment_id
+    other = MlflowStore(f"sqlite:///{tmp_path}/mlflow.db", "other", str(tmp_path / "artifacts"))
+    moved = other.shared_parent(tmp_path, "sweep", {})
+    assert moved != parent
+    assert known_parent(tmp_path) == moved
+    assert other.client.get_run(moved).info.experiment_id == known_experiment(tmp_path)
 
 
 @pytest.mark.slow

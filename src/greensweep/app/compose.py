@@ -71,6 +71,11 @@ def check_study(params: Mapping[str, Any]) -> int:
     shared = [f"{name}={params.get(name)}" for name in ("size", "variant", "seed", "energy")]
     shared += [f"repeats={params.get('repeats')}", f"training.epochs={params.get('epochs')}"]
     cell_names(params)  # refuses a list that is missing
+    if len(params["strategies"]) < 2:
+        raise ConfigError(
+            "params.yaml: strategies must be at least 2 to be compared, got "
+            f"{', '.join(params['strategies']) or 'none'}: add random: 6, say"
+        )
     axes = [params[name] for name in ("datasets", "models", "spaces")]
     trials = params["strategies"]
     for cell in range(max(map(len, (*axes, trials)))):

@@ -63,6 +63,17 @@ class MlflowStore:
             self.client.log_batch(run_id, params=logged[start : start + _PARAM_BATCH])
         return run_id
 
+    def _has(self, run_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return True
+
     def log(
         self,
         run_id: str,
@@ -132,11 +143,14 @@ class MlflowStore:
         return True
 
     def shared_parent(self, directory: Path, name: str, tags: Mapping[str, str]) -> str:
-        """Return the parent run of the sweep in `directory`; its first job opens it."""
+        """Return the parent run of the sweep in `directory`; its first job in this store opens it.
+
+        A folder that was copied from elsewhere names a run of another store.
+        """
         kept = directory / _PARENT_FILE
         with FileLock(f"{kept}.lock", timeout=_LOCK_SECONDS):
             run_id = known_parent(directory)
-            if run_id is None:
+            if run_id is None or not self._has(run_id):
                 run_id = self.create_run(name, {}, tags, parent=None)
                 kept.write_text(f"{run_id} {self.experiment_id}\n", encoding="utf-8")
             return run_id

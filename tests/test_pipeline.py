@@ -1,0 +1,296 @@
+"""`dvc repro`: the stages of dvc.yaml, what makes them run again, and what others get of them."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import PROJECT
+from dvc.repo import Repo
+
+from greensweep.__main__ import main
+from greensweep.app import compose_sweep
+from greensweep.study.params import cell_names, read_param, read_params, set_study
+
+BIN = Path(sys.executable).parent
+SMALL = {
+    "datasets": ["digits"],
+    "models": ["dense_poly"],
+    "strategies": {"random": 2, "grid": 1},
+    "architectures": {"conv_layers": [1, 2], "linear_layers": [2], "relu": [True], "trials": 1},
+    "epochs": 1,
+}
+SWEEP = "sweep@digits-dense_poly-paper_log"
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's params.yaml in a folder of its own, which is one of git's and DVC's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".dvc").mkdir()
+    return Path(shutil.copy(PROJECT / "params.yaml", tmp_path))
+
+
+def change(path: Path, **values: Any) -> None:
+    """Set values of a params.yaml; those of a mapping one by one."""
+    known = yaml.safe_load(path.read_text())
+    for name, value in values.items():
+        known[name] = {**known[name], **value} if isinstance(value, dict) else value
+    path.write_text(yaml.safe_dump(known, sort_keys=False))
+
+
+def test_the_cells_of_a_study_are_the_outputs_of_its_stages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    outputs = [Path(str(out)) for out in Repo(str(PROJECT)).index.outs]
+    swept = [path.name for path in outputs if path.parent.name == "study"]
+    assert sorted(swept) == sorted(cell_names(read_params()))
+    assert not any("mlruns" in path.parts for path in outputs)
+
+
+def test_what_params_and_conf_both_name_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    params = read_params()
+    chosen = [f"size={params['size']}", f"variant={params['variant']}"]
+    sweep = compose_sweep(["experiment=rq1_strategies", *chosen])
+    assert sweep.config.training.epochs == params["epochs"]
+    assert sweep.config.repeats == params["repeats"]
+    assert sweep.config.seed == params["seed"]
+    assert sweep.config.energy.name == params["energy"]
+    assert sweep.config.dataset.name in params["datasets"]
+    assert {*params["strategies"].values(), params["architectures"]["trials"]} == {sweep.n_trials}
+    report = yaml.safe_load((PROJECT / "conf" / "report.yaml").read_text())
+    assert report.get("title", "Accuracy and energy") == params["report"]["title"]
+
+
+@pytest.mark.parametrize(("size", "variant"), [("small", "faithful"), ("paper", "corrected")])
+def test_a_size_of_the_papers_study_is_written_into_params(
+    params: Path, capsys: pytest.CaptureFixture[str], size: str, variant: str
+) -> None:
+    assert main(["study", "--size", size, "--variant", variant]) == 0
+    sweep = compose_sweep(["experiment=rq1_strategies", f"size={size}", f"variant={variant}"])
+    known = read_params()
+    assert (known["size"], known["variant"]) == (size, variant)
+    assert known["epochs"] == sweep.config.training.epochs
+    bayesian = "paper_gp" if variant == "faithful" else "auto"
+    assert known["strategies"] == dict.fromkeys(["random", "grid", bayesian], sweep.n_trials)
+    assert sweep.config.dataset.name in known["datasets"]
+    assert "# each is searched with every model" in params.read_text()
+    trials = len(cell_names(known)) * sweep.n_trials
+    assert f"size={size}, variant={variant}: {trials} trials" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"epochs": 0}, "training.epochs must be at least 1, got 0"),
+        ({"models": ["simple_cn"]}, "model has no simple_cn"),
+        ({"strategies": {"random": 0}}, "n_trials must be at least 1, got 0"),
+        ({"strategies": {"rndom": 2}}, "rndom"),
+        ({"repeats": None}, "repeats"),
+        ({"datasets": None}, "params.yaml does not say the cells of the study"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused_in_one_sentence(
+    params: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], said: str
+) -> None:
+    change(params, **changed)
+    assert main(["study"]) == 1
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_a_study_of_one_strategy_is_no_comparison(
+    params: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = yaml.safe_load(params.read_text())
+    params.write_text(yaml.safe_dump({**known, "strategies": {"random": 2}}))
+    assert main(["study"]) == 1
+    assert "strategies must be at least 2 to be compared, got random" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (".git", "is no git repository, which DVC expects: call git init"),
+        (".dvc", "there is no .dvc folder here"),
+        ("params.yaml", "params.yaml cannot be read"),
+    ],
+)
+def test_what_a_pipeline_needs_is_named(
+    params: Path, capsys: pytest.CaptureFixture[str], missing: str, said: str
+) -> None:
+    Path(missing).rename("elsewhere")
+    assert main(["study"]) == 1
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_a_value_that_params_lack_is_named(params: Path) -> None:
+    assert read_param("strategies.random") == read_params()["strategies"]["random"]
+    with pytest.raises(Exception, match=r"params.yaml has no strategies.rndom: add it"):
+        read_param("strategies.rndom")
+
+
+def test_a_table_of_runs_needs_all_sweeps(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "outputs/study", "outputs/runs"]) == 1
+    assert "holds no finished sweep: run dvc repro" in capsys.readouterr().err
+    assert not Path("outputs/runs").exists()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project's tracked files as a git repository of their own, with a small study."""
+    folder = tmp_path / "project"
+    names = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, names.split("\0")):
+        if (PROJECT / name).is_file() and not name.startswith("docs/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    params = folder / "params.yaml"
+    known = yaml.safe_load(params.read_text())
+    params.write_text(yaml.safe_dump({**known, **SMALL}, sort_keys=False))
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    git(folder, "init", "--quiet")
+    commit(folder)
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+    done = subprocess.run(
+        ["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "study")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src")}
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    """Call DVC, and return what it says."""
+    done = subprocess.run(
+        ["dvc", *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True,
+        timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def stages_run(said: str) -> list[str]:
+    return re.findall(r"Running stage '(.*?)'", said)
+
+
+def trials(folder: Path, strategy: str) -> list[float]:
+    """When the results of a sweep were written, by trial."""
+    sweep = folder / "outputs" / "study" / f"digits-dense_poly-paper_log-{strategy}"
+    return [path.stat().st_mtime for path in sorted(sweep.glob("*/result.json"))]
+
+
+@pytest.mark.slow
+def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
+    project: Path, tmp_path: Path
+) -> None:
+    first = stages_run(dvc(project, "repro"))
+    layers = ["layers@1-2-True", "layers@2-2-True"]
+    analyses = ["analyse@tradeoff", "analyse@strategies", "analyse@layers"]
+    sweeps = [f"{SWEEP}-random", f"{SWEEP}-grid"]
+    assert sorted(first) == sorted(
+        ["prepare@digits", *sweeps, *layers, "runs", *analyses, "report"]
+    )
+    assert stages_run(dvc(project, "repro")) == []
+    runs = pd.read_csv(project / "outputs" / "runs" / "runs.csv")
+    assert list(runs["strategy"]) == ["random", "random", "grid", "random", "random"]
+    assert runs["run_id"].is_unique and runs["commit"].nunique() == 1
+    lock = yaml.safe_load((project / "dvc.lock").read_text())
+    (prepared,) = lock["stages"]["prepare@digits"]["outs"]
+    assert set(runs["data"]) == {prepared["md5"]}
+    page = (project / "outputs" / "report" / "index.html").read_text()
+    assert f"/runs/{runs['run_id'][0]}" in page
+    commit(project)
+
+    change(project / "params.yaml", report={"title": "It's ours: {all}"})
+    assert stages_run(dvc(project, "repro")) == ["report"]
+    assert "<h1>It&#39;s ours: {all}" in (project / "outputs/report/index.html").read_text()
+
+    before = trials(project, "random")
+    change(project / "params.yaml", strategies={"random": 3})
+    assert stages_run(dvc(project, "repro")) == [sweeps[0], "runs", *analyses, "report"]
+    assert trials(project, "random")[:2] == before
+    assert len(trials(project, "random")) == 3
+    cell = "outputs/runs/metrics/digits-dense_poly-paper_log-random.json"
+    assert "search_energy_joules" in dvc(project, "metrics", "diff", "--md", "HEAD", cell)
+    assert "Accuracy and energy of each run" in dvc(project, "plots", "show", "--json")
+    commit(project)
+
+    dvc(project, "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    commit(project)
+    dvc(project, "push")
+    elsewhere = tmp_path / "elsewhere"
+    git(tmp_path, "clone", "--quiet", str(project), str(elsewhere))
+    dvc(elsewhere, "pull")
+    assert stages_run(dvc(elsewhere, "repro")) == []
+    assert (elsewhere / "outputs/report/index.html").read_text() == (
+        project / "outputs/report/index.html"
+    ).read_text()
+
+    dvc(elsewhere, "exp", "run", "--name", "longer", "--set-param", "epochs=2")
+    assert pd.read_csv(elsewhere / "outputs/runs/runs.csv")["epochs"].eq(2).all()
+    assert len(list((elsewhere / "outputs" / "study").glob("*.*/study.json"))) == 4
+
+
+@pytest.mark.slow
+def test_a_pipeline_killed_midway_goes_on_where_it_was(project: Path) -> None:
+    change(project / "params.yaml", strategies={"random": 4})
+    running = subprocess.Popen(
+        ["dvc", "repro"], cwd=project, env=environment(project), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until(lambda: len(trials(project, "random")) >= 2)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    assert not (project / "outputs" / "runs").exists()
+    before = trials(project, "random")[:2]
+    ran = stages_run(dvc(project, "repro"))
+    assert "prepare@digits" not in ran and f"{SWEEP}-random" in ran and "report" in ran
+    assert trials(project, "random")[:2] == before
+    runs = pd.read_csv(project / "outputs" / "runs" / "runs.csv")
+    searched = runs[runs["experiment"].eq("rq1_strategies") & runs["strategy"].eq("random")]
+    assert searched["status"].eq("finished").sum() == 4
+    assert stages_run(dvc(project, "repro")) == []
+
+
+def until(happened: Callable[[], bool], seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_an_earlier_size_leaves_the_rest_of_params_alone(params: Path) -> None:
+    change(params, seed=7, report={"title": "Mine"})
+    set_study("small", "corrected", epochs=3, repeats=2, trials=9)
+    known = read_params()
+    assert (known["seed"], known["report"]["title"], known["repeats"]) == (7, "Mine", 2)
