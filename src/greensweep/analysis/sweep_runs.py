@@ -15,8 +15,9 @@ from greensweep.study.trials import read_trials
 def read_sweep(directory: Path) -> pd.DataFrame:
     """Return `trials.csv` of a sweep, with what else MLflow would have of its runs as columns.
 
-    Those are the energy by phase and component with its quality, the layers, the machine and the
-    versions, under the names that `read_mlflow` gives them.
+    Those are the accuracy that the trials were selected by, the energy by phase and component with
+    its quality, the layers, the machine and the versions, under the names that `read_mlflow` gives
+    them.
 
     Raises:
         AnalysisError: there is no such table.
@@ -34,4 +35,4 @@ def _further(result: RunResult) -> dict[str, Any]:
         **{name: value for name, value in tags.items() if name.startswith(KEPT_TAGS)},
     }
     machine = " ".join(tags[name] for name in MACHINE_TAGS if name in tags)
-    return {**kept, "machine": machine or None}
+    return {**kept, "accuracy": result.accuracy, "machine": machine or None}
