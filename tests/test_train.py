@@ -26,7 +26,7 @@ CONTRACT = {
     "energy_net_joules", "energy_spent_joules", "energy_kwh", "energy_components",
     "energy_quality", "energy_measured_share", "emissions_kg", "seconds", "epochs", "layers",
     "layer_modules", "parameters", "flops", "model", "dataset", "seed", "device", "mlflow_run_id",
-    "checkpoint",
+    "checkpoint", "selected_on_test",
 }
 # fmt: on
 
@@ -62,6 +62,7 @@ def test_a_run_leaves_its_result_and_says_it_in_one_line(
         "batch_norm": 2, "conv": 2, "linear": 3, "max_pool": 2, "relu": 2
     }  # fmt: skip
     assert (result["model"], result["dataset"], result["seed"]) == ("simple_cnn", "digits", 0)
+    assert result["selected_on_test"] is False
     assert (tmp_path / "run" / "config.yaml").is_file()
 
 

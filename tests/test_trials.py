@@ -15,6 +15,8 @@ from greensweep.study.text import (
     all_sources,
     beside_sentence,
     recommendation,
+    selection_sentence,
+    trials_table,
     trust_sentence,
 )
 from greensweep.study.trials import Trial, bargain_trial, best_trial, pareto_front, read_trials
@@ -140,6 +142,43 @@ def test_summary_counts_the_energy_of_every_trial_however_it_ended() -> None:
         "Trial 0 is the most accurate (0.9500 for 100 J); trial 1 is the cheapest within one "
         "point of it (0.9400 for 40 J, 40% of the energy)."
     )
+
+
+def on_test(each: Trial, test_accuracy: float) -> Trial:
+    """The trial as selected by that test accuracy."""
+    result = replace(each.result, test_accuracy=test_accuracy, selected_on_test=True)
+    return replace(each, result=result)
+
+
+def test_trials_selected_on_test_go_by_their_test_accuracy_and_the_summary_says_so() -> None:
+    trials = [on_test(TRIALS[0], 0.80), on_test(TRIALS[2], 0.85), TRIALS[5]]
+    summary = summarise(trials)
+    assert (summary.best_trial, summary.pareto_trials) == (2, (2,))
+    assert (summary.best_test_accuracy, summary.best_validation_accuracy) == (0.85, 0.9399)
+    assert summary.metrics()["best/validation_accuracy"] == 0.9399
+    assert recommendation(summary).startswith("Trial 2 is the most accurate (0.8500 for 10 J)")
+    assert selection_sentence(summary) == (
+        "Accuracies were selected on the test split (select_on=test), so the best of them are "
+        "optimistic; on the validation split, which selected nothing, the most accurate has "
+        "0.9399."
+    )
+    table = trials_table(trials)
+    assert table.columns[2].header == "test accuracy"
+    assert list(table.columns[2].cells)[:2] == ["0.8000", "0.8500"]
+
+
+def test_trials_selected_on_validation_need_no_sentence() -> None:
+    assert selection_sentence(summarise(TRIALS)) is None
+    assert trials_table(TRIALS).columns[2].header == "validation accuracy"
+
+
+def test_a_sweep_selected_on_both_splits_says_that_they_do_not_compare() -> None:
+    trials = [on_test(TRIALS[0], 0.80), TRIALS[1], TRIALS[2]]
+    assert selection_sentence(summarise(trials)) == (
+        "1 of 3 finished trials were selected by test accuracy, the others by validation "
+        "accuracy: these do not compare."
+    )
+    assert trials_table(trials).columns[2].header == "accuracy"
 
 
 def test_when_no_cheaper_trial_is_near_the_sentence_says_so() -> None:

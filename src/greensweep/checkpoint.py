@@ -84,6 +84,11 @@ def test_checkpoint(
 ) -> CheckpointTest:
     """Rebuild the model of a checkpoint from the config beside it and test it.
 
+    Args:
+        batch_size: images per step. A model that is never put in evaluation mode
+            (`training.evaluation_mode=false`) keeps the size of its run, on which its accuracy
+            depends.
+
     Raises:
         ConfigError: the checkpoint or its config is missing or broken.
     """
@@ -97,7 +102,12 @@ def test_checkpoint(
     normalise = Normalise(*splits.statistics, target, config.training.memory_format)
     dtype = autocast_dtype(config.training.precision, target)
     split = splits.test.to(target)
-    evaluate_split = partial(evaluate, model, normalise=normalise, dtype=dtype)
+    evaluation_mode = config.training.evaluation_mode
+    if not evaluation_mode:
+        batch_size = config.training.evaluation_batch_size
+    evaluate_split = partial(
+        evaluate, model, normalise=normalise, dtype=dtype, evaluation_mode=evaluation_mode
+    )
     evaluate_split(
         split=split.select(torch.arange(min(batch_size, len(split)))), batch_size=batch_size
     )

@@ -25,7 +25,7 @@ class Progress:
 
     Attributes:
         epoch: from 1.
-        accuracy: validation accuracy after it, 0 to 1.
+        accuracy: accuracy after it on the split that selects, 0 to 1.
         joules: training energy so far.
         spent_joules: energy of everything so far, earlier repeats included.
         epochs: how many are planned; None when the run does not know.

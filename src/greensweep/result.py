@@ -34,9 +34,10 @@ class RunResult:
     Attributes:
         status: how the run ended.
         error: one sentence on why it did not finish, or None.
-        validation_accuracy: of the kept weights, those of the best epoch; 0 to 1.
-        test_accuracy: of the kept weights; None inside a sweep, until its winners are tested.
-        selected_on_test: the search chose by test accuracy, on purpose.
+        validation_accuracy: of the kept weights, 0 to 1.
+        test_accuracy: of the kept weights; None inside a sweep, until its winners are tested,
+            unless `selected_on_test`.
+        selected_on_test: epochs and trials are chosen by test accuracy, on purpose.
         energy_joules: gross energy of the training windows.
         energy_net_joules: the same less the idle baseline; None without one.
         energy_spent_joules: gross energy of all phases and repeats: what the run cost.
@@ -61,8 +62,8 @@ class RunResult:
         seconds: length of the training windows.
         epochs: epochs trained.
         best_epoch: epoch of the kept weights, from 1.
-        history: per epoch: train_loss, validation_loss, validation_accuracy, energy_joules,
-            seconds.
+        history: per epoch: train_loss, energy_joules, seconds, and loss and accuracy on the split
+            that selects: validation_loss and validation_accuracy, or test_loss and test_accuracy.
         layers: layer calls in one forward pass in evaluation mode, by type.
         layer_modules: modules without children, by type.
         parameters, trainable_parameters: scalars.
@@ -128,6 +129,11 @@ class RunResult:
     spread: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     replayed: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def accuracy(self) -> float | None:
+        """The accuracy that a search goes by, 0 to 1."""
+        return self.test_accuracy if self.selected_on_test else self.validation_accuracy
+
     def metrics(self) -> dict[str, float]:
         """Return the figures under the names that MLflow shows; unknown ones are left out."""
         named: dict[str, float | None] = {
@@ -174,6 +180,7 @@ class RunResult:
             "layer_energy.quality": self.layer_energy.get("quality"),
             "layer_energy.key": self.layer_energy.get("key"),
             "emissions.grid": self.emissions_grid,
+            "selected_on_test": "true" if self.selected_on_test else None,
             "replay.outside": str(self.replayed["outside"]).lower() if self.replayed else None,
         }
         for component, energy in self.energy_components.items():
@@ -188,6 +195,8 @@ def history_metrics(point: Mapping[str, float | None]) -> dict[str, float]:
         "train/loss": point.get("train_loss"),
         "validation/loss": point.get("validation_loss"),
         "validation/accuracy": point.get("validation_accuracy"),
+        "test/loss": point.get("test_loss"),
+        "test/accuracy": point.get("test_accuracy"),
         "energy/epoch_joules": point.get("energy_joules"),
     }
     return {name: value for name, value in named.items() if value is not None}

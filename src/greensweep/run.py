@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ log = logging.getLogger(__name__)
 
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
 Report = Callable[[Progress], None]
+Selecting = Literal["validation", "test"]
 
 
 @dataclass
@@ -66,9 +67,10 @@ class _Notes:
     grid: Grid | None = None
     census: LayerCensus | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
+    best_accuracy: float | None = None  # so far
     best_epoch: int | None = None
-    validation_accuracy: float | None = None
-    test_accuracy: float | None = None
+    kept_epoch: int | None = None
+    accuracies: dict[Selecting, float] = field(default_factory=dict)  # of the kept weights
     checkpoint: Path | None = None
     inference: Mapping[str, Any] = field(default_factory=dict)
     layer_energy: LayerEnergy | None = None
@@ -91,7 +93,7 @@ def run_once(
     """Train once and leave `result.json`, `config.yaml` and `model.pt` in `directory`.
 
     Args:
-        test: compute test accuracy; a search must not see it.
+        test: compute test accuracy; a search must not see it, unless `select_on=test` says so.
         name: the run's name in the tracker.
         trial: number of the trial in its sweep, from 0.
         overrides: what the command or the sweeper set, for the record.
@@ -155,7 +157,7 @@ def _train_and_evaluate(
     show_epochs: ShowEpochs | None,
     report: Report,
 ) -> None:
-    training = config.training
+    training, selecting = config.training, config.select_on
     with phases.phase("setup"):
         device = choose_device(training.device)
         notes.device = device_name(device)
@@ -170,6 +172,7 @@ def _train_and_evaluate(
         if training.memory_format == "channels_last":
             model = model.to(memory_format=normalise.layout)
         train_split, validation_split = splits.train.to(device), splits.validation.to(device)
+        selecting_split = splits.test.to(device) if selecting == "test" else validation_split
         dtype = autocast_dtype(training.precision, device)
         score = partial(
             evaluate,
@@ -177,6 +180,7 @@ def _train_and_evaluate(
             normalise=normalise,
             batch_size=training.evaluation_batch_size,
             dtype=dtype,
+            evaluation_mode=training.evaluation_mode,
         )
         trained = train(
             model,
@@ -196,18 +200,20 @@ def _train_and_evaluate(
     for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
         spent = phases.of("training")
         with phases.phase("evaluation"):
-            validation = score(split=validation_split)
-            if notes.validation_accuracy is None or validation.accuracy > notes.validation_accuracy:
-                notes.validation_accuracy = validation.accuracy
-                notes.best_epoch = epoch.number
+            reached = score(split=selecting_split)
+            is_better = notes.best_accuracy is None or reached.accuracy > notes.best_accuracy
+            if is_better:
+                notes.best_accuracy, notes.best_epoch = reached.accuracy, epoch.number
+            if is_better or training.keep == "last":
+                notes.accuracies[selecting], notes.kept_epoch = reached.accuracy, epoch.number
                 weights = copy_weights(model, into=weights)
-        notes.history.append(_point(epoch, validation, before, spent))
+        notes.history.append(_point(epoch, selecting, reached, before, spent))
         before = spent
         tracker.log_step(history_metrics(notes.history[-1]), step=epoch.number)
         report(
             Progress(
                 epoch=epoch.number,
-                accuracy=validation.accuracy,
+                accuracy=reached.accuracy,
                 joules=spent.joules,
                 spent_joules=phases.total.joules,
                 epochs=training.epochs,
@@ -247,10 +253,14 @@ def _train_and_evaluate(
             )
             notes.layer_energy = LayerEnergy(times, phases.of("training").joules)
             notes.files.append(notes.layer_energy.write(directory / LAYER_ENERGY_FILE))
-    if test:
+    if selecting == "test":
+        with phases.phase("evaluation"):
+            model.load_state_dict(weights)
+            notes.accuracies["validation"] = score(split=validation_split).accuracy
+    elif test:
         with phases.phase("test"):
             model.load_state_dict(weights)
-            notes.test_accuracy = score(split=splits.test.to(device)).accuracy
+            notes.accuracies["test"] = score(split=splits.test.to(device)).accuracy
 
 
 @contextmanager
@@ -288,14 +298,18 @@ def _no_longer_improves(notes: _Notes, epoch: Epoch, patience: int | None) -> bo
 
 
 def _point(
-    epoch: Epoch, validation: Evaluation, before: EnergyReading, after: EnergyReading
+    epoch: Epoch,
+    selecting: Selecting,
+    reached: Evaluation,
+    before: EnergyReading,
+    after: EnergyReading,
 ) -> dict[str, float | None]:
     joules = None if after.joules is None else after.joules - (before.joules or 0.0)
     return {
         "epoch": epoch.number,
         "train_loss": epoch.loss,
-        "validation_loss": validation.loss,
-        "validation_accuracy": validation.accuracy,
+        f"{selecting}_loss": reached.loss,
+        f"{selecting}_accuracy": reached.accuracy,
         "energy_joules": joules,
         "seconds": after.seconds - before.seconds,
     }
@@ -312,8 +326,9 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         dataset=config.dataset.name,
         seed=config.seed,
         device=notes.device,
-        validation_accuracy=notes.validation_accuracy,
-        test_accuracy=notes.test_accuracy,
+        validation_accuracy=notes.accuracies.get("validation"),
+        test_accuracy=notes.accuracies.get("test"),
+        selected_on_test=config.select_on == "test",
         energy_joules=training.joules,
         energy_net_joules=training.net_joules,
         energy_spent_joules=phases.total.joules,
@@ -342,7 +357,7 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         emissions_grid=notes.grid.declared if notes.grid else None,
         seconds=training.seconds if "training" in phases.readings else None,
         epochs=len(notes.history),
-        best_epoch=notes.best_epoch,
+        best_epoch=notes.kept_epoch,
         history=tuple(notes.history),
         layers=census.layers if census else {},
         layer_modules=census.layer_modules if census else {},

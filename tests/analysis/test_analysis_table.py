@@ -126,6 +126,20 @@ def test_machines_that_were_all_shared_are_a_warning_too() -> None:
     assert runs([one, one]).warnings == ("2 of 2 runs shared their machine with other work",)
 
 
+def test_runs_selected_on_test_are_a_warning() -> None:
+    one = {"energy_joules": 5.0, "accuracy": 0.5, "status": "finished"}
+    tested = {**one, "selected_on_test": True}
+    failed = {**one, "status": "failed", "selected_on_test": False}
+    assert runs([tested, tested, failed]).warnings == (
+        "the runs were selected by their accuracy on the test split, so the best of them are "
+        "optimistic",
+    )
+    assert runs([tested, one, one]).warnings == (
+        "1 of 3 finished runs were selected by their accuracy on the test split, the others not: "
+        "they compare badly",
+    )
+
+
 def test_a_column_that_is_not_there_names_the_nearest() -> None:
     with pytest.raises(AnalysisError) as told:
         runs([{"energy_joule": 5.0, "accuracy": 0.5}])

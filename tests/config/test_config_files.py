@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from greensweep.config import TrainConfig, load_run_config, save_run_config, schema
 from greensweep.errors import ConfigError
+from greensweep.tracking import flat
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = (
@@ -23,6 +24,7 @@ GROUPS = (
     "objective",
     "space",
     "experiment",
+    "variant",
 )
 # What the user has to state with an option.
 STATED = {
@@ -104,6 +106,24 @@ def test_a_space_searches_options_that_exist(config: Compose, path: Path) -> Non
     assert space
     for key in space:
         assert OmegaConf.select(known, key) is not None, key
+
+
+def test_the_variants_differ_from_the_defaults_by_the_papers_flaws_and_nothing_else(
+    config: Compose,
+) -> None:
+    plain = flat(asdict(config("training.batch_size=512")))
+    corrected = flat(asdict(config("training.batch_size=512", "variant=corrected")))
+    faithful = flat(asdict(config("training.batch_size=512", "variant=faithful")))
+    assert corrected == {**plain, "variant": "corrected"}
+    assert {key: value for key, value in faithful.items() if value != plain[key]} == {
+        "variant": "faithful",
+        "optimizer.beta2_applied": "False",
+        "training.reshuffle": "False",
+        "training.evaluation_mode": "False",
+        "training.evaluation_batch_size": "512",
+        "training.keep": "last",
+        "select_on": "test",
+    }
 
 
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "gp"])

@@ -46,6 +46,22 @@ def run(config: TrainConfig, folder: Path, **arguments: Any) -> tuple[RunResult,
     return read_result(folder / "run"), tracker
 
 
+def test_a_recorded_test_accuracy_is_never_called_a_validation_accuracy(
+    curves: Compose, tmp_path: Path
+) -> None:
+    result, tracker = run(curves("select_on=test"), tmp_path)
+    assert (result.test_accuracy, result.validation_accuracy) == (0.7, None)
+    assert result.selected_on_test
+    assert [point["test_accuracy"] for point in result.history] == [0.5, 0.7, 0.6]
+    assert tracker.history[1] == (2, {"test/accuracy": 0.7, "energy/epoch_joules": 15.0})
+    assert tracker.tags["selected_on_test"] == "true"
+
+
+def test_a_replayed_run_may_be_told_by_its_last_epoch(curves: Compose, tmp_path: Path) -> None:
+    result, _ = run(curves("training.keep=last"), tmp_path)
+    assert (result.validation_accuracy, result.best_epoch, result.epochs) == (0.6, 3, 3)
+
+
 def test_a_curve_is_replayed_epoch_by_epoch(curves: Compose, tmp_path: Path) -> None:
     reports: list[Progress] = []
     result, tracker = run(curves(), tmp_path, report=reports.append, trial=3, overrides=["a=1"])

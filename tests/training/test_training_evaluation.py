@@ -57,6 +57,50 @@ def test_evaluation_leaves_the_model_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def normalising() -> nn.Module:
+    """A network without dropout, whose running statistics are of other images."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, momentum=None)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    model.train()
+    model(torch.randn(16, 1, 4, 4) * 3 + 1)
+    return model
+
+
+def test_without_evaluation_mode_batch_norm_takes_the_statistics_of_each_batch() -> None:
+    model, split = normalising(), images(60)
+    found = evaluate(model, split, as_they_are(), batch_size=20, evaluation_mode=False)
+    copied = normalising().train()
+    outputs = torch.cat([copied(part) for part in split.images.split(20)])
+    assert found.accuracy == (outputs.argmax(1) == split.labels).double().mean().item()
+    assert found.loss == pytest.approx(cross_entropy(outputs, split.labels).item(), rel=1e-6)
+    running = evaluate(model, split, as_they_are(), batch_size=20)
+    assert running.accuracy != found.accuracy
+    smaller = evaluate(model, split, as_they_are(), batch_size=10, evaluation_mode=False)
+    assert smaller.loss != pytest.approx(found.loss, rel=1e-5)
+
+
+def test_evaluation_in_training_mode_leaves_the_model_and_the_random_state_as_they_were() -> None:
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    first = evaluate(model, images(), as_they_are(), batch_size=5, evaluation_mode=False)
+    assert torch.equal(torch.get_rng_state(), state)
+    again = evaluate(model, images(), as_they_are(), batch_size=5, evaluation_mode=False)
+    assert first == again
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    loss = cross_entropy(model(images().images), images().labels)
+    loss.backward()  # training goes on
+
+
+def test_in_training_mode_an_image_left_over_joins_the_batch_before() -> None:
+    norm = nn.BatchNorm1d(16)
+    model = nn.Sequential(nn.Flatten(), norm, nn.Linear(16, 3))
+    found = evaluate(model, images(23), as_they_are(), batch_size=11, evaluation_mode=False)
+    assert found.images == 23
+    assert int(norm.num_batches_tracked) == 0
+
+
 def test_images_are_normalised_as_in_training() -> None:
     split = images()
     shifted = TensorSplit(split.images * 3 + 2, split.labels)

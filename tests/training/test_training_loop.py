@@ -85,6 +85,19 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
     assert orders[0] != list(range(30))
 
 
+def test_without_reshuffling_each_epoch_has_the_first_ones_batches() -> None:
+    model = Witness()
+    batches = []
+    for _ in epochs_of(model, numbered(30), epochs=3, batch_size=7, reshuffle=False):
+        batches.append([batch[:, 0, 0, 0].tolist() for batch in model.batches])
+        model.batches.clear()
+    assert batches[0] == batches[1] == batches[2]
+    shuffled = Witness()
+    list(epochs_of(shuffled, numbered(30), epochs=1, batch_size=7))
+    assert batches[0] == [batch[:, 0, 0, 0].tolist() for batch in shuffled.batches]
+    assert [len(batch) for batch in batches[0]] == [7, 7, 7, 7, 2]
+
+
 def test_the_seed_fixes_the_order() -> None:
     def order(seed: int) -> list[int]:
         model = Witness()

@@ -118,8 +118,18 @@ def test_hyperparameter_reaches_the_optimizer(
 
 def test_no_hyperparameter_goes_untested() -> None:
     for kind, cases in ((schema.AdamConfig, ADAM), (schema.SgdConfig, SGD)):
-        declared = {field.name for field in fields(kind)} - {"name"}
+        declared = {field.name for field in fields(kind)} - {"name", "beta2_applied"}
         assert declared == {option for option, _, _ in cases}
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_a_beta2_that_is_not_applied_leaves_the_optimizers_own(name: str) -> None:
+    ignored = configured(name, beta1=0.5, beta2=0.7, beta2_applied=False)
+    (group,) = build_optimizer(ignored, network().parameters()).param_groups
+    assert group["betas"] == (0.5, 0.999)
+    weights, _ = trained(ignored)
+    assert same(weights, trained_by_hand(name, betas=(0.5, 0.999)))
+    assert not same(weights, trained_by_hand(name, betas=(0.5, 0.7)))
 
 
 def test_adamw_decays_weights_apart_from_the_gradient() -> None:

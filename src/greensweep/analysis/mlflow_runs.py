@@ -28,9 +28,11 @@ _TAGS = {
     "status": "status",
     "energy.quality": "energy_quality",
     "energy.contended": "energy_contended",
+    "selected_on_test": "selected_on_test",
     "dataset": "dataset",
     "model": "model",
 }
+_TEST = "test/accuracy"  # which is the accuracy of runs that were selected on test
 _JOULES = ("energy/total_joules", "energy/spent_joules")
 _LAYERS = "layers/"
 _PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
@@ -58,7 +60,8 @@ _TABLES = {
 def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
     """Return one row per run that ended: figures, tags, params and layer counts as columns.
 
-    A database is read by itself, and not written to; a server is asked through MLflow. Runs of
+    A database is read by itself, and not written to; a server is asked through MLflow. `accuracy`
+    is that on the validation split, of runs with `selected_on_test` on the test split. Runs of
     sweeps carry the strategy and the id of their sweep; the parents of sweeps, and the repeats
     below a run, are no rows. A layer type that a run does not have counts 0.
 
@@ -249,7 +252,10 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for name, ours in names.items():
             frame[ours] = part.get(name)
     frame["status"] = frame["status"].fillna(runs["status"].map(_STATUS))
-    frame["energy_contended"] = frame["energy_contended"].eq("true")
+    for name in ("energy_contended", "selected_on_test"):
+        frame[name] = frame[name].eq("true")
+    if _TEST in metrics:
+        frame["accuracy"] = frame["accuracy"].mask(frame["selected_on_test"], metrics[_TEST])
     hardware = [name for name in MACHINE_TAGS if name in tags]
     frame["machine"] = (
         tags[hardware].fillna("").agg(" ".join, axis=1).str.split().str.join(" ")

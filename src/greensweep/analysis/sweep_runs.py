@@ -17,8 +17,9 @@ from greensweep.study.trials import read_trials
 def read_sweep(directory: Path) -> pd.DataFrame:
     """Return `trials.csv` of a sweep, with what else MLflow would have of its runs as columns.
 
-    Those are its options, the energy by phase and component with its quality, the layers, the
-    machine and the versions, under the names that `read_mlflow` gives them.
+    Those are its options, the accuracy that the trials were selected by, the energy by phase and
+    component with its quality, the layers, the machine and the versions, under the names that
+    `read_mlflow` gives them.
 
     Raises:
         AnalysisError: there is no such table.
@@ -52,4 +53,4 @@ def _further(result: RunResult) -> dict[str, Any]:
     }
     machine = " ".join(tags[name] for name in MACHINE_TAGS if name in tags)
     origin = {column: tags[name] for name, column in ORIGIN_TAGS.items() if name in tags}
-    return {**kept, **origin, "machine": machine or None}
+    return {**kept, **origin, "accuracy": result.accuracy, "machine": machine or None}

@@ -14,7 +14,10 @@ from greensweep.errors import AnalysisError, unknown
 ENERGY, ACCURACY = "energy_joules", "accuracy"
 SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_seed", "_order"
 STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
-ADDED = (SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED)
+SELECTED_ON_TEST = "_selected_on_test"
+ADDED = (
+    SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED, SELECTED_ON_TEST,
+)  # fmt: skip
 
 # How the columns of our own runs' options begin.
 OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
@@ -118,8 +121,9 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     frame[STATUS] = _optional(raw, columns, "status", _FINISHED, source).astype(str).str.lower()
     frame[QUALITY] = _optional(raw, columns, "quality", _UNKNOWN, source)
     frame[MACHINE] = _optional(raw, columns, "machine", _UNKNOWN, source)
-    contended = _optional(raw, columns, "contended", False, source)
-    frame[CONTENDED] = contended.astype(str).str.lower().isin(["true", "1", "1.0", "yes"])
+    for name, key in ((CONTENDED, "contended"), (SELECTED_ON_TEST, "selected_on_test")):
+        said = _optional(raw, columns, key, False, source)
+        frame[name] = said.astype(str).str.lower().isin(["true", "1", "1.0", "yes"])
     frame[STRATEGY] = _optional(raw, columns, "strategy", NO_STRATEGY, source)
     frame[SEED] = _optional(raw, columns, "seed", 0, source)
     for name in set(columns.setting) - set(_DEFAULTS.setting):
@@ -300,4 +304,15 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
     contended = int(frame[CONTENDED].sum())
     if contended:
         found.append(f"{contended} of {len(frame)} runs shared their machine with other work")
+    on_test = frame[frame[STATUS].eq(_FINISHED)][SELECTED_ON_TEST]
+    if on_test.all() and len(on_test):
+        found.append(
+            "the runs were selected by their accuracy on the test split, so the best of them are "
+            "optimistic"
+        )
+    elif on_test.any():
+        found.append(
+            f"{int(on_test.sum())} of {len(on_test)} finished runs were selected by their accuracy "
+            "on the test split, the others not: they compare badly"
+        )
     return found

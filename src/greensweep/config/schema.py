@@ -130,6 +130,10 @@ class AdamConfig(OptimizerConfig):
     beta1: float = option(0.9, doc="decay of the first moment", at_least=0, below=1)
     beta2: float = option(0.999, doc="decay of the second moment", at_least=0, below=1)
     epsilon: float = option(1e-8, doc="term added to the denominator", above=0)
+    beta2_applied: bool = option(
+        True,
+        doc="give beta2 to the optimizer; false leaves its own, 0.999, whatever beta2 says",
+    )
 
 
 @dataclass
@@ -173,10 +177,21 @@ class OneCycleConfig(SchedulerConfig):
 class TrainingConfig:
     epochs: int = option(15, doc="passes over the training split", at_least=1)
     batch_size: int = option(64, doc="images per step", at_least=1)
+    reshuffle: bool = option(
+        True, doc="a new order of images in each epoch; false keeps the first epoch's batches"
+    )
     evaluation_batch_size: int = option(128, doc="images per step when evaluating", at_least=1)
+    evaluation_mode: bool = option(
+        True,
+        doc="evaluate in evaluation mode; false evaluates as in training, where batch norm takes "
+        "the statistics of each batch",
+    )
+    keep: Literal["best", "last"] = option(
+        "best", doc="epoch whose weights and accuracy are the run's: the most accurate, or the last"
+    )
     label_smoothing: float = option(0.0, doc="label smoothing", at_least=0, below=1)
     patience: int | None = option(
-        None, doc="stop after so many epochs without a better validation", at_least=1, example=5
+        None, doc="stop after so many epochs without a better accuracy", at_least=1, example=5
     )
     flip: bool = option(False, doc="mirror training images at random")
     crop_padding: int = option(0, doc="pad by so many pixels, then crop at random", at_least=0)
@@ -210,7 +225,7 @@ class InferenceConfig:
 class ReplayColumnsConfig:
     """What the recorded figures are called in the table."""
 
-    accuracy: str = option("accuracy", doc="validation accuracy, 0 to 1")
+    accuracy: str = option("accuracy", doc="accuracy on the split of select_on, 0 to 1")
     energy: str = option("energy_joules", doc="training energy, joules; up to the epoch in curves")
     seconds: str = option("seconds", doc="training seconds, where the table has them; likewise")
     epoch: str = option("epoch", doc="epoch of the row; a table without it holds no curves")
@@ -379,6 +394,12 @@ class TrainConfig:
     seed: int = option(
         0, doc="seed of splits, weights, order and sampler", at_least=0, at_most=LARGEST_SEED
     )
+    select_on: Literal["validation", "test"] = option(
+        "validation",
+        doc="split by whose accuracy epochs and trials are chosen; test is optimistic, and results "
+        "say so",
+    )
+    variant: str | None = option(None, doc="name of the choices in conf/variant, for the record")
     repeats: int = option(
         1, doc="train so often, with seeds that follow each other, and take means", at_least=1
     )

@@ -29,6 +29,9 @@ class ColumnsConfig:
     quality: str | None = option("energy_quality", doc="quality of the energy figure")
     machine: str | None = option("machine", doc="machine that the run was on")
     contended: str | None = option("energy_contended", doc="whether the machine did other work too")
+    selected_on_test: str | None = option(
+        "selected_on_test", doc="whether the run was selected by its accuracy on the test split"
+    )
 
 
 @dataclass
@@ -122,7 +125,7 @@ def sweep_report(directory: Path) -> ReportConfig:
     return ReportConfig(
         source=str(directory),
         output=str(directory / "report"),
-        columns=ColumnsConfig(accuracy="validation_accuracy", seed=None),
+        columns=ColumnsConfig(seed=None),
         tradeoff=TradeoffConfig(),
         strategies=StrategiesConfig(),
         layers=LayersConfig(),

@@ -14,6 +14,7 @@ from greensweep.analysis.table import (
     ENERGY,
     MACHINE,
     OPTION_GROUPS,
+    SELECTED_ON_TEST,
     SPENT,
     STATUS,
 )
@@ -106,16 +107,24 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
     return Section(
         "Accuracy and energy",
         result.answers,
-        figures.draw_front(result, analyses.runs, config.tradeoff.within, _accuracy(config)),
+        figures.draw_front(
+            result, analyses.runs, config.tradeoff.within, _accuracy(analyses.runs, config)
+        ),
         _tables(result, captions),
     )
 
 
-def _accuracy(config: ReportConfig) -> str:
+def _accuracy(runs: RunTable, config: ReportConfig) -> str:
     """Return what the accuracy is called: of a table of the user's it may be any."""
-    from_ours = config.source == "mlflow" and config.columns.accuracy == ColumnsConfig().accuracy
-    ours = from_ours or config.columns.accuracy == "validation_accuracy"
-    return "validation accuracy" if ours else "accuracy"
+    columns = config.columns
+    if columns.accuracy in ("validation_accuracy", "test_accuracy"):
+        return columns.accuracy.replace("_", " ")
+    # Our own tables say of each run on which split it was selected.
+    ours = columns.accuracy == ColumnsConfig().accuracy and columns.selected_on_test in runs.frame
+    on_test = runs.finished[SELECTED_ON_TEST]
+    if not ours or on_test.nunique() > 1:
+        return "accuracy"
+    return "test accuracy" if on_test.all() else "validation accuracy"
 
 
 def _strategies(analyses: Analyses) -> Section | None:

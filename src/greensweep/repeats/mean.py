@@ -45,8 +45,9 @@ def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
     sample = (done or list(runs))[0] if runs else None
     if sample is None:
         sample = RunResult("failed", None, config.model.name, config.dataset.name, config.seed)
+        sample = replace(sample, selected_on_test=config.select_on == "test")
     means: dict[str, Any] = {name: _mean_of(done, name) for name in _MEANS}
-    best = max(done, key=lambda run: run.validation_accuracy or 0.0, default=None)
+    best = max(done, key=lambda run: run.accuracy or 0.0, default=None)
     return replace(
         sample,
         seed=config.seed,

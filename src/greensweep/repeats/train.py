@@ -69,9 +69,7 @@ def run_repeats(
                 report=partial(_report_repeat, number, spent),
             )
             spent = sum_joules([spent, run.energy_spent_joules])
-            report_repeat(
-                run.validation_accuracy, run.energy_joules, last=number == config.repeats - 1
-            )
+            report_repeat(run.accuracy, run.energy_joules, last=number == config.repeats - 1)
         status = "finished"
     except KeyboardInterrupt:
         status, error = "stopped", f"interrupted in repeat {number + 1} of {config.repeats}"

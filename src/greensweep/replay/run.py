@@ -110,7 +110,7 @@ def _replay(config: TrainConfig, notes: _Notes, tracker: Tracker, report: Report
         )
     for point in answer.curve:
         notes.points.append(point)
-        tracker.log_step(history_metrics(_history(notes.points)[-1]), step=point.epoch)
+        tracker.log_step(history_metrics(_history(config, notes.points)[-1]), step=point.epoch)
         report(
             Progress(
                 epoch=point.epoch,
@@ -129,7 +129,7 @@ def _best(points: Sequence[Point]) -> Point:
     return max(points, key=lambda point: (point.accuracy, -point.epoch))
 
 
-def _history(points: Sequence[Point]) -> list[dict[str, float | None]]:
+def _history(config: TrainConfig, points: Sequence[Point]) -> list[dict[str, float | None]]:
     history: list[dict[str, float | None]] = []
     joules, seconds = 0.0, 0.0
     for point in points:
@@ -137,8 +137,8 @@ def _history(points: Sequence[Point]) -> list[dict[str, float | None]]:
             {
                 "epoch": point.epoch,
                 "train_loss": None,
-                "validation_loss": None,
-                "validation_accuracy": point.accuracy,
+                f"{config.select_on}_loss": None,
+                f"{config.select_on}_accuracy": point.accuracy,
                 "energy_joules": point.joules - joules,
                 "seconds": None if point.seconds is None else point.seconds - seconds,
             }
@@ -157,17 +157,20 @@ def _result(config: TrainConfig, notes: _Notes, real_seconds: float) -> RunResul
         seed=config.seed,
         seconds=real_seconds,
         replayed=notes.replayed,
+        selected_on_test=config.select_on == "test",
     )
     if not notes.points:
         return run
-    last, best = notes.points[-1], _best(notes.points)
+    last = notes.points[-1]
+    kept = last if config.training.keep == "last" else _best(notes.points)
     seconds = real_seconds if last.seconds is None else last.seconds
     energy = ComponentEnergy(last.joules, REPLAY_SOURCE, "replayed")
     reading = EnergyReading(seconds, {config.replay.component: energy})
     grid = declared_grid(config.energy)
     return replace(
         run,
-        validation_accuracy=best.accuracy,
+        validation_accuracy=None if run.selected_on_test else kept.accuracy,
+        test_accuracy=kept.accuracy if run.selected_on_test else None,
         energy_joules=reading.joules,
         energy_spent_joules=reading.joules,
         energy_kwh=reading.kwh,
@@ -187,6 +190,6 @@ def _result(config: TrainConfig, notes: _Notes, real_seconds: float) -> RunResul
         emissions_grid=grid.declared if grid else None,
         seconds=seconds,
         epochs=last.epoch,
-        best_epoch=best.epoch,
-        history=tuple(_history(notes.points)),
+        best_epoch=kept.epoch,
+        history=tuple(_history(config, notes.points)),
     )

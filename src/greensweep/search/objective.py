@@ -15,15 +15,17 @@ def objective_values(
 ) -> float | tuple[float, ...]:
     """Return the objective's value, or values, of a finished run.
 
-    accuracy: validation accuracy. pareto: validation accuracy and training joules. priced:
-    validation accuracy less `price_per_kilojoule` for each kilojoule of training.
+    accuracy: the accuracy that selects, on the validation split unless `select_on=test`. pareto:
+    that and training joules. priced: that less `price_per_kilojoule` for each kilojoule of
+    training.
 
     Raises:
         StudyError: the run has no figure that the objective needs.
     """
-    accuracy, joules = result.validation_accuracy, result.energy_joules
+    accuracy, joules = result.accuracy, result.energy_joules
     if accuracy is None:
-        raise StudyError("the run has no validation accuracy to search for")
+        split = "test" if result.selected_on_test else "validation"
+        raise StudyError(f"the run has no {split} accuracy to search for")
     if objective.name == "accuracy":
         return accuracy
     if joules is None:

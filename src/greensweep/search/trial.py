@@ -258,7 +258,7 @@ def write_json(path: Path, values: Any) -> None:
 def figures_of_result(result: RunResult) -> dict[str, Any]:
     """Return the figures of an `Outcome` that a run's own result states."""
     return {
-        "accuracy": result.validation_accuracy,
+        "accuracy": result.accuracy,
         "joules": result.energy_joules,
         "spent_joules": result.energy_spent_joules,
         "quality": result.energy_quality,

@@ -94,5 +94,7 @@ def close_parent(
 ) -> None:
     """Give a sweep's run in MLflow its figures and files, and end it."""
     store.log_now(run_id, summary.metrics())
+    if summary.selected_on_test:
+        store.log(run_id, [], {"selected_on_test": "true"})
     store.log_files(run_id, files)
     store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")

@@ -41,6 +41,7 @@ def _write_result(directory: Path, config: TrainConfig) -> None:
     number, outcome, _ = kept
     if (directory / CONFIG_FILE).is_file():
         config = load_run_config(directory / CONFIG_FILE)
+    selects_on_test = config.select_on == "test"
     result = RunResult(
         status="failed",
         error=outcome.error or "it never ran",
@@ -48,7 +49,9 @@ def _write_result(directory: Path, config: TrainConfig) -> None:
         dataset=config.dataset.name,
         seed=config.seed,
         trial=number,
-        validation_accuracy=outcome.accuracy,
+        validation_accuracy=None if selects_on_test else outcome.accuracy,
+        test_accuracy=outcome.accuracy if selects_on_test else None,
+        selected_on_test=selects_on_test,
         energy_spent_joules=outcome.spent_joules,
         epochs=outcome.epochs,
     )

@@ -28,6 +28,7 @@ _FIGURES = (
     "status",
     "validation_accuracy",
     "test_accuracy",
+    "selected_on_test",
     "energy_joules",
     "energy_net_joules",
     "energy_spent_joules",
@@ -46,7 +47,7 @@ _FIGURES = (
     "seed",
     "mlflow_run_id",
 )
-_SPREADS = ("validation_accuracy_std", "energy_joules_std")
+_SPREADS = ("validation_accuracy_std", "test_accuracy_std", "energy_joules_std")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class StudySummary:
         trials: how many ended, in whatever way; `trials_by_status` says how.
         trials_breaking: how many finished trials break each constraint of the search, so that
             they are never the best; `whole_run` counts the cheaper runs.
+        trials_selected_on_test: how many finished trials were selected by test accuracy.
         best_trial: number of the most accurate candidate; None without one.
         bargain_trial: number of the cheapest trial within one point of it.
         pareto_trials: numbers of the trials that none beats in accuracy and energy together.
@@ -76,6 +78,7 @@ class StudySummary:
     trials: int
     trials_by_status: Mapping[str, int]
     trials_breaking: Mapping[str, int] = field(default_factory=dict)
+    trials_selected_on_test: int = 0
     best_trial: int | None = None
     best_validation_accuracy: float | None = None
     best_test_accuracy: float | None = None
@@ -96,6 +99,23 @@ class StudySummary:
     drift: float | None = None
     mlflow_run_id: str | None = None
     search: Mapping[str, Any] | None = None
+
+    @property
+    def selected_on_test(self) -> bool:
+        """All finished trials were selected by test accuracy."""
+        return 0 < self.trials_selected_on_test == self.trials_by_status.get("finished", 0)
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """The accuracy that the best trial was selected by, 0 to 1."""
+        on_test = self.selected_on_test
+        return self.best_test_accuracy if on_test else self.best_validation_accuracy
+
+    @property
+    def bargain_accuracy(self) -> float | None:
+        """The same of the bargain."""
+        on_test = self.selected_on_test
+        return self.bargain_test_accuracy if on_test else self.bargain_validation_accuracy
 
     def metrics(self) -> dict[str, float]:
         """Return the figures of the sweep under the names that MLflow shows."""
@@ -142,6 +162,7 @@ def summarise(
         trials=len(trials),
         trials_by_status=dict(Counter(str(trial.result.status) for trial in trials)),
         trials_breaking=dict(Counter(name for trial in finished(trials) for name in trial.broken)),
+        trials_selected_on_test=sum(trial.result.selected_on_test for trial in finished(trials)),
         energy_spent_joules=sum_joules(trial.result.energy_spent_joules for trial in trials),
         energy_test_joules=test_joules,
         energy_quality=shared_quality(
@@ -164,11 +185,11 @@ def summarise(
     return replace(
         summary,
         best_trial=best.number,
-        best_validation_accuracy=best.accuracy,
+        best_validation_accuracy=best.result.validation_accuracy,
         best_test_accuracy=best.result.test_accuracy,
         best_energy_joules=best.result.energy_joules,
         bargain_trial=bargain.number,
-        bargain_validation_accuracy=bargain.accuracy,
+        bargain_validation_accuracy=bargain.result.validation_accuracy,
         bargain_test_accuracy=bargain.result.test_accuracy,
         bargain_energy_joules=bargain.result.energy_joules,
         pareto_trials=tuple(sorted(front_numbers(trials))),

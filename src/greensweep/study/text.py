@@ -11,7 +11,7 @@ from greensweep.search.fidelity import WHOLE_RUN
 from greensweep.search.text import FILE_WIDTH
 from greensweep.study.drift import NOTABLE
 from greensweep.study.summary import StudySummary
-from greensweep.study.trials import Trial, front_numbers, searched_keys
+from greensweep.study.trials import Trial, finished, front_numbers, searched_keys
 
 _SOURCES = {
     "rapl": "RAPL counters",
@@ -34,7 +34,10 @@ def run_line(result: RunResult) -> str:
         + _interval(result, "validation_accuracy", _accuracy),
     ]
     if result.test_accuracy is not None:
-        parts.append(f"test accuracy {_accuracy(result.test_accuracy)}")
+        selected = ""
+        if result.selected_on_test:
+            selected = f"{_interval(result, 'test_accuracy', _accuracy)} (selected on this split)"
+        parts.append(f"test accuracy {_accuracy(result.test_accuracy)}{selected}")
     parts.append(
         f"training energy {joules_text(result.energy_joules)}"
         + _interval(result, "energy_joules", joules_text)
@@ -116,6 +119,28 @@ def outside_sentence(trials: Sequence[Trial]) -> str | None:
     )
 
 
+def selection_sentence(summary: StudySummary) -> str | None:
+    """Say that trials were selected on the test split; None where none was."""
+    selected, done = summary.trials_selected_on_test, summary.trials_by_status.get("finished", 0)
+    if not selected:
+        return None
+    if selected < done:
+        return (
+            f"{selected} of {done} finished trials were selected by test accuracy, the others by "
+            "validation accuracy: these do not compare."
+        )
+    unseen = ""
+    if summary.best_validation_accuracy is not None:
+        unseen = (
+            "; on the validation split, which selected nothing, the most accurate has "
+            f"{_accuracy(summary.best_validation_accuracy)}"
+        )
+    return (
+        "Accuracies were selected on the test split (select_on=test), so the best of them are "
+        f"optimistic{unseen}."
+    )
+
+
 def drift_sentence(summary: StudySummary) -> str | None:
     """Warn of a machine that changed while the sweep ran."""
     if summary.drift is None or abs(summary.drift) < NOTABLE:
@@ -146,7 +171,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     table = Table(title="Trials (* = no other is more accurate and cheaper)")
     has_net = any(trial.result.energy_net_joules is not None for trial in trials)
     energies = ["gross energy J", "net energy J"] if has_net else ["gross energy J"]
-    for name in ("trial", "", "validation accuracy", *energies, "seconds"):
+    for name in ("trial", "", _accuracy_name(trials), *energies, "seconds"):
         table.add_column(name, justify="right", overflow="fold")
     for key in searched:
         table.add_column(key, justify="right", overflow="fold")
@@ -155,7 +180,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
         table.add_row(
             str(trial.number),
             "*" if trial.number in front else "",
-            _accuracy(result.validation_accuracy) + _remark(trial),
+            _accuracy(result.accuracy) + _remark(trial),
             *(_joules(joules) for joules in _energies(result, has_net)),
             "-" if result.seconds is None else f"{result.seconds:.2f}",
             *(_short(trial.searched.get(key, "-")) for key in searched),
@@ -169,7 +194,7 @@ def recommendation(summary: StudySummary) -> str:
         return _no_best(summary)
     best = (
         f"Trial {summary.best_trial} is the most accurate "
-        f"({_accuracy(summary.best_validation_accuracy)} for "
+        f"({_accuracy(summary.best_accuracy)} for "
         f"{joules_text(summary.best_energy_joules)})"
     )
     if summary.bargain_trial == summary.best_trial:
@@ -179,20 +204,29 @@ def recommendation(summary: StudySummary) -> str:
         saved = f", {summary.bargain_energy_joules / summary.best_energy_joules:.0%} of the energy"
     return (
         f"{best}; trial {summary.bargain_trial} is the cheapest within one point of it "
-        f"({_accuracy(summary.bargain_validation_accuracy)} for "
+        f"({_accuracy(summary.bargain_accuracy)} for "
         f"{joules_text(summary.bargain_energy_joules)}{saved})."
     )
 
 
 def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequence[str]) -> None:
-    """Print the table, the recommendation and further notes to standard output."""
+    """Print the table, the recommendation, on which split it rests, and further notes."""
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH, highlight=False)
     if trials:
         console.print(trials_table(trials))
-    for sentence in (recommendation(summary), *notes):
+    selected = selection_sentence(summary)
+    for sentence in (recommendation(summary), *([selected] if selected else []), *notes):
         console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _accuracy_name(trials: Sequence[Trial]) -> str:
+    """Return what the accuracy that the trials go by is called."""
+    on_test = {trial.result.selected_on_test for trial in finished(trials)}
+    if len(on_test) > 1:
+        return "accuracy"
+    return "test accuracy" if True in on_test else "validation accuracy"
 
 
 def _origins(source: str) -> str:

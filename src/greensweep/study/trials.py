@@ -30,9 +30,9 @@ class Trial:
 
     @property
     def accuracy(self) -> float:
-        """Validation accuracy of a finished trial, 0 to 1."""
-        assert self.result.validation_accuracy is not None
-        return self.result.validation_accuracy
+        """The accuracy of a finished trial that the search goes by, 0 to 1."""
+        assert self.result.accuracy is not None
+        return self.result.accuracy
 
     @property
     def cost(self) -> float:

@@ -62,11 +62,14 @@ def test_winners(
     """Test the Pareto-optimal trials, the best among them, from their kept weights, once.
 
     Their `result.json` and MLflow run get the test accuracy (with repeats, the mean of theirs),
-    and MLflow the weights. Returns the joules of testing them all, or None where nothing is
-    metered.
+    and MLflow the weights. Trials that were selected on test have that accuracy already. Returns
+    the joules of testing them all, or None where nothing is metered.
     """
     joules: list[float | None] = []
     for trial in pareto_front(trials):
+        if trial.result.selected_on_test and store is not None:
+            for path in _checkpoints(trial.directory):
+                _log_weights(store, read_result(path.parent), path.parent)
         if trial.result.test_accuracy is not None:
             continue
         tested = [_test_run(path, meter, store) for path in _checkpoints(trial.directory)]
@@ -103,15 +106,15 @@ def _test_run(
     result = replace(read_result(directory), test_accuracy=tested.test.accuracy)
     _update(directory, result, store)
     if store is not None and result.mlflow_run_id is not None:
-        store.attempt(partial(_log_winner, store, result, directory))
+        store.attempt(partial(_log_test, store, result))
+        _log_weights(store, result, directory)
     return result, tested.reading.joules
 
 
-def _log_winner(store: "MlflowStore", result: RunResult, directory: Path) -> None:
-    assert result.mlflow_run_id is not None
-    _log_test(store, result)
+def _log_weights(store: "MlflowStore", result: RunResult, directory: Path) -> None:
     weights = [directory / CHECKPOINT_FILE, directory / CONFIG_FILE]
-    store.log_files(result.mlflow_run_id, weights, folder="checkpoint")
+    if (run_id := result.mlflow_run_id) is not None:
+        store.attempt(partial(store.log_files, run_id, weights, folder="checkpoint"))
 
 
 def _log_test(store: "MlflowStore", result: RunResult) -> None:

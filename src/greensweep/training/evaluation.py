@@ -1,7 +1,9 @@
-"""Accuracy and loss of a network over a split, in evaluation mode."""
+"""Accuracy and loss of a network over a split."""
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +11,11 @@ from torch import nn
 
 from greensweep.data import Split
 from greensweep.errors import DataError, TrainingError
+from greensweep.training.batches import cut_batches
 from greensweep.training.device import autocast, synchronize
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
+from greensweep.training.undo import buffers_kept
 
 
 @dataclass(frozen=True)
@@ -37,24 +41,34 @@ def evaluate(
     *,
     batch_size: int,
     dtype: torch.dtype | None = None,
+    evaluation_mode: bool = True,
 ) -> Evaluation:
     """Evaluate `model` on `split` in its stored order; `dtype` casts as in training.
+
+    Args:
+        evaluation_mode: False evaluates as in training, so that batch norm takes the statistics
+            of each batch and the figures depend on `batch_size`. Buffers and PyTorch's random
+            state are afterwards as they were.
 
     Raises:
         DataError: none of the images could be read.
         TrainingError: the outputs are not finite, memory ran out, or the model failed.
     """
-    model.eval()
     device = normalise.device
+    order = torch.arange(len(split))
+    batches = order.split(batch_size) if evaluation_mode else cut_batches(order, batch_size)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = 0
-    with computing(
-        "evaluation failed",
-        batch_size,
-        smaller="training.evaluation_batch_size lower",
+    with (
+        computing(
+            "evaluation failed",
+            batch_size,
+            smaller="training.evaluation_batch_size lower",
+        ),
+        _mode(model, device, evaluation=evaluation_mode),
     ):
-        for images, labels in split.batches(torch.arange(len(split)).split(batch_size)):
+        for images, labels in split.batches(batches):
             labels = labels.to(device)
             with autocast(dtype, device):
                 outputs = model(normalise(images)).float()
@@ -103,3 +117,15 @@ def infer(
             if seen == 0:
                 raise DataError("no image of the split could be read: check the data set's files")
     return seen
+
+
+@contextmanager
+def _mode(model: nn.Module, device: torch.device, *, evaluation: bool) -> Iterator[None]:
+    """Put a model in evaluation mode, or in training mode and undo what that does to it.
+
+    A network that is never put in evaluation mode reads no running statistics: its accuracy is the
+    same whether evaluating changes them or not. Left alone, `model.pt` holds what training did.
+    """
+    model.train(not evaluation)
+    with nullcontext() if evaluation else buffers_kept(model, device):
+        yield

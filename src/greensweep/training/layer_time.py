@@ -22,12 +22,13 @@ from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.errors import DataError
 from greensweep.models.layer_types import function_type
+from greensweep.training.batches import shuffled_batches
 from greensweep.training.device import synchronize
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
-from greensweep.training.loop import shuffled_batches
 from greensweep.training.optimizers import build_optimizer
 from greensweep.training.step import TrainingStep, is_left_over
+from greensweep.training.undo import buffers_kept
 
 # The first steps make the optimizer's state, choose kernels and start the workers that load.
 _WARM_UP_STEPS = 3
@@ -287,13 +288,8 @@ def _next_node() -> int:
 def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Put the model and PyTorch's random state back as they were, come what may."""
     parameters = [(p, p.detach().clone(), p.grad) for p in model.parameters()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
     was_training = {module: module.training for module in model.modules()}
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with buffers_kept(model, device):
         try:
             yield
         finally:
@@ -301,8 +297,6 @@ def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
                 for parameter, value, gradient in parameters:
                     parameter.copy_(value)
                     parameter.grad = gradient
-                for module, name, buffer, value in buffers:
-                    setattr(module, name, buffer.copy_(value))
             for module, training in was_training.items():
                 module.training = training
 

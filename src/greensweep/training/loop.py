@@ -12,11 +12,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.errors import ConfigError, DataError, TrainingError
+from greensweep.training.batches import batches_of_epochs, cut_batches
 from greensweep.training.device import autocast, autocast_dtype
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer, build_schedule
 from greensweep.training.step import TrainingStep, is_left_over
+from greensweep.training.undo import buffers_kept
 
 # Looking at the loss waits for a GPU, so a diverged loss is noticed within so many steps.
 _LOSS_CHECK_STEPS = 50
@@ -35,18 +37,6 @@ class Epoch:
     number: int
     loss: float
     learning_rate: float
-
-
-def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
-    """Cut a fresh permutation of `count` indices into batches.
-
-    A single image left over joins the batch before it: batch norm cannot train on one value.
-    """
-    batches = list(torch.randperm(count, generator=generator).split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
-        last = batches.pop()
-        batches[-1] = torch.cat([batches[-1], last])
-    return batches
 
 
 def train(
@@ -79,7 +69,7 @@ def train(
             f"training.batch_size must be at most the {len(split)} training images, got "
             f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
         )
-    steps = len(shuffled_batches(len(split), training.batch_size, torch.Generator()))
+    steps = len(cut_batches(torch.arange(len(split)), training.batch_size))
     update = build_optimizer(optimizer, model.parameters())
     schedule = build_schedule(scheduler, update, steps * training.epochs)
     return _epochs(model, split, normalise, training, update, schedule, seed)
@@ -94,14 +84,18 @@ def _epochs(
     schedule: LRScheduler | None,
     seed: int,
 ) -> Iterator[Epoch]:
-    order = torch.Generator().manual_seed(seed)
+    orders = batches_of_epochs(
+        len(split),
+        training.batch_size,
+        torch.Generator().manual_seed(seed),
+        reshuffle=training.reshuffle,
+    )
     step = TrainingStep(model, normalise, training, update)
 
-    for number in range(1, training.epochs + 1):
+    for number, batches in zip(range(1, training.epochs + 1), orders, strict=False):
         model.train()
         total, seen = torch.zeros((), dtype=torch.float64, device=normalise.device), 0
         rate = update.param_groups[0]["lr"]
-        batches = shuffled_batches(len(split), training.batch_size, order)
         with computing(
             f"training failed in epoch {number}",
             training.batch_size,
@@ -145,11 +139,10 @@ def warm_up(
     """
     device = normalise.device
     dtype = autocast_dtype(training.precision, device)
-    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
     first = [torch.arange(min(training.batch_size, len(split)))]
     model.train()
     with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        buffers_kept(model, device),
         computing(
             "training failed in its first step",
             training.batch_size,
@@ -163,7 +156,4 @@ def warm_up(
                 outputs = model(normalise(images))
                 loss = nn.functional.cross_entropy(outputs, labels.to(device))
             loss.backward()
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(kept[name])
     model.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, with every declared hyperparameter applied."""
+"""Optimizers and learning-rate schedules."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,9 +11,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from greensweep.config import schema
 from greensweep.errors import ModelError
 
+# PyTorch's own, which the paper's code left in place.
+_DEFAULT_BETA2 = 0.999
+
 
 def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Parameter]) -> Optimizer:
     """Build Adam, AdamW or SGD in PyTorch's fused form.
+
+    Every declared hyperparameter is applied, but for beta2 where `beta2_applied` is false.
 
     Raises:
         ModelError: no parameter can be trained.
@@ -29,7 +34,7 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
         return kind(
             trainable,
             lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
+            betas=(config.beta1, config.beta2 if config.beta2_applied else _DEFAULT_BETA2),
             eps=config.epsilon,
             weight_decay=config.weight_decay,
             fused=True,
