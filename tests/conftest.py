@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +89,15 @@ def not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def config() -> Callable[..., TrainConfig]:
     """Compose and check a training config: `config("model=dense_poly", "training.epochs=1")`."""
+    return lambda *overrides: deepcopy(_composed(*overrides))
 
-    def composed(*overrides: str) -> TrainConfig:
-        with initialize_config_dir(str(PROJECT / "conf")):
-            parsed = parse(compose("train", overrides=list(overrides)))
-        assert isinstance(parsed, TrainConfig)
-        return parsed
 
-    return composed
+@cache
+def _composed(*overrides: str) -> TrainConfig:
+    with initialize_config_dir(str(PROJECT / "conf")):
+        parsed = parse(compose("train", overrides=list(overrides)))
+    assert isinstance(parsed, TrainConfig)
+    return parsed
 
 
 @pytest.fixture

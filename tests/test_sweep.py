@@ -40,10 +40,10 @@ def children_of(folder: Path) -> tuple[MlflowClient, Any, dict[str, Any]]:
 def test_table_mlflow_tree_and_result_files_agree_number_for_number(
     cli: Cli, results: Results, tmp_path: Path
 ) -> None:
-    ended = cli("train.py", *SWEEP, "hydra.sweeper.n_trials=4", "training.epochs=3")
+    ended = cli("train.py", *SWEEP, "hydra.sweeper.n_trials=3", "training.epochs=3")
     assert ended.status == 0, ended.errors
     trials = results("sweep")
-    assert [trial["trial"] for trial in trials] == [0, 1, 2, 3]
+    assert [trial["trial"] for trial in trials] == [0, 1, 2]
     client, parent, children = children_of(tmp_path)
     assert parent.info.status == "FINISHED"
     assert set(children) == {trial["mlflow_run_id"] for trial in trials}
@@ -185,7 +185,7 @@ def test_pareto_objective_maximises_accuracy_and_minimises_energy(
     cli: Cli, results: Results, tmp_path: Path
 ) -> None:
     ended = cli("train.py", *SWEEP, "objective=pareto", "training.epochs=1", "tracking=local",
-                "hydra.sweeper.n_trials=4")  # fmt: skip
+                "hydra.sweeper.n_trials=2")  # fmt: skip
     assert ended.status == 0, ended.errors
     study = optuna.load_study(
         study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
@@ -218,10 +218,10 @@ def test_tpe_draws_its_first_four_trials_at_random(cli: Cli) -> None:
 
 
 def test_plain_multirun_needs_no_sweeper(cli: Cli, results: Results) -> None:
-    ended = cli("train.py", "-m", "seed=1,2,3", "warmup=0", *QUICK)
+    ended = cli("train.py", "-m", "seed=1,2", "warmup=0", *QUICK)
     assert ended.status == 0, ended.errors
-    assert [trial["seed"] for trial in results("multirun")] == [1, 2, 3]
-    assert [row[-1] for row in table_rows(ended.output)] == ["1", "2", "3"]
+    assert [trial["seed"] for trial in results("multirun")] == [1, 2]
+    assert [row[-1] for row in table_rows(ended.output)] == ["1", "2"]
 
 
 def test_a_failed_trial_keeps_its_energy_and_the_sweep_goes_on(
