@@ -1,13 +1,17 @@
 """Fixtures that many tests share."""
 
+import gc
 import json
 import logging
 import os
 import runpy
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +37,67 @@ def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
-@pytest.fixture(autouse=True)
-def known_schema(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let searches of a made-up function trust their files' version, whose check takes longer."""
-    if request.path.parent.name == "search":
-        from optuna.storages._rdb.storage import _VersionManager
-
-        monkeypatch.setattr(_VersionManager, "check_table_schema_compatibility", lambda _: None)
+def pytest_collection_finish() -> None:
+    """Let no collection look through all that was imported; statsmodels asks for a whole one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def not_interrupted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def known_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let searches in this process trust their files' version, whose check takes longer."""
+    from optuna.storages._rdb.storage import _VersionManager
+
+    monkeypatch.setattr(_VersionManager, "check_table_schema_compatibility", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def copied_tables() -> Callable[[Any], None]:
+    """What makes the tables of an MLflow store: it copies those of the first one that it made.
+
+    MLflow makes them by all the migrations that it ever had, in 1 to 2 seconds.
+    """
+    from mlflow.store.db.utils import _initialize_tables
+
+    made = sqlite3.connect(":memory:", check_same_thread=False)
+
+    def copy(engine: Any) -> None:
+        assert engine.dialect.name == "sqlite"
+        is_first = not made.execute("select 1 from sqlite_master").fetchone()
+        if is_first:
+            _initialize_tables(engine)
+        with engine.connect() as connection:
+            file = connection.connection.driver_connection
+            source, target = (file, made) if is_first else (made, file)
+            source.backup(target)
+
+    return copy
+
+
+@pytest.fixture(autouse=True)
+def quick_stores(copied_tables: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MLflow copy the tables of a new store; a test that starts processes has it make them."""
+    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", copied_tables)
+
+
+@pytest.fixture(autouse=True)
+def not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no search believe in the Ctrl-C of an earlier test, which lasts as long as a process."""
-    if request.path.parent.name == "search":
-        monkeypatch.setattr("greensweep.search.interrupt._asked", False)
+    monkeypatch.setattr("greensweep.search.interrupt._asked", False)
 
 
 @pytest.fixture
 def config() -> Callable[..., TrainConfig]:
     """Compose and check a training config: `config("model=dense_poly", "training.epochs=1")`."""
+    return lambda *overrides: deepcopy(_composed(*overrides))
 
-    def composed(*overrides: str) -> TrainConfig:
-        with initialize_config_dir(str(PROJECT / "conf")):
-            parsed = parse(compose("train", overrides=list(overrides)))
-        assert isinstance(parsed, TrainConfig)
-        return parsed
 
-    return composed
+@cache
+def _composed(*overrides: str) -> TrainConfig:
+    with initialize_config_dir(str(PROJECT / "conf")):
+        parsed = parse(compose("train", overrides=list(overrides)))
+    assert isinstance(parsed, TrainConfig)
+    return parsed
 
 
 @pytest.fixture
@@ -126,6 +164,31 @@ def cli(
         return Finished(code if isinstance(code, int) else 1, captured.out, errors)
 
     return run
+
+
+@pytest.fixture
+def pressing(tmp_path: Path) -> tuple[str, ...]:
+    """The options of a model that presses Ctrl-C in its 49th step, after the one of the warm-up.
+
+    `+model.kwargs.trial=2` lets only one trial of a sweep press it.
+    """
+    (tmp_path / "pressing.py").write_text(
+        "import os\n"
+        "import signal\n"
+        "from hydra.core.hydra_config import HydraConfig\n"
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, image_size, num_classes, trial=None, sent='SIGINT'):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(image_size**2, num_classes))\n"
+        "        presses = trial is None or HydraConfig.get().job.num == trial\n"
+        "        self.left, self.sent = 50 if presses else -1, getattr(signal, sent)\n"
+        "    def forward(self, images):\n"
+        "        self.left -= self.training\n"
+        "        if self.left == 0:\n"
+        "            os.kill(os.getpid(), self.sent)\n"
+        "        return super().forward(images)\n"
+    )
+    return ("model=custom", "model.target=pressing.Net")
 
 
 @pytest.fixture

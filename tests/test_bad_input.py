@@ -202,9 +202,10 @@ def test_a_full_disk_does_not_lose_the_tracked_result(
 def test_a_second_sweep_does_not_overwrite_the_first(
     cli: Callable[..., Finished], tmp_path: Path
 ) -> None:
-    assert cli("train.py", "-m", "seed=1,2", "hydra.sweep.dir=sweep", *FAST).status == 0
+    sweep = ("-m", "hydra.sweep.dir=sweep", "warmup=0", *FAST)
+    assert cli("train.py", "seed=1,2", *sweep).status == 0
     before = (tmp_path / "sweep" / "0" / "result.json").read_bytes()
-    ended = cli("train.py", "-m", "seed=3,4", "hydra.sweep.dir=sweep", *FAST)
+    ended = cli("train.py", "seed=3,4", *sweep)
     assert ended.status == 1
     assert "holds the trials of another sweep" in one_sentence(ended.errors)
     assert (tmp_path / "sweep" / "0" / "result.json").read_bytes() == before

@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from conftest import PROJECT, Finished
+from conftest import Finished
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
@@ -44,10 +40,10 @@ def children_of(folder: Path) -> tuple[MlflowClient, Any, dict[str, Any]]:
 def test_table_mlflow_tree_and_result_files_agree_number_for_number(
     cli: Cli, results: Results, tmp_path: Path
 ) -> None:
-    ended = cli("train.py", *SWEEP, "hydra.sweeper.n_trials=4", "training.epochs=3")
+    ended = cli("train.py", *SWEEP, "hydra.sweeper.n_trials=3", "training.epochs=3")
     assert ended.status == 0, ended.errors
     trials = results("sweep")
-    assert [trial["trial"] for trial in trials] == [0, 1, 2, 3]
+    assert [trial["trial"] for trial in trials] == [0, 1, 2]
     client, parent, children = children_of(tmp_path)
     assert parent.info.status == "FINISHED"
     assert set(children) == {trial["mlflow_run_id"] for trial in trials}
@@ -189,7 +185,7 @@ def test_pareto_objective_maximises_accuracy_and_minimises_energy(
     cli: Cli, results: Results, tmp_path: Path
 ) -> None:
     ended = cli("train.py", *SWEEP, "objective=pareto", "training.epochs=1", "tracking=local",
-                "hydra.sweeper.n_trials=4")  # fmt: skip
+                "hydra.sweeper.n_trials=2")  # fmt: skip
     assert ended.status == 0, ended.errors
     study = optuna.load_study(
         study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
@@ -222,10 +218,10 @@ def test_tpe_draws_its_first_four_trials_at_random(cli: Cli) -> None:
 
 
 def test_plain_multirun_needs_no_sweeper(cli: Cli, results: Results) -> None:
-    ended = cli("train.py", "-m", "seed=1,2,3", *QUICK)
+    ended = cli("train.py", "-m", "seed=1,2", "warmup=0", *QUICK)
     assert ended.status == 0, ended.errors
-    assert [trial["seed"] for trial in results("multirun")] == [1, 2, 3]
-    assert [row[-1] for row in table_rows(ended.output)] == ["1", "2", "3"]
+    assert [trial["seed"] for trial in results("multirun")] == [1, 2]
+    assert [row[-1] for row in table_rows(ended.output)] == ["1", "2"]
 
 
 def test_a_failed_trial_keeps_its_energy_and_the_sweep_goes_on(
@@ -259,38 +255,25 @@ def test_a_sweep_without_a_finished_trial_says_why(cli: Cli, results: Results) -
     assert {trial["status"] for trial in results("sweep")} == {"failed"}
 
 
-@pytest.mark.parametrize(
-    "interruptions", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_sweep_keeps_its_trials_and_prints_its_summary(
-    tmp_path: Path, interruptions: signal.Signals
+    cli: Cli, tmp_path: Path, pressing: tuple[str, ...], sent: str
 ) -> None:
-    # Trials long enough that the third runs when the second has just ended.
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "src" / "train.py"), *SWEEP, "training.epochs=30",
-         "training.batch_size=16"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+    ended = cli(
+        "train.py", *SWEEP, *pressing, "+model.kwargs.trial=2", f"+model.kwargs.sent={sent}",
+        "training.batch_size=64", "training.epochs=4",
     )  # fmt: skip
-    deadline = time.monotonic() + 150
-    while not (tmp_path / "sweep" / "2" / "config.yaml").is_file():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.5)
-    os.killpg(process.pid, interruptions)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Interrupted" in errors
-    assert "Traceback" not in errors
-    rows = table_rows(output)
+    assert ended.status == 130, ended.errors
+    assert ended.errors == "Interrupted: what was measured so far is kept.\n"
+    rows = table_rows(ended.output)
     assert [row[0] for row in rows] == ["0", "1", "2"]
     assert "stopped" in rows[2][2]
-    assert "is the most accurate" in output
+    assert "is the most accurate" in ended.output
     stored = [
         json.loads((tmp_path / "sweep" / str(n) / "result.json").read_text()) for n in range(3)
     ]
     assert [trial["status"] for trial in stored] == ["finished", "finished", "stopped"]
+    assert [trial["epochs"] for trial in stored] == [4, 4, 2]
     study = json.loads((tmp_path / "sweep" / "study.json").read_text())
     assert study["status"] == "interrupted"
     _, parent, children = children_of(tmp_path)

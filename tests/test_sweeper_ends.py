@@ -7,24 +7,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
-from conftest import PROJECT
+from conftest import Finished
 from optuna.trial import FrozenTrial
-from test_sweeper import QUICK, STUDY, study_in
+from test_sweeper import QUICK, study_in
 
 from greensweep.search.records import counted, outcome_of, retry_history
-
-LONG = (
-    sys.executable,
-    str(PROJECT / "src" / "train.py"),
-    *QUICK,
-    "dataset.train_limit=1000",
-    "training.epochs=4000",
-    "hydra.sweeper.n_trials=2",
-)
 
 
 def start(command: tuple[str, ...], folder: Path) -> subprocess.Popen[str]:
@@ -37,18 +29,21 @@ def start(command: tuple[str, ...], folder: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_ctrl_c_finishes_the_epoch_and_the_next_command_goes_on(tmp_path: Path) -> None:
-    process = start(LONG, tmp_path)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Interrupted" in errors
-    assert "Traceback" not in errors
-    folder = tmp_path / "multirun" / STUDY
+def test_ctrl_c_finishes_the_epoch(
+    cli: Callable[..., Finished], tmp_path: Path, pressing: tuple[str, ...]
+) -> None:
+    epochs = ("training.batch_size=50", "training.epochs=100")
+    ended = cli("train.py", *QUICK, *pressing, *epochs, "hydra.sweeper.n_trials=2",
+                "hydra.sweeper.study_name=pressed")  # fmt: skip
+    assert ended.status == 130, ended.errors
+    assert ended.errors.endswith("Interrupted: what was measured so far is kept.\n")
+    assert "Traceback" not in ended.errors
+    folder = tmp_path / "multirun" / "pressed"
     result = json.loads((folder / "0" / "result.json").read_text())
     assert result["status"] == "stopped"
-    assert result["epochs"] == len(result["history"]) >= 1
-    (trial,) = study_in(tmp_path).trials
+    # Of 300 images, 50 a step: the 49th step is the first of the ninth epoch.
+    assert result["epochs"] == len(result["history"]) == 9
+    (trial,) = study_in(tmp_path, "pressed").trials
     assert trial.state.name == "FAIL"
     summary = json.loads((folder / "study.json").read_text())
     assert summary["status"] == "interrupted"

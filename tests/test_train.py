@@ -1,11 +1,8 @@
 """A single run, from the command to its result, its files and its MLflow run."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -277,52 +274,19 @@ def test_help_answers_without_the_slow_libraries() -> None:
     assert "optimizer: adam, adamw, sgd" in ended.stdout
 
 
-def interrupt(process: "subprocess.Popen[str]", ready: Callable[[], bool]) -> tuple[str, str]:
-    """Press Ctrl-C once `ready` holds, and wait for the end."""
-    deadline = time.monotonic() + 120
-    try:
-        while not ready():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        return process.communicate(timeout=60)
-    finally:
-        process.kill()  # one that goes on would take the machine from all tests after it
-
-
-def test_ctrl_c_marks_the_run_and_keeps_what_was_measured(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "src" / "train.py"), "training.epochs=100000",
-         "hydra.run.dir=run"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    database = tmp_path / "mlruns" / "mlflow.db"
-
-    def trains() -> bool:
-        return database.is_file() and bool(process.poll() is None and _run_rows(database))
-
-    _, errors = interrupt(process, lambda: trains() and not time.sleep(6))
-    assert process.returncode == 130
-    assert errors.strip() == "Interrupted: what was measured so far is kept."
+def test_ctrl_c_marks_the_run_and_keeps_what_was_measured(
+    cli: Cli, tmp_path: Path, pressing: tuple[str, ...]
+) -> None:
+    ended = cli("train.py", *pressing, "training.epochs=1000", "hydra.run.dir=run")
+    assert ended.status == 130
+    assert ended.errors == "Interrupted: what was measured so far is kept.\n"
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["status"] == "stopped"
-    assert result["error"].startswith("interrupted in epoch ")
-    assert result["epochs"] == len(result["history"]) > 0
+    assert result["error"].startswith("interrupted in epoch 3")
+    assert result["epochs"] == len(result["history"]) == 2
     assert result["energy_joules"] > 0
     _, (run,) = tracked(tmp_path)
     assert run.info.status == "KILLED"
-
-
-def _run_rows(database: Path) -> int:
-    import sqlite3
-
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        try:
-            return int(connection.execute("select count(*) from runs").fetchone()[0])
-        except sqlite3.OperationalError:
-            return 0
 
 
 def test_config_file_of_a_run_is_its_resolved_config(cli: Cli, tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     table().to_csv(folder / "runs.csv", index=False)
     overrides = [f"source={folder}/runs.csv", "title=Mine", f"output={folder}/out"]
+    overrides += [f"{each}.resamples=200" for each in ("tradeoff", "strategies", "layers")]
     with initialize_config_dir(str(PROJECT / "conf")):
         app.report(compose("report", overrides=overrides))
     return folder / "out" / "index.html"
