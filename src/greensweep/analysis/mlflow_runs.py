@@ -155,9 +155,7 @@ def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, p
     return pd.DataFrame(runs, columns=_RUNS), long
 
 
-def _long(
-    connection: Any, ours: str, kind: str, beginnings: Sequence[str] | None
-) -> pd.DataFrame:
+def _long(connection: Any, ours: str, kind: str, beginnings: Sequence[str] | None) -> pd.DataFrame:
     """Return the rows of one of MLflow's tables whose keys begin so."""
     table, *names = _TABLES[kind]
     which = " OR ".join(f"t.key LIKE '{each}%'" for each in beginnings or ())
