@@ -21,12 +21,23 @@ from mlflow import MlflowClient
 
 PROJECT = Path(__file__).resolve().parents[1]
 EPOCHS = 25
+# What each network is made of, and the energy of its training, next to the others'.
+MODELS = {
+    "simple_cnn": (1.0, {"conv": 2.0, "linear": 2.0, "relu": 3.0}),
+    "dense_poly": (0.5, {"conv": 0.0, "linear": 4.0, "relu": 3.0}),
+    "wide_cnn": (2.0, {"conv": 5.0, "linear": 1.0, "relu": 5.0}),
+    "deep_cnn": (3.0, {"conv": 9.0, "linear": 2.0, "relu": 9.0}),
+    "resnet18": (8.0, {"conv": 20.0, "linear": 1.0, "relu": 17.0}),
+}
 STRATEGIES = ("random", "tpe", "ei_per_joule", "grid")
 PARAMS = 60  # of a run of ours
 
 
 def make_store(path: Path, runs: int) -> None:
-    """Write sweeps of 50 trials, each with params, tags, figures and history."""
+    """Write sweeps of 50 trials, each with params, tags, figures and history.
+
+    Energy and accuracy hang on the network and the options, so that every question has an answer.
+    """
     client = MlflowClient(f"sqlite:///{path}")
     experiment = int(client.create_experiment("greensweep"))
     draw = np.random.default_rng(0)
@@ -46,21 +57,24 @@ def make_store(path: Path, runs: int) -> None:
             "status": "finished" if draw.random() < 0.9 else "pruned",
             "energy.quality": "estimated",
             "dataset": ("digits", "cifar10")[number // 1000 % 2],
-            "model": ("simple_cnn", "dense_poly", "resnet18")[number // 2000 % 3],
+            "model": list(MODELS)[number // 200 % len(MODELS)],
+            "hardware.cpu": "a processor of the benchmark's",
+            "hardware.cores": "2",
+            "version.torch": "2.14.1",
         }
+        cost, layers = MODELS[tags["model"]]
         many("INSERT INTO tags VALUES (?, ?, ?)", [(k, v, run_id) for k, v in tags.items()])
         params = {f"training.option_{i}": "fixed" for i in range(PARAMS - 2)}
-        params |= {
-            "optimizer.learning_rate": str(10 ** draw.uniform(-5, -1)),
-            "training.batch_size": str(draw.choice([32, 64, 128])),
-        }
+        rate, batch = draw.uniform(-5, -1), int(draw.choice([32, 64, 128]))
+        params |= {"optimizer.learning_rate": str(10**rate), "training.batch_size": str(batch)}
         many("INSERT INTO params VALUES (?, ?, ?)", [(k, v, run_id) for k, v in params.items()])
-        joules, accuracy = draw.lognormal(4.0, 1.0), draw.beta(8, 2)
+        joules = 3000.0 * cost / batch * draw.lognormal(0.0, 0.2)
+        accuracy = 0.9 - 0.1 * (rate + 3) ** 2 + 0.08 * draw.beta(8, 2)
         figures = {
             "validation/accuracy": accuracy,
             "energy/total_joules": joules,
             "energy/spent_joules": 1.2 * joules,
-            **{f"layers/{kind}": 2.0 for kind in ("conv", "linear", "relu", "max_pool")},
+            **{f"layers/{kind}": count for kind, count in layers.items()},
             **{f"phases/{i}_joules": 1.0 for i in range(10)},
         }
         many(

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
 
-from greensweep.analysis.importance import importance, unused, varying
+from greensweep.analysis.importance import importance, shuffling_losses, unused, varying
 
 
 def test_options_that_say_nothing_have_no_importance() -> None:
@@ -43,3 +45,15 @@ def test_why_an_option_has_no_importance_is_told() -> None:
         "No importance of momentum: it is missing in 1 of 3 runs.",
         "No importance of same: it has one value in all runs.",
     ]
+
+
+def test_losses_are_those_of_scikit_learn() -> None:
+    draw = np.random.default_rng(0)
+    design = draw.integers(0, 9, (40, 3)).astype(float)
+    figures = design[:, 0] + draw.normal(0, 1, 40)
+    forest = RandomForestRegressor(10, random_state=0).fit(design, figures)
+    theirs = permutation_importance(
+        forest, design, figures, scoring="neg_mean_squared_error", n_repeats=5, random_state=3
+    )
+    ours = shuffling_losses(forest, design, figures, seed=3)
+    np.testing.assert_allclose(ours, theirs.importances, rtol=1e-12)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from greensweep.analysis.comparison import median_interval, resamples_that_fit
 from greensweep.analysis.searches import Figures, Search, best_so_far, energy_to_target, orders
@@ -14,6 +15,7 @@ OVER_SEARCHES, OVER_ORDERS, OVER_NOTHING = "searches", "orders of trials", "none
 _POINTS = 60  # along the energy
 _FEWEST_SEARCHES = 3  # for an interval over searches
 _MOST_CURVES = 500  # each is laid on the points by itself
+_MOST_DRAWN = 100_000  # values in the draws that are taken at once
 
 
 class Interval(NamedTuple):
@@ -98,7 +100,7 @@ def curve_band(
         curves = np.array([_at(each.joules, each.accuracies, grid) for each in searches])
         draws = resamples_that_fit(resamples, len(curves))
         drawn = generator.integers(0, len(curves), (draws, len(curves)))
-        means = np.array([curves[rows].mean(axis=0) for rows in drawn])
+        means = _means(curves, drawn)
         middle, over = curves.mean(axis=0), OVER_SEARCHES
     elif order_free and len(searches[0].joules) > 1:
         first = searches[0]
@@ -120,6 +122,13 @@ def curve_band(
             "band_draws": len(means),
         }
     )
+
+
+def _means(curves: Figures, drawn: NDArray[np.int64]) -> Figures:
+    """Return the mean of the curves in each draw, of shape (draws, points)."""
+    draws = max(_MOST_DRAWN // curves.size, 1)  # that are taken at once
+    blocks = [drawn[first : first + draws] for first in range(0, len(drawn), draws)]
+    return np.concatenate([curves[rows].mean(axis=1) for rows in blocks])
 
 
 def _points(end_joules: float) -> Figures:

@@ -1,17 +1,16 @@
 """Read the runs of an MLflow experiment as one table."""
 
 import re
+import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pandas as pd
-import sqlalchemy
-from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.errors import AnalysisError, first_line, unknown
 from greensweep.tracking.secrets import mask_text
@@ -49,12 +48,20 @@ KEPT_METRICS = (
     "phases/",
 )
 
-_OURS = "r.experiment_id = :experiment AND r.lifecycle_stage = 'active'"
+_RUNS = ["run_id", "name", "status", "start_time", "experiment_id"]
+_OURS = "r.experiment_id = {experiment} AND r.lifecycle_stage = 'active'"
 _TABLES = {
     "metrics": ("latest_metrics", "key", "value", "is_nan"),
     "params": ("params", "key", "value"),
     "tags": ("tags", "key", "value"),
 }
+# What the keys that are read of a table begin with: MLflow and others keep more there. None: all.
+_READ = {
+    "metrics": (*KEPT_METRICS, *_METRICS),
+    "params": None,
+    "tags": (*KEPT_TAGS, *_TAGS, *MACHINE_TAGS, _PARENT, _STRATEGY),
+}
+_SWEEPS = ("sweep/", "search/")
 
 
 def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
@@ -102,83 +109,80 @@ def _one_sentence(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def _database(uri: str) -> Iterator[sqlalchemy.Connection]:
-    """Open MLflow's database to read, for a server as the address says."""
-    address = sqlalchemy.engine.make_url(uri)
+def _database(uri: str) -> Iterator[Any]:
+    """Open MLflow's database to read, as a connection of Python's database API.
+
+    Rows that come straight from the driver take half the time of those out of SQLAlchemy.
+    """
     if uri.startswith("sqlite"):
-        path = Path(address.database or "")
+        path = Path(unquote(uri.partition(":///")[2].partition("?")[0]))
         if not path.is_file():
             raise AnalysisError(f"no MLflow store at {path}: train something first")
-        address = sqlalchemy.engine.URL.create(
-            "sqlite",
-            database=f"file:{quote(str(path.absolute()))}",
-            query={"mode": "ro", "uri": "true"},
-        )
-    engine = sqlalchemy.create_engine(address)
-    try:
-        with engine.connect() as connection:
+        address = f"file:{quote(str(path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
             yield connection
-    except SQLAlchemyError as error:
-        raise AnalysisError(
-            f"MLflow's database {mask_text(uri)} cannot be read ({mask_text(first_line(error))})"
-        ) from error
+        return
+    # Imported when used: it takes a quarter of a second, and SQLite has no need of it.
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri)
+    try:
+        with closing(engine.raw_connection()) as connection:
+            yield connection
     finally:
         engine.dispose()
 
 
-def _experiment_id(connection: sqlalchemy.Connection, experiment: str) -> int:
-    statement = "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active'"
-    names = pd.read_sql(sqlalchemy.text(statement), connection)
-    chosen = names.loc[names["name"] == experiment, "experiment_id"]
-    if chosen.empty:
-        raise AnalysisError(_no_experiment(experiment, names["name"]))
-    return int(chosen.iloc[0])
+def _select(connection: Any, statement: str) -> list[tuple[Any, ...]]:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def _experiment_id(connection: Any, experiment: str) -> int:
+    statement = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'"
+    ids = dict(_select(connection, statement))
+    if experiment not in ids:
+        raise AnalysisError(_no_experiment(experiment, ids))
+    return int(ids[experiment])
 
 
 def _from_database(uri: str, experiment: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     with _database(uri) as connection:
-        which = {"experiment": _experiment_id(connection, experiment)}
-        runs = pd.read_sql(
-            sqlalchemy.text(
-                "SELECT run_uuid AS run_id, name, status, start_time, experiment_id FROM runs "
-                f"r WHERE {_OURS}"
-            ),
+        ours = _OURS.format(experiment=_experiment_id(connection, experiment))
+        runs = _select(
             connection,
-            params=which,
+            "SELECT r.run_uuid, r.name, r.status, r.start_time, r.experiment_id FROM runs r "
+            f"WHERE {ours}",
         )
-        long = {
-            kind: pd.read_sql(
-                sqlalchemy.text(
-                    f"SELECT t.run_uuid AS run_id, t.{', t.'.join(names)} FROM {table} t "
-                    f"JOIN runs r ON r.run_uuid = t.run_uuid WHERE {_OURS}"
-                ),
-                connection,
-                params=which,
-            )
-            for kind, (table, *names) in _TABLES.items()
-        }
+        long = {kind: _long(connection, ours, kind, _READ[kind]) for kind in _TABLES}
     long["metrics"] = _as_logged(long["metrics"])
-    return runs, long
+    return pd.DataFrame(runs, columns=_RUNS), long
+
+
+def _long(connection: Any, ours: str, kind: str, beginnings: Sequence[str] | None) -> pd.DataFrame:
+    """Return the rows of one of MLflow's tables whose keys begin so."""
+    table, *names = _TABLES[kind]
+    which = " OR ".join(f"t.key LIKE '{each}%'" for each in beginnings or ())
+    rows = _select(
+        connection,
+        f"SELECT t.run_uuid, t.{', t.'.join(names)} FROM {table} t "
+        f"JOIN runs r ON r.run_uuid = t.run_uuid WHERE {ours}{which and f' AND ({which})'}",
+    )
+    # To infer types before the table is wide takes longer than to read it.
+    return pd.DataFrame(rows, columns=["run_id", *names], dtype=object)
 
 
 def _sweeps_from_database(uri: str, experiment: str) -> pd.DataFrame:
     with _database(uri) as connection:
-        found = pd.read_sql(
-            sqlalchemy.text(
-                "SELECT t.run_uuid AS run_id, t.key, t.value, t.is_nan FROM latest_metrics t "
-                f"JOIN runs r ON r.run_uuid = t.run_uuid WHERE {_OURS} "
-                "AND (t.key LIKE 'sweep/%' OR t.key LIKE 'search/%')"
-            ),
-            connection,
-            params={"experiment": _experiment_id(connection, experiment)},
-        )
-    return _as_logged(found)
+        ours = _OURS.format(experiment=_experiment_id(connection, experiment))
+        return _as_logged(_long(connection, ours, "metrics", _SWEEPS))
 
 
 def _sweeps_from_api(uri: str, experiment: str) -> pd.DataFrame:
     _, long = _from_api(uri, experiment, "metrics.`sweep/trials` > 0")
     metrics = long["metrics"]
-    return metrics[metrics["key"].str.startswith(("sweep/", "search/"))]
+    return metrics[metrics["key"].str.startswith(_SWEEPS)]
 
 
 def _as_logged(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -186,7 +190,7 @@ def _as_logged(metrics: pd.DataFrame) -> pd.DataFrame:
 
     The database has 0 for NaN, with a flag `is_nan`; the API gives NaN.
     """
-    values = metrics["value"]
+    values = metrics["value"].astype(float)
     if "is_nan" in metrics:
         values = values.mask(metrics["is_nan"].astype(bool))
     ends = {sys.float_info.max: np.inf, -sys.float_info.max: -np.inf}
@@ -213,10 +217,9 @@ def _from_api(
         for kind, rows in long.items():
             rows += [(run_id, key, value) for key, value in getattr(run.data, kind).items()]
     names = ["run_id", "key", "value"]
-    columns = ["run_id", "name", "status", "start_time", "experiment_id"]
-    tables = {kind: pd.DataFrame(rows, columns=names) for kind, rows in long.items()}
+    tables = {kind: pd.DataFrame(rows, columns=names, dtype=object) for kind, rows in long.items()}
     tables["metrics"] = _as_logged(tables["metrics"])
-    return pd.DataFrame(runs, columns=columns), tables
+    return pd.DataFrame(runs, columns=_RUNS), tables
 
 
 def _pages(client: Any, experiment_id: str, only: str) -> Iterator[Any]:
@@ -229,11 +232,23 @@ def _pages(client: Any, experiment_id: str, only: str) -> Iterator[Any]:
             return
 
 
+def _wide(long: pd.DataFrame, run_ids: "pd.Index[Any]") -> pd.DataFrame:
+    """Return a row for each run and a column for each key, sorted; what is missing is NaN.
+
+    The same as `DataFrame.pivot`, in a third of the time.
+    """
+    rows = run_ids.get_indexer(long["run_id"])
+    long, rows = long[rows >= 0], rows[rows >= 0]  # a run may have begun since they were read
+    columns, keys = pd.factorize(long["key"], sort=True)
+    values = long["value"].to_numpy()
+    cells = np.full((len(run_ids), len(keys)), np.nan, dtype=values.dtype)
+    cells[rows, columns] = values
+    return pd.DataFrame(cells, index=run_ids, columns=keys)
+
+
 def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    wide = {
-        kind: part.pivot(index="run_id", columns="key", values="value").reindex(runs["run_id"])
-        for kind, part in long.items()
-    }
+    run_ids = pd.Index(runs["run_id"])
+    wide = {kind: _wide(part, run_ids) for kind, part in long.items()}
     metrics, params, tags = wide["metrics"], wide["params"], wide["tags"]
     runs = runs.set_index("run_id")
     parent = tags.get(_PARENT, pd.Series(index=runs.index, dtype=object))
@@ -257,11 +272,7 @@ def _table(runs: pd.DataFrame, long: dict[str, pd.DataFrame]) -> pd.DataFrame:
     if _TEST in metrics:
         frame["accuracy"] = frame["accuracy"].mask(frame["selected_on_test"], metrics[_TEST])
     hardware = [name for name in MACHINE_TAGS if name in tags]
-    frame["machine"] = (
-        tags[hardware].fillna("").agg(" ".join, axis=1).str.split().str.join(" ")
-        if hardware
-        else None
-    )
+    frame["machine"] = _machines(tags[hardware]) if hardware else None
     frame["search"] = parent
     frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
     frame["trial"] = runs["name"].map(_trial_number)
@@ -283,10 +294,19 @@ def _sweeps(parent: "pd.Series[Any]", metrics: pd.DataFrame, tags: pd.DataFrame)
     return parent.index[parent.index.isin(parent.dropna()) & parent.isna() & (named | ~spent)]
 
 
+def _machines(hardware: pd.DataFrame) -> "pd.Series[Any]":
+    """Return the parts of each machine as one text; there are few machines and many runs."""
+    parts = hardware.fillna("").astype(str)
+    texts = parts.iloc[:, 0].str.cat(parts.iloc[:, 1:], sep=" ")
+    return texts.map({text: " ".join(text.split()) for text in texts.unique()})
+
+
 def _as_numbers(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return params as numbers where all of them are: MLflow keeps texts only."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    return numbers if numbers.notna().equals(values.notna()) else values
+    codes, kinds = pd.factorize(values)  # most options have few values
+    numbers = pd.to_numeric(pd.Series(kinds), errors="coerce")
+    found = pd.Series(kinds) if numbers.isna().any() else numbers
+    return found.reindex(codes).set_axis(values.index)
 
 
 def _trial_number(name: Any) -> float:

@@ -104,7 +104,8 @@ def searches_of(runs: RunTable) -> list[Search]:
     Raises:
         AnalysisError: no run names its strategy, a trial is there twice, or accuracy never varies.
     """
-    drawn = runs.frame[runs.frame[STRATEGY] != NO_STRATEGY]
+    frame = runs.frame[[SETTING, STRATEGY, SEED, ORDER, SPENT, ACCURACY]]
+    drawn = frame[frame[STRATEGY] != NO_STRATEGY]
     if drawn.empty:
         raise AnalysisError(f"no run of {runs.source} names the strategy that drew it")
     unnumbered = int(drawn[ORDER].isna().sum())
@@ -258,24 +259,15 @@ def _comparison(
 
 def _curves(searches: Sequence[Search]) -> pd.DataFrame:
     """Return best-so-far accuracy against cumulative joules, where it changes, and at the end."""
-    parts = []
+    rows: list[tuple[str, str, str, int, float, float]] = []
     for each in searches:
         best, spent = best_so_far(each.accuracies), np.cumsum(each.joules)
         rises = np.flatnonzero(np.diff(np.nan_to_num(best, nan=-1.0), prepend=-1.0) > 0)
         kept = np.unique(np.append(rises, len(best) - 1))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "setting": each.setting,
-                    "strategy": each.strategy,
-                    "seed": each.seed,
-                    "trial": kept,
-                    "spent_joules": spent[kept],
-                    "best_accuracy": best[kept],
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+        steps = zip(kept.tolist(), spent[kept].tolist(), best[kept].tolist(), strict=True)
+        rows += [(each.setting, each.strategy, each.seed, *step) for step in steps]
+    names = ["setting", "strategy", "seed", "trial", "spent_joules", "best_accuracy"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.DataFrame]:

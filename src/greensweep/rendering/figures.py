@@ -1,7 +1,8 @@
 """Figures of finished analyses. Nothing is computed here but where things stand."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
@@ -45,19 +48,28 @@ class Drawing:
     def svg(self) -> str:
         """The figure as SVG, drawn once for the page and the file."""
         file = io.StringIO()
-        self._save(file, format="svg", metadata={"Date": None})
+        with self._settled():
+            FigureCanvasSVG(self.figure).print_svg(file, metadata={"Date": None})
         return file.getvalue()
 
     def png(self, dpi: int) -> bytes:
         """Return the figure as PNG on white."""
         file = io.BytesIO()
-        self._save(file, format="png", dpi=dpi, facecolor="white")
+        ground = self.figure.get_facecolor()
+        with self._settled():
+            self.figure.set(dpi=dpi, facecolor="white")
+            FigureCanvasAgg(self.figure).print_png(file)
+        self.figure.set_facecolor(ground)
         return file.getvalue()
 
-    def _save(self, file: io.StringIO | io.BytesIO, **options: Any) -> None:
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Draw in the report's style, and keep what stands where for the next time.
+
+        `savefig` would draw everything twice, first only to see where it comes to stand.
+        """
         with style():
-            self.figure.savefig(file, **options)
-        # What stands where is settled now; to lay it out again takes as long as to draw it.
+            yield
         self.figure.set_layout_engine("none")
 
     def _repr_png_(self) -> bytes:
@@ -140,20 +152,22 @@ def draw_curves(result: Result) -> Drawing:
                         color=look["color"], alpha=0.18, lw=0,
                     )  # fmt: skip
                 own = _of(curves, setting, strategy)
-                for seed, (_, curve) in enumerate(own.groupby("seed")):
-                    axes.step(
-                        curve["spent_joules"], curve["best_accuracy"], where="post", lw=1.4, **look
-                    )
-                    gid = f"curve-{place}-{index}-{seed}"
-                    _points(
-                        axes, curve["spent_joules"], curve["best_accuracy"], gid, look["color"],
-                        MARKERS[index % len(MARKERS)], 12,
-                    )  # fmt: skip
-                    tips[gid] = [
-                        f"{strategy}: {row['best_accuracy']:.4f} after "
-                        f"{joules(row['spent_joules'])}, trial {row['trial']}"
-                        for _, row in curve.iterrows()
-                    ]
+                if own.empty:
+                    continue
+                spent, best = own["spent_joules"], own["best_accuracy"]
+                # One line with a gap between searches: an artist for each takes seconds to draw.
+                starts = np.flatnonzero(own["seed"].ne(own["seed"].shift()))[1:]
+                axes.step(
+                    np.insert(spent.to_numpy(float), starts, np.nan),
+                    np.insert(best.to_numpy(float), starts, np.nan),
+                    where="post", lw=1.4, **look,
+                )  # fmt: skip
+                gid = f"curve-{place}-{index}"
+                _points(axes, spent, best, gid, look["color"], MARKERS[index % len(MARKERS)], 12)
+                tips[gid] = [
+                    f"{strategy}: {reached:.4f} after {joules(energy)}, trial {trial}"
+                    for energy, reached, trial in zip(spent, best, own["trial"], strict=True)
+                ]
             _joules_along(axes, "energy spent")
             axes.set_ylabel("best accuracy so far")
         handles = _handles(strategies, markers=True)
