@@ -8,24 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import PROJECT, Finished
-from PIL import Image
+from pages import SMALLER, blocks, smaller, write_files
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
+COMMANDS = [command for block in blocks("README.md") for command in block.commands]
 SCRIPTS = [line for line in COMMANDS if line.startswith("python ")]
-# The README's commands at a size that fits a test: these come last, so they win.
-SMALLER = {
-    "train.py": ["training.epochs=1", "dataset.train_limit=120", "energy=unmetered"],
-    "-m": ["hydra.sweeper.n_trials=2", "warmup=0"],
-    "evaluate.py": [],
-    "prepare.py": [],
-    "analyse.py": [],
-    "report.py": [],
-}
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +27,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 def reader_folder(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a reader of the README has it: own module, own images, a finished run."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    (code,) = re.findall(r"```python\n# my_package\.py\n(.*?)```", README, re.S)
-    (tmp_path / "my_package.py").write_text(code)
-    for name in ("cat", "dog"):
-        folder = tmp_path / "my_images" / "train" / name
-        folder.mkdir(parents=True)
-        for index in range(80):
-            pixels = np.random.default_rng(index).integers(0, 255, (20, 24, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / f"{index}.png")
+    write_files("README.md", tmp_path)
+    monkeypatch.delitem(sys.modules, "my_package", raising=False)  # another page's
     return tmp_path
-
-
-def smaller(command: str) -> list[str]:
-    """The command's arguments with overrides that make it quick."""
-    arguments = shlex.split(command)[2:]
-    script = Path(shlex.split(command)[1]).name
-    extra = list(SMALLER[script])
-    if "optuna" in command or "greensweep" in command:
-        extra += SMALLER["-m"]
-    if "objective=" in command or "energy." in command:
-        extra.remove("energy=unmetered")
-    given = {argument.partition("=")[0] for argument in arguments}
-    return arguments + [text for text in extra if text.partition("=")[0] not in given]
 
 
 @pytest.mark.parametrize("command", [c for c in SCRIPTS if "src/" in c and "joblib" not in c])
