@@ -49,20 +49,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def reference() -> str:
     """Return the page, in Markdown."""
-    train = get_type_hints(schema.TrainConfig)
     analyse = get_type_hints(schema_analysis.AnalyseConfig)
     parts = [
         HEAD.strip(),
         "## A run: `src/train.py`",
         _table(_rows(schema.TrainConfig, leave=["training", "replay"])),
-        *(_group(name, train[name]) for name in ("dataset", "model", "optimizer", "scheduler")),
-        _choices("training"),
-        _table(_rows(schema.TrainingConfig, "training.")),
-        "### `replay`\n\nWith `training=replay` ([Runs from a table](replay.md)):",
-        _table(_rows(schema.ReplayTableConfig, "replay.")),
-        *(_group(name, train[name]) for name in ("energy", "tracking", "objective")),
-        _choices("space"),
-        _choices("experiment"),
+        *_groups_of_a_run(),
         "## A search: `hydra/sweeper=greensweep`",
         _search(),
         "## A kept model: `src/evaluate.py`\n\nAnd `energy`, as above.",
@@ -79,6 +71,21 @@ def reference() -> str:
         _table(_rows(schema_analysis.ReportConfig)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _groups_of_a_run() -> Iterator[str]:
+    """The config groups of a run, in the order of conf/train.yaml."""
+    kinds = get_type_hints(schema.TrainConfig)
+    defaults = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))["defaults"]
+    for name in (key for each in defaults if isinstance(each, dict) for key in each):
+        if name in SCHEMAS:
+            yield _group(name, kinds[name])
+        elif _files(name):
+            yield _choices(name)
+        if name == "training":
+            yield _table(_rows(schema.TrainingConfig, "training."))
+            yield "### `replay`\n\nWith `training=replay` ([Runs from a table](replay.md)):"
+            yield _table(_rows(schema.ReplayTableConfig, "replay."))
 
 
 def _group(name: str, base: type) -> str:
@@ -116,7 +123,7 @@ def _choices(group: str) -> str:
     for path in _files(group):
         text = path.read_text(encoding="utf-8")
         what = [line[2:] for line in text.splitlines() if line.startswith("# ") and "@" not in line]
-        body = yaml.safe_load(text)
+        body = yaml.safe_load(text) or {}
         other = [each for each in body.pop("defaults", []) if isinstance(each, dict)]
         chosen = {key.rpartition("/")[2]: name for each in other for key, name in each.items()}
         sets = "<br>".join(_settings(chosen | body))

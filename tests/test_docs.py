@@ -155,6 +155,13 @@ def test_every_option_is_in_the_reference_with_its_description(hooks: ModuleType
             assert (field.name, field.metadata["doc"]) in found, f"{node}.{field.name}"
 
 
+def test_every_choice_of_every_group_is_in_the_reference(hooks: ModuleType) -> None:
+    page = hooks.reference()
+    for path in (PROJECT / "conf").glob("*/*.yaml"):
+        if path.parent.name != "search":  # which follows the sweeper by itself
+            assert f"| `{path.parent.name}={path.stem}` |" in page, path
+
+
 def test_no_option_goes_without_a_description() -> None:
     """But names that a choice sets, groups, and what Hydra itself reads."""
     for node, field in declared_options():
