@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep report doctor ui test test-all bench lint lock repro clean
+.PHONY: help setup sweep report doctor ui test test-all bench lint lock repro docs clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ repro: $(INSTALLED) ## run the pipeline of dvc.yaml (size=smoke|small|paper, var
 		$(if $(size),--size $(size)) $(if $(variant),--variant $(variant))
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro $(ARGS)
 
+docs: $(INSTALLED) ## build the documentation into site/, strictly; .venv/bin/mkdocs serve shows it on 127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean: ## remove outputs and caches; keeps .venv, data, mlruns
-	rm -rf outputs multirun build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf outputs multirun site build .mypy_cache .ruff_cache .pytest_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

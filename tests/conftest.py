@@ -5,10 +5,11 @@ import json
 import logging
 import os
 import runpy
+import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -127,6 +128,24 @@ def cifar10_images() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared CIFAR-10 images are not here")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium that keeps its console's messages."""
+    from selenium import webdriver
+
+    path, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if path is None or driver is None:
+        pytest.skip("no Chromium with its driver: install chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = path
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield found
+    found.quit()
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import PROJECT, Finished
-from PIL import Image
+from pages import SMALLER, blocks, smaller, write_files
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
+COMMANDS = [command for block in blocks("README.md") for command in block.commands]
 SCRIPTS = [line for line in COMMANDS if line.startswith("python ")]
-# The README's commands at a size that fits a test: these come last, so they win.
-SMALLER = {
-    "train.py": ["training.epochs=1", "dataset.train_limit=120", "energy=unmetered"],
-    "-m": ["warmup=0"],
-    "sweeper": ["hydra.sweeper.n_trials=2"],
-    "evaluate.py": [],
-    "prepare.py": [],
-    "analyse.py": [],
-    "report.py": [],
-}
 
 
 @pytest.fixture(scope="module")
@@ -45,30 +33,9 @@ def searched() -> list[str]:
 def reader_folder(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a reader of the README has it: own module, own images, a finished run."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    (code,) = re.findall(r"```python\n# my_package\.py\n(.*?)```", README, re.S)
-    (tmp_path / "my_package.py").write_text(code)
-    for name in ("cat", "dog"):
-        folder = tmp_path / "my_images" / "train" / name
-        folder.mkdir(parents=True)
-        for index in range(80):
-            pixels = np.random.default_rng(index).integers(0, 255, (20, 24, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / f"{index}.png")
+    write_files("README.md", tmp_path)
+    monkeypatch.delitem(sys.modules, "my_package", raising=False)  # another page's
     return tmp_path
-
-
-def smaller(command: str) -> list[str]:
-    """The command's arguments with overrides that make it quick."""
-    arguments = shlex.split(command)[2:]
-    script = Path(shlex.split(command)[1]).name
-    extra = list(SMALLER[script])
-    if "-m" in arguments:
-        extra += SMALLER["-m"]
-    if "optuna" in command or "greensweep" in command:
-        extra += SMALLER["sweeper"]
-    if "objective=" in command or "energy." in command:
-        extra.remove("energy=unmetered")
-    given = {argument.partition("=")[0] for argument in arguments}
-    return arguments + [text for text in extra if text.partition("=")[0] not in given]
 
 
 @pytest.mark.parametrize("command", [c for c in SCRIPTS if "src/" in c and "joblib" not in c])
@@ -92,21 +59,29 @@ def test_command_of_the_readme_works(
 
 
 def test_commands_on_results_work(
-    cli: Callable[..., Finished], reader_folder: Path, capsys: pytest.CaptureFixture[str]
+    cli: Callable[..., Finished],
+    reader_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from greensweep.__main__ import main
 
     arguments = [shlex.split(c)[3:] for c in SCRIPTS if c.startswith("python -m greensweep")]
     results = ["outputs/my_run", "outputs/sweep"]
-    assert arguments == [["doctor"], ["upload", results[0]], ["summarise", results[1]]]
+    assert arguments == [
+        ["doctor"], ["upload", results[0]], ["study"], ["summarise", results[1]],
+    ]  # fmt: skip
     small = (*SMALLER["train.py"], *SMALLER["-m"])
     cli("train.py", "hydra.run.dir=outputs/my_run", "tracking=local", *small)
     cli("train.py", "-m", "seed=1,2", "hydra.sweep.dir=outputs/sweep", *small)
     arguments[0].append("energy=unmetered")  # its check of a meter takes seconds
-    assert [main(each) for each in arguments] == [0, 0, 0]
+    assert [main(each) for each in arguments if each != ["study"]] == [0, 0, 0]
+    monkeypatch.chdir(PROJECT)
+    assert main(["study"]) == 0
     printed = capsys.readouterr().out
     assert "A sweep will run here." in printed
     assert "is the most accurate" in printed
+    assert "params.yaml: size=smoke, variant=corrected" in printed
 
 
 @pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("make")}))
@@ -141,23 +116,3 @@ def test_config_map_names_every_option_and_nothing_else() -> None:
     for group, options in rows:
         found = {path.stem for path in (PROJECT / "conf" / group).glob("*.yaml")}
         assert set(re.findall(r"`(\w+)`", options)) == found, group
-
-
-@pytest.mark.slow
-def test_the_pipeline_reproduces_and_then_has_nothing_to_do(tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(PROJECT), str(clone)], check=True)
-    binaries = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-
-    def repro() -> str:
-        ended = subprocess.run(
-            ["dvc", "repro"], cwd=clone, env=environment, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
-
-    repro()
-    assert (clone / "outputs" / "summary" / "study.json").is_file()
-    assert "up to date" in repro()

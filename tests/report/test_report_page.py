@@ -1,8 +1,6 @@
 """The report as a reader has it: one page, in a real browser."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ import pandas as pd
 import pytest
 from conftest import PROJECT
 from hydra import compose, initialize_config_dir
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -54,21 +51,6 @@ def table() -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if path is None or driver is None:
-        pytest.skip("no Chromium with its driver: install chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = path
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield found
-    found.quit()
 
 
 @pytest.fixture(scope="module")

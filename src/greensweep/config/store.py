@@ -15,7 +15,7 @@ from greensweep.config.checks import consistency_faults
 from greensweep.config.options import range_faults
 from greensweep.errors import ConfigError, first_line, unknown
 
-_SCHEMAS: dict[str, dict[str, type]] = {
+SCHEMAS: dict[str, dict[str, type]] = {
     "dataset": {
         "digits": schema.DigitsConfig,
         "torchvision": schema.TorchvisionDatasetConfig,
@@ -54,7 +54,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
 def register_schemas() -> None:
     """Register each schema under `schema/`, out of the way of the options that users choose."""
     store = ConfigStore.instance()
-    for group, options in _SCHEMAS.items():
+    for group, options in SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
     store.store(group="schema", name="replay", node=_replay_schema())
@@ -158,7 +158,7 @@ def load_run_config(path: Path) -> schema.TrainConfig:
         plain = OmegaConf.load(path)
         assert isinstance(plain, DictConfig), "it holds a list"
         typed = OmegaConf.structured(schema.TrainConfig)
-        for group in _SCHEMAS.keys() & typed.keys():
+        for group in SCHEMAS.keys() & typed.keys():
             typed[group] = OmegaConf.structured(_schema_of(group, plain[group].name))
         config = OmegaConf.to_object(OmegaConf.merge(typed, plain))
     except Exception as error:
@@ -172,7 +172,7 @@ def load_run_config(path: Path) -> schema.TrainConfig:
 
 def _schema_of(group: str, name: str) -> type:
     """Find the schema of a group's option by its name: one that fixes it, else one that is open."""
-    types = {each: get_type_hints(each)["name"] for each in _SCHEMAS[group].values()}
+    types = {each: get_type_hints(each)["name"] for each in SCHEMAS[group].values()}
     for each, allowed in sorted(types.items(), key=lambda item: item[1] is str):
         if name in get_args(allowed) or allowed is str:
             return each

@@ -58,7 +58,7 @@ class AutoSamplerConfig:
     """`hydra/sweeper/sampler=auto`: `ei_per_joule` for one objective, `scaled_tpe` for several."""
 
     _target_: str = "auto"
-    seed: int | None = None
+    seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
 
 
 @dataclass
@@ -66,11 +66,17 @@ class EiPerJouleConfig:
     """`hydra/sweeper/sampler=ei_per_joule`: expected improvement per predicted joule."""
 
     _target_: str = "greensweep.search.samplers.ExpectedImprovementPerJouleSampler"
-    seed: int | None = None
-    n_startup_trials: int = 4
-    log_decades: float | None = 3.0
-    even_start: bool = True
-    cost_exponent: float = 1.0
+    seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
+    n_startup_trials: int = option(4, doc="trials before the model of the others is asked")
+    log_decades: float | None = option(
+        3.0,
+        doc="positive ranges that span so many powers of ten are searched in their logarithm; "
+        "null leaves them as the space has them",
+    )
+    even_start: bool = option(True, doc="spread the first trials evenly, instead of at random")
+    cost_exponent: float = option(
+        1.0, doc="1 divides the improvement by the predicted joules, 0 leaves them out"
+    )
 
 
 @dataclass
@@ -78,10 +84,21 @@ class ScaledTpeConfig:
     """`hydra/sweeper/sampler=scaled_tpe`: TPE that looks for wide ranges in their logarithm."""
 
     _target_: str = "greensweep.search.samplers.ScaledTPESampler"
-    seed: int | None = None
-    n_startup_trials: int = 4
-    log_decades: float | None = 3.0
-    even_start: bool = True
+    seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
+    n_startup_trials: int = option(4, doc="trials before the model of the others is asked")
+    log_decades: float | None = option(
+        3.0,
+        doc="positive ranges that span so many powers of ten are searched in their logarithm; "
+        "null leaves them as the space has them",
+    )
+    even_start: bool = option(True, doc="spread the first trials evenly, instead of at random")
+
+
+SAMPLERS: dict[str, type] = {
+    "auto": AutoSamplerConfig,
+    "ei_per_joule": EiPerJouleConfig,
+    "scaled_tpe": ScaledTpeConfig,
+}
 
 
 @dataclass

@@ -7,12 +7,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from greensweep.config.sweeper import (
-    AutoSamplerConfig,
-    EiPerJouleConfig,
-    ScaledTpeConfig,
-    SweeperConfig,
-)
+from greensweep.config.sweeper import SAMPLERS, SweeperConfig
 
 ConfigStore.instance().store(
     group="hydra/sweeper",
@@ -21,12 +16,7 @@ ConfigStore.instance().store(
     provider="greensweep",
     replace=True,  # a worker imports this module before Hydra does
 )
-_SAMPLERS = {
-    "auto": AutoSamplerConfig,
-    "ei_per_joule": EiPerJouleConfig,
-    "scaled_tpe": ScaledTpeConfig,
-}
-for name, node in _SAMPLERS.items():
+for name, node in SAMPLERS.items():
     ConfigStore.instance().store(
         group="hydra/sweeper/sampler", name=name, node=node, provider="greensweep", replace=True
     )
