@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from greensweep.analysis.sweep_runs import read_sweep
+from greensweep.config import read_plain_config
 from greensweep.errors import AnalysisError
 from greensweep.result import run_directories
 from greensweep.study.summary import TRIALS_FILE, read_summary
@@ -93,6 +93,6 @@ def _choices(sweep: Path) -> dict[str, Any]:
     for run in run_directories(sweep):
         composed = run / ".hydra" / "hydra.yaml"
         if composed.is_file():
-            chosen = OmegaConf.load(composed).hydra.runtime.choices
+            chosen = read_plain_config(composed)["hydra"]["runtime"]["choices"]
             return {column: chosen.get(group) for group, column in _CHOICES.items()}
     return dict.fromkeys(_CHOICES.values())

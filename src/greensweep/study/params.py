@@ -6,8 +6,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from greensweep.errors import ConfigError, first_line
 
@@ -51,30 +51,32 @@ def check_pipeline() -> None:
 
 
 def read_param(key: str) -> Any:
-    """Return a value of `params.yaml`, in the folder that the command runs in.
+    """Return a value of `params.yaml`, in the folder that the command runs in, by its path.
 
     Raises:
         ConfigError: there is no such file or value.
     """
-    value = OmegaConf.select(OmegaConf.create(read_params()), key)
+    value: Any = read_params()
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
     if value is None:
         raise ConfigError(f"{PARAMS_FILE} has no {key}: add it")
     return value
 
 
 def read_params() -> dict[str, Any]:
-    """Return `params.yaml`, in the folder that the command runs in.
+    """Return `params.yaml`, in the folder that the command runs in, as plain data.
 
     Raises:
         ConfigError: there is no such file, or it is no YAML.
     """
     try:
-        values = OmegaConf.to_container(OmegaConf.load(PARAMS_FILE))
-    except Exception as error:
+        values = YAML(typ="safe").load(PARAMS_FILE)
+    except (OSError, YAMLError) as error:
         raise ConfigError(f"{PARAMS_FILE} cannot be read: {first_line(error)}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{PARAMS_FILE} holds no names with values")
-    return {str(name): value for name, value in values.items()}
+        raise ConfigError(f"{PARAMS_FILE} holds no names with values: see docs/pipeline.md")
+    return values
 
 
 def cell_names(params: Mapping[str, Any]) -> list[str]:
