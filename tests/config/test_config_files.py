@@ -25,6 +25,7 @@ GROUPS = (
     "space",
     "experiment",
     "variant",
+    "size",
 )
 # What the user has to state with an option.
 STATED = {

@@ -94,9 +94,18 @@ class ScaledTpeConfig:
     even_start: bool = option(True, doc="spread the first trials evenly, instead of at random")
 
 
+@dataclass
+class PaperGpConfig:
+    """`hydra/sweeper/sampler=paper_gp`: the Bayesian search of Yarally et al. (2023)."""
+
+    _target_: str = "greensweep.search.samplers.PaperGpSampler"
+    seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
+
+
 SAMPLERS: dict[str, type] = {
     "auto": AutoSamplerConfig,
     "ei_per_joule": EiPerJouleConfig,
+    "paper_gp": PaperGpConfig,
     "scaled_tpe": ScaledTpeConfig,
 }
 
@@ -146,6 +155,14 @@ class SweeperConfig:
     preview: bool = option(
         False, doc="train two epochs of some points, print what the sweep will cost, and stop"
     )
+    confirm_hours: float | None = option(
+        None,
+        doc="forecast our own runs before the first trial, and refuse a sweep that would take "
+        "longer, hours",
+        above=0,
+        example=24,
+    )
+    confirmed: bool = option(False, doc="run it all the same")
     preview_overrides: list[str] = option(list, doc="what the runs of a preview set besides")
     changeable: list[str] = option(
         list, doc="options, or groups of them, that may differ between commands on one study"

@@ -30,6 +30,7 @@ from greensweep.search.records import outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.search.storage import open_storage, storage_faults
 from greensweep.search.text import print_search
+from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
 from hydra_plugins.greensweep_sweeper._spec import (
     build_spec,
@@ -99,9 +100,12 @@ class Sweep:
             return
         inputs = digest_inputs(self._configuration(spec), options.made_from)
         changed = changed_inputs(spec.directory, inputs) if options.made_from else []
+        anew = options.fresh or bool(changed)
+        with storage_faults(spec.storage):
+            refuse_long(worker, options, anew=anew)
         if changed:
             log.info(f"Starting anew: {', '.join(changed)} changed since the study began.")
-        if options.fresh or changed:
+        if anew:
             _put_aside(spec)
         spec.directory.mkdir(parents=True, exist_ok=True)
         if options.made_from:
