@@ -96,8 +96,8 @@ def test_a_size_of_the_papers_study_is_written_into_params(
     ("changed", "said"),
     [
         ({"epochs": 0}, "training.epochs must be at least 1, got 0"),
-        ({"models": ["simple_cn"]}, "model has no simple_cn"),
-        ({"strategies": {"random": 0}}, "n_trials must be at least 1, got 0"),
+        ({"models": ["simple_cn"]}, "no model is called 'simple_cn': did you mean simple_cnn"),
+        ({"strategies": {"random": 0}}, "random must have at least 1 trial, got 0"),
         ({"strategies": {"rndom": 2}}, "rndom"),
         ({"repeats": None}, "repeats"),
         ({"datasets": None}, "params.yaml does not say the cells of the study"),

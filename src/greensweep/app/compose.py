@@ -59,7 +59,7 @@ def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSwee
         parsed: TrainConfig = parse(without_hydra(composed))
         return ComposedSweep(parsed, str(found.storage), int(found.n_trials))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(sentence(error)) from error
+        raise ConfigError(sentence(error).removeprefix("Error: ")) from error
 
 
 def check_study(params: Mapping[str, Any]) -> int:
@@ -76,6 +76,12 @@ def check_study(params: Mapping[str, Any]) -> int:
             "params.yaml: strategies must be at least 2 to be compared, got "
             f"{', '.join(params['strategies']) or 'none'}: add random: 6, say"
         )
+    counts = {**params["strategies"], "architectures": params["architectures"].get("trials")}
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise ConfigError(
+                f"params.yaml: {name} must have at least 1 trial, got {count}: set {name}: 6, say"
+            )
     axes = [params[name] for name in ("datasets", "models", "spaces")]
     trials = params["strategies"]
     for cell in range(max(map(len, (*axes, trials)))):

@@ -41,11 +41,11 @@ def check_pipeline() -> None:
     """
     if not Path(".dvc").is_dir():
         raise ConfigError(
-            "there is no .dvc folder here: change to the project's folder, or dvc init"
+            "there is no .dvc folder here: change to the project's folder, or call dvc init"
         )
     if not any((each / ".git").exists() for each in (Path.cwd(), *Path.cwd().parents)):
         raise ConfigError(
-            "this folder is no git repository, which DVC expects: git init, or else "
+            "this folder is no git repository, which DVC expects: call git init, or else "
             "dvc config core.no_scm true"
         )
 
@@ -97,7 +97,7 @@ def cell_names(params: Mapping[str, Any]) -> list[str]:
         ]
     except (KeyError, TypeError) as error:
         raise ConfigError(
-            f"{PARAMS_FILE} lacks what makes the cells of the study: {error}"
+            f"{PARAMS_FILE} does not say the cells of the study: {error}"
         ) from error
 
 
