@@ -19,7 +19,7 @@ from dvc.repo import Repo
 
 from greensweep.__main__ import main
 from greensweep.app import compose_sweep
-from greensweep.study.params import cell_names, read_param, read_params, set_study
+from greensweep.study.params import SIZES, cell_names, read_param, read_params, set_study
 
 BIN = Path(sys.executable).parent
 SMALL = {
@@ -69,7 +69,9 @@ def test_what_params_and_conf_both_name_is_equal(monkeypatch: pytest.MonkeyPatch
     assert sweep.config.seed == params["seed"]
     assert sweep.config.energy.name == params["energy"]
     assert sweep.config.dataset.name in params["datasets"]
-    assert {*params["strategies"].values(), params["architectures"]["trials"]} == {sweep.n_trials}
+    assert set(params["strategies"].values()) == {sweep.n_trials}
+    assert params["architectures"]["trials"] == SIZES[params["size"]].layer_trials
+    assert tuple(params["datasets"]) == SIZES[params["size"]].datasets
     report = yaml.safe_load((PROJECT / "conf" / "report.yaml").read_text())
     assert report.get("title", "Accuracy and energy") == params["report"]["title"]
 
@@ -88,8 +90,8 @@ def test_a_size_of_the_papers_study_is_written_into_params(
     assert known["strategies"] == dict.fromkeys(["random", "grid", bayesian], sweep.n_trials)
     assert sweep.config.dataset.name in known["datasets"]
     assert "# each is searched with every model" in params.read_text()
-    trials = len(cell_names(known)) * sweep.n_trials
-    assert f"size={size}, variant={variant}: {trials} trials" in capsys.readouterr().out
+    runs = {"small": 8 * 8 + 18 * 24, "paper": 8 * 48 + 36 * 64}[size]
+    assert f"size={size}, variant={variant}: {runs} trials in" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

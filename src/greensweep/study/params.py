@@ -16,18 +16,25 @@ PARAMS_FILE = Path("params.yaml")
 
 @dataclass(frozen=True)
 class Cells:
-    """Data sets and spaces of a size of the paper's study."""
+    """What a size of the paper's study has beside what `conf/size` says.
+
+    Attributes:
+        datasets, spaces: that are searched.
+        layer_trials: runs of each architecture.
+    """
 
     datasets: tuple[str, ...]
     spaces: tuple[str, ...]
+    layer_trials: int
 
 
 # Yarally et al. 2023 searched 3 and 5 hyperparameters on 2 data sets; `small` asks besides what is
-# left of their answer where the learning rate is drawn on a log scale.
+# left of their answer where the learning rate is drawn on a log scale. Their 384 runs of each
+# architecture are 48 trials of 8 repeats.
 SIZES = {
-    "smoke": Cells(("digits",), ("paper_log",)),
-    "small": Cells(("cifar10",), ("paper", "paper_log")),
-    "paper": Cells(("cifar10", "fashion_mnist"), ("paper", "paper_five")),
+    "smoke": Cells(("digits",), ("paper_log",), 2),
+    "small": Cells(("cifar10",), ("paper", "paper_log"), 8),
+    "paper": Cells(("cifar10", "fashion_mnist"), ("paper", "paper_five"), 48),
 }
 ARCHITECTURE = ("conv_layers", "linear_layers", "relu")
 BAYESIAN = {"corrected": "auto", "faithful": "paper_gp"}
@@ -116,7 +123,7 @@ def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int
         strategies = params["strategies"]
         strategies.clear()
         strategies.update(dict.fromkeys(("random", "grid", BAYESIAN[variant]), trials))
-        params["architectures"]["trials"] = trials
+        params["architectures"]["trials"] = cells.layer_trials
         yaml.dump(params, PARAMS_FILE)
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{PARAMS_FILE} cannot be changed: {first_line(error)}") from error
