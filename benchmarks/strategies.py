@@ -29,7 +29,6 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, TPESampler
-from paper_search import PaperSampler
 from ratios import finite, quantile, shown
 
 from greensweep.replay.answer import ReplayModel
@@ -167,7 +166,7 @@ STRATEGIES: Mapping[str, MakeSampler] = {
         f"{_OURS}ExpectedImprovementPerJouleSampler", log_decades=None
     ),
     "ei_per_joule": from_spec(f"{_OURS}ExpectedImprovementPerJouleSampler"),
-    "the paper's search": kept(PaperSampler),
+    "the paper's search": from_spec(f"{_OURS}PaperGpSampler"),
     "random, from defaults": _other_random,  # else it would go on as what it is compared with
     "scaled_tpe, from defaults": from_spec(f"{_OURS}ScaledTPESampler"),
     "ei_per_joule, from defaults": from_spec(f"{_OURS}ExpectedImprovementPerJouleSampler"),

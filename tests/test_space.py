@@ -1,7 +1,13 @@
 """One declared space, written for each strategy."""
 
-import pytest
+import csv
+import math
+from collections.abc import Callable
 
+import pytest
+from conftest import SHARED
+
+from greensweep.config import TrainConfig
 from greensweep.errors import StudyError
 from greensweep.study.space import read_space, search_params
 
@@ -56,6 +62,8 @@ def test_what_the_command_line_fixes_is_not_searched() -> None:
         ({"low": 1}, "must have numbers as low and high, got 1 and None"),
         ({"low": 1, "high": 2, "step": 1}, "does not know step"),
         ({"low": 1, "high": 2, "levels": 0}, "at least 1 of levels, got 0"),
+        ({"low": 1, "high": 2, "endpoint": 0.5}, "must have true or false as endpoint, got 0.5"),
+        ({"low": 2, "high": 2, "endpoint": False}, "leaves nothing: low and high are both 2"),
         ({"choices": []}, "at least one value under choices"),
         (5, "must be {low, high} or {choices}, got 5"),
         ({"low": float("nan"), "high": 1}, "must have numbers"),
@@ -90,3 +98,56 @@ def test_one_level_and_narrow_integer_ranges() -> None:
     assert search_params(grid, sampler_target="GridSampler", fixed_keys=()) == {
         "a": "choice(1.0)", "b": "choice(1,2)",
     }  # fmt: skip
+
+
+OPEN = {
+    "a": {"low": 0.1, "high": 1.0, "levels": 5, "endpoint": False},
+    "b": {"low": 1, "high": 16, "log": True, "levels": 4, "endpoint": False},
+    "c": {"low": 1, "high": 9, "integer": True, "levels": 4, "endpoint": False},
+    "d": {"low": 1, "high": 3, "integer": True, "levels": 9, "endpoint": False},
+}
+
+
+def test_without_its_endpoint_a_range_has_every_value_below_high() -> None:
+    below_one, below_sixteen = math.nextafter(1.0, 0.0), math.nextafter(16.0, 0.0)
+    assert search_params(OPEN, sampler_target="TPESampler", fixed_keys=()) == {
+        "a": f"interval(0.1,{below_one!r})",
+        "b": f"tag(log,interval(1.0,{below_sixteen!r}))",
+        "c": "range(1,9)",  # Hydra's, which leaves 9 out
+        "d": "range(1,3)",
+    }
+
+
+def test_without_its_endpoint_a_grid_takes_equal_steps_that_would_end_at_high() -> None:
+    assert search_params(OPEN, sampler_target="GridSampler", fixed_keys=()) == {
+        "a": "choice(0.1,0.28,0.46,0.64,0.82)",
+        "b": "choice(1.0,2.0,4.0,8.0)",
+        "c": "choice(1,3,5,7)",
+        "d": "choice(1,2)",
+    }
+
+
+@pytest.mark.parametrize(("space", "count"), [("paper", "3"), ("paper_five", "5")])
+def test_the_papers_grid_is_that_of_its_recorded_trials(
+    config: Callable[..., TrainConfig], space: str, count: str
+) -> None:
+    table = SHARED / "paper" / "rq1_strategies.csv"
+    if not table.is_file():
+        pytest.skip("the paper's tables are not here")
+    with table.open() as lines:
+        rows = [row for row in csv.DictReader(lines) if row["strategy"] == "grid"]
+    rows = [row for row in rows if row["n_hyperparameters"] == count]
+    dimensions = read_space(config(f"space={space}").space)
+    assert len(dimensions) == int(count)
+    for dimension in dimensions:
+        recorded = {float(row[dimension.key.removeprefix("optimizer.")]) for row in rows}
+        assert dimension.grid() == sorted(recorded)
+
+
+def test_the_log_spaces_of_the_paper_differ_by_the_scale_of_the_learning_rate_alone(
+    config: Callable[..., TrainConfig],
+) -> None:
+    for name in ("paper", "paper_five"):
+        uniform, log = (config(f"space={each}").space for each in (name, f"{name}_log"))
+        assert log["optimizer.learning_rate"].pop("log") is True
+        assert log == uniform

@@ -23,6 +23,7 @@ GROUPS = (
     "objective",
     "space",
     "experiment",
+    "size",
 )
 # What the user has to state with an option.
 STATED = {

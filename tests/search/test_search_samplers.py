@@ -23,6 +23,7 @@ from greensweep.search.samplers.scales import Box
 EI = ("greensweep.search.samplers.ExpectedImprovementPerJouleSampler", {"n_startup_trials": 6})
 PLAIN_EI = (EI[0], {**EI[1], "cost_exponent": 0.0})
 TPE = ("greensweep.search.samplers.ScaledTPESampler", {})
+PAPER_GP = ("greensweep.search.samplers.PaperGpSampler", {})
 MIXED = {
     "rate": FloatDistribution(1e-5, 1e-1),
     "beta": FloatDistribution(0.1, 0.9),
@@ -55,7 +56,9 @@ def test_of_two_equal_hills_the_cheaper_is_climbed(tmp_path: Path) -> None:
     assert sum(per_joule) < 0.8 * sum(plain)
 
 
-@pytest.mark.parametrize("sampler", [EI, TPE], ids=["ei_per_joule", "scaled_tpe"])
+@pytest.mark.parametrize(
+    "sampler", [EI, TPE, PAPER_GP], ids=["ei_per_joule", "scaled_tpe", "paper_gp"]
+)
 def test_points_of_a_mixed_space_are_of_the_space(
     tmp_path: Path, sampler: tuple[str, dict[str, Any]]
 ) -> None:
@@ -96,7 +99,9 @@ def test_a_wide_range_is_searched_in_its_logarithm(
     assert sum(trial.params["rate"] < 1e-3 for trial in as_it_is.trials) == 0
 
 
-@pytest.mark.parametrize("sampler", [EI, TPE], ids=["ei_per_joule", "scaled_tpe"])
+@pytest.mark.parametrize(
+    "sampler", [EI, TPE, PAPER_GP], ids=["ei_per_joule", "scaled_tpe", "paper_gp"]
+)
 def test_a_search_that_is_cut_draws_the_same_points(
     tmp_path: Path, sampler: tuple[str, dict[str, Any]]
 ) -> None:
@@ -247,8 +252,55 @@ def test_expected_improvement_by_hand() -> None:
     assert np.exp(logs[3]) == pytest.approx(1.0)
 
 
-def test_several_objectives_are_refused(tmp_path: Path) -> None:
-    asked = spec(tmp_path, 4, sampler=EI, directions=("maximize", "minimize"))
+@pytest.mark.parametrize(("name", "sampler"), [("ei_per_joule", EI), ("paper_gp", PAPER_GP)])
+def test_several_objectives_are_refused(
+    tmp_path: Path, name: str, sampler: tuple[str, dict[str, Any]]
+) -> None:
+    asked = spec(tmp_path, 4, sampler=sampler, directions=("maximize", "minimize"))
     search = Search(asked, lambda _: (0.0, 0.0))
-    with pytest.raises(StudyError, match="ei_per_joule seeks one objective"):
+    with pytest.raises(StudyError, match=f"{name} seeks one objective"):
         search.claims.next()
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_papers_search_stays_near_the_best_point(tmp_path: Path, direction: str) -> None:
+    """Probability of improvement is greedy: a small gain that is sure beats a large one."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    asked = spec(
+        tmp_path, 16, distributions=SPACE, sampler=PAPER_GP, directions=(direction,), seed=1
+    )
+    search = Search(asked, lambda params: -sign * (params["x"] - 0.37) ** 2)
+    search.run()
+    away = [abs(trial.params["x"] - 0.37) for trial in search.trials]
+    assert away[0] > 0.05
+    assert sum(distance < 0.02 for distance in away[6:]) >= 8, away
+
+
+def test_the_papers_search_leaves_the_scale_of_a_range_as_it_is(tmp_path: Path) -> None:
+    def low_rates(name: str, *, log: bool) -> int:
+        space = {"rate": FloatDistribution(1e-5, 1e-1, log=log)}
+        asked = spec(tmp_path / name, 8, distributions=space, sampler=PAPER_GP)
+        search = Search(asked, lambda _: 0.5)
+        search.run()
+        return sum(trial.params["rate"] < 1e-3 for trial in search.trials)
+
+    assert low_rates("uniform", log=False) == 0
+    assert 2 <= low_rates("log", log=True) <= 6
+
+
+def test_the_papers_search_learns_from_finished_trials_only(tmp_path: Path) -> None:
+    """Trials that failed leave the next one to chance, as if it were the first."""
+
+    def fails(params: Mapping[str, Any]) -> float:
+        raise ValueError("broken")
+
+    space = {"x": FloatDistribution(0.0, 1.0)}
+    failing = Search(spec(tmp_path, 3, distributions=space, sampler=PAPER_GP), fails)
+    sampler = failing.spec.build_sampler(0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            failing.run_one(failing.take())
+    draws = failing.trials
+    for trial in draws:
+        sampler.before_trial(failing.study, trial)
+        assert sampler.sample_relative(failing.study, trial, space) == {}

@@ -85,6 +85,14 @@ class ScaledTpeConfig:
 
 
 @dataclass
+class PaperGpConfig:
+    """`hydra/sweeper/sampler=paper_gp`: the Bayesian search of Yarally et al. (2023)."""
+
+    _target_: str = "greensweep.search.samplers.PaperGpSampler"
+    seed: int | None = None
+
+
+@dataclass
 class SweeperConfig:
     _target_: str = "hydra_plugins.greensweep_sweeper.greensweep_sweeper.GreensweepSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "auto"}])
@@ -129,6 +137,14 @@ class SweeperConfig:
     preview: bool = option(
         False, doc="train two epochs of some points, print what the sweep will cost, and stop"
     )
+    confirm_hours: float | None = option(
+        None,
+        doc="forecast our own runs before the first trial, and refuse a sweep that would take "
+        "longer, hours",
+        above=0,
+        example=24,
+    )
+    confirmed: bool = option(False, doc="run it all the same")
     preview_overrides: list[str] = option(list, doc="what the runs of a preview set besides")
     changeable: list[str] = option(
         list, doc="options, or groups of them, that may differ between commands on one study"

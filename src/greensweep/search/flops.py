@@ -21,7 +21,7 @@ def flops_of_run(config: TrainConfig) -> float | None:
 
     try:
         splits = load_splits(config.dataset, config.seed)
-        model = build_model(_untrained(config.model), splits.image_shape, len(splits.classes))
+        model = build_model(untrained(config.model), splits.image_shape, len(splits.classes))
         census = take_census(model, splits.image_shape)
     except GreensweepError:
         return None
@@ -31,6 +31,6 @@ def flops_of_run(config: TrainConfig) -> float | None:
     return float(epoch * config.training.epochs * config.repeats)
 
 
-def _untrained(model: ModelConfig) -> ModelConfig:
+def untrained(model: ModelConfig) -> ModelConfig:
     """Return a network that needs no weights from elsewhere, and computes as much."""
     return replace(model, pretrained=False) if isinstance(model, NamedModelConfig) else model

@@ -142,7 +142,9 @@ def duration_text(seconds: float) -> str:
     """Return a length of time in the unit that suits it."""
     if seconds < 90:
         return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h" if seconds < 172_800 else f"{seconds / 86_400:.3g} days"
 
 
 def _ends(forecast: Forecast, text: Callable[[float], str]) -> str:

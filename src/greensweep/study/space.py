@@ -7,7 +7,7 @@ from typing import Any
 
 from greensweep.errors import StudyError
 
-_RANGE_KEYS = {"low", "high", "log", "integer", "levels"}
+_RANGE_KEYS = {"low", "high", "log", "integer", "levels", "endpoint"}
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,11 @@ class Dimension:
     Attributes:
         key: the option, such as optimizer.learning_rate.
         choices: its values; empty for a range.
-        low, high: ends of the range, both included.
+        low, high: ends of the range; low is included.
         log: search the logarithm.
         integer: whole numbers only.
         levels: how many points a grid takes.
+        endpoint: whether high is included, as for NumPy's linspace.
     """
 
     key: str
@@ -30,17 +31,22 @@ class Dimension:
     log: bool = False
     integer: bool = False
     levels: int = 0
+    endpoint: bool = True
 
     @property
     def ends(self) -> tuple[Any, ...]:
         """The values to check against the option's own rules."""
         if self.choices:
             return self.choices
-        number = int if self.integer else float
-        return number(self.low), number(self.high)
+        if self.integer:
+            return int(self.low), int(self.high) - (not self.endpoint)
+        high = float(self.high)
+        return float(self.low), high if self.endpoint else math.nextafter(high, self.low)
 
     def grid(self) -> list[Any]:
-        """Return the levels of a grid: both ends, and equal steps (of the logarithm) between.
+        """Return the levels of a grid: equal steps (of the logarithm) from low to high.
+
+        High is the last level where it is included, else the one that would follow the last.
 
         Raises:
             StudyError: the range states no levels.
@@ -52,12 +58,15 @@ class Dimension:
                 f"space: {self.key} has no levels, which a grid needs: add levels: 5, say, to it"
             )
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        steps = max(self.levels - 1, 1)
+        steps = max(self.levels - 1, 1) if self.endpoint else self.levels
         points = [low + (high - low) * index / steps for index in range(self.levels)]
         points = [math.exp(point) for point in points] if self.log else points
-        points[0], points[-1] = self.low, self.high if self.levels > 1 else self.low
+        points[0] = self.low
+        if self.endpoint and self.levels > 1:
+            points[-1] = self.high
         if self.integer:
-            return sorted({round(point) for point in points})
+            least, most = self.ends
+            return sorted({min(max(round(point), least), most) for point in points})
         # 12 digits: the text of a value that went through a logarithm stays readable.
         return [float(f"{point:.12g}") for point in points]
 
@@ -66,7 +75,8 @@ class Dimension:
         if grid or self.choices:
             return f"choice({','.join(_text(value) for value in self.grid())})"
         if self.integer and not self.log:
-            return f"range({int(self.low)},{int(self.high) + 1})"
+            least, most = self.ends
+            return f"range({least},{most + 1})"
         low, high = self.ends
         interval = f"interval({_text(low)},{_text(high)})"
         return f"tag(log,{interval})" if self.log else interval
@@ -130,6 +140,10 @@ def _fault(declared: Any) -> str | None:
     assert isinstance(low, int | float) and isinstance(high, int | float)
     if low > high:
         return f"must have low at most high, got {low:g} > {high:g}: swap them"
+    if declared.get("endpoint", True) not in (True, False):
+        return f"must have true or false as endpoint, got {declared['endpoint']!r}"
+    if not declared.get("endpoint", True) and low == high:
+        return f"leaves nothing: low and high are both {low:g}, and endpoint: false leaves high out"
     if declared.get("log") and low <= 0:
         return f"is logarithmic, so low must be above 0, got {low:g}: raise low or set log: false"
     if declared.get("integer") and (low != int(low) or high != int(high)):

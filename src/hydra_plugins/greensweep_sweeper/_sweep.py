@@ -28,6 +28,7 @@ from greensweep.search.records import outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.search.storage import open_storage, storage_faults
 from greensweep.search.text import print_search
+from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
 from hydra_plugins.greensweep_sweeper._spec import (
     build_spec,
@@ -95,6 +96,8 @@ class Sweep:
         if options.preview:
             preview(worker, options.preview_overrides, spec.total)
             return
+        with storage_faults(spec.storage):
+            refuse_long(worker, options)
         if options.fresh:
             _put_aside(spec)
         spec.directory.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from optuna.trial import FrozenTrial
 
-from greensweep.config import parse_run
+from greensweep.config import TrainConfig, parse_run
 from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.errors import GreensweepError, StudyError, first_line
@@ -104,10 +104,18 @@ class Worker:
             composed.hydra.job.num = trial.number
         return self.spec.directory / str(composed.hydra.sweep.subdir)
 
+    def run_config(self, params: Mapping[str, Any], fidelity: int = 0) -> TrainConfig | None:
+        """Return the configuration of a trial; None of a program other than ours.
+
+        Raises:
+            ConfigError: it is wrong.
+        """
+        return parse_run(self._composed(params, fidelity))
+
     def flops(self, claim: Claim) -> float | None:
         """Return how much a trial will compute; None where only running it tells."""
         try:
-            config = parse_run(self._composed(claim.params, claim.fidelity))
+            config = self.run_config(claim.params, claim.fidelity)
         except GreensweepError:
             return None  # the trial itself will say what is wrong
         return None if config is None else flops_of_run(config)

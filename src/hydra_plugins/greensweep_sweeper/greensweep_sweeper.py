@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
     EiPerJouleConfig,
+    PaperGpConfig,
     ScaledTpeConfig,
     SweeperConfig,
 )
@@ -24,6 +25,7 @@ ConfigStore.instance().store(
 _SAMPLERS = {
     "auto": AutoSamplerConfig,
     "ei_per_joule": EiPerJouleConfig,
+    "paper_gp": PaperGpConfig,
     "scaled_tpe": ScaledTpeConfig,
 }
 for name, node in _SAMPLERS.items():

@@ -1,0 +1,69 @@
+"""Ask before a sweep that would take long: forecast it before its first trial."""
+
+import statistics
+
+import optuna
+
+from greensweep.config.sweeper import SweeperConfig
+from greensweep.errors import StudyError
+from greensweep.search.records import counted, whole_seconds
+from greensweep.search.spec import SearchSpec
+from greensweep.search.storage import open_storage
+from greensweep.search.text import duration_text
+from greensweep.search.timed_run import seconds_of_run
+from hydra_plugins.greensweep_sweeper._worker import Worker
+
+
+def refuse_long(worker: Worker, options: SweeperConfig) -> None:
+    """Refuse a sweep that would take longer than `confirm_hours` here, unless it is confirmed.
+
+    The trials that a study already has tell what the rest will take; before any, a few timed steps
+    of the present configuration do. Trials side by side share the machine, so they are counted as
+    if they followed each other.
+
+    Raises:
+        StudyError: it would; or the program's runs cannot be forecast.
+        GreensweepError: the run that is to be timed cannot be built.
+    """
+    if options.confirm_hours is None or options.confirmed:
+        return
+    earlier = [] if options.fresh else _earlier(worker.spec)
+    ended = [each for each in earlier if each.state.is_finished()]
+    taken = [seconds for each in ended if (seconds := whole_seconds(each)) is not None]
+    left = worker.spec.total - len(ended)
+    if left < 1:
+        return
+    if taken:
+        each = statistics.fmean(taken)
+        what = f"trials in all: {worker.spec.total}, of which {len(ended)} ended"
+    else:
+        run = worker.run_config({})
+        if run is None:
+            raise StudyError(
+                "hydra.sweeper.confirm_hours forecasts greensweep's own runs, which this program's "
+                "are not: set hydra.sweeper.confirm_hours=null"
+            )
+        if run.replay is not None:
+            return  # answered from a table
+        each = seconds_of_run(run)
+        repeats = f"{run.repeats} repeats of " if run.repeats > 1 else ""
+        what = f"trials in all: {left}, of {repeats}{run.training.epochs} epochs"
+    if left * each > 3600 * options.confirm_hours:
+        raise StudyError(
+            f"this sweep would take about {duration_text(left * each)} on this machine ({what}; "
+            f"about {duration_text(each)} for each), and hydra.sweeper.confirm_hours="
+            f"{options.confirm_hours:g} has longer ones confirmed: set "
+            "hydra.sweeper.confirmed=true, or make it smaller, as with size=small"
+        )
+
+
+def _earlier(spec: SearchSpec) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that count of an earlier command; none where there is no study yet."""
+    file = spec.storage_file
+    if file is not None and not file.is_file():
+        return []  # to open it would make it
+    storage = open_storage(spec.storage)
+    if all(each.study_name != spec.study_name for each in storage.get_all_studies()):
+        return []
+    study = optuna.load_study(study_name=spec.study_name, storage=storage)
+    return counted(study.get_trials(deepcopy=False))

@@ -1,0 +1,39 @@
+"""The sizes of splits, told without their files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from greensweep.config.schema import DigitsConfig, TorchvisionDatasetConfig
+from greensweep.data import load_splits
+from greensweep.data.sizes import Sizes, split_sizes
+from greensweep.data.split import TensorSplit
+from greensweep.data.splits import Source, make_splits
+
+
+@pytest.mark.parametrize(("limit", "fraction"), [(None, 0.15), (2000, 0.15), (None, 0.00033)])
+def test_published_sizes_are_those_of_the_splits(
+    tmp_path: Path, limit: int | None, fraction: float
+) -> None:
+    config = TorchvisionDatasetConfig(
+        name="cifar10", root=str(tmp_path), train_limit=limit, validation_fraction=fraction
+    )
+    labels = torch.arange(50_000) % 10
+    images = TensorSplit(torch.zeros(50_000, 1, 1, 1, dtype=torch.uint8), labels)
+    classes = tuple("abcdefghij")
+    splits = make_splits(Source(images, classes, test=images), config, seed=0)
+    told = split_sizes(config, seed=0)
+    assert told == Sizes((3, 32, 32), 10, len(splits.train), len(splits.validation))
+    assert not list(tmp_path.iterdir()), "nothing is fetched"
+
+
+def test_other_data_sets_are_read() -> None:
+    config = DigitsConfig(image_size=16, train_limit=300)
+    splits = load_splits(config, 0)
+    assert split_sizes(config, 0) == Sizes((1, 16, 16), 10, 300, len(splits.validation))
+
+
+def test_fashion_mnist_can_be_resized() -> None:
+    config = TorchvisionDatasetConfig(name="fashion_mnist", image_size=32)
+    assert split_sizes(config, 0) == Sizes((1, 32, 32), 10, 51_000, 9_000)
