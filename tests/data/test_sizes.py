@@ -12,7 +12,7 @@ from greensweep.data.split import TensorSplit
 from greensweep.data.splits import Source, make_splits
 
 
-@pytest.mark.parametrize(("limit", "fraction"), [(None, 0.15), (2000, 0.15), (None, 0.00013)])
+@pytest.mark.parametrize(("limit", "fraction"), [(None, 0.15), (2000, 0.15), (None, 0.00033)])
 def test_published_sizes_are_those_of_the_splits(
     tmp_path: Path, limit: int | None, fraction: float
 ) -> None:

@@ -103,9 +103,7 @@ def cell_names(params: Mapping[str, Any]) -> list[str]:
             *("-".join(["layers", *(str(each).lower() for each in cell)]) for cell in layers),
         ]
     except (KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{PARAMS_FILE} does not say the cells of the study: {error}"
-        ) from error
+        raise ConfigError(f"{PARAMS_FILE} does not say the cells of the study: {error}") from error
 
 
 def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int) -> None:
