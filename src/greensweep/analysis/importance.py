@@ -142,4 +142,4 @@ def _ranks(values: "pd.Series[Any]") -> Figures:
     """Return ranks: trees split them as they would the values, which may not be finite."""
     numbers = pd.to_numeric(values, errors="coerce")
     known = numbers if numbers.notna().all() else values.astype(str)
-    return known.rank(method="dense").to_numpy(float)
+    return np.asarray(known.rank(method="dense"), dtype=np.float64)
