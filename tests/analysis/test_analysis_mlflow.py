@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from greensweep.analysis import read_mlflow, read_sweeps, standard_table
 from greensweep.analysis.mlflow_runs import (
+    _columns,
     _from_api,
     _from_database,
     _sweeps_from_api,
@@ -125,6 +126,11 @@ def test_the_repeats_of_a_run_that_no_search_drew_are_no_rows(tmp_path: Path) ->
         assert frame["machine"].tolist() == ["one", "one"]
 
 
+def test_a_run_that_begins_while_others_are_read_is_left_out() -> None:
+    rows = [("late", "a", "1"), ("two", "b", "2"), ("one", "a", "3")]
+    assert _columns(rows, ["one", "two"]) == {"a": ["3", None], "b": [None, "2"]}
+
+
 def test_reading_changes_nothing(uri: str) -> None:
     path = Path(uri.removeprefix("sqlite:///"))
     before = path.read_bytes()
@@ -194,5 +200,5 @@ def test_what_sweeps_spent_beside_their_runs_is_read_both_ways(tmp_path: Path) -
     store.log_now(str(known_parent(tmp_path)), {**figures, "best/energy_joules": 3.0})
     sweeps = read_sweeps(uri, "mine")
     assert sweeps.to_dict("records") == [figures]
-    by_api = _sweeps_from_api(uri, "mine").set_index("key")["value"]
-    assert by_api.to_dict() == figures
+    by_api, (_,) = _sweeps_from_api(uri, "mine")
+    assert by_api == {name: [value] for name, value in figures.items()}

@@ -35,13 +35,14 @@ def factorial_anova(
         AnalysisError: a factor has one level, a cell of the design is empty, or there are no runs
             beyond the cells.
     """
-    from statsmodels.formula.api import ols
+    # Not out of statsmodels.api, which loads half a second of other models.
+    from statsmodels.regression.linear_model import OLS
     from statsmodels.stats.anova import anova_lm
 
     _check_design(frame, factors, order)
     names = {factor: f"f{index}" for index, factor in enumerate(factors)}
     plain = frame[list(factors)].rename(columns=names).assign(y=frame[response])
-    model = ols(f"y ~ {_formula(list(names.values()), order)}", plain)
+    model = OLS.from_formula(f"y ~ {_formula(list(names.values()), order)}", plain)
     runs, coefficients = model.exog.shape
     if runs > coefficients > np.linalg.matrix_rank(model.exog):
         raise AnalysisError(

@@ -119,7 +119,8 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
     Raises:
         AnalysisError: there are no more architectures than coefficients.
     """
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS
+    from statsmodels.tools import add_constant
 
     freedom = len(means) - len(counts) - 1
     if freedom < 1:
@@ -127,13 +128,13 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
             f"{len(means)} architectures cannot tell {len(counts)} layer types apart: add "
             "architectures, or name fewer in analysis.factors"
         )
-    design = sm.add_constant(means[list(counts)].to_numpy(float), has_constant="add")
+    design = add_constant(means[list(counts)].to_numpy(float), has_constant="add")
     if np.linalg.matrix_rank(design) < design.shape[1]:
         raise AnalysisError(
             f"{', '.join(counts)} rise and fall together in these architectures: leave one out of "
             "analysis.factors"
         )
-    fitted = sm.OLS(means[ENERGY].to_numpy(float), design).fit()
+    fitted = OLS(means[ENERGY].to_numpy(float), design).fit()
     interval = fitted.conf_int(alpha=1.0 - confidence)
     return pd.DataFrame(
         {
@@ -160,8 +161,8 @@ def mixed_model(
         deviation of the random intercept, in joules, which is 0 where architectures differ by no
         more than their runs do: the figures are those of a regression over runs then.
     """
-    import statsmodels.api as sm
     from scipy.stats import norm
+    from statsmodels.regression.linear_model import OLS
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     counted = frame[list(counts)].to_numpy(float)
@@ -175,7 +176,7 @@ def mixed_model(
             model = MixedLM(energy, design, groups=groups)
             fitted = model.fit(reml=True)
             if _is_most_likely_without_variance(model):
-                pooled = sm.OLS(energy, design).fit()
+                pooled = OLS(energy, design).fit()
                 middles, errors, deviation = pooled.params, pooled.bse, 0.0
             elif fitted.converged:
                 middles, errors = fitted.fe_params, fitted.bse_fe

@@ -43,7 +43,7 @@ def importance(
         if np.ptp(figures) == 0:
             continue
         forest = RandomForestRegressor(
-            _TREES, oob_score=True, min_samples_leaf=2, random_state=seed, n_jobs=-1
+            _TREES, oob_score=True, min_samples_leaf=2, random_state=seed, n_jobs=1
         )
         r2_out_of_bag = forest.fit(design, figures).oob_score_
         if r2_out_of_bag <= 0:
@@ -92,7 +92,6 @@ def shuffling_losses(forest: Any, design: Figures, figures: Figures, seed: int) 
     Returns:
         Of shape (options, shuffles).
     """
-    forest.set_params(n_jobs=1)  # threads add up the trees in any order, and differ in last digits
     orders = _shuffles(len(design), seed)
     known = np.mean((forest.predict(design) - figures) ** 2)
     losses = []
