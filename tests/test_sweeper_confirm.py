@@ -34,12 +34,12 @@ def test_a_long_sweep_is_refused_with_its_forecast_and_leaves_nothing(
 ) -> None:
     refused = cli("train.py", *QUICK, SHORT, "repeats=3")
     assert refused.status == 1
-    assert re.fullmatch(
-        r"Error: this sweep would take about \S+ s on this machine \(trials in all: 2, of 3 repeats "
-        r"of 2 epochs; about \S+ s for each\), and hydra\.sweeper\.confirm_hours=1e-09 has longer ones "
-        r"confirmed: set hydra\.sweeper\.confirmed=true, or make it smaller, as with size=small\n",
-        refused.errors,
-    ), refused.errors
+    said = re.sub(r"about \S+ s", "about ? s", refused.errors)
+    assert said == (
+        "Error: this sweep would take about ? s on this machine (trials in all: 2, of 3 repeats of "
+        "2 epochs; about ? s for each), and hydra.sweeper.confirm_hours=1e-09 has longer ones "
+        "confirmed: set hydra.sweeper.confirmed=true, or make it smaller, as with size=small\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -32,7 +32,9 @@ def test_the_first_question_is_asked_as_published(config: Compose) -> None:
     assert (asked.training.epochs, asked.training.batch_size, asked.repeats) == (25, 512, 8)
     assert asked.objective.name == "accuracy"
     assert asked.inference.seconds == 0
-    assert list(asked.space) == [f"optimizer.{name}" for name in ("learning_rate", "beta1", "beta2")]
+    assert list(asked.space) == [
+        f"optimizer.{name}" for name in ("learning_rate", "beta1", "beta2")
+    ]
 
 
 def test_the_second_question_searches_the_spans_of_the_recorded_runs(config: Compose) -> None:

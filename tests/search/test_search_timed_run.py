@@ -45,5 +45,5 @@ def test_the_larger_run_takes_longer(config: Compose) -> None:
 
 
 def test_a_network_that_cannot_be_built_is_refused(config: Compose) -> None:
-    with pytest.raises(ModelError, match="model.conv_layers"):
+    with pytest.raises(ModelError, match=r"fewer model\.conv_layers"):
         seconds_of_run(config("model.conv_layers=9"))

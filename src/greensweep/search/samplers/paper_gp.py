@@ -10,7 +10,6 @@ recorded trials the second already is none.
 import warnings
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
