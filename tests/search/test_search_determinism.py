@@ -21,6 +21,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "tpe": {"sampler": TPE},
     "random": {"sampler": RANDOM},
     "gp": {"sampler": ("optuna.samplers.GPSampler", {"n_startup_trials": 4}), "n_trials": 8},
+    "paper_gp": {"sampler": ("greensweep.search.samplers.PaperGpSampler", {}), "n_trials": 8},
     "qmc": {"sampler": ("optuna.samplers.QMCSampler", {"scramble": True})},
     "nsgaii": {
         "sampler": ("optuna.samplers.NSGAIISampler", {"population_size": 3}),

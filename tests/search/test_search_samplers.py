@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -15,6 +16,7 @@ from searches import Search, spec
 from greensweep.errors import StudyError
 from greensweep.reporting import report
 from greensweep.search.records import OUTCOME, Outcome
+from greensweep.search.samplers import PaperGpSampler
 from greensweep.search.samplers.acquisition import Acquisition
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.process import log_expected_improvement
@@ -288,19 +290,19 @@ def test_the_papers_search_leaves_the_scale_of_a_range_as_it_is(tmp_path: Path) 
     assert 2 <= low_rates("log", log=True) <= 6
 
 
-def test_the_papers_search_learns_from_finished_trials_only(tmp_path: Path) -> None:
-    """Trials that failed leave the next one to chance, as if it were the first."""
+def test_the_papers_search_learns_from_finished_trials_only() -> None:
+    def drawn(other: FrozenTrial) -> float:
+        study = optuna.create_study(direction="maximize")
+        for trial in (ended(0.2, 0.5), ended(0.6, 0.9), other):
+            study.add_trial(trial)
+        study.sampler = PaperGpSampler(seed=3)
+        value: float = study.ask(SPACE).params["x"]
+        return value
 
-    def fails(params: Mapping[str, Any]) -> float:
-        raise ValueError("broken")
-
-    space = {"x": FloatDistribution(0.0, 1.0)}
-    failing = Search(spec(tmp_path, 3, distributions=space, sampler=PAPER_GP), fails)
-    sampler = failing.spec.build_sampler(0)
-    for _ in range(2):
-        with pytest.raises(ValueError, match="broken"):
-            failing.run_one(failing.take())
-    draws = failing.trials
-    for trial in draws:
-        sampler.before_trial(failing.study, trial)
-        assert sampler.sample_relative(failing.study, trial, space) == {}
+    draws = {
+        drawn(ended(x, value, status=status))
+        for x in (0.1, 0.7)
+        for status, value in (("failed", None), ("pruned", 0.1))
+    }
+    assert len(draws) == 1
+    assert drawn(ended(0.1, 1.5)) not in draws
