@@ -279,6 +279,14 @@ def test_the_signed_rank_test_is_scipys_and_takes_infinities() -> None:
     assert signed_rank(np.zeros(5)) == 1.0
 
 
+def test_the_signed_rank_test_is_scipys_at_every_length_with_and_without_ties() -> None:
+    draw = np.random.default_rng(0)
+    for length in range(1, 17):
+        for differences in (draw.normal(size=length), draw.choice([-3.0, -1.0, 1.0, 2.0], length)):
+            told = stats.wilcoxon(np.sign(differences) * stats.rankdata(np.abs(differences)))
+            assert signed_rank(differences) == pytest.approx(told.pvalue, rel=1e-12)
+
+
 def test_effect_sizes_and_adjusted_p_values() -> None:
     assert cliffs_delta(np.array([1.0, 2.0]), np.array([3.0, np.inf])) == -1.0
     assert cliffs_delta(np.array([1.0, 5.0]), np.array([3.0, 3.0])) == 0.0

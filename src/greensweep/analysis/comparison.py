@@ -9,6 +9,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from greensweep.analysis.searches import Figures
 
+_MOST_ENUMERATED = 13  # differences, of which all signs are tried
 _FEWEST_SETTINGS = 3  # for Friedman's test to say anything
 _FEWEST_RESAMPLES = 20
 
@@ -59,8 +60,13 @@ def signed_rank(differences: Figures) -> float:
     if not len(moved):
         return 1.0
     # Only the ranks count, and infinities have none of their own in scipy's exact test.
-    signed = np.sign(moved) * rankdata(np.abs(moved))
-    return float(wilcoxon(signed).pvalue)
+    ranks = rankdata(np.abs(moved))
+    if len(moved) > _MOST_ENUMERATED:
+        return float(wilcoxon(np.sign(moved) * ranks).pvalue)
+    # As scipy has it, which takes a tenth of a second for each pair where ranks are tied.
+    signs = np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved)) & 1
+    sums, found = signs @ ranks, ranks[moved > 0].sum()
+    return min(1.0, 2.0 * float(min((sums <= found).mean(), (sums >= found).mean())))
 
 
 def cliffs_delta(one: Figures, other: Figures) -> float:
