@@ -58,7 +58,7 @@ _TABLES = {
 }
 # What the keys that are read of a table begin with: MLflow and others keep more there. None: all.
 _READ = {
-    "metrics": (*KEPT_METRICS, *_METRICS),
+    "metrics": (*KEPT_METRICS, *_METRICS, _TEST),
     "params": None,
     "tags": (*KEPT_TAGS, *_TAGS, *MACHINE_TAGS, _PARENT, _STRATEGY),
 }
