@@ -26,7 +26,12 @@ SMALL = {
     "datasets": ["digits"],
     "models": ["dense_poly"],
     "strategies": {"random": 2, "grid": 1},
-    "architectures": {"conv_layers": [1, 2], "linear_layers": [2], "relu": [True], "trials": 1},
+    "architectures": {
+        "conv_layers": [1, 2],
+        "linear_layers": [1, 2],
+        "relu": [False, True],
+        "trials": 2,
+    },
     "epochs": 1,
 }
 SWEEP = "sweep@digits-dense_poly-paper_log"
@@ -99,8 +104,10 @@ def test_a_size_of_the_papers_study_is_written_into_params(
     [
         ({"epochs": 0}, "training.epochs must be at least 1, got 0"),
         ({"models": ["simple_cn"]}, "no model is called 'simple_cn': did you mean simple_cnn"),
-        ({"strategies": {"random": 0}}, "random must have at least 1 trial, got 0"),
+        ({"strategies": {"random": 0}}, "strategies.random must be at least 1, got 0"),
         ({"strategies": {"rndom": 2}}, "rndom"),
+        ({"architectures": {"trials": 1}}, "architectures.trials must be at least 2, got 1"),
+        ({"architectures": {"relu": [True]}}, "architectures.relu must have at least 2 values"),
         ({"repeats": None}, "repeats"),
         ({"datasets": None}, "params.yaml does not say the cells of the study"),
     ],
@@ -215,7 +222,12 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     project: Path, tmp_path: Path
 ) -> None:
     first = stages_run(dvc(project, "repro"))
-    layers = ["layers@1-2-True", "layers@2-2-True"]
+    layers = [
+        f"layers@{conv}-{linear}-{relu}"
+        for conv in (1, 2)
+        for linear in (1, 2)
+        for relu in (False, True)
+    ]
     analyses = ["analyse@tradeoff", "analyse@strategies", "analyse@layers"]
     sweeps = [f"{SWEEP}-random", f"{SWEEP}-grid"]
     assert sorted(first) == sorted(
@@ -223,7 +235,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     )
     assert stages_run(dvc(project, "repro")) == []
     runs = pd.read_csv(project / "outputs" / "runs" / "runs.csv")
-    assert list(runs["strategy"]) == ["random", "random", "grid", "random", "random"]
+    assert list(runs["strategy"]) == ["random", "random", "grid", *["random"] * 16]
     assert runs["run_id"].is_unique and runs["commit"].nunique() == 1
     lock = yaml.safe_load((project / "dvc.lock").read_text())
     (prepared,) = lock["stages"]["prepare@digits"]["outs"]
@@ -259,7 +271,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
 
     dvc(elsewhere, "exp", "run", "--name", "longer", "--set-param", "epochs=2")
     assert pd.read_csv(elsewhere / "outputs/runs/runs.csv")["epochs"].eq(2).all()
-    assert len(list((elsewhere / "outputs" / "study").glob("*.*/study.json"))) == 4
+    assert len(list((elsewhere / "outputs" / "study").glob("*.*/study.json"))) == 10
 
 
 @pytest.mark.slow

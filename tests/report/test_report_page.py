@@ -127,6 +127,23 @@ def test_hovering_tells_what_a_point_is(browser: Any, page: Path) -> None:
     assert f"{first['accuracy'].iloc[-1]:.4f} for {kilojoules:.3g} kJ" in tip.text
 
 
+def test_the_keyboard_reaches_the_front_and_few_other_points(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    front = browser.find_elements(By.CSS_SELECTOR, "#figure-front [data-tip][tabindex='0']")
+    table = pd.read_csv(page.parent / "tables" / "front.csv")
+    labels = [point.get_attribute("aria-label") for point in front]
+    for accuracy in table.loc[table["group"] == table["group"].iloc[0], "accuracy"]:
+        assert any(label.startswith(f"{accuracy:.4f} for") for label in labels)
+    browser.execute_script("arguments[0].focus()", front[-1])
+    tip = browser.find_element(By.ID, "tip")
+    assert tip.is_displayed()
+    assert tip.text == labels[-1]
+    ActionChains(browser).send_keys(Keys.ESCAPE).perform()
+    assert not tip.is_displayed()
+    for figure in browser.find_elements(By.TAG_NAME, "figure"):
+        assert len(figure.find_elements(By.CSS_SELECTOR, "[tabindex]")) <= 60
+
+
 def test_text_stands_out_in_light_and_dark(browser: Any, page: Path) -> None:
     """WCAG AA asks for a contrast of 4.5 between text and ground."""
     for scheme in ("light", "dark"):

@@ -76,12 +76,16 @@ def check_study(params: Mapping[str, Any]) -> int:
             "params.yaml: strategies must be at least 2 to be compared, got "
             f"{', '.join(params['strategies']) or 'none'}: add random: 6, say"
         )
-    counts = {**params["strategies"], "architectures": params["architectures"].get("trials")}
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
+    for name in ARCHITECTURE:
+        if len(set(params["architectures"][name])) < 2:
             raise ConfigError(
-                f"params.yaml: {name} must have at least 1 trial, got {count}: set {name}: 6, say"
+                f"params.yaml: architectures.{name} must have at least 2 values to be compared, "
+                f"got {params['architectures'][name]}: add another"
             )
+    for name, count in params["strategies"].items():
+        _check_trials(f"strategies.{name}", count, 1)
+    # Two runs of each architecture, so that there is a rest beside what the layers explain.
+    _check_trials("architectures.trials", params["architectures"].get("trials"), 2)
     axes = [params[name] for name in ("datasets", "models", "spaces")]
     trials = params["strategies"]
     for cell in range(max(map(len, (*axes, trials)))):
@@ -98,3 +102,10 @@ def check_study(params: Mapping[str, Any]) -> int:
     searches = math.prod(map(len, axes)) * sum(map(int, trials.values()))
     networks = params["architectures"]
     return searches + int(count) * math.prod(len(networks[name]) for name in ARCHITECTURE)
+
+
+def _check_trials(name: str, count: Any, least: int) -> None:
+    if not isinstance(count, int) or count < least:
+        raise ConfigError(
+            f"params.yaml: {name} must be at least {least}, got {count}: set it to 6, say"
+        )
