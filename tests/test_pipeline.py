@@ -254,7 +254,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     assert trials(project, "random")[:2] == before
     assert len(trials(project, "random")) == 3
     cell = "outputs/runs/metrics/digits-dense_poly-paper_log-random.json"
-    assert "search_energy_joules" in dvc(project, "metrics", "diff", "--md", "HEAD", cell)
+    assert "search_energy_joules" in dvc(project, "metrics", "diff", "--md", "--targets", cell)
     assert "Accuracy and energy of each run" in dvc(project, "plots", "show", "--json")
     commit(project)
 
