@@ -1,5 +1,6 @@
 """`dvc repro`: the stages of dvc.yaml, what makes them run again, and what others get of them."""
 
+import json
 import os
 import re
 import shutil
@@ -211,10 +212,11 @@ def stages_run(said: str) -> list[str]:
     return re.findall(r"Running stage '(.*?)'", said)
 
 
-def trials(folder: Path, strategy: str) -> list[float]:
-    """When the results of a sweep were written, by trial."""
+def trials(folder: Path, strategy: str) -> list[str]:
+    """The runs in MLflow of a sweep's trials, in their order."""
     sweep = folder / "outputs" / "study" / f"digits-dense_poly-paper_log-{strategy}"
-    return [path.stat().st_mtime for path in sorted(sweep.glob("*/result.json"))]
+    found = [json.loads(path.read_text()) for path in sweep.glob("*/result.json")]
+    return [each["mlflow_run_id"] for each in sorted(found, key=lambda each: each["trial"])]
 
 
 @pytest.mark.slow
