@@ -1,5 +1,6 @@
 """The bill: every joule stands on exactly one line."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,18 @@ def test_of_two_equally_good_trials_the_cheaper_is_the_best(tmp_path: Path) -> N
     outcomes = [(outcome("finished", 9.0, joules=each), 0.5) for each in (7.0, 5.0, 6.0)]
     found = settled(tmp_path, outcomes)
     assert bill(found.spec, found.study, 3).best_trials == (1,)
+
+
+def test_a_search_that_ends_early_says_what_it_left_unspent() -> None:
+    told = Bill(
+        trials=6,
+        trials_total=20,
+        trials_by_status={"finished": 6},
+        spent_joules=60.0,
+        finished_joules=60.0,
+        quality="estimated",
+        ended="more is not worth it",
+    )
+    assert "Left unspent: 14 trials, about 140 J at what the others cost." in bill_sentences(told)
+    whole = replace(told, trials_total=6, ended=None)
+    assert not any("unspent" in each for each in bill_sentences(whole))

@@ -50,6 +50,12 @@ def bill_sentences(bill: Bill) -> list[str]:
             f"{joules_text(bill.forecast_high)}); the trials came to "
             f"{joules_text(bill.trials_joules)}."
         )
+    not_run = bill.trials_total - bill.trials
+    if bill.ended is not None and not_run > 0 and bill.trials:
+        unspent = bill.spent_joules / bill.trials * not_run
+        sentences.append(
+            f"Left unspent: {not_run} trials, about {joules_text(unspent)} at what the others cost."
+        )
     if bill.left_joules is not None:
         sentences.append(
             f"Of the budget of {joules_text(bill.budget_joules)} {joules_text(bill.left_joules)} "
