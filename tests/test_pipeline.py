@@ -220,6 +220,7 @@ def trials(folder: Path, strategy: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     project: Path, tmp_path: Path
 ) -> None:
@@ -271,12 +272,9 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
         project / "outputs/report/index.html"
     ).read_text()
 
-    dvc(elsewhere, "exp", "run", "--name", "longer", "--set-param", "epochs=2")
-    assert pd.read_csv(elsewhere / "outputs/runs/runs.csv")["epochs"].eq(2).all()
-    assert len(list((elsewhere / "outputs" / "study").glob("*.*/study.json"))) == 10
-
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_pipeline_killed_midway_goes_on_where_it_was(project: Path) -> None:
     change(project / "params.yaml", strategies={"random": 4})
     running = subprocess.Popen(
