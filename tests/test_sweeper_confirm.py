@@ -7,23 +7,15 @@ from typing import Any
 
 import pytest
 from conftest import Finished
+from test_sweeper import QUICK as ANY
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
 
 QUICK = (
-    "-m",
-    "hydra/sweeper=greensweep",
+    *ANY,
     "hydra/sweeper/sampler=random",
-    "energy=unmetered",
-    "tracking=local",
-    "warmup=0",
-    "inference.seconds=0",
-    "dataset.train_limit=300",
-    "space={optimizer.learning_rate:{low:1e-3,high:1e-1,log:true,levels:3}}",
-    "training.epochs=2",
     "hydra.sweeper.enqueue=null",
-    "hydra.sweeper.pruner=none",
     "hydra.sweeper.n_trials=2",
 )
 SHORT = "hydra.sweeper.confirm_hours=1e-9"
@@ -73,6 +65,19 @@ def test_trials_that_ended_tell_what_the_rest_takes(
     assert anew.status == 1
     assert "a step was timed" in anew.errors
     assert len(results("multirun")) == 1, "nothing is put aside for a sweep that is refused"
+
+
+def test_trials_of_a_study_that_will_be_put_aside_tell_nothing(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images.txt").write_text("1")
+    asked = (*QUICK, "hydra.sweeper.made_from=[images.txt]", "hydra.sweeper.n_trials=1")
+    assert cli("train.py", *asked).status == 0
+    assert cli("train.py", *asked, SHORT).status == 0
+    (tmp_path / "images.txt").write_text("2")
+    refused = cli("train.py", *asked, SHORT)
+    assert "(trials in all: 1, of 2 epochs; about " in refused.errors
+    assert refused.status == 1
 
 
 def test_the_papers_study_is_forecast_without_its_images(cli: Cli, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def refuse_long(worker: Worker, options: SweeperConfig, *, anew: bool) -> None:
     """
     if options.confirm_hours is None or options.confirmed:
         return
-    earlier = [] if options.fresh else _earlier(worker.spec)
+    earlier = [] if anew else _earlier(worker.spec)
     ended = [each for each in earlier if each.state.is_finished()]
     taken = [seconds for each in ended if (seconds := whole_seconds(each)) is not None]
     left = worker.spec.total - len(ended)

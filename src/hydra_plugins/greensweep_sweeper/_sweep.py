@@ -98,8 +98,11 @@ class Sweep:
         if options.preview:
             preview(worker, options.preview_overrides, spec.total)
             return
-        inputs = digest_inputs(self._configuration(spec), options.made_from)
-        changed = changed_inputs(spec.directory, inputs) if options.made_from else []
+        inputs: dict[str, str] = {}
+        changed: list[str] = []
+        if options.made_from:
+            inputs = digest_inputs(self._configuration(spec), options.made_from)
+            changed = changed_inputs(spec.directory, inputs)
         anew = options.fresh or bool(changed)
         with storage_faults(spec.storage):
             refuse_long(worker, options, anew=anew)
@@ -108,7 +111,7 @@ class Sweep:
         if anew:
             _put_aside(spec)
         spec.directory.mkdir(parents=True, exist_ok=True)
-        if options.made_from:
+        if inputs:
             keep_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
             study = open_once(spec, anew=True)
