@@ -1,6 +1,5 @@
 """The runs of a whole study, which is a folder of sweeps, as one table."""
 
-import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from greensweep.analysis.sweep_runs import read_sweep
 from greensweep.config import read_plain_config
 from greensweep.errors import AnalysisError
 from greensweep.result import run_directories
+from greensweep.search.trial import write_json
 from greensweep.study.summary import TRIALS_FILE, read_summary
 from greensweep.tracking.mlflow import known_experiment
 
@@ -62,8 +62,7 @@ def write_study(runs: pd.DataFrame, study: Path, output: Path) -> None:
     _replace(output / "runs.csv", partial(runs.to_csv, index=False))
     _replace(output / "runs.parquet", runs.to_parquet)
     for cell in runs["cell"].unique():
-        text = json.dumps(_metrics(study / cell), indent=2) + "\n"
-        _replace(output / "metrics" / f"{cell}.json", partial(Path.write_text, data=text))
+        write_json(output / "metrics" / f"{cell}.json", _metrics(study / cell))
 
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from greensweep.errors import StudyError
+from greensweep.search.trial import write_json
 
 INPUTS_FILE = "made_from.json"
 _CONFIGURATION = "the configuration"
@@ -49,8 +50,7 @@ def keep_inputs(directory: Path, inputs: Mapping[str, str]) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    text = json.dumps(dict(inputs), indent=2) + "\n"
-    (directory / INPUTS_FILE).write_text(text, encoding="utf-8")
+    write_json(directory / INPUTS_FILE, dict(inputs))
 
 
 def _digest(path: Path) -> str:
