@@ -54,19 +54,25 @@ class PruningConfig:
 
 
 @dataclass
-class AutoSamplerConfig:
-    """`hydra/sweeper/sampler=auto`: `ei_per_joule` for one objective, `scaled_tpe` for several."""
+class SamplerConfig:
+    """What the samplers of our own have in common."""
 
-    _target_: str = "auto"
+    _target_: str = MISSING
     seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
 
 
 @dataclass
-class EiPerJouleConfig:
-    """`hydra/sweeper/sampler=ei_per_joule`: expected improvement per predicted joule."""
+class AutoSamplerConfig(SamplerConfig):
+    """`hydra/sweeper/sampler=auto`: `ei_per_joule` for one objective, `scaled_tpe` for several."""
 
-    _target_: str = "greensweep.search.samplers.ExpectedImprovementPerJouleSampler"
-    seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
+    _target_: str = "auto"
+
+
+@dataclass
+class ScaledTpeConfig(SamplerConfig):
+    """`hydra/sweeper/sampler=scaled_tpe`: TPE that looks for wide ranges in their logarithm."""
+
+    _target_: str = "greensweep.search.samplers.ScaledTPESampler"
     n_startup_trials: int = option(4, doc="trials before the model of the others is asked")
     log_decades: float | None = option(
         3.0,
@@ -74,32 +80,23 @@ class EiPerJouleConfig:
         "null leaves them as the space has them",
     )
     even_start: bool = option(True, doc="spread the first trials evenly, instead of at random")
+
+
+@dataclass
+class EiPerJouleConfig(ScaledTpeConfig):
+    """`hydra/sweeper/sampler=ei_per_joule`: expected improvement per predicted joule."""
+
+    _target_: str = "greensweep.search.samplers.ExpectedImprovementPerJouleSampler"
     cost_exponent: float = option(
         1.0, doc="1 divides the improvement by the predicted joules, 0 leaves them out"
     )
 
 
 @dataclass
-class ScaledTpeConfig:
-    """`hydra/sweeper/sampler=scaled_tpe`: TPE that looks for wide ranges in their logarithm."""
-
-    _target_: str = "greensweep.search.samplers.ScaledTPESampler"
-    seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
-    n_startup_trials: int = option(4, doc="trials before the model of the others is asked")
-    log_decades: float | None = option(
-        3.0,
-        doc="positive ranges that span so many powers of ten are searched in their logarithm; "
-        "null leaves them as the space has them",
-    )
-    even_start: bool = option(True, doc="spread the first trials evenly, instead of at random")
-
-
-@dataclass
-class PaperGpConfig:
+class PaperGpConfig(SamplerConfig):
     """`hydra/sweeper/sampler=paper_gp`: the Bayesian search of Yarally et al. (2023)."""
 
     _target_: str = "greensweep.search.samplers.PaperGpSampler"
-    seed: int | None = option(None, doc="hydra.sweeper.seed counts, where it is set")
 
 
 SAMPLERS: dict[str, type] = {

@@ -4,14 +4,11 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from greensweep.errors import StudyError
 from greensweep.search.samplers.acquisition import Acquisition, best_place
-from greensweep.search.samplers.draws import Draw, seed_or_any
+from greensweep.search.samplers.one_objective import OneObjectiveSampler
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.scales import Box, scaled, scaled_space
 
@@ -20,7 +17,7 @@ _CANDIDATES = 1024  # spread over the whole box
 _REACHES = (0.1, 0.03, 0.01)  # of the neighbours that follow, round after round
 
 
-class ExpectedImprovementPerJouleSampler(BaseSampler):
+class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
     """Draws the point that is expected to improve most per joule it is predicted to cost.
 
     Expected improvement, divided by the predicted cost (Snoek, Larochelle and Adams 2012, section
@@ -37,7 +34,8 @@ class ExpectedImprovementPerJouleSampler(BaseSampler):
             (Lee et al. 2020 cool it from 1 to 0).
     """
 
-    keeps_seed = True
+    name = "ei_per_joule"
+    learns_from_pruned = True
 
     def __init__(
         self,
@@ -53,31 +51,10 @@ class ExpectedImprovementPerJouleSampler(BaseSampler):
                 "n_startup_trials must be at least 1 and cost_exponent from 0 to 1, got "
                 f"{n_startup_trials} and {cost_exponent}"
             )
-        self._seed = seed_or_any(seed)
+        super().__init__(seed)
         self._n_startup_trials = n_startup_trials
         self._log_decades, self._even_start = log_decades, even_start
         self._cost_exponent = cost_exponent
-        self._draw: Draw | None = None
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Begin a draw.
-
-        Raises:
-            StudyError: the study has several objectives.
-        """
-        if len(study.directions) != 1:
-            raise StudyError(
-                "hydra/sweeper/sampler=ei_per_joule seeks one objective, and there are "
-                f"{len(study.directions)}: set objective=accuracy, or hydra/sweeper/sampler=tpe"
-            )
-        self._draw = Draw(self._seed, study, trial.number)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return the options that all trials have, from the second trial on."""
-        space = IntersectionSearchSpace(include_pruned=True).calculate(study)
-        return {name: each for name, each in space.items() if not each.single()}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -12,14 +12,11 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from greensweep.errors import StudyError
-from greensweep.search.samplers.draws import Draw, seed_or_any
+from greensweep.search.samplers.one_objective import OneObjectiveSampler
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.scales import Box
 
@@ -28,7 +25,7 @@ _NOISE = 1e-6  # keeps the matrix of nearly equal points regular
 _LEAST_DEVIATION = 1e-9
 
 
-class PaperGpSampler(BaseSampler):
+class PaperGpSampler(OneObjectiveSampler):
     """Probability of improvement over random candidates, on the scales of the space.
 
     It learns from finished trials only.
@@ -37,31 +34,11 @@ class PaperGpSampler(BaseSampler):
         seed: of the whole search.
     """
 
-    keeps_seed = True
+    name = "paper_gp"
+    learns_from_pruned = False
 
     def __init__(self, *, seed: int | None = None) -> None:
-        self._seed = seed_or_any(seed)
-        self._draw: Draw | None = None
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Begin a draw.
-
-        Raises:
-            StudyError: the study has several objectives.
-        """
-        if len(study.directions) != 1:
-            raise StudyError(
-                "hydra/sweeper/sampler=paper_gp seeks one objective, and there are "
-                f"{len(study.directions)}: set objective=accuracy, or hydra/sweeper/sampler=tpe"
-            )
-        self._draw = Draw(self._seed, study, trial.number)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return the options that all finished trials have, from the second trial on."""
-        space = IntersectionSearchSpace().calculate(study)
-        return {name: each for name, each in space.items() if not each.single()}
+        super().__init__(seed)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

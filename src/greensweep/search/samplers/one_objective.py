@@ -1,0 +1,50 @@
+"""What samplers of one objective that draw all options together have in common."""
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial
+
+from greensweep.errors import StudyError
+from greensweep.search.samplers.draws import Draw, seed_or_any
+
+
+class OneObjectiveSampler(BaseSampler):
+    """A sampler whose draws hang on the search's seed and its past alone.
+
+    Args:
+        seed: of the whole search.
+
+    Attributes:
+        name: under which the sweeper offers it.
+        learns_from_pruned: pruned trials count for the space too.
+    """
+
+    keeps_seed = True
+    name: str
+    learns_from_pruned: bool
+
+    def __init__(self, seed: int | None) -> None:
+        self._seed = seed_or_any(seed)
+        self._draw: Draw | None = None
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Begin a draw.
+
+        Raises:
+            StudyError: the study has several objectives.
+        """
+        if len(study.directions) != 1:
+            raise StudyError(
+                f"hydra/sweeper/sampler={self.name} seeks one objective, and there are "
+                f"{len(study.directions)}: set objective=accuracy, or hydra/sweeper/sampler=tpe"
+            )
+        self._draw = Draw(self._seed, study, trial.number)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the options that all trials to learn from have, from the second trial on."""
+        space = IntersectionSearchSpace(include_pruned=self.learns_from_pruned).calculate(study)
+        return {name: each for name, each in space.items() if not each.single()}
