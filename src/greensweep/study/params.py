@@ -6,9 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from greensweep.errors import ConfigError, first_line
 
 PARAMS_FILE = Path("params.yaml")
@@ -77,6 +74,9 @@ def read_params() -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, or it is no YAML.
     """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         values = YAML(typ="safe").load(PARAMS_FILE)
     except (OSError, YAMLError) as error:
@@ -112,6 +112,8 @@ def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int
     Raises:
         ConfigError: the file is missing or broken.
     """
+    from ruamel.yaml import YAML
+
     cells, yaml = SIZES[size], YAML()
     try:
         params = yaml.load(PARAMS_FILE)
