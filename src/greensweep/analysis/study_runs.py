@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from greensweep.analysis.sweep_runs import read_sweep
+from greensweep.analysis.table import OPTION_GROUPS
 from greensweep.config import read_plain_config
 from greensweep.errors import AnalysisError
-from greensweep.result import run_directories
+from greensweep.result import CONFIG_FILE, run_directories
 from greensweep.search.trial import write_json
 from greensweep.study.summary import TRIALS_FILE, read_summary
+from greensweep.study.trials import read_trials
 from greensweep.tracking.mlflow import known_experiment
 
 # Config groups whose choice tells the cells of a study apart, by their column.
@@ -26,7 +28,7 @@ _CHOICES = {
 
 
 def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
-    """Return the runs of these cells: those of `read_sweep`, with their `cell` and its choices.
+    """Return the runs of these cells: those of `read_sweep`, with options, `cell` and its choices.
 
     Args:
         folder: holds a sweep's folder of each cell's name.
@@ -43,10 +45,28 @@ def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
                 f"{sweep} holds no finished sweep: run dvc repro, which goes on where it stopped"
             )
         told = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
-        tables.append(read_sweep(sweep).assign(**told))
+        tables.append(_with_options(read_sweep(sweep), sweep).assign(**told))
     if not tables:
         raise AnalysisError(f"no cell of a study in {folder} is asked for: see params.yaml")
     return pd.concat(tables, ignore_index=True)
+
+
+def _with_options(runs: pd.DataFrame, sweep: Path) -> pd.DataFrame:
+    """Add the options of each run that its sweep did not search, which tell cells apart."""
+    options = {trial.number: _options(trial.directory) for trial in read_trials(sweep)}
+    added = pd.DataFrame.from_dict(options, orient="index")
+    return runs.join(added[added.columns.difference(runs.columns, sort=False)], on="trial")
+
+
+def _options(directory: Path) -> dict[str, Any]:
+    """Return a run's options of the groups that tell runs apart, by their names."""
+    config = read_plain_config(directory / CONFIG_FILE)
+    return {
+        f"{group}{name}": value
+        for group in OPTION_GROUPS
+        for name, value in config.get(group.rstrip("."), {}).items()
+        if isinstance(value, str | int | float)
+    }
 
 
 def write_study(runs: pd.DataFrame, study: Path, output: Path) -> None:
