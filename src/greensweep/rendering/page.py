@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from greensweep.analysis.units import cell
-from greensweep.rendering.figures import Drawing
+from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.style import as_text
 from greensweep.rendering.svg import inline_svg
 

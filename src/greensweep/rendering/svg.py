@@ -4,7 +4,7 @@ import re
 from itertools import accumulate
 from xml.etree import ElementTree
 
-from greensweep.rendering.figures import Drawing
+from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.style import FAINT, INK
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"

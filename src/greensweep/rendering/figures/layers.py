@@ -1,0 +1,58 @@
+"""Figures of what layers cost."""
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+
+from greensweep.analysis import Result
+from greensweep.analysis.units import joules
+from greensweep.rendering.figures.drawing import Drawing, joules_along, short
+from greensweep.rendering.style import COLOURS, INK, blank, style
+
+
+def draw_layers(result: Result) -> Drawing | None:
+    """Draw what one more layer of each type costs, with its interval over architectures."""
+    table = result.tables.get("joules_per_layer")
+    if table is None:
+        return None
+    with style():
+        figure = blank(0.8 + 0.35 * len(table))
+        axes = figure.add_subplot()
+        middle = table["joules_per_layer"].to_numpy(float)
+        ends = np.abs(table[["low", "high"]].to_numpy(float).T - middle)
+        axes.errorbar(
+            middle, range(len(table)), xerr=ends, fmt="o", color=COLOURS[0], capsize=4, lw=1.6
+        )
+        axes.axvline(0, color=INK, lw=0.8)
+        axes.set_yticks(range(len(table)), [short(name) for name in table["layer"]])
+        axes.set_ylim(len(table) - 0.5, -0.5)
+        joules_along(axes, "energy of one more layer")
+    return Drawing(
+        "joules_per_layer", figure,
+        "Energy of one more layer of each type, over architectures, with its interval.",
+        "; ".join(result.answers),
+    )  # fmt: skip
+
+
+def draw_quantiles(result: Result) -> Drawing:
+    """Draw the residuals of the analysis of variance against those of a normal distribution."""
+    table = result.tables["quantiles"]
+    normal = table["normal_quantile"].to_numpy(float)
+    residuals = table["residual"].to_numpy(float)
+    low, high = np.quantile(residuals, [0.25, 0.75])
+    ends = np.quantile(normal, [0.25, 0.75])
+    with style():
+        figure = blank(2.8)
+        axes = figure.add_subplot()
+        if ends[1] > ends[0]:
+            slope = (high - low) / (ends[1] - ends[0])
+            axes.axline((ends[0], low), slope=slope, color=INK, lw=0.8)
+        # A line of points, not points: there is nothing to tell of any one of them.
+        axes.plot(normal, residuals, "o", ms=2.5, color=COLOURS[0])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: joules(value)))
+        axes.set(xlabel="quantile of the normal distribution", ylabel="residual energy")
+    return Drawing(
+        "quantiles", figure,
+        "Residuals of the analysis of variance over runs (Q-Q): normal ones lie on the line "
+        "through the quartiles.",
+        f"{len(table)} points from {joules(residuals[0])} to {joules(residuals[-1])}.",
+    )  # fmt: skip

@@ -1,0 +1,111 @@
+"""Figures of accuracy against energy, and of what matters for either."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from greensweep.analysis import Result, RunTable
+from greensweep.analysis.table import ACCURACY, ENERGY, joined
+from greensweep.analysis.units import joules, number
+from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
+from greensweep.rendering.style import COLOURS, FAINT, INK, blank, style
+
+_MOST_POINTS = 2000  # drawn in one figure, those of the front always
+_MOST_PANELS = 6
+_MOST_BARS = 12
+_LOG_FROM = 20  # times that energies span, for a scale of logarithms
+
+
+def draw_front(
+    result: Result, runs: RunTable, within: Sequence[str], accuracy: str = "accuracy"
+) -> list[Drawing]:
+    """Draw accuracy against training energy, with the front, one figure for each group.
+
+    Args:
+        accuracy: what the axis calls it.
+    """
+    finished = runs.finished
+    names = joined(finished, [name for name in within if name in finished])
+    drawings = []
+    fronts = result.tables["front"]
+    for place, (name, front) in enumerate(list(fronts.groupby("group", sort=False))[:_MOST_PANELS]):
+        rows = finished[names == name]
+        if len(rows) > _MOST_POINTS:
+            rows = rows.sample(_MOST_POINTS, random_state=0)
+        with style():
+            figure = blank(3.4)
+            axes = figure.add_subplot()
+            points(axes, rows[ENERGY], rows[ACCURACY], f"runs-{place}", INK, "o", 14, alpha=0.35)
+            spent, reached = front["energy_joules"], front["accuracy"]
+            axes.step(spent, reached, where="post", color=COLOURS[0], lw=1.6)
+            points(axes, spent, reached, f"front-{place}", COLOURS[0], "D", 30)
+            knee = front[front["is_knee"]]
+            for _, point in knee.iterrows():
+                axes.annotate(
+                    "knee", (point["energy_joules"], point["accuracy"]), (6, -12),
+                    textcoords="offset points",
+                )  # fmt: skip
+            low, high = rows[ENERGY].min(), rows[ENERGY].max()
+            if low > 0 and high / low > _LOG_FROM:
+                axes.set_xscale("log")
+            joules_along(axes, "training energy")
+            axes.set_ylabel(accuracy)
+        best, cheapest = front.iloc[-1], front.iloc[0]
+        drawings.append(
+            Drawing(
+                name=f"front_{place}" if place else "front",
+                figure=figure,
+                caption=f"{name}: accuracy against training energy; diamonds are the Pareto front.",
+                alt=f"{len(front)} runs are on the front, from {cheapest['accuracy']:.4f} for "
+                f"{joules(cheapest['energy_joules'])} to {best['accuracy']:.4f} for "
+                f"{joules(best['energy_joules'])}.",
+                tips={
+                    f"runs-{place}": _run_tips(rows, ENERGY, ACCURACY),
+                    f"front-{place}": _run_tips(front, "energy_joules", "accuracy"),
+                },
+            )
+        )
+    return drawings
+
+
+def draw_importance(table: pd.DataFrame) -> Drawing:
+    """Draw the importance of hyperparameters for energy and for accuracy, in the first group."""
+    own = table[table["group"] == table["group"].iloc[0]]
+    wide = own.pivot(index="hyperparameter", columns="target", values="importance").fillna(0.0)
+    wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
+    with style():
+        figure = blank(0.9 + 0.42 * len(wide))
+        axes = figure.add_subplot()
+        height = 0.8 / len(wide.columns)
+        for index, target in enumerate(wide.columns):
+            axes.barh(
+                np.arange(len(wide)) + (index - (len(wide.columns) - 1) / 2) * height,
+                wide[target], height * 0.9, label=target.removesuffix("_joules"),
+                color=COLOURS[index], hatch=("", "///")[index % 2], edgecolor=FAINT,
+            )  # fmt: skip
+        axes.set_yticks(range(len(wide)), [short(str(name)) for name in wide.index])
+        axes.invert_yaxis()
+        axes.set_xlabel("share of the variance that shuffling the option costs")
+        axes.legend()
+    first = wide.idxmax()
+    return Drawing(
+        "importance", figure,
+        f"{own['group'].iloc[0]}: importance of each option under a random forest.",
+        "; ".join(f"{first[target]} matters most for {target}" for target in wide.columns) + ".",
+    )  # fmt: skip
+
+
+def _run_tips(rows: pd.DataFrame, energy: str, accuracy: str) -> list[str]:
+    named = [name for name in ("run_id", "model") if name in rows]
+    further = [name for name in map(str, rows.columns) if name.startswith("optimizer.")][:6]
+    return [
+        f"{row[accuracy]:.4f} for {joules(row[energy])}"
+        + "".join(f"\n{name}: {_tip(row[name])}" for name in (*named, *further))
+        for row in rows[[accuracy, energy, *named, *further]].to_dict("records")
+    ]
+
+
+def _tip(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
