@@ -231,7 +231,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
         for linear in (1, 2)
         for relu in (False, True)
     ]
-    analyses = ["analyse@tradeoff", "analyse@strategies", "analyse@layers"]
+    analyses = [f"analyse@{name}" for name in ("tradeoff", "strategies", "spaces", "layers")]
     sweeps = [f"{SWEEP}-random", f"{SWEEP}-grid"]
     assert sorted(first) == sorted(
         ["prepare@digits", *sweeps, *layers, "runs", *analyses, "report"]
@@ -243,6 +243,8 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     lock = yaml.safe_load((project / "dvc.lock").read_text())
     (prepared,) = lock["stages"]["prepare@digits"]["outs"]
     assert set(runs["data"]) == {prepared["md5"]}
+    spaces = json.loads((project / "outputs/analysis/spaces/analysis.json").read_text())
+    assert list(spaces["figures"]["ratios"]) == ["grid@paper_log"]
     page = (project / "outputs" / "report" / "index.html").read_text()
     assert f"/runs/{runs['run_id'][0]}" in page
     commit(project)
@@ -295,6 +297,58 @@ def test_a_pipeline_killed_midway_goes_on_where_it_was(project: Path) -> None:
     searched = runs[runs["experiment"].eq("rq1_strategies") & runs["strategy"].eq("random")]
     assert searched["status"].eq("finished").sum() == 4
     assert stages_run(dvc(project, "repro")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_experiments_add_to_a_search_now_or_from_the_queue(project: Path) -> None:
+    target = f"{SWEEP}-random"
+    dvc(project, "repro", target)
+    commit(project)
+    before = trials(project, "random")
+    dvc(project, "exp", "run", "--set-param", "strategies.random=3", "--name", "now", target)
+    assert trials(project, "random")[:2] == before
+    assert len(trials(project, "random")) == 3
+    queued = ("exp", "run", "--queue", "--name", "later", "--set-param", "strategies.random=4")
+    dvc(project, *queued, target)
+    dvc(project, "queue", "start")
+    until(lambda: "Success" in dvc(project, "queue", "status"), seconds=300)
+    dvc(project, "exp", "apply", "later")
+    assert read_random(project) == 4
+    assert len(trials(project, "random")) == 4
+    assert trials(project, "random")[:2] == before
+    told = json.loads(dvc(project, "exp", "show", "--json"))
+    names = {each["name"] for row in told for each in experiments(row)}
+    assert {"now", "later"} <= names
+
+
+def read_random(folder: Path) -> int:
+    found: int = yaml.safe_load((folder / "params.yaml").read_text())["strategies"]["random"]
+    return found
+
+
+def experiments(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for branch in row["experiments"] or () for each in branch["revs"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("status",), "'./dvc.lock' is invalid"), (("push",), "no remote specified")],
+)
+def test_dvc_says_what_the_documentation_says_that_it_says(
+    project: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    assert f"`{said}`" in (PROJECT / "docs" / "pipeline.md").read_text()
+    if arguments == ("status",):
+        (project / "dvc.lock").write_text("<<<<<<< ours\nschema: '2.0'\n=======\n")
+    done = subprocess.run(
+        ["dvc", *arguments], cwd=project, env=environment(project), capture_output=True, text=True,
+        timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def until(happened: Callable[[], bool], seconds: float = 180) -> None:

@@ -226,6 +226,8 @@ def test_a_counter_that_is_lost_lowers_the_quality_of_what_it_gave(
     assert result.energy_measured_share == 0.0
     assert result.energy_joules is not None and result.energy_joules > 0
     assert result.energy_phases["inference"]["joules"] is None  # unknown, not 0
+    told = {name: value for name, value in result.tags().items() if name.startswith("phases.")}
+    assert told == {"phases.quality.setup": "measured"}
     assert sum("failed" in record.getMessage() for record in caplog.records) == 1
 
 

@@ -186,6 +186,10 @@ class RunResult:
         for component, energy in self.energy_components.items():
             named[f"energy.source.{component}"] = energy["source"]
             named[f"energy.quality.{component}"] = energy["quality"]
+        for phase, spent in self.energy_phases.items():
+            # The run's own stands for the phases that share it, which nearly always all do.
+            if spent["joules"] is not None and spent["quality"] != self.energy_quality:
+                named[f"phases.quality.{phase}"] = spent["quality"]
         return {name: value for name, value in named.items() if value is not None}
 
 

@@ -78,7 +78,8 @@ def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResul
     if parent is not None:
         trials = read_trials(directory)
         summary = replace(read_summary(directory) or summarise(trials), mlflow_run_id=parent)
-        close_parent(store, parent, summary, write_summary(summary, trials, directory))
+        files = write_summary(summary, trials, directory)
+        close_parent(store, parent, summary, trials, files)
     return run_ids
 
 

@@ -66,6 +66,35 @@ def test_each_component_has_its_own_quality() -> None:
     assert "quality" not in found.tables["components"]
 
 
+def test_each_phase_has_its_own_quality() -> None:
+    raw = pd.DataFrame(
+        {
+            "energy_joules": [10.0, 20.0],
+            "accuracy": [0.5, 0.6],
+            "energy_quality": ["measured", "measured"],
+            "phases/training_joules": [10.0, 20.0],
+            "phases/inference_joules": [2.0, 3.0],
+            "phases/test_joules": [None, 1.0],
+            # Only where it is not that of the training: the counter failed after it.
+            "phases.quality.inference": [None, "estimated"],
+            "phases.quality.test": [None, "estimated"],
+        }
+    )
+    phases = add_up(standard_table(raw, ColumnsConfig(), "here")).tables["phases"]
+    assert phases.set_index("phase")["quality"].to_dict() == {
+        "training": "measured",
+        "inference": "estimated and measured",
+        "test": "estimated",
+    }
+    untold = raw.drop(columns=["energy_quality", "phases.quality.inference"])
+    phases = add_up(standard_table(untold, ColumnsConfig(), "here")).tables["phases"]
+    assert phases.set_index("phase")["quality"].to_dict() == {
+        "training": "unknown",
+        "inference": "unknown",
+        "test": "estimated",
+    }
+
+
 @pytest.mark.parametrize(
     ("joules", "told"),
     [(11.3e6, "3.14 kWh"), (3600.0, "1 Wh"), (3599.9, "1 Wh"), (36.0, "10 mWh"), (0.0, "0 Wh")],

@@ -130,10 +130,14 @@ def test_fewer_searches_have_an_interval_over_orders_or_none() -> None:
     trials = [(10.0, 0.9), (10.0, 0.1), (10.0, 0.1), (10.0, 0.1)]
     rows = [search("random", trials, seed=seed) for seed in range(2)]
     rows += [search("tpe", QUICK, seed=seed) for seed in range(2)]
+    rows += [search("random@paper_log", trials, seed=seed) for seed in range(2)]
     result = compared(*rows)
     table = result.tables["energy_to_target"].set_index("strategy")
-    assert table["interval_over"].to_dict() == {"random": "orders of trials", "tpe": "none"}
-    assert table["interval_draws"].to_dict() == {"random": 2000, "tpe": 0}
+    over = "orders of trials"
+    assert table["interval_over"].to_dict() == {
+        "random": over, "random@paper_log": over, "tpe": "none",
+    }  # fmt: skip
+    assert table["interval_draws"].to_dict() == {"random": 2000, "random@paper_log": 2000, "tpe": 0}
     assert np.isnan(table.loc["tpe", "joules_to_target_low"])
     # Median of two hits at 10 to 40 J each: 10 and 40 in 1 of 16 orders each.
     ends = table.loc["random", ["joules_to_target_low", "joules_to_target_high"]]

@@ -49,6 +49,26 @@ def test_runs_that_did_not_finish_have_an_energy_and_no_accuracy() -> None:
     assert not table.left_out
 
 
+def test_an_infeasible_run_counts_in_energy_only() -> None:
+    run = {"energy_joules": 5.0, "accuracy": 0.5, "status": "finished"}
+    table = runs(
+        [
+            {**run, "infeasible": ""},
+            {**run, "infeasible": None},
+            {**run, "accuracy": 0.9, "infeasible": "max_joules_per_run, whole_run"},
+            {**run, "status": "pruned", "infeasible": "whole_run"},
+        ]
+    )
+    assert table.frame["_spent"].sum() == 20.0
+    assert table.finished["accuracy"].tolist() == [0.5, 0.5]
+    assert table.warnings == (
+        "1 of 4 runs are infeasible, as they break a constraint of their search or were cheaper "
+        "than whole ones: they count in energy only",
+    )
+    ends = add_up(table).tables["ends"].set_index("status")["runs"].to_dict()
+    assert ends == {"finished": 2, "infeasible": 1, "pruned": 1}
+
+
 def test_a_run_that_failed_before_its_training_keeps_what_it_spent() -> None:
     finished = {
         "energy_joules": 5.0,

@@ -47,6 +47,27 @@ def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
         assert f"/#/experiments/{experiment.experiment_id}/runs/{run}" in page
 
 
+def test_an_infeasible_trial_is_on_no_front(cli: Cli, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    bound = "hydra.sweeper.constraints={max_epochs: 10}"  # the most accurate one breaks it
+    fixed = ("optimizer.learning_rate=1e-3", "training.batch_size=32")  # leaves 3, 9, 15 epochs
+    options = ("hydra/sweeper/sampler=grid", "hydra.sweeper.pruner=none", *fixed, bound)
+    sweep = ("-m", "hydra/sweeper=greensweep", *options, "hydra.sweep.dir=sweep")
+    quick = ("dataset.train_limit=300", "warmup=0", "inference.seconds=0", "report.auto=true")
+    finished = cli("train.py", *sweep, *quick, f"tracking.uri={uri}")
+    assert finished.status == 0, finished.errors
+    trials = pd.read_csv(tmp_path / "sweep" / "trials.csv").set_index("training.epochs")
+    assert trials["infeasible"].fillna("").to_dict() == {3: "", 9: "", 15: "max_epochs"}
+    assert trials["validation_accuracy"].idxmax() == 15
+    front = pd.read_csv(tmp_path / "sweep" / "report" / "tables" / "front.csv")
+    assert 0 < len(front) <= 2
+    assert trials["mlflow_run_id"][15] not in set(front["run_id"])
+    page = (tmp_path / "sweep" / "report" / "index.html").read_text()
+    assert "1 of 3 runs are infeasible" in page
+    told = read_mlflow(uri, "greensweep").set_index("run_id")["infeasible"].fillna("")
+    assert told[trials["mlflow_run_id"]].tolist() == trials["infeasible"].fillna("").tolist()
+
+
 def test_a_report_that_cannot_be_made_costs_no_sweep(cli: Cli, tmp_path: Path) -> None:
     sweep = ("-m", "hydra.sweep.dir=sweep", "report.auto=true", *SMALL)
     finished = cli("train.py", *sweep, "energy=unmetered", "tracking=local")

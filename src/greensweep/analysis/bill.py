@@ -1,5 +1,7 @@
 """What runs cost in all: by how they ended, by phase and by component."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -7,9 +9,11 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.table import (
     ACCURACY,
     ENERGY,
+    QUALITY,
     SPENT,
     STATUS,
     STRATEGY,
+    UNKNOWN,
     RunTable,
     qualities,
 )
@@ -34,8 +38,8 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
 
     Returns:
         Tables `bill` (part, joules, share), `ends` (strategy, status, runs, spent_joules, share),
-        and `phases` and `components` where the runs tell them apart; joules, summed over runs.
-        `components` has their `quality` where the runs tell it.
+        and `phases` and `components` where the runs tell them apart, each with its `quality`
+        where they tell that; joules, summed over runs.
 
     Raises:
         AnalysisError: no run finished.
@@ -50,13 +54,17 @@ def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     best = runs.finished.sort_values([ACCURACY, ENERGY], ascending=[False, True]).iloc[0]
     told = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
-    for name, columns in (("phases", _phases(frame)), ("components", _components(frame))):
-        if columns:
-            tables[name] = _sums(frame, name.removesuffix("s"), columns)
-    if "components" in tables:
-        found = [_quality(frame, name) for name in tables["components"]["component"]]
+    for kind, columns, quality in (
+        ("phase", _phases(frame), _quality_of_phase),
+        ("component", _components(frame), _quality_of_component),
+    ):
+        if not columns:
+            continue
+        sums = _sums(frame, kind, columns)
+        found = [quality(frame, name) for name in sums[kind]]
         if any(found):
-            tables["components"]["quality"] = [each or "unknown" for each in found]
+            sums["quality"] = [each or UNKNOWN for each in found]
+        tables[f"{kind}s"] = sums
     trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
     times = (
@@ -115,10 +123,22 @@ def _components(frame: pd.DataFrame) -> dict[str, str]:
     return {component: name for component, name in named.items() if name in frame}
 
 
-def _quality(frame: pd.DataFrame, component: str) -> str:
+def _quality_of_component(frame: pd.DataFrame, component: str) -> str:
     """Return the qualities that the runs tell of a component's energy; empty where they do not."""
     name = f"energy.quality.{component}"
-    return " and ".join(sorted(map(str, frame[name].dropna().unique()))) if name in frame else ""
+    return _listed(frame[name]) if name in frame else ""
+
+
+def _quality_of_phase(frame: pd.DataFrame, phase: str) -> str:
+    """The same of a phase: what a run does not tell of it is as the run's energy of training."""
+    metered = frame[frame[f"phases/{phase}{_SUFFIX}"].notna()]
+    own = metered.get(f"phases.quality.{phase}")
+    told = metered[QUALITY] if own is None else own.fillna(metered[QUALITY])
+    return "" if told.eq(UNKNOWN).all() else _listed(told)
+
+
+def _listed(qualities: "pd.Series[Any]") -> str:
+    return " and ".join(sorted(map(str, qualities.dropna().unique())))
 
 
 def _sums(frame: pd.DataFrame, kind: str, columns: dict[str, str]) -> pd.DataFrame:

@@ -29,6 +29,7 @@ _TAGS = {
     "energy.quality": "energy_quality",
     "energy.contended": "energy_contended",
     "selected_on_test": "selected_on_test",
+    "infeasible": "infeasible",
     "dataset": "dataset",
     "model": "model",
 }
@@ -40,7 +41,8 @@ MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
 _STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
 _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-KEPT_TAGS = ("energy.quality.", "version.")  # that keep their names, as metrics do
+# Tags and metrics that keep their names.
+KEPT_TAGS = ("energy.quality.", "phases.quality.", "version.")
 KEPT_METRICS = (
     _LAYERS,
     "model/",

@@ -170,7 +170,7 @@ def _tables(
             )
             redrawn = (
                 energies_over_orders(own, target, config.resamples, config.seed)
-                if strategy in config.order_free
+                if strategy.partition("@")[0] in config.order_free
                 else None
             )
             for number, each in enumerate(own):

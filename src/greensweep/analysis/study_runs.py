@@ -30,6 +30,8 @@ _CHOICES = {
 def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
     """Return the runs of these cells: those of `read_sweep`, with options, `cell` and its choices.
 
+    `strategy_in_space` names both, as `random@paper_log`: for comparisons across spaces.
+
     Args:
         folder: holds a sweep's folder of each cell's name.
 
@@ -45,6 +47,7 @@ def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
                 f"{sweep} holds no finished sweep: run dvc repro, which goes on where it stopped"
             )
         told = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
+        told["strategy_in_space"] = f"{told['strategy']}@{told['space']}"
         tables.append(_with_options(read_sweep(sweep), sweep).assign(**told))
     if not tables:
         raise AnalysisError(f"no cell of a study in {folder} is asked for: see params.yaml")

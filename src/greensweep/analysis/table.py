@@ -24,8 +24,9 @@ ADDED = (
 OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
 
 NO_STRATEGY = "none"  # of a run that no search drew
-_FINISHED = "finished"
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"  # quality or machine
+_FINISHED, _INFEASIBLE = "finished", "infeasible"
+_TRUE, _FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
 _DEFAULTS = ColumnsConfig()
 _MOST_TOLD = 8  # values of a column, in a sentence
 _MOST_JOULES = 1e21  # more than the world uses in a year
@@ -101,7 +102,8 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     """Return a source's rows under standard names, without those that no analysis may use.
 
     A finished run needs an energy of 0 J or more and an accuracy from 0 to 1; one that failed or
-    was pruned needs only what it spent, and has no accuracy.
+    was pruned needs only what it spent, and has no accuracy; nor has one that its search calls
+    infeasible, which no analysis may recommend.
 
     Raises:
         AnalysisError: a column that has to be there, or that the user named, is missing; a column
@@ -120,11 +122,15 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     if _has(raw, columns, "spent", source):
         frame[SPENT] = _numbers(raw, str(columns.spent), "spent", source).fillna(frame[ENERGY])
     frame[STATUS] = _optional(raw, columns, "status", _FINISHED, source).astype(str).str.lower()
-    frame[QUALITY] = _optional(raw, columns, "quality", _UNKNOWN, source)
-    frame[MACHINE] = _optional(raw, columns, "machine", _UNKNOWN, source)
+    if _has(raw, columns, "infeasible", source):
+        said = _optional(raw, columns, "infeasible", "no", source).astype(str).str.lower()
+        broken = frame[STATUS].eq(_FINISHED) & ~said.isin(_FALSE)
+        frame[STATUS] = frame[STATUS].mask(broken, _INFEASIBLE)
+    frame[QUALITY] = _optional(raw, columns, "quality", UNKNOWN, source)
+    frame[MACHINE] = _optional(raw, columns, "machine", UNKNOWN, source)
     for name, key in ((CONTENDED, "contended"), (SELECTED_ON_TEST, "selected_on_test")):
         said = _optional(raw, columns, key, False, source)
-        frame[name] = said.astype(str).str.lower().isin(["true", "1", "1.0", "yes"])
+        frame[name] = said.astype(str).str.lower().isin(_TRUE)
     frame[STRATEGY] = _optional(raw, columns, "strategy", NO_STRATEGY, source)
     frame[SEED] = _optional(raw, columns, "seed", 0, source)
     for name in set(columns.setting) - set(_DEFAULTS.setting):
@@ -296,12 +302,18 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
         (_told_qualities(frame), "qualities of energy figures", "the quality of their energy"),
         (frame[MACHINE], "machines", "their machine"),
     ):
-        known = sorted({str(each) for each in values.unique()} - {_UNKNOWN})
-        unknown_ones = int(values.eq(_UNKNOWN).sum())
+        known = sorted({str(each) for each in values.unique()} - {UNKNOWN})
+        unknown_ones = int(values.eq(UNKNOWN).sum())
         if len(known) > 1:
             found.append(f"the runs mix {what} ({', '.join(known)}): they compare badly")
         if known and unknown_ones:
             found.append(f"{unknown_ones} of {len(frame)} runs do not tell {untold}")
+    infeasible = int(frame[STATUS].eq(_INFEASIBLE).sum())
+    if infeasible:
+        found.append(
+            f"{infeasible} of {len(frame)} runs are infeasible, as they break a constraint of "
+            "their search or were cheaper than whole ones: they count in energy only"
+        )
     contended = int(frame[CONTENDED].sum())
     if contended:
         found.append(f"{contended} of {len(frame)} runs shared their machine with other work")

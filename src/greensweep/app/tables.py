@@ -26,7 +26,7 @@ def analyse(composed: DictConfig) -> None:
     config: AnalyseConfig = parse(composed)
     runs = _runs(config)
     result = analysis.answer(runs, config.analysis)
-    folder = Path(config.output) / result.name
+    folder = Path(config.output) / config.analysis.name
     try:
         result.write(folder)
     except OSError as error:

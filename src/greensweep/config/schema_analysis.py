@@ -26,6 +26,10 @@ class ColumnsConfig:
     seed: str | None = option("search", doc="which of several searches by the same strategy")
     order: str | None = option("trial", doc="number of the trial in its search")
     status: str | None = option("status", doc="finished, failed, pruned or stopped")
+    infeasible: str | None = option(
+        "infeasible",
+        doc="constraints of its search that a finished run breaks: it counts in energy only",
+    )
     quality: str | None = option("energy_quality", doc="quality of the energy figure")
     machine: str | None = option("machine", doc="machine that the run was on")
     contended: str | None = option("energy_contended", doc="whether the machine did other work too")
@@ -36,7 +40,7 @@ class ColumnsConfig:
 
 @dataclass
 class AnalysisConfig:
-    name: str = option(MISSING, doc="name of the analysis")
+    name: str = option(MISSING, doc="of the analysis, and of its folder in `output`")
     # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
     where: Any = option(
         None, doc="{column: value}: use only runs in which these columns hold these", example={}
@@ -48,7 +52,7 @@ class AnalysisConfig:
 
 @dataclass
 class StrategiesConfig(AnalysisConfig):
-    name: str = option("strategies", doc="name of the analysis")
+    name: str = option("strategies", doc="of the analysis, and of its folder in `output`")
     baseline: str = option("random", doc="strategy that the others are held against")
     target: float | None = option(
         None, doc="accuracy to reach; null: the baseline's final best", at_least=0.0, at_most=1.0
@@ -57,13 +61,14 @@ class StrategiesConfig(AnalysisConfig):
         None, doc="share of the best known accuracy to reach", above=0.0, at_most=1.0
     )
     order_free: list[str] = option(
-        lambda: ["random", "grid"], doc="strategies whose trials do not hang on earlier ones"
+        lambda: ["random", "grid"],
+        doc="strategies whose trials do not hang on earlier ones; `random` is `random@SPACE` too",
     )
 
 
 @dataclass
 class LayersConfig(AnalysisConfig):
-    name: str = option("layers", doc="name of the analysis")
+    name: str = option("layers", doc="of the analysis, and of its folder in `output`")
     factors: list[str] = option(list, doc="columns whose effect on energy is analysed")
     architecture: list[str] = option(
         list, doc="columns that together name an architecture; [] takes the factors"
@@ -80,7 +85,7 @@ class LayersConfig(AnalysisConfig):
 
 @dataclass
 class TradeoffConfig(AnalysisConfig):
-    name: str = option("tradeoff", doc="name of the analysis")
+    name: str = option("tradeoff", doc="of the analysis, and of its folder in `output`")
     within: list[str] = option(
         lambda: ["dataset"], doc="columns within whose values accuracies compare"
     )

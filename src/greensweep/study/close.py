@@ -1,5 +1,6 @@
 """The end of a sweep: test the winners, write and show the summary, close the tracked run."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from greensweep.study.text import (
     print_summary,
     trust_sentence,
 )
-from greensweep.study.trials import read_trials
+from greensweep.study.trials import Trial, read_trials
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def close_sweep(
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
-        store.attempt(partial(close_parent, store, parent, summary, files))
+        store.attempt(partial(close_parent, store, parent, summary, trials, files))
     if found is not None:
         beside = beside_sentence(summary)
         notes = [*bill_sentences(found), *([beside] if beside else []), *notes]
@@ -90,9 +91,16 @@ def close_sweep(
 
 
 def close_parent(
-    store: "MlflowStore", run_id: str, summary: StudySummary, files: list[Path]
+    store: "MlflowStore",
+    run_id: str,
+    summary: StudySummary,
+    trials: Sequence[Trial],
+    files: Sequence[Path],
 ) -> None:
-    """Give a sweep's run in MLflow its figures and files, and end it."""
+    """Give a sweep's run in MLflow its figures and files, and end it; tag infeasible trials."""
+    for trial in trials:
+        if trial.broken and trial.result.mlflow_run_id is not None:
+            store.log(trial.result.mlflow_run_id, [], {"infeasible": ", ".join(trial.broken)})
     store.log_now(run_id, summary.metrics())
     if summary.selected_on_test:
         store.log(run_id, [], {"selected_on_test": "true"})

@@ -209,13 +209,14 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     searched, front = searched_keys(trials), front_numbers(trials)
     with table.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["trial", "pareto_optimal", *_FIGURES, *_SPREADS, *searched])
+        rows.writerow(["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS, *searched])
         for trial in trials:
             figures = [getattr(trial.result, name) for name in _FIGURES]
             spread = trial.result.spread
             figures += [spread.get(name.removesuffix("_std"), {}).get("std") for name in _SPREADS]
             values = [trial.searched.get(key) for key in searched]
-            rows.writerow([trial.number, trial.number in front, *figures, *values])
+            broken = ", ".join(trial.broken)
+            rows.writerow([trial.number, trial.number in front, broken, *figures, *values])
     return [study, table]
 
 
