@@ -123,6 +123,20 @@ def test_a_study_that_cannot_run_is_refused_in_one_sentence(
     assert told.count("\n") == 1
 
 
+def test_a_data_set_names_its_runs_as_its_file_is_called(
+    params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = Path(shutil.copytree(PROJECT / "conf", params.parent / "conf"))
+    monkeypatch.setattr("greensweep.app.compose.CONF", conf)
+    change(params, datasets=["birds"])
+    birds = conf / "dataset" / "birds.yaml"
+    birds.write_text("defaults: [image_folder, _self_]\nroot: birds\n")
+    assert main(["study"]) == 1
+    assert "conf/dataset/birds.yaml names its runs image_folder" in capsys.readouterr().err
+    birds.write_text(birds.read_text() + "name: birds\n")
+    assert main(["study"]) == 0
+
+
 def test_a_study_of_one_strategy_is_no_comparison(
     params: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -172,6 +172,24 @@ def test_a_config_from_before_an_option_has_its_default(
 
 
 @pytest.mark.parametrize(
+    "choice",
+    [
+        ["dataset=digits"],
+        ["dataset=image_folder", "dataset.root=birds"],
+        ["dataset=custom", "dataset.target=birds.splits"],
+    ],
+)
+def test_a_data_set_may_have_a_name_of_its_own(
+    config: Compose, tmp_path: Path, choice: list[str]
+) -> None:
+    parsed = config(*choice, "dataset.name=birds")
+    save_run_config(asdict(parsed), tmp_path / "config.yaml")
+    read = load_run_config(tmp_path / "config.yaml")
+    assert read == parsed
+    assert type(read.dataset) is type(parsed.dataset)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

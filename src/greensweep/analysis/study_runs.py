@@ -19,6 +19,7 @@ from greensweep.tracking.mlflow import known_experiment
 
 # Config groups whose choice tells the cells of a study apart, by their column.
 _CHOICES = {
+    "dataset": "dataset",
     "experiment": "experiment",
     "size": "size",
     "variant": "variant",

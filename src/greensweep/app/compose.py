@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +14,7 @@ from omegaconf import read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from greensweep.config import TrainConfig, parse, without_hydra
+from greensweep.config.schema import DatasetConfig
 from greensweep.errors import ConfigError
 from greensweep.messages import sentence
 from greensweep.study.params import ARCHITECTURE, cell_names
@@ -94,7 +95,8 @@ def check_study(params: Mapping[str, Any]) -> int:
         chosen = [f"dataset={dataset}", f"model={model}", f"space={space}"]
         chosen.append(f"hydra/sweeper/sampler={strategy}")
         chosen.append(f"hydra.sweeper.n_trials={trials[strategy]}")
-        compose_sweep(["experiment=rq1_strategies", *shared, *chosen], "greensweep")
+        found = compose_sweep(["experiment=rq1_strategies", *shared, *chosen], "greensweep")
+        _check_name(dataset, found.config.dataset)
     count = params["architectures"]["trials"]
     compose_sweep(
         ["experiment=rq2_layers", *shared, f"hydra.sweeper.n_trials={count}"], "greensweep"
@@ -102,6 +104,14 @@ def check_study(params: Mapping[str, Any]) -> int:
     searches = math.prod(map(len, axes)) * sum(map(int, trials.values()))
     networks = params["architectures"]
     return searches + int(count) * math.prod(len(networks[name]) for name in ARCHITECTURE)
+
+
+def _check_name(dataset: str, config: DatasetConfig) -> None:
+    if config.name != dataset and get_type_hints(type(config))["name"] is str:
+        raise ConfigError(
+            f"conf/dataset/{dataset}.yaml names its runs {config.name}, like others of its kind: "
+            f"set name: {dataset} in it"
+        )
 
 
 def _check_trials(name: str, count: Any, least: int) -> None:

@@ -44,7 +44,7 @@ class DatasetConfig:
 
 @dataclass
 class DigitsConfig(DatasetConfig):
-    name: Literal["digits"] = "digits"
+    name: str = option("digits", doc="name under which runs record the data set")
 
 
 @dataclass
@@ -58,7 +58,7 @@ class TorchvisionDatasetConfig(DatasetConfig):
 
 @dataclass
 class ImageFolderConfig(DatasetConfig):
-    name: Literal["image_folder"] = "image_folder"
+    name: str = option("image_folder", doc="name under which runs record the data set")
     root: str = option(MISSING, doc="folder with train/<class>/* and optional val/ and test/")
     corrupt: Literal["fatal", "skip"] = option("fatal", doc="what to do with an unreadable image")
     cache: str | None = option(
@@ -68,7 +68,7 @@ class ImageFolderConfig(DatasetConfig):
 
 @dataclass
 class CustomDatasetConfig(DatasetConfig):
-    name: Literal["custom"] = "custom"
+    name: str = option("custom", doc="name under which runs record the data set")
     target: str = option(MISSING, doc="import path of a function that returns the splits")
     kwargs: dict[str, Any] = option(dict, doc="arguments of that function")
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -159,7 +160,7 @@ def load_run_config(path: Path) -> schema.TrainConfig:
         assert isinstance(plain, DictConfig), "it holds a list"
         typed = OmegaConf.structured(schema.TrainConfig)
         for group in SCHEMAS.keys() & typed.keys():
-            typed[group] = OmegaConf.structured(_schema_of(group, plain[group].name))
+            typed[group] = OmegaConf.structured(_schema_of(group, plain[group]))
         config = OmegaConf.to_object(OmegaConf.merge(typed, plain))
     except Exception as error:
         raise ConfigError(
@@ -170,11 +171,16 @@ def load_run_config(path: Path) -> schema.TrainConfig:
     return config
 
 
-def _schema_of(group: str, name: str) -> type:
-    """Find the schema of a group's option by its name: one that fixes it, else one that is open."""
+def _schema_of(group: str, options: Mapping[str, Any]) -> type:
+    """Find the schema of a group's options: it fixes their name, or is the least that has them."""
+    name = options["name"]
     types = {each: get_type_hints(each)["name"] for each in SCHEMAS[group].values()}
-    for each, allowed in sorted(types.items(), key=lambda item: item[1] is str):
-        if name in get_args(allowed) or allowed is str:
+    for each, allowed in types.items():
+        if name in get_args(allowed):
+            return each
+    least = sorted((each for each in types if types[each] is str), key=lambda it: len(fields(it)))
+    for each in least:
+        if options.keys() <= {declared.name for declared in fields(each)}:
             return each
     names = [each for allowed in types.values() for each in get_args(allowed)]
     raise ConfigError(unknown(group, name, names))
