@@ -1,5 +1,7 @@
 """Runs out of MLflow: which of them are rows, and the same by SQL as through MLflow."""
 
+import os
+import time
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -24,10 +26,16 @@ from greensweep.tracking.mlflow import MlflowStore, MlflowTracker, known_parent
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store with a sweep (a trial with a repeat, one that failed, one that runs) and a run."""
+    """A store with some runs, in the experiment `mine`."""
     folder = tmp_path_factory.mktemp("store")
     uri = f"sqlite:///{folder}/mlflow.db"
-    store = MlflowStore(uri, "mine", str(folder / "artifacts"))
+    fill(uri, "mine", folder)
+    return uri
+
+
+def fill(uri: str, experiment: str, folder: Path) -> None:
+    """Log a sweep (a trial with a repeat, one failed, one running), a run, and a deleted one."""
+    store = MlflowStore(uri, experiment, str(folder / "artifacts"))
     sweep = SweepRun(folder, "sweep TPE 1", "tpe")
     params = {"optimizer.learning_rate": "0.01", "training.epochs": "3"}
 
@@ -61,7 +69,6 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     client = MlflowClient(uri)
     (gone,) = client.search_runs([store.experiment_id], "attributes.run_name = 'gone'")
     client.delete_run(gone.info.run_id)
-    return uri
 
 
 def test_rows_are_the_runs_that_ended(uri: str) -> None:
@@ -81,16 +88,30 @@ def test_rows_are_the_runs_that_ended(uri: str) -> None:
     assert table.warnings == ()
 
 
-def both_ways(uri: str) -> list[pd.DataFrame]:
+def both_ways(uri: str, experiment: str = "mine") -> list[pd.DataFrame]:
     """The rows by SQL, and those through MLflow."""
     return [
-        _table(*read(uri, "mine")).sort_values("run_id", ignore_index=True)
+        _table(*read(uri, experiment)).sort_values("run_id", ignore_index=True)
         for read in (_from_database, _from_api)
     ]
 
 
 def test_the_database_says_what_mlflow_says(uri: str) -> None:
     pd.testing.assert_frame_equal(*both_ways(uri), check_like=True, check_dtype=False)
+
+
+def test_postgresql_says_what_mlflow_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = os.environ.get("GREENSWEEP_TEST_POSTGRESQL")
+    if uri is None:
+        pytest.skip("GREENSWEEP_TEST_POSTGRESQL names no empty database")
+    monkeypatch.undo()  # MLflow makes the tables, as the copied ones are SQLite's
+    experiment = f"mine {time.time():.0f}"
+    fill(uri, experiment, tmp_path)
+    by_sql, by_api = both_ways(uri, experiment)
+    assert len(by_sql) == 3
+    pd.testing.assert_frame_equal(by_sql, by_api, check_like=True, check_dtype=False)
+    with pytest.raises(AnalysisError, match="no experiment is called 'our'"):
+        read_mlflow(uri, "our")
 
 
 def test_a_layer_type_that_a_network_lacks_counts_0(tmp_path: Path) -> None:
