@@ -216,7 +216,8 @@ def test_a_file_that_is_no_config_is_refused_in_one_sentence(tmp_path: Path, tex
     ("key", "value", "said"),
     [
         ("training.batch_size", "many", "'many'"),
-        ("model.name", "simple_cn", "conv_layers"),
+        ("model.name", "simple_cn", "did you mean simple_cnn"),
+        ("dataset.bogus", 1, "bogus"),
         ("optimizer.name", "adm", "did you mean adam"),
         ("optimizer.beta3", 0.5, "beta3"),
         ("training", 5, "5"),

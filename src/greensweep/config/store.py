@@ -176,7 +176,7 @@ def _schema_of(group: str, options: Mapping[str, Any]) -> type:
     name = options["name"]
     types = {each: get_type_hints(each)["name"] for each in SCHEMAS[group].values()}
     for each, allowed in types.items():
-        if name in get_args(allowed):
+        if name in get_args(allowed) or name == getattr(each, "name", None):
             return each
     least = sorted((each for each in types if types[each] is str), key=lambda it: len(fields(it)))
     for each in least:
