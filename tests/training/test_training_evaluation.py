@@ -71,13 +71,28 @@ def test_without_evaluation_mode_batch_norm_takes_the_statistics_of_each_batch()
     model, split = normalising(), images(60)
     found = evaluate(model, split, as_they_are(), batch_size=20, evaluation_mode=False)
     copied = normalising().train()
-    outputs = torch.cat([copied(part) for part in split.images.split(20)])
-    assert found.accuracy == (outputs.argmax(1) == split.labels).double().mean().item()
-    assert found.loss == pytest.approx(cross_entropy(outputs, split.labels).item(), rel=1e-6)
+    mixed = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    outputs = torch.cat([copied(part) for part in split.images[mixed].split(20)])
+    labels = split.labels[mixed]
+    assert found.accuracy == (outputs.argmax(1) == labels).double().mean().item()
+    assert found.loss == pytest.approx(cross_entropy(outputs, labels).item(), rel=1e-6)
     running = evaluate(model, split, as_they_are(), batch_size=20)
-    assert running.accuracy != found.accuracy
+    assert running.loss != pytest.approx(found.loss, rel=1e-3)
     smaller = evaluate(model, split, as_they_are(), batch_size=10, evaluation_mode=False)
     assert smaller.loss != pytest.approx(found.loss, rel=1e-5)
+
+
+def test_without_evaluation_mode_the_order_of_classes_does_not_matter() -> None:
+    # Each image is as bright as its class; the folder of a class after the other.
+    labels = torch.arange(2).repeat_interleave(200)
+    noise = torch.randn(400, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    split = TensorSplit(labels[:, None, None, None] * 10.0 + noise, labels)
+    model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1, 2))
+    with torch.no_grad():
+        model[2].weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        model[2].bias.zero_()
+    found = evaluate(model, split, as_they_are(), batch_size=50, evaluation_mode=False)
+    assert found.accuracy > 0.99  # in the order of the folder: about a half
 
 
 def test_evaluation_in_training_mode_leaves_the_model_and_the_random_state_as_they_were() -> None:

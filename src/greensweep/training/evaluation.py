@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from greensweep.data import Split
 from greensweep.errors import DataError, TrainingError
@@ -16,6 +16,8 @@ from greensweep.training.device import autocast, synchronize
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 from greensweep.training.undo import buffers_kept
+
+_ORDER_SEED = 0  # of the mixed batches: two evaluations of one network give the same
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,20 @@ def evaluate(
     dtype: torch.dtype | None = None,
     evaluation_mode: bool = True,
 ) -> Evaluation:
-    """Evaluate `model` on `split` in its stored order; `dtype` casts as in training.
+    """Evaluate `model` on `split`; `dtype` casts as in training.
 
     Args:
         evaluation_mode: False evaluates as in training, so that batch norm takes the statistics
-            of each batch and the figures depend on `batch_size`. Buffers and PyTorch's random
-            state are afterwards as they were.
+            of each batch and the figures depend on `batch_size`. The batches are those of one
+            random order, always the same. Buffers and PyTorch's random state are afterwards as
+            they were.
 
     Raises:
         DataError: none of the images could be read.
         TrainingError: the outputs are not finite, memory ran out, or the model failed.
     """
     device = normalise.device
-    order = torch.arange(len(split))
-    batches = order.split(batch_size) if evaluation_mode else cut_batches(order, batch_size)
+    batches = _batches(len(split), batch_size, mixed=not evaluation_mode)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = 0
@@ -117,6 +119,18 @@ def infer(
             if seen == 0:
                 raise DataError("no image of the split could be read: check the data set's files")
     return seen
+
+
+def _batches(count: int, batch_size: int, *, mixed: bool) -> Sequence[Tensor]:
+    """Cut the images of a split into batches, in their order or mixed.
+
+    A folder of images has one class after the other. Normalised by the statistics of its own
+    class, an image no longer tells which it is of.
+    """
+    if not mixed:
+        return torch.arange(count).split(batch_size)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(_ORDER_SEED))
+    return cut_batches(order, batch_size)
 
 
 @contextmanager
