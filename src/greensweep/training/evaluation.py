@@ -128,7 +128,7 @@ def _batches(count: int, batch_size: int, *, mixed: bool) -> Sequence[Tensor]:
     class, an image no longer tells which it is of.
     """
     if not mixed:
-        return torch.arange(count).split(batch_size)
+        return list(torch.arange(count).split(batch_size))
     order = torch.randperm(count, generator=torch.Generator().manual_seed(_ORDER_SEED))
     return cut_batches(order, batch_size)
 
