@@ -14,7 +14,7 @@ from greensweep.errors import AnalysisError
 from greensweep.result import CONFIG_FILE, run_directories
 from greensweep.search.trial import write_json
 from greensweep.study.summary import TRIALS_FILE, read_summary
-from greensweep.study.trials import read_trials
+from greensweep.study.trials import Trial, read_trials
 from greensweep.tracking.mlflow import known_experiment
 
 # Config groups whose choice tells the cells of a study apart, by their column.
@@ -49,15 +49,16 @@ def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
             )
         told = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
         told["strategy_in_space"] = f"{told['strategy']}@{told['space']}"
-        tables.append(_with_options(read_sweep(sweep), sweep).assign(**told))
+        trials = read_trials(sweep)
+        tables.append(_with_options(read_sweep(sweep, trials), trials).assign(**told))
     if not tables:
         raise AnalysisError(f"no cell of a study in {folder} is asked for: see params.yaml")
     return pd.concat(tables, ignore_index=True)
 
 
-def _with_options(runs: pd.DataFrame, sweep: Path) -> pd.DataFrame:
+def _with_options(runs: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
     """Add the options of each run that its sweep did not search, which tell cells apart."""
-    options = {trial.number: _options(trial.directory) for trial in read_trials(sweep)}
+    options = {trial.number: _options(trial.directory) for trial in trials}
     added = pd.DataFrame.from_dict(options, orient="index")
     return runs.join(added[added.columns.difference(runs.columns, sort=False)], on="trial")
 

@@ -1,5 +1,6 @@
 """Read the runs of one sweep from its folder as a table."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,24 @@ from greensweep.analysis.mlflow_runs import KEPT_METRICS, KEPT_TAGS, MACHINE_TAG
 from greensweep.analysis.read import read_file
 from greensweep.result import RunResult
 from greensweep.study.summary import TRIALS_FILE
-from greensweep.study.trials import read_trials
+from greensweep.study.trials import Trial
 
 
-def read_sweep(directory: Path) -> pd.DataFrame:
+def read_sweep(directory: Path, trials: Iterable[Trial]) -> pd.DataFrame:
     """Return `trials.csv` of a sweep, with what else MLflow would have of its runs as columns.
 
     Those are the accuracy that the trials were selected by, the energy by phase and component with
     its quality, the layers, the machine, the versions and the origin, under the names that
     `read_mlflow` gives them.
 
+    Args:
+        trials: as `read_trials` reads them there.
+
     Raises:
         AnalysisError: there is no such table.
-        StudyError: a result file is broken.
     """
     table = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
-    further = {trial.number: _further(trial.result) for trial in read_trials(directory)}
+    further = {trial.number: _further(trial.result) for trial in trials}
     return table.join(pd.DataFrame.from_dict(further, orient="index"), on="trial")
 
 

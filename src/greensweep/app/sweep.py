@@ -121,10 +121,11 @@ def _report_sweep(
     from greensweep.analysis import standard_table
     from greensweep.analysis.collect import analyses_of
     from greensweep.analysis.sweep_runs import read_sweep
+    from greensweep.study.trials import read_trials
 
     config = sweep_report(directory)
     try:
-        raw = read_sweep(directory)
+        raw = read_sweep(directory, read_trials(directory))
         raw["strategy"] = strategy
         if store is not None:
             raw["experiment_id"] = store.experiment_id

@@ -215,8 +215,8 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
             spread = trial.result.spread
             figures += [spread.get(name.removesuffix("_std"), {}).get("std") for name in _SPREADS]
             values = [trial.searched.get(key) for key in searched]
-            broken = ", ".join(trial.broken)
-            rows.writerow([trial.number, trial.number in front, broken, *figures, *values])
+            told = [trial.number, trial.number in front, trial.infeasible]
+            rows.writerow([*told, *figures, *values])
     return [study, table]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from greensweep.data import Split
 from greensweep.errors import DataError, TrainingError
-from greensweep.training.batches import cut_batches
+from greensweep.training.batches import shuffled_batches
 from greensweep.training.device import autocast, synchronize
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
@@ -129,8 +129,7 @@ def _batches(count: int, batch_size: int, *, mixed: bool) -> Sequence[Tensor]:
     """
     if not mixed:
         return list(torch.arange(count).split(batch_size))
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(_ORDER_SEED))
-    return cut_batches(order, batch_size)
+    return shuffled_batches(count, batch_size, torch.Generator().manual_seed(_ORDER_SEED))
 
 
 @contextmanager
