@@ -106,6 +106,15 @@ def test_over_architectures_the_papers_relu_is_no_longer_significant(paper_layer
     assert any("No cluster bootstrap" in note for note in paper_layers.notes)
 
 
+def test_a_layer_that_is_there_or_not_has_its_joules_whatever_its_truth_is_written_as() -> None:
+    rows = design(linear=(1, 2, 3), conv=(0, 1))
+    for truths in ((False, True), ("False", "True"), ("false", "true")):
+        result = layers([{**row, "conv": truths[row["conv"]]} for row in rows])
+        per_layer = result.tables["joules_per_layer"].set_index("layer")["joules_per_layer"]
+        assert per_layer["conv"] == pytest.approx(50.0, abs=1.0)
+        assert "predictions" in result.tables
+
+
 def test_joules_per_layer_are_those_that_made_the_runs() -> None:
     result = layers(design(noise=0.5))
     for name in ("joules_per_layer", "mixed_model"):

@@ -13,6 +13,7 @@ from greensweep.analysis import compare_strategies, read_file, standard_table
 from greensweep.analysis.comparison import (
     cliffs_delta,
     critical_difference,
+    fewest_for_median,
     holm,
     median_interval,
     pairwise,
@@ -113,17 +114,30 @@ def test_several_searches_count_by_their_median() -> None:
     assert ratios["ratio"].tolist() == [0.1]
 
 
-def test_three_searches_or_more_have_an_interval_over_them() -> None:
-    costs = (10.0, 20.0, 30.0, 90.0)
+def test_six_searches_have_an_interval_over_them() -> None:
+    costs = (10.0, 20.0, 30.0, 40.0, 50.0, 90.0)
     rows = [search("tpe", [(j, 0.9)], seed=seed) for seed, j in enumerate(costs)]
     table = compared(search("random", RANDOM), *rows).tables["energy_to_target"]
     tpe = table.set_index("strategy").loc["tpe"]
-    assert (tpe["searches"], tpe["joules_to_target"]) == (4, 25.0)
-    # All 256 draws of four: the quantiles of their medians, counted.
-    medians = np.sort([np.median(draw) for draw in product(costs, repeat=4)])
+    assert (tpe["searches"], tpe["joules_to_target"]) == (6, 35.0)
+    # All 46,656 draws of six: the quantiles of their medians, counted.
+    medians = np.sort([np.median(draw) for draw in product(costs, repeat=6)])
     exact = np.quantile(medians, [0.025, 0.975], method="inverted_cdf").tolist()
-    assert [tpe["joules_to_target_low"], tpe["joules_to_target_high"]] == exact == [10.0, 90.0]
+    assert [tpe["joules_to_target_low"], tpe["joules_to_target_high"]] == exact == [15.0, 70.0]
     assert (tpe["interval_over"], tpe["interval_draws"]) == ("searches", 2000)
+
+
+def test_an_interval_of_a_median_takes_as_many_values_as_can_hold_it() -> None:
+    for confidence, fewest in ((0.5, 2), (0.9, 5), (0.95, 6), (0.99, 8)):
+        assert fewest_for_median(confidence) == fewest
+        # All values lie on one side of the median with 2 / 2**n.
+        assert 1 - 2 * 0.5**fewest >= confidence > 1 - 2 * 0.5 ** (fewest - 1)
+    rows = [
+        search("tpe", [(j, 0.9)], seed=seed) for seed, j in enumerate((1.0, 2.0, 3.0, 4.0, 5.0))
+    ]
+    table = compared(search("random", RANDOM), *rows).tables["energy_to_target"]
+    tpe = table.set_index("strategy").loc["tpe"]
+    assert (tpe["interval_over"], np.isnan(tpe["joules_to_target_low"])) == ("none", True)
 
 
 def test_fewer_searches_have_an_interval_over_orders_or_none() -> None:
@@ -159,10 +173,10 @@ def test_the_notes_tell_as_many_draws_as_there_were() -> None:
     assert told_range({500, 20}) == "20 to 500"
 
 
-def test_below_three_settings_a_ratio_has_no_interval() -> None:
+def test_below_six_settings_a_ratio_has_no_interval() -> None:
     rows = [
         each
-        for setting in ("a", "b")
+        for setting in "abcde"
         for each in (search("random", RANDOM, setting), search("tpe", QUICK, setting))
     ]
     found = compared(*rows).figures["ratios"]["tpe"]
@@ -172,20 +186,20 @@ def test_below_three_settings_a_ratio_has_no_interval() -> None:
 
 def test_the_strategy_with_the_smallest_median_ratio_is_the_overall_answer() -> None:
     rows = []
-    for setting in ("a", "b", "c"):
+    for setting in "abcdef":
         rows += [search("random", [(100.0, 0.9), (1.0, 0.1)], setting)]
         rows.append(search("gp", [(30.0, 0.9)], setting))
         rows.append(search("tpe", [(50.0, 0.9)], setting))
     answers = compared(*rows).answers
     assert answers[0] == (
         "Overall gp needs the least energy to reach the target: the median ratio of its energy to "
-        "that of random is 0.3 (95% interval over settings: 0.3 to 0.3), in 3 settings."
+        "that of random is 0.3 (95% interval over settings: 0.3 to 0.3), in 6 settings."
     )
     assert [answer.split()[0] for answer in answers[1:]] == ["gp", "tpe"]
     assert compared(*rows, baseline="gp").answers[0] == (
         "Overall gp needs the least energy to reach the target: the smallest median ratio of "
         "another's energy to its own is that of tpe, 1.67 (95% interval over settings: 1.67 to "
-        "1.67), in 3 settings."
+        "1.67), in 6 settings."
     )
 
 
@@ -253,8 +267,11 @@ def test_a_band_over_searches_holds_their_mean() -> None:
 
 
 def test_a_band_over_orders_holds_where_the_best_trial_may_come() -> None:
-    bands = compared(search("random", RANDOM), search("tpe", QUICK)).tables["bands"]
+    rows = (search("random", RANDOM), search("random@paper_log", RANDOM), search("tpe", QUICK))
+    bands = compared(*rows).tables["bands"]
     assert set(bands["band_over"]) == {"orders of trials"}
+    assert set(bands["strategy"]) == {"random", "random@paper_log"}
+    bands = bands.query("strategy == 'random'")
     assert bands[["accuracy", "low", "high"]].iloc[-1].tolist() == pytest.approx([0.9] * 3)
     early = bands[bands["spent_joules"] > 20.0].iloc[0]
     assert early["low"] <= 0.6 and early["high"] == 0.9

@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from greensweep.analysis.comparison import median_interval, resamples_that_fit
+from greensweep.analysis.comparison import (
+    fewest_for_median,
+    median_interval,
+    resamples_that_fit,
+)
 from greensweep.analysis.searches import Figures, Search, best_so_far, energy_to_target, orders
 
 OVER_SEARCHES, OVER_ORDERS, OVER_NOTHING = "searches", "orders of trials", "none"
 
 _POINTS = 60  # along the energy
-_FEWEST_SEARCHES = 3  # for an interval over searches
+_FEWEST_SEARCHES = 3  # for a band over searches
 _MOST_CURVES = 500  # each is laid on the points by itself
 _MOST_DRAWN = 100_000  # values in the draws that are taken at once
 
@@ -50,15 +54,15 @@ def target_interval(
 ) -> Interval:
     """Return the interval of the median energy to target of a strategy's searches in one setting.
 
-    With three searches or more it is a bootstrap over them; with fewer it is over random orders of
-    their trials, where the strategy has no order of its own.
+    With as many searches as a median's interval takes, six for 95 %, it is a bootstrap over them;
+    with fewer it is over random orders of their trials, where the strategy has no order of its own.
 
     Args:
         reached: joules to target of each search, infinite where it never arrives.
         over_orders: the same under random orders, of shape (searches, draws); None where the next
             trial hangs on the earlier ones.
     """
-    if len(reached) >= _FEWEST_SEARCHES:
+    if len(reached) >= fewest_for_median(confidence):
         draws = resamples_that_fit(resamples, len(reached))
         _, low, high = median_interval(reached, draws, confidence, seed)
         return Interval(low, high, OVER_SEARCHES, draws)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from itertools import combinations
+from math import ceil, log2
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,15 @@ def ratios_to(baseline: Figures, other: Figures) -> Figures:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio: Figures = np.where(baseline > 0, other / baseline, np.nan)
     return ratio
+
+
+def fewest_for_median(confidence: float) -> int:
+    """Return how many values an interval of their median takes: 6 for 95 %.
+
+    The widest that n values can tell, from the smallest to the largest, misses the median with
+    probability 2 / 2**n (Conover, Practical Nonparametric Statistics, 1999, section 3.2).
+    """
+    return ceil(1.0 - log2(1.0 - confidence))
 
 
 def median_interval(

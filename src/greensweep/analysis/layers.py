@@ -1,6 +1,7 @@
 """Which layers use the energy."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -178,7 +179,14 @@ def _complete(runs: RunTable, names: Collection[str]) -> tuple[pd.DataFrame, dic
             finished = finished[~lacking]
     if finished.empty:
         raise AnalysisError(f"no run of {runs.source} has a value in all of {', '.join(names)}")
-    return finished.reset_index(drop=True), left_out
+    truths = {name: _as_truths(finished[name]) for name in names}
+    return finished.assign(**truths).reset_index(drop=True), left_out
+
+
+def _as_truths(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return the texts True and False, as MLflow has them, as what they mean: numbers."""
+    truths = values.astype(str).str.lower()
+    return truths.eq("true") if truths.isin(["true", "false"]).all() else values
 
 
 def _attributed(frame: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame | None:

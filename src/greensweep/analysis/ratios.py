@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from greensweep.analysis.comparison import median_interval, ratios_to
+from greensweep.analysis.comparison import fewest_for_median, median_interval, ratios_to
 from greensweep.config.schema_analysis import StrategiesConfig
-
-_FEWEST_FOR_INTERVAL = 3  # settings
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,8 @@ class Ratios:
     Attributes:
         cheaper: settings where it needed less.
         alone: of these, where the baseline never arrived.
-        median_ratio_low, median_ratio_high: bootstrap over settings; None below three.
+        median_ratio_low, median_ratio_high: bootstrap over settings; None where they are too few,
+            below six for 95 %.
     """
 
     settings: int
@@ -64,7 +63,7 @@ def summarise_ratios(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str
         if not len(ratio):
             continue
         median, low, high = median_interval(ratio, config.resamples, config.confidence, config.seed)
-        enough = len(ratio) >= _FEWEST_FOR_INTERVAL
+        enough = len(ratio) >= fewest_for_median(config.confidence)
         found[str(strategy)] = Ratios(
             settings=len(ratio),
             cheaper=int((ratio < 1).sum()),

@@ -170,7 +170,7 @@ def _tables(
             )
             redrawn = (
                 energies_over_orders(own, target, config.resamples, config.seed)
-                if strategy.partition("@")[0] in config.order_free
+                if _is_order_free(strategy, config)
                 else None
             )
             for number, each in enumerate(own):
@@ -204,6 +204,11 @@ def _tables(
                 }
             )
     return pd.DataFrame(rows), pd.DataFrame(medians)
+
+
+def _is_order_free(strategy: str, config: StrategiesConfig) -> bool:
+    """Tell it of `random@SPACE` as of `random`: the table of a study names strategies so."""
+    return strategy.partition("@")[0] in config.order_free
 
 
 def _horizon(group: Mapping[str, Sequence[Search]]) -> float:
@@ -276,7 +281,7 @@ def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.Dat
         for strategy, own in group.items():
             found = curve_band(
                 own,
-                order_free=strategy in config.order_free,
+                order_free=_is_order_free(strategy, config),
                 resamples=config.resamples,
                 confidence=config.confidence,
                 seed=config.seed,
