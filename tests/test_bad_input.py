@@ -48,7 +48,7 @@ def one_sentence(errors: str) -> str:
         (["model.conv_layers=4"], "set dataset.image_size=32 or fewer model.conv_layers"),
         (["training.batch_size=5000"], "training.batch_size must be at most the 1221"),
         (["dataset.train_limit=5"], "set dataset.train_limit=10 or more"),
-        (["dataset=cifar10", "dataset.download=false"], "into data/raw"),
+        (["dataset=cifar10", "dataset.download=false"], "into data/downloads/cifar10"),
         (["dataset=image_folder", "dataset.root=nowhere"], "has no folder train/"),
         (["model=custom", "model.target=no_such_package.Net"], "importing no_such_package failed"),
         (["objective=pareto"], "objective=pareto needs energy, but energy=unmetered"),

@@ -17,6 +17,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 RANGES = [
     ("", "dataset.image_size", "at least 1", [0]),
     ("", "dataset.train_limit", "at least 1", [0, -5]),
+    ("", "dataset.evaluation_limit", "at least 1", [0]),
     ("", "dataset.validation_fraction", "above 0 and below 1", [0.0, 1.0]),
     ("", "dataset.test_fraction", "above 0 and below 1", [0.0, 1.0]),
     ("", "dataset.memory_share", "above 0 and at most 1", [0.0, 1.5]),

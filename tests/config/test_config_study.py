@@ -78,6 +78,7 @@ def test_the_command_line_wins_over_a_size_and_an_experiment(config: Compose) ->
     for first in (given, given[::-1]):
         asked = config(*first, "training.epochs=9", "dataset.train_limit=77", "repeats=3")
         assert (asked.training.epochs, asked.dataset.train_limit, asked.repeats) == (9, 77, 3)
+    assert config(*given).dataset.evaluation_limit == config(*given).dataset.train_limit == 2000
     chosen = config(*given, "dataset=fashion_mnist", "model=dense_poly", "space=paper_five")
     assert (chosen.dataset.name, chosen.model.name) == ("fashion_mnist", "dense_poly")
     assert len(chosen.space) == 5

@@ -12,12 +12,20 @@ from greensweep.data.split import TensorSplit
 from greensweep.data.splits import Source, make_splits
 
 
-@pytest.mark.parametrize(("limit", "fraction"), [(None, 0.15), (2000, 0.15), (None, 0.00033)])
+@pytest.mark.parametrize(
+    ("limit", "shown", "fraction"),
+    [(None, None, 0.15), (2000, None, 0.15), (2000, 1000, 0.15), (None, 9000, 0.15),
+    (None, None, 0.00033)],
+)  # fmt: skip
 def test_published_sizes_are_those_of_the_splits(
-    tmp_path: Path, limit: int | None, fraction: float
+    tmp_path: Path, limit: int | None, shown: int | None, fraction: float
 ) -> None:
     config = TorchvisionDatasetConfig(
-        name="cifar10", root=str(tmp_path), train_limit=limit, validation_fraction=fraction
+        name="cifar10",
+        root=str(tmp_path),
+        train_limit=limit,
+        evaluation_limit=shown,
+        validation_fraction=fraction,
     )
     labels = torch.arange(50_000) % 10
     images = TensorSplit(torch.zeros(50_000, 1, 1, 1, dtype=torch.uint8), labels)

@@ -112,6 +112,29 @@ def test_train_limit_draws_a_seeded_stratified_subset():
     assert members(limited.test) == members(full.test)
 
 
+@pytest.mark.parametrize("held_out", [True, False])
+def test_evaluation_limit_draws_seeded_stratified_subsets_of_what_it_is_below(held_out):
+    source, seen = numbered([600, 300, 100]), numbered([600, 300, 100]).train
+    if not held_out:
+        source = Source(source.train, source.classes, seen, seen)
+    full = make_splits(source, DigitsConfig(), seed=1)
+    limited, again, other = (
+        make_splits(source, DigitsConfig(evaluation_limit=50), seed=seed) for seed in (1, 1, 2)
+    )
+
+    assert members(limited.train) == members(full.train)
+    for name in ("validation", "test"):
+        few = getattr(limited, name)
+        assert np.bincount(few.labels).tolist() == [30, 15, 5]
+        assert set(members(few)) < set(members(getattr(full, name)))
+        assert members(few) == members(getattr(again, name)) != members(getattr(other, name))
+    above = make_splits(source, DigitsConfig(evaluation_limit=1000), seed=1)
+    assert members(above.validation) == members(full.validation)
+    assert members(above.test) == members(full.test)
+    with pytest.raises(DataError, match=r"dataset.evaluation_limit=2 cannot hold an image of each"):
+        make_splits(source, DigitsConfig(evaluation_limit=2), seed=1)
+
+
 def test_train_limit_depends_on_the_seed_where_nothing_is_held_out():
     source = numbered([60, 40])
     whole = Source(source.train, source.classes, source.train, source.train)

@@ -31,6 +31,9 @@ class DatasetConfig:
     train_limit: int | None = option(
         None, doc="train on a seeded, stratified subset of this size", at_least=1, example=2000
     )
+    evaluation_limit: int | None = option(
+        None, doc="validate and test on subsets of at most this size", at_least=1, example=2000
+    )
     validation_fraction: float = option(
         0.15, doc="share of the training images held out for validation", above=0, below=1
     )
@@ -52,7 +55,7 @@ class TorchvisionDatasetConfig(DatasetConfig):
     name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
         MISSING, doc="name of the data set"
     )
-    root: str = option("data/raw", doc="folder of the data set's own files")
+    root: str = option("data/downloads", doc="folder of the data set's own files")
     download: bool = option(True, doc="fetch missing files")
 
 

@@ -45,4 +45,5 @@ def split_sizes(config: DatasetConfig, seed: int) -> Sizes:
     side = config.image_size or side
     validation = ceil(config.validation_fraction * images)
     train = min(images - validation, config.train_limit or images)
-    return Sizes((channels, side, side), classes, train, validation)
+    shown = min(validation, config.evaluation_limit or validation)
+    return Sizes((channels, side, side), classes, train, shown)

@@ -1,5 +1,6 @@
 """Training, validation and test splits: seeded, stratified, with the training statistics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, prod
@@ -74,7 +75,7 @@ class Splits:
 
 
 def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
-    """Hold out what `source` lacks of validation and test images, and limit the training split.
+    """Hold out what `source` lacks of validation and test images, and limit the splits' sizes.
 
     Raises:
         DataError: fewer than two classes, labels outside the classes, splits of unlike images,
@@ -90,10 +91,17 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
     if validation is None:
         kept, held = _hold_out(source, kept, config.validation_fraction, seed, "validation")
         validation = _select(source.train, held)
-    if config.train_limit is not None and config.train_limit < len(kept):
-        kept = _limit(source, kept, config.train_limit, seed)
+    kept = _at_most(source.train, kept, config.train_limit, "train_limit", source.classes, seed)
     train = source.train if len(kept) == len(source.train) else _select(source.train, kept)
+    validation, test = (
+        _fewer(split, config.evaluation_limit, source.classes, seed) for split in (validation, test)
+    )
     return Splits(train, validation, test, source.classes)
+
+
+def _fewer(split: Split, limit: int | None, classes: Sequence[str], seed: int) -> Split:
+    kept = _at_most(split, np.arange(len(split)), limit, "evaluation_limit", classes, seed)
+    return split if len(kept) == len(split) else _select(split, kept)
 
 
 def _check_source(source: Source) -> None:
@@ -149,14 +157,23 @@ def _hold_out(
     return np.sort(kept), np.sort(held)
 
 
-def _limit(source: Source, indices: np.ndarray, limit: int, seed: int) -> np.ndarray:
+def _at_most(
+    split: Split,
+    indices: np.ndarray,
+    limit: int | None,
+    option: str,
+    classes: Sequence[str],
+    seed: int,
+) -> np.ndarray:
     """Draw `limit` of `indices`, stratified unless a class or the rest is too small for it."""
-    if limit < len(source.classes):
+    if limit is None or limit >= len(indices):
+        return indices
+    if limit < len(classes):
         raise DataError(
-            f"dataset.train_limit={limit} cannot hold an image of each of "
-            f"{len(source.classes)} classes: set dataset.train_limit={len(source.classes)} or more"
+            f"dataset.{option}={limit} cannot hold an image of each of {len(classes)} classes: "
+            f"set dataset.{option}={len(classes)} or more"
         )
-    labels = source.train.labels.numpy()[indices]
+    labels = split.labels.numpy()[indices]
     present, counts = np.unique(labels, return_counts=True)
     can_stratify = counts.min() > 1 and len(indices) - limit >= len(present)
     kept, _ = train_test_split(
