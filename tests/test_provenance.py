@@ -15,6 +15,9 @@ stages:
     - path: data/prepared/digits
       hash: md5
       md5: 0123abcd.dir
+    - path: data/downloads/digits
+      hash: md5
+      md5: ffff0000.dir
 """
 
 

@@ -17,6 +17,7 @@ from greensweep.tracking.mlflow import (
     MlflowTracker,
     known_experiment,
     known_parent,
+    tracking_uri,
     unreachable,
 )
 
@@ -191,3 +192,26 @@ def test_credentials_stay_out_of_the_log(
     assert ended.status == 0
     assert "ada:***@127.0.0.1" in ended.output
     assert "s3cret" not in ended.output + ended.errors + Path("run/train.log").read_text()
+
+
+def test_runs_of_dvcs_queue_go_into_the_projects_own_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc"
+    copy.mkdir(parents=True)
+    for folder, store in (
+        (tmp_path, tmp_path),
+        (copy, tmp_path),
+        (copy.parents[1], copy.parents[1]),
+    ):
+        monkeypatch.chdir(folder)
+        assert tracking_uri("sqlite:///mlruns/mlflow.db") == f"sqlite:///{store}/mlruns/mlflow.db"
+    monkeypatch.chdir(copy)
+    assert tracking_uri("sqlite:////srv/mlflow.db") == "sqlite:////srv/mlflow.db"
+    opened = open_store(MlflowConfig(name="mlflow", experiment="queued"))
+    assert opened is not None
+    found = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_experiment_by_name("queued")
+    assert found is not None
+    assert found.artifact_location == f"{tmp_path}/mlruns/artifacts"
+    assert not list(copy.iterdir())

@@ -2,7 +2,6 @@
 
 import logging
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greensweep.config import schema
@@ -38,9 +37,9 @@ def open_store(config: schema.TrackingConfig) -> "MlflowStore | None":
     """
     if not isinstance(config, schema.MlflowConfig):
         return None
-    from greensweep.tracking.mlflow import tracking_uri
+    from greensweep.tracking.mlflow import store_folder, tracking_uri
 
-    artifacts = str(Path(config.artifacts).absolute())
+    artifacts = str(store_folder() / config.artifacts)
     return _reachable_store(tracking_uri(config.uri), config.experiment, artifacts)
 
 

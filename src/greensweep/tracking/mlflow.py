@@ -246,13 +246,26 @@ def _kept_parent(directory: Path) -> list[str]:
 def tracking_uri(configured: str) -> str:
     """Return the URI to track to: MLFLOW_TRACKING_URI wins over the configured one.
 
-    The path of a SQLite file is made absolute: it is meant from where the command runs.
+    The path of a SQLite file is made absolute: it is meant from `store_folder`.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
     scheme, separator, path = uri.partition(":///")
     if scheme.startswith("sqlite") and separator:
-        return f"{scheme}:///{Path(path).absolute()}"
+        return f"{scheme}:///{store_folder() / path}"
     return uri
+
+
+def store_folder() -> Path:
+    """Return the folder that the paths of a store are meant from: where the command runs.
+
+    An experiment from DVC's queue runs in a copy of the project, `.dvc/tmp/exps/NAME`, that DVC
+    deletes in the end: its runs belong into the store of the project itself.
+    """
+    here = Path.cwd()
+    for parent in here.parents:
+        if parent.parts[-3:] == (".dvc", "tmp", "exps"):
+            return parent.parents[2]
+    return here
 
 
 def unreachable(uri: str) -> str | None:

@@ -43,8 +43,9 @@ def pipeline_tags(dataset: str) -> dict[str, str]:
     tags = {"dvc.stage": stage}
     try:
         lock = yaml.safe_load(Path(os.environ["DVC_ROOT"], "dvc.lock").read_text(encoding="utf-8"))
-        (prepared,) = lock["stages"][f"prepare@{dataset}"]["outs"]
-        tags["dvc.data"] = prepared["md5"]
+        outs = lock["stages"][f"prepare@{dataset}"]["outs"]
+        digests = {out["path"]: out["md5"] for out in outs}
+        tags["dvc.data"] = digests[f"data/prepared/{dataset}"]
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
         pass  # a pipeline of the user's own
     return tags
