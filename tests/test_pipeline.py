@@ -17,10 +17,11 @@ import pytest
 import yaml
 from conftest import PROJECT
 from dvc.repo import Repo
+from mlflow import MlflowClient
 
 from greensweep.__main__ import main
 from greensweep.app import compose_sweep
-from greensweep.study.params import SIZES, cell_names, read_param, read_params, set_study
+from greensweep.study.params import SIZES, read_param, read_params, set_study, study_cells
 
 BIN = Path(sys.executable).parent
 SMALL = {
@@ -61,7 +62,7 @@ def test_the_cells_of_a_study_are_the_outputs_of_its_stages(
     monkeypatch.chdir(PROJECT)
     outputs = [Path(str(out)) for out in Repo(str(PROJECT)).index.outs]
     swept = [path.name for path in outputs if path.parent.name == "study"]
-    assert sorted(swept) == sorted(cell_names(read_params()))
+    assert sorted(swept) == sorted(study_cells(read_params()))
     assert not any("mlruns" in path.parts for path in outputs)
 
 
@@ -75,6 +76,7 @@ def test_what_params_and_conf_both_name_is_equal(monkeypatch: pytest.MonkeyPatch
     assert sweep.config.seed == params["seed"]
     assert sweep.config.energy.name == params["energy"]
     assert sweep.config.dataset.name in params["datasets"]
+    assert params["searches"] == [sweep.config.seed]
     assert set(params["strategies"].values()) == {sweep.n_trials}
     assert params["architectures"]["trials"] == SIZES[params["size"]].layer_trials
     assert tuple(params["datasets"]) == SIZES[params["size"]].datasets
@@ -84,8 +86,15 @@ def test_what_params_and_conf_both_name_is_equal(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("size", "variant"), [("small", "faithful"), ("paper", "corrected")])
 def test_a_size_of_the_papers_study_is_written_into_params(
-    params: Path, capsys: pytest.CaptureFixture[str], size: str, variant: str
+    params: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    size: str,
+    variant: str,
 ) -> None:
+    monkeypatch.setattr("greensweep.search.timed_run.seconds_of_run", lambda _: 1.0)
+    change(params, models=["dense_poly"])
+    params.write_text(f"# mine\n{params.read_text()}")
     assert main(["study", "--size", size, "--variant", variant]) == 0
     chosen = ["experiment=rq1_strategies", f"size={size}", f"variant={variant}"]
     sweep = compose_sweep(chosen, "greensweep")
@@ -95,7 +104,8 @@ def test_a_size_of_the_papers_study_is_written_into_params(
     bayesian = "paper_gp" if variant == "faithful" else "auto"
     assert known["strategies"] == dict.fromkeys(["random", "grid", bayesian], sweep.n_trials)
     assert sweep.config.dataset.name in known["datasets"]
-    assert "# each is searched with every model" in params.read_text()
+    assert known["models"] == ["simple_cnn", "dense_poly", "dense_linear"]
+    assert params.read_text().startswith("# mine\n"), "comments stay"
     runs = {"small": 8 * 8 + 18 * 24, "paper": 8 * 48 + 36 * 64}[size]
     assert f"size={size}, variant={variant}: {runs} trials in" in capsys.readouterr().out
 
@@ -103,14 +113,26 @@ def test_a_size_of_the_papers_study_is_written_into_params(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
+        ({"searches": []}, "searches must list 1 or more values, got []: write searches: […]"),
+        ({"searches": [1, 1]}, "searches has a value twice"),
+        ({"searches": [-1]}, "searches lists seeds, whole numbers of at least 0, got -1"),
+        ({"searches": 2}, "searches must list 1 or more values, got 2"),
+        ({"models": "simple_cnn"}, "models must list 1 or more values, got simple_cnn"),
+        ({"datasets": []}, "datasets must list 1 or more values, got []"),
+        ({"strategies": ["random", "grid"]}, "strategies must hold names with values"),
+        ({"strategies": None}, "strategies must hold names with values, got None"),
+        ({"architectures": {"linear_layers": [0, 7]}}, "model.linear_layers must be at least 1"),
+        ({"architectures": {"relu": ["maybe", True]}}, "maybe"),
+        ({"confirmed": None}, "confirmed must be true or false, got None: set confirmed: false"),
+        ({"report": {"title": None}}, "report.title must be a text, got None"),
         ({"epochs": 0}, "training.epochs must be at least 1, got 0"),
         ({"models": ["simple_cn"]}, "no model is called 'simple_cn': did you mean simple_cnn"),
         ({"strategies": {"random": 0}}, "strategies.random must be at least 1, got 0"),
         ({"strategies": {"rndom": 2}}, "rndom"),
         ({"architectures": {"trials": 1}}, "architectures.trials must be at least 2, got 1"),
-        ({"architectures": {"relu": [True]}}, "architectures.relu must have at least 2 values"),
+        ({"architectures": {"relu": [True]}}, "architectures.relu must list 2 or more values"),
         ({"repeats": None}, "repeats"),
-        ({"datasets": None}, "params.yaml does not say the cells of the study"),
+        ({"datasets": None}, "datasets must list 1 or more values, got None"),
     ],
 )
 def test_a_study_that_cannot_run_is_refused_in_one_sentence(
@@ -137,13 +159,51 @@ def test_a_data_set_names_its_runs_as_its_file_is_called(
     assert main(["study"]) == 0
 
 
-def test_a_study_of_one_strategy_is_no_comparison(
-    params: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("strategies", [{"random": 2}, {"grid": 2, "auto": 2}])
+def test_strategies_are_held_against_random_search(
+    params: Path, capsys: pytest.CaptureFixture[str], strategies: dict[str, int]
 ) -> None:
     known = yaml.safe_load(params.read_text())
-    params.write_text(yaml.safe_dump({**known, "strategies": {"random": 2}}))
+    params.write_text(yaml.safe_dump({**known, "strategies": strategies}, sort_keys=False))
     assert main(["study"]) == 1
-    assert "strategies must be at least 2 to be compared, got random" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "strategies must be random and another to hold against it" in told
+    assert f"got {', '.join(strategies)}: set" in told
+
+
+def test_a_study_takes_networks_that_are_not_the_papers(
+    params: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = Path(shutil.copytree(PROJECT / "conf", params.parent / "conf"))
+    monkeypatch.setattr("greensweep.app.compose.CONF", conf)
+    mine = conf / "model" / "mine.yaml"
+    mine.write_text("defaults: [custom, _self_]\ntarget: my_package.Net\n")
+    change(params, models=["simple_cnn", "mine", "timm", "torchvision"])
+    assert main(["study"]) == 0
+
+
+def test_a_study_that_would_take_days_is_forecast_and_refused(
+    params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def an_hour(config: Any) -> float:
+        asked.append((config.dataset.name, config.model.name, config.repeats))
+        return 3600.0
+
+    monkeypatch.setattr("greensweep.search.timed_run.seconds_of_run", an_hour)
+    assert main(["study", "--size", "paper"]) == 1
+    told = capsys.readouterr().err
+    # 2 data sets x 3 networks x 2 spaces x 3 strategies of 64 trials, and 8 architectures of 48.
+    assert f"would take about {(36 * 64 + 8 * 48) / 24:.3g} days on this machine" in told
+    assert "set confirmed: true in params.yaml" in told
+    assert len(asked) == 2 * 3 + 8
+    assert {repeats for _, _, repeats in asked} == {8}
+    change(params, confirmed=True)
+    assert main(["study"]) == 0
+    change(params, confirmed=False, strategies=dict.fromkeys(("random", "grid", "auto"), 1))
+    monkeypatch.setattr("greensweep.search.timed_run.seconds_of_run", lambda _: 3600 * 24 / 421)
+    assert main(["study"]) == 0, "36 + 384 runs of so long are less than a day"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +234,20 @@ def test_a_table_of_runs_needs_all_sweeps(params: Path, capsys: pytest.CaptureFi
     assert main(["runs", "outputs/study", "outputs/runs"]) == 1
     assert "holds no finished sweep: run dvc repro" in capsys.readouterr().err
     assert not Path("outputs/runs").exists()
+
+
+def test_what_a_data_set_fetches_is_an_output_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    (stage,) = [
+        each for each in Repo(str(PROJECT)).index.stages if each.addressing == "prepare@digits"
+    ]
+    kept = {out.def_path: out.persist for out in stage.outs}
+    assert kept == {"data/prepared/digits": False, "data/downloads/digits": True}
+    for name in ("mnist", "fashion_mnist", "cifar10", "cifar100"):
+        sweep = compose_sweep([f"dataset={name}"])
+        assert sweep.config.dataset.root == f"data/downloads/{name}"  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -228,7 +302,7 @@ def stages_run(said: str) -> list[str]:
 
 def trials(folder: Path, strategy: str) -> list[str]:
     """The runs in MLflow of a sweep's trials, in their order."""
-    sweep = folder / "outputs" / "study" / f"digits-dense_poly-paper_log-{strategy}"
+    sweep = folder / "outputs" / "study" / f"digits-dense_poly-paper_log-{strategy}-0"
     found = [json.loads(path.read_text()) for path in sweep.glob("*/result.json")]
     return [each["mlflow_run_id"] for each in sorted(found, key=lambda each: each["trial"])]
 
@@ -246,7 +320,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
         for relu in (False, True)
     ]
     analyses = [f"analyse@{name}" for name in ("tradeoff", "strategies", "spaces", "layers")]
-    sweeps = [f"{SWEEP}-random", f"{SWEEP}-grid"]
+    sweeps = [f"{SWEEP}-random-0", f"{SWEEP}-grid-0"]
     assert sorted(first) == sorted(
         ["prepare@digits", *sweeps, *layers, "runs", *analyses, "report"]
     )
@@ -255,8 +329,8 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     assert list(runs["strategy"]) == ["random", "random", "grid", *["random"] * 16]
     assert runs["run_id"].is_unique and runs["commit"].nunique() == 1
     lock = yaml.safe_load((project / "dvc.lock").read_text())
-    (prepared,) = lock["stages"]["prepare@digits"]["outs"]
-    assert set(runs["data"]) == {prepared["md5"]}
+    digests = {out["path"]: out["md5"] for out in lock["stages"]["prepare@digits"]["outs"]}
+    assert set(runs["data"]) == {digests["data/prepared/digits"]}
     spaces = json.loads((project / "outputs/analysis/spaces/analysis.json").read_text())
     assert list(spaces["figures"]["ratios"]) == ["grid@paper_log"]
     page = (project / "outputs" / "report" / "index.html").read_text()
@@ -272,9 +346,16 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     assert stages_run(dvc(project, "repro")) == [sweeps[0], "runs", *analyses, "report"]
     assert trials(project, "random")[:2] == before
     assert len(trials(project, "random")) == 3
-    cell = "outputs/runs/metrics/digits-dense_poly-paper_log-random.json"
+    cell = "outputs/runs/metrics/digits-dense_poly-paper_log-random-0.json"
     assert "search_energy_joules" in dvc(project, "metrics", "diff", "--md", "--targets", cell)
     assert "Accuracy and energy of each run" in dvc(project, "plots", "show", "--json")
+    commit(project)
+
+    change(project / "params.yaml", searches=[0, 1])
+    further = [f"{SWEEP}-random-1", f"{SWEEP}-grid-1"]
+    assert stages_run(dvc(project, "repro")) == [*further, "runs", *analyses, "report"]
+    medians = pd.read_csv(project / "outputs/analysis/strategies/energy_to_target.csv")
+    assert list(medians["searches"]) == [2, 2]
     commit(project)
 
     dvc(project, "remote", "add", "--default", "storage", str(tmp_path / "remote"))
@@ -305,7 +386,7 @@ def test_a_pipeline_killed_midway_goes_on_where_it_was(project: Path) -> None:
     assert not (project / "outputs" / "runs").exists()
     before = trials(project, "random")[:2]
     ran = stages_run(dvc(project, "repro"))
-    assert "prepare@digits" not in ran and f"{SWEEP}-random" in ran and "report" in ran
+    assert "prepare@digits" not in ran and f"{SWEEP}-random-0" in ran and "report" in ran
     assert trials(project, "random")[:2] == before
     runs = pd.read_csv(project / "outputs" / "runs" / "runs.csv")
     searched = runs[runs["experiment"].eq("rq1_strategies") & runs["strategy"].eq("random")]
@@ -316,7 +397,7 @@ def test_a_pipeline_killed_midway_goes_on_where_it_was(project: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_experiments_add_to_a_search_now_or_from_the_queue(project: Path) -> None:
-    target = f"{SWEEP}-random"
+    target = f"{SWEEP}-random-0"
     dvc(project, "repro", target)
     commit(project)
     before = trials(project, "random")
@@ -324,9 +405,11 @@ def test_experiments_add_to_a_search_now_or_from_the_queue(project: Path) -> Non
     assert trials(project, "random")[:2] == before
     assert len(trials(project, "random")) == 3
     queued = ("exp", "run", "--queue", "--name", "later", "--set-param", "strategies.random=4")
+    known = runs_in_mlflow(project)
     dvc(project, *queued, target)
     dvc(project, "queue", "start")
     until(lambda: "Success" in dvc(project, "queue", "status"), seconds=300)
+    assert runs_in_mlflow(project) > known, "the queue's runs are in the project's own store"
     refs = git(project, "for-each-ref", "--format=%(refname)", "refs/exps").split()
     by_name = {ref.rpartition("/")[2]: ref for ref in refs}
     for name, count in (("now", 3), ("later", 4)):
@@ -337,6 +420,12 @@ def test_experiments_add_to_a_search_now_or_from_the_queue(project: Path) -> Non
     assert {"now", "later"} <= names
 
 
+def runs_in_mlflow(folder: Path) -> set[str]:
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    found = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    return {run.info.run_id for run in found}
+
+
 def experiments(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for branch in row["experiments"] or () for each in branch["revs"]]
 
@@ -344,7 +433,11 @@ def experiments(row: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("status",), "'./dvc.lock' is invalid"), (("push",), "no remote specified")],
+    [
+        (("status",), "'./dvc.lock' is invalid"),
+        (("push",), "no remote specified"),
+        (("repro", "prepare@digits"), "is busy, it is being blocked by"),
+    ],
 )
 def test_dvc_says_what_the_documentation_says_that_it_says(
     project: Path, arguments: tuple[str, ...], said: str
@@ -352,6 +445,11 @@ def test_dvc_says_what_the_documentation_says_that_it_says(
     assert f"`{said}`" in (PROJECT / "docs" / "pipeline.md").read_text()
     if arguments == ("status",):
         (project / "dvc.lock").write_text("<<<<<<< ours\nschema: '2.0'\n=======\n")
+    if arguments[0] == "repro":
+        another = {"pid": os.getpid(), "cmd": "dvc repro"}
+        held = {"read": {}, "write": {str(project / "data" / "prepared" / "digits"): another}}
+        (project / ".dvc" / "tmp").mkdir(exist_ok=True)
+        (project / ".dvc" / "tmp" / "rwlock").write_text(json.dumps(held))
     done = subprocess.run(
         ["dvc", *arguments], cwd=project, env=environment(project), capture_output=True, text=True,
         timeout=100, check=False,
@@ -366,6 +464,15 @@ def until(happened: Callable[[], bool], seconds: float = 180) -> None:
     while not happened():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
+
+
+def test_each_strategy_searches_once_with_each_seed(
+    params: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(params, strategies={"random": 2, "grid": 2, "auto": 3}, searches=[3, 5])
+    assert main(["study"]) == 0
+    assert f"{3 * 2 * 7 + 8 * 2} trials in {3 * 2 * 3 + 8} sweeps" in capsys.readouterr().out
+    assert "digits-dense_poly-paper_log-auto-5" in study_cells(read_params())
 
 
 def test_an_earlier_size_leaves_the_rest_of_params_alone(params: Path) -> None:

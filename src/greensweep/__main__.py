@@ -12,11 +12,11 @@ from greensweep.messages import sentence
 from greensweep.study.params import (
     BAYESIAN,
     SIZES,
-    cell_names,
     check_pipeline,
     read_param,
     read_params,
     set_study,
+    study_cells,
 )
 
 
@@ -99,13 +99,13 @@ def _summarise(asked: argparse.Namespace) -> None:
 def _runs(asked: argparse.Namespace) -> None:
     from greensweep.analysis.study_runs import read_study, write_study
 
-    runs = read_study(asked.study, cell_names(read_params()))
-    write_study(runs, asked.study, asked.output)
-    print(f"{len(runs)} runs of {runs['cell'].nunique()} cells: {asked.output}")
+    runs, figures = read_study(asked.study, study_cells(read_params()))
+    write_study(runs, figures, asked.output)
+    print(f"{len(runs)} runs of {len(figures)} cells: {asked.output}")
 
 
 def _study(asked: argparse.Namespace) -> None:
-    from greensweep.app import check_study, compose_sweep
+    from greensweep.app import check_length, check_study, compose_sweep
 
     check_pipeline()
     if asked.size or asked.variant:
@@ -117,9 +117,10 @@ def _study(asked: argparse.Namespace) -> None:
         set_study(size, variant, epochs=epochs, repeats=repeats, trials=sweep.n_trials)
     params = read_params()
     trials = check_study(params)
+    check_length(params)
     print(
         f"params.yaml: size={params['size']}, variant={params['variant']}: {trials} trials in "
-        f"{len(cell_names(params))} sweeps."
+        f"{len(study_cells(params))} sweeps."
     )
 
 

@@ -1,6 +1,6 @@
 """The runs of a whole study, which is a folder of sweeps, as one table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from greensweep.config import read_plain_config
 from greensweep.errors import AnalysisError
 from greensweep.result import CONFIG_FILE, run_directories
 from greensweep.search.trial import write_json
-from greensweep.study.summary import TRIALS_FILE, read_summary
-from greensweep.study.trials import Trial, read_trials
+from greensweep.study.summary import read_summary, summarise
+from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
 from greensweep.tracking.mlflow import known_experiment
 
 # Config groups whose choice tells the cells of a study apart, by their column.
 _CHOICES = {
     "dataset": "dataset",
+    "model": "model",
     "experiment": "experiment",
     "size": "size",
     "variant": "variant",
@@ -28,32 +29,57 @@ _CHOICES = {
 }
 
 
-def read_study(folder: Path, cells: Iterable[str]) -> pd.DataFrame:
-    """Return the runs of these cells: those of `read_sweep`, with options, `cell` and its choices.
+def read_study(
+    folder: Path, cells: Mapping[str, int]
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """Return the runs of these cells as one table, and the figures of each cell.
 
-    `strategy_in_space` names both, as `random@paper_log`: for comparisons across spaces.
+    The runs are those of `read_sweep`, with options, `cell` and its choices. `strategy_in_space`
+    names two of these, as `random@paper_log`: for comparisons across spaces.
 
     Args:
         folder: holds a sweep's folder of each cell's name.
+        cells: the trials that are asked of each; a sweep that has more counts by its first.
+
+    Returns:
+        Figures are accuracies of the best run, 0 to 1, the joules of training that run, and those
+        of the whole search.
 
     Raises:
         AnalysisError: there are no cells, or one has not ended.
         StudyError: a result file is broken.
     """
-    tables = []
-    for cell in cells:
+    tables, figures = [], {}
+    for cell, asked in cells.items():
         sweep = folder / cell
-        if not (sweep / TRIALS_FILE).is_file():
-            raise AnalysisError(
-                f"{sweep} holds no finished sweep: run dvc repro, which goes on where it stopped"
-            )
+        _check_ended(sweep, asked)
         told = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
         told["strategy_in_space"] = f"{told['strategy']}@{told['space']}"
-        trials = read_trials(sweep)
-        tables.append(_with_options(read_sweep(sweep, trials), trials).assign(**told))
+        trials = first_trials(read_trials(sweep), asked)
+        runs = read_sweep(sweep, trials)
+        if len(runs) < len(trials):
+            raise _unfinished(sweep)
+        told["pareto_optimal"] = runs["trial"].isin(front_numbers(trials))
+        tables.append(_with_options(runs, trials).assign(**told))
+        figures[cell] = _figures(trials)
     if not tables:
         raise AnalysisError(f"no cell of a study in {folder} is asked for: see params.yaml")
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True), figures
+
+
+def _check_ended(sweep: Path, asked: int) -> None:
+    """Refuse a sweep that was interrupted, or whose last end was before more was asked of it."""
+    summary = read_summary(sweep)
+    if summary is None or summary.status != "finished":
+        raise _unfinished(sweep)
+    if summary.search is not None and summary.search["trials_total"] < asked:
+        raise _unfinished(sweep)
+
+
+def _unfinished(sweep: Path) -> AnalysisError:
+    return AnalysisError(
+        f"{sweep} holds no finished sweep: run dvc repro, which goes on where it stopped"
+    )
 
 
 def _with_options(runs: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
@@ -74,11 +100,11 @@ def _options(directory: Path) -> dict[str, Any]:
     }
 
 
-def write_study(runs: pd.DataFrame, study: Path, output: Path) -> None:
-    """Write `runs.csv` and `runs.parquet` of a study, numbers unrounded, and metrics of each cell.
+def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], output: Path) -> None:
+    """Write `runs.csv` and `runs.parquet` of a study, numbers unrounded, and each cell's figures.
 
-    Those are accuracies of the best run of its sweep, 0 to 1, the joules of training that run, and
-    those of the whole search.
+    Args:
+        runs, figures: as `read_study` returns them; figures become DVC's metrics.
 
     Raises:
         OSError: the folder cannot be written. No file is half written.
@@ -86,8 +112,8 @@ def write_study(runs: pd.DataFrame, study: Path, output: Path) -> None:
     (output / "metrics").mkdir(parents=True, exist_ok=True)
     _replace(output / "runs.csv", partial(runs.to_csv, index=False))
     _replace(output / "runs.parquet", runs.to_parquet)
-    for cell in runs["cell"].unique():
-        write_json(output / "metrics" / f"{cell}.json", _metrics(study / cell))
+    for cell, told in figures.items():
+        write_json(output / "metrics" / f"{cell}.json", told)
 
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
@@ -99,10 +125,8 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _metrics(sweep: Path) -> dict[str, Any]:
-    summary = read_summary(sweep)
-    if summary is None:
-        return {}
+def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
+    summary = summarise(list(trials))
     return {
         "validation_accuracy": summary.best_validation_accuracy,
         "test_accuracy": summary.best_test_accuracy,

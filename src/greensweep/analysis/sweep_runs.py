@@ -14,21 +14,22 @@ from greensweep.study.trials import Trial
 
 
 def read_sweep(directory: Path, trials: Iterable[Trial]) -> pd.DataFrame:
-    """Return `trials.csv` of a sweep, with what else MLflow would have of its runs as columns.
+    """Return these trials of a sweep as `trials.csv` has them, with what else MLflow would have.
 
-    Those are the accuracy that the trials were selected by, the energy by phase and component with
-    its quality, the layers, the machine, the versions and the origin, under the names that
-    `read_mlflow` gives them.
+    That is, as columns, the accuracy that the trials were selected by, the energy by phase and
+    component with its quality, the layers, the machine, the versions and the origin, under the
+    names that `read_mlflow` gives them.
 
     Args:
-        trials: as `read_trials` reads them there.
+        trials: of those that `read_trials` reads there.
 
     Raises:
         AnalysisError: there is no such table.
     """
     table = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
     further = {trial.number: _further(trial.result) for trial in trials}
-    return table.join(pd.DataFrame.from_dict(further, orient="index"), on="trial")
+    rows = table[table["trial"].isin(further)]
+    return rows.join(pd.DataFrame.from_dict(further, orient="index"), on="trial")
 
 
 def _further(result: RunResult) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 Nothing slow is imported here before a run needs it: `--help` answers without PyTorch.
 """
 
-from greensweep.app.compose import check_study, compose_sweep
+from greensweep.app.compose import compose_sweep
 from greensweep.app.exit import run
 from greensweep.app.preparing import prepare
 from greensweep.app.resolvers import register
+from greensweep.app.study import check_length, check_study
 from greensweep.app.sweep import SweepCallback
 from greensweep.app.tables import analyse, report
 from greensweep.app.testing import evaluate
@@ -21,6 +22,7 @@ __all__ = [
     "TRUSTED",
     "SweepCallback",
     "analyse",
+    "check_length",
     "check_study",
     "compose_sweep",
     "evaluate",

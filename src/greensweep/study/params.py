@@ -33,7 +33,10 @@ SIZES = {
     "small": Cells(("cifar10",), ("paper", "paper_log"), 8),
     "paper": Cells(("cifar10", "fashion_mnist"), ("paper", "paper_five"), 48),
 }
-ARCHITECTURE = ("conv_layers", "linear_layers", "relu")
+SEARCH = ("datasets", "models", "spaces", "strategies", "searches")
+_STRATEGY = SEARCH.index("strategies")
+MODELS = ("simple_cnn", "dense_poly", "dense_linear")
+ARCHITECTURES = {"conv_layers": (1, 4), "linear_layers": (3, 7), "relu": (False, True)}
 BAYESIAN = {"corrected": "auto", "faithful": "paper_gp"}
 
 
@@ -86,22 +89,23 @@ def read_params() -> dict[str, Any]:
     return values
 
 
-def cell_names(params: Mapping[str, Any]) -> list[str]:
-    """Return the folders of the study's sweeps, as `dvc.yaml` names them.
+def study_cells(params: Mapping[str, Any]) -> dict[str, int]:
+    """Return the folders of the study's sweeps, as `dvc.yaml` names them, and the trials of each.
 
     Raises:
         ConfigError: a list that makes the cells is missing.
     """
     try:
-        searches = product(
-            params["datasets"], params["models"], params["spaces"], params["strategies"]
-        )
-        networks = params["architectures"]
-        layers = product(*(networks[name] for name in ARCHITECTURE))
-        return [
-            *("-".join(map(str, cell)) for cell in searches),
-            *("-".join(["layers", *(str(each).lower() for each in cell)]) for cell in layers),
-        ]
+        searches = product(*(params[name] for name in SEARCH))
+        networks, strategies = params["architectures"], params["strategies"]
+        layers = product(*(networks[name] for name in ARCHITECTURES))
+        return {
+            **{"-".join(map(str, cell)): strategies[cell[_STRATEGY]] for cell in searches},
+            **{
+                "-".join(["layers", *(str(each).lower() for each in cell)]): networks["trials"]
+                for cell in layers
+            },
+        }
     except (KeyError, TypeError) as error:
         raise ConfigError(f"{PARAMS_FILE} does not say the cells of the study: {error}") from error
 
@@ -109,21 +113,35 @@ def cell_names(params: Mapping[str, Any]) -> list[str]:
 def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int) -> None:
     """Write a size and a variant of the paper's study into `params.yaml`; its comments stay.
 
+    What makes the published study is written, the lists of its cells among it. Seeds, `energy`,
+    `confirmed` and the report stay as they are.
+
     Raises:
         ConfigError: the file is missing or broken.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
+    if size not in SIZES:
+        raise ConfigError(
+            f"{PARAMS_FILE} has size={size}, which is none of the paper's study: give --size "
+            f"{', '.join(SIZES)}"
+        )
     cells, yaml = SIZES[size], YAML()
+    part = PARAMS_FILE.with_name(f".{PARAMS_FILE}.part")
     try:
         params = yaml.load(PARAMS_FILE)
         params.update(size=size, variant=variant, epochs=epochs, repeats=repeats)
         params["datasets"][:] = cells.datasets
+        params["models"][:] = MODELS
         params["spaces"][:] = cells.spaces
         strategies = params["strategies"]
         strategies.clear()
         strategies.update(dict.fromkeys(("random", "grid", BAYESIAN[variant]), trials))
+        for name, values in ARCHITECTURES.items():
+            params["architectures"][name][:] = values
         params["architectures"]["trials"] = cells.layer_trials
-        yaml.dump(params, PARAMS_FILE)
-    except (OSError, KeyError, TypeError, AttributeError) as error:
+        yaml.dump(params, part)
+        part.replace(PARAMS_FILE)
+    except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{PARAMS_FILE} cannot be changed: {first_line(error)}") from error

@@ -11,6 +11,7 @@ from typing import Any
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.ledger import SweepTotal
 from greensweep.search.bill import STUDY_FILE, Bill
+from greensweep.search.trial import write_json
 from greensweep.study.drift import Drift
 from greensweep.study.trials import (
     Trial,
@@ -197,17 +198,18 @@ def summarise(
 
 
 def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Path) -> list[Path]:
-    """Write `study.json` and `trials.csv` (figures unrounded) and return their paths.
+    """Write `trials.csv` (figures unrounded), then `study.json`, and return their paths.
+
+    Each is written whole or not at all: a sweep with a `study.json` has its table.
 
     Raises:
         OSError: the directory cannot be written to.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    study = directory / STUDY_FILE
-    study.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
-    table = directory / TRIALS_FILE
+    study, table = directory / STUDY_FILE, directory / TRIALS_FILE
     searched, front = searched_keys(trials), front_numbers(trials)
-    with table.open("w", encoding="utf-8", newline="") as file:
+    part = directory / f".{TRIALS_FILE}.part"
+    with part.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS, *searched])
         for trial in trials:
@@ -217,6 +219,8 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
             values = [trial.searched.get(key) for key in searched]
             told = [trial.number, trial.number in front, trial.infeasible]
             rows.writerow([*told, *figures, *values])
+    part.replace(table)
+    write_json(study, asdict(summary))
     return [study, table]
 
 

@@ -68,6 +68,19 @@ def read_trials(sweep: Path) -> list[Trial]:
     ]
 
 
+def first_trials(trials: Iterable[Trial], count: int) -> list[Trial]:
+    """Return the trials that a search for `count` of them would have run; stopped ones are extra.
+
+    A stopped trial runs again when its search goes on, and counts by that.
+    """
+    kept: list[Trial] = []
+    for trial in trials:
+        if sum(each.result.status != "stopped" for each in kept) >= count:
+            break
+        kept.append(trial)
+    return kept
+
+
 def finished(trials: Iterable[Trial]) -> list[Trial]:
     """Return the trials that have an accuracy to compare."""
     return [t for t in trials if t.result.status == "finished"]
