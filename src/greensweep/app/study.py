@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any, get_type_hints
 
 from greensweep.app.compose import ComposedSweep, compose_sweep
 from greensweep.config.schema import DatasetConfig
 from greensweep.errors import ConfigError
-from greensweep.search.text import duration_text
 from greensweep.study.params import ARCHITECTURES, study_cells
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def check_length(params: Mapping[str, Any]) -> None:
     Raises:
         GreensweepError: it would; or a network cannot be built.
     """
+    from greensweep.search.text import duration_text
     from greensweep.search.timed_run import seconds_of_run
 
     _, first = next(_composed(params))
@@ -58,9 +59,10 @@ def check_length(params: Mapping[str, Any]) -> None:
         chosen = [f"dataset={dataset}", f"model={model}"]
         sweep = compose_sweep([_SEARCHES, *shared, *chosen], "greensweep")
         taken += searches * seconds_of_run(sweep.config)
+    run = compose_sweep([_LAYERS, *shared, f"dataset={params['datasets'][0]}"], "greensweep").config
     for layers in product(*(networks[name] for name in ARCHITECTURES)):
-        sweep = compose_sweep([_LAYERS, *shared, *_architecture(params, layers)], "greensweep")
-        taken += networks["trials"] * seconds_of_run(sweep.config)
+        model = replace(run.model, **dict(zip(ARCHITECTURES, layers, strict=True)))
+        taken += networks["trials"] * seconds_of_run(replace(run, model=model))
     if taken > 3600 * first.confirm_hours:
         raise ConfigError(
             f"this study would take about {duration_text(taken)} on this machine "
@@ -81,9 +83,10 @@ def _composed(params: Mapping[str, Any]) -> Iterator[tuple[str, ComposedSweep]]:
         chosen.append(f"hydra/sweeper/sampler={strategy}")
         chosen.append(f"hydra.sweeper.n_trials={trials[strategy]}")
         yield dataset, compose_sweep([_SEARCHES, *shared, *chosen], "greensweep")
-    layers = [params["architectures"][name] for name in ARCHITECTURES]
-    for cell in range(max(map(len, layers))):
-        chosen = _architecture(params, [axis[cell % len(axis)] for axis in layers])
+    layers = {name: params["architectures"][name] for name in ARCHITECTURES}
+    for cell in range(max(map(len, layers.values()))):
+        chosen = [f"model.{name}={axis[cell % len(axis)]}" for name, axis in layers.items()]
+        chosen.append(f"dataset={axes[0][0]}")
         yield axes[0][0], compose_sweep([_LAYERS, *shared, *chosen], "greensweep")
 
 
@@ -91,13 +94,6 @@ def _shared(params: Mapping[str, Any]) -> list[str]:
     named = {name: params.get(name) for name in ("size", "variant", "seed", "energy", "repeats")}
     named |= {"training.epochs": params.get("epochs")}
     return [f"{name}={value}" for name, value in named.items()]
-
-
-def _architecture(params: Mapping[str, Any], layers: Any) -> list[str]:
-    chosen = [f"dataset={params['datasets'][0]}"]
-    return chosen + [
-        f"model.{name}={each}" for name, each in zip(ARCHITECTURES, layers, strict=True)
-    ]
 
 
 def _check_shapes(params: Mapping[str, Any]) -> None:
