@@ -250,6 +250,24 @@ def test_what_a_data_set_fetches_is_an_output_that_is_kept(
         assert sweep.config.dataset.root == f"data/downloads/{name}"  # type: ignore[attr-defined]
 
 
+def test_a_digest_changes_with_what_is_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("code/__pycache__").mkdir(parents=True)
+    found = []
+    for file, text in (("loop.py", "1"), ("__pycache__/loop.pyc", "1"), ("loop.py", "2")):
+        Path("code", file).write_text(text)
+        assert main(["digest", "out/inputs.json", "code", "code/loop.py"]) == 0
+        found.append(json.loads(Path("out/inputs.json").read_text()))
+    first, compiled, changed = found
+    assert list(first) == ["code", "code/loop.py"]
+    assert first == compiled
+    assert all(first[name] != changed[name] for name in first)
+    assert main(["digest", "out/inputs.json", "nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The project's tracked files as a git repository of their own, with a small study."""
@@ -322,7 +340,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     analyses = [f"analyse@{name}" for name in ("tradeoff", "strategies", "spaces", "layers")]
     sweeps = [f"{SWEEP}-random-0", f"{SWEEP}-grid-0"]
     assert sorted(first) == sorted(
-        ["prepare@digits", *sweeps, *layers, "runs", *analyses, "report"]
+        ["prepare@digits", "inputs", *sweeps, *layers, "runs", *analyses, "report"]
     )
     assert stages_run(dvc(project, "repro")) == []
     runs = pd.read_csv(project / "outputs" / "runs" / "runs.csv")

@@ -46,6 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     gather.add_argument("output", type=Path, help="where to write runs.csv and runs.parquet")
     gather.set_defaults(command=_runs)
 
+    fingerprint = commands.add_parser(
+        "digest", help="SHA-256 of files and folders, for a stage of a pipeline to hang on"
+    )
+    fingerprint.add_argument("output", type=Path, help="the JSON file to write")
+    fingerprint.add_argument("paths", type=Path, nargs="+", help="files and folders")
+    fingerprint.set_defaults(command=_digest)
+
     check = commands.add_parser(
         "study", help="check the study of params.yaml, or write a size of the paper's into it"
     )
@@ -102,6 +109,15 @@ def _runs(asked: argparse.Namespace) -> None:
     runs, figures = read_study(asked.study, study_cells(read_params()))
     write_study(runs, figures, asked.output)
     print(f"{len(runs)} runs of {len(figures)} cells: {asked.output}")
+
+
+def _digest(asked: argparse.Namespace) -> None:
+    from greensweep.search.inputs import digest
+    from greensweep.search.trial import write_json
+
+    digests = {path.as_posix(): digest(path) for path in asked.paths}
+    asked.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(asked.output, digests)
 
 
 def _study(asked: argparse.Namespace) -> None:

@@ -18,15 +18,14 @@ def digest_inputs(configuration: str, paths: Sequence[str]) -> dict[str, str]:
     Raises:
         StudyError: one of the paths does not exist.
     """
-    digests = {_CONFIGURATION: hashlib.sha256(configuration.encode()).hexdigest()}
     for name in paths:
         if not Path(name).exists():
             raise StudyError(
                 f"hydra.sweeper.made_from names {name}, which does not exist: make it, or take it "
                 "off the list"
             )
-        digests[name] = _digest(Path(name))
-    return digests
+    own = hashlib.sha256(configuration.encode()).hexdigest()
+    return {_CONFIGURATION: own, **{name: digest(Path(name)) for name in paths}}
 
 
 def changed_inputs(directory: Path, inputs: Mapping[str, str]) -> list[str]:
@@ -53,12 +52,17 @@ def keep_inputs(directory: Path, inputs: Mapping[str, str]) -> None:
     write_json(directory / INPUTS_FILE, dict(inputs))
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else _files(path):
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder with the names and contents of all files in it.
+
+    Raises:
+        OSError: there is no such path, or it cannot be read.
+    """
+    digested = hashlib.sha256()
+    for file in _files(path) if path.is_dir() else [path]:
         name = file.relative_to(path).as_posix()
-        digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
-    return digest.hexdigest()
+        digested.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+    return digested.hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:
