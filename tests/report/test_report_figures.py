@@ -2,12 +2,14 @@
 
 import re
 import warnings
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
 from greensweep.analysis import Result, compare_strategies, standard_table, weigh_tradeoff
+from greensweep.analysis.table import SETTING
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig, TradeoffConfig
 from greensweep.rendering import draw_curves, draw_front, draw_shares, draw_survival
 from greensweep.rendering.svg import inline_svg
@@ -51,6 +53,18 @@ def test_every_strategy_has_its_place_in_the_legend(strategies: Result) -> None:
         assert set(shown) == {HIDDEN, "a\N{REPLACEMENT CHARACTER}b", "random"}
         assert len(set(shown.values())) == 3
         assert HIDDEN in drawing.svg
+
+
+def test_the_name_of_a_setting_stands_above_its_own_panel() -> None:
+    named = RUNS.frame.copy()
+    named[SETTING] = "cifar10_images dense_linear paper_log " + named[SETTING]
+    result = compare_strategies(replace(RUNS, frame=named), StrategiesConfig(resamples=100))
+    figure = draw_curves(result).figure
+    figure.draw_without_rendering()
+    titles = [axes.title.get_window_extent() for axes in figure.axes]
+    assert len(titles) == 2
+    assert titles[0].x0 >= 0 and titles[0].x1 < titles[1].x0
+    assert titles[1].x1 <= figure.bbox.x1
 
 
 def test_a_control_character_in_a_name_is_drawn_and_warns_of_nothing(strategies: Result) -> None:

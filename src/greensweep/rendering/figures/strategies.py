@@ -1,6 +1,7 @@
 """Figures of search strategies against each other."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from greensweep.rendering.figures.drawing import Drawing, joules_along, points, 
 from greensweep.rendering.style import COLOURS, DASHES, INK, MARKERS, blank, style
 
 _MOST_PANELS = 6
+_TITLE = 28  # letters of a line above a panel, of which two stand side by side
 
 
 def draw_curves(result: Result) -> Drawing:
@@ -28,7 +30,7 @@ def draw_curves(result: Result) -> Drawing:
         figure = blank(0.5 + 2.3 * rows)
         for place, setting in enumerate(settings):
             axes = figure.add_subplot(rows, columns, place + 1)
-            axes.set_title(short(setting), fontsize=9)
+            axes.set_title(fill(short(setting), _TITLE), fontsize=9)
             for index, strategy in enumerate(strategies):
                 look = _look(index)
                 band = _of(bands, setting, strategy) if bands is not None else None
