@@ -1,7 +1,9 @@
 """What `hydra/sweeper=greensweep` makes of a study: who may be the best, what begins, what not."""
 
+import importlib
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -189,6 +191,31 @@ def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:
         for waited in (0.0, 3.0, 20.0)
     ]
     assert left == ["about 12 s left", "about 9 s left", "about 0 s left"]
+
+
+def test_a_sweep_that_failed_from_end_to_end_starts_anew(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = ("model=custom", "model.target=my_network.Net", "hydra.sweeper.n_trials=2")
+    network = """import torch
+
+class Net(torch.nn.Sequential):
+    def __init__(self):
+        super().__init__(torch.nn.Flatten(), torch.nn.LazyLinear({outputs}))
+"""
+    ends = []
+    for outputs in (2, 10):  # the digits have ten classes
+        (tmp_path / "my_network.py").write_text(network.format(outputs=outputs))
+        monkeypatch.delitem(sys.modules, "my_network", raising=False)
+        importlib.invalidate_caches()
+        ends.append(cli("train.py", *QUICK, *own))
+    failed, mended = ends
+    assert failed.status == 1
+    assert "none of 2 trials finished" in failed.errors
+    assert mended.status == 0, mended.errors
+    assert "Starting anew: all 2 trials of the study had failed." in mended.output
+    assert study_file(tmp_path, "digits-custom-accuracy")["trials_by_status"] == {"finished": 2}
 
 
 def test_a_sweep_starts_anew_where_what_it_was_made_from_has_changed(

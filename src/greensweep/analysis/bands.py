@@ -7,11 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from greensweep.analysis.comparison import (
-    fewest_for_median,
-    median_interval,
-    resamples_that_fit,
-)
+from greensweep.analysis.comparison import median_interval, resamples_that_fit
 from greensweep.analysis.searches import Figures, Search, best_so_far, energy_to_target, orders
 
 OVER_SEARCHES, OVER_ORDERS, OVER_NOTHING = "searches", "orders of trials", "none"
@@ -23,7 +19,10 @@ _MOST_DRAWN = 100_000  # values in the draws that are taken at once
 
 
 class Interval(NamedTuple):
-    """An interval, what it is over, and how many draws it rests on; missing over `none`."""
+    """An interval, what it is over, and how many draws it rests on: 0 where it is exact.
+
+    Missing over `none`.
+    """
 
     low: float
     high: float
@@ -49,23 +48,20 @@ def energies_over_orders(
     )
 
 
-def target_interval(
-    reached: Figures, over_orders: Figures | None, resamples: int, confidence: float, seed: int
-) -> Interval:
+def target_interval(reached: Figures, over_orders: Figures | None, confidence: float) -> Interval:
     """Return the interval of the median energy to target of a strategy's searches in one setting.
 
-    With as many searches as a median's interval takes, six for 95 %, it is a bootstrap over them;
-    with fewer it is over random orders of their trials, where the strategy has no order of its own.
+    With as many searches as an exact interval takes, six for 95 %, it is over them; with fewer it
+    is over random orders of their trials, where the strategy has no order of its own.
 
     Args:
         reached: joules to target of each search, infinite where it never arrives.
         over_orders: the same under random orders, of shape (searches, draws); None where the next
             trial hangs on the earlier ones.
     """
-    if len(reached) >= fewest_for_median(confidence):
-        draws = resamples_that_fit(resamples, len(reached))
-        _, low, high = median_interval(reached, draws, confidence, seed)
-        return Interval(low, high, OVER_SEARCHES, draws)
+    _, low, high = median_interval(reached, confidence)
+    if not np.isnan(low):
+        return Interval(low, high, OVER_SEARCHES, 0)
     if over_orders is None:
         return Interval(float("nan"), float("nan"), OVER_NOTHING, 0)
     tail = (1.0 - confidence) / 2.0

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection
 from itertools import combinations
-from math import ceil, log2
 
 import numpy as np
 import pandas as pd
-from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
+from scipy.stats import friedmanchisquare, quantile_test, rankdata, studentized_range, wilcoxon
 
 from greensweep.analysis.searches import Figures
 
@@ -40,24 +39,17 @@ def ratios_to(baseline: Figures, other: Figures) -> Figures:
     return ratio
 
 
-def fewest_for_median(confidence: float) -> int:
-    """Return how many values an interval of their median takes: 6 for 95 %.
+def median_interval(values: Figures, confidence: float) -> tuple[float, float, float]:
+    """Return the median and its exact interval, between two of the values: the sign test's.
 
-    The widest that n values can tell, from the smallest to the largest, misses the median with
-    probability 2 / 2**n (Conover, Practical Nonparametric Statistics, 1999, section 3.2).
+    Where the values are too few for one, below six for 95 %, its ends are missing: even from the
+    smallest to the largest it would miss the median with probability 2 / 2**n (Conover, Practical
+    Nonparametric Statistics, 1999, section 3.2).
+
+    Args:
+        values: may be infinite.
     """
-    return ceil(1.0 - log2(1.0 - confidence))
-
-
-def median_interval(
-    values: Figures, resamples: int, confidence: float, seed: int
-) -> tuple[float, float, float]:
-    """Return the median and its percentile bootstrap interval; values may be infinite."""
-    generator = np.random.default_rng(seed)
-    drawn = generator.choice(values, (resamples, len(values)))
-    medians = _median(drawn)
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(medians, [tail, 1.0 - tail], method="inverted_cdf")
+    low, high = quantile_test(values, p=0.5).confidence_interval(confidence)
     return float(_median(values[None])[0]), float(low), float(high)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from greensweep.analysis.comparison import fewest_for_median, median_interval, ratios_to
+from greensweep.analysis.comparison import median_interval, ratios_to
 from greensweep.config.schema_analysis import StrategiesConfig
 
 
@@ -16,8 +16,8 @@ class Ratios:
     Attributes:
         cheaper: settings where it needed less.
         alone: of these, where the baseline never arrived.
-        median_ratio_low, median_ratio_high: bootstrap over settings; None where they are too few,
-            below six for 95 %.
+        median_ratio_low, median_ratio_high: over settings; None where they are too few for an
+            interval, below six for 95 %.
     """
 
     settings: int
@@ -62,8 +62,8 @@ def summarise_ratios(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str
         ratio = part["ratio"].dropna().to_numpy(float)
         if not len(ratio):
             continue
-        median, low, high = median_interval(ratio, config.resamples, config.confidence, config.seed)
-        enough = len(ratio) >= fewest_for_median(config.confidence)
+        median, low, high = median_interval(ratio, config.confidence)
+        enough = not np.isnan(low)
         found[str(strategy)] = Ratios(
             settings=len(ratio),
             cheaper=int((ratio < 1).sum()),

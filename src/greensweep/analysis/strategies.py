@@ -223,7 +223,7 @@ def _horizon(group: Mapping[str, Sequence[Search]]) -> float:
 def _interval(
     reached: Figures, redrawn: Figures | None, config: StrategiesConfig
 ) -> dict[str, object]:
-    found = target_interval(reached, redrawn, config.resamples, config.confidence, config.seed)
+    found = target_interval(reached, redrawn, config.confidence)
     return {
         "joules_to_target_low": found.low,
         "joules_to_target_high": found.high,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from greensweep.analysis.bands import OVER_ORDERS
-from greensweep.analysis.comparison import fewest_for_median, told_range
+from greensweep.analysis.comparison import told_range
 from greensweep.analysis.ratios import Ratios
 from greensweep.analysis.table import NO_STRATEGY, STRATEGY, RunTable
 from greensweep.config.schema_analysis import StrategiesConfig
@@ -109,9 +109,8 @@ def notes_of(
     if (needed["searches"] > 1).any():
         notes.append(
             "The energy of a strategy in a setting is the median of up to "
-            f"{needed['searches'].max()} searches; its interval is a bootstrap over them where "
-            f"there are {fewest_for_median(config.confidence)} or more, which "
-            f"{config.confidence:.0%} take."
+            f"{needed['searches'].max()} searches; its interval is the sign test's over them where "
+            f"they suffice for {config.confidence:.0%}."
         )
     over_orders = needed[needed["interval_over"] == OVER_ORDERS]
     if len(over_orders):

@@ -2,13 +2,10 @@
 
 import statistics
 
-import optuna
-
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
-from greensweep.search.records import counted, whole_seconds
-from greensweep.search.spec import SearchSpec
-from greensweep.search.storage import open_storage
+from greensweep.search.records import whole_seconds
+from greensweep.search.storage import earlier_trials
 from greensweep.search.text import duration_text
 from greensweep.search.timed_run import seconds_of_run
 from hydra_plugins.greensweep_sweeper._worker import Worker
@@ -30,7 +27,7 @@ def refuse_long(worker: Worker, options: SweeperConfig, *, anew: bool) -> None:
     """
     if options.confirm_hours is None or options.confirmed:
         return
-    earlier = [] if anew else _earlier(worker.spec)
+    earlier = [] if anew else earlier_trials(worker.spec)
     ended = [each for each in earlier if each.state.is_finished()]
     taken = [seconds for each in ended if (seconds := whole_seconds(each)) is not None]
     left = worker.spec.total - len(ended)
@@ -58,15 +55,3 @@ def refuse_long(worker: Worker, options: SweeperConfig, *, anew: bool) -> None:
             f"{options.confirm_hours:g} has longer ones confirmed: set "
             "hydra.sweeper.confirmed=true, or make it smaller, as with size=small"
         )
-
-
-def _earlier(spec: SearchSpec) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that count of an earlier command; none where there is no study yet."""
-    file = spec.storage_file
-    if file is not None and not file.is_file():
-        return []  # to open it would make it
-    storage = open_storage(spec.storage)
-    if all(each.study_name != spec.study_name for each in storage.get_all_studies()):
-        return []
-    study = optuna.load_study(study_name=spec.study_name, storage=storage)
-    return counted(study.get_trials(deepcopy=False))

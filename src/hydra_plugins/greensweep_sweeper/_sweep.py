@@ -28,7 +28,7 @@ from greensweep.search.opening import begin_trials
 from greensweep.search.pool import run_workers
 from greensweep.search.records import outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
-from greensweep.search.storage import open_storage, storage_faults
+from greensweep.search.storage import earlier_trials, open_storage, storage_faults
 from greensweep.search.text import print_search
 from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
@@ -103,11 +103,12 @@ class Sweep:
         if options.made_from:
             inputs = digest_inputs(self._configuration(spec), options.made_from)
             changed = changed_inputs(spec.directory, inputs)
-        anew = options.fresh or bool(changed)
         with storage_faults(spec.storage):
+            why = _why_anew(spec, changed)
+            anew = options.fresh or why is not None
             refuse_long(worker, options, anew=anew)
-        if changed:
-            log.info(f"Starting anew: {', '.join(changed)} changed since the study began.")
+        if why is not None:
+            log.info(f"Starting anew: {why}.")
         if anew:
             _put_aside(spec)
         spec.directory.mkdir(parents=True, exist_ok=True)
@@ -151,6 +152,17 @@ class Sweep:
             sort_keys=True,
             default=str,
         )
+
+
+def _why_anew(spec: SearchSpec, changed: Sequence[str]) -> str | None:
+    """Say why an earlier study is put aside; None where there is none, or it goes on."""
+    if changed:
+        return f"{', '.join(changed)} changed since the study began"
+    earlier = earlier_trials(spec)
+    # What was at fault may be mended by now, and there is nothing to go on from.
+    if len(earlier) >= spec.total and all(each.state == TrialState.FAIL for each in earlier):
+        return f"all {len(earlier)} trials of the study had failed"
+    return None
 
 
 def _require_one(trials: Sequence[FrozenTrial]) -> None:
