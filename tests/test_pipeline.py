@@ -115,15 +115,22 @@ def test_a_size_of_the_papers_study_is_written_into_params(
     [
         ({"searches": []}, "searches must list 1 or more values, got []: write searches: […]"),
         ({"searches": [1, 1]}, "searches has a value twice"),
-        ({"searches": [-1]}, "searches lists seeds, whole numbers of at least 0, got -1"),
+        ({"searches": [-1]}, "searches lists seeds of at least 0, got -1"),
         ({"searches": 2}, "searches must list 1 or more values, got 2"),
         ({"models": "simple_cnn"}, "models must list 1 or more values, got simple_cnn"),
         ({"datasets": []}, "datasets must list 1 or more values, got []"),
         ({"strategies": ["random", "grid"]}, "strategies must hold names with values"),
         ({"strategies": None}, "strategies must hold names with values, got None"),
         ({"architectures": {"linear_layers": [0, 7]}}, "model.linear_layers must be at least 1"),
-        ({"architectures": {"relu": ["maybe", True]}}, "maybe"),
-        ({"confirmed": None}, "confirmed must be true or false, got None: set confirmed: false"),
+        ({"architectures": {"relu": ["Yes", "No"]}}, "relu must be true or false, got 'Yes'"),
+        ({"architectures": {"conv_layers": [1, 40]}}, "40 convolution blocks needs images"),
+        ({"architectures": {"linear_layers": [3, "03"]}}, "must be a whole number, got '03'"),
+        ({"size": 3}, "size must be a text, got 3"),
+        ({"energy": True}, "energy must be a text, got True"),
+        ({"datasets": [3]}, "each of datasets must be a text, got 3"),
+        ({"models": [["simple_cnn"]]}, "each of models must be a text, got ['simple_cnn']"),
+        ({"strategies": {1: 3}}, "a name among strategies must be a text, got 1"),
+        ({"confirmed": None}, "confirmed must be true or false, got None"),
         ({"report": {"title": None}}, "report.title must be a text, got None"),
         ({"epochs": 0}, "training.epochs must be at least 1, got 0"),
         ({"models": ["simple_cn"]}, "no model is called 'simple_cn': did you mean simple_cnn"),
@@ -172,13 +179,20 @@ def test_strategies_are_held_against_random_search(
 
 
 def test_a_study_takes_networks_that_are_not_the_papers(
-    params: Path, monkeypatch: pytest.MonkeyPatch
+    params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = Path(shutil.copytree(PROJECT / "conf", params.parent / "conf"))
     monkeypatch.setattr("greensweep.app.compose.CONF", conf)
     mine = conf / "model" / "mine.yaml"
-    mine.write_text("defaults: [custom, _self_]\ntarget: my_package.Net\n")
+    mine.write_text("defaults: [custom, _self_]\ntarget: networks_of_mine.Net\n")
     change(params, models=["simple_cnn", "mine", "timm", "torchvision"])
+    assert main(["study"]) == 1
+    assert "importing networks_of_mine failed" in capsys.readouterr().err
+    Path("networks_of_mine.py").write_text(
+        "import torch\n\n\nclass Net(torch.nn.Sequential):\n    def __init__(self):\n"
+        "        super().__init__(torch.nn.Flatten(), torch.nn.LazyLinear(10))\n"
+    )
+    monkeypatch.syspath_prepend(str(params.parent))
     assert main(["study"]) == 0
 
 

@@ -72,7 +72,8 @@ def _check_ended(sweep: Path, asked: int) -> None:
     summary = read_summary(sweep)
     if summary is None or summary.status != "finished":
         raise _unfinished(sweep)
-    if summary.search is not None and summary.search["trials_total"] < asked:
+    total = summary.trials if summary.search is None else summary.search["trials_total"]
+    if total < asked:
         raise _unfinished(sweep)
 
 

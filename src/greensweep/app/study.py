@@ -7,13 +7,16 @@ from itertools import product
 from typing import Any, get_type_hints
 
 from greensweep.app.compose import ComposedSweep, compose_sweep
-from greensweep.config.schema import DatasetConfig
+from greensweep.config import TrainConfig
+from greensweep.config.schema import DatasetConfig, DigitsConfig, TorchvisionDatasetConfig
 from greensweep.errors import ConfigError
 from greensweep.study.params import ARCHITECTURES, study_cells
 
 log = logging.getLogger(__name__)
 
 _SEARCHES, _LAYERS = "experiment=rq1_strategies", "experiment=rq2_layers"
+
+_KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
 
 BASELINE = "random"  # the strategy that the analyses of `dvc.yaml` hold the others against
 
@@ -30,6 +33,7 @@ def check_study(params: Mapping[str, Any]) -> int:
     _check_shapes(params)
     for dataset, sweep in _composed(params):
         _check_name(dataset, sweep.config.dataset)
+        _check_network(sweep.config)
     return sum(study_cells(params).values())
 
 
@@ -96,6 +100,17 @@ def _shared(params: Mapping[str, Any]) -> list[str]:
     return [f"{name}={value}" for name, value in named.items()]
 
 
+def _check_network(config: TrainConfig) -> None:
+    """Build a network that comes with Greensweep, for images whose size is known without files."""
+    from greensweep.data.sizes import split_sizes
+    from greensweep.models import build_model
+    from greensweep.search.flops import untrained
+
+    if isinstance(config.dataset, DigitsConfig | TorchvisionDatasetConfig):
+        sizes = split_sizes(config.dataset, config.seed)
+        build_model(untrained(config.model), sizes.image_shape, sizes.classes)
+
+
 def _check_shapes(params: Mapping[str, Any]) -> None:
     """Refuse what is no list of different values, no count, or lacks what analyses need."""
     for name in ("strategies", "architectures", "report"):
@@ -104,17 +119,23 @@ def _check_shapes(params: Mapping[str, Any]) -> None:
                 f"params.yaml: {name} must hold names with values, got {params.get(name)}: "
                 "see docs/pipeline.md"
             )
-    for name in ("datasets", "models", "spaces", "searches"):
-        _check_list(name, params.get(name), 1)
-    for name in ARCHITECTURES:
-        _check_list(f"architectures.{name}", params["architectures"].get(name), 2)
-    wrong = [seed for seed in params["searches"] if not _is_count(seed, 0)]
+    for name in ("size", "variant", "energy"):
+        _check_kind(name, params.get(name), str)
+    for name in ("datasets", "models", "spaces"):
+        _check_list(name, params.get(name), str, 1)
+    _check_list("searches", params.get("searches"), int, 1)
+    wrong = [seed for seed in params["searches"] if seed < 0]
     if wrong:
         raise ConfigError(
-            f"params.yaml: searches lists seeds, whole numbers of at least 0, got {wrong[0]}: "
-            "set searches: [0], say"
+            f"params.yaml: searches lists seeds of at least 0, got {wrong[0]}: set searches: [0], "
+            "say"
         )
+    for name, paper in ARCHITECTURES.items():
+        values = params["architectures"].get(name)
+        _check_list(f"architectures.{name}", values, type(paper[0]), 2)
     strategies = params["strategies"]
+    for name in strategies:
+        _check_kind("a name among strategies", name, str)
     if BASELINE not in strategies or len(strategies) < 2:
         raise ConfigError(
             f"params.yaml: strategies must be {BASELINE} and another to hold against it, got "
@@ -128,30 +149,30 @@ def _check_shapes(params: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"params.yaml: {name} must be at least {least}, got {count}: set it to 6, say"
             )
-    if not isinstance(params.get("confirmed"), bool):
-        raise ConfigError(
-            f"params.yaml: confirmed must be true or false, got {params.get('confirmed')}: "
-            "set confirmed: false"
-        )
-    title = params["report"].get("title")
-    if not isinstance(title, str):
-        raise ConfigError(
-            f"params.yaml: report.title must be a text, got {title}: set report: {{title: Mine}}"
-        )
+    _check_kind("confirmed", params.get("confirmed"), bool)
+    _check_kind("report.title", params["report"].get("title"), str)
 
 
-def _check_list(name: str, values: Any, least: int) -> None:
+def _check_list(name: str, values: Any, kind: type, least: int) -> None:
     if not isinstance(values, list) or len(values) < least:
         raise ConfigError(
             f"params.yaml: {name} must list {least} or more values, got {values}: "
             f"write {name.rpartition('.')[2]}: [{', '.join(['…'] * least)}]"
         )
-    if len(set(map(str, values))) < len(values):
+    for value in values:
+        _check_kind(f"each of {name}", value, kind)
+    if len(set(values)) < len(values):
         raise ConfigError(f"params.yaml: {name} has a value twice, {values}: leave one out")
 
 
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    """Refuse a value of another kind: DVC and Hydra would read `Yes` or `03` differently."""
+    if type(value) is not kind:
+        raise ConfigError(f"params.yaml: {name} must be {_KINDS[kind]}, got {value!r}: change it")
+
+
 def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return type(value) is int and value >= least
 
 
 def _check_name(dataset: str, config: DatasetConfig) -> None:
