@@ -4,8 +4,8 @@ import json
 import logging
 import shutil
 import sys
-import time
 from collections.abc import Sequence
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -238,7 +238,8 @@ def _check_packages(spec: SearchSpec) -> None:
 
 def _put_aside(spec: SearchSpec) -> None:
     """Move an earlier sweep of this name away: what was measured is never deleted."""
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    # Into a folder that is there already, as within one second, it would be moved.
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     if spec.directory.is_dir() and any(spec.directory.iterdir()):
         shutil.move(spec.directory, spec.directory.with_name(f"{spec.directory.name}.{stamp}"))
     with storage_faults(spec.storage):
