@@ -112,8 +112,8 @@ def _runs(asked: argparse.Namespace) -> None:
 
 
 def _digest(asked: argparse.Namespace) -> None:
+    from greensweep.files import write_json
     from greensweep.search.inputs import digest
-    from greensweep.search.trial import write_json
 
     digests = {path.as_posix(): digest(path) for path in asked.paths}
     asked.output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """The runs of a whole study, which is a folder of sweeps, as one table."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from greensweep.analysis.sweep_runs import read_sweep
 from greensweep.analysis.table import OPTION_GROUPS
 from greensweep.config import read_plain_config
 from greensweep.errors import AnalysisError
+from greensweep.files import write_json, write_whole
 from greensweep.result import CONFIG_FILE, run_directories
-from greensweep.search.trial import write_json
 from greensweep.study.summary import read_summary, summarise
 from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
 from greensweep.tracking.mlflow import known_experiment
@@ -111,19 +111,10 @@ def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], ou
         OSError: the folder cannot be written. No file is half written.
     """
     (output / "metrics").mkdir(parents=True, exist_ok=True)
-    _replace(output / "runs.csv", partial(runs.to_csv, index=False))
-    _replace(output / "runs.parquet", runs.to_parquet)
+    write_whole(output / "runs.csv", partial(runs.to_csv, index=False))
+    write_whole(output / "runs.parquet", runs.to_parquet)
     for cell, told in figures.items():
         write_json(output / "metrics" / f"{cell}.json", told)
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _figures(trials: Iterable[Trial]) -> dict[str, Any]:

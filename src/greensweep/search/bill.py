@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.files import write_json
 from greensweep.search.budget import between_trials, spent
 from greensweep.search.forecast import early_forecast
 from greensweep.search.records import (
@@ -20,7 +21,6 @@ from greensweep.search.records import (
     spent_of,
 )
 from greensweep.search.spec import SearchSpec
-from greensweep.search.trial import write_json
 
 STUDY_FILE = "study.json"
 SECTION = "search"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from greensweep.errors import StudyError
-from greensweep.search.trial import write_json
+from greensweep.files import write_json
 
 INPUTS_FILE = "made_from.json"
 _CONFIGURATION = "the configuration"

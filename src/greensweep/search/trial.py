@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window
 from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_line, unknown
+from greensweep.files import write_json
 from greensweep.measuring import measured_by
 from greensweep.reporting import judged_by
 from greensweep.result import RESULT_FILE, RunResult, read_result
@@ -246,13 +247,6 @@ def read_broken(directory: Path) -> tuple[str, ...]:
         return tuple(name for name, value in kept["constraints"].items() if value > 0)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return ()
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a small file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
 
 
 def figures_of_result(result: RunResult) -> dict[str, Any]:

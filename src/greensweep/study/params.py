@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from greensweep.errors import ConfigError, first_line
+from greensweep.files import write_whole
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -128,7 +130,6 @@ def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int
             f"{', '.join(SIZES)}"
         )
     cells, yaml = SIZES[size], YAML()
-    part = PARAMS_FILE.with_name(f".{PARAMS_FILE}.part")
     try:
         params = yaml.load(PARAMS_FILE)
         params.update(size=size, variant=variant, epochs=epochs, repeats=repeats)
@@ -141,7 +142,6 @@ def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int
         for name, values in ARCHITECTURES.items():
             params["architectures"][name][:] = values
         params["architectures"]["trials"] = cells.layer_trials
-        yaml.dump(params, part)
-        part.replace(PARAMS_FILE)
+        write_whole(PARAMS_FILE, partial(yaml.dump, params))
     except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{PARAMS_FILE} cannot be changed: {first_line(error)}") from error

@@ -5,13 +5,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.ledger import SweepTotal
+from greensweep.files import write_json, write_whole
 from greensweep.search.bill import STUDY_FILE, Bill
-from greensweep.search.trial import write_json
 from greensweep.study.drift import Drift
 from greensweep.study.trials import (
     Trial,
@@ -207,9 +208,14 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     """
     directory.mkdir(parents=True, exist_ok=True)
     study, table = directory / STUDY_FILE, directory / TRIALS_FILE
+    write_whole(table, partial(_write_trials, trials))
+    write_json(study, asdict(summary))
+    return [study, table]
+
+
+def _write_trials(trials: Sequence[Trial], path: Path) -> None:
     searched, front = searched_keys(trials), front_numbers(trials)
-    part = directory / f".{TRIALS_FILE}.part"
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS, *searched])
         for trial in trials:
@@ -219,9 +225,6 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
             values = [trial.searched.get(key) for key in searched]
             told = [trial.number, trial.number in front, trial.infeasible]
             rows.writerow([*told, *figures, *values])
-    part.replace(table)
-    write_json(study, asdict(summary))
-    return [study, table]
 
 
 def read_summary(directory: Path) -> StudySummary | None:

@@ -75,9 +75,10 @@ def first_trials(trials: Iterable[Trial], count: int) -> list[Trial]:
     """
     kept: list[Trial] = []
     for trial in trials:
-        if sum(each.result.status != "stopped" for each in kept) >= count:
+        if count < 1:
             break
         kept.append(trial)
+        count -= trial.result.status != "stopped"
     return kept
 
 

@@ -1,17 +1,19 @@
 """Ask before a sweep that would take long: forecast it before its first trial."""
 
 import statistics
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial
 
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.search.records import whole_seconds
-from greensweep.search.storage import earlier_trials
 from greensweep.search.text import duration_text
 from greensweep.search.timed_run import seconds_of_run
 from hydra_plugins.greensweep_sweeper._worker import Worker
 
 
-def refuse_long(worker: Worker, options: SweeperConfig, *, anew: bool) -> None:
+def refuse_long(worker: Worker, options: SweeperConfig, earlier: Sequence[FrozenTrial]) -> None:
     """Refuse a sweep that would take longer than `confirm_hours` here, unless it is confirmed.
 
     The trials that a study already has tell what the rest will take; before any, a few timed steps
@@ -19,7 +21,7 @@ def refuse_long(worker: Worker, options: SweeperConfig, *, anew: bool) -> None:
     if they followed each other.
 
     Args:
-        anew: an earlier study will be put aside.
+        earlier: trials that the search goes on from.
 
     Raises:
         StudyError: it would; or the program's runs cannot be forecast.
@@ -27,7 +29,6 @@ def refuse_long(worker: Worker, options: SweeperConfig, *, anew: bool) -> None:
     """
     if options.confirm_hours is None or options.confirmed:
         return
-    earlier = [] if anew else earlier_trials(worker.spec)
     ended = [each for each in earlier if each.state.is_finished()]
     taken = [seconds for each in ended if (seconds := whole_seconds(each)) is not None]
     left = worker.spec.total - len(ended)

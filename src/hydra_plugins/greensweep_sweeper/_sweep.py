@@ -104,9 +104,10 @@ class Sweep:
             inputs = digest_inputs(self._configuration(spec), options.made_from)
             changed = changed_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
-            why = _why_anew(spec, changed)
+            earlier = [] if options.fresh or changed else earlier_trials(spec)
+            why = _why_anew(spec, changed, earlier)
             anew = options.fresh or why is not None
-            refuse_long(worker, options, anew=anew)
+            refuse_long(worker, options, [] if anew else earlier)
         if why is not None:
             log.info(f"Starting anew: {why}.")
         if anew:
@@ -154,11 +155,12 @@ class Sweep:
         )
 
 
-def _why_anew(spec: SearchSpec, changed: Sequence[str]) -> str | None:
+def _why_anew(
+    spec: SearchSpec, changed: Sequence[str], earlier: Sequence[FrozenTrial]
+) -> str | None:
     """Say why an earlier study is put aside; None where there is none, or it goes on."""
     if changed:
         return f"{', '.join(changed)} changed since the study began"
-    earlier = earlier_trials(spec)
     # What was at fault may be mended by now, and there is nothing to go on from.
     if len(earlier) >= spec.total and all(each.state == TrialState.FAIL for each in earlier):
         return f"all {len(earlier)} trials of the study had failed"
