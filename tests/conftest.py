@@ -47,38 +47,39 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def known_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let searches in this process trust their files' version, whose check takes longer."""
-    from optuna.storages._rdb.storage import _VersionManager
+    if storage := sys.modules.get("optuna.storages._rdb.storage"):  # pure tests load no Optuna
+        check = "check_table_schema_compatibility"
+        monkeypatch.setattr(storage._VersionManager, check, lambda _: None)
 
-    monkeypatch.setattr(_VersionManager, "check_table_schema_compatibility", lambda _: None)
+
+@cache
+def _first_tables() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", check_same_thread=False)
 
 
-@pytest.fixture(scope="session")
-def copied_tables() -> Callable[[Any], None]:
-    """What makes the tables of an MLflow store: it copies those of the first one that it made.
+@pytest.fixture(autouse=True)
+def quick_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MLflow copy the tables of a new store; a test that starts processes has it make them.
 
     MLflow makes them by all the migrations that it ever had, in 1 to 2 seconds.
     """
-    from mlflow.store.db.utils import _initialize_tables
-
-    made = sqlite3.connect(":memory:", check_same_thread=False)
+    utils = sys.modules.get("mlflow.store.db.utils")
+    if utils is None:  # pure tests load no MLflow
+        return
+    make = utils._initialize_tables
 
     def copy(engine: Any) -> None:
         assert engine.dialect.name == "sqlite"
+        made = _first_tables()
         is_first = not made.execute("select 1 from sqlite_master").fetchone()
         if is_first:
-            _initialize_tables(engine)
+            make(engine)
         with engine.connect() as connection:
             file = connection.connection.driver_connection
             source, target = (file, made) if is_first else (made, file)
             source.backup(target)
 
-    return copy
-
-
-@pytest.fixture(autouse=True)
-def quick_stores(copied_tables: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let MLflow copy the tables of a new store; a test that starts processes has it make them."""
-    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", copied_tables)
+    monkeypatch.setattr(utils, "_initialize_tables", copy)
 
 
 @pytest.fixture(autouse=True)
