@@ -58,10 +58,10 @@ class MachineProcesses(Processes):
     def __init__(self, machine: Machine, process: int) -> None:
         self._machine, self._process = machine, process
 
-    def own(self) -> tuple[int, float]:
-        return self._process, 0.0
+    def own(self) -> tuple[int, str]:
+        return self._process, "once"
 
-    def alive(self, process: int, born: float) -> bool:
+    def alive(self, process: int, born: str) -> bool:
         return process not in self._machine.dead
 
     def cpu_times(self, processes: Collection[int]) -> CpuTimes:

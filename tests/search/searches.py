@@ -134,7 +134,7 @@ class Search:
 
 def kill(search: Search, claim: Claim) -> None:
     """Let a trial look as if its process had died: nobody of its birth has the number any more."""
-    owner = {"host": platform.node(), "pid": os.getpid(), "born": 0.0}
+    owner = {"host": platform.node(), "pid": os.getpid(), "born": "before"}
     set_attribute(search, claim.number, OWNER, owner)
 
 

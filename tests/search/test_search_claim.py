@@ -2,10 +2,13 @@
 
 import multiprocessing
 import threading
+import time
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from searches import (
@@ -23,9 +26,10 @@ from searches import (
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import StudyError
 from greensweep.reporting import report
-from greensweep.search import interrupt
+from greensweep.search import interrupt, recovery
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.records import OUTCOME, PROGRESS, Outcome, counted, outcome_of
+from greensweep.search.recovery import Recovery
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import TRIAL_FILE, settle, trial_of, write_json
 
@@ -193,13 +197,51 @@ def test_a_trial_half_drawn_is_drawn_whole_by_the_same_seed(tmp_path: Path) -> N
     assert [each.params for each in counted(resumed.trials)] == whole.points()
 
 
-def test_a_living_trial_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("set_by", [0.0, 1.0, -1.0, 3600.0, -86400.0])
+def test_a_living_trial_is_left_alone_when_the_clock_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_by: float
+) -> None:
     search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
     search.take()
+    shift_the_clock(monkeypatch, set_by)
     other = Search(search.spec, value_of)
     assert other.claims.settle_dead() == 0
     assert other.take().number == 1
     assert other.states() == ["RUNNING", "RUNNING"]
+
+
+def shift_the_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Set the clock of the machine, as far as this process can tell."""
+    booted, now = psutil.boot_time(), time.time
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: booted + seconds)
+    monkeypatch.setattr("time.time", lambda: now() + seconds)
+    moved = type("Moved", (datetime,), {"now": lambda: datetime.now() + timedelta(0, seconds)})
+    monkeypatch.setattr(recovery, "datetime", moved)
+
+
+@pytest.mark.parametrize("set_by", [3600.0, 86400.0, -86400.0])
+def test_a_trial_that_another_machine_draws_has_its_time_whatever_the_clocks_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_by: float
+) -> None:
+    search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    search.study.ask(dict(SPACE))  # by another machine, which holds no lock of this one
+    shift_the_clock(monkeypatch, set_by)
+    asked = replace(search.spec, storage="postgresql://elsewhere/studies")
+    other = Recovery(asked, search.study, lambda trial: tmp_path / str(trial.number))
+    assert other.settle_dead() == 0
+    later = time.monotonic() + 121.0
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    assert other.settle_dead() == 1
+
+
+def test_a_trial_left_without_an_owner_days_ago_is_dead_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    search.study.ask(dict(SPACE))
+    shift_the_clock(monkeypatch, 3 * 86400.0)
+    asked = replace(search.spec, storage="postgresql://elsewhere/studies")
+    assert Recovery(asked, search.study, lambda _: tmp_path / "0").settle_dead() == 1
 
 
 # Interrupts

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _SHARE_WINDOW_SECONDS = 0.1
 
 # Another version of Greensweep keeps another book.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Member:
 
     Attributes:
         process: its process id.
-        born: when that process began: ids are used again.
+        born: that process's birth: ids are used again.
         sweep: directory of its sweep, if it has one.
         keys: the counters that it is charged for.
         cpu_seconds: CPU time of the process when shares were last worked out.
@@ -64,7 +64,7 @@ class Member:
     """
 
     process: int
-    born: float
+    born: str
     sweep: str | None
     keys: list[str]
     cpu_seconds: float = 0.0

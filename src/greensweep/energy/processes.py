@@ -1,9 +1,11 @@
-"""CPU time of processes and of the machine: the key by which runs share its energy."""
+"""Processes of this machine: which one still runs, and the CPU time by which runs share energy."""
 
 import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import psutil
 
@@ -24,15 +26,13 @@ class CpuTimes:
 class Processes:
     """The processes of this machine."""
 
-    def own(self) -> tuple[int, float]:
-        """Return this process's id, and when it began."""
-        return os.getpid(), _born(os.getpid())
+    def own(self) -> tuple[int, str]:
+        """Return this process's id, and its birth: what tells it from others that get the id."""
+        return os.getpid(), _birth(os.getpid()) or ""
 
-    def alive(self, process: int, born: float) -> bool:
+    def alive(self, process: int, born: str) -> bool:
         """Tell whether that very process still runs."""
-        with suppress(psutil.Error):
-            return abs(_born(process) - born) < 2.0
-        return False
+        return _birth(process) == born
 
     def cpu_times(self, processes: Collection[int]) -> CpuTimes:
         """Read the CPU time of the machine and of `processes`.
@@ -53,13 +53,34 @@ class Processes:
         return float(sum(times) - sum(getattr(times, name, 0.0) for name in apart))
 
 
-def _born(process: int) -> float:
-    """Return when a process began, in seconds that no setting of the clock shifts.
+def _birth(process: int) -> str | None:
+    """Return what no other process with that id ever has; None where none runs.
 
-    Linux counts a start from the machine's own, in whole seconds, which moves with the clock.
+    No setting of the clock changes it: on Linux it is the start in ticks since the machine's own,
+    with the name of the boot, after which ids and ticks begin anew.
     """
-    booted = psutil.boot_time() if psutil.LINUX else 0.0
-    return float(psutil.Process(process).create_time() - booted)
+    if not psutil.LINUX:
+        with suppress(psutil.Error):
+            found = psutil.Process(process)
+            if found.status() != psutil.STATUS_ZOMBIE:
+                # By which psutil itself tells processes apart; `create_time` moves with the clock.
+                return str(found._ident)
+        return None
+    try:
+        # Names in brackets may hold anything; from the state on there are numbers.
+        fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    ended = fields[0] in (b"Z", b"X")  # nobody has asked yet how it ended
+    return None if ended else f"{_boot()}/{fields[19].decode()}"
+
+
+@cache
+def _boot() -> str:
+    """Return the name of this boot of the machine; empty where it has none."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
 
 
 def _tree(process: int, apart: Collection[int]) -> float:

@@ -29,15 +29,17 @@ def status_line(
     total: int,
     seconds: float,
     since_last: float = 0.0,
+    earlier: int = 0,
 ) -> str:
     """Return how a search stands: trials, the best, energy of the budget, time left.
 
     Args:
         seconds: since this command began, in which it ran trials; the time left is told from it.
         since_last: of these, those since a trial ended: the trials that run have come so far.
+        earlier: trials that had ended before this command.
     """
     states = Counter(trial.state for trial in counted(trials))
-    done = sum(states.values()) - states[TrialState.RUNNING]
+    done = _ended(trials)
     parts = [f"{done}/{total} trials"]
     parts += [
         f"{states[state]} {name}"
@@ -55,16 +57,14 @@ def status_line(
     used, limit = spent(study, trials).joules, spec.budget_joules
     if used or limit:
         parts.append(joules_text(used) + (f" of {joules_text(limit)}" if limit else ""))
-    begun = time.time() - seconds
-    here = [
-        trial
-        for trial in trials
-        if trial.datetime_complete is not None and trial.datetime_complete.timestamp() >= begun
-    ]
-    if here and total > done:
-        left = (seconds - since_last) / len(here) * (total - done) - since_last
+    if done > earlier and total > done:
+        left = (seconds - since_last) / (done - earlier) * (total - done) - since_last
         parts.append(f"about {duration_text(max(left, 0.0))} left")
     return ", ".join(parts)
+
+
+def _ended(trials: list[FrozenTrial]) -> int:
+    return sum(trial.state != TrialState.RUNNING for trial in counted(trials))
 
 
 @contextmanager
@@ -74,6 +74,7 @@ def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
         yield
         return
     began, over = time.monotonic(), threading.Event()
+    earlier = _ended(study.get_trials(deepcopy=False))
 
     def watch(live: Live) -> None:
         ended, last = 0, 0.0
@@ -83,7 +84,8 @@ def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
             now_ended = sum(trial.state.is_finished() for trial in trials)
             if now_ended != ended:
                 ended, last = now_ended, seconds
-            live.update(status_line(spec, study, trials, total, seconds, seconds - last))
+            line = status_line(spec, study, trials, total, seconds, seconds - last, earlier)
+            live.update(line)
 
     with Live(
         console=Console(stderr=True, highlight=False), transient=True, auto_refresh=True

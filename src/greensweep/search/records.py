@@ -1,14 +1,13 @@
 """What a trial of a search leaves in Optuna's storage beside its parameters and values."""
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
 from typing import Any, Literal
 
-import psutil
 from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.energy.processes import Processes
 
 # User attributes of a trial, which optuna-dashboard shows.
 OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
@@ -30,11 +29,11 @@ Point = tuple[int, float | None, float | None, float | None, float]
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that runs a trial."""
+    """The process that runs a trial, told by its birth from others that get its id."""
 
     host: str
     pid: int
-    born: float
+    born: str
 
     @property
     def here(self) -> bool:
@@ -43,10 +42,7 @@ class Owner:
 
     def alive(self) -> bool:
         """A process of this machine still runs."""
-        try:
-            return bool(abs(psutil.Process(self.pid).create_time() - self.born) < 1.0)
-        except psutil.Error:
-            return False
+        return Processes().alive(self.pid, self.born)
 
 
 @dataclass(frozen=True)
@@ -91,10 +87,9 @@ class Outcome:
         return kept
 
 
-@cache
 def this_process() -> Owner:
     """Return the owner that this process is."""
-    return Owner(platform.node(), os.getpid(), psutil.Process().create_time())
+    return Owner(platform.node(), *Processes().own())
 
 
 def owner_of(trial: FrozenTrial) -> Owner | None:

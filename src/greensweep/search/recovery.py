@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -30,8 +30,10 @@ from greensweep.search.trial import (
 
 log = logging.getLogger(__name__)
 
-# How long a trial may be without an owner, which it gets as soon as its parameters are drawn.
+# How long a trial may be seen without an owner, which it gets as soon as it is drawn. Dates, which
+# another machine's clock gave, tell only of what is older than any clock is set.
 _OWNERLESS_SECONDS = 120.0
+_ANCIENT = timedelta(days=2)
 
 ValuesOf = Callable[[Path, RunResult], Sequence[float]]
 Folder = Callable[[FrozenTrial], Path]
@@ -56,6 +58,7 @@ class Recovery:
     ) -> None:
         self._spec, self._study = spec, study
         self._folder, self._values_of = folder, values_of
+        self._ownerless: dict[int, float] = {}  # by number: when it was first seen so
 
     def settle_dead(self) -> int:
         """Settle the trials whose process has died; return how many."""
@@ -125,8 +128,10 @@ class Recovery:
         if owner is None:
             if self._spec.storage.startswith("sqlite"):
                 return True  # its owner held the lock that is held now
-            begun = trial.datetime_start or datetime.now()
-            return time.time() - begun.timestamp() > _OWNERLESS_SECONDS
+            if trial.datetime_start and datetime.now() - trial.datetime_start > _ANCIENT:
+                return True
+            first = self._ownerless.setdefault(trial.number, time.monotonic())
+            return time.monotonic() - first > _OWNERLESS_SECONDS
         if owner.here:
             return not owner.alive()
         storage = self._study._storage

@@ -110,6 +110,6 @@ def keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:
     joules = meter.take()
     if joules:
         process = this_process()
-        name = f"{SEARCH_ENERGY}{process.host}:{process.pid}:{process.born:.0f}"
+        name = f"{SEARCH_ENERGY}{process.host}:{process.pid}:{process.born}"
         known: Any = study.user_attrs.get(name, 0.0)
         study.set_user_attr(name, known + joules)

@@ -179,6 +179,7 @@ class MlflowTracker:
         self._sweep = sweep
         self._parent = parent
         self._points: list[tuple[int, int, Metrics]] = []
+        self._time = 0  # of the last point, milliseconds since 1970
         self._step = 0
         self._shown: Metrics = {}
         self._flushed = time.monotonic()
@@ -201,7 +202,7 @@ class MlflowTracker:
 
     def log_step(self, metrics: Metrics, step: int) -> None:
         self._step, self._shown = step, metrics
-        self._points.append((_now(), step, metrics))
+        self._add(step, metrics)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._flush({})
 
@@ -210,11 +211,16 @@ class MlflowTracker:
     ) -> None:
         # A figure that the last step has already shown needs no second point in its history.
         changed = {name: value for name, value in metrics.items() if self._shown.get(name) != value}
-        self._points.append((_now(), self._step, changed))
+        self._add(self._step, changed)
         self._flush(tags)
         if (run_id := self.run_id) is not None:
             self._attempt(lambda: self._store.log_files(run_id, files))
             self._attempt(lambda: self._store.close(run_id, status))
+
+    def _add(self, step: int, metrics: Metrics) -> None:
+        # Of two points of one step MLflow shows the later, also where the clock was set back.
+        self._time = max(_now(), self._time + 1)
+        self._points.append((self._time, step, metrics))
 
     def _flush(self, tags: Mapping[str, str]) -> None:
         self._flushed = time.monotonic()
