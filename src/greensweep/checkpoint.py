@@ -1,9 +1,11 @@
 """Kept weights: written during a run, tested after it."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from greensweep.config import TrainConfig, load_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Meter, Phases
-from greensweep.errors import ConfigError, first_line
+from greensweep.errors import ConfigError, ModelError, first_line
 from greensweep.models import build_model
 from greensweep.result import CHECKPOINT_FILE, CONFIG_FILE
 from greensweep.training import (
@@ -38,17 +40,75 @@ class CheckpointTest:
     reading: EnergyReading
 
 
-def copy_weights(model: nn.Module, into: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """Return a copy of the model's state on the CPU, in the memory of an earlier copy if given."""
-    state = model.state_dict()
-    if into is None:
-        return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
-    for name, value in state.items():
-        into[name].copy_(value)
-    return into
+def copy_weights(model: nn.Module, into: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of the model's state on the CPU, in the memory of an earlier copy if given.
+
+    That is its tensors, and what modules add to them by `get_extra_state`.
+
+    Raises:
+        ModelError: there is more in it than a checkpoint can hold, or it cannot be had.
+    """
+    try:
+        state = model.state_dict()
+    except Exception as error:
+        raise ModelError(
+            f"the model's state_dict() fails ({type(error).__name__}: {first_line(error)}): "
+            "correct its get_extra_state"
+        ) from error
+    earlier = into or {}
+    return {name: _copied(name, value, earlier.get(name)) for name, value in state.items()}
 
 
-def save_weights(weights: Mapping[str, Tensor], directory: Path) -> Path:
+def _copied(name: str, value: Any, earlier: Any) -> Any:
+    if type(value) not in (Tensor, nn.Parameter):
+        return _filed(name, value)
+    # The scale of quantised numbers and the places of sparse ones are not in the numbers' memory.
+    plain = value.layout is torch.strided and not value.is_quantized
+    if plain and isinstance(earlier, Tensor) and earlier.shape == value.shape:
+        return earlier.copy_(value)
+    return value.detach().to("cpu", copy=True)
+
+
+def _filed(name: str, value: Any) -> Any:
+    """Return a value as it comes back from a file of which no code is run."""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"the model's state {name} ({type(value).__name__}) holds Python objects, which no "
+            "checkpoint keeps: let get_extra_state return tensors, numbers, texts, lists or dicts"
+        ) from error
+
+
+def restore_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Give a model the state that was copied; its buffers get the shapes that they had then.
+
+    Raises:
+        ModelError: the model does not take it.
+    """
+    device = next((each.device for each in model.parameters()), torch.device("cpu"))
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, buffer in module._buffers.items():
+            kept = weights.get(f"{path}.{name}" if path else name)
+            there, then = (None if each is None else each.shape for each in (buffer, kept))
+            if there != then and name not in module._non_persistent_buffers_set:
+                module._buffers[name] = (
+                    None if kept is None else torch.empty_like(kept, device=device)
+                )
+    try:
+        model.load_state_dict(weights)
+    except Exception as error:
+        # The first line tells the class only.
+        raise ModelError(
+            f"the model does not take back its own state ({' '.join(str(error).split())}): correct "
+            "its set_extra_state"
+        ) from error
+
+
+def save_weights(weights: Mapping[str, Any], directory: Path) -> Path:
     """Write a state_dict into a run's directory and return its path.
 
     Raises:
@@ -63,7 +123,7 @@ def save_weights(weights: Mapping[str, Tensor], directory: Path) -> Path:
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Load a state_dict file into `model`; only tensors are read, no code.
+    """Load a state_dict file into `model`; no code in it is run.
 
     Raises:
         ConfigError: no such file, no state_dict, or one of another model.
@@ -71,7 +131,10 @@ def load_weights(path: Path, model: nn.Module) -> None:
     if not path.is_file():
         raise ConfigError(f"no checkpoint at {path}: name the model.pt of a run")
     try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        if lacking := model.state_dict().keys() - weights.keys():
+            raise LookupError(f"it lacks {min(lacking)}")
+        restore_weights(model, weights)
     except Exception as error:
         raise ConfigError(
             f"{path} does not hold weights of the model in its config.yaml "

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from greensweep.checkpoint import copy_weights, save_weights
+from greensweep.checkpoint import copy_weights, restore_weights, save_weights
 from greensweep.config import TrainConfig, save_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
@@ -191,10 +190,12 @@ def _train_and_evaluate(
             scheduler=config.scheduler,
             seed=config.seed,
         )
+        # What cannot be kept and put back is told before anything is trained.
+        weights = copy_weights(model, into=None)
+        restore_weights(model, weights)
     with phases.phase("warmup"):
         warm_up(model, train_split, normalise, training=training)
 
-    weights: dict[str, Tensor] | None = None
     before = phases.of("training")
     epochs: Iterable[Epoch] = phases.each("training", trained)
     for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
@@ -222,7 +223,6 @@ def _train_and_evaluate(
         if _no_longer_improves(notes, epoch, training.patience):
             break
 
-    assert weights is not None
     notes.checkpoint = save_weights(weights, directory)
     if config.inference.seconds > 0:
         with _optional("inference"):
@@ -255,11 +255,11 @@ def _train_and_evaluate(
             notes.files.append(notes.layer_energy.write(directory / LAYER_ENERGY_FILE))
     if selecting == "test":
         with phases.phase("evaluation"):
-            model.load_state_dict(weights)
+            restore_weights(model, weights)
             notes.accuracies["validation"] = score(split=validation_split).accuracy
     elif test:
         with phases.phase("test"):
-            model.load_state_dict(weights)
+            restore_weights(model, weights)
             notes.accuracies["test"] = score(split=splits.test.to(device)).accuracy
 
 
