@@ -1,17 +1,17 @@
 """Import a user's own class or function by its path."""
 
 import importlib
-import os
 import sys
 from typing import Any
 
+from greensweep.config import command_folder
 from greensweep.errors import ConfigError, first_line, unknown
 
 
 def import_target(option: str, path: str) -> Any:
     """Return the object that `path` ("package.module.Name") names.
 
-    The folder that the command runs in is searched first, as `python -m` does.
+    The folder that the command was given in is searched first, as `python -m` does.
 
     Raises:
         ConfigError: the module cannot be imported, or has no such name.
@@ -21,8 +21,9 @@ def import_target(option: str, path: str) -> Any:
         raise ConfigError(
             f"{option}={path} is no import path: write it as module.Name, my_package.Net say"
         )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    folder = str(command_folder())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_path)
     except (Exception, SystemExit) as error:

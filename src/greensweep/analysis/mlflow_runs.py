@@ -6,13 +6,13 @@ import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 
+from greensweep.config import sqlite_file
 from greensweep.errors import AnalysisError, first_line, unknown
 from greensweep.tracking.secrets import mask_text
 
@@ -116,11 +116,11 @@ def _one_sentence(uri: str) -> Iterator[None]:
 @contextmanager
 def _database(uri: str) -> Iterator[Any]:
     """Open MLflow's database to read, as a connection of Python's database API."""
-    if uri.startswith("sqlite"):
-        path = Path(unquote(uri.partition(":///")[2].partition("?")[0]))
+    path = sqlite_file(uri)
+    if path is not None:
         if not path.is_file():
             raise AnalysisError(f"no MLflow store at {path}: train something first")
-        address = f"file:{quote(str(path.absolute()))}?mode=ro"
+        address = f"file:{quote(str(path))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as connection:
             yield connection
         return

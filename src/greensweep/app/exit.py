@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from greensweep.app.sweep import SweepCallback, close_current
+from greensweep.config.folders import check_folder
 from greensweep.messages import sentence
 
 INTERRUPTED = 130
@@ -26,6 +27,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     SweepCallback.forget()
     fault: BaseException | None = None
     try:
+        check_folder()
         main()
     except (Exception, KeyboardInterrupt) as error:
         fault = error

@@ -1,10 +1,11 @@
 """The names that conf/ asks for: the schemas, and resolvers such as `${search_params:}`."""
 
 import os
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import register_schemas
+from greensweep.config import register_schemas, storage_url
 from greensweep.study.params import read_param
 from greensweep.study.preflight import fixed_keys
 from greensweep.study.space import search_params
@@ -16,6 +17,7 @@ def register() -> None:
     OmegaConf.register_resolver("search_params", _search_params, replace=True)
     OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
     OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
+    OmegaConf.register_resolver("sweep_storage", _sweep_storage, replace=True)
     OmegaConf.register_resolver("params", read_param, replace=True)
 
 
@@ -27,6 +29,10 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
 def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:
     jobs = OmegaConf.select(_root_, "hydra.launcher.n_jobs", default=1) or 1
     return (os.cpu_count() or 1) if jobs < 0 else int(jobs)
+
+
+def _sweep_storage(_: str = "", *, _root_: DictConfig) -> str:
+    return storage_url(None, Path(_root_.hydra.sweep.dir))
 
 
 def _sweep_meter(_: str = "", *, _root_: DictConfig) -> str:

@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.app.tables import write_page
-from greensweep.config import TrainConfig, parse, without_hydra
+from greensweep.config import TrainConfig, command_folder, parse, without_hydra
 from greensweep.config.schema_analysis import sweep_report
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import sentence
@@ -51,7 +51,7 @@ def sweep_of(hydra: Any) -> "SweepRun":
     """Return the sweep that Hydra's configuration describes, as trackers know it."""
     from greensweep.tracking import SweepRun
 
-    directory = Path(hydra.sweep.dir).absolute()
+    directory = command_folder() / hydra.sweep.dir
     target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
     kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
     return SweepRun(directory, f"sweep {kind} {directory.name}", kind.lower())

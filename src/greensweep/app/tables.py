@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from greensweep.config import AnalyseConfig, ReportConfig, parse
+from greensweep.config.folders import located
 from greensweep.config.schema_analysis import SourceConfig
 from greensweep.errors import AnalysisError
 
@@ -74,7 +75,7 @@ def _runs(config: SourceConfig) -> "RunTable":
     if config.source == "mlflow":
         raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
     else:
-        raw = analysis.read_file(Path(config.source))
+        raw = analysis.read_file(Path(located(config.source)))
     return analysis.standard_table(raw, config.columns, config.source)
 
 

@@ -1,5 +1,12 @@
 """Structured configs: what can be set, and the check at the door."""
 
+from greensweep.config.folders import (
+    command_folder,
+    sqlite_file,
+    sqlite_url,
+    storage_url,
+    use_sweep_folder,
+)
 from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
 from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig
 from greensweep.config.store import (
@@ -19,6 +26,7 @@ __all__ = [
     "PrepareConfig",
     "ReportConfig",
     "TrainConfig",
+    "command_folder",
     "load_run_config",
     "parse",
     "parse_run",
@@ -26,5 +34,9 @@ __all__ = [
     "read_plain_config",
     "register_schemas",
     "save_run_config",
+    "sqlite_file",
+    "sqlite_url",
+    "storage_url",
+    "use_sweep_folder",
     "without_hydra",
 ]

@@ -22,17 +22,19 @@ def option(
     below: float | None = None,
     at_most: float | None = None,
     example: Any = None,
+    path: bool = False,
 ) -> Any:
     """Declare a dataclass field with its default, its description and its range.
 
     A callable default is a factory. `example` is a value that the error message proposes; the
-    default is proposed without it.
+    default is proposed without it. A `path` is meant from the folder of the command.
     """
     bounds = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
     metadata = {
         "doc": doc,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "example": example,
+        "path": path,
     }
     if default is MISSING:
         return field(metadata=metadata)

@@ -55,17 +55,19 @@ class TorchvisionDatasetConfig(DatasetConfig):
     name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
         MISSING, doc="name of the data set"
     )
-    root: str = option("data/downloads", doc="folder of the data set's own files")
+    root: str = option("data/downloads", doc="folder of the data set's own files", path=True)
     download: bool = option(True, doc="fetch missing files")
 
 
 @dataclass
 class ImageFolderConfig(DatasetConfig):
     name: str = option("image_folder", doc="name under which runs record the data set")
-    root: str = option(MISSING, doc="folder with train/<class>/* and optional val/ and test/")
+    root: str = option(
+        MISSING, doc="folder with train/<class>/* and optional val/ and test/", path=True
+    )
     corrupt: Literal["fatal", "skip"] = option("fatal", doc="what to do with an unreadable image")
     cache: str | None = option(
-        "data/cache", doc="folder that keeps decoded images; null keeps none"
+        "data/cache", doc="folder that keeps decoded images; null keeps none", path=True
     )
 
 
@@ -238,7 +240,7 @@ class ReplayColumnsConfig:
 class ReplayTableConfig:
     """`training=replay`: runs are answered from a recorded table."""
 
-    table: str = option(MISSING, doc="CSV file of recorded runs")
+    table: str = option(MISSING, doc="CSV file of recorded runs", path=True)
     method: Literal["nearest", "regression"] = option(
         "nearest", doc="answer with the nearest recorded configuration, or with a fitted model"
     )
@@ -324,7 +326,7 @@ class NvmlRaplConfig(MachineEnergyConfig):
 @dataclass
 class ReplayConfig(EnergyConfig):
     name: Literal["replay"] = "replay"
-    path: str = option(MISSING, doc="CSV file of recorded energy")
+    path: str = option(MISSING, doc="CSV file of recorded energy", path=True)
     column: str = option("joules", doc="column of joules per lap; of watts with a time column")
     time_column: str | None = option(
         None, doc="column of seconds; null plays one row per lap instead of a trace over time"
@@ -420,7 +422,9 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    checkpoint: str = option(MISSING, doc="a kept model.pt, with its config.yaml beside it")
+    checkpoint: str = option(
+        MISSING, doc="a kept model.pt, with its config.yaml beside it", path=True
+    )
     device: Literal["auto", "cpu", "cuda"] = option("auto", doc="where to evaluate")
     batch_size: int = option(512, doc="images per step", at_least=1)
     energy: EnergyConfig = MISSING
@@ -430,4 +434,4 @@ class EvaluateConfig:
 class PrepareConfig:
     dataset: DatasetConfig = MISSING
     seed: int = option(0, doc="seed of the splits", at_least=0, at_most=LARGEST_SEED)
-    output: str = option("data/prepared", doc="folder for the split manifest")
+    output: str = option("data/prepared", doc="folder for the split manifest", path=True)

@@ -111,7 +111,7 @@ class SourceConfig:
 @dataclass
 class AnalyseConfig(SourceConfig):
     analysis: AnalysisConfig = MISSING
-    output: str = option("outputs/analysis", doc="folder for tables and analysis.json")
+    output: str = option("outputs/analysis", doc="folder for tables and analysis.json", path=True)
 
 
 @dataclass
@@ -122,7 +122,9 @@ class ReportConfig(SourceConfig):
     layers: LayersConfig = MISSING
     title: str = option("Accuracy and energy", doc="heading of the page")
     ui: str = option("http://127.0.0.1:5000", doc="address of the MLflow UI that runs link to")
-    output: str = option("outputs/report", doc="folder for index.html, figures and tables")
+    output: str = option(
+        "outputs/report", doc="folder for index.html, figures and tables", path=True
+    )
 
 
 def sweep_report(directory: Path) -> ReportConfig:

@@ -13,6 +13,7 @@ from omegaconf._utils import get_omega_conf_dumper
 
 from greensweep.config import schema, schema_analysis
 from greensweep.config.checks import consistency_faults
+from greensweep.config.folders import locate
 from greensweep.config.options import range_faults
 from greensweep.errors import ConfigError, first_line, unknown
 
@@ -86,6 +87,7 @@ def parse(composed: DictConfig) -> Any:
     """
     raise_faults([f"{key} has no value: set {key}=…" for key in OmegaConf.missing_keys(composed)])
     config = OmegaConf.to_object(composed)
+    locate(config)
     raise_faults([*range_faults(config), *consistency_faults(config)])
     return config
 
@@ -168,6 +170,7 @@ def load_run_config(path: Path) -> schema.TrainConfig:
             "config.yaml beside its checkpoint"
         ) from error
     assert isinstance(config, schema.TrainConfig)
+    locate(config)
     return config
 
 

@@ -2,8 +2,8 @@
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from greensweep.config import sqlite_file
 from greensweep.config.schema import MlflowConfig, TrackingConfig
 from greensweep.doctor.findings import Finding
 from greensweep.errors import first_line
@@ -19,7 +19,7 @@ def find_mlflow(config: TrackingConfig) -> Finding:
 
     uri = tracking_uri(config.uri)
     shown = mask_text(uri)
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     if file is not None:
         return _find_file(subject, file, shown)
     fault = unreachable(uri)
@@ -37,7 +37,7 @@ def find_optuna(storage: str) -> Finding:
     """Look at the store that a sweep would keep its study in."""
     subject = "Optuna"
     shown = mask_text(storage)
-    file = _sqlite_file(storage)
+    file = sqlite_file(storage)
     if file is not None:
         return _find_file(subject, file, shown)
     from sqlalchemy import create_engine
@@ -52,12 +52,6 @@ def find_optuna(storage: str) -> Finding:
             "start the database, or leave hydra.sweeper.storage as it is",
         )
     return Finding(subject, "ok", f"{shown} answers")
-
-
-def _sqlite_file(url: str) -> Path | None:
-    if not urlsplit(url).scheme.startswith("sqlite"):
-        return None
-    return Path(url.split("///", 1)[-1].partition("?")[0])
 
 
 def _find_file(subject: str, file: Path, shown: str) -> Finding:

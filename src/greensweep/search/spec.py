@@ -18,8 +18,8 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, TPESampler
-from sqlalchemy import make_url
 
+from greensweep.config import sqlite_file
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
 from greensweep.errors import StudyError
 
@@ -107,15 +107,8 @@ class SearchSpec:
 
     @property
     def storage_file(self) -> Path | None:
-        """The file that the storage is, absolute; None of a server.
-
-        Raises:
-            ArgumentError: the storage is no URL.
-        """
-        address = make_url(self.storage)
-        if address.get_backend_name() != "sqlite" or not address.database:
-            return None
-        return Path(address.database).absolute()
+        """The file that the storage is, absolute; None of a server."""
+        return sqlite_file(self.storage)
 
     def lock_file(self, name: str) -> Path:
         """Return the lock of that name: of the storage where it is a file, else of the sweep.

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from greensweep.config import command_folder
 from greensweep.errors import ConfigError, first_line
 from greensweep.files import write_whole
 
@@ -83,7 +84,7 @@ def read_params() -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        values = YAML(typ="safe").load(PARAMS_FILE)
+        values = YAML(typ="safe").load(command_folder() / PARAMS_FILE)
     except (OSError, YAMLError) as error:
         raise ConfigError(f"{PARAMS_FILE} cannot be read: {first_line(error)}") from error
     if not isinstance(values, dict):
@@ -131,7 +132,7 @@ def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int
         )
     cells, yaml = SIZES[size], YAML()
     try:
-        params = yaml.load(PARAMS_FILE)
+        params = yaml.load(command_folder() / PARAMS_FILE)
         params.update(size=size, variant=variant, epochs=epochs, repeats=repeats)
         params["datasets"][:] = cells.datasets
         params["models"][:] = MODELS

@@ -37,9 +37,9 @@ def open_store(config: schema.TrackingConfig) -> "MlflowStore | None":
     """
     if not isinstance(config, schema.MlflowConfig):
         return None
-    from greensweep.tracking.mlflow import store_folder, tracking_uri
+    from greensweep.tracking.mlflow import artifact_root, tracking_uri
 
-    artifacts = str(store_folder() / config.artifacts)
+    artifacts = artifact_root(config.artifacts)
     return _reachable_store(tracking_uri(config.uri), config.experiment, artifacts)
 
 

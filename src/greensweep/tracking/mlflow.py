@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from greensweep.config import command_folder, sqlite_file, sqlite_url
 from greensweep.errors import first_line
 from greensweep.tracking.secrets import mask_text
 from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, SweepRun, Tracker
@@ -255,19 +256,28 @@ def tracking_uri(configured: str) -> str:
     The path of a SQLite file is made absolute: it is meant from `store_folder`.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
-    scheme, separator, path = uri.partition(":///")
-    if scheme.startswith("sqlite") and separator:
-        return f"{scheme}:///{store_folder() / path}"
-    return uri
+    file = sqlite_file(uri, store_folder())
+    return uri if file is None else sqlite_url(file, uri)
+
+
+def artifact_root(configured: str) -> str:
+    """Return the artifact root of a new experiment: a folder is meant from `store_folder`.
+
+    MLflow takes what could be a URI for one, so an odd folder is given as one.
+    """
+    if "://" in configured:
+        return configured
+    folder = store_folder() / configured
+    return folder.as_uri() if set("%?#") & set(str(folder)) else str(folder)
 
 
 def store_folder() -> Path:
-    """Return the folder that the paths of a store are meant from: where the command runs.
+    """Return the folder that the paths of a store are meant from: where the command was given.
 
     An experiment from DVC's queue runs in a copy of the project, `.dvc/tmp/exps/NAME`, that DVC
     deletes in the end: its runs belong into the store of the project itself.
     """
-    here = Path.cwd()
+    here = command_folder()
     for parent in here.parents:
         if parent.parts[-3:] == (".dvc", "tmp", "exps"):
             return parent.parents[2]
@@ -295,11 +305,10 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
 
     Processes that open a new SQLite store at once race in its schema migration.
     """
-    scheme = urlsplit(uri).scheme
-    if not scheme.startswith("sqlite"):
-        is_remote = scheme in ("http", "https", "databricks")
+    database = sqlite_file(uri)
+    if database is None:
+        is_remote = urlsplit(uri).scheme in ("http", "https", "databricks")
         return _connect(uri, experiment, None if is_remote else artifacts)
-    database = Path(uri.split("///", 1)[-1].partition("?")[0])
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=_LOCK_SECONDS):
         if not database.exists():
@@ -307,7 +316,7 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
             # mended: they are made elsewhere, and the file appears whole.
             part = database.with_name(f".{database.name}.part")
             part.unlink(missing_ok=True)
-            _connect(f"{scheme}:///{part}", experiment, artifacts)
+            _connect(sqlite_url(part), experiment, artifacts)
             part.replace(database)
         return _connect(uri, experiment, artifacts)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import yaml
 
+from greensweep.config import command_folder
+
 _PACKAGES = (
     "torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny",
     "statsmodels",
@@ -54,7 +56,7 @@ def pipeline_tags(dataset: str) -> dict[str, str]:
 def code_and_machine() -> dict[str, str]:
     """Return the tags that can be told without loading PyTorch: all but the GPU.
 
-    The commit is that of the folder the command runs in; without git there is none.
+    The commit is that of the folder the command was given in; without git there is none.
     """
     tags = {f"version.{name}": found for name in _PACKAGES if (found := _version(name))}
     tags["version.python"] = platform.python_version()
@@ -78,7 +80,12 @@ def _version(package: str) -> str | None:
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=False
+            ["git", *arguments],
+            cwd=command_folder(),
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

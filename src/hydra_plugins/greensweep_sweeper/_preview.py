@@ -6,8 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from omegaconf import open_dict, read_write
-
+from greensweep.config import storage_url, use_sweep_folder
 from greensweep.config.sweeper import BudgetConfig, StopConfig
 from greensweep.errors import StudyError
 from greensweep.search.forecast import total_forecast, whole_run
@@ -39,9 +38,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
     folder = beside / time.strftime("%Y-%m-%d_%H-%M-%S")
     folder.mkdir(parents=True)
     config = copy.deepcopy(worker.config)
-    with read_write(config.hydra), open_dict(config.hydra):
-        config.hydra.sweep.dir = str(folder)
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+    use_sweep_folder(config, str(folder))
     tried = replace(
         worker,
         config=config,
@@ -49,7 +46,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
         spec=replace(
             spec,
             directory=folder,
-            storage=f"sqlite:///{folder / 'optuna.db'}",
+            storage=storage_url(None, folder),
             n_trials=1 + max(min(_POINTS, total), 2),  # one point has no interval
             sampler=("optuna.samplers.RandomSampler", {}),
             pruner="none",

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -14,10 +13,10 @@ from hydra_plugins.hydra_optuna_sweeper._impl import (
     OptunaSweeperImpl,
     create_params_from_overrides,
 )
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
 
-from greensweep.config import raise_faults
+from greensweep.config import command_folder, raise_faults, storage_url, use_sweep_folder
 from greensweep.config.options import range_faults
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
@@ -86,11 +85,7 @@ def use_study_folder(config: DictConfig) -> None:
     chosen = OmegaConf.to_container(config.hydra.sweep, resolve=False)
     assert isinstance(chosen, dict)
     if "${now:" in str(chosen["dir"]):
-        folder = f"multirun/{config.hydra.sweeper.study_name}"
-        with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.sweep.dir = folder
-            # What each job is composed from.
-            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+        use_sweep_folder(config, f"multirun/{config.hydra.sweeper.study_name}")
 
 
 def build_spec(
@@ -109,7 +104,7 @@ def build_spec(
     Raises:
         GreensweepError: the search makes no sense.
     """
-    directory = Path(config.hydra.sweep.dir).absolute()
+    directory = command_folder() / config.hydra.sweep.dir
     params = [f"{name}={value}" for name, value in (options.params or {}).items()]
     try:
         distributions, fixed, deletions = create_params_from_overrides([*params, *arguments])
@@ -132,7 +127,7 @@ def build_spec(
     spec = SearchSpec(
         directory=directory,
         study_name=options.study_name,
-        storage=options.storage or f"sqlite:///{directory / 'optuna.db'}",
+        storage=storage_url(options.storage, directory),
         directions=directions,
         distributions=distributions,
         n_trials=options.n_trials,

@@ -1,0 +1,155 @@
+"""Folders: their names, what relative paths are meant from, and that nothing in them is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from conftest import Finished
+from mlflow import MlflowClient
+from PIL import Image
+
+from greensweep.config import sqlite_file, sqlite_url
+from greensweep.tracking.mlflow import MlflowStore, artifact_root, tracking_uri
+
+Cli = Callable[..., Finished]
+Results = Callable[..., list[dict[str, Any]]]
+
+RUN = ("training.epochs=1", "dataset.train_limit=100", "energy=unmetered", "inference.seconds=0")
+RUN = (*RUN, "model=dense_linear", "warmup=0", "training.batch_size=16")
+LOCAL = (*RUN, "tracking=local")
+SWEEP = ("-m", "space={optimizer.learning_rate:{low:1e-3,high:1e-1}}", "hydra.sweeper.n_trials=2")
+OWN = (*SWEEP, "hydra/sweeper=greensweep", "hydra.sweeper.pruner=none")
+STOCK = (*SWEEP, "hydra/sweeper=optuna")
+
+ALL = "p%20q?x #ü;a:b'c'{e}=f,g&h$i\\j\\"
+NAMES = [
+    "pct%20dir",
+    "q?x",
+    "h#x",
+    "two words",
+    "ü",
+    "a;b",
+    "it's",
+    '"a"',
+    "a:b",
+    "a{b}",
+    "50%",
+    ALL,
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make a folder of this name, alone in its own, and go there."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path / "projects" / name
+        folder.mkdir(parents=True)
+        monkeypatch.chdir(folder)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_database_may_lie_in_any_folder(project: Callable[[str], Path], name: str) -> None:
+    folder = project(name)
+    url = sqlite_url(folder / "made" / "a.db")
+    assert sqlite_file(url) == folder / "made" / "a.db"
+    (folder / "made").mkdir()
+    optuna.create_study(storage=url, study_name="first")
+    store = MlflowStore(tracking_uri("sqlite:///mlruns/b.db"), "mine", artifact_root("kept"))
+    run_id = store.create_run("first", {}, {}, parent=None)
+    store.log_files(run_id, [folder / "made" / "a.db"])
+    assert (folder / "kept" / run_id / "artifacts" / "a.db").is_file()
+    assert {path.name for path in folder.iterdir()} == {"made", "mlruns", "kept"}
+    assert [path.name for path in folder.parent.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["pct%20dir", pytest.param(ALL, marks=pytest.mark.slow)])
+def test_a_project_may_have_any_name(
+    cli: Cli, project: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    folder = project(name)
+    for command in ((*RUN, *OWN), (*LOCAL, *STOCK), (*OWN, *LOCAL, "hydra.sweeper.preview=true")):
+        ended = cli("train.py", *command)
+        assert ended.status == 0, ended.errors
+    assert [each.name for each in folder.parent.iterdir()] == [name]
+    runs = MlflowClient(sqlite_url(folder / "mlruns" / "mlflow.db")).search_runs(["1"])
+    assert len(runs) == 3
+    assert len(list((folder / "mlruns" / "artifacts").glob("*/artifacts/result.json"))) == 2
+    (study,) = (folder / "multirun").glob("*-accuracy/optuna.db")
+    assert len(optuna.load_study(study_name=None, storage=sqlite_url(study)).trials) == 2
+    analysed = cli("analyse.py", "source=mlflow", "columns.energy=seconds")
+    assert "no MLflow store" not in analysed.errors
+
+
+@pytest.mark.parametrize("sweeper", [OWN, STOCK])
+def test_a_sweep_may_lie_in_any_folder(cli: Cli, tmp_path: Path, sweeper: tuple[str, ...]) -> None:
+    quoted = ALL.replace("\\", "").replace("'", "\\'")
+    ended = cli("train.py", *sweeper, *LOCAL, f"hydra.sweep.dir='{quoted}'")
+    assert ended.status == 0, ended.errors
+    (folder,) = [each for each in tmp_path.iterdir() if each.name != "outputs"]
+    assert folder.name == ALL.replace("\\", "")
+    assert {"0", "1", "optuna.db", "study.json"} <= {each.name for each in folder.iterdir()}
+
+
+CHDIR = "hydra.job.chdir=true"
+
+
+@pytest.mark.parametrize("sweeper", [OWN, STOCK, ("-m", "seed=1,2")])
+def test_runs_that_work_in_their_own_folders_share_one_store(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeper: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine/store.db")
+    ended = cli("train.py", *sweeper, *RUN, CHDIR, "hydra.sweep.dir=sweep")
+    assert ended.status == 0, ended.errors
+    assert sorted(tmp_path.glob("**/*store.db")) == [tmp_path / "mine" / "store.db"]
+    assert list(tmp_path.glob("**/mlruns")) == [tmp_path / "mlruns"]
+    assert (tmp_path / "sweep" / "study.json").is_file()
+    store = MlflowClient(f"sqlite:///{tmp_path}/mine/store.db")
+    runs = store.search_runs(["1"])
+    assert sorted(run.info.run_name for run in runs)[1:] == ["trial 0", "trial 1"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_options_that_are_paths_are_meant_from_the_commands_folder(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    for shade in range(40):
+        image = tmp_path / "images" / "train" / str(shade % 2) / f"{shade}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), shade).save(image)
+    (tmp_path / "joules.csv").write_text("joules\n" + "1.5\n" * 9)
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, num_classes):\n"
+        "        super().__init__(nn.Flatten(), nn.LazyLinear(num_classes))\n"
+        "        open('note.txt', 'w').close()\n"
+    )
+    data = ("dataset=image_folder", "dataset.root=images", "dataset.cache=kept")
+    more = ("model=custom", "model.target=nets.Net", "energy=replay", "energy.path=joules.csv")
+    run = [each for each in LOCAL if not each.startswith(("model=", "energy="))]
+    ended = cli("train.py", *run, *data, *more, CHDIR, "hydra.run.dir=run")
+    assert ended.status == 0, ended.errors
+    assert (tmp_path / "run" / "note.txt").is_file(), "a program's own files are its own affair"
+    assert list((tmp_path / "kept").glob("*.npz"))
+    tested = cli("evaluate.py", "checkpoint=run/model.pt", "energy=unmetered", CHDIR)
+    assert f"test accuracy {results('run')[0]['test_accuracy']:.4f}" in tested.output
+    prepared = cli("prepare.py", *data, "output=lists", CHDIR)
+    assert prepared.status == 0, prepared.errors
+    assert list((tmp_path / "lists").iterdir())
+
+
+def test_a_folder_that_hydra_cannot_read_is_refused(
+    cli: Cli, project: Callable[[str], Path]
+) -> None:
+    folder = project("a${b}")
+    ended = cli("train.py", *LOCAL)
+    assert ended.status == 1
+    assert "has ${ in its name" in ended.errors
+    assert ended.errors.count("\n") == 1
+    assert not list(folder.iterdir())
