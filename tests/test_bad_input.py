@@ -211,6 +211,36 @@ def test_a_second_sweep_does_not_overwrite_the_first(
     assert (tmp_path / "sweep" / "0" / "result.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("analyse.py", ["source=none.csv"], "source=none.csv is no file"),
+        ("report.py", ["source=none.csv"], "source=none.csv is no file"),
+        ("report.py", [], "no MLflow store at"),
+        ("evaluate.py", ["checkpoint=none.pt"], "no config at config.yaml"),
+        (
+            "prepare.py",
+            ["dataset=cifar10", "dataset.download=false"],
+            "into data/downloads/cifar10",
+        ),
+        ("analyse.py", ["source=${oc.env:NONE}"], "source: KeyError raised while resolving"),
+        ("train.py", ["training.batch_size=${seeed}", *FAST], "did you mean seed?"),
+        ("train.py", ["training.batch_size=???", *FAST], "training.batch_size has no value"),
+        ("train.py", ["training.batch_size=[1"], "cannot be read: write OPTION=VALUE"),
+        ("train.py", ["seed=1,2"], "seed=1,2 lists values, of which a run takes one: add -m"),
+        ("train.py", ["optimizer=3"], "a group takes the name of one of its choices"),
+        ("train.py", ["--config-dir", "nowhere"], "nowhere' not found"),
+        ("report.py", ["--config-name", "nowhere"], "Cannot find primary config 'nowhere'"),
+    ],
+)
+def test_every_script_says_what_is_wrong_in_one_sentence(
+    cli: Callable[..., Finished], name: str, arguments: list[str], said: str
+) -> None:
+    ended = cli(name, *arguments)
+    assert ended.status == 1
+    assert said in one_sentence(ended.errors)
+
+
 def test_usage_errors_exit_with_status_2(
     script: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -9,7 +9,7 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "greensweep"
 ROOMS = [
-    "errors", "messages", "files", "config", "imports", "data", "models", "training", "energy",
+    "errors", "files", "config", "messages", "imports", "data", "models", "training", "energy",
     "measuring", "reporting", "tracking", "result", "checkpoint", "run", "repeats", "replay",
     "search", "study", "analysis", "rendering", "upload", "doctor", "app",
     "__main__",

@@ -144,7 +144,7 @@ def test_points_are_tried_with_fewer_epochs_first(cli: Cli, results: Results) ->
         ("+hydra.sweeper.constraints.speed=3", "max_NAME or min_NAME"),
         ("hydra.sweeper.constraints={max_joule_per_run:3}", "did you mean joules_per_run"),
         ("hydra.sweeper.constraints=3", "must be bounds by name"),
-        ("+hydra.sweeper.budget.jouls=5", "no option is called 'jouls'"),
+        ("+hydra.sweeper.budget.jouls=5", "did you mean hydra.sweeper.budget.joules?"),
         ("hydra.sweeper.fidelities=[{training.epoch:1}]", "training.epoch=1"),
         ("hydra.sweeper.enqueue=[{optimizer.learning_rate:5}]", "outside of its space"),
         ("hydra.sweeper.storage=sqlite:////nowhere/optuna.db", "the study's storage"),

@@ -1,22 +1,50 @@
 """Faults in one sentence: ours as they are, Hydra's and the system's condensed."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
+from greensweep.config import no_option
 from greensweep.errors import GreensweepError, first_line, unknown
 
 _NOISE = re.compile(
     r"^\s*(full_key|reference_type|object_type|provider=|Config search path|To append|"
-    r"Set the environment|Error executing job)"
+    r"Set the environment|Error executing job|See https)"
 )
 _OPTIONS = re.compile(
     r"Could not find '([^']*)/([^'/]*)'.*?Available options in '[^']*':\n(.*?)\n\S", re.S
 )
-_KEY = re.compile(r"Could not override '([^']*)'.*?Key '([^']*)' (?:is )?not in '?(\w+)'?", re.S)
-_NOT_REPLAYED = re.compile(r"Cannot set '(replay\.[^']*)' because 'replay' is None")
 _MORE = {
     "model": "; any model of timm or torchvision is model=timm model.name=NAME or "
     "model=torchvision model.name=NAME",
 }
+_KEY = re.compile(r"Key '.*' (is )?not in|Interpolation key '(?P<key>.*)' not found")
+_OVERRIDE = re.compile(r"(?:Error merging override |Could not override ')[+~]*([^='\s]+)")
+_FILE = re.compile(r"In '([^']*)'")
+# What Hydra says, and how a user would rather hear it.
+_SAID = (
+    (
+        r"Cannot set '(replay\.[^']*)' because 'replay' is None",
+        r"\1 says how runs are replayed, but none is: set training=replay too",
+    ),
+    (
+        r"Error when parsing index: \d+, string: (.*) out of \[",
+        r"\1 cannot be read: write OPTION=VALUE, and 'OPTION=\"VALUE\"' where the value holds "
+        "spaces, commas, quotes or brackets",
+    ),
+    (
+        r"Ambiguous value for argument '([^']*)'",
+        r"\1 lists values, of which a run takes one: add -m to sweep over them",
+    ),
+    (
+        r"Could not delete from config\. '(.*)' does not exist",
+        r"there is no option \1 that ~ could take away: --help lists the options",
+    ),
+    (
+        r"Config group override must be a string or a list\. Got (\w+)",
+        r"a group takes the name of one of its choices, as optimizer=adam, and got \1",
+    ),
+)
 
 
 def sentence(fault: BaseException) -> str:
@@ -25,14 +53,19 @@ def sentence(fault: BaseException) -> str:
     The user's own error is looked for along the chain of causes, since Hydra wraps what is
     raised while it composes.
     """
-    cause: BaseException | None = fault
-    while cause is not None:
+    chain = list(_chain(fault))
+    for cause in chain:
         if isinstance(cause, GreensweepError):
             return f"Error: {cause}"
-        cause = cause.__cause__ or cause.__context__
-    # Before OSError, which some of Hydra's errors are, too.
+        if (mark := getattr(cause, "problem_mark", None)) is not None:  # of YAML
+            return f"Error: {mark.name}, line {mark.line + 1}: {cause.problem}: mend this YAML"
+    # Before OSError and ValueError, which some of Hydra's errors are, too.
+    text = _whole_text(fault)
+    for pattern, said in _SAID:
+        if found := re.search(pattern, text, re.S):
+            return f"Error: {found.expand(said)}"
     if type(fault).__module__.startswith(("hydra", "omegaconf")):
-        return f"Error: {_condensed(_whole_text(fault))}"
+        return f"Error: {_condensed(text, chain)}"
     if isinstance(fault, OSError):
         where = f" {fault.filename}" if fault.filename else ""
         return (
@@ -42,22 +75,46 @@ def sentence(fault: BaseException) -> str:
     return f"Error: {type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
 
 
+def _chain(fault: BaseException | None) -> Iterator[BaseException]:
+    while fault is not None:
+        yield fault
+        fault = fault.__cause__ or fault.__context__
+
+
 def _whole_text(fault: BaseException) -> str:
     """The text of Hydra's error with that of its direct cause, which holds the reason."""
     cause = fault.__cause__
     return f"{fault}\n{cause}" if cause is not None and str(cause) not in str(fault) else str(fault)
 
 
-def _condensed(text: str) -> str:
+def _condensed(text: str, chain: list[BaseException]) -> str:
     if missing := _OPTIONS.search(text + "\n."):
         group, name, listed = missing.groups()
         options = [line.strip() for line in listed.splitlines() if line.strip()]
         shown = "sampler" if group.endswith("sampler") else group
         return f"{unknown(shown, name, options)}{_MORE.get(group, '')}"
-    if wrong := _KEY.search(text):
-        key, part, schema = wrong.groups()
-        return f"there is no option {key}: {part!r} is not in {schema}; --help lists the options"
-    if alone := _NOT_REPLAYED.search(text):
-        return f"{alone[1]} says how runs are replayed, but none is: set training=replay too"
+    # OmegaConf's own error knows which option it is about, and the configuration around it.
+    for cause in chain:
+        if getattr(cause, "full_key", None) and getattr(cause, "parent_node", None) is not None:
+            return _of_option(cause, text)
     lines = [line.strip() for line in text.splitlines() if not _NOISE.match(line)]
     return ": ".join(dict.fromkeys(line.rstrip(":.") for line in lines if line))
+
+
+def _of_option(cause: Any, text: str) -> str:
+    """Say what is wrong with one option, and in which file it is set where it is one."""
+    key, said = str(cause.full_key), first_line(cause)
+    file = found[1] if (found := _FILE.match(text)) else None
+    where = f"{file}.yaml: " if file else ""
+    override = _OVERRIDE.match(text)
+    if override and override[1].startswith(f"{key}."):  # it goes on below what there is
+        return no_option(override[1], cause.parent_node._get_root())
+    if file and key == file.partition("/")[0]:
+        return f"{where}its options are no mapping, or it does not begin with # @package _global_"
+    if absent := _KEY.match(said):
+        meant = absent["key"] or key
+        asks = f"{key} asks for another option: " if absent["key"] else ""
+        return f"{where}{asks}{no_option(meant, cause.parent_node._get_root())}"
+    if "does not support deletion" in said:
+        return f"{key} cannot be taken away: set {key}=VALUE, or leave it as it is"
+    return f"{where}{key}: {said}"

@@ -5,13 +5,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from contextlib import redirect_stderr
+from io import StringIO
+from typing import Any, NoReturn
+
+from hydra.core.utils import JobReturn
 
 from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
 from greensweep.messages import sentence
 
 INTERRUPTED = 130
+
+_RETURN_VALUE: Any = JobReturn.return_value
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -25,6 +31,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
     SweepCallback.forget()
+    _quiet_jobs()
     fault: BaseException | None = None
     try:
         check_folder()
@@ -46,3 +53,13 @@ def run(main: Callable[[], None]) -> NoReturn:
         print("Interrupted: what was measured so far is kept.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(sentence(fault))
+
+
+def _quiet_jobs() -> None:
+    """Let Hydra hand on the fault of a job without a line of its overrides before it."""
+
+    def value(job: JobReturn) -> Any:
+        with redirect_stderr(StringIO()):
+            return _RETURN_VALUE.fget(job)
+
+    JobReturn.return_value = property(value, _RETURN_VALUE.fset)  # type: ignore[method-assign]

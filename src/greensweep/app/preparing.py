@@ -5,7 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from greensweep.config import PrepareConfig, parse
+from greensweep.app.door import checked
+from greensweep.config import PrepareConfig
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +16,7 @@ def prepare(composed: DictConfig) -> None:
     from greensweep.data import load_splits
     from greensweep.data.manifest import write_manifest
 
-    config: PrepareConfig = parse(composed)
+    config = checked(composed, PrepareConfig)
     splits = load_splits(config.dataset, config.seed)
     path = write_manifest(splits, config.dataset.name, config.seed, Path(config.output))
     log.info(

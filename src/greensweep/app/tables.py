@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from greensweep.config import AnalyseConfig, ReportConfig, parse
+from greensweep.app.door import checked
+from greensweep.config import AnalyseConfig, ReportConfig
 from greensweep.config.folders import located
 from greensweep.config.schema_analysis import SourceConfig
 from greensweep.errors import AnalysisError
@@ -24,7 +25,7 @@ def analyse(composed: DictConfig) -> None:
     """Answer a question from a table of runs, and leave its tables in a folder."""
     from greensweep import analysis
 
-    config: AnalyseConfig = parse(composed)
+    config = checked(composed, AnalyseConfig)
     runs = _runs(config)
     result = analysis.answer(runs, config.analysis)
     folder = Path(config.output) / config.analysis.name
@@ -42,7 +43,7 @@ def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
     from greensweep.analysis.collect import analyses_of
 
-    config: ReportConfig = parse(composed)
+    config = checked(composed, ReportConfig)
     analyses = analyses_of(_runs(config), config, _sweeps(config))
     try:
         write_page(analyses, config)

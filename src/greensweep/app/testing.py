@@ -5,7 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from greensweep.config import EvaluateConfig, parse
+from greensweep.app.door import checked
+from greensweep.config import EvaluateConfig
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ def evaluate(composed: DictConfig) -> float:
     from greensweep.energy.units import joules_text
     from greensweep.study.text import trust_sentence
 
-    config: EvaluateConfig = parse(composed)
+    config = checked(composed, EvaluateConfig)
     tested = test_checkpoint(
         Path(config.checkpoint),
         build_meter(config.energy),

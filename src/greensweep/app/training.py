@@ -11,10 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
-from greensweep.config import TrainConfig, parse
-from greensweep.errors import ConfigError, GreensweepError
-from greensweep.messages import sentence
+from greensweep.config import TrainConfig
+from greensweep.errors import ConfigError
 from greensweep.study.preflight import resumes, task_overrides
 
 if TYPE_CHECKING:
@@ -37,40 +37,35 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     directory = Path(hydra.runtime.output_dir)
     overrides = _recorded_overrides(hydra)
     _hide_passwords()
-    try:
-        config: TrainConfig = _parse_run(composed, directory, overrides, sweeping)
-        store = open_store(config.tracking)
-        sweep = sweep_of(hydra) if sweeping else None
-        if config.replay is not None:
-            run_once = partial(replay_once, config, directory)
-        else:
-            run_once = partial(
-                run_repeats,
-                config,
-                directory,
-                meter=build_meter(config.energy, sweep.directory if sweep else None),
-                test=not sweeping,
-                show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
-            )
-        result = run_once(
-            tracker=build_tracker(store, sweep),
-            name=f"trial {hydra.job.num}" if sweeping else config.model.name,
-            trial=hydra.job.num if sweeping else None,
-            overrides=overrides,
+    config = _parse_run(composed, directory, overrides, sweeping)
+    store = open_store(config.tracking)
+    sweep = sweep_of(hydra) if sweeping else None
+    if config.replay is not None:
+        run_once = partial(replay_once, config, directory)
+    else:
+        run_once = partial(
+            run_repeats,
+            config,
+            directory,
+            meter=build_meter(config.energy, sweep.directory if sweep else None),
+            test=not sweeping,
+            show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
         )
-        if sweep is not None and config.replay is None:
-            from greensweep.study.winners import drop_beaten_weights
+    result = run_once(
+        tracker=build_tracker(store, sweep),
+        name=f"trial {hydra.job.num}" if sweeping else config.model.name,
+        trial=hydra.job.num if sweeping else None,
+        overrides=overrides,
+    )
+    if sweep is not None and config.replay is None:
+        from greensweep.study.winners import drop_beaten_weights
 
-            drop_beaten_weights(sweep.directory, store, settled_only=resumes(hydra))
-        log.info(run_line(result))
-        trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
-        if trust and not sweeping:
-            log.info(trust)
-        return objective_values(config.objective, result)
-    except (GreensweepError, OSError) as error:
-        if sweeping:
-            raise
-        raise SystemExit(sentence(error)) from error
+        drop_beaten_weights(sweep.directory, store, settled_only=resumes(hydra))
+    log.info(run_line(result))
+    trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
+    if trust and not sweeping:
+        log.info(trust)
+    return objective_values(config.objective, result)
 
 
 def _parse_run(
@@ -78,7 +73,7 @@ def _parse_run(
 ) -> TrainConfig:
     """Parse a run's config; a trial that is refused leaves a result too."""
     try:
-        config: TrainConfig = parse(composed)
+        config = checked(composed, TrainConfig)
     except ConfigError as error:
         if sweeping:
             from greensweep.result import RunResult, write_result

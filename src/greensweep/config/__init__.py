@@ -19,6 +19,7 @@ from greensweep.config.store import (
     save_run_config,
     without_hydra,
 )
+from greensweep.config.unknown import is_option, no_option, unknown_options
 
 __all__ = [
     "AnalyseConfig",
@@ -27,7 +28,9 @@ __all__ = [
     "ReportConfig",
     "TrainConfig",
     "command_folder",
+    "is_option",
     "load_run_config",
+    "no_option",
     "parse",
     "parse_run",
     "raise_faults",
@@ -37,6 +40,7 @@ __all__ = [
     "sqlite_file",
     "sqlite_url",
     "storage_url",
+    "unknown_options",
     "use_sweep_folder",
     "without_hydra",
 ]

@@ -15,6 +15,7 @@ from greensweep.config import schema, schema_analysis
 from greensweep.config.checks import consistency_faults
 from greensweep.config.folders import locate
 from greensweep.config.options import range_faults
+from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
 
 SCHEMAS: dict[str, dict[str, type]] = {
@@ -83,9 +84,11 @@ def parse(composed: DictConfig) -> Any:
     """Return the composed config as its schema's dataclass.
 
     Raises:
-        ConfigError: an option is missing, out of range or at odds with another; all faults in one.
+        ConfigError: an option does not exist, is missing, out of range or at odds with another;
+            all faults in one.
     """
-    raise_faults([f"{key} has no value: set {key}=…" for key in OmegaConf.missing_keys(composed)])
+    missing = [f"{key} has no value: set {key}=…" for key in OmegaConf.missing_keys(composed)]
+    raise_faults([*unknown_options(composed), *missing])
     config = OmegaConf.to_object(composed)
     locate(config)
     raise_faults([*range_faults(config), *consistency_faults(config)])

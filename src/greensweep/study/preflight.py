@@ -5,7 +5,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import TrainConfig, parse, raise_faults
+from greensweep.config import (
+    TrainConfig,
+    is_option,
+    no_option,
+    parse,
+    raise_faults,
+    unknown_options,
+)
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.result import RESULT_FILE
 from greensweep.study.space import read_space
@@ -24,6 +31,13 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
     Raises:
         GreensweepError: what is wrong; range faults all in one.
     """
+    swept = _swept_keys(hydra)
+    raise_faults(
+        [
+            *unknown_options(hydra, "hydra."),
+            *(no_option(key, app) for key in swept if not _exists(app, hydra, key)),
+        ]
+    )
     config: TrainConfig = parse(app)
     if config.replay is not None:
         from greensweep.replay.source import replay_model
@@ -35,7 +49,6 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
             "overwritten: name a new folder, or move that one away"
         )
     sweeper = hydra.sweeper
-    swept = _swept_keys(hydra)
     if sweeper._target_.endswith(_BASIC):
         if not swept and not sweeper.params:
             raise StudyError(
@@ -84,7 +97,12 @@ def _swept_keys(hydra: DictConfig) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = OverridesParser.create().parse_overrides(task_overrides(hydra))
-    return [override.get_key_element() for override in parsed if override.is_sweep_override()]
+    return [str(override.key_or_group) for override in parsed if override.is_sweep_override()]
+
+
+def _exists(app: DictConfig, hydra: DictConfig, key: str) -> bool:
+    """Tell whether there is such an option, or group of Hydra's."""
+    return key in hydra.runtime.choices or is_option(app, key)
 
 
 def _check_value(app: DictConfig, key: str, value: Any) -> None:

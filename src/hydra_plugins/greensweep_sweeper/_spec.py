@@ -1,8 +1,7 @@
 """From `hydra.sweeper` and the command's overrides to a search."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +15,13 @@ from hydra_plugins.hydra_optuna_sweeper._impl import (
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
 
-from greensweep.config import command_folder, raise_faults, storage_url, use_sweep_folder
+from greensweep.config import (
+    command_folder,
+    raise_faults,
+    storage_url,
+    unknown_options,
+    use_sweep_folder,
+)
 from greensweep.config.options import range_faults
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
@@ -44,7 +49,7 @@ def sweeper_options(config: DictConfig) -> SweeperConfig:
     """
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
-    faults = [*range_faults(options, _PREFIX), *_unknown_options(options, _PREFIX)]
+    faults = [*range_faults(options, _PREFIX), *unknown_options(config.hydra.sweeper, _PREFIX)]
     # A program that measures its runs by itself leaves a `result.json` of each.
     names = constraint_names(of_our_runs=options.meter == "search")
     options.constraints = options.constraints or {}
@@ -65,16 +70,6 @@ def sweeper_options(config: DictConfig) -> SweeperConfig:
             faults.append(f"{_PREFIX}constraints: {unknown('figure', name, names)}")
     raise_faults(faults)
     return options
-
-
-def _unknown_options(options: Any, prefix: str) -> Iterator[str]:
-    """Name the options that `+` has added and nobody reads."""
-    known = [each.name for each in fields(options)]
-    for name, value in vars(options).items():
-        if name not in known:
-            yield f"{prefix}: {unknown('option', name, known)}"
-        elif name != "sampler" and is_dataclass(value):
-            yield from _unknown_options(value, f"{prefix}{name}.")
 
 
 def use_study_folder(config: DictConfig) -> None:

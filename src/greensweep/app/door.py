@@ -1,0 +1,28 @@
+"""What Hydra composed, checked: the first thing that each script does."""
+
+from typing import Any, TypeVar
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.config import parse, raise_faults, unknown_options
+from greensweep.errors import ConfigError
+
+Schema = TypeVar("Schema")
+
+
+def checked(composed: DictConfig, schema: type[Schema]) -> Schema:
+    """Return a script's composed configuration as its schema's dataclass.
+
+    Raises:
+        ConfigError: as `parse`; or it is another script's, or sets an option that Hydra lacks.
+    """
+    found: Any = OmegaConf.get_type(composed)
+    if found is not schema:
+        raise ConfigError(
+            f"this script takes the options of {schema.__name__}, got {found.__name__}: leave "
+            "out --config-name, or begin the defaults of that file with the script's own"
+        )
+    raise_faults(unknown_options(HydraConfig.get(), "hydra."))
+    config: Schema = parse(composed)
+    return config
