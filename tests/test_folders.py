@@ -1,5 +1,7 @@
 """Folders: their names, what relative paths are meant from, and that nothing in them is lost."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from conftest import Finished
 from mlflow import MlflowClient
 from PIL import Image
 
+from greensweep.__main__ import main
 from greensweep.config import sqlite_file, sqlite_url
+from greensweep.study.folders import trial_directories
+from greensweep.study.winners import drop_beaten_weights
 from greensweep.tracking.mlflow import MlflowStore, artifact_root, tracking_uri
 
 Cli = Callable[..., Finished]
@@ -153,3 +158,36 @@ def test_a_folder_that_hydra_cannot_read_is_refused(
     assert "has ${ in its name" in ended.errors
     assert ended.errors.count("\n") == 1
     assert not list(folder.iterdir())
+
+
+def test_only_a_sweeps_own_trial_folders_are_trials(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside = ("tracking.artifacts=sweep/kept", "report.auto=true", CHDIR)
+    ended = cli("train.py", "-m", "seed=1,2", *RUN, *inside, "hydra.sweep.dir=sweep")
+    assert ended.status == 0, ended.errors
+    sweep = tmp_path / "sweep"
+    assert len(list(sweep.glob("**/result.json"))) == 4
+    study = json.loads((sweep / "study.json").read_text())
+    assert study["trials_by_status"] == {"finished": 2}
+    rows = (sweep / "trials.csv").read_text()
+    # What a user keeps beside the trials is none of them.
+    shutil.copytree(sweep, tmp_path / "before")
+    (tmp_path / "before").rename(sweep / "before")
+    shutil.copytree(sweep / "1", sweep / "1.copy")
+    weights = list(sweep.glob("*/*/model.pt"))
+    drop_beaten_weights(sweep, None)
+    assert list(sweep.glob("*/*/model.pt")) == weights
+    assert main(["summarise", "sweep"]) == main(["upload", "sweep"]) == 0
+    assert (sweep / "trials.csv").read_text() == rows
+    assert "Everything is in MLflow already." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("subdir", ["t${hydra.job.num}", "${seed}/of/${model.name}"])
+def test_trial_folders_may_be_named_by_the_user(cli: Cli, tmp_path: Path, subdir: str) -> None:
+    inside = ("tracking.artifacts=sweep", f"'hydra.sweep.subdir=\"{subdir}\"'"[1:-1])
+    ended = cli("train.py", "-m", "seed=1,2", *RUN, *inside, "hydra.sweep.dir=sweep")
+    assert ended.status == 0, ended.errors
+    assert len(trial_directories(tmp_path / "sweep")) == 2
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    assert study["trials_by_status"] == {"finished": 2}

@@ -15,7 +15,8 @@ from greensweep.config import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.errors import TrainingError
 from greensweep.repeats import run_repeats
-from greensweep.result import read_result, run_directories
+from greensweep.result import read_result
+from greensweep.study.folders import trial_directories
 from greensweep.study.trials import read_trials
 from greensweep.tracking import MemoryTracker
 
@@ -133,7 +134,7 @@ def test_in_a_sweep_repeats_are_grandchildren_and_trials_are_still_trials(
     assert ended.status == 0, ended.errors
     trials = read_trials(tmp_path / "sweep")
     assert [trial.number for trial in trials] == [0, 1]
-    assert len(run_directories(tmp_path / "sweep")) == 2
+    assert len(trial_directories(tmp_path / "sweep")) == 2
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     runs = {run.info.run_id: run for run in client.search_runs(["1"])}
     assert len(runs) == 1 + 2 + 4

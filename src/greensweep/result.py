@@ -248,12 +248,6 @@ def read_result(directory: Path) -> RunResult:
         raise StudyError(f"{path} is no result of a run ({error})") from error
 
 
-def run_directories(root: Path) -> list[Path]:
-    """Return the directories below `root` that hold a result, sorted; repeats of a run apart."""
-    found = sorted(path.parent for path in root.glob(f"**/{RESULT_FILE}"))
-    return [path for path in found if path.parent.name != REPEATS_FOLDER]
-
-
 def repeat_directories(directory: Path) -> list[Path]:
     """Return the directories of a run's repeats, in order; empty for a run of one training."""
     found = [path.parent for path in directory.glob(f"{REPEATS_FOLDER}/*/{RESULT_FILE}")]

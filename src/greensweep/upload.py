@@ -17,10 +17,12 @@ from greensweep.result import (
     RunResult,
     history_metrics,
     read_result,
+    repeat_directories,
     write_result,
 )
 from greensweep.run import TRACKED_STATUS
 from greensweep.study.close import close_parent
+from greensweep.study.folders import trial_directories
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
 from greensweep.tracking import flat, open_store
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def upload(directory: Path) -> list[str]:
-    """Send every result below `directory` that is in no store yet; return the new run ids.
+    """Send what a run or a sweep has that is in no store yet; return the new run ids.
 
     The store is that of the runs' own config, or MLFLOW_TRACKING_URI. Each `result.json` then
     names its run, so sending again sends nothing twice.
@@ -39,7 +41,8 @@ def upload(directory: Path) -> list[str]:
         StudyError: no results there.
         TrackingError: the store cannot be reached, or refuses.
     """
-    found = sorted(path.parent for path in directory.glob(f"**/{RESULT_FILE}"))
+    runs = [path for path in trial_directories(directory) if _has_result(path)]
+    found = [path for run in runs for path in (run, *repeat_directories(run))]
     if not found:
         raise StudyError(
             f"{directory} holds no {RESULT_FILE}: name the directory of a run or sweep"
@@ -64,8 +67,12 @@ def upload(directory: Path) -> list[str]:
         ) from error
 
 
+def _has_result(directory: Path) -> bool:
+    return (directory / RESULT_FILE).is_file()
+
+
 def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResult]) -> list[str]:
-    is_sweep = not (directory / RESULT_FILE).is_file()
+    is_sweep = not _has_result(directory)
     parent = None
     if is_sweep:
         parent = store.shared_parent(directory, f"sweep {directory.name}", {"uploaded": "true"})

@@ -12,7 +12,8 @@ from greensweep.analysis.table import OPTION_GROUPS
 from greensweep.config import read_plain_config
 from greensweep.errors import AnalysisError
 from greensweep.files import write_json, write_whole
-from greensweep.result import CONFIG_FILE, run_directories
+from greensweep.result import CONFIG_FILE
+from greensweep.study.folders import trial_directories
 from greensweep.study.summary import read_summary, summarise
 from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
 from greensweep.tracking.mlflow import known_experiment
@@ -130,7 +131,7 @@ def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
 
 def _choices(sweep: Path) -> dict[str, Any]:
     """Return what the first run of a sweep chose in the groups that tell cells apart."""
-    for run in run_directories(sweep):
+    for run in trial_directories(sweep):
         composed = run / ".hydra" / "hydra.yaml"
         if composed.is_file():
             chosen = read_plain_config(composed)["hydra"]["runtime"]["choices"]

@@ -10,10 +10,12 @@ from greensweep.models import model_name
 from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_result, write_result
 from greensweep.run import TRACKED_STATUS
 from greensweep.search.trial import TRIAL_FILE, read_trial_file
+from greensweep.study.folders import trial_directories
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
-    from greensweep.tracking.mlflow import MlflowStore
+    from greensweep.study.folders import trial_directories
+from greensweep.tracking.mlflow import MlflowStore
 
 
 def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> None:
@@ -26,9 +28,9 @@ def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> 
     Raises:
         OSError: the folder cannot be written to.
     """
-    for path in sweep.glob(f"**/{TRIAL_FILE}"):
-        if not (path.parent / RESULT_FILE).is_file():
-            _write_result(path.parent, config)
+    for directory in trial_directories(sweep):
+        if not (directory / RESULT_FILE).is_file():
+            _write_result(directory, config)
     parent = known_parent(sweep)
     if store is not None and parent is not None:
         store.attempt(partial(_end_runs, store, parent, sweep))
@@ -63,8 +65,8 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
     running = store.running_below(parent)
     if not running:
         return
-    folders = [path.parent for path in sweep.glob(f"**/{TRIAL_FILE}")]
-    results = {folder: read_result(folder) for folder in folders}
+    settled = (each for each in trial_directories(sweep) if (each / TRIAL_FILE).is_file())
+    results = {folder: read_result(folder) for folder in settled}
     by_id = {result.mlflow_run_id: (folder, result) for folder, result in results.items()}
     by_name = {f"trial {result.trial}": (folder, result) for folder, result in results.items()}
     for run_id, name in running.items():

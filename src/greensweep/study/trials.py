@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greensweep.errors import StudyError
-from greensweep.result import RunResult, read_result, run_directories
+from greensweep.result import RESULT_FILE, RunResult, read_result
 from greensweep.search.trial import read_broken
+from greensweep.study.folders import trial_directories
 
 ONE_POINT = 0.01
 
@@ -47,12 +48,16 @@ class Trial:
 
 
 def read_trials(sweep: Path) -> list[Trial]:
-    """Read every trial folder below a sweep's directory, in order.
+    """Read every trial of a sweep that left a result, in order.
 
     Raises:
         StudyError: a result file is broken.
     """
-    found = [(directory, read_result(directory)) for directory in run_directories(sweep)]
+    found = [
+        (directory, read_result(directory))
+        for directory in trial_directories(sweep)
+        if (directory / RESULT_FILE).is_file()
+    ]
     ordered = sorted(found, key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0])))
     overrides = [dict(_key_value(text) for text in result.overrides) for _, result in ordered]
     keys = _varying(overrides)

@@ -13,7 +13,6 @@ from greensweep.repeats import with_test_accuracies
 from greensweep.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
-    REPEATS_FOLDER,
     RESULT_FILE,
     RunResult,
     read_result,
@@ -21,6 +20,7 @@ from greensweep.result import (
     write_result,
 )
 from greensweep.search.trial import TRIAL_FILE, read_broken
+from greensweep.study.folders import trial_directories
 from greensweep.study.trials import Trial, pareto_front
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def drop_beaten_weights(
             whether they keep its constraints.
     """
     with FileLock(sweep / ".winners.lock"):
-        folders = {_run_folder(path) for path in sweep.glob(f"**/{CHECKPOINT_FILE}")}
         kept = [
             Trial(0, folder, read_result(folder), {}, read_broken(folder))
-            for folder in sorted(folders)
-            if (folder / RESULT_FILE).is_file()
+            for folder in trial_directories(sweep)
+            if _checkpoints(folder)
+            and (folder / RESULT_FILE).is_file()
             and (not settled_only or (folder / TRIAL_FILE).is_file())
         ]
         winners = {trial.directory for trial in pareto_front(kept)}
@@ -81,12 +81,6 @@ def test_winners(
             if store is not None and mean.mlflow_run_id is not None:
                 store.attempt(partial(_log_test, store, mean))
     return sum_joules(joules)
-
-
-def _run_folder(checkpoint: Path) -> Path:
-    """Return the directory of the run that weights are of, or that their repeat is of."""
-    folder = checkpoint.parent
-    return folder.parents[1] if folder.parent.name == REPEATS_FOLDER else folder
 
 
 def _checkpoints(directory: Path) -> list[Path]:
