@@ -4,7 +4,7 @@ import pytest
 
 from greensweep import measuring
 from greensweep.energy import ScriptedMeter
-from greensweep.measuring import joules_so_far, measured_by
+from greensweep.measuring import measured_by, open_windows
 from greensweep.reporting import Progress, judged_by, report
 
 
@@ -22,8 +22,14 @@ class Kept:
     def judge(self, progress: Progress) -> None:
         self.reports.append(progress)
 
-    def judge_repeat(self, accuracy: float | None, joules: float | None, *, last: bool) -> None:
+    def judge_repeat(self, progress: Progress) -> None:
         pass
+
+
+def joules_so_far() -> float | None:
+    """What the innermost open block has used."""
+    windows = open_windows()
+    return windows[-1].joules if windows else None
 
 
 def test_a_block_holds_what_was_read_between_its_ends() -> None:

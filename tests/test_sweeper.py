@@ -248,10 +248,10 @@ def test_a_program_of_ones_own_is_searched_metered_and_pruned(
 
 
 def test_constraints_are_set_as_documented(cli: Cli, tmp_path: Path) -> None:
-    bounds = "hydra.sweeper.constraints={max_seconds: 600, min_accuracy: 2}"
+    bounds = "hydra.sweeper.constraints={max_seconds: 600, min_accuracy: 1}"
     finished = cli("train.py", *QUICK, bounds, "hydra.sweeper.n_trials=1")
     assert finished.status == 0, finished.errors
-    assert bill_in(tmp_path)["constraints"] == {"max_seconds": 600.0, "min_accuracy": 2.0}
+    assert bill_in(tmp_path)["constraints"] == {"max_seconds": 600.0, "min_accuracy": 1.0}
     (trial,) = study_in(tmp_path).trials
     assert trial.constraints["max_seconds"] < 0 < trial.constraints["min_accuracy"]
     assert bill_in(tmp_path)["best_trials"] == []

@@ -37,6 +37,10 @@ class StudyError(GreensweepError):
     """A sweep cannot be run or summarised."""
 
 
+class ConstraintError(StudyError):
+    """A budget or constraint cannot be kept: no trial tells the figure that it bounds."""
+
+
 class AnalysisError(GreensweepError):
     """A table of runs cannot be read, or does not answer what is asked."""
 

@@ -52,9 +52,8 @@ def measured_by(meter: Meter) -> Iterator[Window]:
             phases.stop()
 
 
-def joules_so_far() -> float | None:
-    """Return what the innermost open block has used until now; None outside of any."""
-    if _open is None:
-        return None
-    _open.read()
-    return _windows[-1].joules
+def open_windows() -> tuple[Window, ...]:
+    """Return the open blocks, each around the next, read up to now; none outside of any."""
+    if _open is not None:
+        _open.read()
+    return tuple(_windows)

@@ -196,6 +196,7 @@ def _train_and_evaluate(
     with phases.phase("warmup"):
         warm_up(model, train_split, normalise, training=training)
 
+    report(_progress(0, None, training.epochs, phases, census))
     before = phases.of("training")
     epochs: Iterable[Epoch] = phases.each("training", trained)
     for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
@@ -211,15 +212,7 @@ def _train_and_evaluate(
         notes.history.append(_point(epoch, selecting, reached, before, spent))
         before = spent
         tracker.log_step(history_metrics(notes.history[-1]), step=epoch.number)
-        report(
-            Progress(
-                epoch=epoch.number,
-                accuracy=reached.accuracy,
-                joules=spent.joules,
-                spent_joules=phases.total.joules,
-                epochs=training.epochs,
-            )
-        )
+        report(_progress(epoch.number, reached.accuracy, training.epochs, phases, census))
         if _no_longer_improves(notes, epoch, training.patience):
             break
 
@@ -295,6 +288,26 @@ def _step_flops(census: LayerCensus, batch_size: int) -> float | None:
 
 def _no_longer_improves(notes: _Notes, epoch: Epoch, patience: int | None) -> bool:
     return patience is not None and epoch.number - (notes.best_epoch or 0) >= patience
+
+
+def _progress(
+    epoch: int, accuracy: float | None, epochs: int, phases: Phases, census: LayerCensus
+) -> Progress:
+    trained, total = phases.of("training"), phases.total
+    return Progress(
+        epoch,
+        accuracy,
+        trained.joules,
+        total.joules,
+        epochs,
+        seconds=trained.seconds,
+        lost=total.lost,
+        known={
+            "parameters": census.parameters,
+            "trainable_parameters": census.trainable_parameters,
+            "flops": census.flops,
+        },
+    )
 
 
 def _point(

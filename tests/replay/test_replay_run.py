@@ -66,9 +66,9 @@ def test_a_curve_is_replayed_epoch_by_epoch(curves: Compose, tmp_path: Path) -> 
     reports: list[Progress] = []
     result, tracker = run(curves(), tmp_path, report=reports.append, trial=3, overrides=["a=1"])
     assert reports == [
-        Progress(1, 0.5, 10.0, 10.0, 3),
-        Progress(2, 0.7, 25.0, 25.0, 3),
-        Progress(3, 0.6, 45.0, 45.0, 3),
+        Progress(1, 0.5, 10.0, 10.0, 3, seconds=1.0),
+        Progress(2, 0.7, 25.0, 25.0, 3, seconds=2.5),
+        Progress(3, 0.6, 45.0, 45.0, 3, seconds=4.0),
     ]
     assert (result.status, result.error) == ("finished", None)
     assert (result.validation_accuracy, result.best_epoch, result.epochs) == (0.7, 2, 3)

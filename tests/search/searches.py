@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage
 
+from greensweep.energy import ComponentEnergy, EnergyReading, Meter
 from greensweep.reporting import report
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.records import OWNER, Outcome, outcome_of
@@ -84,11 +85,39 @@ def task_of_epochs(epochs: int = 5, objectives: int = 1) -> Task:
     return task
 
 
+class Purse:
+    """A meter that reads what the test spends."""
+
+    def __init__(self) -> None:
+        self.spent, self._read = 0.0, 0.0
+        self.lost: frozenset[str] = frozenset()
+
+    def spend(self, joules: float) -> None:
+        self.spent += joules
+
+    def start(self) -> None:
+        self._read = self.spent
+
+    def lap(self) -> EnergyReading:
+        joules, self._read = self.spent - self._read, self.spent
+        energy = ComponentEnergy(joules, "script", "measured")
+        return EnergyReading(1.0, {"cpu": energy}, lost=self.lost)
+
+    def stop(self) -> None:
+        pass
+
+
 class Search:
     """A search under way in this process."""
 
-    def __init__(self, asked: SearchSpec, task: Task, storage: BaseStorage | None = None) -> None:
-        self.spec, self.task = asked, task
+    def __init__(
+        self,
+        asked: SearchSpec,
+        task: Task,
+        storage: BaseStorage | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self.spec, self.task, self.meter = asked, task, meter
         self.study: optuna.Study = open_study(asked, storage or open_storage(asked.storage))
         self.claims = Claims(asked, self.study, lambda trial: self.folder(trial.number))
         self.claims.prepare()
@@ -109,6 +138,7 @@ class Search:
             claim.number,
             lambda: self.task(claim.params),
             self.folder(claim.number),
+            meter=self.meter,
             search_joules=search_joules,
         )
 

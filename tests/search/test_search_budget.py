@@ -280,7 +280,9 @@ def test_a_budget_of_hours_stops_a_trial_and_the_search(tmp_path: Path, clock: l
 
     asked = spec(tmp_path, 9, sampler=RANDOM, budget=BudgetConfig(hours=1.0))
     found = Search(asked, task)
-    assert found.run() == Exhausted("the budget of 1 h is spent", early=True)
+    assert found.run() == Exhausted(
+        "the budget of 1 h is spent, before a trial finished: one takes about 8.1e+03 s", early=True
+    )
     outcome = outcome_of(found.trials[0])
     assert outcome is not None
     assert (outcome.status, outcome.epochs, outcome.seconds) == ("stopped", 4, 3600.0)

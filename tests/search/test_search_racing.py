@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from searches import Search, spec
 
-from greensweep.reporting import report_repeat
+from greensweep.reporting import Progress, report_repeat
 
 
 def repeats_of(values: Mapping[int, list[float]], search: list[Search]) -> Any:
     def task(params: Mapping[str, Any]) -> float:
         mine = values[len(search[0].trials) - 1]
         for number, value in enumerate(mine):
-            report_repeat(value, 10.0, last=number == len(mine) - 1)
+            report_repeat(Progress(1, value, 10.0, repeat=number, repeats=len(mine)))
         return sum(mine) / len(mine)
 
     return task

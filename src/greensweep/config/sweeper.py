@@ -132,7 +132,9 @@ class SweeperConfig:
     stop: StopConfig = option(StopConfig, doc="when more is not worth it")
     # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
     constraints: Any = option(
-        None, doc="max_NAME or min_NAME to a bound: max_joules_per_run, min_accuracy, max_seconds"
+        None,
+        doc="max_NAME or min_NAME to a bound: max_joules_per_run, min_accuracy, max_seconds, "
+        "max_latency, max_size; what can only break one ends at once",
     )
     price_per_kilojoule: float = option(
         0.0, doc="what the objective, accuracy less a price, takes off per kilojoule", at_least=0

@@ -66,10 +66,21 @@ def run_repeats(
                 directory / REPEATS_FOLDER / str(number),
                 tracker=tracker.child(),
                 name=f"{name}, repeat {number}",
-                report=partial(_report_repeat, number, spent),
+                report=partial(_report_epoch, number, config.repeats, spent),
             )
             spent = sum_joules([spent, run.energy_spent_joules])
-            report_repeat(run.accuracy, run.energy_joules, last=number == config.repeats - 1)
+            report_repeat(
+                Progress(
+                    run.epochs,
+                    run.accuracy,
+                    run.energy_joules,
+                    spent,
+                    config.training.epochs,
+                    repeat=number,
+                    repeats=config.repeats,
+                    seconds=run.seconds,
+                )
+            )
         status = "finished"
     except KeyboardInterrupt:
         status, error = "stopped", f"interrupted in repeat {number + 1} of {config.repeats}"
@@ -96,6 +107,8 @@ def run_repeats(
     return result
 
 
-def _report_repeat(number: int, spent_before: float | None, progress: Progress) -> None:
+def _report_epoch(
+    number: int, repeats: int, spent_before: float | None, progress: Progress
+) -> None:
     spent = sum_joules([spent_before, progress.spent_joules])
-    report_progress(replace(progress, repeat=number, spent_joules=spent))
+    report_progress(replace(progress, repeat=number, repeats=repeats, spent_joules=spent))

@@ -61,7 +61,7 @@ def replay_once(
     began = time.monotonic()
     tracker.start(name, flat(resolved), origin)
     try:
-        _replay(config, notes, tracker, report)
+        _replay(config, notes, tracker, report, began)
         status = "finished"
     except KeyboardInterrupt:
         status, error = "stopped", f"interrupted in epoch {len(notes.points) + 1}"
@@ -89,7 +89,9 @@ def replay_once(
     return result
 
 
-def _replay(config: TrainConfig, notes: _Notes, tracker: Tracker, report: Report) -> None:
+def _replay(
+    config: TrainConfig, notes: _Notes, tracker: Tracker, report: Report, began: float
+) -> None:
     training, settings = config.training, config.replay
     assert settings is not None
     model = replay_model(config)
@@ -118,6 +120,7 @@ def _replay(config: TrainConfig, notes: _Notes, tracker: Tracker, report: Report
                 joules=point.joules,
                 spent_joules=point.joules,
                 epochs=training.epochs,
+                seconds=time.monotonic() - began if point.seconds is None else point.seconds,
             )
         )
         best = _best(notes.points)

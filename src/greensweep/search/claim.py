@@ -24,6 +24,7 @@ from greensweep.search.records import (
     left_to_repeat,
     outcome_of,
     this_process,
+    whole_joules,
     whole_seconds,
 )
 from greensweep.search.recovery import Folder, Recovery, ValuesOf
@@ -195,6 +196,7 @@ class Claims:
         reason = None
         if spec.has_budget:
             reason = over_budget(spec, spent(self._study, trials), drawing_joules(trials))
+            reason = reason and reason + _too_small(spec, trials)
         reason = reason or not_worth_it(spec, self._study, trials)
         return Exhausted(reason, early=True) if reason else None
 
@@ -249,6 +251,16 @@ class Claims:
                     )
         for point in self._spec.enqueue:
             self._study.enqueue_trial(dict(point), skip_if_exists=True)
+
+
+def _too_small(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str:
+    """Say what a whole trial takes where a budget let none finish; nothing elsewhere."""
+    joules = spec.budget_joules is not None
+    wholes = map(whole_joules if joules else whole_seconds, trials)
+    least = min(filter(None, wholes), default=None)
+    if least is None or any(trial.state == TrialState.COMPLETE for trial in trials):
+        return ""
+    return f", before a trial finished: one takes about {least:.3g} {'J' if joules else 's'}"
 
 
 def _is_withdrawn(trial: FrozenTrial) -> bool:

@@ -149,7 +149,8 @@ def _whole(trial: FrozenTrial, figure: str) -> float | None:
         return None
     value = getattr(outcome, figure)
     if value and trial.state == TrialState.PRUNED:
-        value *= 1.0 + rest_of(outcome)
+        # Before its first epoch it was only set up, which tells nothing of the rest.
+        value *= 1.0 + rest_of(outcome) if outcome.epochs else 0.0
     return value or None
 
 

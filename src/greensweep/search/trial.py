@@ -5,21 +5,22 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType, UnionType
-from typing import Any, get_args, get_type_hints
+from types import MappingProxyType
+from typing import Any
 
 import optuna
 from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window
-from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_line, unknown
+from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_line
 from greensweep.files import write_json
 from greensweep.measuring import measured_by
 from greensweep.reporting import judged_by
 from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.judge import TrialJudge
 from greensweep.search.records import OUTCOME, Outcome, Status
@@ -29,7 +30,6 @@ TRIAL_FILE = "trial.json"
 
 # Optuna's names of a trial's constraints begin so.
 _CONSTRAINT = "constraints"
-_PER_RUN = "joules_per_run"  # what a constraint calls a run's `spent_joules`
 
 Task = Callable[[], Any]
 
@@ -91,11 +91,13 @@ def run_trial(
     except GreensweepError as raised:
         error, fault = str(raised), raised
     except Exception as raised:
-        if judge.ended is not None and _follows(raised, judge.ended):
-            end = judge.ended
+        end = judge.ended
+        if end is None or not _follows(raised, end):
+            error, fault = f"{type(raised).__name__}: {first_line(raised)}", raised
+        elif isinstance(end, TrialEnded):
             status, error, is_interrupted = end.status, str(end), end.interrupted
         else:
-            error, fault = f"{type(raised).__name__}: {first_line(raised)}", raised
+            error, fault = str(end), end
     figures = _figures(judge, window, directory)
     outcome = Outcome(
         status=status,
@@ -108,6 +110,7 @@ def run_trial(
     constraints: Mapping[str, float] = {}
     if status == "finished":
         try:
+            refuse_unmetered(of_energy(spec), outcome.spent_joules)
             constraints = broken_by(spec.constraints, outcome, directory)
         except StudyError as raised:
             outcome, fault = replace(outcome, status="failed", error=str(raised)), raised
@@ -148,9 +151,7 @@ def _state_of(outcome: Outcome) -> TrialState | None:
     """Return Optuna's state of a trial that did not finish; None for one that did."""
     if outcome.status == "finished":
         return None
-    if outcome.status == "pruned" or (
-        outcome.status == "stopped" and outcome.epochs and not outcome.interrupted
-    ):
+    if outcome.status == "pruned" or (outcome.status == "stopped" and not outcome.interrupted):
         return TrialState.PRUNED
     return TrialState.FAIL
 
@@ -184,51 +185,6 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
     if not all(map(math.isfinite, numbers)):
         raise StudyError(f"the program returned {returned!r}, which is not finite")
     return numbers
-
-
-def constraint_names(*, of_our_runs: bool) -> list[str]:
-    """Return the figures that a constraint may bound.
-
-    Args:
-        of_our_runs: each trial leaves a `result.json`, whose figures count too.
-    """
-    kinds = (Outcome, RunResult) if of_our_runs else (Outcome,)
-    hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
-    numbers = [
-        name
-        for name, hint in hints.items()
-        if {int, float} & {hint, *(get_args(hint) if isinstance(hint, UnionType) else ())}
-    ]
-    return sorted({*numbers, _PER_RUN})
-
-
-def broken_by(
-    constraints: Mapping[str, float], outcome: Outcome, directory: Path
-) -> dict[str, float]:
-    """Return by how much a trial breaks each constraint, as Optuna wants it: above 0 is broken.
-
-    Raises:
-        StudyError: a constraint is on a figure that the trial does not have.
-    """
-    if not constraints:
-        return {}
-    figures: dict[str, Any] = {each.name: getattr(outcome, each.name) for each in fields(Outcome)}
-    if (directory / RESULT_FILE).is_file():
-        result = read_result(directory)
-        figures |= {each.name: getattr(result, each.name) for each in fields(RunResult)}
-    figures[_PER_RUN] = outcome.spent_joules
-    known = {
-        name: value
-        for name, value in figures.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    broken = {}
-    for constraint, bound in constraints.items():
-        side, _, name = constraint.partition("_")
-        if name not in known:
-            raise StudyError(f"hydra.sweeper.constraints: {unknown('figure', name, known)}")
-        broken[constraint] = known[name] - bound if side == "max" else bound - known[name]
-    return broken
 
 
 def read_trial_file(directory: Path) -> tuple[int, Outcome, Sequence[float] | None] | None:
@@ -275,7 +231,10 @@ def _figures(judge: TrialJudge, window: Window | None, directory: Path) -> dict[
     if (directory / RESULT_FILE).is_file():
         return figures | figures_of_result(read_result(directory))
     if window is not None:
-        figures |= {"spent_joules": window.joules, "quality": window.reading.quality}
+        # A program may tell joules of its own, of a device that this machine's meter does not see.
+        told = [last.spent_joules if last is not None else None, window.joules]
+        spent = max((each for each in told if each is not None), default=None)
+        figures |= {"spent_joules": spent, "quality": window.reading.quality}
         figures.setdefault("joules", window.joules)
     return figures
 

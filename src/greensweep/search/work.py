@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import TrialState
 
 from greensweep.energy import Meter, Phases, sum_joules
-from greensweep.errors import GreensweepError, first_line
+from greensweep.errors import ConstraintError, GreensweepError, first_line
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.interrupt import interrupted
 from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
@@ -60,7 +60,7 @@ def work(
         batch: trials to take before running them.
 
     Raises:
-        StudyError: the search cannot go on.
+        StudyError: the search cannot go on, as where no trial has what a bound is on.
     """
     while not interrupted():
         meter.start()
@@ -76,8 +76,12 @@ def work(
             assert ended is not None
             keep_search_energy(study, meter)
             return ended
-        for claim, fault in zip(taken, run(taken), strict=True):
+        faults = run(taken)
+        for claim, fault in zip(taken, faults, strict=True):
             _conclude(study, claims, claim, fault)
+        for fault in faults:
+            if isinstance(fault, ConstraintError):  # no other trial would keep it either
+                raise fault
     keep_search_energy(study, meter)
     return Exhausted("interrupted", early=True)
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
 
 from greensweep.config import (
+    TrainConfig,
     command_folder,
     raise_faults,
     storage_url,
@@ -29,11 +30,12 @@ from greensweep.config.sweeper import (
     ScaledTpeConfig,
     SweeperConfig,
 )
-from greensweep.errors import StudyError, first_line, unknown
+from greensweep.errors import StudyError, first_line
+from greensweep.search.constraint_faults import constraint_faults, read_constraints
+from greensweep.search.constraints import of_energy
 from greensweep.search.samplers.scales import holds
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
-from greensweep.search.trial import constraint_names
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +43,11 @@ _PREFIX = "hydra.sweeper."
 _MULTI_FIDELITY = "greensweep.search.samplers.MultiFidelitySampler"
 
 
-def sweeper_options(config: DictConfig) -> SweeperConfig:
+def sweeper_options(config: DictConfig, run: TrainConfig | None) -> SweeperConfig:
     """Return the sweeper's own options, checked.
+
+    Args:
+        run: the present configuration; None of a program other than ours.
 
     Raises:
         GreensweepError: one is out of its range; all faults in one.
@@ -50,24 +55,16 @@ def sweeper_options(config: DictConfig) -> SweeperConfig:
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
     faults = [*range_faults(options, _PREFIX), *unknown_options(config.hydra.sweeper, _PREFIX)]
-    # A program that measures its runs by itself leaves a `result.json` of each.
-    names = constraint_names(of_our_runs=options.meter == "search")
     options.constraints = options.constraints or {}
     if not isinstance(options.constraints, dict):
         raise StudyError(
             f"{_PREFIX}constraints must be bounds by name, as in "
             f"'{{max_joules_per_run: 500}}', got {options.constraints}"
         )
-    for constraint, bound in options.constraints.items():
-        side, _, name = constraint.partition("_")
-        if side not in ("max", "min") or not isinstance(bound, int | float):
-            faults.append(
-                f"{_PREFIX}constraints takes max_NAME or min_NAME and a number, got "
-                f"{constraint}: {bound}: set '{_PREFIX}constraints={{max_joules_per_run: 500}}', "
-                "say"
-            )
-        elif name not in names:
-            faults.append(f"{_PREFIX}constraints: {unknown('figure', name, names)}")
+    options.constraints = read_constraints(options.constraints)
+    # A program that measures its runs by itself leaves a `result.json` of each.
+    has_results = run is not None or options.meter == "search"
+    faults += constraint_faults(options.constraints, run, has_results=has_results)
     raise_faults(faults)
     return options
 
@@ -90,11 +87,13 @@ def build_spec(
     *,
     parallel: bool,
     kg_per_joule: float | None,
+    metered: bool,
 ) -> tuple[SearchSpec, list[str]]:
     """Return the search, and the overrides that all of its trials share.
 
     Args:
         arguments: the command's overrides of the program's own options.
+        metered: each trial has energy figures.
 
     Raises:
         GreensweepError: the search makes no sense.
@@ -148,7 +147,7 @@ def build_spec(
         max_failure_rate=options.max_failure_rate,
         kg_per_joule=kg_per_joule,
     )
-    _check(spec)
+    _check(spec, metered)
     return spec, shared
 
 
@@ -157,7 +156,7 @@ def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[st
     return [*(f"{name}={_text(value)}" for name, value in params.items()), *shared]
 
 
-def _check(spec: SearchSpec) -> None:
+def _check(spec: SearchSpec, metered: bool) -> None:
     if spec.budget.emissions_kg is not None and not spec.kg_per_joule:
         raise StudyError(
             "hydra.sweeper.budget.emissions_kg needs a declared grid: set energy.country=NLD, say"
@@ -188,6 +187,13 @@ def _check(spec: SearchSpec) -> None:
         raise StudyError(
             "hydra.sweeper.racing compares one objective, and there are "
             f"{len(spec.directions)}: set hydra.sweeper.racing=false"
+        )
+    needing = of_energy(spec)
+    if needing and not metered:
+        raise StudyError(
+            f"{needing[0]} needs energy figures, and no trial has any: set energy=codecarbon (in a "
+            "program of your own hydra.sweeper.meter=trials, or search where it reports joules "
+            "itself), or leave it out"
         )
     spec.build_sampler(0)
 

@@ -17,19 +17,20 @@ from omegaconf import DictConfig, OmegaConf
 from optuna._imports import _LazyImport
 from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.config import TrainConfig, parse_run
 from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
+from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.search.bill import Bill, bill, write_bill
-from greensweep.search.folders import check_owner, keep_owner
 from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
 from greensweep.search.opening import begin_trials
 from greensweep.search.pool import run_workers
-from greensweep.search.records import counted, outcome_of
+from greensweep.search.records import outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
-from greensweep.search.storage import find_study, open_storage, storage_faults
+from greensweep.search.storage import earlier_trials, open_storage, storage_faults
 from greensweep.search.text import print_search
 from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
@@ -74,7 +75,8 @@ class Sweep:
             raise SystemExit(INTERRUPTED)
 
     def _run(self, arguments: Sequence[str]) -> None:
-        options = sweeper_options(self._config)
+        run = parse_run(self._config)
+        options = sweeper_options(self._config, run)
         _check_name(options.study_name)
         energy = _energy(options.energy)
         grid = declared_grid(energy)
@@ -85,6 +87,7 @@ class Sweep:
             arguments,
             parallel=options.n_workers > 1,
             kg_per_joule=None if per_kwh is None else per_kwh / JOULES_PER_KWH,
+            metered=_is_metered(options, energy, run),
         )
         _check_packages(spec)
         worker = Worker(
@@ -105,11 +108,7 @@ class Sweep:
             inputs = digest_inputs(self._configuration(spec), options.made_from)
             changed = changed_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
-            earlier: list[FrozenTrial] = []
-            if not (options.fresh or changed):
-                known = find_study(spec)
-                check_owner(spec, known)
-                earlier = counted(known.get_trials(deepcopy=False)) if known else []
+            earlier = [] if options.fresh or changed else earlier_trials(spec)
             why = _why_anew(spec, changed, earlier)
             anew = options.fresh or why is not None
             refuse_long(worker, options, [] if anew else earlier)
@@ -122,7 +121,6 @@ class Sweep:
             keep_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
             study = open_once(spec, anew=True)
-            keep_owner(spec, study)
             claims = worker.claims(study)
             claims.prepare()
         begin_trials()
@@ -195,6 +193,15 @@ def _energy(given: Any) -> EnergyConfig:
             f"got {given}"
         )
     return given
+
+
+def _is_metered(options: SweeperConfig, energy: EnergyConfig, run: TrainConfig | None) -> bool:
+    """Tell whether trials have energy figures; those of a program may, that measures by itself."""
+    if run is not None:
+        return run.replay is not None or not isinstance(run.energy, UnmeteredConfig)
+    if options.meter == "trials":
+        return not isinstance(energy, UnmeteredConfig)
+    return options.meter == "search"
 
 
 def _write_best(study: optuna.Study, found: Bill, directory: Path) -> None:

@@ -1,0 +1,223 @@
+"""Bounds on what a trial comes to, `hydra.sweeper.constraints`, and what needs energy for them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from greensweep.errors import ConstraintError
+from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.records import Outcome
+from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
+
+OPTION = "hydra.sweeper.constraints"
+
+# Of a program of one's own: the figures of its `Outcome`.
+_OF_ANY_PROGRAM = ("accuracy", "joules", "spent_joules", "seconds", "epochs")
+
+# Numbers of a result that say what it is, and not what it came to.
+_LABELS = {"seed", "trial", "repeats", "best_epoch", "energy_neighbours"}
+_NESTED = (
+    "inference.joules_per_1000",
+    "inference.seconds_per_1000",
+    *(f"energy_components.{component}.joules" for component in ("cpu", "gpu", "ram")),
+    *(f"spread.{name}.std" for name in ("validation_accuracy", "test_accuracy", "energy_joules")),
+)
+SHORT_NAMES = {
+    "energy": "joules",
+    "joules_per_run": "spent_joules",
+    "time": "seconds",
+    "emissions": "emissions_kg",
+    "latency": "inference.seconds_per_1000",
+    "size": "parameters",
+}
+
+# What only grows while a trial runs, and in which unit: once above its bound, it stays there.
+_UNITS = {
+    "joules": "J",
+    "energy_joules": "J",
+    "spent_joules": "J",
+    "energy_spent_joules": "J",
+    "energy_kwh": "kWh",
+    "emissions_kg": "kg CO2e",
+    "seconds": "s",
+    "epochs": "epochs",
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One bound: `figure` is to be at most `limit`, or at least where it is no maximum."""
+
+    constraint: str
+    figure: str
+    is_maximum: bool
+    limit: float
+
+    @property
+    def of_energy(self) -> bool:
+        """There is such a figure only where energy is metered."""
+        return "joules" in self.figure or self.figure.startswith(("energy_", "emissions"))
+
+    def excess(self, value: float) -> float:
+        """Return by how much a value breaks the bound, as Optuna wants it: above 0 is broken."""
+        return value - self.limit if self.is_maximum else self.limit - value
+
+
+def bounds_of(constraints: Mapping[str, float]) -> list[Bound]:
+    """Read max_NAME and min_NAME, with the short names of figures."""
+    bounds = []
+    for constraint, limit in constraints.items():
+        side, _, name = constraint.partition("_")
+        bounds.append(Bound(constraint, SHORT_NAMES.get(name, name), side == "max", limit))
+    return bounds
+
+
+def of_energy(spec: SearchSpec) -> list[str]:
+    """Name the options of a search that mean nothing where energy is not metered."""
+    values = {
+        "budget.joules": spec.budget.joules,
+        "budget.kwh": spec.budget.kwh,
+        "budget.emissions_kg": spec.budget.emissions_kg,
+        "stop.min_gain_per_kilojoule": spec.stop.min_gain_per_kilojoule,
+        "stop.min_gain_per_kg_co2e": spec.stop.min_gain_per_kg_co2e,
+        "price_per_kilojoule": spec.price_per_kilojoule,
+        **{
+            f"constraints.{bound.constraint}": bound.limit
+            for bound in bounds_of(spec.constraints)
+            if bound.of_energy
+        },
+    }
+    return [
+        f"hydra.sweeper.{name}={value:g}"
+        for name, value in values.items()
+        if value or (value is not None and name.startswith("constraints."))
+    ]
+
+
+def refuse_unmetered(
+    options: Sequence[str],
+    spent_joules: float | None,
+    lost: Iterable[str] = (),
+    when: str = "in a whole trial",
+) -> None:
+    """Refuse to go on where options need energy, and a trial has no whole figure of it.
+
+    Args:
+        options: as `of_energy` names them.
+        lost: components whose meter failed.
+
+    Raises:
+        ConstraintError: the options cannot be kept to.
+    """
+    components = " and ".join(sorted(lost))
+    if not options or (spent_joules is not None and not components):
+        return
+    why = f"the meter of {components} failed" if components else "nothing told its joules"
+    raise ConstraintError(
+        f"{options[0]} cannot be kept to, since {why} {when}: see what python -m greensweep doctor "
+        "says of the meter, or leave it out"
+    )
+
+
+def broken_by(
+    constraints: Mapping[str, float], outcome: Outcome, directory: Path
+) -> dict[str, float]:
+    """Return by how much a trial breaks each constraint, as Optuna wants it: above 0 is broken.
+
+    Raises:
+        ConstraintError: a constraint is on a figure that the trial does not have.
+    """
+    if not constraints:
+        return {}
+    known = {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
+    if (directory / RESULT_FILE).is_file():
+        known |= _flat(vars(read_result(directory)))
+    broken = {}
+    for bound in bounds_of(constraints):
+        value = known.get(bound.figure)
+        if value is None:
+            raise ConstraintError(
+                f"{OPTION}: {bound.constraint} bounds {bound.figure}, and the trial came to no "
+                "such figure: leave it out, or see that each trial has one"
+            )
+        broken[bound.constraint] = bound.excess(value)
+    return broken
+
+
+def broken_already(
+    constraints: Mapping[str, float], growing: Mapping[str, float], fixed: Mapping[str, float]
+) -> str | None:
+    """Say which constraint a trial breaks however it goes on; None where it may keep them all.
+
+    Args:
+        growing: figures that can only become larger, as they stand.
+        fixed: figures that are known for good.
+    """
+    for bound in bounds_of(constraints):
+        value = growing.get(bound.figure)
+        if value is not None and bound.is_maximum and bound.excess(value) > 0:
+            unit = _UNITS[bound.figure]
+            return f"{value:.4g} {unit} are above {bound.constraint}={bound.limit:g}"
+        value = fixed.get(bound.figure)
+        if value is not None and bound.excess(value) > 0:
+            return f"{bound.figure}={value:g} breaks {bound.constraint}={bound.limit:g}"
+    return None
+
+
+def growing_figures(
+    *,
+    joules: float | None,
+    spent_joules: float | None,
+    seconds: float,
+    epochs: float,
+    kg_per_joule: float | None,
+) -> dict[str, float]:
+    """Return the figures that only grow under all their names; those that are unknown are absent.
+
+    Args:
+        joules, seconds, epochs: of training; over repeats the mean so far, of all that are planned.
+        spent_joules: of everything.
+        kg_per_joule: of the declared grid.
+    """
+    emissions = None if joules is None or kg_per_joule is None else joules * kg_per_joule
+    figures = {
+        "joules": joules,
+        "energy_joules": joules,
+        "spent_joules": spent_joules,
+        "energy_spent_joules": spent_joules,
+        "energy_kwh": None if joules is None else joules / JOULES_PER_KWH,
+        "emissions_kg": emissions,
+        "seconds": seconds,
+        "epochs": round(epochs),  # as a result rounds the mean of its repeats
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def figure_names(*, has_results: bool) -> list[str]:
+    """Return the figures that a constraint may bound.
+
+    Args:
+        has_results: each trial leaves a `result.json`, whose figures count too.
+    """
+    if not has_results:
+        return list(_OF_ANY_PROGRAM)
+    hints = get_type_hints(RunResult)
+    numbers = [
+        name
+        for name, hint in hints.items()
+        if {int, float} & {hint, *(get_args(hint) if isinstance(hint, UnionType) else ())}
+    ]
+    return [*dict.fromkeys((*_OF_ANY_PROGRAM, *sorted({*numbers} - _LABELS))), *_NESTED]
+
+
+def _flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return all numbers of a result by their paths."""
+    flat: dict[str, float] = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,197 @@
+"""Budgets and constraints of a command that cannot bind are refused before anything is run."""
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PROJECT, Finished
+from test_sweeper import QUICK, study_in
+
+Cli = Callable[..., Finished]
+Results = Callable[..., list[dict[str, Any]]]
+
+METERED = [each for each in QUICK if each not in ("energy=unmetered", "warmup=0")]
+RECORDED = "optimizer.learning_rate,training.batch_size,accuracy,energy_joules\n" + "".join(
+    f"{rate},{size},{0.5 + 0.1 * size / 256},{size}\n"
+    for rate in (1e-4, 1e-2)
+    for size in (32, 256)
+)
+
+
+def refused(cli: Cli, folder: Path, *arguments: str) -> str:
+    """The one sentence of a command that ran nothing: no trial and no reference job."""
+    ended = cli("train.py", *arguments)
+    assert ended.status == 1
+    assert ended.errors.startswith("Error: ")
+    assert ended.errors.count("\n") == 1
+    assert not list(folder.glob("multirun/**/*.json"))
+    return ended.errors
+
+
+@pytest.mark.parametrize(
+    ("override", "option"),
+    [
+        ("hydra.sweeper.budget.joules=400", "hydra.sweeper.budget.joules=400"),
+        ("hydra.sweeper.budget.kwh=0.1", "hydra.sweeper.budget.kwh=0.1"),
+        ("hydra.sweeper.constraints={max_joules_per_run:5}", "constraints.max_joules_per_run=5"),
+        ("hydra.sweeper.constraints={max_energy:0}", "constraints.max_energy=0"),
+        ("hydra.sweeper.constraints={max_inference.joules_per_1000:5}", "joules_per_1000=5"),
+        ("hydra.sweeper.stop.min_gain_per_kilojoule=1", "stop.min_gain_per_kilojoule=1"),
+        ("hydra.sweeper.price_per_kilojoule=1", "hydra.sweeper.price_per_kilojoule=1"),
+    ],
+)
+def test_what_bounds_energy_is_refused_where_nothing_is_metered(
+    cli: Cli, tmp_path: Path, override: str, option: str
+) -> None:
+    said = refused(cli, tmp_path, *METERED, "energy=unmetered", "inference.seconds=1", override)
+    assert option in said
+    assert "needs energy figures, and no trial has any: set energy=codecarbon" in said
+
+
+@pytest.mark.parametrize("meter", ["nothing", "trials"])
+def test_an_own_program_without_a_meter_is_refused_a_budget_of_joules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], meter: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bound = ["-m", "hydra.sweeper.budget.joules=400", f"hydra.sweeper.meter={meter}"]
+    (tmp_path / "conf" / "unmetered").mkdir(parents=True)
+    (tmp_path / "conf" / "unmetered" / "meter.yaml").write_text(
+        "# @package hydra.sweeper.energy\ndefaults: [/schema/energy/unmetered@_here_]\n"
+    )
+    if meter == "trials":
+        bound += ["--config-dir=conf", "+unmetered=meter"]
+    monkeypatch.setattr(sys, "argv", ["own_loop.py", *bound])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROJECT / "examples" / "own_loop.py"), run_name="__main__")
+    assert ended.value.code == 1
+    assert "hydra.sweeper.meter=trials, or search where it reports" in capsys.readouterr().err
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_replayed_joules_are_bound_though_nothing_is_metered(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    (tmp_path / "recorded.csv").write_text(RECORDED)
+    replayed = (*QUICK, "training=replay", "replay.table=recorded.csv", "space=paper_log")
+    ended = cli(
+        "train.py", *replayed, "hydra.sweeper.budget.joules=900", "hydra.sweeper.n_trials=40",
+        "hydra.sweeper.constraints={max_energy_joules:200}",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    spent = sum(run["energy_spent_joules"] for run in results("multirun"))
+    assert 600 < spent <= 900
+    (folder,) = (tmp_path / "multirun").iterdir()
+    assert json.loads((folder / "study.json").read_text())["search"]["ended"] is not None
+    done = [each for each in study_in(tmp_path, folder.name).trials if each.values]
+    assert done and all("max_energy_joules" in each.constraints for each in done)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "said"),
+    [
+        ("max_accuracy: 80", "max_accuracy must be from 0 to 1, as accuracy is, got 80: "
+         "set max_accuracy: 0.8"),
+        ("min_validation_accuracy: 1.5", "must be from 0 to 1"),
+        ("max_energy_measured_share: 3", "must be from 0 to 1"),
+        ("max_seconds: nan", "max_seconds must be finite, got nan"),
+        ("min_accuracy: -inf", "min_accuracy must be finite, got -inf"),
+        ("max_seconds: -5", "max_seconds must be at least 0, as seconds is, got -5"),
+        ("max_joules_per_run: -1", "must be at least 0, as spent_joules is"),
+        ("min_latency: -1", "must be at least 0, as inference.seconds_per_1000 is"),
+        ("max_seconds: true", "max_seconds must be a number, got True"),
+        ("max_seconds: \'10\'", "max_seconds must be a number, got '10'"),
+        ("max_seconds: 10s", "max_seconds must be a number, got '10s'"),
+        ("max_seconds: null", "max_seconds must be a number, got None"),
+        ("max_seconds: [1]", "max_seconds must be a number, got [1]"),
+        ("speed: 3", "takes max_NAME or min_NAME"),
+        ("max_: 3", "takes max_NAME or min_NAME"),
+        ("max_acuracy: 1", "no figure is called 'acuracy': did you mean accuracy"),
+        ("max_latancy: 1", "did you mean latency"),
+        ("max_xyz: 1", "no figure is called 'xyz': there are accuracy, joules, spent_joules"),
+        ("max_xyz: 1", "inference.seconds_per_1000"),
+        ("max_xyz: 1", "latency, size"),
+        ("max_seed: 1", "no figure is called 'seed'"),
+        ("max_inference.seconds: 1", "did you mean inference.seconds_per_1000"),
+        ("{min_seconds: 9, max_time: 3}", "nothing keeps both min_seconds=9 and max_time=3"),
+        ("max_emissions_kg: 1", "no figure of emissions_kg: set energy.country=NLD"),
+        ("max_energy_net_joules: 1", "set energy.baseline=measure"),
+        ("min_test_accuracy: 0.5", "bound validation_accuracy, since a search does not see"),
+        ("max_latency: 1", "no figure of inference.seconds_per_1000: set inference.seconds=0.1"),
+        ("max_spread.validation_accuracy.std: 0.1", "set repeats=3"),
+        ("{max_seconds: -5, max_xyz: 1}", "max_seconds must be at least 0"),
+        ("{max_seconds: -5, max_xyz: 1}", "no figure is called 'xyz'"),
+    ],
+)  # fmt: skip
+def test_a_constraint_that_means_nothing_is_refused_before_the_reference_job(
+    cli: Cli, tmp_path: Path, constraints: str, said: str
+) -> None:
+    inner = constraints.strip("{}").replace("\\'", "'")
+    bound = f"hydra.sweeper.constraints={{{inner}}}"
+    assert said in refused(cli, tmp_path, *METERED, "inference.seconds=0", bound)
+
+
+def test_a_replayed_run_is_refused_a_bound_on_what_its_table_does_not_hold(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "recorded.csv").write_text(RECORDED)
+    replayed = (*QUICK, "training=replay", "replay.table=recorded.csv", "space=paper_log")
+    for name in ("size", "flops", "latency"):
+        said = refused(cli, tmp_path, *replayed, f"hydra.sweeper.constraints={{max_{name}: 5}}")
+        assert "train instead of training=replay" in said
+
+
+@pytest.mark.parametrize("budget", ["joules=nan", "joules=inf", "kwh=0", "hours=-1", "hours=nan"])
+def test_a_budget_that_is_no_amount_is_refused(cli: Cli, tmp_path: Path, budget: str) -> None:
+    name, _, value = budget.partition("=")
+    said = refused(cli, tmp_path, *METERED, f"hydra.sweeper.budget.{budget}")
+    assert f"hydra.sweeper.budget.{name} must be" in said
+    assert f"got {value}" in said
+
+
+def test_nested_figures_and_short_names_are_bounds(cli: Cli, tmp_path: Path) -> None:
+    bounds = "{max_inference.seconds_per_1000: 0, max_latency: 1e6, min_size: 1, max_time: 600}"
+    ended = cli(
+        "train.py", *QUICK, "inference.seconds=0.001", f"hydra.sweeper.constraints={bounds}",
+        "+hydra.sweeper.constraints.max_spread={validation_accuracy: {std: 1}}",
+        "hydra.sweeper.n_trials=1", "repeats=2", "training.epochs=1",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    (trial,) = study_in(tmp_path).trials
+    kept = {name: value <= 0 for name, value in trial.constraints.items()}
+    assert kept == {
+        "max_inference.seconds_per_1000": False,
+        "max_latency": True,
+        "min_size": True,
+        "max_time": True,
+        "max_spread.validation_accuracy.std": True,
+    }
+
+
+def test_max_seconds_ends_a_running_trial(cli: Cli, tmp_path: Path, results: Results) -> None:
+    ended = cli(
+        "train.py", *QUICK, "training.epochs=50", "hydra.sweeper.n_trials=1",
+        "hydra.sweeper.constraints={max_seconds: 1e-6}",
+    )  # fmt: skip
+    assert ended.status == 1  # none of the trials finished
+    (run,) = results("multirun")
+    assert (run["status"], run["epochs"]) == ("pruned", 1)
+    assert "s are above max_seconds=1e-06" in run["error"]
+
+
+def test_a_budget_below_one_trial_is_kept_to_and_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "recorded.csv").write_text(
+        "optimizer.learning_rate,training.batch_size,epoch,accuracy,energy_joules\n"
+        + "".join(f"0.001,64,{epoch},0.5,{10 * epoch}\n" for epoch in range(1, 11))
+    )
+    ended = cli(
+        "train.py", *QUICK, "training=replay", "replay.table=recorded.csv", "training.epochs=10",
+        "space=paper_log", "hydra.sweeper.budget.joules=30", "replay.outside=mark",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    said = "the budget of 30 J is spent, before a trial finished: one takes about 100 J"
+    assert said in ended.output
