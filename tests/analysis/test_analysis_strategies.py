@@ -429,6 +429,9 @@ def test_runs_that_no_search_drew_are_told_and_a_missing_setting_is_one() -> Non
 
 def test_trials_without_a_number_are_refused() -> None:
     rows = [{**each, "trial": "first"} for each in search("random", RANDOM)]
+    with pytest.raises(AnalysisError, match=r"^columns\.order: .* trial must be a number, got 'f"):
+        compared(rows, search("tpe", QUICK))
+    rows = [{**each, "trial": None} for each in rows]
     with pytest.raises(AnalysisError, match=r"4 trials of runs\.csv have no number"):
         compared(rows, search("tpe", QUICK))
 

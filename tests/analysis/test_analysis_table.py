@@ -18,11 +18,11 @@ def test_rows_that_cannot_be_used_are_counted_by_their_reason() -> None:
             {"energy_joules": 5.0, "accuracy": 0.5},
             {"energy_joules": 0.0, "accuracy": 1.0},
             {"energy_joules": None, "accuracy": 0.5},
-            {"energy_joules": "much", "accuracy": 0.5},
+            {"energy_joules": "n/a", "accuracy": 0.5},
             {"energy_joules": float("inf"), "accuracy": 0.5},
             {"energy_joules": -1.0, "accuracy": 0.5},
             {"energy_joules": 5.0, "accuracy": None},
-            {"energy_joules": 5.0, "accuracy": 93.0},
+            {"energy_joules": 5.0, "accuracy": -0.1},
         ]
     )
     assert table.rows == 8
@@ -32,7 +32,7 @@ def test_rows_that_cannot_be_used_are_counted_by_their_reason() -> None:
         "the energy is infinite": 1,
         "the energy is negative": 1,
         "the accuracy is missing or no number": 1,
-        "the accuracy is outside of 0 to 1 (a share, not percent)": 1,
+        "the accuracy is negative": 1,
     }
 
 
@@ -234,7 +234,7 @@ def test_nothing_that_can_be_used_is_one_sentence() -> None:
         ("a,b\n1,2,3\n1,2\n", r"runs.csv, line 2 has more cells than .* \(3, not 2\)"),
         ("a,b\n1,2\n\n1\n1,2,3\n", r"runs.csv, line 4 has fewer cells than .* \(1, not 2\): write"),
         ('a,b\n"1\n2",2\n1\n', r"runs.csv, line 4 has fewer cells than .* \(1, not 2\): write"),
-        ('a,b\n1,2\n"1,2\n1,2\n', r"runs.csv, line 3 has fewer .* write the line whole, and close"),
+        ('a,b\n1,2\n"1,2\n1,2\n', r"runs.csv, line 3 has a quote that is not closed"),
         ('a,b\n1,2\n1,"2\n1,2\n', r"runs.csv, line 3 has a quote that is not closed"),
         (None, "is no file: give a CSV or Parquet file, or mlflow"),
     ],

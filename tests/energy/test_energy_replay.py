@@ -149,12 +149,14 @@ def test_a_replayed_run_has_no_neighbours(tmp_path: Path) -> None:
         ("joule\n1\n", "{file}: no column is called 'joules': did you mean joule?"),
         ("a,b\n1,2\n", "{file}: no column is called 'joules': there are a, b"),
         ("joules\n", "{file} has no rows below a header: record something first"),
-        ("", "{file} has no rows below a header: record something first"),
-        ("joules\n1\nmany\n", "{file}, line 3: joules must be a number that is not negative, "),
+        ("", "{file} is empty: give a table with a header line"),
+        ("joules\n1\nmany\n", "{file}, line 3: joules must be a number, got 'many'"),
         ("joules\n-1\n", "{file}, line 2: joules must be a number that is not negative, got '-1'"),
         ("joules\nnan\n", "{file}, line 2: joules must be a number that is not negative, got "),
         ("joules\ninf\n", "{file}, line 2: joules must be a number that is not negative, got "),
-        ("a,joules\n1\n", "{file}, line 2: joules must be a number that is not negative, got "),
+        ("a,joules\n1,\n", "{file}, line 2: joules must be a number that is not negative, got "),
+        ("a,joules\n1\n", "{file}, line 2 has fewer cells than its header has names (1, not 2)"),
+        ("joules,joules\n1,2\n", "{file} has two columns called joules: rename one of them"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_in_one_sentence(
@@ -186,8 +188,10 @@ def test_a_trace_that_is_wrong_is_refused_in_one_sentence(
 
 
 def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "image.csv").write_bytes(b"\xff\xfe\x00joules")
-    for path in (tmp_path / "missing.csv", tmp_path, tmp_path / "image.csv"):
+    (tmp_path / "image.csv").write_bytes(b"\x89\x00joules")
+    with pytest.raises(EnergyError, match=r"image\.csv, line 1 is no UTF-8 text: save the file"):
+        build_meter(schema.ReplayConfig(path=str(tmp_path / "image.csv")))
+    for path in (tmp_path / "missing.csv", tmp_path):
         with pytest.raises(EnergyError) as refused:
             build_meter(schema.ReplayConfig(path=str(path)))
         assert str(refused.value).startswith(f"energy.path={path} cannot be read (")

@@ -95,7 +95,8 @@ def test_the_figures_may_be_called_otherwise(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "where", "said"),
     [
-        ("", ["x"], {}, "{path} has no rows below a header: record something first"),
+        ("", ["x"], {}, "{path} is empty: give a table with a header line"),
+        ("x accuracy", ["x"], {}, "{path} has no rows below a header: record something first"),
         (
             "x accuracy\n1 0.5",
             ["x"],
@@ -107,19 +108,21 @@ def test_the_figures_may_be_called_otherwise(tmp_path: Path) -> None:
             "x x accuracy energy_joules\n1 1 0.5 1",
             ["x"],
             {},
-            "{path}, line 1: two columns are called x: rename one of them",
+            "{path} has two columns called x: rename one of them",
         ),
         (
             "x accuracy energy_joules\n1 0.5 1 7",
             ["x"],
             {},
-            "{path}, line 2: the row has more cells than the header: quote cells that hold commas",
+            "{path}, line 2 has more cells than its header has names (4, not 3): name every "
+            "column, leave out separators at the ends of lines, or quote cells that hold them",
         ),
         (
             "x accuracy energy_joules\n1 0.5 1\n2 50 1",
             ["x"],
             {},
-            "{path}, line 3: accuracy must be from 0 to 1, got '50': correct it",
+            "{path}, line 3: accuracy must be from 0 to 1, got '50': correct it, or set "
+            "replay.columns.accuracy_unit=percent",
         ),
         (
             "x accuracy energy_joules\n1 0.5 -1",
@@ -144,6 +147,13 @@ def test_the_figures_may_be_called_otherwise(tmp_path: Path) -> None:
         ),
         (
             "x accuracy energy_joules\n1 0.5 1\n2 0.5",
+            ["x"],
+            {},
+            "{path}, line 3 has fewer cells than its header has names (2, not 3): write the line "
+            "whole",
+        ),
+        (
+            "x accuracy energy_joules\n1 0.5 1",
             None,
             {},
             "{path} records no option of the space (optimizer.lr) in every row, so nothing tells "
@@ -210,6 +220,6 @@ def test_an_empty_cell_of_a_named_option_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_told_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"^replay\.table=.* cannot be read \(.*\): name a CSV"):
         read_table(tmp_path, options=["x"])
-    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudyError, match=r"^replay\.table=.*: name a CSV file with a header$"):
+    (tmp_path / "bytes.csv").write_bytes(b"x\n\xff\xfe")
+    with pytest.raises(StudyError, match=r"bytes\.csv, line 2 is no UTF-8 text: save the file"):
         read_table(tmp_path / "bytes.csv", options=["x"])

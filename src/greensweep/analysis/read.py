@@ -1,25 +1,29 @@
 """Read a table of runs from a file."""
 
-import bz2
-import csv
-import gzip
-import lzma
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from greensweep.csv_files import (
+    MISSING,
+    Layout,
+    TableError,
+    broken_line,
+    checked_names,
+    decimal_points,
+    layout_of,
+    may_be_numbers,
+    shown,
+)
 from greensweep.errors import AnalysisError, first_line
-
-# How to open what pandas unpacks by its name; in others than these no line is looked up.
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_OTHER_ARCHIVES = (".zip", ".zst", ".tar")
-_LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is less than pandas takes
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """Read a CSV file, or Parquet (`.parquet`, `.pq`).
+    """Read a CSV file, or Parquet (`.parquet`, `.pq`); columns without a name are left out.
+
+    A column of numbers may have missing ones (NA, nan, -); a text stays as it is, also such a one.
 
     Raises:
         AnalysisError: the file is missing, empty or broken; the first broken line is named.
@@ -28,72 +32,58 @@ def read_file(path: Path) -> pd.DataFrame:
         raise AnalysisError(f"source={path} is no file: give a CSV or Parquet file, or mlflow")
     try:
         if path.suffix in (".parquet", ".pq"):
-            return pd.read_parquet(path)
+            frame = pd.read_parquet(path)
+            frame.columns = pd.Index(checked_names(list(frame.columns), path))
+            return frame.reset_index(drop=True)
+        return _read_csv(path, layout_of(path))
+    except TableError as error:
+        raise AnalysisError(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _read_csv(path: Path, layout: Layout) -> pd.DataFrame:
+    whole_cells = layout.separator != ","  # a decimal comma in one column tells of the others
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # Else cells beyond the header's names shift the columns: the first are row labels.
-            frame = pd.read_csv(path, low_memory=False, index_col=False)
-    except pd.errors.EmptyDataError as error:
-        raise AnalysisError(f"{path} is empty: give a table with a header line") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        said = _first_broken_line(path) or f" cannot be read: {first_line(error)}"
-        raise AnalysisError(f"{path}{said}") from error
-    except UnicodeDecodeError as error:
-        raise AnalysisError(
-            f"{path}, line {_first_undecodable_line(path)} is no UTF-8 text: save the file with "
-            "that encoding"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise AnalysisError(f"{path} cannot be read: {first_line(error)}") from error
+            frame = pd.read_csv(
+                path,
+                sep=layout.separator,
+                encoding=layout.encoding,
+                skiprows=layout.skipped,
+                low_memory=False,
+                index_col=False,
+                keep_default_na=False,
+                na_values=[""],
+                dtype=str if whole_cells else None,
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+        raise broken_line(path, layout) or error from error
     # pandas fills a line that ends early without a word.
-    broken = _first_broken_line(path) if frame.iloc[:, -1].isna().any() else None
-    if broken is not None:
-        raise AnalysisError(f"{path}{broken}")
-    return frame
+    if frame.iloc[:, -1].isna().any() and (broken := broken_line(path, layout)):
+        raise broken
+    columns = {name: frame.iloc[:, number] for number, name in enumerate(layout.names) if name}
+    texts = {
+        name: values for name, values in columns.items() if pd.api.types.is_string_dtype(values)
+    }
+    columns |= {name: _shown(values) for name, values in texts.items()}
+    maybe = {name: each for name, each in texts.items() if may_be_numbers(each.dropna())}
+    plain = decimal_points([each.fillna("").tolist() for each in maybe.values()], layout.separator)
+    for name, values in zip(maybe, plain, strict=True):
+        numbers = _numbers(pd.Series(values, dtype=str))
+        columns |= {} if numbers is None else {name: numbers}
+    return pd.DataFrame(columns)
 
 
-def _first_broken_line(path: Path) -> str | None:
-    """Say which line is the first with more or fewer cells than the header; None: there is none.
-
-    A row may go over several lines, within quotes: the line that it begins on is named.
-    """
-    if path.suffix in _OTHER_ARCHIVES:
-        return None
-    opener = _OPENERS.get(path.suffix, open)
-    limit = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as opened:
-            rows = csv.reader(opened)
-            names, begin, after = 0, 1, 0
-            for cells in rows:
-                begin, after = after + 1, rows.line_num
-                if len(cells) == 0 or (len(cells) == 1 and not cells[0].strip()):
-                    continue  # pandas leaves blank lines out
-                names = names or len(cells)
-                if len(cells) != names:
-                    return f", line {begin} has {_difference(len(cells), names, after > begin)}"
-    finally:
-        csv.field_size_limit(limit)
-    return f", line {begin} has a quote that is not closed" if after > begin else None
+def _numbers(texts: "pd.Series[str]") -> "pd.Series[Any] | None":
+    """Return a column of texts as numbers, where it holds any and nothing else."""
+    known = texts[~texts.str.strip().str.casefold().isin(MISSING)]
+    numbers = pd.to_numeric(known, errors="coerce")
+    return numbers.reindex(texts.index) if len(known) and numbers.notna().all() else None
 
 
-def _difference(cells: int, names: int, goes_on: bool) -> str:
-    if cells > names:
-        return (
-            f"more cells than its header has names ({cells}, not {names}): name every column, or "
-            "leave out commas at the ends of lines"
-        )
-    quote = ", and close its quotes" if goes_on else ""
-    return (
-        f"fewer cells than its header has names ({cells}, not {names}): write the line whole{quote}"
-    )
-
-
-def _first_undecodable_line(path: Path) -> int:
-    with _OPENERS.get(path.suffix, open)(path, "rb") as opened:
-        for number, line in enumerate(opened, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return number
-    return 1
+def _shown(texts: "pd.Series[str]") -> "pd.Series[str]":
+    guarded = texts.str.startswith("'", na=False)
+    return texts.mask(guarded, texts[guarded].map(shown)) if guarded.any() else texts

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
 
 SUMMARY = "analysis.json"
@@ -87,7 +88,7 @@ class Result:
         parts = [path.with_name(f".{path.name}.part") for path in (*paths, summary)]
         try:
             for part, table in zip(parts, self.tables.values(), strict=False):
-                table.to_csv(part, index=False)
+                write_frame(table, part)
             parts[-1].write_text(text, encoding="utf-8")
             summary.unlink(missing_ok=True)
             for name in earlier:

@@ -10,6 +10,7 @@ import pandas as pd
 from greensweep.analysis.sweep_runs import read_sweep
 from greensweep.analysis.table import OPTION_GROUPS
 from greensweep.config import read_plain_config
+from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.files import write_json, write_whole
 from greensweep.result import CONFIG_FILE
@@ -112,7 +113,7 @@ def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], ou
         OSError: the folder cannot be written. No file is half written.
     """
     (output / "metrics").mkdir(parents=True, exist_ok=True)
-    write_whole(output / "runs.csv", partial(runs.to_csv, index=False))
+    write_whole(output / "runs.csv", partial(write_frame, runs))
     write_whole(output / "runs.parquet", runs.to_parquet)
     for cell, told in figures.items():
         write_json(output / "metrics" / f"{cell}.json", told)

@@ -3,12 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.csv_files import (
+    ACCURACY_UNITS,
+    ENERGY_UNITS,
+    MISSING,
+    TIME_UNITS,
+    EnergyUnit,
+    FigureError,
+    TableError,
+    accuracy_factor,
+    checked_names,
+    doubtful_power,
+    energy_factor,
+    read_figures,
+    scaled,
+)
 from greensweep.errors import AnalysisError, unknown
 
 # Columns that `standard_table` adds. All others stay as they are: a user's may be called `seed`.
@@ -26,7 +41,10 @@ OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
 NO_STRATEGY = "none"  # of a run that no search drew
 UNKNOWN = "unknown"  # quality or machine
 _FINISHED, _INFEASIBLE = "finished", "infeasible"
+_STATES = (_FINISHED, _INFEASIBLE, "failed", "pruned", "stopped", "killed", "running", "fail")
 _TRUE, _FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
+_BLANK = ("",)
+_NAMES = ("strategy", "seed")  # in which NA and none are names
 _DEFAULTS = ColumnsConfig()
 _MOST_TOLD = 8  # values of a column, in a sentence
 _MOST_JOULES = 1e21  # more than the world uses in a year
@@ -111,26 +129,24 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     """
     if raw.empty:
         raise AnalysisError(f"{source} has no runs: give a table with a row for each run")
-    if not raw.columns.is_unique:
-        twice = raw.columns[raw.columns.duplicated()][0]
-        raise AnalysisError(f"{source} has two columns called {twice}: rename one of them")
-    raw = plain_types(raw)
+    try:
+        names = checked_names(list(raw.columns), source)
+    except TableError as error:
+        raise AnalysisError(str(error)) from error
+    raw = plain_types(raw.set_axis(names, axis="columns"))
     frame = raw.copy()
-    frame[ENERGY] = _numbers(raw, columns.energy, "energy", source)
-    frame[ACCURACY] = _numbers(raw, columns.accuracy, "accuracy", source)
-    frame[SPENT] = frame[ENERGY]
-    if _has(raw, columns, "spent", source):
-        frame[SPENT] = _numbers(raw, str(columns.spent), "spent", source).fillna(frame[ENERGY])
-    frame[STATUS] = _optional(raw, columns, "status", _FINISHED, source).astype(str).str.lower()
+    frame[ENERGY], frame[SPENT] = _energies(raw, columns, source)
+    share = accuracy_factor(columns.accuracy, columns.accuracy_unit)
+    frame[ACCURACY] = _numbers(raw, columns.accuracy, "accuracy", source, ACCURACY_UNITS, share)
+    frame[STATUS] = _words_of(raw, columns, "status", _FINISHED, source)
     if _has(raw, columns, "infeasible", source):
-        said = _optional(raw, columns, "infeasible", "no", source).astype(str).str.lower()
+        said = _words_of(raw, columns, "infeasible", "no", source)
         broken = frame[STATUS].eq(_FINISHED) & ~said.isin(_FALSE)
         frame[STATUS] = frame[STATUS].mask(broken, _INFEASIBLE)
     frame[QUALITY] = _optional(raw, columns, "quality", UNKNOWN, source)
     frame[MACHINE] = _optional(raw, columns, "machine", UNKNOWN, source)
     for name, key in ((CONTENDED, "contended"), (SELECTED_ON_TEST, "selected_on_test")):
-        said = _optional(raw, columns, key, False, source)
-        frame[name] = said.astype(str).str.lower().isin(_TRUE)
+        frame[name] = _flags(raw, columns, key, source)
     frame[STRATEGY] = _optional(raw, columns, "strategy", NO_STRATEGY, source)
     frame[SEED] = _optional(raw, columns, "seed", 0, source)
     for name in set(columns.setting) - set(_DEFAULTS.setting):
@@ -142,6 +158,8 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
         _refuse_copies(raw, frame, source)
     if "run_id" in raw:
         _refuse_repeated(raw["run_id"], source)
+    _check_accuracies(frame, columns, source)
+    doubts = _check_power(raw, frame, columns, source)
     kept, left_out = _usable(frame)
     if kept.empty:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
@@ -149,7 +167,7 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     if not kept[[ENERGY, SPENT]].fillna(0.0).to_numpy().any():
         raise AnalysisError(f"the energy of all runs of {source} is 0: there is nothing to weigh")
     kept = kept.sort_values([SETTING, STRATEGY, SEED, ORDER], kind="stable", ignore_index=True)
-    return RunTable(kept, source, len(raw), left_out, tuple(_warnings(kept)))
+    return RunTable(kept, source, len(raw), left_out, (*doubts, *_warnings(kept)))
 
 
 def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Series[Any]":
@@ -191,7 +209,7 @@ def _words(values: Sequence[Any]) -> str:
 
 
 def plain_types(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without categories, nullable or Arrow numbers: numbers, texts and objects."""
+    """Return a table without categories, lists, nullable or Arrow numbers: numbers and texts."""
     plain = {}
     for name in frame.columns:
         values = frame[name]
@@ -201,12 +219,101 @@ def plain_types(frame: pd.DataFrame) -> pd.DataFrame:
             values = values.astype(object)
         elif pd.api.types.is_numeric_dtype(values.dtype) and not isinstance(values.dtype, np.dtype):
             values = pd.Series(values.to_numpy(float, na_value=np.nan), index=frame.index)
+        elif values.dtype == object and not values.map(_is_hashable).all():
+            values = values.astype(str)
         plain[name] = values
     return pd.DataFrame(plain, index=frame.index)
 
 
-def _numbers(raw: pd.DataFrame, name: str, key: str, source: str) -> "pd.Series[float]":
-    return pd.to_numeric(column(raw, name, f"columns.{key}", source), errors="coerce").astype(float)
+def _is_hashable(value: Any) -> bool:
+    return value.__hash__ is not None
+
+
+def _numbers(
+    raw: pd.DataFrame,
+    name: str,
+    key: str,
+    source: str,
+    units: Mapping[str, float] | None = None,
+    factor: float = 1.0,
+) -> "pd.Series[float]":
+    """Return a column as numbers in one unit.
+
+    Raises:
+        AnalysisError: a cell is no number, whose row would else be left out.
+    """
+    values = column(raw, name, f"columns.{key}", source)
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return cast("pd.Series[float]", scaled(values.astype(float), factor))
+    cells = values.astype(object)
+    try:
+        numbers = read_figures(cells.where(values.notna(), None), units, factor)
+    except FigureError as error:
+        raise AnalysisError(
+            f"columns.{key}: in {source}, row {error.index + 1} below the header, {name} {error}"
+        ) from error
+    return pd.Series(numbers, index=raw.index, dtype=float)
+
+
+def _energies(
+    raw: pd.DataFrame, columns: ColumnsConfig, source: str
+) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+    """Return the joules of each run's training, and those of all that it did."""
+
+    def joules(name: str, key: str, unit: EnergyUnit | None) -> "pd.Series[float]":
+        column(raw, name, f"columns.{key}", source)
+        try:
+            factor = energy_factor(name, unit, raw.columns, "columns.energy_unit")
+        except TableError as error:
+            raise AnalysisError(f"columns.{key}: {error}") from error
+        return _numbers(raw, name, key, source, ENERGY_UNITS, factor)
+
+    energy = joules(columns.energy, "energy", columns.energy_unit)
+    if not _has(raw, columns, "spent", source):
+        return energy, energy
+    own = columns.spent != _DEFAULTS.spent
+    spent = joules(str(columns.spent), "spent", columns.energy_unit if own else None)
+    return energy, spent.fillna(energy)
+
+
+def _check_accuracies(frame: pd.DataFrame, columns: ColumnsConfig, source: str) -> None:
+    """Refuse accuracies above 1: were they left out, the best runs would be missing."""
+    over = frame[frame[STATUS].eq(_FINISHED) & (frame[ACCURACY] > 1)][ACCURACY]
+    if over.empty:
+        return
+    most = 100 if columns.accuracy_unit == "percent" else 1
+    way = "" if most == 100 else "set columns.accuracy_unit=percent if they are percent, else "
+    raise AnalysisError(
+        f"columns.accuracy: {len(over)} finished runs of {source} have a {columns.accuracy} above "
+        f"{most}, such as {over.iloc[0] * most:g}: {way}correct them"
+    )
+
+
+def _check_power(
+    raw: pd.DataFrame, frame: pd.DataFrame, columns: ColumnsConfig, source: str
+) -> list[str]:
+    """Hold joules against seconds; return what is doubtful.
+
+    Raises:
+        AnalysisError: no machine draws such a power.
+    """
+    name = columns.seconds
+    if name == _DEFAULTS.seconds and name not in raw and "duration" in raw:
+        name = "duration"  # as CodeCarbon calls it
+    elif not _has(raw, columns, "seconds", source):
+        return []
+    seconds = _numbers(raw, str(name), "seconds", source, TIME_UNITS)
+    told = frame[QUALITY].ne("replayed")
+    doubt = doubtful_power(frame[ENERGY][told], seconds[told])
+    if doubt is None:
+        return []
+    said = f"{columns.energy} over {name} is {doubt[0]}"
+    if not doubt[1]:
+        raise AnalysisError(
+            f"{source}: {said}: set columns.energy_unit=kWh or its like, or columns.seconds=null "
+            "to check nothing"
+        )
+    return [f"{said}: is columns.energy_unit right?"]
 
 
 def _has(raw: pd.DataFrame, columns: ColumnsConfig, key: str, source: str) -> bool:
@@ -224,8 +331,32 @@ def _optional(
     if not _has(raw, columns, key, source):
         return pd.Series(otherwise, index=raw.index)
     values: pd.Series[Any] = raw[getattr(columns, key)]
-    blank = [each for each in values.unique() if isinstance(each, str) and not each.strip()]
-    return values.where(values.notna() & ~values.isin(blank), otherwise)
+    says_nothing = _BLANK if key in _NAMES else MISSING
+    missing = [each for each in values.unique() if _text(each) in says_nothing]
+    return values.where(values.notna() & ~values.isin(missing), otherwise)
+
+
+def _words_of(
+    raw: pd.DataFrame, columns: ColumnsConfig, key: str, otherwise: str, source: str
+) -> "pd.Series[str]":
+    """Return an optional column as texts in lower case."""
+    values: pd.Series[Any] = _optional(raw, columns, key, otherwise, source)
+    return values.map({each: _text(each) for each in values.unique()})
+
+
+def _flags(raw: pd.DataFrame, columns: ColumnsConfig, key: str, source: str) -> "pd.Series[bool]":
+    said = _words_of(raw, columns, key, "false", source)
+    unclear = said[~said.isin(_TRUE + _FALSE)]
+    if len(unclear):
+        raise AnalysisError(
+            f"columns.{key}: {getattr(columns, key)} of {source} must be true or false, got "
+            f"{unclear.iloc[0]!r}: write it so"
+        )
+    return said.isin(_TRUE)
+
+
+def _text(value: Any) -> str:
+    return str(value).strip().casefold()
 
 
 def _refuse_copies(raw: pd.DataFrame, frame: pd.DataFrame, source: str) -> None:
@@ -266,9 +397,7 @@ def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         ),
         "the energy is negative": (energy < 0) | (frame[SPENT] < 0),
         "the accuracy is missing or no number": is_finished & accuracy.isna(),
-        "the accuracy is outside of 0 to 1 (a share, not percent)": (
-            is_finished & ~accuracy.between(0, 1)
-        ),
+        "the accuracy is negative": is_finished & (accuracy < 0),
     }
     left = pd.Series(True, index=frame.index)
     counts = {}
@@ -313,6 +442,12 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
         found.append(
             f"{infeasible} of {len(frame)} runs are infeasible, as they break a constraint of "
             "their search or were cheaper than whole ones: they count in energy only"
+        )
+    states = frame[STATUS][~frame[STATUS].isin(_STATES)]
+    if len(states):
+        found.append(
+            f"{len(states)} of {len(frame)} runs have another status than finished, failed, pruned "
+            f"and stopped, such as {states.iloc[0]}: they count in energy only"
         )
     contended = int(frame[CONTENDED].sum())
     if contended:

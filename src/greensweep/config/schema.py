@@ -15,6 +15,7 @@ from typing import Any, Literal
 from omegaconf import MISSING
 
 from greensweep.config.options import option
+from greensweep.csv_files import AccuracyUnit, EnergyUnit
 
 # What NumPy and scikit-learn take as a seed.
 LARGEST_SEED = 2**32 - 1
@@ -230,10 +231,16 @@ class InferenceConfig:
 class ReplayColumnsConfig:
     """What the recorded figures are called in the table."""
 
-    accuracy: str = option("accuracy", doc="accuracy on the split of select_on, 0 to 1")
-    energy: str = option("energy_joules", doc="training energy, joules; up to the epoch in curves")
+    accuracy: str = option("accuracy", doc="accuracy on the split of select_on")
+    energy: str = option("energy_joules", doc="training energy; up to the epoch in curves")
     seconds: str = option("seconds", doc="training seconds, where the table has them; likewise")
     epoch: str = option("epoch", doc="epoch of the row; a table without it holds no curves")
+    energy_unit: EnergyUnit | None = option(
+        None, doc="unit of `energy`; null: what its name says (energy_kwh), or joules"
+    )
+    accuracy_unit: AccuracyUnit | None = option(
+        None, doc="share (0 to 1) or percent; null: what its name says (accuracy_pct), or share"
+    )
 
 
 @dataclass
@@ -327,7 +334,10 @@ class NvmlRaplConfig(MachineEnergyConfig):
 class ReplayConfig(EnergyConfig):
     name: Literal["replay"] = "replay"
     path: str = option(MISSING, doc="CSV file of recorded energy", path=True)
-    column: str = option("joules", doc="column of joules per lap; of watts with a time column")
+    column: str = option("joules", doc="column of energy per lap; of watts with a time column")
+    unit: EnergyUnit | None = option(
+        None, doc="unit of energy per lap; null: what the column's name says, or joules"
+    )
     time_column: str | None = option(
         None, doc="column of seconds; null plays one row per lap instead of a trace over time"
     )

@@ -8,14 +8,24 @@ from omegaconf import MISSING
 
 from greensweep.config.options import option
 from greensweep.config.schema import LARGEST_SEED, MlflowConfig
+from greensweep.csv_files import AccuracyUnit, EnergyUnit
 
 
 @dataclass
 class ColumnsConfig:
     """`columns=NAME`: what the columns of a table of runs are called."""
 
-    energy: str = option("energy_joules", doc="training energy of a run, joules")
-    accuracy: str = option("accuracy", doc="accuracy of a run, 0 to 1")
+    energy: str = option("energy_joules", doc="training energy of a run")
+    energy_unit: EnergyUnit | None = option(
+        None, doc="unit of `energy`; null: what its name says (energy_kwh), or joules"
+    )
+    accuracy: str = option("accuracy", doc="accuracy of a run")
+    accuracy_unit: AccuracyUnit | None = option(
+        None, doc="share (0 to 1) or percent; null: what its name says (accuracy_pct), or share"
+    )
+    seconds: str | None = option(
+        "seconds", doc="length of a run's training, which its energy is checked against"
+    )
     spent: str | None = option(
         "energy_spent_joules", doc="energy of all that a run did; `energy` where there is none"
     )

@@ -25,7 +25,7 @@ def build_meter(config: schema.EnergyConfig, sweep: Path | None = None) -> Meter
         EnergyError: a file that the meter reads is missing or wrong.
     """
     if isinstance(config, schema.ReplayConfig) and config.time_column is None:
-        return ReplayTable(Path(config.path), config.column, config.component)
+        return ReplayTable(Path(config.path), config.column, config.component, config.unit)
     source = build_source(config)
     if source is None:
         return UnmeteredMeter()

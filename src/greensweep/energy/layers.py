@@ -1,11 +1,11 @@
 """A run's training energy shared out by layer type."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from greensweep.csv_files import write_rows
 from greensweep.training.layer_time import LayerTimes
 
 KEY = "time"
@@ -89,10 +89,8 @@ class LayerEnergy:
             for layer in self.times.layers
         ]
         rows.append({"module": "", "layer": "other", "share": self.shares["other"]})
-        with path.open("w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, _COLUMNS, restval="", lineterminator="\n")
-            table.writeheader()
-            for row in rows:
-                joules = {} if self.joules is None else {"joules": row["share"] * self.joules}
-                table.writerow({**row, **joules, "quality": "attributed", "key": KEY})
+        for row in rows:
+            joules = None if self.joules is None else row["share"] * self.joules
+            row |= {"joules": joules, "quality": "attributed", "key": KEY}
+        write_rows([_COLUMNS, *([row.get(name) for name in _COLUMNS] for row in rows)], path)
         return path

@@ -1,14 +1,25 @@
 """Recorded energy: a table of laps, or a trace over time, played again."""
 
-import csv
 import itertools
 import logging
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from greensweep.csv_files import (
+    ENERGY_UNITS,
+    TIME_UNITS,
+    EnergyUnit,
+    FigureError,
+    Row,
+    TableError,
+    doubtful_power,
+    energy_factor,
+    read_figures,
+    read_rows,
+)
 from greensweep.energy.counters import Counter
 from greensweep.energy.meter import not_started
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
@@ -17,6 +28,7 @@ from greensweep.errors import EnergyError, unknown
 log = logging.getLogger(__name__)
 
 _SOURCE = "replay"
+_WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
 
 
 class ReplayTable:
@@ -26,15 +38,18 @@ class ReplayTable:
 
     Args:
         path: CSV file with a header.
-        column: joules of each lap.
-        component: what the joules are of.
+        column: energy of each lap.
+        component: what the energy is of.
+        unit: of the energy; None: what the column's name says, or joules.
 
     Raises:
         EnergyError: the file, the column or a figure in it is missing or wrong.
     """
 
-    def __init__(self, path: Path, column: str, component: str = "cpu") -> None:
-        (self._joules,) = _read_columns(path, [column])
+    def __init__(
+        self, path: Path, column: str, component: str = "cpu", unit: EnergyUnit | None = None
+    ) -> None:
+        (self._joules,) = _read_columns(path, {column: ENERGY_UNITS}, unit)
         self._path, self._component = path, component
         self._began: float | None = None
 
@@ -110,7 +125,9 @@ class ReplayTrace:
     """
 
     def __init__(self, path: Path, column: str, time_column: str, component: str = "cpu") -> None:
-        self._times, self._watts = _read_columns(path, [time_column, column])
+        self._times, self._watts = _read_columns(path, {time_column: TIME_UNITS, column: _WATTS})
+        if doubt := doubtful_power(self._watts, [1.0] * len(self._watts)):
+            log.warning("%s of %s is %s: it must be in watts.", column, path, doubt[0])
         self._component = component
         for row, (before, after) in enumerate(itertools.pairwise(self._times), start=3):
             if after <= before:
@@ -127,14 +144,20 @@ class ReplayTrace:
         """Nothing is held."""
 
 
-def _read_columns(path: Path, columns: Sequence[str]) -> list[list[float]]:
-    """Read columns of a CSV file as figures that are finite and not negative."""
+def _read_columns(
+    path: Path, columns: Mapping[str, Mapping[str, float]], unit: EnergyUnit | None = None
+) -> list[list[float]]:
+    """Read columns of a CSV file as figures that are finite and not negative.
+
+    Args:
+        columns: the units that their cells may have.
+        unit: of cells without one, in a column of energies.
+    """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            names = table.fieldnames or []
-            rows = list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        names, rows = read_rows(path)
+    except TableError as error:
+        raise EnergyError(str(error)) from error
+    except OSError as error:
         raise EnergyError(
             f"energy.path={path} cannot be read ({error}): name a CSV file with a header"
         ) from error
@@ -143,19 +166,28 @@ def _read_columns(path: Path, columns: Sequence[str]) -> list[list[float]]:
     for column in columns:
         if column not in names:
             raise EnergyError(f"{path}: {unknown('column', column, names)}")
-    return [
-        [_figure(row[column], path, line, column) for line, row in enumerate(rows, start=2)]
-        for column in columns
-    ]
-
-
-def _figure(text: str | None, path: Path, line: int, column: str) -> float:
     try:
-        figure = float(text or "")
-    except ValueError:
-        figure = math.nan
-    if not (math.isfinite(figure) and figure >= 0):
-        raise EnergyError(
-            f"{path}, line {line}: {column} must be a number that is not negative, got {text!r}"
-        )
-    return figure
+        return [
+            _figures(rows, path, column, units, energy_factor(column, unit, names, "energy.unit"))
+            if units is ENERGY_UNITS
+            else _figures(rows, path, column, units)
+            for column, units in columns.items()
+        ]
+    except TableError as error:
+        raise EnergyError(f"{path}: {error}") from error
+
+
+def _figures(
+    rows: Sequence[Row], path: Path, column: str, units: Mapping[str, float], factor: float = 1.0
+) -> list[float]:
+    try:
+        figures = read_figures((cells[column] for _, cells in rows), units, factor)
+    except FigureError as error:
+        raise EnergyError(f"{path}, line {rows[error.index][0]}: {column} {error}") from error
+    for (line, cells), figure in zip(rows, figures, strict=True):
+        if not (math.isfinite(figure) and figure >= 0):
+            raise EnergyError(
+                f"{path}, line {line}: {column} must be a number that is not negative, got "
+                f"{cells[column]!r}"
+            )
+    return figures

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.rendering.page import GENERATOR, Section, render
 
@@ -67,7 +68,7 @@ def _write_tables(
     shown = {table.name: table.frame for section in sections for table in section.tables}
     for name, table in tables.items():
         path = folder / name
-        table.to_csv(path.with_suffix(".csv"), index=False)
+        write_frame(table, path.with_suffix(".csv"))
         if len(table) <= _MOST_LATEX_ROWS:
             path.with_suffix(".tex").write_text(
                 shown.get(name, table).to_latex(index=False, escape=True, float_format="%.4g"),

@@ -111,6 +111,7 @@ def _introduce(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, 
 
 
 def _cautions(table: RecordedTable, searched: Iterable[str], names: Iterable[str]) -> Iterator[str]:
+    yield from table.doubts
     told = {*table.dimensions, *([_EPOCHS] if table.curves else [])}
     if lacking := [key for key in searched if key not in told]:
         yield (

@@ -1,6 +1,5 @@
 """A table of recorded runs: CSV in, configurations with their learning curves out."""
 
-import csv
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -8,19 +7,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from greensweep.csv_files import (
+    ACCURACY_UNITS,
+    ENERGY_UNITS,
+    TIME_UNITS,
+    AccuracyUnit,
+    EnergyUnit,
+    FigureError,
+    Row,
+    TableError,
+    accuracy_factor,
+    doubtful_power,
+    energy_factor,
+    read_figures,
+    read_rows,
+)
 from greensweep.errors import StudyError, unknown
 
-Row = tuple[int, Mapping[str, str]]  # its line in the file, from 1, and its cells
+_Figures = Mapping[str, Mapping[int, float]]  # by column and line
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the figures are called in the table; `seconds` and `epoch` need not be there."""
+    """What the figures are called in the table; `seconds` and `epoch` need not be there.
+
+    Units are None where the names tell them, or are joules and shares.
+    """
 
     accuracy: str = "accuracy"
     energy: str = "energy_joules"
     seconds: str = "seconds"
     epoch: str = "epoch"
+    energy_unit: EnergyUnit | None = None
+    accuracy_unit: AccuracyUnit | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,7 @@ class RecordedTable:
         configurations: in the order of the file.
         curves: whether it holds learning curves.
         loose: further columns in which rows differ, though they tell no configurations apart.
+        doubts: what is odd about the figures.
     """
 
     path: Path
@@ -70,6 +90,7 @@ class RecordedTable:
     configurations: tuple[Configuration, ...]
     curves: bool
     loose: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def read_table(
@@ -104,6 +125,7 @@ def read_table(
     rows = _filtered(rows, where, header, path)
     found = _find_columns(header, rows, options, searched, where, path)
     curves = columns.epoch in header and columns.epoch not in where
+    figures = _read_figures(rows, columns, curves, header, path)
     parsed = {option: _parse_column(rows, column) for option, column in found.items()}
     groups: dict[tuple[float | str, ...], list[Row]] = {}
     for index, row in enumerate(rows):
@@ -115,12 +137,13 @@ def read_table(
             Configuration(
                 dict(zip(found, values, strict=True)),
                 members[0][0],
-                _curve(members, columns, curves, path),
+                _curve(members, columns, curves, figures, path),
             )
             for values, members in groups.items()
         ),
         curves=curves,
         loose=_loose_columns(rows, header, set(found.values()), columns),
+        doubts=_doubts(figures, columns, path),
     )
 
 
@@ -131,27 +154,15 @@ def last_part(option: str) -> str:
 
 def _read_rows(path: Path) -> tuple[list[str], list[Row]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file, restval="")
-            header = [name.strip() for name in table.fieldnames or []]
-            table.fieldnames = header
-            rows: list[Row] = []
-            for cells in table:
-                if cells.pop(None, None) is not None:
-                    raise StudyError(
-                        f"{path}, line {table.line_num}: the row has more cells than the header: "
-                        "quote cells that hold commas"
-                    )
-                rows.append((table.line_num, {name: text.strip() for name, text in cells.items()}))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        header, rows = read_rows(path)
+    except TableError as error:
+        raise StudyError(str(error)) from error
+    except OSError as error:
         raise StudyError(
             f"replay.table={path} cannot be read ({error}): name a CSV file with a header"
         ) from error
     if not rows:
         raise StudyError(f"{path} has no rows below a header: record something first")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise StudyError(f"{path}, line 1: two columns are called {twice[0]}: rename one of them")
     return header, rows
 
 
@@ -253,17 +264,87 @@ def _parse_column(rows: Sequence[Row], column: str) -> list[float | str]:
     return parsed
 
 
-def _curve(rows: Sequence[Row], columns: Columns, curves: bool, path: Path) -> tuple[Point, ...]:
+def _read_figures(
+    rows: Sequence[Row], columns: Columns, curves: bool, header: Sequence[str], path: Path
+) -> _Figures:
+    """Read the figures of all rows: joules, accuracies of 0 to 1, and seconds where there are.
+
+    Raises:
+        StudyError: one is no such figure.
+    """
+    try:
+        joules = energy_factor(
+            columns.energy, columns.energy_unit, header, "replay.columns.energy_unit"
+        )
+    except TableError as error:
+        raise StudyError(f"replay.columns.energy: {path}: {error}") from error
+    share = accuracy_factor(columns.accuracy, columns.accuracy_unit)
+    figures = {
+        columns.accuracy: _column(rows, columns.accuracy, path, ACCURACY_UNITS, share, most=1.0),
+        columns.energy: _column(rows, columns.energy, path, ENERGY_UNITS, joules),
+    }
+    timed = [row for row in rows if row[1].get(columns.seconds)]
+    figures[columns.seconds] = _column(timed, columns.seconds, path, TIME_UNITS)
+    if curves:
+        figures[columns.epoch] = _column(rows, columns.epoch, path)
+    return figures
+
+
+def _column(
+    rows: Sequence[Row],
+    column: str,
+    path: Path,
+    units: Mapping[str, float] | None = None,
+    factor: float = 1.0,
+    most: float = math.inf,
+) -> dict[int, float]:
+    """Return the figures of a column by the line of their row."""
+    rule = "a number that is not negative" if most == math.inf else f"from 0 to {most:g}"
+    try:
+        numbers = read_figures((cells[column] for _, cells in rows), units, factor)
+    except FigureError as error:
+        line = rows[error.index][0]
+        raise StudyError(f"{path}, line {line}: {column} {error}") from error
+    for (line, cells), number in zip(rows, numbers, strict=True):
+        if not 0 <= number <= most or math.isinf(number):
+            percent = most < number <= 100
+            way = ", or set replay.columns.accuracy_unit=percent" if percent else ""
+            raise StudyError(
+                f"{path}, line {line}: {column} must be {rule}, got {cells[column]!r}: correct it"
+                f"{way}"
+            )
+    return {line: number for (line, _), number in zip(rows, numbers, strict=True)}
+
+
+def _doubts(figures: _Figures, columns: Columns, path: Path) -> tuple[str, ...]:
+    """Hold joules against seconds.
+
+    Raises:
+        StudyError: no machine draws such a power.
+    """
+    seconds, joules = figures[columns.seconds], figures[columns.energy]
+    doubt = doubtful_power((joules[line] for line in seconds), seconds.values())
+    if doubt is None:
+        return ()
+    said = f"{columns.energy} over {columns.seconds} of {path} is {doubt[0]}"
+    if not doubt[1]:
+        raise StudyError(f"{said}: set replay.columns.energy_unit=kWh or its like")
+    return (f"{said}: is replay.columns.energy_unit right?",)
+
+
+def _curve(
+    rows: Sequence[Row], columns: Columns, curves: bool, figures: _Figures, path: Path
+) -> tuple[Point, ...]:
     """Average the rows of one configuration, epoch by epoch.
 
     Raises:
         StudyError: an epoch is missing, or a figure that must rise along the curve does not.
     """
     if not curves:
-        return (_mean_point(1, rows, columns, path),)
+        return (_mean_point(1, rows, columns, figures),)
     by_epoch: dict[int, list[Row]] = {}
     for line, cells in rows:
-        epoch = _figure(cells[columns.epoch], columns.epoch, line, path)
+        epoch = figures[columns.epoch][line]
         by_epoch.setdefault(int(epoch) if epoch == int(epoch) else -1, []).append((line, cells))
     epochs = sorted(by_epoch)
     first = by_epoch[epochs[0]]
@@ -275,7 +356,7 @@ def _curve(rows: Sequence[Row], columns: Columns, curves: bool, path: Path) -> t
             f"for each {columns.epoch} from 1 to its last: record all of them, or name every "
             "option that differs by replay.options"
         )
-    points = tuple(_mean_point(epoch, by_epoch[epoch], columns, path) for epoch in epochs)
+    points = tuple(_mean_point(epoch, by_epoch[epoch], columns, figures) for epoch in epochs)
     for before, after in itertools.pairwise(points):
         fallen = columns.energy if after.joules < before.joules else None
         if before.seconds is not None and after.seconds is not None:
@@ -289,26 +370,17 @@ def _curve(rows: Sequence[Row], columns: Columns, curves: bool, path: Path) -> t
     return points
 
 
-def _mean_point(epoch: int, rows: Sequence[Row], columns: Columns, path: Path) -> Point:
-    def mean(column: str, most: float = math.inf) -> float:
-        figures = [_figure(cells[column], column, line, path, most) for line, cells in rows]
-        return math.fsum(figures) / len(figures)
+def _mean_point(epoch: int, rows: Sequence[Row], columns: Columns, figures: _Figures) -> Point:
+    def mean(column: str) -> float:
+        return math.fsum(figures[column][line] for line, _ in rows) / len(rows)
 
-    has_seconds = all(cells.get(columns.seconds) for _, cells in rows)
+    is_timed = all(line in figures[columns.seconds] for line, _ in rows)
     return Point(
         epoch=epoch,
-        accuracy=mean(columns.accuracy, most=1.0),
+        accuracy=mean(columns.accuracy),
         joules=mean(columns.energy),
-        seconds=mean(columns.seconds) if has_seconds else None,
+        seconds=mean(columns.seconds) if is_timed else None,
     )
-
-
-def _figure(text: str, column: str, line: int, path: Path, most: float = math.inf) -> float:
-    number = parsed_cell(text)
-    if not isinstance(number, float) or not 0 <= number <= most:
-        rule = "a number that is not negative" if most == math.inf else f"from 0 to {most:g}"
-        raise StudyError(f"{path}, line {line}: {column} must be {rule}, got {text!r}: correct it")
-    return number
 
 
 def _loose_columns(

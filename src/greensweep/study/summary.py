@@ -1,6 +1,5 @@
 """What a sweep came to: one table, one sentence, `study.json` and `trials.csv`."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.ledger import SweepTotal
 from greensweep.files import write_json, write_whole
@@ -215,16 +215,17 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
 
 def _write_trials(trials: Sequence[Trial], path: Path) -> None:
     searched, front = searched_keys(trials), front_numbers(trials)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS, *searched])
-        for trial in trials:
-            figures = [getattr(trial.result, name) for name in _FIGURES]
-            spread = trial.result.spread
-            figures += [spread.get(name.removesuffix("_std"), {}).get("std") for name in _SPREADS]
-            values = [trial.searched.get(key) for key in searched]
-            told = [trial.number, trial.number in front, trial.infeasible]
-            rows.writerow([*told, *figures, *values])
+    rows: list[list[Any]] = [
+        ["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS, *searched]
+    ]
+    for trial in trials:
+        figures = [getattr(trial.result, name) for name in _FIGURES]
+        spread = trial.result.spread
+        figures += [spread.get(name.removesuffix("_std"), {}).get("std") for name in _SPREADS]
+        values = [trial.searched.get(key) for key in searched]
+        told = [trial.number, trial.number in front, trial.infeasible]
+        rows.append([*told, *figures, *values])
+    write_rows(rows, path)
 
 
 def read_summary(directory: Path) -> StudySummary | None:
