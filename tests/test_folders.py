@@ -14,7 +14,7 @@ from PIL import Image
 
 from greensweep.__main__ import main
 from greensweep.config import sqlite_file, sqlite_url
-from greensweep.study.folders import trial_directories
+from greensweep.search.folders import trial_directories
 from greensweep.study.winners import drop_beaten_weights
 from greensweep.tracking.mlflow import MlflowStore, artifact_root, tracking_uri
 

@@ -16,7 +16,7 @@ from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.errors import TrainingError
 from greensweep.repeats import run_repeats
 from greensweep.result import read_result
-from greensweep.study.folders import trial_directories
+from greensweep.search.folders import trial_directories
 from greensweep.study.trials import read_trials
 from greensweep.tracking import MemoryTracker
 

@@ -21,8 +21,8 @@ from greensweep.result import (
     write_result,
 )
 from greensweep.run import TRACKED_STATUS
+from greensweep.search.folders import trial_directories
 from greensweep.study.close import close_parent
-from greensweep.study.folders import trial_directories
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
 from greensweep.tracking import flat, open_store

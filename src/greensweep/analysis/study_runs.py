@@ -14,7 +14,7 @@ from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.files import write_json, write_whole
 from greensweep.result import CONFIG_FILE
-from greensweep.study.folders import trial_directories
+from greensweep.search.folders import trial_directories
 from greensweep.study.summary import read_summary, summarise
 from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
 from greensweep.tracking.mlflow import known_experiment

@@ -20,7 +20,6 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from greensweep.errors import StudyError, first_line
-from greensweep.search.records import counted
 from greensweep.search.spec import SearchSpec
 from greensweep.tracking import mask_text
 
@@ -121,20 +120,19 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
         return study
 
 
-def earlier_trials(spec: SearchSpec) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that count of an earlier command; none where there is no study yet.
+def find_study(spec: SearchSpec) -> optuna.Study | None:
+    """Return the study of an earlier command; None where there is none yet.
 
     Raises:
         StudyError: the storage cannot be opened.
     """
     file = spec.storage_file
     if file is not None and not file.is_file():
-        return []  # to open it would make it
+        return None  # to open it would make it
     storage = open_storage(spec.storage)
     if all(each.study_name != spec.study_name for each in storage.get_all_studies()):
-        return []
-    study = optuna.load_study(study_name=spec.study_name, storage=storage)
-    return counted(study.get_trials(deepcopy=False))
+        return None
+    return optuna.load_study(study_name=spec.study_name, storage=storage)
 
 
 @contextmanager

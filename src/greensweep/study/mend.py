@@ -9,12 +9,12 @@ from greensweep.config import TrainConfig, load_run_config
 from greensweep.models import model_name
 from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_result, write_result
 from greensweep.run import TRACKED_STATUS
+from greensweep.search.folders import trial_directories
 from greensweep.search.trial import TRIAL_FILE, read_trial_file
-from greensweep.study.folders import trial_directories
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
-    from greensweep.study.folders import trial_directories
+    from greensweep.search.folders import trial_directories
 from greensweep.tracking.mlflow import MlflowStore
 
 

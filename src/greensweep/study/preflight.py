@@ -14,7 +14,7 @@ from greensweep.config import (
     unknown_options,
 )
 from greensweep.errors import GreensweepError, StudyError
-from greensweep.study.folders import trial_directories
+from greensweep.search.folders import has_owner, trial_directories
 from greensweep.study.space import read_space
 
 _BASIC = "BasicSweeper"
@@ -43,7 +43,8 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
         from greensweep.replay.source import replay_model
 
         replay_model(config)  # a table that answers nothing is found before the first trial
-    if not resumes(hydra) and trial_directories(Path(hydra.sweep.dir)):
+    directory = Path(hydra.sweep.dir)
+    if not resumes(hydra) and (has_owner(directory) or trial_directories(directory)):
         raise StudyError(
             f"hydra.sweep.dir={hydra.sweep.dir} holds the trials of another sweep, which would be "
             "overwritten: name a new folder, or move that one away"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from greensweep.errors import StudyError
 from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.folders import trial_directories
 from greensweep.search.trial import read_broken
-from greensweep.study.folders import trial_directories
 
 ONE_POINT = 0.01
 

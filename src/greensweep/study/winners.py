@@ -19,8 +19,8 @@ from greensweep.result import (
     repeat_directories,
     write_result,
 )
+from greensweep.search.folders import trial_directories
 from greensweep.search.trial import TRIAL_FILE, read_broken
-from greensweep.study.folders import trial_directories
 from greensweep.study.trials import Trial, pareto_front
 
 if TYPE_CHECKING:

@@ -23,14 +23,15 @@ from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.search.bill import Bill, bill, write_bill
+from greensweep.search.folders import check_owner, keep_owner
 from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
 from greensweep.search.opening import begin_trials
 from greensweep.search.pool import run_workers
-from greensweep.search.records import outcome_of
+from greensweep.search.records import counted, outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
-from greensweep.search.storage import earlier_trials, open_storage, storage_faults
+from greensweep.search.storage import find_study, open_storage, storage_faults
 from greensweep.search.text import print_search
 from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
@@ -108,7 +109,11 @@ class Sweep:
             inputs = digest_inputs(self._configuration(spec), options.made_from)
             changed = changed_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
-            earlier = [] if options.fresh or changed else earlier_trials(spec)
+            earlier: list[FrozenTrial] = []
+            if not (options.fresh or changed):
+                known = find_study(spec)
+                check_owner(spec, known)
+                earlier = counted(known.get_trials(deepcopy=False)) if known else []
             why = _why_anew(spec, changed, earlier)
             anew = options.fresh or why is not None
             refuse_long(worker, options, [] if anew else earlier)
@@ -121,6 +126,7 @@ class Sweep:
             keep_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
             study = open_once(spec, anew=True)
+            keep_owner(spec, study)
             claims = worker.claims(study)
             claims.prepare()
         begin_trials()

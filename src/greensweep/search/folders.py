@@ -1,0 +1,118 @@
+"""The folder of a sweep: which study it belongs to, and which folders in it are its trials."""
+
+import json
+import os
+import re
+import uuid
+from pathlib import Path
+
+import optuna
+
+from greensweep.errors import StudyError
+from greensweep.files import write_json
+from greensweep.result import REPEATS_FOLDER, RESULT_FILE
+from greensweep.search.bill import STUDY_FILE
+from greensweep.search.spec import SearchSpec
+from greensweep.search.trial import TRIAL_FILE
+
+OWNER_FILE = "study_of.json"
+
+# System attributes of a study: the folders that it keeps its trials in, each with a name that is
+# drawn once and stays when the folder is copied or moved together with the study's storage.
+_FOLDER = "greensweep:folder:"
+
+_ARTIFACTS = re.compile(r"[0-9a-f]{32}/artifacts$")  # of a run in MLflow, which hold its result too
+_OF_A_SWEEP = {OWNER_FILE, STUDY_FILE, "optuna.db", "optimization_results.yaml", "multirun.yaml"}
+
+
+def check_owner(spec: SearchSpec, study: optuna.Study | None) -> None:
+    """Refuse a folder that is another study's, whose trials would be overwritten and mixed in.
+
+    Args:
+        study: that would use it; None where the storage does not have it yet.
+
+    Raises:
+        StudyError: it is.
+    """
+    owner, known = _owner(spec.directory), _folders(study)
+    if owner:
+        is_own = owner["folder"] in known
+    elif trial_directories(spec.directory):  # of a search that began before folders were marked?
+        is_own = study is not None and not known and bool(study.get_trials(deepcopy=False))
+    else:
+        is_own = True
+    if is_own:
+        return
+    name = owner.get("study_name", spec.study_name)
+    which = f"the study {name}" if name != spec.study_name else f"another study called {name}"
+    gone = ", which this storage does not have" if study is None and name == spec.study_name else ""
+    raise StudyError(
+        f"{spec.directory} holds the trials of {which}{gone}: set hydra.sweep.dir to a folder of "
+        "its own, hydra.sweeper.fresh=true to put these trials aside, or their own study_name and "
+        "storage to go on with them"
+    )
+
+
+def keep_owner(spec: SearchSpec, study: optuna.Study) -> None:
+    """Record in a sweep's folder, and in its study, that they belong together.
+
+    Raises:
+        StudyError: as `check_owner`; another command may have come first.
+        OSError: the folder cannot be written.
+    """
+    check_owner(spec, study)
+    if not _owner(spec.directory):
+        owner = {"study_name": spec.study_name, "folder": uuid.uuid4().hex}
+        name = f"{_FOLDER}{owner['folder']}"
+        study._storage.set_study_system_attr(study._study_id, name, True)
+        write_json(spec.directory / OWNER_FILE, owner)
+
+
+def has_owner(sweep: Path) -> bool:
+    """Tell whether a folder is of a study of this sweeper's, also one without trials yet."""
+    return (sweep / OWNER_FILE).is_file()
+
+
+def _owner(sweep: Path) -> dict[str, str]:
+    try:
+        kept = json.loads((sweep / OWNER_FILE).read_text(encoding="utf-8"))
+        return {name: str(kept[name]) for name in ("study_name", "folder")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _folders(study: optuna.Study | None) -> set[str]:
+    """Return the names of the folders that a study has."""
+    if study is None:
+        return set()
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    return {name.removeprefix(_FOLDER) for name in attributes if name.startswith(_FOLDER)}
+
+
+def trial_directories(sweep: Path) -> list[Path]:
+    """Return the folders of a sweep's own trials, as far as these have left something, sorted.
+
+    Hydra names them by the trials' numbers. Under another `hydra.sweep.subdir` they are the
+    outermost folders that hold a trial, but in other sweeps and in the artifacts of MLflow. The
+    folder of a single run is its own.
+    """
+    numbered = [path for path in sweep.glob("[0-9]*") if path.name.isdecimal() and _is_trial(path)]
+    return sorted(numbered or _outermost(sweep), key=lambda path: (len(path.name), path))
+
+
+def _is_trial(path: Path) -> bool:
+    return (path / RESULT_FILE).is_file() or (path / TRIAL_FILE).is_file()
+
+
+def _outermost(sweep: Path) -> list[Path]:
+    found = []
+    for name, folders, files in os.walk(sweep):
+        path, is_trial = Path(name), RESULT_FILE in files or TRIAL_FILE in files
+        if _ARTIFACTS.search(path.as_posix()) or path.name == REPEATS_FOLDER:
+            folders.clear()
+        elif is_trial:
+            found.append(path)
+            folders.clear()
+        elif path != sweep and _OF_A_SWEEP & set(files):
+            folders.clear()
+    return found

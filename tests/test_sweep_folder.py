@@ -1,0 +1,166 @@
+"""A sweep's folder belongs to one study: no other overwrites its trials, or mixes its own in."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from conftest import Finished
+from test_sweeper import QUICK, STUDY
+
+Cli = Callable[..., Finished]
+Results = Callable[..., list[dict[str, Any]]]
+
+TWO = (*QUICK, "training.epochs=1", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep")
+OTHER_STORAGE = "hydra.sweeper.storage=sqlite:///other.db"
+WARM = [each for each in TWO if each != "warmup=0"] + ["warmup=0.1"]
+
+
+def delete(storage: Path) -> None:
+    storage.unlink()
+
+
+def empty(storage: Path) -> None:
+    storage.write_bytes(b"")
+
+
+def restart(storage: Path) -> None:
+    """Put a new study of the same name in the place of the old one."""
+    storage.unlink()
+    optuna.create_study(storage=f"sqlite:///{storage}", study_name=STUDY, direction="maximize")
+
+
+def keep(storage: Path) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("original") / "sweep"
+
+
+@pytest.fixture
+def swept(cli: Cli, tmp_path: Path, original: Path) -> dict[str, bytes]:
+    """Sweep, once for all tests, and return all results by path."""
+    if original.exists():
+        shutil.copytree(original, tmp_path / "sweep")
+    else:
+        assert cli("train.py", *TWO).status == 0
+        shutil.copytree(tmp_path / "sweep", original)
+    return contents(tmp_path / "sweep")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*.json")}
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "said"),
+    [
+        (keep, [OTHER_STORAGE], f"of another study called {STUDY}, which this storage does not"),
+        (keep, ["hydra.sweeper.study_name=second"], f"holds the trials of the study {STUDY}:"),
+        (keep, ["hydra.sweeper.study_name=second", OTHER_STORAGE], "of the study"),
+        (delete, [], "which this storage does not have"),
+        (empty, [], "which this storage does not have"),
+        (restart, [], f"holds the trials of another study called {STUDY}:"),
+        (delete, ["hydra.sweeper.extend=true"], "which this storage does not have"),
+    ],
+)
+def test_another_study_is_refused_before_anything_trains(
+    cli: Cli, tmp_path: Path, swept: dict[str, bytes], change: Any, more: list[str], said: str
+) -> None:
+    change(tmp_path / "sweep" / "optuna.db")
+    refused = cli("train.py", *WARM, *more)
+    assert refused.status == 1
+    assert said in refused.errors
+    assert "hydra.sweeper.fresh=true" in refused.errors
+    assert refused.errors.count("\n") == 1
+    assert refused.output == ""
+    assert contents(tmp_path / "sweep") == swept
+    assert not (tmp_path / "sweep" / "reference_job.json").exists()
+
+
+@pytest.mark.parametrize("more", [[OTHER_STORAGE], ["hydra.sweeper.study_name=second"]])
+def test_fresh_puts_another_studys_trials_aside(
+    cli: Cli, tmp_path: Path, swept: dict[str, bytes], more: list[str]
+) -> None:
+    aside = cli("train.py", *TWO, *more, "hydra.sweeper.fresh=true")
+    assert aside.status == 0, aside.errors
+    (earlier,) = tmp_path.glob("sweep.*")
+    assert contents(earlier) == swept
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    assert study["trials_by_status"] == {"finished": 2}
+    assert cli("train.py", *TWO, *more).status == 0, "the same command goes on"
+
+
+def test_a_folder_goes_on_where_it_was_moved_or_copied(
+    cli: Cli, tmp_path: Path, swept: dict[str, bytes]
+) -> None:
+    shutil.copytree(tmp_path / "sweep", tmp_path / "copy")
+    (tmp_path / "sweep").rename(tmp_path / "moved")
+    for place in ("copy", "moved"):
+        again = cli("train.py", *TWO, f"hydra.sweep.dir={place}", "hydra.sweeper.n_trials=3")
+        assert again.status == 0, again.errors
+        study = json.loads((tmp_path / place / "study.json").read_text())
+        assert study["trials"] == 3
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_sweep_from_before_folders_had_an_owner_goes_on(
+    cli: Cli, tmp_path: Path, swept: dict[str, bytes]
+) -> None:
+    (tmp_path / "sweep" / "study_of.json").unlink()
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/sweep/optuna.db")
+    forget_folders(storage)
+    assert cli("train.py", *TWO, "hydra.sweeper.n_trials=3").status == 0
+    assert (tmp_path / "sweep" / "study_of.json").is_file()
+    refused = cli("train.py", *TWO, "hydra.sweeper.study_name=second")
+    assert refused.status == 1
+
+
+def forget_folders(storage: optuna.storages.RDBStorage) -> None:
+    from sqlalchemy import text
+
+    with storage.engine.begin() as connection:
+        connection.execute(text("DELETE FROM study_system_attributes"))
+
+
+def test_commands_with_their_own_folders_share_a_storage(cli: Cli, tmp_path: Path) -> None:
+    shared = (*TWO, "hydra.sweeper.storage=sqlite:///shared.db")
+    for place, total in (("here", 1), ("there", 2), ("here", 3)):
+        ended = cli(
+            "train.py", *shared, f"hydra.sweep.dir={place}", f"hydra.sweeper.n_trials={total}"
+        )
+        assert ended.status == 0, ended.errors
+    assert (tmp_path / "here" / "2" / "result.json").is_file()
+    assert (tmp_path / "there" / "1" / "result.json").is_file()
+    other = cli("train.py", *shared, "hydra.sweep.dir=here", "hydra.sweeper.study_name=second")
+    assert other.status == 1
+
+
+def test_no_password_of_a_storage_stands_in_the_folder(
+    cli: Cli, tmp_path: Path, swept: dict[str, bytes]
+) -> None:
+    assert set(json.loads((tmp_path / "sweep" / "study_of.json").read_text())) == {
+        "study_name",
+        "folder",
+    }
+
+
+def test_a_stock_sweep_is_kept_out_of_a_study_and_a_study_out_of_a_stock_sweep(
+    cli: Cli, tmp_path: Path, swept: dict[str, bytes]
+) -> None:
+    stock = [each for each in TWO if "sweeper=greensweep" not in each and "pruner" not in each]
+    refused = cli("train.py", *stock, "hydra/sweeper=optuna")
+    assert refused.status == 1
+    assert "holds the trials of another sweep" in refused.errors
+    assert contents(tmp_path / "sweep") == swept
+    assert cli("train.py", *stock, "hydra/sweeper=optuna", "hydra.sweep.dir=stock").status == 0
+    before = contents(tmp_path / "stock")
+    refused = cli("train.py", *TWO, "hydra.sweep.dir=stock")
+    assert refused.status == 1
+    assert "holds the trials of another study" in refused.errors
+    assert contents(tmp_path / "stock") == before
