@@ -240,7 +240,7 @@ def test_a_program_of_ones_own_is_searched_metered_and_pruned(
     assert "The bill: " in capsys.readouterr().out
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit) as ended:
-        run("hydra.sweeper.storage=sqlite:////nowhere/optuna.db")
+        run("hydra.sweeper.study_name=other", "hydra.sweeper.storage=sqlite:////nowhere/optuna.db")
     assert ended.value.code == 1
     errors = capsys.readouterr().err
     assert errors.startswith("Error: the study's storage")
