@@ -75,6 +75,15 @@ MINE = """
         half = images[:20], LABELS[:20]
         return {"train": half, "validation": half, "test": half, "classes": ["a", "b", "c", "d"]}
 
+    def drawn_without_a_seed():
+        import random
+
+        from torch.utils.data import random_split
+
+        kept, held = random_split(Pictures("array"), [0.5, 0.5])
+        random.shuffle(held.indices)
+        return {"train": kept, "validation": held, "test": (PIXELS, np.random.permutation(LABELS))}
+
     def few_classes():
         return {"train": (PIXELS, LABELS), "classes": ["a", "b", "c"]}
 
@@ -209,6 +218,25 @@ def test_classes_are_numbered_when_not_named():
     assert read("arrays").classes == ("0", "1", "2", "3")
 
 
+def test_splits_drawn_without_a_seed_are_those_of_the_run_wherever_they_are_read():
+    # in a run, which has seeded and drawn before, and in the test of its checkpoint
+    def drawn(name, seed=1):
+        config = CustomDatasetConfig(name=name, target="mine.drawn_without_a_seed")
+        return load_splits(config, seed)
+
+    torch.manual_seed(7)
+    first, state = drawn("first"), torch.get_rng_state()
+    torch.manual_seed(7)
+    assert torch.equal(torch.get_rng_state(), state)
+    np.random.seed(8)
+    again = drawn("again")
+
+    for part in ("train", "validation", "test"):
+        assert torch.equal(getattr(first, part).images, getattr(again, part).images)
+        assert torch.equal(getattr(first, part).labels, getattr(again, part).labels)
+    assert not torch.equal(drawn("again", seed=2).train.images, first.train.images)
+
+
 def test_config_of_the_command_line_reaches_the_function(config):
     overrides = ("dataset=custom", "dataset.target=mine.arrays", "+dataset.kwargs.layout=grey")
 
@@ -271,7 +299,7 @@ def test_data_set_beyond_the_memory_share_is_streamed_with_the_same_pixels(image
         ("text", {}, r"^images must be an array or tensor of numbers, got ndarray"),
         ("flat", {}, r"got \(40, 90\) and \(40,\): reshape them in make_splits"),
         ("arrays", {"labels": [0, 1]}, r"got \(40, 6, 5, 3\) and \(2,\): reshape"),
-        ("arrays", {"labels": [0.5] * 40}, r"^labels must be whole numbers from 0, got .*float"),
+        ("arrays", {"labels": [0.5] * 40}, r"^labels must be whole numbers from 0, got 0.5 among"),
         ("dataset", {"count": 0}, r"^a data set of make_splits is empty"),
         ("dataset", {"kind": "names"}, r"^item 0 .* no pair .*\(ValueError: invalid literal"),
         ("dataset", {"kind": "broken"}, r"^item 7 of a data set .*\(ValueError: lost\): mend"),

@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from image_trees import write_images
@@ -61,11 +62,9 @@ def test_streamed_splits_give_the_same_pixels_as_those_in_memory(root, image_siz
 
 
 def test_memory_share_counts_all_splits_together(root, image_tree, monkeypatch):
-    from greensweep.data import arrays
-
     image_tree({f"test/a/{n}.png": np.zeros((8, 8, 3), np.uint8) for n in range(36)})
     monkeypatch.setattr(
-        arrays.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 72 * 192})
+        psutil, "virtual_memory", lambda: type("Memory", (), {"available": 72 * 192})
     )
 
     assert isinstance(image_folder(options(root, 1.0)).train, TensorSplit)

@@ -1,6 +1,5 @@
 """The names that conf/ asks for: the schemas, and resolvers such as `${search_params:}`."""
 
-import os
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,8 +26,9 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
 
 
 def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:
-    jobs = OmegaConf.select(_root_, "hydra.launcher.n_jobs", default=1) or 1
-    return (os.cpu_count() or 1) if jobs < 0 else int(jobs)
+    from joblib import effective_n_jobs
+
+    return int(effective_n_jobs(OmegaConf.select(_root_, "hydra.launcher.n_jobs", default=1) or 1))
 
 
 def _sweep_storage(_: str = "", *, _root_: DictConfig) -> str:

@@ -3,6 +3,7 @@
 from typing import cast
 
 from greensweep.config import schema
+from greensweep.data.seeding import seeded
 from greensweep.data.split import Batch, Split, StreamedSplit, TensorSplit
 from greensweep.data.splits import Source, Splits, make_splits
 
@@ -31,7 +32,8 @@ def load_splits(config: schema.DatasetConfig, seed: int) -> Splits:
     key = f"{config!r}, seed {seed}"
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = make_splits(_read(config), config, seed)
+        with seeded(seed):
+            _loaded[key] = make_splits(_read(config), config, seed)
     return _loaded[key]
 
 

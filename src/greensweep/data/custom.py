@@ -1,14 +1,21 @@
 """A user's own data: a function that returns the splits."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from greensweep.config.schema import CustomDatasetConfig
-from greensweep.data.arrays import dataset_split, tensor_split
+from greensweep.data.arrays import tensor_split
+from greensweep.data.map_style import MapStyle
 from greensweep.data.split import Split, StreamedSplit, TensorSplit
 from greensweep.data.splits import Source
 from greensweep.errors import DataError, GreensweepError, first_line, unknown
 from greensweep.imports import import_target
+
+log = logging.getLogger(__name__)
 
 _PARTS = ("train", "validation", "test")
 
@@ -21,7 +28,8 @@ def custom(config: CustomDatasetConfig) -> Source:
     `tensor_split`), or a map-style data set of (image, label), which may exceed the memory.
 
     Raises:
-        DataError: the function fails, or returns something else.
+        DataError: the function fails, or returns something else; images are read at random
+            where they would be held out or evaluated; labels leave gaps.
     """
     function = import_target("dataset.target", config.target)
     try:
@@ -34,16 +42,22 @@ def custom(config: CustomDatasetConfig) -> Source:
             "mend it, or change dataset.kwargs"
         ) from error
     _check_keys(returned, config.target)
-    parts = {
-        name: _split(returned[name], config)
-        for name in _PARTS
-        if name == "train" or returned.get(name) is not None
+    given = {
+        name: returned[name] for name in _PARTS if name == "train" or returned.get(name) is not None
     }
+    _check_numbering(given, config.target)
+    held_out = [name for name in _PARTS if name not in given]
+    parts = {name: _split(part, name, config, held_out) for name, part in given.items()}
     classes = returned.get("classes")
     if classes is None:
-        labels = [part.labels for part in parts.values() if len(part)]
-        classes = range(1 + max((int(part.max()) for part in labels), default=-1))
-    return Source(classes=tuple(str(name) for name in classes), **parts)
+        classes = _numbered([part.labels for part in parts.values()], config.target)
+    source = Source(classes=tuple(str(name) for name in classes), **parts)
+    channels, height, width = source.train.image_shape
+    log.info(
+        f"{config.target}: {len(source.train)} images to train on, channels {channels}, height "
+        f"{height}, width {width}; {len(source.classes)} classes: {_listed(source.classes)}"
+    )
+    return source
 
 
 def _check_keys(returned: Any, target: str) -> None:
@@ -63,15 +77,65 @@ def _check_keys(returned: Any, target: str) -> None:
         )
 
 
-def _split(part: Any, config: CustomDatasetConfig) -> Split:
+def _check_numbering(given: Mapping[str, Any], target: str) -> None:
+    """Refuse data sets that number unlike classes, as ImageFolder does for unlike folders."""
+    numbered = {
+        name: list(part.classes)
+        for name, part in given.items()
+        if hasattr(part, "classes") and getattr(part, "target_transform", None) is None
+    }
+    train = numbered.get("train")
+    for name, classes in numbered.items():
+        if train is not None and classes != train:
+            raise DataError(
+                f"the {name} data set of {target} numbers the classes {_listed(classes)}, and the "
+                f"train one {_listed(train)}, so that one number means two classes: give both the "
+                "same classes, or a target_transform"
+            )
+
+
+def _split(part: Any, name: str, config: CustomDatasetConfig, held_out: list[str]) -> Split:
     if isinstance(part, TensorSplit | StreamedSplit):
         return part
     if isinstance(part, tuple | list) and len(part) == 2:
         images, labels = part
-        return tensor_split(images, labels, config.image_size)
-    if hasattr(part, "__getitem__") and hasattr(part, "__len__"):
-        return dataset_split(part, config.image_size, config.memory_share)
-    raise DataError(
-        f"a split of {config.target} must be (images, labels) or a map-style data set, "
-        f"got {type(part).__name__}: return one of the two"
-    )
+        return tensor_split(images, labels, config.image_size, config.layout)
+    if not (hasattr(part, "__getitem__") and hasattr(part, "__len__")):
+        raise DataError(
+            f"a split of {config.target} must be (images, labels) or a map-style data set, "
+            f"got {type(part).__name__}: return one of the two"
+        )
+    items = MapStyle(part, config.image_size, config.layout)
+    if not items.is_random():
+        return items.split(config.memory_share)
+    if name != "train":
+        raise DataError(
+            f"the {name} data set of {config.target} gives another image when it is read again, "
+            "by a random transform perhaps, so that no two evaluations agree: leave it out there"
+        )
+    if held_out:
+        raise DataError(
+            f"the train data set of {config.target} gives another image when it is read again, by "
+            f"a random transform perhaps, and {' and '.join(held_out)} images would be held out of "
+            f"it: return {' and '.join(map(repr, held_out))} without it, or leave it out and set "
+            "training.flip, training.crop_padding or training.cutout_size"
+        )
+    return items.streamed()
+
+
+def _numbered(labels: list[Tensor], target: str) -> range:
+    """Return the classes that `labels` number, when nobody names them: a gap is a slip."""
+    present = torch.cat(labels).unique().tolist()
+    classes = range(1 + max(present, default=-1))
+    if missing := sorted(set(classes).difference(present)):
+        raise DataError(
+            f"labels of {target} are {_listed(present)}, never {_listed(missing)}: number the "
+            "classes from 0 without gaps, as numpy.unique(labels, return_inverse=True)[1] does, "
+            "or return 'classes' with the names of all"
+        )
+    return classes
+
+
+def _listed(names: Iterable[object], most: int = 8) -> str:
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")

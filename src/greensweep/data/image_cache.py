@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import joblib
 import numpy as np
 
 from greensweep.data.image_files import Decoder, UnreadableImage
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _DECODED_AT_ONCE = 256
 # Part of each key: a change in how images are decoded makes old caches unused.
-_FORMAT = 1
+_FORMAT = 2
 
 Decoded = tuple[np.ndarray, np.ndarray]
 """The images that can be read, uint8 (M, 3, H, W), and their indices, int64 (M,)."""
@@ -64,7 +65,7 @@ def _decode(paths: Sequence[Path], decoder: Decoder, skip_broken: bool) -> Decod
                     raise
         return readable
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         chunks = list(pool.map(decode_from, range(0, len(paths), _DECODED_AT_ONCE)))
     readable = np.array([index for chunk in chunks for index in chunk], dtype=np.int64)
     return (images if len(readable) == len(paths) else images[readable]), readable

@@ -1,37 +1,31 @@
-"""One image file: whether it is one, its size, its pixels."""
+"""One image file: its size, its pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from greensweep.errors import DataError, first_line
 
 _CHANNELS = 3
-_EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 class UnreadableImage(DataError):
     """A file that is no image, or a broken one."""
 
 
-def is_image(path: Path, folder: Path) -> bool:
-    """Tell by its name whether a file below `folder` is an image; hidden ones are the system's."""
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in _EXTENSIONS and not hidden and not path.is_dir()
-
-
 def upright_size(path: Path) -> tuple[int, int]:
-    """Height and width of the upright image, from the file's header alone.
+    """Height and width of the upright image; its header alone tells of a square one.
 
     Raises:
         UnreadableImage: the file is broken.
     """
     try:
         with Image.open(path) as image:
-            lying = _orientation(image) >= 5
-            return (image.width, image.height) if lying else (image.height, image.width)
+            if image.width != image.height:
+                ImageOps.exif_transpose(image, in_place=True)
+            return image.height, image.width
     except Exception as error:
         raise _unreadable(path, error) from error
 
@@ -70,21 +64,24 @@ class Decoder:
 def _open_rgb(path: Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
-            image = opened if _orientation(opened) == 1 else ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16"):  # which Pillow would clip to a byte
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.mode in ("I", "F"):
-                raise ValueError("its pixels have 32 bits, of unknown range")
-            return image.convert("RGB")
+            return of_8_bits(opened).convert("RGB")
     except Exception as error:  # broken files make Pillow raise nearly anything
         raise _unreadable(path, error) from error
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 for upright; a PNG, which hardly has one, would have to be decoded."""
-    if image.format == "PNG":
-        return 1
-    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+def of_8_bits(image: Image.Image) -> Image.Image:
+    """Return an image turned upright, which changes the argument, of 8 bits a channel.
+
+    Raises:
+        ValueError: its pixels are of unknown range.
+    """
+    # Loads it first: Pillow itself turns a TIFF then, and knows a PNG's orientation.
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16"):  # which Pillow would clip to a byte
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits, of unknown range")
+    return image
 
 
 def _unreadable(path: Path, error: Exception) -> UnreadableImage:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import joblib
+import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -12,6 +14,16 @@ from greensweep.errors import DataError
 
 Batch = tuple[Tensor, Tensor]
 StreamedItem = tuple[Tensor | None, int]
+
+
+def fits_in_memory(size_bytes: int, memory_share: float) -> bool:
+    """Tell whether `size_bytes` are at most that share of the memory now available."""
+    return bool(size_bytes <= memory_share * psutil.virtual_memory().available)
+
+
+def loader_workers() -> int:
+    """Processes that read images for a streamed split: one per usable core but one, 8 at most."""
+    return min(8, int(joblib.cpu_count()) - 1)
 
 
 class Split(Protocol):

@@ -1,9 +1,10 @@
 """Training, validation and test splits: seeded, stratified, with the training statistics."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, prod
+from math import ceil, isfinite, prod
 
 import numpy as np
 import torch
@@ -11,12 +12,17 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from greensweep.config.schema import DatasetConfig
-from greensweep.data.split import Split
+from greensweep.data.seeding import seeded
+from greensweep.data.split import Split, TensorSplit
 from greensweep.errors import DataError
+
+log = logging.getLogger(__name__)
 
 _STATISTICS_IMAGES = 50_000
 # Values summed at once: a batch of photographs in float64 would outgrow the images themselves.
 _STATISTICS_VALUES = 1_000_000
+# Bytes are 255 times as large as shares of 1, and further from standardised values.
+_UNLIKE_RANGES = 30.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Splits:
         order count.
 
         Raises:
-            DataError: no image of a streamed split can be read.
+            DataError: no image of a streamed split can be read, or pixels are not finite.
         """
         split = self.train
         generator = torch.Generator().manual_seed(0)
@@ -61,13 +67,16 @@ class Splits:
         count = 0
         total = torch.zeros(channels, dtype=torch.float64)
         squares = torch.zeros(channels, dtype=torch.float64)
-        for images, _ in split.batches(order.split(batch)):
-            values = images.double()
-            count += values[:, 0].numel()
-            total += values.sum(dim=(0, 2, 3))
-            squares += values.square().sum(dim=(0, 2, 3))
+        with seeded(0):
+            for images, _ in split.batches(order.split(batch)):
+                values = images.double()
+                count += values[:, 0].numel()
+                total += values.sum(dim=(0, 2, 3))
+                squares += values.square().sum(dim=(0, 2, 3))
         if count == 0:
             raise DataError("none of the training images can be read: check the files")
+        if not squares.isfinite().all():
+            raise DataError("training images hold NaN or infinite pixels: replace them")
         mean = total / count
         deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
@@ -96,7 +105,22 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
     validation, test = (
         _fewer(split, config.evaluation_limit, source.classes, seed) for split in (validation, test)
     )
-    return Splits(train, validation, test, source.classes)
+    splits = Splits(train, validation, test, source.classes)
+    _tell_missing_classes(splits)
+    return splits
+
+
+def _tell_missing_classes(splits: Splits) -> None:
+    for name in ("train", "validation", "test"):
+        present = set(getattr(splits, name).labels.tolist())
+        if missing := [c for label, c in enumerate(splits.classes) if label not in present]:
+            log.warning(
+                "The %s split has no image of %d of %d classes: %s.",
+                name,
+                len(missing),
+                len(splits.classes),
+                ", ".join(missing[:10]),
+            )
 
 
 def _fewer(split: Split, limit: int | None, classes: Sequence[str], seed: int) -> Split:
@@ -111,13 +135,9 @@ def _check_source(source: Source) -> None:
             f"classification needs at least 2 classes, the data set has {len(source.classes)}"
             f"{named}: add images of another class"
         )
-    for name, split in (
-        ("train", source.train),
-        ("validation", source.validation),
-        ("test", source.test),
-    ):
-        if split is None:
-            continue
+    parts = {"train": source.train, "validation": source.validation, "test": source.test}
+    given = {name: split for name, split in parts.items() if split is not None}
+    for name, split in given.items():
         if len(split) == 0:
             raise DataError(f"the {name} split is empty: add images, or leave the split out")
         low, high = int(split.labels.min()), int(split.labels.max())
@@ -132,6 +152,34 @@ def _check_source(source: Source) -> None:
                 f"{name} images are {split.image_shape}, training images "
                 f"{source.train.image_shape} (channels, height, width): "
                 "set dataset.image_size to resize all"
+            )
+    _check_pixels(
+        {name: split.images for name, split in given.items() if isinstance(split, TensorSplit)}
+    )
+
+
+def _check_pixels(parts: Mapping[str, Tensor]) -> None:
+    """Refuse pixels that are no numbers, and tell splits of unlike ranges; bytes need no look."""
+    if not any(images.is_floating_point() for images in parts.values()):
+        return
+    largest = {}
+    for name, images in parts.items():
+        low, high = images.aminmax()
+        largest[name] = max(abs(float(low)), abs(float(high)))
+        if not isfinite(largest[name]):
+            wrong = [index for index, image in enumerate(images) if not image.isfinite().all()]
+            raise DataError(
+                f"{len(wrong)} of {len(images)} {name} images hold NaN or infinite pixels, the "
+                f"first is number {wrong[0]}: replace these pixels, or leave the images out"
+            )
+    train = largest.get("train")
+    for name, value in largest.items():
+        if train and not 1 / _UNLIKE_RANGES <= value / train <= _UNLIKE_RANGES:
+            log.warning(
+                "%s pixels reach %g and train pixels %g: give all splits one range, 0 to 255 say.",
+                name,
+                value,
+                train,
             )
 
 

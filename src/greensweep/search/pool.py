@@ -90,7 +90,9 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
 
 def cores_per_worker(workers: int) -> int:
     """Return the CPU cores that each of so many workers may use."""
-    return max(len(os.sched_getaffinity(0)) // workers, 1)
+    from joblib import cpu_count
+
+    return max(int(cpu_count()) // workers, 1)
 
 
 def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
@@ -98,6 +100,7 @@ def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
     environment = {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
+        "LOKY_MAX_CPU_COUNT": threads,  # what joblib.cpu_count() is there
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }

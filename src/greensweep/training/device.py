@@ -3,6 +3,7 @@
 import random
 from contextlib import AbstractContextManager, nullcontext, suppress
 
+import joblib
 import numpy as np
 import torch
 
@@ -69,7 +70,9 @@ def use_threads(threads: int | None, step_flops: float | None) -> None:
         step_flops: FLOPs of a training step; None when they cannot be counted.
     """
     is_small = step_flops is not None and step_flops < _SMALL_STEP_FLOPS
-    torch.set_num_threads(threads or (1 if is_small else _DEFAULT_THREADS))
+    # PyTorch's own number knows of no quota, such as a container's.
+    usable = min(_DEFAULT_THREADS, joblib.cpu_count())
+    torch.set_num_threads(threads or (1 if is_small else usable))
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

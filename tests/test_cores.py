@@ -1,0 +1,124 @@
+"""Only the cores that this process may use count: by affinity, quota or a sweep's share."""
+
+import builtins
+import os
+from pathlib import Path
+
+import joblib
+import psutil
+import pytest
+import torch
+from conftest import PROJECT
+from hydra import compose, initialize_config_dir
+
+from greensweep.data.split import loader_workers
+from greensweep.search.pool import cores_per_worker, run_workers
+from greensweep.training.device import use_threads
+
+Patch = pytest.MonkeyPatch
+
+
+def bound_on_linux(monkeypatch: Patch, folder: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+
+
+def bound_on_windows(monkeypatch: Patch, folder: Path) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda _: [3], raising=False)
+
+
+def quota_of_version_2(monkeypatch: Patch, folder: Path) -> None:
+    serve_cgroup(monkeypatch, folder, {"cpu.max": "100000 100000\n"})
+
+
+def quota_of_version_1(monkeypatch: Patch, folder: Path) -> None:
+    quota = {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}
+    serve_cgroup(monkeypatch, folder, quota)
+
+
+def told_by_the_user(monkeypatch: Patch, folder: Path) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+
+
+def serve_cgroup(monkeypatch: Patch, folder: Path, files: dict[str, str]) -> None:
+    """Let `files` be all that /sys/fs/cgroup has."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    opened, exists = builtins.open, os.path.exists
+
+    def there(path: object) -> object:
+        return str(folder) + path[14:] if str(path).startswith("/sys/fs/cgroup") else path  # type: ignore[index]
+
+    monkeypatch.setattr(builtins, "open", lambda path, *a, **b: opened(there(path), *a, **b))
+    monkeypatch.setattr(os.path, "exists", lambda path: exists(there(path)))
+
+
+@pytest.fixture(autouse=True)
+def eight_cores(monkeypatch: Patch) -> None:
+    """A machine of eight cores, all of which this process may use."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+
+def n_workers_of_a_sweep_on_all_cores() -> int:
+    with initialize_config_dir(str(PROJECT / "conf")):
+        composed = compose(
+            "train",
+            ["hydra/sweeper=greensweep", "hydra/launcher=joblib", "hydra.launcher.n_jobs=-1"],
+            return_hydra_config=True,
+        )
+    return int(composed.hydra.sweeper.n_workers)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        bound_on_linux,
+        bound_on_windows,
+        quota_of_version_2,
+        quota_of_version_1,
+        told_by_the_user,
+    ],
+)
+def test_one_usable_core_of_eight_is_one_everywhere(
+    limit, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("greensweep.training.device._DEFAULT_THREADS", 8)
+    limit(monkeypatch, tmp_path)
+
+    use_threads(None, step_flops=1e12)
+
+    assert torch.get_num_threads() == 1
+    assert loader_workers() == 0
+    assert cores_per_worker(1) == cores_per_worker(4) == 1
+    assert n_workers_of_a_sweep_on_all_cores() == 1
+
+
+def test_a_system_that_knows_no_affinity_has_all_its_cores(monkeypatch: Patch) -> None:
+    # as macOS
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.delattr(psutil.Process, "cpu_affinity", raising=False)
+
+    assert cores_per_worker(2) == 4
+    assert loader_workers() == 7
+    assert n_workers_of_a_sweep_on_all_cores() == 8
+
+
+def test_a_worker_of_a_sweep_counts_its_share_of_the_cores(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    folder = str(tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+
+    def job() -> None:
+        from pathlib import Path
+
+        import joblib
+
+        (Path(folder) / "cores").write_text(str(joblib.cpu_count()))
+
+    run_workers(job, 2, lambda: 0)
+
+    assert joblib.cpu_count() == 2
+    assert (tmp_path / "cores").read_text() == "1"
