@@ -152,6 +152,47 @@ def test_a_study_that_cannot_run_is_refused_in_one_sentence(
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"epochs": 0, "repeats": -1}, ["training.epochs must be", "repeats must be"]),
+        (
+            {"epochs": 0, "strategies": {"random": 0}, "searches": [-1, -2]},
+            [
+                "training.epochs must be at least 1, got 0",
+                "strategies.random must be at least 1, got 0",
+                "got -1",
+                "got -2",
+            ],
+        ),
+        (
+            {"models": ["simple_cn", "dense_poly"], "datasets": ["digts"], "seed": -1},
+            ["'simple_cn'", "'digts'", "seed must be"],
+        ),
+        (
+            {"size": 3, "confirmed": 1, "report": {"title": 2}, "architectures": {"trials": 1}},
+            ["size must be", "confirmed must be", "report.title must be", "architectures.trials"],
+        ),
+        ({"models": "x", "strategies": None}, ["models must list", "strategies must hold"]),
+        (
+            {"architectures": {"conv_layers": [1, 40], "linear_layers": [0, 7]}},
+            ["40 conv", "linear"],
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_all_faults_of_a_study_are_told_at_once(
+    params: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], said: list[str]
+) -> None:
+    change(params, **changed)
+    assert main(["study"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert [each for each in said if each not in told] == []
+    faults = told.removeprefix("Error: params.yaml: ").strip().split("; ")
+    assert len(faults) == len(set(faults)), "each is told once"
+
+
 def test_a_data_set_names_its_runs_as_its_file_is_called(
     params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

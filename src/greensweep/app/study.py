@@ -6,15 +6,17 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, get_type_hints
 
-from greensweep.app.compose import ComposedSweep, compose_sweep
+from greensweep.app.compose import compose_sweep
 from greensweep.config import TrainConfig
 from greensweep.config.schema import DatasetConfig, DigitsConfig, TorchvisionDatasetConfig
-from greensweep.errors import ConfigError
+from greensweep.errors import ConfigError, GreensweepError
 from greensweep.study.params import ARCHITECTURES, study_cells
 
 log = logging.getLogger(__name__)
 
 _SEARCHES, _LAYERS = "experiment=rq1_strategies", "experiment=rq2_layers"
+
+_GROUPS = ("size", "variant", "energy")
 
 _KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
 
@@ -28,12 +30,21 @@ def check_study(params: Mapping[str, Any]) -> int:
         params: what `params.yaml` says.
 
     Raises:
-        GreensweepError: one of them does not exist, or a value is out of its range.
+        GreensweepError: some of them do not exist, or are out of their ranges; all faults in one.
     """
-    _check_shapes(params)
-    for dataset, sweep in _composed(params):
-        _check_name(dataset, sweep.config.dataset)
-        _check_network(sweep.config)
+    faults = list(_shape_faults(params))
+    # By themselves too: a name that does not exist would hide a number that is out of its range.
+    cells: list[tuple[str | None, list[str]]] = [(None, [_SEARCHES, *_shared(params)])]
+    for dataset, overrides in [*cells, *(() if faults else _cells(params))]:
+        try:
+            config = compose_sweep(overrides, "greensweep").config
+            if dataset is not None:
+                _check_name(dataset, config.dataset)
+                _check_network(config)
+        except GreensweepError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError(f"params.yaml: {'; '.join(dict.fromkeys(faults))}")
     return sum(study_cells(params).values())
 
 
@@ -52,7 +63,7 @@ def check_length(params: Mapping[str, Any]) -> None:
     from greensweep.search.text import duration_text
     from greensweep.search.timed_run import seconds_of_run
 
-    _, first = next(_composed(params))
+    first = compose_sweep(next(_cells(params))[1], "greensweep")
     if first.confirm_hours is None or params["confirmed"]:
         return
     log.warning("Forecasting how long the study takes: a few training steps of each network.")
@@ -77,8 +88,8 @@ def check_length(params: Mapping[str, Any]) -> None:
         )
 
 
-def _composed(params: Mapping[str, Any]) -> Iterator[tuple[str, ComposedSweep]]:
-    """Compose sweeps, with their data set, until each value of each list was in one of them."""
+def _cells(params: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield data sets and overrides of sweeps until each value of each list was in one of them."""
     shared, trials = _shared(params), params["strategies"]
     axes = [params["datasets"], params["models"], params["spaces"], list(trials)]
     for cell in range(max(map(len, axes))):
@@ -86,16 +97,18 @@ def _composed(params: Mapping[str, Any]) -> Iterator[tuple[str, ComposedSweep]]:
         chosen = [f"dataset={dataset}", f"model={model}", f"space={space}"]
         chosen.append(f"hydra/sweeper/sampler={strategy}")
         chosen.append(f"hydra.sweeper.n_trials={trials[strategy]}")
-        yield dataset, compose_sweep([_SEARCHES, *shared, *chosen], "greensweep")
+        yield dataset, [_SEARCHES, *shared, *chosen]
     layers = {name: params["architectures"][name] for name in ARCHITECTURES}
     for cell in range(max(map(len, layers.values()))):
         chosen = [f"model.{name}={axis[cell % len(axis)]}" for name, axis in layers.items()]
         chosen.append(f"dataset={axes[0][0]}")
-        yield axes[0][0], compose_sweep([_LAYERS, *shared, *chosen], "greensweep")
+        yield axes[0][0], [_LAYERS, *shared, *chosen]
 
 
 def _shared(params: Mapping[str, Any]) -> list[str]:
-    named = {name: params.get(name) for name in ("size", "variant", "seed", "energy", "repeats")}
+    groups = {name: params.get(name) for name in _GROUPS}
+    named = {name: value for name, value in groups.items() if isinstance(value, str)}
+    named |= {"seed": params.get("seed"), "repeats": params.get("repeats")}
     named |= {"training.epochs": params.get("epochs")}
     return [f"{name}={value}" for name, value in named.items()]
 
@@ -111,68 +124,67 @@ def _check_network(config: TrainConfig) -> None:
         build_model(untrained(config.model), sizes.image_shape, sizes.classes)
 
 
-def _check_shapes(params: Mapping[str, Any]) -> None:
-    """Refuse what is no list of different values, no count, or lacks what analyses need."""
-    for name in ("strategies", "architectures", "report"):
-        if not isinstance(params.get(name), Mapping):
-            raise ConfigError(
-                f"params.yaml: {name} must hold names with values, got {params.get(name)}: "
-                "see docs/pipeline.md"
-            )
-    for name in ("size", "variant", "energy"):
-        _check_kind(name, params.get(name), str)
+def _shape_faults(params: Mapping[str, Any]) -> Iterator[str]:
+    """Name what is no list of different values, no count, or lacks what analyses need."""
+    for name in _GROUPS:
+        yield from _kind_faults(name, params.get(name), str)
     for name in ("datasets", "models", "spaces"):
-        _check_list(name, params.get(name), str, 1)
-    _check_list("searches", params.get("searches"), int, 1)
-    wrong = [seed for seed in params["searches"] if seed < 0]
-    if wrong:
-        raise ConfigError(
-            f"params.yaml: searches lists seeds of at least 0, got {wrong[0]}: set searches: [0], "
-            "say"
-        )
-    for name, paper in ARCHITECTURES.items():
-        values = params["architectures"].get(name)
-        _check_list(f"architectures.{name}", values, type(paper[0]), 2)
-    strategies = params["strategies"]
-    for name in strategies:
-        _check_kind("a name among strategies", name, str)
-    if BASELINE not in strategies or len(strategies) < 2:
-        raise ConfigError(
-            f"params.yaml: strategies must be {BASELINE} and another to hold against it, got "
-            f"{', '.join(strategies) or 'none'}: set strategies: {{{BASELINE}: 6, auto: 6}}, say"
-        )
+        yield from _list_faults(name, params.get(name), str, 1)
+    yield from _list_faults("searches", params.get("searches"), int, 1)
+    for seed in _listed(params.get("searches")):
+        if type(seed) is int and seed < 0:
+            yield f"searches lists seeds of at least 0, got {seed}: set searches: [0], say"
+    networks, strategies, report = (
+        params.get(name) for name in ("architectures", "strategies", "report")
+    )
     # Two runs of each architecture, so that there is a rest beside what the layers explain.
-    counts = {f"strategies.{name}": (count, 1) for name, count in strategies.items()}
-    counts["architectures.trials"] = (params["architectures"].get("trials"), 2)
-    for name, (count, least) in counts.items():
-        if not _is_count(count, least):
-            raise ConfigError(
-                f"params.yaml: {name} must be at least {least}, got {count}: set it to 6, say"
+    counts: dict[str, tuple[Any, int]] = {}
+    if isinstance(networks, Mapping):
+        for name, paper in ARCHITECTURES.items():
+            yield from _list_faults(f"architectures.{name}", networks.get(name), type(paper[0]), 2)
+        counts["architectures.trials"] = networks.get("trials"), 2
+    if isinstance(strategies, Mapping):
+        for name, count in strategies.items():
+            yield from _kind_faults("a name among strategies", name, str)
+            counts[f"strategies.{name}"] = count, 1
+        if BASELINE not in strategies or len(strategies) < 2:
+            yield (
+                f"strategies must be {BASELINE} and another to hold against it, got "
+                f"{', '.join(map(str, strategies)) or 'none'}: set strategies: "
+                f"{{{BASELINE}: 6, auto: 6}}, say"
             )
-    _check_kind("confirmed", params.get("confirmed"), bool)
-    _check_kind("report.title", params["report"].get("title"), str)
+    for name, (count, least) in counts.items():
+        if type(count) is not int or count < least:
+            yield f"{name} must be at least {least}, got {count}: set it to 6, say"
+    yield from _kind_faults("confirmed", params.get("confirmed"), bool)
+    if isinstance(report, Mapping):
+        yield from _kind_faults("report.title", report.get("title"), str)
+    for name in ("architectures", "strategies", "report"):
+        if not isinstance(params.get(name), Mapping):
+            got = params.get(name)
+            yield f"{name} must hold names with values, got {got}: see docs/pipeline.md"
 
 
-def _check_list(name: str, values: Any, kind: type, least: int) -> None:
+def _list_faults(name: str, values: Any, kind: type, least: int) -> Iterator[str]:
     if not isinstance(values, list) or len(values) < least:
-        raise ConfigError(
-            f"params.yaml: {name} must list {least} or more values, got {values}: "
+        yield (
+            f"{name} must list {least} or more values, got {values}: "
             f"write {name.rpartition('.')[2]}: [{', '.join(['…'] * least)}]"
         )
-    for value in values:
-        _check_kind(f"each of {name}", value, kind)
-    if len(set(values)) < len(values):
-        raise ConfigError(f"params.yaml: {name} has a value twice, {values}: leave one out")
+    for value in _listed(values):
+        yield from _kind_faults(f"each of {name}", value, kind)
+    if any(value in _listed(values)[:place] for place, value in enumerate(_listed(values))):
+        yield f"{name} has a value twice, {values}: leave one out"
 
 
-def _check_kind(name: str, value: Any, kind: type) -> None:
-    """Refuse a value of another kind: DVC and Hydra would read `Yes` or `03` differently."""
+def _listed(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else []
+
+
+def _kind_faults(name: str, value: Any, kind: type) -> Iterator[str]:
+    """Name a value of another kind: DVC and Hydra would read `Yes` or `03` differently."""
     if type(value) is not kind:
-        raise ConfigError(f"params.yaml: {name} must be {_KINDS[kind]}, got {value!r}: change it")
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
+        yield f"{name} must be {_KINDS[kind]}, got {value!r}: change it"
 
 
 def _check_name(dataset: str, config: DatasetConfig) -> None:

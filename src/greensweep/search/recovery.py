@@ -11,6 +11,7 @@ from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.search.constraints import broken_by
 from greensweep.search.records import (
     PROGRESS,
     Outcome,
@@ -20,13 +21,7 @@ from greensweep.search.records import (
     retry_history,
 )
 from greensweep.search.spec import SearchSpec
-from greensweep.search.trial import (
-    broken_by,
-    figures_of_result,
-    read_trial_file,
-    settle,
-    trial_of,
-)
+from greensweep.search.trial import figures_of_result, read_trial_file, settle, trial_of
 
 log = logging.getLogger(__name__)
 
