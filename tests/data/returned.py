@@ -1,7 +1,10 @@
 """What a user's function returns, read as a run reads it."""
 
+import logging
 import sys
 from types import ModuleType
+
+import pytest
 
 from greensweep.config.schema import CustomDatasetConfig
 from greensweep.data import Splits, make_splits
@@ -19,3 +22,8 @@ def read(layout="auto", memory_share=0.5, image_size=None, **returned) -> Splits
         image_size=image_size,
     )
     return make_splits(custom(config), config, seed=0)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was told that a user should look at."""
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from returned import read
+from returned import read, warnings
 
 from greensweep.data.arrays import tensor_split
 from greensweep.errors import DataError
@@ -66,7 +66,7 @@ def test_layout_beats_the_shape():
 def test_an_unusual_number_of_channels_is_told(caplog):
     tensor_split(images(16, 16, 13), LABELS, None)
 
-    (message,) = caplog.messages
+    (message,) = warnings(caplog)
     assert message.startswith("Images of shape (16, 16, 13) are read as NHWC")
     assert "13 channels. dataset.layout says otherwise" in message
 
@@ -140,7 +140,23 @@ def test_a_named_class_that_a_split_lacks_is_told(caplog, part):
 
     read(**parts, classes=["cat", "dog", "cow"])
 
-    assert caplog.messages == [f"The {part} split has no image of 1 of 3 classes: cow."]
+    assert warnings(caplog) == [f"The {part} split has no image of 1 of 3 classes: cow."]
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({"cat": 0, "dog": 2, "cow": 1}, "must be a list of names in the order of .*, got dict"),
+        ("abc", "must be a list of names .*, got str"),
+        (3, "must be a list of names .*, got int"),
+        (["cat", "dog", "cat"], "has cat more than once: give each a name"),
+        (["cat", "dog"], "labels of 2 classes run from 0 to 1, the train split has 0 to 2"),
+    ],
+    ids=["class_to_idx", "text", "number", "twice", "too few"],
+)
+def test_names_that_may_mean_another_class_are_refused(classes, message):
+    with pytest.raises(DataError, match=message):
+        read(train=(images(6, 6, 3), LABELS), classes=classes)
 
 
 # --- pixels -------------------------------------------------------------------------------------
@@ -169,7 +185,7 @@ def test_splits_of_unlike_ranges_are_told(caplog, scale):
 
     read(train=(given, LABELS), test=(given * np.float32(scale), LABELS))
 
-    (message,) = caplog.messages
+    (message,) = warnings(caplog)
     assert message.startswith(f"test pixels reach {255 * scale:g} and train pixels 255: give all")
 
 
@@ -180,7 +196,7 @@ def test_splits_of_one_range_are_not(caplog, dtype):
         test=(images(6, 6, 3, dtype=dtype)[:, ::-1], LABELS),
     )
 
-    assert caplog.messages == []
+    assert warnings(caplog) == []
 
 
 def test_deep_images_keep_their_values():

@@ -209,6 +209,14 @@ def test_splits_of_unlike_images_are_refused():
         make_splits(Source(train, ("cat", "dog"), test=test), DigitsConfig(), seed=1)
 
 
+def test_splits_of_unlike_channels_ask_for_alike_ones_not_for_a_size():
+    train = TensorSplit(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]))
+    test = TensorSplit(torch.zeros(2, 3, 4, 4), torch.tensor([0, 1]))
+
+    with pytest.raises(DataError, match=r"test images are \(3, 4, 4\), .*: make all colour"):
+        make_splits(Source(train, ("cat", "dog"), test=test), DigitsConfig(), seed=1)
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_empty_split_is_refused(part):
     full = TensorSplit(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1]))

@@ -1,6 +1,7 @@
 """A user's own data: a function that returns the splits."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -48,10 +49,10 @@ def custom(config: CustomDatasetConfig) -> Source:
     _check_numbering(given, config.target)
     held_out = [name for name in _PARTS if name not in given]
     parts = {name: _split(part, name, config, held_out) for name, part in given.items()}
-    classes = returned.get("classes")
-    if classes is None:
-        classes = _numbered([part.labels for part in parts.values()], config.target)
-    source = Source(classes=tuple(str(name) for name in classes), **parts)
+    classes = _named(returned.get("classes"), config.target) or _numbered(
+        [part.labels for part in parts.values()], config.target
+    )
+    source = Source(classes=classes, **parts)
     channels, height, width = source.train.image_shape
     log.info(
         f"{config.target}: {len(source.train)} images to train on, channels {channels}, height "
@@ -123,7 +124,24 @@ def _split(part: Any, name: str, config: CustomDatasetConfig, held_out: list[str
     return items.streamed()
 
 
-def _numbered(labels: list[Tensor], target: str) -> range:
+def _named(classes: Any, target: str) -> tuple[str, ...]:
+    """Return the names of the classes in the order of their numbers; none where none are given."""
+    if classes is None:
+        return ()
+    if isinstance(classes, str | Mapping | set) or not isinstance(classes, Iterable):
+        raise DataError(
+            f"'classes' of {target} must be a list of names in the order of their numbers, got "
+            f"{type(classes).__name__}: return ['cat', 'dog'], say"
+        )
+    names = tuple(str(name) for name in classes)
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"'classes' of {target} has {_listed(twice)} more than once: give each a name"
+        )
+    return names
+
+
+def _numbered(labels: list[Tensor], target: str) -> tuple[str, ...]:
     """Return the classes that `labels` number, when nobody names them: a gap is a slip."""
     present = torch.cat(labels).unique().tolist()
     classes = range(1 + max(present, default=-1))
@@ -133,7 +151,7 @@ def _numbered(labels: list[Tensor], target: str) -> range:
             "classes from 0 without gaps, as numpy.unique(labels, return_inverse=True)[1] does, "
             "or return 'classes' with the names of all"
         )
-    return classes
+    return tuple(map(str, classes))
 
 
 def _listed(names: Iterable[object], most: int = 8) -> str:

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, isfinite, prod
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from greensweep.config.schema import DatasetConfig
 from greensweep.data.seeding import seeded
-from greensweep.data.split import Split, TensorSplit
+from greensweep.data.split import Split, StreamedSplit, TensorSplit
 from greensweep.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 _STATISTICS_IMAGES = 50_000
 # Values summed at once: a batch of photographs in float64 would outgrow the images themselves.
 _STATISTICS_VALUES = 1_000_000
+_FEW_IMAGES = 8
 # Bytes are 255 times as large as shares of 1, and further from standardised values.
 _UNLIKE_RANGES = 30.0
 
@@ -148,14 +150,27 @@ def _check_source(source: Source) -> None:
                 "mend the labels or name all classes"
             )
         if split.image_shape != source.train.image_shape:
+            same_channels = split.image_shape[0] == source.train.image_shape[0]
             raise DataError(
                 f"{name} images are {split.image_shape}, training images "
                 f"{source.train.image_shape} (channels, height, width): "
-                "set dataset.image_size to resize all"
+                + (
+                    "set dataset.image_size to resize all"
+                    if same_channels
+                    else "make all colour or all grey"
+                )
             )
-    _check_pixels(
-        {name: split.images for name, split in given.items() if isinstance(split, TensorSplit)}
-    )
+    _check_pixels({name: _some_images(split) for name, split in given.items()})
+
+
+def _some_images(split: Split) -> Tensor:
+    """Return all images of a split in memory, a few of one that is read when asked for."""
+    if isinstance(split, TensorSplit):
+        return split.images
+    few = torch.linspace(0, len(split) - 1, min(_FEW_IMAGES, len(split))).long()
+    here = replace(cast(StreamedSplit, split), workers=0)
+    batches = [images for images, _ in here.batches([few])]
+    return torch.cat(batches) if batches else torch.zeros(1, dtype=torch.uint8)
 
 
 def _check_pixels(parts: Mapping[str, Tensor]) -> None:
@@ -172,7 +187,7 @@ def _check_pixels(parts: Mapping[str, Tensor]) -> None:
                 f"{len(wrong)} of {len(images)} {name} images hold NaN or infinite pixels, the "
                 f"first is number {wrong[0]}: replace these pixels, or leave the images out"
             )
-    train = largest.get("train")
+    train = largest["train"]
     for name, value in largest.items():
         if train and not 1 / _UNLIKE_RANGES <= value / train <= _UNLIKE_RANGES:
             log.warning(
