@@ -156,6 +156,36 @@ def test_grey_images_of_16_bits_keep_their_upper_8(image_tree):
     np.testing.assert_array_equal(images[0, :, :, 0], deep // 256)
 
 
+def test_images_of_any_mode_are_read_as_pillow_shows_them(image_tree):
+    picture = Image.fromarray(pixels(1))
+    stored = {
+        "cmyk.jpg": picture.convert("CMYK"),
+        "grey with alpha.png": picture.convert("LA"),
+        "palette.gif": picture.quantize(8),
+        "lab.tif": picture.convert("LAB"),
+        "ycbcr.tif": picture.convert("YCbCr"),
+    }
+    root = image_tree({f"train/a/{name}": image for name, image in stored.items()} | tree())
+
+    images = as_stored(read(root).train)
+
+    for image, name in zip(images, sorted(stored), strict=False):
+        shown = Image.open(root / "train/a" / name).convert("RGB")
+        np.testing.assert_array_equal(image, np.asarray(shown))
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "tif", "webp"])
+def test_of_several_frames_the_first_is_read(image_tree, suffix):
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (200, 0, 90)]
+    root = image_tree({"train/b/1.png": pixels(1)})
+    (root / "train/a").mkdir()
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    path = root / f"train/a/1.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], **lossless)
+
+    assert as_stored(read(root).train)[0].ravel().tolist() == [200] * 192
+
+
 def test_pixels_of_unknown_range_are_refused(image_tree):
     floats = Image.fromarray(np.random.default_rng(0).random((8, 8), dtype=np.float32))
     root = image_tree({"train/a/1.tiff": floats, "train/b/1.png": pixels(2)})

@@ -146,6 +146,15 @@ def test_links_in_circles_are_not_followed(image_tree, caplog, target):
     assert caplog.messages
 
 
+@pytest.mark.parametrize("name", ["val", "train/c"])
+def test_folder_that_is_linked_but_gone_is_refused(image_tree, name):
+    root = image_tree(tree())
+    (root / name).symlink_to("/unmounted/disk")
+
+    with pytest.raises(DataError, match=f"{name} links to /unmounted/disk, which is not there: me"):
+        list_parts(root)
+
+
 def test_folder_that_cannot_be_read_is_refused(image_tree, monkeypatch):
     root = image_tree(tree() | {"train/b/locked/1.png": pixels(1)})
     scan = os.scandir

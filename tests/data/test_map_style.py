@@ -11,6 +11,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from greensweep.data import StreamedSplit, TensorSplit
+from greensweep.data.manifest import write_manifest
 from greensweep.errors import DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
@@ -146,6 +147,16 @@ def test_statistics_of_random_images_are_repeated_and_leave_the_generators_alone
     torch.manual_seed(2)
     assert torch.equal(second.statistics[0], mean)
     assert torch.equal(second.statistics[1], deviation)
+
+
+def test_manifest_of_random_images_is_equal_when_the_data_are(tmp_path):
+    splits = read(train=Pictures(RANDOM["numpy"]), validation=Pictures(), test=Pictures())
+
+    first, second = (
+        write_manifest(splits, "mine", 0, tmp_path / name).read_text() for name in "ab"
+    )
+
+    assert first == second
 
 
 # --- labels -------------------------------------------------------------------------------------

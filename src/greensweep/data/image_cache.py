@@ -65,7 +65,8 @@ def _decode(paths: Sequence[Path], decoder: Decoder, skip_broken: bool) -> Decod
                     raise
         return readable
 
-    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+    # Python's own number of threads, but of the cores that may be used.
+    with ThreadPoolExecutor(min(32, joblib.cpu_count() + 4)) as pool:
         chunks = list(pool.map(decode_from, range(0, len(paths), _DECODED_AT_ONCE)))
     readable = np.array([index for chunk in chunks for index in chunk], dtype=np.int64)
     return (images if len(readable) == len(paths) else images[readable]), readable

@@ -40,8 +40,8 @@ def list_parts(root: Path) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
     Links are followed. What is no image is told by number.
 
     Raises:
-        DataError: no train/, two folders of one split, a split without images, or a class that
-            train/ does not have or has no image of.
+        DataError: no train/, two folders of one split, a folder that leads nowhere or may not be
+            read, a split without images, or a class that train/ does not have or has no image of.
     """
     if not (root / "train").is_dir():
         raise DataError(
@@ -81,7 +81,13 @@ def check_every_class(
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(e for e in folder.iterdir() if e.is_dir() and not _is_clutter(e.name))
+    entries = sorted(entry for entry in folder.iterdir() if not _is_clutter(entry.name))
+    for entry in entries:
+        if entry.is_symlink() and not entry.exists():
+            raise DataError(
+                f"{entry} links to {entry.readlink()}, which is not there: mend or remove the link"
+            )
+    return [entry for entry in entries if entry.is_dir()]
 
 
 def _is_clutter(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from greensweep.data.seeding import seeded
 from greensweep.data.split import Split
 from greensweep.data.splits import Splits
 
@@ -27,7 +28,7 @@ def write_manifest(splits: Splits, dataset: str, seed: int, folder: Path) -> Pat
         "seed": seed,
         "image_shape": list(splits.image_shape),
         "classes": list(splits.classes),
-        "splits": {name: _describe(split, splits.classes) for name, split in parts.items()},
+        "splits": {name: _describe(split, splits.classes, seed) for name, split in parts.items()},
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MANIFEST_FILE
@@ -35,13 +36,14 @@ def write_manifest(splits: Splits, dataset: str, seed: int, folder: Path) -> Pat
     return path
 
 
-def _describe(split: Split, classes: tuple[str, ...]) -> dict[str, Any]:
+def _describe(split: Split, classes: tuple[str, ...], seed: int) -> dict[str, Any]:
     digest = hashlib.sha256()
     counts: Counter[int] = Counter()
-    for images, labels in split.batches(torch.arange(len(split)).split(_BATCH)):
-        digest.update(images.contiguous().numpy().tobytes())
-        digest.update(labels.numpy().tobytes())
-        counts.update(labels.tolist())
+    with seeded(seed):  # of random transforms
+        for images, labels in split.batches(torch.arange(len(split)).split(_BATCH)):
+            digest.update(images.contiguous().numpy().tobytes())
+            digest.update(labels.numpy().tobytes())
+            counts.update(labels.tolist())
     return {
         "images": counts.total(),
         "per_class": {name: counts[index] for index, name in enumerate(classes)},
