@@ -163,6 +163,35 @@ def test_layers_share_out_the_training_energy_and_nothing_else(cli: Cli, tmp_pat
     assert "layer_energy.csv" in files
 
 
+def test_a_recurrent_network_has_its_layers_energy_and_flops(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reading.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Reader(nn.Module):\n"
+        "    def __init__(self, image_size, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.reader = nn.LSTM(image_size, 64, batch_first=True)\n"
+        "        self.head = nn.Linear(64, num_classes)\n"
+        "    def forward(self, images):\n"
+        "        scores = self.head(self.reader(images[:, 0])[0][:, -1])\n"
+        "        return scores + torch.cdist(scores, scores).sum()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ("model=custom", "model.target=reading.Reader", "dataset.train_limit=200")
+
+    result = run(config(*QUICK, *asked, "layer_energy=true"), tmp_path / "run")
+
+    shares = result.layer_energy["shares"]
+    assert shares["lstm"] > shares["linear"] > 0
+    assert result.layers == {"cdist": 1, "linear": 1, "lstm": 1}
+    # in each of 8 rows 4 gates times 8 pixels and 64 states, and the 10 classes
+    assert result.flops == 2 * (8 * 4 * 64 * (8 + 64) + 64 * 10)
+    assert result.flops_left_out == ("_cdist_forward",)
+    assert read_result(tmp_path / "run") == result
+
+
 def test_without_a_meter_layers_have_shares_and_no_joules(config: Compose, tmp_path: Path) -> None:
     result = run(config(*QUICK, "layer_energy=true", "energy=unmetered"), tmp_path)
     assert result.layer_energy["joules"] is None

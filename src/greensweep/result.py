@@ -68,6 +68,7 @@ class RunResult:
         layer_modules: modules without children, by type.
         parameters, trainable_parameters: scalars.
         flops: per image, forward; a multiply-add is 2.
+        flops_left_out: operators that ran and have no formula: with any, `flops` is too low.
         model, dataset, seed, device: what ran, and where.
         trial: number in its sweep, from 0; None for a single run.
         overrides: what the command or the sweeper set.
@@ -119,6 +120,7 @@ class RunResult:
     parameters: int | None = None
     trainable_parameters: int | None = None
     flops: int | None = None
+    flops_left_out: tuple[str, ...] = ()
     trial: int | None = None
     overrides: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -237,7 +239,7 @@ def read_result(directory: Path) -> RunResult:
         values = json.loads(path.read_text(encoding="utf-8"))
         known = {each.name for each in fields(RunResult)}
         kept = {name: value for name, value in values.items() if name in known}
-        for name in ("history", "overrides", "repeat_runs"):
+        for name in ("history", "overrides", "repeat_runs", "flops_left_out"):
             kept[name] = tuple(kept.get(name, ()))
         return RunResult(**kept)
     except FileNotFoundError as error:

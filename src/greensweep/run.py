@@ -377,6 +377,7 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         parameters=census.parameters if census else None,
         trainable_parameters=census.trainable_parameters if census else None,
         flops=census.flops if census else None,
+        flops_left_out=census.flops_left_out if census else (),
         checkpoint=str(notes.checkpoint) if notes.checkpoint else None,
     )
 

@@ -156,6 +156,29 @@ def test_a_layer_function_owns_what_it_calls() -> None:
     assert layer.backward_seconds > 0
 
 
+class Reader(nn.Module):
+    """Reads the rows of an image by a recurrent layer."""
+
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.reader = kind(24, 64, batch_first=True)
+        self.head = nn.Linear(64, 2)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        read, _ = self.reader(batch.permute(0, 2, 1, 3).flatten(2))
+        return self.head(read[:, -1])
+
+
+@pytest.mark.parametrize(("kind", "name"), [(nn.LSTM, "lstm"), (nn.GRU, "gru"), (nn.RNN, "rnn")])
+def test_a_recurrent_layer_takes_its_time(kind: type[nn.Module], name: str) -> None:
+    times = timed(Reader(kind))
+
+    layer = by_path(times)["reader", name]
+    assert layer.calls == 1
+    assert layer.forward_seconds > 0 < layer.backward_seconds
+    assert times.by_kind()[name] > times.by_kind()["linear"]
+
+
 # --- how much to whom ---------------------------------------------------------------------------
 
 
@@ -283,6 +306,51 @@ def test_an_in_place_call_on_a_part_is_not_charged_for_what_came_before() -> Non
     relu = by_path(timed(Net()))["", "relu"]
 
     assert 0 < relu.backward_seconds < 0.035
+
+
+class SlowScale(nn.Module):
+    """Plain arithmetic whose gradient takes 40 ms."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return SlowGradient.apply(batch) * 2
+
+
+class SlowProduct(SlowGradient):
+    """A custom function that calls a layer function."""
+
+    @staticmethod
+    def forward(_: Any, batch: Tensor) -> Tensor:
+        return torch.matmul(batch, torch.eye(2))
+
+
+class Custom(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.scale = nn.Linear(192, 2), SlowScale()
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return SlowProduct.apply(self.scale(self.head(batch.flatten(1))))
+
+
+def test_custom_functions_have_their_own_time() -> None:
+    layers = by_path(timed(Custom()))
+
+    assert 0.04 < layers["scale", "slow_scale"].backward_seconds < 0.075
+    assert 0.04 < layers["", "slow_product"].backward_seconds < 0.075
+    assert layers["", "matmul"].backward_seconds == 0
+    assert layers["head", "linear"].backward_seconds < 0.035
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_compiled_is_timed_too(caplog: pytest.LogCaptureFixture) -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(192, 8), nn.ReLU()))
+    compiled = torch.compile(nn.Linear(8, 2), backend="eager")
+    times = timed(nn.Sequential(nn.Flatten(), scripted, compiled))
+
+    layers = by_path(times)
+    assert set(layers) == {("1", "scripted"), ("2._orig_mod", "linear")}
+    assert all(layer.forward_seconds > 0 < layer.backward_seconds for layer in layers.values())
+    assert "its layers are timed as they run uncompiled" in caplog.text
 
 
 # --- the steps ----------------------------------------------------------------------------------

@@ -1,21 +1,17 @@
 """The census of a network: which layers it has, which ones run, parameters and FLOPs."""
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from greensweep.errors import ModelError, first_line
-from greensweep.models.layer_types import function_type, module_type
-
-log = logging.getLogger(__name__)
+from greensweep.models.flops import count_flops
+from greensweep.models.layer_calls import LayerCalls
+from greensweep.models.layer_types import module_type
 
 
 @dataclass(frozen=True)
@@ -24,12 +20,15 @@ class LayerCensus:
 
     Attributes:
         layers: layer calls in one forward pass in evaluation mode, by type; a functional call
-            and a module called twice count as often as they run.
+            and a module called twice count as often as they run. A module that TorchScript
+            compiled is one layer, `scripted`.
         layer_modules: modules that are layers or have no children, by type.
         parameters: scalars in all parameters.
         trainable_parameters: those of them that training changes.
-        flops: of the matrix products and convolutions of one forward pass over one image; a
-            multiply-add is 2. None when the network cannot run under torch's counter.
+        flops: of the products, convolutions, recurrences and Fourier transforms of one forward
+            pass over one image; a multiply-add is 2. None when the network cannot run under
+            torch's counter.
+        flops_left_out: operators that ran and should count, but for which there is no formula.
     """
 
     layers: Mapping[str, int]
@@ -37,6 +36,7 @@ class LayerCensus:
     parameters: int
     trainable_parameters: int
     flops: int | None
+    flops_left_out: tuple[str, ...] = ()
 
     @property
     def training_flops(self) -> int | None:
@@ -61,9 +61,10 @@ def take_census(
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad(), _LayerCalls() as calls:
+        count = _Count()
+        with torch.no_grad(), count.watching():
             output = model(image)
-        flops = _count_flops(model, image)
+        flops = count_flops(model, image)
     except Exception as error:
         raise ModelError(
             f"the model fails on an image of shape {image_shape} "
@@ -77,51 +78,24 @@ def take_census(
         _check_output(output, classes)
     types = Counter(kind for module in model.modules() if (kind := module_type(module)))
     return LayerCensus(
-        layers=dict(sorted(calls.counts.items())),
+        layers=dict(sorted(count.layers.items())),
         layer_modules=dict(sorted(types.items())),
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        flops=flops,
+        flops=flops.total,
+        flops_left_out=flops.left_out,
     )
 
 
-class _LayerCalls(TorchFunctionMode):
-    """Counts layer functions as they are called, those of modules included.
-
-    Torch switches the mode off inside a call, so a layer counts once, however deep the functions
-    that it is written with.
-    """
+class _Count(LayerCalls):
+    """Counts the layers that run, by type."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.counts: Counter[str] = Counter()
+        self.layers: Counter[str] = Counter()
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kind = function_type(getattr(func, "__name__", ""), kwargs or {})
-        if kind is not None:
-            self.counts[kind] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def _count_flops(model: nn.Module, image: Tensor) -> int | None:
-    """Count on the plain path of attention: the counter does not see into its fused kernels."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
-            model(image)
-    except Exception as error:
-        log.warning("FLOPs cannot be counted (%s: %s).", type(error).__name__, first_line(error))
-        return None
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-    return int(count.get_total_flops())
+    def end(self, kind: str, begun: Any, result: Any) -> None:
+        self.layers[kind] += 1
 
 
 def _check_output(output: Any, classes: int) -> None:

@@ -1,10 +1,18 @@
-"""The names under which layers are counted, by module class and by function."""
+"""The names under which layers are counted, by module class and by function.
+
+A layer is a call that computes more than one number from one: products, convolutions, recurrences,
+attention, norms, pooling, interpolation, Fourier transforms; and an activation. Arithmetic, sums
+and what moves numbers about belong to no layer, unless a module of the user's consists of them.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
+from torch._ops import OpOverload, OpOverloadPacket
+
+_words = str.split
 
 # By base class, the most derived first: timm's BatchNormAct2d, say, is a batch norm.
 _MODULES: tuple[tuple[type[nn.Module], str], ...] = (
@@ -12,6 +20,9 @@ _MODULES: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.modules.conv._ConvNd, "conv"),
     (nn.Linear, "linear"),
     (nn.Bilinear, "bilinear"),
+    (nn.LSTM, "lstm"),
+    (nn.GRU, "gru"),
+    (nn.RNN, "rnn"),
     (nn.modules.batchnorm._BatchNorm, "batch_norm"),
     (nn.LayerNorm, "layer_norm"),
     (nn.GroupNorm, "group_norm"),
@@ -19,67 +30,124 @@ _MODULES: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.RMSNorm, "rms_norm"),
     (nn.MultiheadAttention, "attention"),
     (nn.Embedding, "embedding"),
+    (nn.EmbeddingBag, "embedding"),
     (nn.ReLU6, "relu6"),
     (nn.ReLU, "relu"),
+    (nn.Softmax2d, "softmax"),
+    (nn.Upsample, "interpolate"),
     (nn.modules.pooling._AdaptiveAvgPoolNd, "adaptive_avg_pool"),
     (nn.modules.pooling._AdaptiveMaxPoolNd, "adaptive_max_pool"),
     (nn.modules.pooling._AvgPoolNd, "avg_pool"),
     (nn.modules.pooling._MaxPoolNd, "max_pool"),
+    (nn.modules.pooling._MaxUnpoolNd, "max_unpool"),
+    (nn.modules.pooling._LPPoolNd, "lp_pool"),
+    (nn.FractionalMaxPool2d, "fractional_max_pool"),
+    (nn.FractionalMaxPool3d, "fractional_max_pool"),
 )
 
+# Functions whose type has their name.
+_NAMED = _words(
+    """
+    linear bilinear einsum embedding lstm gru lstm_cell gru_cell
+    batch_norm layer_norm group_norm instance_norm rms_norm local_response_norm normalize
+    relu relu6 hardtanh hardswish hardsigmoid leaky_relu prelu rrelu elu selu celu gelu silu mish
+    glu softplus softsign sigmoid logsigmoid tanh hardshrink softshrink tanhshrink threshold
+    softmax log_softmax softmin gumbel_softmax
+    interpolate grid_sample affine_grid pixel_shuffle pixel_unshuffle channel_shuffle unfold fold
+    cumsum cumprod cummax cummin logcumsumexp sort topk
+    cdist pdist cosine_similarity pairwise_distance stft istft
+    """
+)
+_PRODUCTS = _words(
+    """
+    matmul rmatmul mm bmm addmm addbmm baddbmm mv addmv dot vdot inner tensordot chain_matmul
+    linalg_multi_dot linalg_vecdot sparse_mm smm sspaddmm hspmm int_mm scaled_mm grouped_mm
+    """
+)
 _FUNCTIONS = {
-    "linear": "linear",
-    "bilinear": "bilinear",
-    "batch_norm": "batch_norm",
-    "layer_norm": "layer_norm",
-    "group_norm": "group_norm",
-    "instance_norm": "instance_norm",
-    "rms_norm": "rms_norm",
-    "embedding": "embedding",
+    **{name: name for name in _NAMED},
+    **dict.fromkeys(_PRODUCTS, "matmul"),
+    **dict.fromkeys(("rnn_tanh", "rnn_relu"), "rnn"),
+    **dict.fromkeys(("rnn_tanh_cell", "rnn_relu_cell"), "rnn_cell"),
+    **dict.fromkeys(("upsample", "upsample_nearest", "upsample_bilinear"), "interpolate"),
     "multi_head_attention_forward": "attention",
     "scaled_dot_product_attention": "attention",
-    "relu": "relu",
-    "relu6": "relu6",
-    "hardtanh": "hardtanh",
-    "hardswish": "hardswish",
-    "hardsigmoid": "hardsigmoid",
-    "leaky_relu": "leaky_relu",
-    "prelu": "prelu",
-    "elu": "elu",
-    "selu": "selu",
-    "celu": "celu",
-    "gelu": "gelu",
-    "silu": "silu",
-    "mish": "mish",
-    "glu": "glu",
-    "softplus": "softplus",
-    "softsign": "softsign",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    "softmax": "softmax",
-    "log_softmax": "log_softmax",
+    "flex_attention": "attention",
+    "embedding_bag": "embedding",
+    "conv_tbc": "conv",
+    "log_sigmoid": "logsigmoid",
+    "native_channel_shuffle": "channel_shuffle",
 }
+# As classes are called: LeakyReLU, LSTMCell.
+_CLASSES = {name.replace("_", ""): kind for name, kind in _FUNCTIONS.items()}
 
-_CONVOLUTION = re.compile(r"conv(_transpose)?[123]d$")
-_POOLING = re.compile(r"(adaptive_)?(avg|max)_pool[123]d(_with_indices)?$")
+# What computes nothing, or leaves numbers as they are.
+_IDLE = frozenset(
+    _words(
+        """
+        get set getitem setitem len iter bool hash repr format index contains
+        dim size numel nelement stride storage_offset element_size is_contiguous is_floating_point
+        is_complex is_same_size data_ptr get_device item tolist
+        view view_as reshape reshape_as flatten unflatten ravel permute transpose t adjoint swapaxes
+        swapdims movedim moveaxis squeeze unsqueeze expand expand_as broadcast_to broadcast_tensors
+        chunk split tensor_split unbind select narrow diagonal as_strided
+        contiguous to type type_as float double half bfloat16 cpu cuda clone detach requires_grad
+        cat concat stack hstack vstack dstack repeat tile repeat_interleave pad roll flip gather
+        zeros ones empty full arange linspace eye tensor as_tensor meshgrid rand randn
+        zeros_like ones_like empty_like full_like rand_like randn_like
+        new_zeros new_ones new_empty new_full new_tensor bernoulli
+        dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout
+        """
+    )
+)
+
+_CONVOLUTION = re.compile(r"(deform_)?conv(_transpose)?[123]d$")
+_POOLING = re.compile(
+    r"((?:adaptive_|fractional_)?(?:avg|max|lp)_pool|max_unpool)[123]d(_with_indices)?$"
+)
+_TRANSFORM = re.compile(r"(fft|linalg)_(?!\w*shift|\w*freq|\w*norm|cross|diagonal)")
 
 
-def function_type(name: str, kwargs: Mapping[str, Any]) -> str | None:
-    """Return the layer type of a call by the function's name, or None when it is no layer.
+def function_type(func: Callable[..., Any], kwargs: Mapping[str, Any]) -> str | None:
+    """Return the layer type of a function's call, or None when it is no layer.
 
     In-place forms count as their plain form; dropout, which does nothing in evaluation mode, as
-    no layer. nn.ReLU6 calls hardtanh with bounds 0 and 6.
+    no layer. nn.ReLU6 calls hardtanh with bounds 0 and 6. An operator of the user's own, or of
+    another library's, is a layer of its name.
     """
-    plain = name.strip("_") if name not in _FUNCTIONS else name
+    plain = _plain(func)
+    if plain == "unfold" and hasattr(func, "__objclass__"):
+        return None  # the tensor's method is a view
     if plain == "hardtanh" and (kwargs.get("min_val"), kwargs.get("max_val")) == (0, 6):
         return "relu6"
-    convolution = _CONVOLUTION.match(plain)
-    if convolution:
-        return "conv_transpose" if convolution.group(1) else "conv"
-    pooling = _POOLING.match(plain)
-    if pooling:
-        return f"{pooling.group(1) or ''}{pooling.group(2)}_pool"
-    return _FUNCTIONS.get(plain)
+    if convolution := _CONVOLUTION.match(plain):
+        deformed, transposed = convolution.groups()
+        return f"{deformed or ''}conv{transposed or ''}"
+    if pooling := _POOLING.match(plain):
+        return pooling[1]
+    if transform := _TRANSFORM.match(plain):
+        return "fft" if transform[1] == "fft" else _FUNCTIONS.get(plain, plain)
+    return _FUNCTIONS.get(plain, plain if _is_foreign(func) else None)
+
+
+def is_idle(func: Callable[..., Any]) -> bool:
+    """Tell whether a function only makes, moves or asks about tensors."""
+    return _plain(func) in _IDLE
+
+
+def _plain(func: Callable[..., Any]) -> str:
+    """Return a function's name without the underscores around it: relu_, __matmul__."""
+    if isinstance(func, OpOverload):
+        func = func.overloadpacket
+    return str(getattr(func, "__name__", "")).strip("_")
+
+
+def _is_foreign(func: Callable[..., Any]) -> bool:
+    if isinstance(func, OpOverload):
+        func = func.overloadpacket
+    if not isinstance(func, OpOverloadPacket):
+        return False
+    return func._qualified_op_name.partition("::")[0] not in ("aten", "prim", "prims")
 
 
 def module_type(module: nn.Module) -> str | None:
@@ -95,8 +163,12 @@ def module_type(module: nn.Module) -> str | None:
             return name
     if any(True for _ in module.children()):
         return None
-    class_name = type(module).__name__
-    plain = class_name.lower()
-    if plain in _FUNCTIONS:
-        return _FUNCTIONS[plain]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
+    return class_type(type(module))
+
+
+def class_type(of: type) -> str:
+    """Return the layer type of a class by its name: PixelShuffle is pixel_shuffle."""
+    plain = of.__name__.lower()
+    if plain in _CLASSES:
+        return _CLASSES[plain]
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", of.__name__).lower()

@@ -1,5 +1,6 @@
 """How the time of a training step divides over layer types and modules."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,17 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
 from torch.optim import Optimizer
-from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.errors import DataError
-from greensweep.models.layer_types import function_type
+from greensweep.models.layer_calls import LayerCalls
+from greensweep.models.layer_types import class_type
 from greensweep.training.batches import shuffled_batches
 from greensweep.training.device import synchronize
 from greensweep.training.faults import computing
@@ -33,8 +31,11 @@ from greensweep.training.undo import buffers_kept
 # The first steps make the optimizer's state, choose kernels and start the workers that load.
 _WARM_UP_STEPS = 3
 
+log = logging.getLogger(__name__)
+
 _Layer = tuple[str, str]
 _Mark = float | torch.cuda.Event
+_Begun = tuple[int, _Mark]  # the first node of the backward graph that a call may make, and when
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class LayerTimes:
         for layer in self.layers:
             spent = layer.forward_seconds + layer.backward_seconds
             seconds[layer.kind] = seconds.get(layer.kind, 0.0) + spent
-        return {**seconds, "other": max(self.step_seconds - sum(seconds.values()), 0.0)}
+        rest = max(self.step_seconds - sum(seconds.values()), 0.0)
+        return {**seconds, "other": seconds.get("other", 0.0) + rest}
 
 
 def time_layers(
@@ -100,9 +102,9 @@ def time_layers(
     """Run some training steps, time each layer call and its gradient, and undo the steps.
 
     Parameters, buffers, gradients, training flags and PyTorch's random state are afterwards as
-    they were. A layer is a function call that the census counts; what such a call calls is its
-    own. On CUDA the clock is that of the stream, so a layer is also charged for the time that the
-    GPU waits for its kernels; this was written from the documentation and has not run on a GPU.
+    they were. A layer is a call that the census counts; what such a call calls is its own. On CUDA
+    the clock is that of the stream, so a layer is also charged for the time that the GPU waits for
+    its kernels; this was written from the documentation and has not run on a GPU.
 
     Args:
         split: where `normalise` puts its batches; repeated when it has fewer than `steps`.
@@ -122,6 +124,8 @@ def time_layers(
         for indices in islice(cycle(batches), _WARM_UP_STEPS + steps)
         for _ in ("plain", "watched")
     ]
+    if any(hasattr(module, "_orig_mod") for module in model.modules()):
+        log.warning("The network is compiled: its layers are timed as they run uncompiled.")
     watch = _LayerWatch(model, device)
     lengths = []
     with (
@@ -170,12 +174,12 @@ def _steps(
         start = _mark(normalise.device)
 
 
-class _LayerWatch(TorchFunctionMode):
-    """Marks the time around layer functions as they are called, and around their gradients.
+class _LayerWatch(LayerCalls):
+    """Marks the time around layers as they are called, and around their gradients.
 
-    Torch switches the mode off inside a call, so a layer counts once, however deep the functions
-    that it is written with. PyTorch's profiler gives the same shares to within a few hundredths,
-    but keeps every operation of every step, writes to stderr, and cannot run twice at a time.
+    A custom autograd function has a gradient of its own kind: what it calls to compute forward has
+    none. PyTorch's profiler gives the same shares to within a few hundredths, but keeps every
+    operation of every step, writes to stderr, and cannot run twice at a time.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
@@ -183,49 +187,42 @@ class _LayerWatch(TorchFunctionMode):
         self._device = device
         self._paths = {module: path for path, module in model.named_modules()}
         self._running = [""]
+        self._hides = False  # a layer was called whose gradient another function computes
+        self._watched: set[Node] = set()
         self._calls: list[tuple[_Layer, _Mark, _Mark]] = []
         self._gradients: list[tuple[_Layer, _Mark, _Mark]] = []
         self._count: Counter[_Layer] = Counter()
         self._forward: dict[_Layer, float] = {}
         self._backward: dict[_Layer, float] = {}
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the calls of one forward pass, and later their gradients."""
-        with (
-            register_module_forward_pre_hook(self._enter_module),
-            register_module_forward_hook(self._leave_module),
-            self,
-        ):
-            yield
-
-    def _enter_module(self, module: nn.Module, _: Any) -> None:
+    def enter(self, module: nn.Module) -> None:
         self._running.append(self._paths.get(module, self._running[-1]))
 
-    def _leave_module(self, module: nn.Module, _: Any, __: Any) -> None:
+    def leave(self, module: nn.Module, begun: _Begun, result: Any) -> None:
+        if self._hides and torch.is_grad_enabled():
+            self._hides = False
+            for node in _nodes(result, begun[0]):
+                custom = getattr(node, "_forward_cls", None)
+                if custom is not None and node not in self._watched:
+                    layer = (self._running[-1], class_type(custom))
+                    self._calls.append((layer, begun[1], begun[1]))
+                    self._watch_gradient(node, layer)
         self._running.pop()
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kind = function_type(getattr(func, "__name__", ""), kwargs or {})
-        if kind is None:
-            return func(*args, **(kwargs or {}))
+    def begin(self) -> _Begun:
+        return _next_node(), _mark(self._device)
+
+    def end(self, kind: str, begun: _Begun, result: Any) -> None:
         layer = (self._running[-1], kind)
-        first = _next_node()
-        start = _mark(self._device)
-        result = func(*args, **(kwargs or {}))
+        first, start = begun
         self._calls.append((layer, start, _mark(self._device)))
+        self._hides |= not torch.is_grad_enabled()
         for node in _nodes(result, first):
             self._watch_gradient(node, layer)
-        return result
 
     def _watch_gradient(self, node: Node, layer: _Layer) -> None:
         starts: list[_Mark] = []
+        self._watched.add(node)
 
         def begin(*_: Any) -> None:
             starts.append(_mark(self._device))
@@ -244,6 +241,7 @@ class _LayerWatch(TorchFunctionMode):
             _add(self._backward, self._gradients)
         self._calls.clear()
         self._gradients.clear()
+        self._watched.clear()
 
     def per_step(self, steps: int) -> tuple[LayerTime, ...]:
         """Return the sums divided by `steps`."""
@@ -266,8 +264,7 @@ def _add(sums: dict[_Layer, float], spans: list[tuple[_Layer, _Mark, _Mark]]) ->
 
 def _nodes(result: Any, first: int) -> Iterator[Node]:
     """Yield the nodes of the backward graph that a call made: those numbered from `first` on."""
-    tensors = result if isinstance(result, tuple) else (result,)
-    found = [tensor.grad_fn for tensor in tensors if isinstance(tensor, Tensor)]
+    found = [each.grad_fn for each in tree_leaves(result) if isinstance(each, Tensor)]
     # Parameters have nodes with numbers beyond any: summing their gradients is no layer's.
     end = _next_node()
     seen = set()

@@ -1,0 +1,198 @@
+"""FLOPs of a forward pass: what torch's counter knows, what it lacks, and what nobody counts.
+
+A multiply-add is 2. Counted are products, convolutions, recurrences and Fourier transforms; by
+convention not what takes a few operations for each number: activations, norms, pooling, sums.
+"""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from greensweep.errors import first_line
+from greensweep.models.layer_calls import uncompiled
+
+log = logging.getLogger(__name__)
+
+# Of torch's own operators, those that the convention counts; others are cheap, or made of these.
+_COUNTED = re.compile(
+    r"_?(linalg_(?!vector_norm|check_errors|cross|diagonal)|fft_|cdist|pdist|scaled_dot_product"
+    r"|native_multi_head|transformer_encoder|cholesky|lu_|triangular_solve|matrix_exp)"
+    r"|\w*(mm|mv|dot|matmul|rnn\w*|lstm|gru|trilinear|conv\w*)$"
+)
+_CHEAP = re.compile(r"_?thnn_|\w*_backward$|_convert")
+_TORCHS = ("aten", "prim", "prims")
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs of one image's forward pass.
+
+    Attributes:
+        total: None when the network cannot run under torch's counter.
+        left_out: operators that should count, but have no formula; sorted.
+    """
+
+    total: int | None
+    left_out: tuple[str, ...] = ()
+
+
+def count_flops(model: nn.Module, image: Tensor) -> Flops:
+    """Count, on the plain path of attention: the counter does not see into its fused kernels."""
+    seen = _Uncounted()
+    try:
+        with (
+            torch.no_grad(),
+            uncompiled(),
+            sdpa_kernel(SDPBackend.MATH),
+            seen,
+            FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter,
+        ):
+            model(image)
+    except Exception as error:
+        log.warning("FLOPs cannot be counted (%s: %s).", type(error).__name__, first_line(error))
+        return Flops(None)
+    left_out = tuple(sorted(seen.operators))
+    if left_out:
+        log.warning(
+            "The FLOPs leave out %s, for which there is no formula: they are a lower bound.",
+            ", ".join(left_out),
+        )
+    return Flops(int(counter.get_total_flops()), left_out)
+
+
+class _Uncounted(TorchDispatchMode):
+    """Notes the operators that run and have no formula."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        operator = getattr(func, "_overloadpacket", func)
+        if operator not in _FORMULAS and operator not in flop_registry:
+            library, _, name = str(getattr(operator, "_qualified_op_name", operator)).rpartition(
+                "::"
+            )
+            if library not in _TORCHS:
+                self.operators.add(f"{library}::{name}".strip(":"))
+            elif _COUNTED.match(name) and not _CHEAP.match(name):
+                self.operators.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+# --- formulas that torch's counter lacks --------------------------------------------------------
+
+
+def _raw(formula: Callable[..., int]) -> Callable[..., int]:
+    """Let the counter give a formula the tensors, not their shapes."""
+    formula._get_raw = True  # type: ignore[attr-defined]
+    return formula
+
+
+def _product(*shapes: int) -> int:
+    return 2 * math.prod(shapes)
+
+
+@_raw
+def _mv(matrix: Tensor, vector: Tensor, *_: Any, **__: Any) -> int:
+    return _product(*matrix.shape)
+
+
+@_raw
+def _addmv(_: Tensor, matrix: Tensor, *__: Any, **___: Any) -> int:
+    return _product(*matrix.shape)
+
+
+@_raw
+def _dot(one: Tensor, *_: Any, **__: Any) -> int:
+    return _product(one.numel())
+
+
+@_raw
+def _addbmm(_: Tensor, one: Tensor, other: Tensor, *__: Any, **___: Any) -> int:
+    return _product(*one.shape, other.shape[-1])
+
+
+@_raw
+def _trilinear(
+    one: Tensor, weight: Tensor, other: Tensor, *_: Any, out_val: Tensor, **__: Any
+) -> int:
+    """Of nn.Bilinear, y = x1 W x2: the products with W, then those with x2."""
+    rows = math.prod(out_val.shape[:-1])
+    outputs, first, second = weight.shape[-3:]
+    return _product(rows, outputs, first, second) + _product(rows, outputs, second)
+
+
+@_raw
+def _conv_tbc(_: Tensor, weight: Tensor, *__: Any, out_val: Tensor, **___: Any) -> int:
+    return _product(*out_val.shape[:2], *weight.shape)
+
+
+def _recurrence(steps: int, weights: Sequence[Tensor]) -> int:
+    """Of LSTM, GRU and RNN: each of their matrices times a vector in each step of each sequence."""
+    return _product(steps, sum(weight.numel() for weight in weights if weight.dim() == 2))
+
+
+@_raw
+def _mkldnn_rnn(inputs: Tensor, *weights: Any, **_: Any) -> int:
+    return _recurrence(math.prod(inputs.shape[:-1]), weights[:2])
+
+
+@_raw
+def _cudnn_rnn(inputs: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) -> int:
+    return _recurrence(math.prod(inputs.shape[:-1]), weights)
+
+
+def _transform(of_real: bool) -> Callable[..., int]:
+    """Of N points: 5 N log2 N, and half of it where one side is real."""
+
+    @_raw
+    def count(inputs: Tensor, along: Sequence[int], *_: Any, out_val: Tensor, **__: Any) -> int:
+        signal = out_val if out_val.dtype.is_floating_point else inputs
+        points = math.prod(signal.shape[each] for each in along)
+        whole = 5 * signal.numel() * math.log2(max(points, 1))
+        return round(whole / 2 if of_real else whole)
+
+    return count
+
+
+def _also_complex(operator: Any) -> Callable[..., int]:
+    """A product of complex numbers is 4 of real ones."""
+    formula = flop_registry[operator]
+
+    @_raw
+    def count(*args: Any, out_val: Any, **kwargs: Any) -> int:
+        times = 4 if isinstance(out_val, Tensor) and out_val.is_complex() else 1
+        return times * int(formula(*args, **kwargs, out_val=out_val))
+
+    return count
+
+
+_aten = torch.ops.aten
+_FORMULAS: dict[Any, Callable[..., int]] = {
+    _aten.mv: _mv,
+    _aten.addmv: _addmv,
+    _aten.dot: _dot,
+    _aten.vdot: _dot,
+    _aten.addbmm: _addbmm,
+    _aten._trilinear: _trilinear,
+    _aten.conv_tbc: _conv_tbc,
+    _aten.mkldnn_rnn_layer: _mkldnn_rnn,
+    _aten._cudnn_rnn: _cudnn_rnn,
+    _aten.miopen_rnn: _cudnn_rnn,
+    _aten._fft_c2c: _transform(of_real=False),
+    _aten._fft_r2c: _transform(of_real=True),
+    _aten._fft_c2r: _transform(of_real=True),
+    **{each: _also_complex(each) for each in (_aten.mm, _aten.addmm, _aten.bmm, _aten.baddbmm)},
+}
