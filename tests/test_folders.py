@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -191,3 +193,58 @@ def test_trial_folders_may_be_named_by_the_user(cli: Cli, tmp_path: Path, subdir
     assert len(trial_directories(tmp_path / "sweep")) == 2
     study = json.loads((tmp_path / "sweep" / "study.json").read_text())
     assert study["trials_by_status"] == {"finished": 2}
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all folders be named by the same second."""
+    from hydra_plugins.greensweep_sweeper import _preview
+
+    second = datetime(2026, 11, 27, 10, 11, 12)
+    monkeypatch.setattr("hydra.core.utils.datetime", SimpleNamespace(now=lambda: second))
+    monkeypatch.setattr(_preview, "time", SimpleNamespace(strftime=second.strftime))
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_commands_of_one_second_have_folders_of_their_own(cli: Cli, tmp_path: Path) -> None:
+    for _ in range(3):
+        assert cli("train.py", *LOCAL).status == 0
+        assert cli("train.py", *LOCAL, *STOCK, "hydra.sweeper.n_trials=1").status == 0
+    for parent in ("outputs", "multirun"):
+        names = ["10-11-12", "10-11-12-2", "10-11-12-3"]
+        folders = sorted((tmp_path / parent / "2026-11-27").iterdir())
+        assert [folder.name for folder in folders] == names
+        for folder in folders:
+            (result,) = folder.glob("**/result.json")
+            assert json.loads(result.read_text())["status"] == "finished"
+            assert parent == "outputs" or (folder / "study.json").is_file()
+            assert list(folder.glob("**/train.log"))
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_previews_and_questions_of_one_second_too(cli: Cli, tmp_path: Path) -> None:
+    for _ in range(2):
+        asked = (*LOCAL, *OWN, "hydra.sweeper.preview=true")
+        assert cli("train.py", *asked).status == 0
+        assert cli("prepare.py", "dataset=digits").status == 0
+    (previews,) = (tmp_path / "multirun").iterdir()
+    assert len(list(previews.iterdir())) == 2
+    assert len(list(tmp_path.glob("outputs/2026-11-27/*/prepare.log"))) == 2
+
+
+def test_a_named_folder_with_a_result_is_not_written_again(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train.py", *LOCAL, "hydra.run.dir=mine").status == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    refused = cli("train.py", *LOCAL, "hydra.run.dir=mine", "seed=1")
+    assert refused.status == 1
+    assert "hydra.run.dir=mine holds the result of another run" in refused.errors
+    assert refused.errors.count("\n") == 1
+    assert before == {path: path.read_bytes() for path in before}
+    # What has none may be shared, as by an analysis that is asked again.
+    for _ in range(2):
+        assert cli("prepare.py", "dataset=digits", "hydra.run.dir=logs").status == 0
+
+
+def test_a_refused_sweep_leaves_no_folder(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train.py", "-m", *LOCAL).status == 1
+    assert not (tmp_path / "multirun").exists()

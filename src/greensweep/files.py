@@ -2,8 +2,25 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder that was not there: of this name, or with a number behind it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    made = path
+    for number in count(2):
+        try:
+            made.mkdir(parents=True)
+            break
+        except FileExistsError:
+            made = path.with_name(f"{path.name}-{number}")
+    return made
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:

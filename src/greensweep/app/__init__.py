@@ -5,6 +5,7 @@ Nothing slow is imported here before a run needs it: `--help` answers without Py
 
 from greensweep.app.compose import compose_sweep
 from greensweep.app.exit import run
+from greensweep.app.folders import FolderCallback
 from greensweep.app.preparing import prepare
 from greensweep.app.resolvers import register
 from greensweep.app.study import check_length, check_study
@@ -20,6 +21,7 @@ register()
 
 __all__ = [
     "TRUSTED",
+    "FolderCallback",
     "SweepCallback",
     "analyse",
     "check_length",

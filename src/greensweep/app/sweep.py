@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from greensweep.app.folders import FolderCallback, refusals
 from greensweep.app.tables import write_page
 from greensweep.config import TrainConfig, command_folder, parse, without_hydra
 from greensweep.config.schema_analysis import sweep_report
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class SweepCallback(Callback):
+class SweepCallback(FolderCallback):
     """Refuses a sweep that cannot work; notes one that began, so that `run` can close it."""
 
     current: DictConfig | None = None
@@ -36,15 +36,13 @@ class SweepCallback(Callback):
         before_trials(None)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        # Hydra turns an Exception raised here into a warning; SystemExit it lets through.
-        try:
+        with refusals():
             check_sweep(without_hydra(config), config.hydra)
+            super().on_multirun_start(config, **kwargs)
             if resumes(config.hydra):  # it may refuse its study, and begins only then
                 before_trials(partial(_begin_sweep, config))
             else:
                 _begin_sweep(config)
-        except (GreensweepError, OSError) as error:
-            raise SystemExit(sentence(error)) from error
 
 
 def sweep_of(hydra: Any) -> "SweepRun":

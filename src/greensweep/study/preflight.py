@@ -14,7 +14,6 @@ from greensweep.config import (
     unknown_options,
 )
 from greensweep.errors import GreensweepError, StudyError
-from greensweep.search.folders import has_owner, trial_directories
 from greensweep.study.space import read_space
 
 _BASIC = "BasicSweeper"
@@ -43,12 +42,6 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
         from greensweep.replay.source import replay_model
 
         replay_model(config)  # a table that answers nothing is found before the first trial
-    directory = Path(hydra.sweep.dir)
-    if not resumes(hydra) and (has_owner(directory) or trial_directories(directory)):
-        raise StudyError(
-            f"hydra.sweep.dir={hydra.sweep.dir} holds the trials of another sweep, which would be "
-            "overwritten: name a new folder, or move that one away"
-        )
     sweeper = hydra.sweeper
     if sweeper._target_.endswith(_BASIC):
         if not swept and not sweeper.params:
@@ -75,6 +68,21 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
     for dimension in searched:
         for value in dimension.ends:
             _check_value(app, dimension.key, value)
+
+
+def check_sweep_folder(directory: Path) -> None:
+    """Refuse a folder with the trials of an earlier sweep, for a sweeper that does not go on.
+
+    Raises:
+        StudyError: it has some.
+    """
+    from greensweep.search.folders import has_owner, trial_directories
+
+    if has_owner(directory) or trial_directories(directory):
+        raise StudyError(
+            f"hydra.sweep.dir={directory} holds the trials of another sweep, which would be "
+            "overwritten: name a new folder, or move that one away"
+        )
 
 
 def resumes(hydra: Any) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from greensweep.config import storage_url, use_sweep_folder
 from greensweep.config.sweeper import BudgetConfig, StopConfig
 from greensweep.errors import StudyError
+from greensweep.files import new_folder
 from greensweep.search.forecast import total_forecast, whole_run
 from greensweep.search.interrupt import graceful
 from greensweep.search.records import Outcome, outcome_of
@@ -35,8 +36,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
     spec = worker.spec
     # Beside the sweep's folder, every run in which counts as its own.
     beside = spec.directory.with_name(f"{spec.directory.name}.preview")
-    folder = beside / time.strftime("%Y-%m-%d_%H-%M-%S")
-    folder.mkdir(parents=True)
+    folder = new_folder(beside / time.strftime("%Y-%m-%d_%H-%M-%S"))
     config = copy.deepcopy(worker.config)
     use_sweep_folder(config, str(folder))
     tried = replace(

@@ -1,0 +1,61 @@
+"""Folders of their own for runs and sweeps, also for two of one second."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, read_write
+
+from greensweep.config import use_sweep_folder
+from greensweep.errors import GreensweepError, StudyError
+from greensweep.files import new_folder
+from greensweep.messages import sentence
+from greensweep.result import RESULT_FILE
+from greensweep.study.preflight import check_sweep_folder, resumes
+
+
+class FolderCallback(Callback):
+    """Gives each command that Hydra names a folder for by the second one that no other has."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with refusals():
+            directory = Path(config.hydra.run.dir)
+            if _is_by_time(config.hydra.run):
+                with read_write(config.hydra):
+                    config.hydra.run.dir = str(new_folder(directory))
+            elif (directory / RESULT_FILE).is_file():
+                raise StudyError(
+                    f"hydra.run.dir={directory} holds the result of another run, which would be "
+                    "overwritten: name a new folder, or move that one away"
+                )
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if resumes(config.hydra):
+            return  # it knows its own
+        with refusals():
+            directory = Path(config.hydra.sweep.dir)
+            if _is_by_time(config.hydra.sweep):
+                use_sweep_folder(config, str(new_folder(directory)))
+                HydraConfig.instance().set_config(config)
+            else:
+                check_sweep_folder(directory)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """End the program with one sentence for each fault.
+
+    Hydra turns an Exception raised in a callback into a warning; SystemExit it lets through.
+    """
+    try:
+        yield
+    except (GreensweepError, OSError) as error:
+        raise SystemExit(sentence(error)) from error
+
+
+def _is_by_time(directory: DictConfig) -> bool:
+    """Tell whether the user left the name of the folder to Hydra."""
+    return "${now:" in str(OmegaConf.to_container(directory, resolve=False))
