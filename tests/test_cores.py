@@ -1,16 +1,16 @@
 """Only the cores that this process may use count: by affinity, quota or a sweep's share."""
 
-import builtins
 import os
 from pathlib import Path
 
-import joblib
 import psutil
 import pytest
 import torch
 from conftest import PROJECT
 from hydra import compose, initialize_config_dir
 
+from greensweep import cores
+from greensweep.cores import usable_cores
 from greensweep.data.split import loader_workers
 from greensweep.search.pool import cores_per_worker, run_workers
 from greensweep.training.device import use_threads
@@ -28,30 +28,39 @@ def bound_on_windows(monkeypatch: Patch, folder: Path) -> None:
 
 
 def quota_of_version_2(monkeypatch: Patch, folder: Path) -> None:
-    serve_cgroup(monkeypatch, folder, {"cpu.max": "100000 100000\n"})
+    serve_cgroup(monkeypatch, folder, "0::/", {"cpu.max": "100000 100000"})
 
 
 def quota_of_version_1(monkeypatch: Patch, folder: Path) -> None:
-    quota = {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}
-    serve_cgroup(monkeypatch, folder, quota)
+    quota = {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}
+    serve_cgroup(monkeypatch, folder, "4:memory:/\n3:cpu,cpuacct:/\n0::/", quota)
+
+
+def quota_of_a_slice(monkeypatch: Patch, folder: Path) -> None:
+    """As systemd sets one: the scope that the process is in has none, the slice around it has."""
+    quota = {"user.slice/cpu.max": "90000 100000", "user.slice/a.scope/cpu.max": "max 100000"}
+    serve_cgroup(monkeypatch, folder, "0::/user.slice/a.scope", quota)
+
+
+def quota_of_a_batch_job(monkeypatch: Patch, folder: Path) -> None:
+    files = {"cpu.cfs_quota_us": "-1", "job/cpu.cfs_quota_us": "100000"}
+    files |= {"cpu.cfs_period_us": "100000", "job/cpu.cfs_period_us": "100000"}
+    cpu = {f"cpu/{name}": text for name, text in files.items()}
+    serve_cgroup(monkeypatch, folder, "2:cpuacct:/else\n1:cpu:/job/step\n0::/", cpu)
 
 
 def told_by_the_user(monkeypatch: Patch, folder: Path) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
 
 
-def serve_cgroup(monkeypatch: Patch, folder: Path, files: dict[str, str]) -> None:
+def serve_cgroup(monkeypatch: Patch, folder: Path, membership: str, files: dict[str, str]) -> None:
     """Let `files` be all that /sys/fs/cgroup has."""
     for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    opened, exists = builtins.open, os.path.exists
-
-    def there(path: object) -> object:
-        return str(folder) + path[14:] if str(path).startswith("/sys/fs/cgroup") else path  # type: ignore[index]
-
-    monkeypatch.setattr(builtins, "open", lambda path, *a, **b: opened(there(path), *a, **b))
-    monkeypatch.setattr(os.path, "exists", lambda path: exists(there(path)))
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text + "\n")
+    (folder / "membership").write_text(membership + "\n")
+    monkeypatch.setattr(cores, "_MEMBERSHIP", folder / "membership")
+    monkeypatch.setattr(cores, "_CONTROL_GROUPS", folder)
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +87,8 @@ def n_workers_of_a_sweep_on_all_cores() -> int:
         bound_on_windows,
         quota_of_version_2,
         quota_of_version_1,
+        quota_of_a_slice,
+        quota_of_a_batch_job,
         told_by_the_user,
     ],
 )
@@ -114,11 +125,9 @@ def test_a_worker_of_a_sweep_counts_its_share_of_the_cores(
     def job() -> None:
         from pathlib import Path
 
-        import joblib
-
-        (Path(folder) / "cores").write_text(str(joblib.cpu_count()))
+        (Path(folder) / "cores").write_text(str(usable_cores()))
 
     run_workers(job, 2, lambda: 0)
 
-    assert joblib.cpu_count() == 2
+    assert usable_cores() == 2
     assert (tmp_path / "cores").read_text() == "1"

@@ -9,9 +9,9 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "greensweep"
 ROOMS = [
-    "errors", "files", "csv_files", "config", "messages", "imports", "data", "models", "training",
-    "energy", "measuring", "reporting", "tracking", "result", "checkpoint", "run", "repeats",
-    "replay", "search", "study", "analysis", "rendering", "upload", "doctor", "app",
+    "errors", "files", "csv_files", "cores", "config", "messages", "imports", "data", "models",
+    "training", "energy", "measuring", "reporting", "tracking", "result", "checkpoint", "run",
+    "repeats", "replay", "search", "study", "analysis", "rendering", "upload", "doctor", "app",
     "__main__",
 ]  # fmt: skip
 

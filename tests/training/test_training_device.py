@@ -3,12 +3,12 @@
 import random
 from contextlib import nullcontext
 
-import joblib
 import numpy as np
 import pytest
 import torch
 
 from greensweep.config import schema
+from greensweep.cores import usable_cores
 from greensweep.errors import ConfigError
 from greensweep.training import (
     autocast_dtype,
@@ -86,7 +86,7 @@ def test_a_small_step_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     # The tests themselves run with one thread by default, which would show nothing.
     monkeypatch.setattr("greensweep.training.device._DEFAULT_THREADS", 2)
     use_threads(None, step_flops=1e12)
-    assert torch.get_num_threads() == min(2, joblib.cpu_count())
+    assert torch.get_num_threads() == min(2, usable_cores())
     use_threads(None, step_flops=1e6)
     assert torch.get_num_threads() == 1
 

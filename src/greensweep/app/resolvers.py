@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import register_schemas, storage_url
+from greensweep.cores import usable_cores
 from greensweep.study.params import read_param
 from greensweep.study.preflight import fixed_keys
 from greensweep.study.space import search_params
@@ -26,9 +27,9 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
 
 
 def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:
-    from joblib import effective_n_jobs
-
-    return int(effective_n_jobs(OmegaConf.select(_root_, "hydra.launcher.n_jobs", default=1) or 1))
+    jobs = OmegaConf.select(_root_, "hydra.launcher.n_jobs", default=1) or 1
+    # As joblib means it: -1 is all cores, -2 all but one.
+    return max(usable_cores() + 1 + jobs, 1) if jobs < 0 else int(jobs)
 
 
 def _sweep_storage(_: str = "", *, _root_: DictConfig) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import joblib
 import numpy as np
 
+from greensweep.cores import usable_cores
 from greensweep.data.image_files import Decoder, UnreadableImage
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _decode(paths: Sequence[Path], decoder: Decoder, skip_broken: bool) -> Decod
         return readable
 
     # Python's own number of threads, but of the cores that may be used.
-    with ThreadPoolExecutor(min(32, joblib.cpu_count() + 4)) as pool:
+    with ThreadPoolExecutor(min(32, usable_cores() + 4)) as pool:
         chunks = list(pool.map(decode_from, range(0, len(paths), _DECODED_AT_ONCE)))
     readable = np.array([index for chunk in chunks for index in chunk], dtype=np.int64)
     return (images if len(readable) == len(paths) else images[readable]), readable

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import joblib
 import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from greensweep.cores import usable_cores
 from greensweep.errors import DataError
 
 Batch = tuple[Tensor, Tensor]
@@ -23,7 +23,7 @@ def fits_in_memory(size_bytes: int, memory_share: float) -> bool:
 
 def loader_workers() -> int:
     """Processes that read images for a streamed split: one per usable core but one, 8 at most."""
-    return min(8, int(joblib.cpu_count()) - 1)
+    return min(8, usable_cores() - 1)
 
 
 class Split(Protocol):

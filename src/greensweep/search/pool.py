@@ -14,6 +14,7 @@ from io import FileIO
 
 import cloudpickle
 
+from greensweep.cores import usable_cores
 from greensweep.errors import StudyError
 from greensweep.search.interrupt import graceful, interrupted
 
@@ -90,9 +91,7 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
 
 def cores_per_worker(workers: int) -> int:
     """Return the CPU cores that each of so many workers may use."""
-    from joblib import cpu_count
-
-    return max(int(cpu_count()) // workers, 1)
+    return max(usable_cores() // workers, 1)
 
 
 def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
@@ -100,7 +99,7 @@ def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
     environment = {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
-        "LOKY_MAX_CPU_COUNT": threads,  # what joblib.cpu_count() is there
+        "LOKY_MAX_CPU_COUNT": threads,  # what usable_cores() is there
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }

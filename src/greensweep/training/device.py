@@ -3,11 +3,11 @@
 import random
 from contextlib import AbstractContextManager, nullcontext, suppress
 
-import joblib
 import numpy as np
 import torch
 
 from greensweep.config.schema import TrainingConfig
+from greensweep.cores import usable_cores
 from greensweep.errors import ConfigError
 
 _DEFAULT_THREADS = torch.get_num_threads()
@@ -71,7 +71,7 @@ def use_threads(threads: int | None, step_flops: float | None) -> None:
     """
     is_small = step_flops is not None and step_flops < _SMALL_STEP_FLOPS
     # PyTorch's own number knows of no quota, such as a container's.
-    usable = min(_DEFAULT_THREADS, joblib.cpu_count())
+    usable = min(_DEFAULT_THREADS, usable_cores())
     torch.set_num_threads(threads or (1 if is_small else usable))
 
 
