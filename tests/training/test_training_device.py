@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from greensweep.config import schema
-from greensweep.cores import usable_cores
 from greensweep.errors import ConfigError
+from greensweep.resources import usable_cores
 from greensweep.training import (
     autocast_dtype,
     choose_device,

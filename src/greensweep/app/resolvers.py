@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import register_schemas, storage_url
-from greensweep.cores import usable_cores
+from greensweep.resources import usable_cores
 from greensweep.study.params import read_param
 from greensweep.study.preflight import fixed_keys
 from greensweep.study.space import search_params

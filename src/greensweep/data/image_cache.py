@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from greensweep.cores import usable_cores
 from greensweep.data.image_files import Decoder, UnreadableImage
+from greensweep.resources import usable_cores
 
 log = logging.getLogger(__name__)
 

@@ -4,21 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from greensweep.cores import usable_cores
 from greensweep.errors import DataError
+from greensweep.resources import available_memory, usable_cores
 
 Batch = tuple[Tensor, Tensor]
 StreamedItem = tuple[Tensor | None, int]
 
 
 def fits_in_memory(size_bytes: int, memory_share: float) -> bool:
-    """Tell whether `size_bytes` are at most that share of the memory now available."""
-    return bool(size_bytes <= memory_share * psutil.virtual_memory().available)
+    """Tell whether `size_bytes` are at most that share of the memory that is left."""
+    return bool(size_bytes <= memory_share * available_memory())
 
 
 def loader_workers() -> int:

@@ -14,8 +14,8 @@ from io import FileIO
 
 import cloudpickle
 
-from greensweep.cores import usable_cores
 from greensweep.errors import StudyError
+from greensweep.resources import usable_cores
 from greensweep.search.interrupt import graceful, interrupted
 
 log = logging.getLogger(__name__)

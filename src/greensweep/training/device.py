@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from greensweep.config.schema import TrainingConfig
-from greensweep.cores import usable_cores
 from greensweep.errors import ConfigError
+from greensweep.resources import usable_cores
 
 _DEFAULT_THREADS = torch.get_num_threads()
 

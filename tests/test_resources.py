@@ -1,4 +1,4 @@
-"""Only the cores that this process may use count: by affinity, quota or a sweep's share."""
+"""What this process may use counts, not what the machine has: affinity, quotas, shares."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ import torch
 from conftest import PROJECT
 from hydra import compose, initialize_config_dir
 
-from greensweep import cores
-from greensweep.cores import usable_cores
-from greensweep.data.split import loader_workers
+from greensweep import resources
+from greensweep.data.split import fits_in_memory, loader_workers
+from greensweep.resources import available_memory, usable_cores
 from greensweep.search.pool import cores_per_worker, run_workers
 from greensweep.training.device import use_threads
 
@@ -59,8 +59,8 @@ def serve_cgroup(monkeypatch: Patch, folder: Path, membership: str, files: dict[
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text + "\n")
     (folder / "membership").write_text(membership + "\n")
-    monkeypatch.setattr(cores, "_MEMBERSHIP", folder / "membership")
-    monkeypatch.setattr(cores, "_CONTROL_GROUPS", folder)
+    monkeypatch.setattr(resources, "_MEMBERSHIP", folder / "membership")
+    monkeypatch.setattr(resources, "_CONTROL_GROUPS", folder)
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +131,53 @@ def test_a_worker_of_a_sweep_counts_its_share_of_the_cores(
 
     assert usable_cores() == 2
     assert (tmp_path / "cores").read_text() == "1"
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+GIBIBYTE = 2**30
+
+
+@pytest.fixture
+def large_machine(monkeypatch: Patch) -> None:
+    memory = type("Memory", (), {"available": 200 * GIBIBYTE})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+
+
+@pytest.mark.parametrize(
+    ("membership", "tree", "limit", "used", "cached"),
+    [
+        ("0::/", ".", "memory.max", "memory.current", "anon 5\ninactive_file"),
+        ("0::/user.slice/a.scope", "user.slice", "memory.max", "memory.current", "inactive_file"),
+        (
+            "5:memory:/docker/a\n0::/",
+            "memory/docker",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "inactive_file 7\ntotal_inactive_file",
+        ),
+    ],
+    ids=["a container", "a slice", "version 1"],
+)
+def test_memory_that_a_control_group_leaves_is_all_there_is(
+    large_machine, monkeypatch: Patch, tmp_path: Path, membership, tree, limit, used, cached
+) -> None:
+    files = {limit: 4 * GIBIBYTE, used: 3 * GIBIBYTE, "memory.stat": f"{cached} {2 * GIBIBYTE}"}
+    serve_cgroup(
+        monkeypatch, tmp_path, membership, {f"{tree}/{k}": str(v) for k, v in files.items()}
+    )
+
+    assert available_memory() == 3 * GIBIBYTE  # of the 3 that are used 2 can be dropped
+    assert fits_in_memory(2 * GIBIBYTE, 0.7)
+    assert not fits_in_memory(2 * GIBIBYTE, 0.5)
+
+
+def test_without_a_limit_the_machines_memory_counts(
+    large_machine, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    files = {"memory.max": "max", "memory.current": "5", "memory.stat": ""}
+    serve_cgroup(monkeypatch, tmp_path, "0::/", files)
+    assert available_memory() == 200 * GIBIBYTE
+
+    monkeypatch.setattr(resources, "_MEMBERSHIP", tmp_path / "as on macOS")
+    assert available_memory() == 200 * GIBIBYTE
