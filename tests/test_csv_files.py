@@ -107,6 +107,10 @@ REFUSED = {
     ),
     "no header": (PLAIN.partition("\n")[2], "line 1 holds numbers (0.1, 0.5, 1234.5), not the nam"),
     "empty": ("", "is empty: give a table with a header line"),
+    "blanks": ("  \n\n \n", "is empty: give a table with a header line"),
+    "no names": (",,\n1,2,3\n", "is empty: give a table with a header line"),
+    "NUL": (PLAIN.encode() + b"0.1,\0,1\n", "line 1 is no UTF-8 text"),
+    "title": ("Results of May\n" + PLAIN, "line 2 has more cells than its header has names (3, "),
     "bytes": (b"PK\x03\x04\x00\x00", "line 1 is no UTF-8 text"),
     "Latin-1": ("lr,accuracy,energy_joules,é\n".encode("latin-1"), "line 1 is no UTF-8 text"),
     "percent": (PLAIN.replace(",1,", ",83,"), "accuracy"),
@@ -181,6 +185,28 @@ def test_a_status_of_another_program_is_told(table: Read) -> None:
 def test_copies_are_seen_behind_the_numbers_of_rows(table: Read) -> None:
     with pytest.raises(AnalysisError, match="has trial 0 twice"):
         table(",trial,accuracy,energy_joules\n0,0,0.5,1\n1,0,0.5,1\n")
+
+
+def test_rows_that_are_copies_are_told_where_their_joules_could_differ(table: Read) -> None:
+    row = "0.5,1234.56789\n"
+    runs = table("accuracy,energy_joules\n" + row + row + row + "0.5,2\n0.5,2\n")
+    assert runs.warnings == ("2 rows are copies of others: each counts as a run",)
+
+
+@pytest.mark.parametrize("name", ["runs.csv.gz", "runs.csv.bz2", "runs.csv.xz", "runs.zip"])
+def test_a_table_may_be_packed_and_a_torn_one_is_told(
+    table: Read, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "plain.csv").write_text(PLAIN)
+    pd.read_csv(tmp_path / "plain.csv").to_csv(tmp_path / name, index=False)
+    packed = (tmp_path / name).read_bytes()
+    assert len(table(packed, name).frame) == len(
+        read_table(tmp_path / name, options=["lr"]).configurations
+    )
+    with pytest.raises(AnalysisError, match=r"cannot be (unpacked|read)"):
+        table(packed[: len(packed) // 2], name)
+    with pytest.raises(StudyError, match=r"cannot be (unpacked|read)"):
+        read_table(tmp_path / name, options=["lr"])
 
 
 # --- odd types of Parquet -----------------------------------------------------------------------
@@ -279,7 +305,7 @@ def test_accuracies_above_one_are_asked_about(table: Read) -> None:
     with pytest.raises(AnalysisError) as refused:
         table("accuracy,energy_joules\n95,1\n0.8,2\n")
     assert str(refused.value) == (
-        "columns.accuracy: 1 finished runs of runs.csv have a accuracy above 1, such as 95: set "
+        "columns.accuracy: accuracy of 1 finished runs of runs.csv is above 1, such as 95: set "
         "columns.accuracy_unit=percent if they are percent, else correct them"
     )
 

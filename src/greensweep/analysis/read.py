@@ -38,7 +38,7 @@ def read_file(path: Path) -> pd.DataFrame:
         return _read_csv(path, layout_of(path))
     except TableError as error:
         raise AnalysisError(str(error)) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise AnalysisError(f"{path} cannot be read: {first_line(error)}") from error
 
 

@@ -159,7 +159,7 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     if "run_id" in raw:
         _refuse_repeated(raw["run_id"], source)
     _check_accuracies(frame, columns, source)
-    doubts = _check_power(raw, frame, columns, source)
+    doubts = [*_check_power(raw, frame, columns, source), *_copies(raw, frame)]
     kept, left_out = _usable(frame)
     if kept.empty:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
@@ -284,7 +284,7 @@ def _check_accuracies(frame: pd.DataFrame, columns: ColumnsConfig, source: str) 
     most = 100 if columns.accuracy_unit == "percent" else 1
     way = "" if most == 100 else "set columns.accuracy_unit=percent if they are percent, else "
     raise AnalysisError(
-        f"columns.accuracy: {len(over)} finished runs of {source} have a {columns.accuracy} above "
+        f"columns.accuracy: {columns.accuracy} of {len(over)} finished runs of {source} is above "
         f"{most}, such as {over.iloc[0] * most:g}: {way}correct them"
     )
 
@@ -373,6 +373,14 @@ def _refuse_copies(raw: pd.DataFrame, frame: pd.DataFrame, source: str) -> None:
         f"{source} has trial {first[ORDER]:g}{search} twice, and {int(copies.sum())} such rows in "
         "all: leave out the copies, or name what tells several searches apart in columns.seed"
     )
+
+
+def _copies(raw: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+    """Tell of rows that are the same in every column, where joules have digits to differ in."""
+    alike = frame[frame.duplicated([ENERGY, ACCURACY], keep=False)]
+    exact = alike.index[alike[ENERGY].map(lambda joules: float(f"{joules:.6g}") != joules)]
+    copies = int(raw.loc[exact].duplicated().sum())
+    return [f"{copies} rows are copies of others: each counts as a run"] if copies else []
 
 
 def _refuse_repeated(run_ids: "pd.Series[Any]", source: str) -> None:

@@ -8,6 +8,7 @@ import io
 import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def layout_of(path: Path) -> Layout:
         raise undecodable(path) from error
     separator = max(headers, key=lambda each: len(headers[each]))
     names = checked_names(headers[separator], path)
-    if not names:
+    if not any(names):
         raise TableError(f"{path} is empty: give a table with a header line")
     if any(_FRACTION.fullmatch(name) for name in names):
         raise TableError(
@@ -116,21 +117,27 @@ def _first_row(path: Path, encoding: str, separator: str, skipped: int) -> list[
     with open_text(path, encoding) as file:
         for _ in range(skipped):
             file.readline()
-        return next((row for row in csv.reader(file, delimiter=separator) if any(row)), [])
+        rows = csv.reader(file, delimiter=separator)
+        return next((row for row in rows if not is_blank(row)), [])
 
 
-def _open(path: Path) -> Any:
-    match path.suffix:
-        case ".gz":
-            return gzip.open(path)
-        case ".bz2":
-            return bz2.open(path)
-        case ".xz":
-            return lzma.open(path)
-        case ".zip":
-            with zipfile.ZipFile(path) as archive:
-                return archive.open(archive.namelist()[0])
-    return path.open("rb")
+def is_blank(row: Sequence[str]) -> bool:
+    """Tell whether a line holds nothing, which no reader takes for a row."""
+    return len(row) < 2 and not "".join(row).strip()
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    try:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
+                yield file
+        else:
+            with openers.get(path.suffix, open)(path, "rb") as file:
+                yield file
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        raise TableError(f"{path} cannot be unpacked ({error}): pack it again") from error
 
 
 def _encoding(path: Path) -> str:

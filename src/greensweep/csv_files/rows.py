@@ -6,7 +6,14 @@ from pathlib import Path
 
 from greensweep.csv_files.cells import shown
 from greensweep.csv_files.figures import decimal_points
-from greensweep.csv_files.layout import Layout, TableError, layout_of, open_text, undecodable
+from greensweep.csv_files.layout import (
+    Layout,
+    TableError,
+    is_blank,
+    layout_of,
+    open_text,
+    undecodable,
+)
 
 Row = tuple[int, Mapping[str, str]]  # its line in the file, from 1, and its cells by column
 
@@ -70,7 +77,7 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
                 said = "has a quote that is not closed" if unclosed else f"cannot be read ({error})"
                 raise TableError(f"{path}, line {begin} {said}") from error
             after = layout.skipped + rows.line_num
-            if len(cells) < 2 and not "".join(cells).strip():
+            if is_blank(cells):
                 continue
             if len(cells) != names:
                 raise TableError(f"{path}, line {begin} has {_difference(len(cells), names)}")
