@@ -276,3 +276,16 @@ def test_the_rate_of_an_epoch_is_that_of_its_last_step() -> None:
     assert [epoch.learning_rate for epoch in epochs] == pytest.approx(
         [every[1], every[3], every[5]]
     )
+
+
+@pytest.mark.parametrize(
+    "config", [schema.AdamConfig(learning_rate=0.1), schema.SgdConfig(learning_rate=0.1)]
+)
+def test_complex_parameters_are_trained(config: schema.OptimizerConfig) -> None:
+    parameter = nn.Parameter(torch.ones(2, dtype=torch.cfloat))
+    update = build_optimizer(config, [parameter, nn.Parameter(torch.ones(2))])
+
+    (parameter * parameter.conj()).real.sum().backward()
+    update.step()
+
+    assert (parameter.detach().abs() < 1).all()

@@ -16,7 +16,7 @@ _DEFAULT_BETA2 = 0.999
 
 
 def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Parameter]) -> Optimizer:
-    """Build Adam, AdamW or SGD in PyTorch's fused form.
+    """Build Adam, AdamW or SGD, in PyTorch's fused form where no parameter is complex.
 
     Every declared hyperparameter is applied, but for beta2 where `beta2_applied` is false.
 
@@ -29,6 +29,7 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
             "training needs at least 1 trainable parameter, the model has 0: let requires_grad "
             "be true for some, or choose another model"
         )
+    fused = all(parameter.is_floating_point() for parameter in trainable)
     if isinstance(config, schema.AdamConfig):
         kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
         return kind(
@@ -37,7 +38,7 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
             betas=(config.beta1, config.beta2 if config.beta2_applied else _DEFAULT_BETA2),
             eps=config.epsilon,
             weight_decay=config.weight_decay,
-            fused=True,
+            fused=fused,
         )
     assert isinstance(config, schema.SgdConfig)
     return torch.optim.SGD(
@@ -46,7 +47,7 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
         momentum=config.momentum,
         nesterov=config.nesterov,
         weight_decay=config.weight_decay,
-        fused=True,
+        fused=fused,
     )
 
 
