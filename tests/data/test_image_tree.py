@@ -1,6 +1,8 @@
 """Which files of a tree are read: every format, every link, and what is left out is told."""
 
 import os
+import runpy
+import sys
 from functools import partial
 from io import BytesIO
 
@@ -10,7 +12,8 @@ from image_trees import write_images
 from PIL import Image
 
 from greensweep.config.schema import ImageFolderConfig
-from greensweep.data import load_splits
+from greensweep.data import image_files, load_splits
+from greensweep.data import image_tree as image_tree_module
 from greensweep.data.image_folder import image_folder
 from greensweep.data.image_tree import list_parts
 from greensweep.errors import DataError
@@ -62,6 +65,31 @@ def test_images_of_every_format_are_read(image_tree, caplog, suffix, format_name
 
     assert len(images) == 3
     assert np.abs(images[1].int().numpy() - pixels().transpose(2, 0, 1)).mean() < 60
+    assert caplog.messages == []
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(image_tree, tmp_path, monkeypatch, caplog):
+    # a stand-in that takes PNG for HEIC, as the package registers itself
+    (tmp_path / "pillow_heif.py").write_text(
+        "from PIL import Image, PngImagePlugin\n"
+        "def register_heif_opener():\n"
+        "    Image.register_open('HEIF', PngImagePlugin.PngImageFile, PngImagePlugin._accept)\n"
+        "    Image.register_extension('HEIF', '.heic')\n"
+    )
+    for registry in ("ID", "OPEN", "EXTENSION"):
+        monkeypatch.setattr(Image, registry, getattr(Image, registry).copy())
+    monkeypatch.delitem(sys.modules, "pillow_heif", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    image_tree_module._suffixes.cache_clear()
+    runpy.run_path(image_files.__file__)
+    root = image_tree(tree() | {"train/a/1.HEIC": encoded("PNG")})
+
+    try:
+        images = image_folder(ImageFolderConfig(root=str(root), cache=None)).train.images
+    finally:
+        image_tree_module._suffixes.cache_clear()
+
+    np.testing.assert_array_equal(images[1], pixels().transpose(2, 0, 1))
     assert caplog.messages == []
 
 

@@ -1,6 +1,8 @@
 """One image file: its size, its pixels."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ from PIL import Image, ImageOps
 from greensweep.errors import DataError, first_line
 
 _CHANNELS = 3
+
+with suppress(ImportError):  # who has it can read HEIC, which many telephones write
+    import_module("pillow_heif").register_heif_opener()
 
 
 class UnreadableImage(DataError):

@@ -15,10 +15,10 @@ from greensweep.errors import DataError
 log = logging.getLogger(__name__)
 
 _FOLDERS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
-# What holds pixels alone: Pillow opens documents, films and programs of PostScript too. HEIF and
-# JPEG XL are read where a plug-in of Pillow's is registered.
+# What holds pixels alone: Pillow opens documents, films and programs of PostScript too. HEIF needs
+# pillow-heif.
 _FORMATS = {
-    "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "JXL", "PNG", "PPM", "QOI", "TGA",
+    "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TGA",
     "TIFF", "WEBP",
 }  # fmt: skip
 # What systems leave beside images, besides hidden files.
@@ -118,7 +118,7 @@ def _list_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
         kinds = Counter(path.suffix or "without suffix" for path in other)
         log.warning(
             "%d files below %s are no images that can be read and are left out: %s. "
-            "Convert pictures among them to PNG or JPEG.",
+            "Convert pictures among them to PNG, or install pillow-heif for HEIC.",
             len(other),
             folder,
             _listed([f"{count} {kind}" for kind, count in kinds.most_common()]),
