@@ -58,6 +58,9 @@ def one_sentence(errors: str) -> str:
         (["energy=replay"], "energy.path has no value"),
         (["energy=replay", "energy.path=nowhere.csv"], "energy.path=nowhere.csv cannot be read"),
         (["training.device=cuda"], "set training.device=cpu or auto"),
+        (["dataset.image_size=16000"], "images of 16000x16000 pixels take 460 GB"),
+        (["dataset.image_size=1000000"], "dataset.image_size must be at most 16384"),
+        (["training.threads=100000000"], "set training.threads=null"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

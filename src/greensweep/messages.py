@@ -44,6 +44,11 @@ _SAID = (
         r"Config group override must be a string or a list\. Got (\w+)",
         r"a group takes the name of one of its choices, as optimizer=adam, and got \1",
     ),
+    (
+        r"can't allocate memory|Storage size calculation overflowed|Unable to allocate",
+        r"the memory that is free does not hold these images and this network: set a smaller "
+        "dataset.image_size, training.batch_size or model",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import parse, schema
+from greensweep.config.options import range_faults
 from greensweep.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -131,6 +132,42 @@ def test_a_figure_that_is_not_finite_is_refused(
     config = composed("")
     OmegaConf.update(config, key, float(text))
     assert refusal(config).startswith(f"{key} must be {rule}, got {shown}: set {key}=")
+
+
+@pytest.mark.parametrize(
+    ("key", "largest"),
+    [
+        ("dataset.image_size", 16384),
+        ("dataset.train_limit", 10**9),
+        ("model.conv_layers", 32),
+        ("model.linear_layers", 1000),
+        ("training.epochs", 10**6),
+        ("training.batch_size", 10**9),
+        ("training.crop_padding", 1024),
+        ("training.threads", 1024),
+        ("inference.seconds", 3600),
+        ("repeats", 10_000),
+        ("warmup", 3600),
+    ],
+)
+def test_more_than_any_machine_can_do_is_refused(composed: Any, key: str, largest: int) -> None:
+    config = composed("")
+    OmegaConf.update(config, key, largest)
+    parse(config)
+    for value in (largest + 1, 10**30):
+        OmegaConf.update(config, key, value)
+        assert refusal(config).startswith(f"{key} must be at most {largest}, got ")
+
+
+def test_every_whole_number_of_the_schema_has_a_largest() -> None:
+    """As text of digits, for a float that holds it would not be finite."""
+    for config in (schema.TrainingConfig(), schema.InferenceConfig()):
+        for declared in fields(config):
+            if isinstance(declared.default, int) and not isinstance(declared.default, bool):
+                setattr(config, declared.name, 10**400)
+                (fault,) = range_faults(config)
+                assert f"{declared.name} must be at most" in fault
+                setattr(config, declared.name, declared.default)
 
 
 def test_every_fault_is_named_in_one_message(composed: Any) -> None:

@@ -136,3 +136,21 @@ def test_paper_networks_refuse_images_that_are_not_square(config, name):
 
     with pytest.raises(ModelError, match=f"{name} needs square images, got 20x32: set dataset"):
         build_model(network, (3, 20, 32), classes=10)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [DenseConfig("dense_linear"), DenseConfig("dense_poly"), SimpleCnnConfig(conv_layers=0)],
+    ids=lambda config: config.name,
+)
+def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(config):
+    with pytest.raises(ModelError, match=r"parameters, which take .* GB to train.*fewer layers"):
+        build_model(config, (3, 8192, 8192), 10)
+
+
+def test_to_look_whether_it_fits_draws_no_random_numbers():
+    torch.manual_seed(0)
+    expected = nn.Linear(64, 10).weight
+    torch.manual_seed(0)
+    model = build_model(DenseConfig("dense_poly", linear_layers=1), (1, 8, 8), 10)
+    assert torch.equal(model[1].weight, expected)

@@ -11,6 +11,8 @@ _RULES = {
     "below": ("below", lambda value, bound: value < bound),
     "at_most": ("at most", lambda value, bound: value <= bound),
 }
+# Of a whole number without a limit of its own: what counts and indices of libraries hold.
+_LARGEST = 10**9
 
 
 def option(
@@ -21,18 +23,22 @@ def option(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
+    largest: float | None = None,
     example: Any = None,
     path: bool = False,
 ) -> Any:
     """Declare a dataclass field with its default, its description and its range.
 
-    A callable default is a factory. `example` is a value that the error message proposes; the
-    default is proposed without it. A `path` is meant from the folder of the command.
+    A callable default is a factory. `largest` is no end of the range, but more than any machine can
+    do, and told only to who asks for it; every whole number has one. `example` is a value that the
+    error message proposes; the default is proposed without it. A `path` is meant from the folder
+    of the command.
     """
     bounds = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
     metadata = {
         "doc": doc,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
+        "largest": largest,
         "example": example,
         "path": path,
     }
@@ -58,7 +64,12 @@ def _value_faults(key: str, value: float, declared: Field[Any]) -> Iterator[str]
     bounds = declared.metadata.get("bounds", {})
     rules = [f"{_RULES[name][0]} {_shown(bound)}" for name, bound in bounds.items()]
     kept = all(_RULES[name][1](value, bound) for name, bound in bounds.items())
-    if not math.isfinite(value):
+    largest = declared.metadata.get("largest")
+    if largest is None and isinstance(value, int) and "at_most" not in bounds:
+        largest = _LARGEST
+    if largest is not None and largest < value < math.inf:
+        rules, kept = [f"at most {_shown(largest)}"], False
+    elif not math.isfinite(value):
         rules, kept = ["finite", *rules], False
     if not kept:
         example = declared.metadata.get("example")

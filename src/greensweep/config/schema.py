@@ -27,7 +27,11 @@ LARGEST_SEED = 2**32 - 1
 class DatasetConfig:
     name: Any = option(MISSING, doc="name under which runs record the data set")
     image_size: int | None = option(
-        None, doc="resize to this height and width, pixels", at_least=1, example=32
+        None,
+        doc="resize to this height and width, pixels",
+        at_least=1,
+        largest=2**14,
+        example=32,
     )
     train_limit: int | None = option(
         None, doc="train on a seeded, stratified subset of this size", at_least=1, example=2000
@@ -93,15 +97,19 @@ class ModelConfig:
 @dataclass
 class SimpleCnnConfig(ModelConfig):
     name: Literal["simple_cnn"] = "simple_cnn"
-    conv_layers: int = option(2, doc="convolution blocks", at_least=0)
-    linear_layers: int = option(3, doc="linear layers, the last to the classes", at_least=1)
+    conv_layers: int = option(2, doc="convolution blocks", at_least=0, largest=32)
+    linear_layers: int = option(
+        3, doc="linear layers, the last to the classes", at_least=1, largest=1000
+    )
     relu: bool = option(True, doc="a ReLU in each convolution block")
 
 
 @dataclass
 class DenseConfig(ModelConfig):
     name: Literal["dense_poly", "dense_linear"] = option(MISSING, doc="name of the network")
-    linear_layers: int = option(3, doc="linear layers, the last to the classes", at_least=1)
+    linear_layers: int = option(
+        3, doc="linear layers, the last to the classes", at_least=1, largest=1000
+    )
 
 
 @dataclass
@@ -184,7 +192,7 @@ class OneCycleConfig(SchedulerConfig):
 
 @dataclass
 class TrainingConfig:
-    epochs: int = option(15, doc="passes over the training split", at_least=1)
+    epochs: int = option(15, doc="passes over the training split", at_least=1, largest=10**6)
     batch_size: int = option(64, doc="images per step", at_least=1)
     reshuffle: bool = option(
         True, doc="a new order of images in each epoch; false keeps the first epoch's batches"
@@ -203,7 +211,9 @@ class TrainingConfig:
         None, doc="stop after so many epochs without a better accuracy", at_least=1, example=5
     )
     flip: bool = option(False, doc="mirror training images at random")
-    crop_padding: int = option(0, doc="pad by so many pixels, then crop at random", at_least=0)
+    crop_padding: int = option(
+        0, doc="pad by so many pixels, then crop at random", at_least=0, largest=1024
+    )
     cutout_size: int = option(0, doc="blank a random square of this side, pixels", at_least=0)
     device: Literal["auto", "cpu", "cuda"] = option("auto", doc="where to train")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
@@ -213,7 +223,10 @@ class TrainingConfig:
         "contiguous", doc="layout of images and weights"
     )
     threads: int | None = option(
-        None, doc="CPU threads; null takes one for small steps, else PyTorch's default", at_least=1
+        None,
+        doc="CPU threads; null takes one for small steps, else PyTorch's default",
+        at_least=1,
+        largest=1024,
     )
 
 
@@ -223,7 +236,7 @@ class InferenceConfig:
 
     batch_size: int = option(128, doc="images per step", at_least=1)
     seconds: float = option(
-        0.1, doc="repeat passes for at least so long; 0 does not measure", at_least=0
+        0.1, doc="repeat passes for at least so long; 0 does not measure", at_least=0, largest=3600
     )
 
 
@@ -300,7 +313,7 @@ class MachineEnergyConfig(EnergyConfig):
     baseline: Literal["none", "measure"] = option(
         "none", doc="measure the idle machine once, for net joules beside gross ones"
     )
-    baseline_seconds: float = option(10.0, doc="how long to measure it", above=0)
+    baseline_seconds: float = option(10.0, doc="how long to measure it", above=0, largest=3600)
     baseline_hours: float = option(24.0, doc="for how long its record is used again", at_least=0)
 
 
@@ -419,7 +432,10 @@ class TrainConfig:
     )
     variant: str | None = option(None, doc="name of the choices in conf/variant, for the record")
     repeats: int = option(
-        1, doc="train so often, with seeds that follow each other, and take means", at_least=1
+        1,
+        doc="train so often, with seeds that follow each other, and take means",
+        at_least=1,
+        largest=10_000,
     )
     layer_energy: bool = option(
         False, doc="share the training energy out by layer type, from sampled steps"
@@ -430,6 +446,7 @@ class TrainConfig:
         doc="seconds of a reference job before a sweep and after it, to warm the machine and "
         "tell its drift; 0 runs none",
         at_least=0,
+        largest=3600,
     )
 
 

@@ -56,7 +56,7 @@ class AnalysisConfig:
         None, doc="{column: value}: use only runs in which these columns hold these", example={}
     )
     confidence: float = option(0.95, doc="of all intervals", above=0.0, below=1.0)
-    resamples: int = option(2000, doc="of each bootstrap", at_least=100)
+    resamples: int = option(2000, doc="of each bootstrap", at_least=100, largest=10**6)
     seed: int = option(0, doc="of the bootstraps", at_least=0, at_most=LARGEST_SEED)
 
 

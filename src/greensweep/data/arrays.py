@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from greensweep.data.split import TensorSplit
+from greensweep.data.split import TensorSplit, fits_in_memory
 from greensweep.errors import DataError, first_line
 
 log = logging.getLogger(__name__)
@@ -138,9 +138,19 @@ def class_indices(labels: Any) -> Tensor:
 
 
 def resize(images: Tensor, image_size: int) -> Tensor:
-    """Resize images (N, C, H, W) to `image_size` squared: bilinear, with antialiasing."""
+    """Resize images (N, C, H, W) to `image_size` squared: bilinear, with antialiasing.
+
+    Raises:
+        DataError: the memory that is free cannot hold them.
+    """
     if images.shape[-2:] == (image_size, image_size):
         return images
+    size_bytes = images.shape[0] * images.shape[1] * image_size**2 * images.element_size()
+    if not fits_in_memory(size_bytes, 0.5):  # a part of them is there twice
+        raise DataError(
+            f"{len(images)} images of {image_size}x{image_size} pixels take {size_bytes / 1e9:.3g} "
+            "GB, more than the memory that is free: set a smaller dataset.image_size"
+        )
     resized = images.new_empty((len(images), images.shape[1], image_size, image_size))
     for start in range(0, len(images), _RESIZE_BATCH):
         part = slice(start, start + _RESIZE_BATCH)

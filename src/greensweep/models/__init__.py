@@ -1,10 +1,13 @@
 """Networks, fitted to the data set, and the census of their layers."""
 
+from functools import partial
+
 from torch import nn
 
 from greensweep.config import schema
 from greensweep.errors import ModelError
 from greensweep.models.census import LayerCensus, take_census
+from greensweep.models.memory import build_where_it_fits
 
 __all__ = ["LayerCensus", "build_model", "model_name", "take_census"]
 
@@ -26,19 +29,19 @@ def build_model(
         case schema.SimpleCnnConfig():
             from greensweep.models.paper import simple_cnn
 
-            return simple_cnn(
-                channels,
-                height,
-                classes,
+            build = partial(
+                simple_cnn,
                 conv_layers=config.conv_layers,
                 linear_layers=config.linear_layers,
                 relu=config.relu,
             )
+            return build_where_it_fits(config.name, partial(build, channels, height, classes))
         case schema.DenseConfig():
             from greensweep.models import paper
 
             dense = {"dense_poly": paper.dense_poly, "dense_linear": paper.dense_linear}
-            return dense[config.name](channels, height, classes, linear_layers=config.linear_layers)
+            build = partial(dense[config.name], linear_layers=config.linear_layers)
+            return build_where_it_fits(config.name, partial(build, channels, height, classes))
         case schema.NamedModelConfig():
             from greensweep.models.libraries import timm_model, torchvision_model
 
