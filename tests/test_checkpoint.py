@@ -98,6 +98,12 @@ class Closure(Held):
     def get_extra_state(self):
         return lambda: 1
 
+class Changing(Held):
+    def see(self, images):
+        self.seen = getattr(self, "seen", 0) + 1
+    def get_extra_state(self):
+        return Plain if getattr(self, "seen", 0) > 4 else 1
+
 class OneWay(Plain):
     def get_extra_state(self):
         return {"seen": 1}
@@ -198,6 +204,16 @@ def test_a_state_that_no_checkpoint_can_hold_is_refused_before_training(
     assert f"the model{said}" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert read_result(tmp_path / "run").epochs == 0
+
+
+def test_a_state_that_can_no_longer_be_kept_costs_no_run(
+    trained: Train, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = trained("Changing", "training.keep=last")
+
+    assert result.status == "finished"
+    assert kept(result)["_extra_state"] == 1
+    assert "An earlier state is kept: the model's state _extra_state (type) holds" in caplog.text
 
 
 def test_an_earlier_copy_is_not_stretched_over_a_buffer_of_another_shape() -> None:

@@ -1,6 +1,7 @@
 """Kept weights: written during a run, tested after it."""
 
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ from greensweep.training import (
     use_threads,
 )
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class CheckpointTest:
@@ -46,7 +49,8 @@ def copy_weights(model: nn.Module, into: Mapping[str, Any] | None) -> dict[str, 
     That is its tensors, and what modules add to them by `get_extra_state`.
 
     Raises:
-        ModelError: there is more in it than a checkpoint can hold, or it cannot be had.
+        ModelError: there is more in it than a checkpoint can hold, or it cannot be had. Where an
+            earlier copy has that part, it stays, with a warning: the run is not lost.
     """
     try:
         state = model.state_dict()
@@ -61,7 +65,13 @@ def copy_weights(model: nn.Module, into: Mapping[str, Any] | None) -> dict[str, 
 
 def _copied(name: str, value: Any, earlier: Any) -> Any:
     if type(value) not in (Tensor, nn.Parameter):
-        return _filed(name, value)
+        try:
+            return _filed(name, value)
+        except ModelError as error:
+            if earlier is None:
+                raise
+            log.warning("An earlier state is kept: %s.", error)
+            return earlier
     # The scale of quantised numbers and the places of sparse ones are not in the numbers' memory.
     plain = value.layout is torch.strided and not value.is_quantized
     if plain and isinstance(earlier, Tensor) and earlier.shape == value.shape:

@@ -57,6 +57,26 @@ def test_a_recorded_test_accuracy_is_never_called_a_validation_accuracy(
     assert tracker.tags["selected_on_test"] == "true"
 
 
+def test_the_units_of_the_recorded_figures_may_be_told(
+    config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "learning_rate acc cost seconds\n0.1 90 0.001 1\n0.01 0.5 0.002 1")
+    asked = config(
+        "training=replay", f"replay.table={tmp_path}/runs.csv", "replay.columns.accuracy=acc",
+        "replay.columns.energy=cost", "replay.columns.energy_unit=MWh",
+        "replay.columns.accuracy_unit=percent", "optimizer.learning_rate=0.1",
+        "replay.options=[optimizer.learning_rate]",
+    )  # fmt: skip
+    with pytest.raises(StudyError, match=r"W in the median run, .* replay\.columns\.energy_unit"):
+        run(asked, tmp_path)
+    asked.replay.columns.energy_unit = "Wh"
+    result, _ = run(asked, tmp_path)
+    assert (result.validation_accuracy, result.energy_joules) == (0.9, pytest.approx(3.6))
+    asked.replay.columns.energy_unit = "mWh"
+    run(asked, tmp_path)
+    assert "less than a machine trains on: is replay.columns.energy_unit right?" in caplog.text
+
+
 def test_a_replayed_run_may_be_told_by_its_last_epoch(curves: Compose, tmp_path: Path) -> None:
     result, _ = run(curves("training.keep=last"), tmp_path)
     assert (result.validation_accuracy, result.best_epoch, result.epochs) == (0.6, 3, 3)
