@@ -11,6 +11,8 @@ from hydra import compose, initialize_config_dir
 
 from greensweep import resources
 from greensweep.data.split import fits_in_memory, loader_workers
+from greensweep.errors import ModelError
+from greensweep.models.memory import build_where_it_fits
 from greensweep.resources import available_memory, usable_cores
 from greensweep.search.pool import cores_per_worker, run_workers
 from greensweep.training.device import use_threads
@@ -181,3 +183,13 @@ def test_without_a_limit_the_machines_memory_counts(
 
     monkeypatch.setattr(resources, "_MEMBERSHIP", tmp_path / "as on macOS")
     assert available_memory() == 200 * GIBIBYTE
+
+
+def test_a_network_larger_than_its_container_is_refused_before_it_is_built(
+    large_machine, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    files = {"memory.max": str(GIBIBYTE), "memory.current": "0", "memory.stat": ""}
+    serve_cgroup(monkeypatch, tmp_path, "0::/", files)
+
+    with pytest.raises(ModelError, match="more than the memory that is free"):
+        build_where_it_fits("wide", lambda: torch.nn.Linear(20_000, 20_000))
