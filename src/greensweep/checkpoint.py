@@ -15,6 +15,7 @@ from greensweep.config import TrainConfig, load_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Meter, Phases
 from greensweep.errors import ConfigError, ModelError, first_line
+from greensweep.files import write_whole
 from greensweep.models import build_model
 from greensweep.result import CHECKPOINT_FILE, CONFIG_FILE
 from greensweep.training import (
@@ -126,10 +127,15 @@ def save_weights(weights: Mapping[str, Any], directory: Path) -> Path:
     """
     path = directory / CHECKPOINT_FILE
     try:
-        torch.save(dict(weights), path)
+        write_whole(path, partial(_save, dict(weights)))
     except RuntimeError as error:  # torch's writer reports a full disk so
         raise OSError(f"cannot write {path}: {first_line(error)}") from error
     return path
+
+
+def _save(weights: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:  # torch would write a path's name into the file
+        torch.save(weights, file)
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

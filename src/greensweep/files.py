@@ -1,10 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what becomes of one that is not."""
 
 import json
+import logging
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 def new_folder(path: Path) -> Path:
@@ -26,18 +31,65 @@ def new_folder(path: Path) -> Path:
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` make a file beside `path` that takes its place once it is whole.
 
+    Of several writers at once each makes its own, and the last to end wins.
+
     Raises:
         OSError: the folder cannot be written to. What was there before stays.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         write(part)
         part.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 whole or not at all."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8", newline=""))
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write a small JSON file whole or not at all."""
-    text = json.dumps(values, indent=2) + "\n"
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read what `write_json` wrote of a mapping; None where there is no file.
+
+    One that is not whole is put aside, which is told, and is none from then on.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        put_aside(path, f"{type(error).__name__}: {error}")
+        return None
+    if not isinstance(values, dict):
+        put_aside(path, "it holds no mapping")
+        return None
+    return values
+
+
+def put_aside(path: Path, fault: object) -> None:
+    """Keep a broken file under another name, where nothing reads it, and say so in a warning."""
+    kept = _aside(path)
+    while kept.exists():
+        kept = _aside(kept)
+    with suppress(OSError):  # a folder that is only read: it is told all the same
+        path.rename(kept)
+    log.warning("%s is broken (%s): it is left out, and kept as %s.", path, fault, kept.name)
+
+
+def was_put_aside(path: Path) -> bool:
+    """Tell whether a file of that name was broken once."""
+    return _aside(path).exists()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.broken")

@@ -1,15 +1,17 @@
 """The result of one run, and its file `result.json`."""
 
 import json
-import os
-import tempfile
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
+from greensweep.files import read_json, write_text
+
+log = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"
 CONFIG_FILE = "config.yaml"
@@ -215,16 +217,7 @@ def write_result(result: RunResult, directory: Path) -> Path:
         OSError: the directory cannot be written to.
     """
     path = directory / RESULT_FILE
-    text = json.dumps(asdict(result), indent=2, allow_nan=False)
-    handle, part = tempfile.mkstemp(dir=directory, prefix=".result")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        Path(part).chmod(0o644)
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    write_text(path, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
     return path
 
 
@@ -232,22 +225,38 @@ def read_result(directory: Path) -> RunResult:
     """Read `result.json` of a run's directory.
 
     Raises:
-        StudyError: the file is missing or is not a result.
+        StudyError: there is none that is whole.
+    """
+    result = find_result(directory)
+    if result is None:
+        raise StudyError(f"{directory} holds no {RESULT_FILE}: name the directory of a run")
+    return result
+
+
+def find_result(directory: Path) -> RunResult | None:
+    """Read `result.json` of a run's directory; None where there is none.
+
+    One that is broken is put aside, which is told, and costs its own run alone.
     """
     path = directory / RESULT_FILE
+    values = read_json(path)
+    if values is None:
+        return None
+    known = {each.name for each in fields(RunResult)}
+    kept = {name: value for name, value in values.items() if name in known}
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        known = {each.name for each in fields(RunResult)}
-        kept = {name: value for name, value in values.items() if name in known}
         for name in ("history", "overrides", "repeat_runs", "flops_left_out"):
             kept[name] = tuple(kept.get(name, ()))
         return RunResult(**kept)
-    except FileNotFoundError as error:
-        raise StudyError(
-            f"{directory} holds no {RESULT_FILE}: name the directory of a run"
-        ) from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise StudyError(f"{path} is no result of a run ({error})") from error
+    except TypeError as error:  # another program's, say
+        log.warning("%s is no result of a run (%s): it is left out.", path, error)
+        return None
+
+
+def read_results(directories: Iterable[Path]) -> dict[Path, RunResult]:
+    """Read the results of those directories that hold a whole one."""
+    read = {directory: find_result(directory) for directory in directories}
+    return {directory: result for directory, result in read.items() if result is not None}
 
 
 def repeat_directories(directory: Path) -> list[Path]:

@@ -15,8 +15,9 @@ from greensweep.result import (
     REPEATS_FOLDER,
     RESULT_FILE,
     RunResult,
+    find_result,
     history_metrics,
-    read_result,
+    read_results,
     repeat_directories,
     write_result,
 )
@@ -47,7 +48,7 @@ def upload(directory: Path) -> list[str]:
         raise StudyError(
             f"{directory} holds no {RESULT_FILE}: name the directory of a run or sweep"
         )
-    results = {path: read_result(path) for path in found}
+    results = read_results(found)
     pending = {path: result for path, result in results.items() if result.mlflow_run_id is None}
     if not pending:
         return []
@@ -80,7 +81,8 @@ def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResul
     run_ids = []
     for path, result in pending.items():
         is_repeat = path.parent.name == REPEATS_FOLDER
-        above = read_result(path.parents[1]).mlflow_run_id if is_repeat else parent
+        whole = find_result(path.parents[1]) if is_repeat else None
+        above = whole.mlflow_run_id if whole is not None else parent
         run_ids.append(_send_run(store, path, result, above))
     if parent is not None:
         trials = read_trials(directory)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,8 +86,8 @@ class Result:
                 )
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n"
-        parts = [path.with_name(f".{path.name}.part") for path in (*paths, summary)]
-        try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as name:
+            parts = [Path(name) / path.name for path in (*paths, summary)]
             for part, table in zip(parts, self.tables.values(), strict=False):
                 write_frame(table, part)
             parts[-1].write_text(text, encoding="utf-8")
@@ -95,9 +96,6 @@ class Result:
                 (folder / name).unlink(missing_ok=True)
             for part, path in zip(parts, (*paths, summary), strict=True):
                 part.replace(path)
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)
         return [*paths, summary]
 
 

@@ -1,6 +1,7 @@
 """The runs of a whole study, which is a folder of sweeps, as one table."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,8 @@ def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
 def _choices(sweep: Path) -> dict[str, Any]:
     """Return what the first run of a sweep chose in the groups that tell cells apart."""
     for run in trial_directories(sweep):
-        composed = run / ".hydra" / "hydra.yaml"
-        if composed.is_file():
-            chosen = read_plain_config(composed)["hydra"]["runtime"]["choices"]
+        composed = read_plain_config(run / ".hydra" / "hydra.yaml")
+        with suppress(KeyError, TypeError):  # none, or half a file: another run chose the same
+            chosen = composed["hydra"]["runtime"]["choices"]
             return {column: chosen.get(group) for group, column in _CHOICES.items()}
     return dict.fromkeys(_CHOICES.values())

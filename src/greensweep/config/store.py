@@ -17,6 +17,7 @@ from greensweep.config.folders import locate
 from greensweep.config.options import range_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
+from greensweep.files import put_aside, write_text
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "dataset": {
@@ -136,15 +137,19 @@ def save_run_config(resolved: Mapping[str, Any], path: Path) -> None:
     text = yaml.dump(
         dict(resolved), Dumper=get_omega_conf_dumper(), sort_keys=False, allow_unicode=True
     )
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def read_plain_config(path: Path) -> dict[str, Any]:
-    """Read a run's config as plain data; empty where there is none."""
+    """Read a run's config as plain data; empty where there is none, or only a broken one."""
     if not path.is_file():
         return {}
-    plain = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(plain, dict)
+    try:
+        plain = OmegaConf.to_container(OmegaConf.load(path))
+        assert isinstance(plain, dict), "it holds no mapping"
+    except Exception as error:  # whatever YAML and OmegaConf make of what is left
+        put_aside(path, first_line(error))
+        return {}
     return {str(key): value for key, value in plain.items()}
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from greensweep.data.image_files import Decoder, UnreadableImage
+from greensweep.files import write_whole
 from greensweep.resources import usable_cores
 
 log = logging.getLogger(__name__)
@@ -96,15 +96,13 @@ def _recall(kept: Path) -> Decoded | None:
 
 def _write_atomically(kept: Path, images: np.ndarray, readable: np.ndarray) -> None:
     """Keep decoded images; the cache is a convenience, so a full disk only costs a warning."""
-    part: Path | None = None
+
+    def save(part: Path) -> None:
+        with part.open("wb") as file:  # to a path's name NumPy would add its own ending
+            np.savez(file, images=images, readable=readable)
+
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".part", delete=False) as file:
-            part = Path(file.name)
-            np.savez(file, images=images, readable=readable)
-        part.replace(kept)
+        write_whole(kept, save)
     except OSError as error:
         log.warning("Decoded images are not cached: %s.", error)
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)

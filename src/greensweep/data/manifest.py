@@ -1,7 +1,6 @@
 """The manifest of a data set's splits: sizes, classes and digests of what was read."""
 
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from greensweep.data.seeding import seeded
 from greensweep.data.split import Split
 from greensweep.data.splits import Splits
+from greensweep.files import write_json
 
 MANIFEST_FILE = "splits.json"
 _BATCH = 1024
@@ -32,7 +32,7 @@ def write_manifest(splits: Splits, dataset: str, seed: int, folder: Path) -> Pat
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MANIFEST_FILE
-    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_json(path, manifest)
     return path
 
 

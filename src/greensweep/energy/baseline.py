@@ -1,6 +1,5 @@
 """What the idle machine draws: measured once, kept, and used again while it holds."""
 
-import json
 import logging
 import os
 import platform
@@ -15,6 +14,7 @@ from platformdirs import user_cache_path
 
 from greensweep.energy.counters import Counter
 from greensweep.energy.processes import Processes
+from greensweep.files import put_aside, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class IdleBaseline:
                         100 * record.load,
                     )
                     return {}
-                self._file.write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")
+                write_json(self._file, asdict(record))
         return {key: watts for key, watts in record.watts.items() if key in counters}
 
     def _unfit(self, record: IdleRecord | None, counters: Mapping[str, Counter]) -> str | None:
@@ -143,8 +143,10 @@ def machine_name() -> str:
 
 def read_record(file: Path) -> IdleRecord | None:
     """Read a kept baseline, or return None where there is none that can be read."""
+    values = read_json(file)
+    if values is None:
+        return None
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
         return IdleRecord(
             machine=str(values["machine"]),
             watts={str(key): float(watts) for key, watts in values["watts"].items()},
@@ -152,5 +154,6 @@ def read_record(file: Path) -> IdleRecord | None:
             seconds=float(values["seconds"]),
             measured_at=float(values["measured_at"]),
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        put_aside(file, error)
         return None

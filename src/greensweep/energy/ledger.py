@@ -372,7 +372,8 @@ def open_machine_ledger() -> Ledger:
 
 def _parsed(text: bytes) -> Book:
     try:
-        values: dict[str, Any] = json.loads(text)
+        # Whoever died while writing may have left the end of a longer book behind a whole one.
+        values: dict[str, Any] = json.JSONDecoder().raw_decode(text.decode())[0]
         for member in values["members"].values():
             member["accounts"] = {k: Account(**each) for k, each in member["accounts"].items()}
         values["members"] = {name: Member(**each) for name, each in values["members"].items()}

@@ -1,6 +1,5 @@
 """The meter of a machine: its counters, read at the edges of laps, shared with neighbours."""
 
-import json
 import logging
 import os
 import platform
@@ -18,6 +17,7 @@ from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import ComponentEnergy, EnergyReading
 from greensweep.errors import EnergyError, first_line
+from greensweep.files import put_aside, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -214,20 +214,28 @@ class MachineMeter:
 
 def _add_to_file(total: SweepTotal, sweep: Path) -> None:
     path = sweep / f"machine_energy.{platform.node()}.json"
-    summed = asdict(read_sweep_total(path) + total)
+    known = _read_total(path)
     with suppress(OSError):
-        path.write_text(json.dumps(summed, indent=2) + "\n", encoding="utf-8")
+        write_json(path, asdict(total if known is None else known + total))
 
 
-def read_sweep_total(path: Path) -> SweepTotal:
-    """Read what the runs of a sweep left about one machine; zeros where there is nothing."""
+def _read_total(path: Path) -> SweepTotal | None:
+    kept = read_json(path)
     try:
-        return SweepTotal(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return SweepTotal()
+        return None if kept is None else SweepTotal(**kept)
+    except TypeError as error:
+        put_aside(path, error)
+        return None
 
 
 def machine_total(sweep: Path) -> SweepTotal | None:
-    """Return what the runs of a sweep left about their machines, added up; None without any."""
-    found = [read_sweep_total(path) for path in sorted(sweep.glob("machine_energy.*.json"))]
+    """Return what the runs of a sweep left about their machines, added up; None without any.
+
+    None, too, where a file of theirs was broken: the rest would be taken for the whole.
+    """
+    paths = sorted(sweep.glob("machine_energy.*.json"))
+    found = [total for path in paths if (total := _read_total(path)) is not None]
+    if broken := sorted(sweep.glob("machine_energy.*.json.broken")):
+        log.warning("%s was broken: what the machine used in all is not known.", broken[0])
+        return None
     return sum(found, start=SweepTotal()) if found else None

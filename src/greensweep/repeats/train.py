@@ -15,7 +15,7 @@ from greensweep.result import (
     REPEATS_FOLDER,
     RunResult,
     Status,
-    read_result,
+    read_results,
     repeat_directories,
 )
 from greensweep.run import ShowEpochs, record, run_once
@@ -93,7 +93,7 @@ def run_repeats(
         error = f"repeat {number + 1} of {config.repeats} failed: {text}"
         raise
     finally:
-        runs = [read_result(path) for path in repeat_directories(directory)]
+        runs = list(read_results(repeat_directories(directory)).values())
         result = replace(
             mean_result(runs, config),
             status=status,

@@ -1,6 +1,5 @@
 """The bill of a search: what was spent on what, what is left, and what it bought."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.files import write_json
+from greensweep.files import read_json, write_json
 from greensweep.search.budget import between_trials, spent
 from greensweep.search.forecast import early_forecast
 from greensweep.search.records import (
@@ -193,20 +192,17 @@ def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[Froz
 def write_bill(found: Bill, directory: Path) -> None:
     """Write the bill into `study.json`, beside what stands there already."""
     path = directory / STUDY_FILE
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = read_json(path) or {}
     write_json(path, {**known, SECTION: asdict(found)})
 
 
 def read_bill(directory: Path) -> Bill | None:
     """Read the bill from `study.json`; None where another sweeper ran."""
+    kept = (read_json(directory / STUDY_FILE) or {}).get(SECTION)
     try:
-        kept: dict[str, Any] = json.loads((directory / STUDY_FILE).read_text("utf-8"))[SECTION]
-        return Bill(**{**kept, "best_trials": tuple(kept["best_trials"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+        return Bill(**{**kept, "best_trials": tuple(kept["best_trials"])}) if kept else None
+    except (TypeError, KeyError):
+        return None  # an older one
 
 
 def _line(outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from greensweep.errors import ConstraintError
-from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.result import RunResult, find_result
 from greensweep.search.records import Outcome
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 
@@ -132,8 +132,9 @@ def broken_by(
     if not constraints:
         return {}
     known = {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
-    if (directory / RESULT_FILE).is_file():
-        known |= _flat(vars(read_result(directory)))
+    result = find_result(directory)
+    if result is not None:
+        known |= _flat(vars(result))
     broken = {}
     for bound in bounds_of(constraints):
         value = known.get(bound.figure)

@@ -1,12 +1,11 @@
 """What a search was made from, so that it starts anew where that has changed."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from greensweep.errors import StudyError
-from greensweep.files import write_json
+from greensweep.files import read_json, write_json
 
 INPUTS_FILE = "made_from.json"
 _CONFIGURATION = "the configuration"
@@ -35,10 +34,7 @@ def changed_inputs(directory: Path, inputs: Mapping[str, str]) -> list[str]:
     """
     if not directory.is_dir() or not any(directory.iterdir()):
         return []
-    try:
-        known = json.loads((directory / INPUTS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = read_json(directory / INPUTS_FILE) or {}
     names = sorted(inputs.keys() | known.keys())
     return [name for name in names if inputs.get(name) != known.get(name)]
 

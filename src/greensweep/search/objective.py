@@ -1,11 +1,8 @@
 """What a search is for: the values that a run returns to its sweeper."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from greensweep.config import load_run_config, schema
+from greensweep.config import schema
 from greensweep.errors import StudyError
-from greensweep.result import CONFIG_FILE, RunResult
+from greensweep.result import RunResult
 
 _JOULES_PER_KILOJOULE = 1000.0
 
@@ -33,14 +30,3 @@ def objective_values(
     if isinstance(objective, schema.PricedConfig):
         return accuracy - objective.price_per_kilojoule * joules / _JOULES_PER_KILOJOULE
     return accuracy, joules
-
-
-def values_of_run(directory: Path, result: RunResult) -> Sequence[float]:
-    """Return the objective's values of a run that is told by its folder alone.
-
-    Raises:
-        GreensweepError: its config is missing, or a figure that the objective needs.
-    """
-    objective = load_run_config(directory / CONFIG_FILE).objective
-    values = objective_values(objective, result)
-    return values if isinstance(values, tuple) else (values,)

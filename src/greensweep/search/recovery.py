@@ -10,7 +10,8 @@ import optuna
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.errors import GreensweepError
+from greensweep.result import RunResult, find_result
 from greensweep.search.constraints import broken_by
 from greensweep.search.records import (
     PROGRESS,
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 _OWNERLESS_SECONDS = 120.0
 _ANCIENT = timedelta(days=2)
 
-ValuesOf = Callable[[Path, RunResult], Sequence[float]]
+ValuesOf = Callable[[RunResult], Sequence[float]]
 Folder = Callable[[FrozenTrial], Path]
 
 
@@ -68,15 +69,18 @@ class Recovery:
             _, outcome, values = kept
             self._settle_as(trial, outcome, values, folder)
             return True
-        if self._values_of is None or not (folder / RESULT_FILE).is_file():
+        result = find_result(folder) if self._values_of is not None else None
+        if self._values_of is None or result is None or result.status != "finished":
             return False
-        result = read_result(folder)
-        if result.status != "finished":
+        try:
+            values = self._values_of(result)
+        except GreensweepError as error:
+            log.warning("Trial %d runs again: %s.", trial.number, error)
             return False
         outcome = Outcome(
             status="finished", seconds=result.seconds or 0.0, **figures_of_result(result)
         )
-        self._settle_as(trial, outcome, self._values_of(folder, result), folder)
+        self._settle_as(trial, outcome, values, folder)
         return True
 
     def run_again(self, trial: FrozenTrial) -> None:

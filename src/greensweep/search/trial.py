@@ -1,6 +1,5 @@
 """Run one trial of a search and settle it: values, energy, constraints, in file and storage."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window
 from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_line
-from greensweep.files import write_json
+from greensweep.files import put_aside, read_json, was_put_aside, write_json
 from greensweep.measuring import measured_by
 from greensweep.reporting import judged_by
-from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.result import RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.judge import TrialJudge
@@ -189,19 +188,27 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
 
 def read_trial_file(directory: Path) -> tuple[int, Outcome, Sequence[float] | None] | None:
     """Read a trial's number, outcome and values from its folder; None where there are none."""
+    kept = read_json(directory / TRIAL_FILE)
+    if kept is None:
+        return None
     try:
-        kept = json.loads((directory / TRIAL_FILE).read_text(encoding="utf-8"))
         return kept["number"], Outcome(**kept["outcome"]), kept["values"]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (TypeError, KeyError) as error:
+        put_aside(directory / TRIAL_FILE, error)
         return None
 
 
 def read_broken(directory: Path) -> tuple[str, ...]:
-    """Return the constraints that the trial in a folder breaks; none where no search settled it."""
+    """Return the constraints that the trial in a folder breaks; none where no search settled it.
+
+    Of one whose file is broken nobody knows that it keeps them, so it is never the best.
+    """
+    kept = read_json(directory / TRIAL_FILE)
+    if kept is None:
+        return (f"{TRIAL_FILE} broken",) if was_put_aside(directory / TRIAL_FILE) else ()
     try:
-        kept = json.loads((directory / TRIAL_FILE).read_text(encoding="utf-8"))
         return tuple(name for name, value in kept["constraints"].items() if value > 0)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (TypeError, KeyError, AttributeError):
         return ()
 
 
@@ -228,8 +235,9 @@ def _figures(judge: TrialJudge, window: Window | None, directory: Path) -> dict[
             "epochs": last.epoch,
             "epochs_planned": last.epochs,
         }
-    if (directory / RESULT_FILE).is_file():
-        return figures | figures_of_result(read_result(directory))
+    result = find_result(directory)
+    if result is not None:
+        return figures | figures_of_result(result)
     if window is not None:
         # A program may tell joules of its own, of a device that this machine's meter does not see.
         told = [last.spent_joules if last is not None else None, window.joules]

@@ -1,12 +1,12 @@
 """Did the machine change while a sweep ran? A fixed job before it and after it tells."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from greensweep.config import TrainConfig
 from greensweep.config.schema import ReplayConfig
 from greensweep.energy import Meter, Phases, sum_joules
+from greensweep.files import put_aside, read_json, write_json
 
 DRIFT_FILE = "reference_job.json"
 
@@ -100,7 +100,7 @@ def begin(directory: Path, meter: Meter, config: TrainConfig) -> None:
         meter.stop()
         return
     before = read_reference(meter, config, warmup=config.warmup, seconds=config.warmup)
-    (directory / DRIFT_FILE).write_text(json.dumps(asdict(before)), encoding="utf-8")
+    write_json(directory / DRIFT_FILE, asdict(before))
 
 
 def end(directory: Path, meter: Meter, config: TrainConfig) -> Drift | None:
@@ -109,9 +109,13 @@ def end(directory: Path, meter: Meter, config: TrainConfig) -> Drift | None:
     Raises:
         EnergyError: the meter fails.
     """
+    kept = read_json(directory / DRIFT_FILE)
+    if kept is None:
+        return None
     try:
-        before = Reference(**json.loads((directory / DRIFT_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        before = Reference(**kept)
+    except TypeError as error:
+        put_aside(directory / DRIFT_FILE, error)
         return None
     # A part of the warm-up again: the process may not have computed for a while.
     after = read_reference(meter, config, warmup=config.warmup / 4, seconds=config.warmup)

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greensweep.config import TrainConfig, load_run_config
+from greensweep.files import was_put_aside
 from greensweep.models import model_name
-from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_result, write_result
+from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results, write_result
 from greensweep.run import TRACKED_STATUS
 from greensweep.search.folders import trial_directories
 from greensweep.search.trial import TRIAL_FILE, read_trial_file
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
-    from greensweep.search.folders import trial_directories
-from greensweep.tracking.mlflow import MlflowStore
+    from greensweep.tracking.mlflow import MlflowStore
 
 
 def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> None:
@@ -29,7 +29,8 @@ def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> 
         OSError: the folder cannot be written to.
     """
     for directory in trial_directories(sweep):
-        if not (directory / RESULT_FILE).is_file():
+        result = directory / RESULT_FILE
+        if not result.is_file() and not was_put_aside(result):
             _write_result(directory, config)
     parent = known_parent(sweep)
     if store is not None and parent is not None:
@@ -66,7 +67,7 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
     if not running:
         return
     settled = (each for each in trial_directories(sweep) if (each / TRIAL_FILE).is_file())
-    results = {folder: read_result(folder) for folder in settled}
+    results = read_results(settled)
     by_id = {result.mlflow_run_id: (folder, result) for folder, result in results.items()}
     by_name = {f"trial {result.trial}": (folder, result) for folder, result in results.items()}
     for run_id, name in running.items():

@@ -1,6 +1,5 @@
 """What a sweep came to: one table, one sentence, `study.json` and `trials.csv`."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import Any
 from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.ledger import SweepTotal
-from greensweep.files import write_json, write_whole
+from greensweep.files import read_json, write_json, write_whole
 from greensweep.search.bill import STUDY_FILE, Bill
 from greensweep.study.drift import Drift
 from greensweep.study.trials import (
@@ -230,10 +229,10 @@ def _write_trials(trials: Sequence[Trial], path: Path) -> None:
 
 def read_summary(directory: Path) -> StudySummary | None:
     """Read `study.json` of a sweep, or return None where there is none (or an older one)."""
+    values = read_json(directory / STUDY_FILE) or {}
     try:
-        values = json.loads((directory / STUDY_FILE).read_text(encoding="utf-8"))
         return StudySummary(**{**values, "pareto_trials": tuple(values["pareto_trials"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (TypeError, KeyError):
         return None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greensweep.errors import StudyError
-from greensweep.result import RESULT_FILE, RunResult, read_result
+from greensweep.result import RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.trial import read_broken
 
@@ -48,17 +48,11 @@ class Trial:
 
 
 def read_trials(sweep: Path) -> list[Trial]:
-    """Read every trial of a sweep that left a result, in order.
-
-    Raises:
-        StudyError: a result file is broken.
-    """
-    found = [
-        (directory, read_result(directory))
-        for directory in trial_directories(sweep)
-        if (directory / RESULT_FILE).is_file()
-    ]
-    ordered = sorted(found, key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0])))
+    """Read every trial of a sweep that left a whole result, in order."""
+    found = read_results(trial_directories(sweep))
+    ordered = sorted(
+        found.items(), key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0]))
+    )
     overrides = [dict(_key_value(text) for text in result.overrides) for _, result in ordered]
     keys = _varying(overrides)
     return [

@@ -1,5 +1,6 @@
 """Keep a sweep's best models: drop beaten weights as trials end, test the winners at the end."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from greensweep.energy import Meter, sum_joules
+from greensweep.errors import GreensweepError
 from greensweep.repeats import with_test_accuracies
 from greensweep.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
-    RESULT_FILE,
     RunResult,
+    find_result,
     read_result,
+    read_results,
     repeat_directories,
     write_result,
 )
@@ -25,6 +28,8 @@ from greensweep.study.trials import Trial, pareto_front
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
+
+log = logging.getLogger(__name__)
 
 
 def drop_beaten_weights(
@@ -40,19 +45,17 @@ def drop_beaten_weights(
     """
     with FileLock(sweep / ".winners.lock"):
         kept = [
-            Trial(0, folder, read_result(folder), {}, read_broken(folder))
-            for folder in trial_directories(sweep)
-            if _checkpoints(folder)
-            and (folder / RESULT_FILE).is_file()
-            and (not settled_only or (folder / TRIAL_FILE).is_file())
+            Trial(0, folder, result, {}, read_broken(folder))
+            for folder, result in read_results(trial_directories(sweep)).items()
+            if _checkpoints(folder) and (not settled_only or (folder / TRIAL_FILE).is_file())
         ]
         winners = {trial.directory for trial in pareto_front(kept)}
         for trial in kept:
             if trial.directory not in winners:
                 for checkpoint in _checkpoints(trial.directory):
                     checkpoint.unlink()
-                    changed = replace(read_result(checkpoint.parent), checkpoint=None)
-                    _update(checkpoint.parent, changed, store)
+                    if (run := find_result(checkpoint.parent)) is not None:
+                        _update(checkpoint.parent, replace(run, checkpoint=None), store)
                 _update(trial.directory, replace(trial.result, checkpoint=None), store)
 
 
@@ -68,11 +71,15 @@ def test_winners(
     joules: list[float | None] = []
     for trial in pareto_front(trials):
         if trial.result.selected_on_test and store is not None:
-            for path in _checkpoints(trial.directory):
-                _log_weights(store, read_result(path.parent), path.parent)
+            for folder, run in read_results(_run_folders(trial.directory)).items():
+                _log_weights(store, run, folder)
         if trial.result.test_accuracy is not None:
             continue
-        tested = [_test_run(path, meter, store) for path in _checkpoints(trial.directory)]
+        try:
+            tested = [_test_run(path, meter, store) for path in _checkpoints(trial.directory)]
+        except GreensweepError as error:  # its files are broken: the others are tested
+            log.warning("Trial %d is not tested: %s.", trial.number, error)
+            continue
         joules += [spent for _, spent in tested]
         if trial.result.repeats > 1 and tested:
             runs = [result for result, _ in tested]
@@ -85,8 +92,12 @@ def test_winners(
 
 def _checkpoints(directory: Path) -> list[Path]:
     """Return the kept weights of a run, or of its repeats."""
-    folders = repeat_directories(directory) or [directory]
-    return [path for folder in folders if (path := folder / CHECKPOINT_FILE).is_file()]
+    found = [folder / CHECKPOINT_FILE for folder in _run_folders(directory)]
+    return [path for path in found if path.is_file()]
+
+
+def _run_folders(directory: Path) -> list[Path]:
+    return repeat_directories(directory) or [directory]
 
 
 def _test_run(

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from filelock import FileLock
 
 from greensweep.config import command_folder, sqlite_file, sqlite_url
 from greensweep.errors import first_line
+from greensweep.files import put_aside, write_text
 from greensweep.tracking.secrets import mask_text
 from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, SweepRun, Tracker
 from greensweep.tracking.view import experiment_tags
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
+PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
 
 _PROBE_SECONDS = 5.0
 _FLUSH_SECONDS = 10.0
@@ -148,12 +150,12 @@ class MlflowStore:
 
         A folder that was copied from elsewhere names a run of another store.
         """
-        kept = directory / _PARENT_FILE
+        kept = directory / PARENT_FILE
         with FileLock(f"{kept}.lock", timeout=_LOCK_SECONDS):
             run_id = known_parent(directory)
             if run_id is None or not self._has(run_id):
                 run_id = self.create_run(name, {}, tags, parent=None)
-                kept.write_text(f"{run_id} {self.experiment_id}\n", encoding="utf-8")
+                write_text(kept, f"{run_id} {self.experiment_id}\n")
             return run_id
 
 
@@ -246,8 +248,15 @@ def known_experiment(directory: Path) -> str | None:
 
 
 def _kept_parent(directory: Path) -> list[str]:
-    kept = directory / _PARENT_FILE
-    return kept.read_text(encoding="utf-8").split() if kept.is_file() else []
+    """Return the ids of a sweep's run and its experiment; empty without a file that is whole."""
+    kept = directory / PARENT_FILE
+    if not kept.is_file():
+        return []
+    text = kept.read_bytes().decode(errors="replace")
+    if not re.fullmatch(r"\w{32}( \w+)?\n", text, re.ASCII):
+        put_aside(kept, "it names no run")
+        return []
+    return text.split()
 
 
 def tracking_uri(configured: str) -> str:

@@ -22,6 +22,7 @@ from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredCo
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError, StudyError
+from greensweep.files import write_text
 from greensweep.search.bill import Bill, bill, write_bill
 from greensweep.search.folders import check_owner, keep_owner
 from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
@@ -221,7 +222,8 @@ def _write_best(study: optuna.Study, found: Bill, directory: Path) -> None:
             "best_params": best[0].params,
             "best_value": best[0].value,
         }
-    OmegaConf.save(OmegaConf.create(results), directory / "optimization_results.yaml")
+    text = OmegaConf.to_yaml(OmegaConf.create(results))
+    write_text(directory / "optimization_results.yaml", text)
 
 
 def _check_name(name: str) -> None:

@@ -1,7 +1,7 @@
 """A process's part of a sweep: it claims trials, and runs them through Hydra's launcher."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,11 +23,12 @@ from greensweep.config import TrainConfig, parse_run
 from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.errors import GreensweepError, StudyError, first_line
+from greensweep.result import RunResult
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.flops import flops_of_run
 from greensweep.search.interrupt import graceful, is_graceful
-from greensweep.search.objective import values_of_run
+from greensweep.search.objective import objective_values
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import run_trial
@@ -94,7 +95,19 @@ class Worker:
 
     def claims(self, study: optuna.Study) -> Claims:
         """Return the trials to take."""
-        return Claims(self.spec, study, self.folder, values_of_run, self.flops)
+        return Claims(self.spec, study, self.folder, self.values, self.flops)
+
+    def values(self, result: RunResult) -> Sequence[float]:
+        """Return the objectives of a run of ours that is told by its result alone.
+
+        Raises:
+            GreensweepError: the program is none of ours, or the run lacks a figure.
+        """
+        config = self.run_config({})
+        if config is None:
+            raise StudyError("its result tells nothing of what the program returns")
+        values = objective_values(config.objective, result)
+        return values if isinstance(values, tuple) else (values,)
 
     def folder(self, trial: FrozenTrial) -> Path:
         """Return the folder of a trial: `hydra.sweep.subdir`, with the trial's number as job's."""
