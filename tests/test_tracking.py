@@ -105,7 +105,7 @@ def test_a_store_that_goes_away_costs_a_warning_and_no_error(
     store.client.delete_run(tracker.run_id)  # a deleted run takes no more figures
     tracker.log_step({"loss": 1.0}, 1)
     tracker.finish("FINISHED", {"accuracy": 0.5}, {}, [tmp_path])
-    assert tracker.run_id is None
+    assert tracker.incomplete
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "python -m greensweep upload" in caplog.text
 

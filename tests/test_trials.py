@@ -83,11 +83,14 @@ def test_where_none_keeps_the_constraints_the_sentence_says_so() -> None:
     )
 
 
+ENDED = {"status": "finished"}
+
+
 def test_a_trial_knows_from_its_folder_what_it_breaks(tmp_path: Path) -> None:
     for number, constraints in enumerate([{}, {"max_joules": -1.0, "whole_run": 1.0}]):
         (tmp_path / str(number)).mkdir()
         write_result(TRIALS[number].result, tmp_path / str(number))
-        kept = {"number": number, "values": [0.9], "outcome": {}, "constraints": constraints}
+        kept = {"number": number, "values": [0.9], "outcome": ENDED, "constraints": constraints}
         (tmp_path / str(number) / "trial.json").write_text(json.dumps(kept))
     (tmp_path / "2").mkdir()
     write_result(TRIALS[2].result, tmp_path / "2")  # of a sweeper that has no such file
@@ -201,9 +204,48 @@ def test_a_result_survives_its_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
-def test_a_broken_result_file_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_result_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"holds no result\.json"):
         read_result(tmp_path)
-    (tmp_path / "result.json").write_text('{"status": ')
-    with pytest.raises(StudyError, match=r"result\.json is no result of a run"):
-        read_trials(tmp_path)
+
+
+BROKEN_RESULTS = {
+    "cut": '{"status": ',
+    "empty": "",
+    "zeros": "\0" * 40,
+    "binary": "\x89PNG\x1a",
+    "a list": "[1, 2]",
+    "deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", BROKEN_RESULTS.values(), ids=BROKEN_RESULTS)
+def test_a_broken_result_costs_its_own_trial_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    for trial in TRIALS[:2]:
+        (tmp_path / str(trial.number)).mkdir()
+        write_result(trial.result, tmp_path / str(trial.number))
+    (tmp_path / "1" / "result.json").write_bytes(text.encode("latin-1"))
+    assert [trial.number for trial in read_trials(tmp_path)] == [0]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"{tmp_path}/1/result.json is broken (" in caplog.text
+    assert "kept as result.json.broken" in caplog.text
+    assert (tmp_path / "1" / "result.json.broken").read_bytes() == text.encode("latin-1")
+    assert [trial.number for trial in read_trials(tmp_path)] == [0]
+    assert len(caplog.records) == 1  # it was told
+
+
+@pytest.mark.parametrize("text", ["", '{"number": 1, "outco', "\0\0", '{"number": 1}'])
+def test_a_trial_whose_record_is_broken_is_never_the_best(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    for number in (0, 1):
+        (tmp_path / str(number)).mkdir()
+        write_result(replace(TRIALS[number].result, trial=number), tmp_path / str(number))
+    best = max((0, 1), key=lambda number: TRIALS[number].accuracy)
+    (tmp_path / str(best) / "trial.json").write_text(text)
+    trials = read_trials(tmp_path)
+    assert len(trials) == 2
+    assert best_trial(trials).number != best
+    assert "trial.json is broken" in caplog.text

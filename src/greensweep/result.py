@@ -76,6 +76,7 @@ class RunResult:
         overrides: what the command or the sweeper set.
         provenance: commit, versions and hardware, as tags.
         mlflow_run_id: the run in MLflow, or None.
+        mlflow_incomplete: MLflow refused a part of that run, which `upload` sends.
         checkpoint: path of the kept weights, of the most accurate repeat; or None.
         repeats: trainings of this configuration, with different seeds; figures are their means.
         repeat_runs: seed, validation_accuracy, test_accuracy, energy_joules, status and
@@ -127,6 +128,7 @@ class RunResult:
     overrides: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     mlflow_run_id: str | None = None
+    mlflow_incomplete: bool = False
     checkpoint: str | None = None
     repeats: int = 1
     repeat_runs: tuple[Mapping[str, Any], ...] = ()

@@ -392,3 +392,5 @@ def record(result: RunResult, directory: Path, tracker: Tracker, artifacts: list
     tracker.finish(TRACKED_STATUS[result.status], result.metrics(), result.tags(), artifacts)
     if unwritten is not None:
         raise unwritten
+    if tracker.incomplete:
+        write_result(replace(result, mlflow_incomplete=True), directory)

@@ -1,6 +1,6 @@
 """Send results that could not reach their MLflow server."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from greensweep.study.close import close_parent
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
 from greensweep.tracking import flat, open_store
+from greensweep.tracking.tracker import Metrics
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
@@ -49,7 +50,11 @@ def upload(directory: Path) -> list[str]:
             f"{directory} holds no {RESULT_FILE}: name the directory of a run or sweep"
         )
     results = read_results(found)
-    pending = {path: result for path, result in results.items() if result.mlflow_run_id is None}
+    pending = {
+        path: result
+        for path, result in results.items()
+        if result.mlflow_run_id is None or result.mlflow_incomplete
+    }
     if not pending:
         return []
     tracking = load_run_config(next(iter(pending)) / CONFIG_FILE).tracking
@@ -97,13 +102,35 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
     params = flat(read_plain_config(config_file))
     name = result.model if result.trial is None else f"trial {result.trial}"
     tags = {**result.provenance, **result.tags(), "uploaded": "true"}
-    run_id = store.create_run(name, params, tags, parent)
-    store.log_steps(run_id, enumerate(map(history_metrics, result.history), start=1))
+    points = [(step, history_metrics(point)) for step, point in enumerate(result.history, start=1)]
+    run_id = result.mlflow_run_id
+    if run_id is None or not store.has(run_id):
+        run_id = store.create_run(name, tags, parent)
+        # At once: should the store refuse the rest, it goes into this run later.
+        result = replace(result, mlflow_run_id=run_id, mlflow_incomplete=True)
+        write_result(result, directory)
+    else:
+        store.log(run_id, [], tags)
+        points = list(_missing(store, run_id, points))
+    store.log_params(run_id, params)
+    store.log_steps(run_id, points)
     store.log_now(run_id, result.metrics(), len(result.history))
-    sent = replace(result, mlflow_run_id=run_id)
-    files = [write_result(sent, directory), config_file, directory / LAYER_ENERGY_FILE]
+    files = [config_file, directory / LAYER_ENERGY_FILE]
     store.log_files(run_id, [path for path in files if path.is_file()])
     if (directory / CHECKPOINT_FILE).is_file():
         store.log_files(run_id, [directory / CHECKPOINT_FILE, config_file], folder="checkpoint")
     store.close(run_id, TRACKED_STATUS[result.status])
+    sent = write_result(replace(result, mlflow_incomplete=False), directory)
+    store.log_files(run_id, [sent])
     return run_id
+
+
+def _missing(
+    store: "MlflowStore", run_id: str, points: Sequence[tuple[int, Metrics]]
+) -> Iterator[tuple[int, Metrics]]:
+    """Return the points of a history that a run in the store does not have."""
+    known = {
+        name: store.logged_steps(run_id, name) for name in {n for _, each in points for n in each}
+    }
+    for step, metrics in points:
+        yield step, {name: value for name, value in metrics.items() if step not in known[name]}

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import platform
 import random
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from fakes import Machine, ScriptedSource, meter_of
 from greensweep.energy import EnergyReading
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger, MachineLedger, SweepTotal, open_machine_ledger
-from greensweep.energy.machine import MachineMeter, machine_total, read_sweep_total
+from greensweep.energy.machine import MachineMeter, machine_total
 from greensweep.energy.processes import Processes
 from greensweep.errors import EnergyError
 
@@ -46,7 +45,7 @@ def cpu(reading: EnergyReading) -> float:
 
 
 def total_of(sweep: Path) -> SweepTotal:
-    return read_sweep_total(sweep / f"machine_energy.{platform.node()}.json")
+    return machine_total(sweep) or SweepTotal()
 
 
 # --- shares -------------------------------------------------------------------------------------
@@ -409,15 +408,27 @@ def test_two_sweeps_at_a_time_each_have_the_machine(
     assert [total_of(sweep).trials_joules for sweep in sweeps] == pytest.approx([10.0, 30.0])
 
 
-def test_the_machines_of_a_sweep_add_up_and_a_broken_file_counts_as_nothing(tmp_path: Path) -> None:
+def test_the_machines_of_a_sweep_add_up(tmp_path: Path) -> None:
     assert machine_total(tmp_path) is None
     for node, text in {
         "one": '{"seconds": 2, "machine_joules": 30, "trials_joules": 20, "neighbours": 1}',
         "two": '{"seconds": 3, "machine_joules": 10, "trials_joules": 10, "neighbours": 3}',
-        "three": "{",
     }.items():
         (tmp_path / f"machine_energy.{node}.json").write_text(text)
     assert machine_total(tmp_path) == SweepTotal(5, 40, 30, 3)
+
+
+@pytest.mark.parametrize("text", ["", '{"seconds": 2, "mach', "\0\0", '{"hours": 1}'])
+def test_a_machine_whose_file_was_torn_is_told_and_never_read_as_zeros(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    whole = '{"seconds": 2, "machine_joules": 30, "trials_joules": 20, "neighbours": 1}'
+    (tmp_path / "machine_energy.one.json").write_text(whole)
+    (tmp_path / "machine_energy.two.json").write_text(text)
+    assert machine_total(tmp_path) is None  # 30 J of one machine are not the total
+    assert "machine_energy.two.json is broken (" in caplog.text
+    assert (tmp_path / "machine_energy.two.json.broken").read_text() == text
+    assert machine_total(tmp_path) is None
 
 
 # --- the file -----------------------------------------------------------------------------------

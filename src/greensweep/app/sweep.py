@@ -83,11 +83,15 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         return fault  # nothing was begun
     from greensweep.energy import build_meter
     from greensweep.study.close import close_sweep
+    from greensweep.study.mend import fail_running
     from greensweep.tracking import open_store
 
     interrupted = isinstance(fault, KeyboardInterrupt)
     parsed: TrainConfig = parse(without_hydra(config))
     try:
+        storage = OmegaConf.select(config, "hydra.sweeper.storage")
+        if storage is not None and not resumes(config.hydra):
+            fail_running(directory, storage, config.hydra.sweeper.study_name)
         store = open_store(parsed.tracking)
         summary = close_sweep(
             directory.absolute(),

@@ -153,6 +153,15 @@ def read_plain_config(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def read_overrides(directory: Path) -> tuple[str, ...]:
+    """Return what a run was asked for, which Hydra writes before it begins; empty if it did not."""
+    try:
+        kept = yaml.safe_load((directory / ".hydra" / "overrides.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return ()
+    return tuple(map(str, kept)) if isinstance(kept, list) else ()
+
+
 def load_run_config(path: Path) -> schema.TrainConfig:
     """Read the resolved config that a run left beside its results.
 

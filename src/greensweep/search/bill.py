@@ -11,17 +11,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.files import read_json, write_json
 from greensweep.search.budget import between_trials, spent
+from greensweep.search.folders import STUDY_FILE
 from greensweep.search.forecast import early_forecast
 from greensweep.search.records import (
-    Outcome,
     counted,
+    ended_as,
     outcome_of,
     rest_of,
     spent_of,
 )
 from greensweep.search.spec import SearchSpec
 
-STUDY_FILE = "study.json"
 SECTION = "search"
 
 
@@ -34,7 +34,8 @@ class Bill:
         trials_by_status: of these, and of those that run again, which do not count.
         spent_joules: of everything below; None where nothing was metered.
         finished_joules, pruned_joules, stopped_joules, failed_joules: of trials that ended so, in
-            all their phases; died and interrupted ones are among the stopped.
+            all their phases; those of trials that run again, since they
+            died or were interrupted, are among the stopped.
         running_joules: of trials that still run, elsewhere, by their last reports.
         search_joules: of drawing trials and keeping their records.
         overhead_joules: of all this, what was not the training of finished trials.
@@ -109,7 +110,7 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
     }
     joules: dict[str, float] = defaultdict(float)
     for outcome in outcomes.values():
-        joules[_line(outcome)] += outcome.spent_joules or 0.0
+        joules[ended_as(outcome)] += outcome.spent_joules or 0.0
     searching = between_trials(study) + sum(each.search_joules or 0.0 for each in outcomes.values())
     used = spent(study, trials)
     is_metered = bool(used.joules) or any(
@@ -137,7 +138,9 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
     return Bill(
         trials=len(counting),
         trials_total=total,
-        trials_by_status=dict(Counter(_line(each) for each in outcomes.values())),
+        trials_by_status=dict(
+            Counter(ended_as(each) for each in outcomes.values() if each.status != "withdrawn")
+        ),
         spent_joules=everything,
         finished_joules=joules["finished"],
         pruned_joules=joules["pruned"],
@@ -203,8 +206,3 @@ def read_bill(directory: Path) -> Bill | None:
         return Bill(**{**kept, "best_trials": tuple(kept["best_trials"])}) if kept else None
     except (TypeError, KeyError):
         return None  # an older one
-
-
-def _line(outcome: Outcome) -> str:
-    """Return the line of the bill that a trial stands on."""
-    return {"died": "stopped"}.get(outcome.status, str(outcome.status))

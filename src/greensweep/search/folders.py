@@ -5,17 +5,20 @@ import os
 import re
 import uuid
 from pathlib import Path
-
-import optuna
+from typing import TYPE_CHECKING
 
 from greensweep.errors import StudyError
 from greensweep.files import write_json
 from greensweep.result import REPEATS_FOLDER, RESULT_FILE
-from greensweep.search.bill import STUDY_FILE
-from greensweep.search.spec import SearchSpec
-from greensweep.search.trial import TRIAL_FILE
+
+if TYPE_CHECKING:  # `--help` asks for a sweep's folder too, and loads no Optuna
+    import optuna
+
+    from greensweep.search.spec import SearchSpec
 
 OWNER_FILE = "study_of.json"
+STUDY_FILE = "study.json"
+TRIAL_FILE = "trial.json"
 
 # System attributes of a study: the folders that it keeps its trials in, each with a name that is
 # drawn once and stays when the folder is copied or moved together with the study's storage.
@@ -25,7 +28,7 @@ _ARTIFACTS = re.compile(r"[0-9a-f]{32}/artifacts$")  # of a run in MLflow, which
 _OF_A_SWEEP = {OWNER_FILE, STUDY_FILE, "optuna.db", "optimization_results.yaml", "multirun.yaml"}
 
 
-def check_owner(spec: SearchSpec, study: optuna.Study | None) -> None:
+def check_owner(spec: "SearchSpec", study: "optuna.Study | None") -> None:
     """Refuse a folder that is another study's, whose trials would be overwritten and mixed in.
 
     Args:
@@ -53,7 +56,7 @@ def check_owner(spec: SearchSpec, study: optuna.Study | None) -> None:
     )
 
 
-def keep_owner(spec: SearchSpec, study: optuna.Study) -> None:
+def keep_owner(spec: "SearchSpec", study: "optuna.Study") -> None:
     """Record in a sweep's folder, and in its study, that they belong together.
 
     Raises:
@@ -81,7 +84,7 @@ def _owner(sweep: Path) -> dict[str, str]:
         return {}
 
 
-def _folders(study: optuna.Study | None) -> set[str]:
+def _folders(study: "optuna.Study | None") -> set[str]:
     """Return the names of the folders that a study has."""
     if study is None:
         return set()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy.processes import Processes
+from greensweep.result import Status as RunStatus
 
 # User attributes of a trial, which optuna-dashboard shows.
 OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
@@ -50,8 +51,8 @@ class Outcome:
     """How a trial ended, and what it cost.
 
     Attributes:
-        status: finished, failed, pruned or stopped; died: its process ended with it; withdrawn:
-            it was drawn, but never started.
+        status: finished, failed, pruned or stopped; died: its process ended with it, so that it
+            runs again; withdrawn: it was drawn, but never started.
         error: one sentence on why it did not finish.
         accuracy: the last reported.
         joules: training energy; of a trial that ended early, until its last report.
@@ -85,6 +86,11 @@ class Outcome:
         step = -(-len(self.curve) // CURVE_POINTS) or 1
         kept["curve"] = [list(point) for point in self.curve[::-step][::-1]]  # with its end
         return kept
+
+
+def ended_as(outcome: Outcome) -> RunStatus:
+    """Return how a trial ended, as results, summaries and bills count it alike."""
+    return "stopped" if outcome.status in ("died", "withdrawn") else outcome.status
 
 
 def this_process() -> Owner:

@@ -16,6 +16,7 @@ from greensweep.search.constraints import broken_by
 from greensweep.search.records import (
     PROGRESS,
     Outcome,
+    Status,
     outcome_of,
     owner_of,
     retried_numbers,
@@ -112,7 +113,7 @@ class Recovery:
             died = sum(1 for number in retry_history(trial) if self._died(number))
             if not died:
                 self.run_again(trial)
-            outcome = _what_is_left(trial)
+            outcome = _what_is_left(trial, "failed" if died else "died")
             settle(self._study, trial, outcome, None, self._folder(trial))
             log.warning(
                 "Trial %d: %s%s.",
@@ -150,12 +151,12 @@ class Recovery:
         return outcome is not None and outcome.status == "died"
 
 
-def _what_is_left(trial: FrozenTrial) -> Outcome:
+def _what_is_left(trial: FrozenTrial, status: Status) -> Outcome:
     """Return what a dead trial is known to have cost: by its last report."""
     known = trial.user_attrs.get(PROGRESS) or {}
     epoch = known.get("epoch", 0)
     return Outcome(
-        status="died",
+        status=status,
         error=f"its process died after epoch {epoch}" if epoch else "its process died",
         accuracy=known.get("accuracy"),
         spent_joules=known.get("spent_joules"),

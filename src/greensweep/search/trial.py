@@ -21,11 +21,10 @@ from greensweep.reporting import judged_by
 from greensweep.result import RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
+from greensweep.search.folders import TRIAL_FILE
 from greensweep.search.judge import TrialJudge
 from greensweep.search.records import OUTCOME, Outcome, Status
 from greensweep.search.spec import SearchSpec
-
-TRIAL_FILE = "trial.json"
 
 # Optuna's names of a trial's constraints begin so.
 _CONSTRAINT = "constraints"

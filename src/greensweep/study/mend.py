@@ -5,17 +5,31 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greensweep.config import TrainConfig, load_run_config
+import optuna
+from optuna.trial import TrialState
+
+from greensweep.config import TrainConfig, load_run_config, read_overrides, sqlite_file
 from greensweep.files import was_put_aside
 from greensweep.models import model_name
-from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results, write_result
+from greensweep.result import (
+    CONFIG_FILE,
+    RESULT_FILE,
+    RunResult,
+    read_results,
+    repeat_directories,
+    write_result,
+)
 from greensweep.run import TRACKED_STATUS
-from greensweep.search.folders import trial_directories
-from greensweep.search.trial import TRIAL_FILE, read_trial_file
+from greensweep.search.folders import TRIAL_FILE, trial_directories
+from greensweep.search.records import ended_as
+from greensweep.search.storage import storage_faults
+from greensweep.search.trial import read_trial_file
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
+
+_REPEAT = ", repeat "  # between the name of a run and the number of its repeat
 
 
 def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> None:
@@ -37,21 +51,39 @@ def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> 
         store.attempt(partial(_end_runs, store, parent, sweep))
 
 
+def fail_running(sweep: Path, storage: str, study_name: str) -> None:
+    """Mark as failed what the stock sweeper was running when it ended, in a storage of its own.
+
+    Who else runs trials in a storage that others share, nobody can tell.
+
+    Raises:
+        StudyError: the storage failed.
+    """
+    file = sqlite_file(storage)
+    if file is None or not file.is_file() or not file.resolve().is_relative_to(sweep.resolve()):
+        return
+    with storage_faults(storage):
+        study = optuna.load_study(study_name=study_name, storage=storage)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
+
+
 def _write_result(directory: Path, config: TrainConfig) -> None:
     kept = read_trial_file(directory)
-    if kept is None:
+    if kept is None or kept[1].status == "finished":
         return
     number, outcome, _ = kept
     if (directory / CONFIG_FILE).is_file():
         config = load_run_config(directory / CONFIG_FILE)
     selects_on_test = config.select_on == "test"
     result = RunResult(
-        status="failed",
+        status=ended_as(outcome),
         error=outcome.error or "it never ran",
         model=model_name(config.model),
         dataset=config.dataset.name,
         seed=config.seed,
         trial=number,
+        overrides=read_overrides(directory),
         validation_accuracy=None if selects_on_test else outcome.accuracy,
         test_accuracy=outcome.accuracy if selects_on_test else None,
         selected_on_test=selects_on_test,
@@ -66,17 +98,23 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
     running = store.running_below(parent)
     if not running:
         return
-    settled = (each for each in trial_directories(sweep) if (each / TRIAL_FILE).is_file())
+    settled = [each for each in trial_directories(sweep) if (each / TRIAL_FILE).is_file()]
     results = read_results(settled)
-    by_id = {result.mlflow_run_id: (folder, result) for folder, result in results.items()}
     by_name = {f"trial {result.trial}": (folder, result) for folder, result in results.items()}
+    results |= read_results(each for folder in settled for each in repeat_directories(folder))
+    by_id = {result.mlflow_run_id: (folder, result) for folder, result in results.items()}
     for run_id, name in running.items():
-        folder, result = by_id.get(run_id) or by_name.get(name) or (None, None)
-        if folder is None or result is None:
-            continue
-        if result.mlflow_run_id is None:
-            write_result(replace(result, mlflow_run_id=run_id), folder)
-        store.log(run_id, [], result.tags())
-        store.log_now(run_id, result.metrics(), result.epochs)
-        store.log_files(run_id, [folder / RESULT_FILE])
-        store.close(run_id, TRACKED_STATUS[result.status])
+        found = by_id.get(run_id) or by_name.get(name)
+        if found is not None:
+            _end_run(store, run_id, *found)
+        elif name.partition(_REPEAT)[0] in by_name:  # a repeat that died before it left a result
+            store.close(run_id, "KILLED")
+
+
+def _end_run(store: "MlflowStore", run_id: str, folder: Path, result: RunResult) -> None:
+    if result.mlflow_run_id is None:
+        write_result(replace(result, mlflow_run_id=run_id), folder)
+    store.log(run_id, [], result.tags())
+    store.log_now(run_id, result.metrics(), result.epochs)
+    store.log_files(run_id, [folder / RESULT_FILE])
+    store.close(run_id, TRACKED_STATUS[result.status])

@@ -11,7 +11,8 @@ from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.ledger import SweepTotal
 from greensweep.files import read_json, write_json, write_whole
-from greensweep.search.bill import STUDY_FILE, Bill
+from greensweep.search.bill import Bill
+from greensweep.search.folders import STUDY_FILE
 from greensweep.study.drift import Drift
 from greensweep.study.trials import (
     Trial,

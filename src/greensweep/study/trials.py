@@ -1,13 +1,14 @@
 """The trials of a sweep, read from their folders, and the choice between them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greensweep.errors import StudyError
 from greensweep.result import RunResult, read_results
 from greensweep.search.folders import trial_directories
-from greensweep.search.trial import read_broken
+from greensweep.search.records import ended_as
+from greensweep.search.trial import read_broken, read_trial_file
 
 ONE_POINT = 0.01
 
@@ -59,7 +60,7 @@ def read_trials(sweep: Path) -> list[Trial]:
         Trial(
             number=result.trial if result.trial is not None else index,
             directory=directory,
-            result=result,
+            result=_as_settled(result, directory),
             searched={key: values[key] for key in keys if key in values},
             broken=read_broken(directory),
         )
@@ -135,13 +136,25 @@ def searched_keys(trials: Iterable[Trial]) -> list[str]:
     return list(dict.fromkeys(key for trial in trials for key in trial.searched))
 
 
+def _as_settled(result: RunResult, directory: Path) -> RunResult:
+    """Return a result with the end that the search gave its trial: it may refuse a finished run."""
+    kept = read_trial_file(directory)
+    if kept is None or (status := ended_as(kept[1])) == result.status:
+        return result
+    return replace(result, status=status, error=kept[1].error)
+
+
 def _key_value(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value
 
 
 def _varying(overrides: list[dict[str, str]]) -> list[str]:
-    """Return the keys whose values differ between trials, in the order given; one trial: all."""
+    """Return the keys whose values differ between trials, in the order given; one trial: all.
+
+    A trial of which nothing is known differs in nothing.
+    """
+    overrides = [values for values in overrides if values]
     keys = dict.fromkeys(key for values in overrides for key in values)
     if len(overrides) < 2:
         return list(keys)

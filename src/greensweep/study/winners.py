@@ -22,8 +22,8 @@ from greensweep.result import (
     repeat_directories,
     write_result,
 )
-from greensweep.search.folders import trial_directories
-from greensweep.search.trial import TRIAL_FILE, read_broken
+from greensweep.search.folders import TRIAL_FILE, trial_directories
+from greensweep.search.trial import read_broken
 from greensweep.study.trials import Trial, pareto_front
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PARENT_TAG = "mlflow.parentRunId"
 PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
 
 _PROBE_SECONDS = 5.0
@@ -50,23 +52,24 @@ class MlflowStore:
         self.uri = uri
         self.client, self.experiment_id = _open(uri, experiment, artifacts)
 
-    def create_run(
-        self, name: str, params: Mapping[str, str], tags: Mapping[str, str], parent: str | None
-    ) -> str:
+    def create_run(self, name: str, tags: Mapping[str, str], parent: str | None) -> str:
         """Open a run, below `parent` if there is one, and return its id."""
-        from mlflow.entities import Param
-
         all_tags = {**tags, "mlflow.source.name": "greensweep"}
         if parent is not None:
-            all_tags["mlflow.parentRunId"] = parent
+            all_tags[_PARENT_TAG] = parent
         run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
-        run_id = str(run.info.run_id)
+        return str(run.info.run_id)
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Write parameters in few transactions; those that are there already stay."""
+        from mlflow.entities import Param
+
         logged = [Param(key, value) for key, value in params.items()]
         for start in range(0, len(logged), _PARAM_BATCH):
             self.client.log_batch(run_id, params=logged[start : start + _PARAM_BATCH])
-        return run_id
 
-    def _has(self, run_id: str) -> bool:
+    def has(self, run_id: str) -> bool:
+        """Tell whether the store knows a run."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -122,13 +125,33 @@ class MlflowStore:
         """Show a run as running that had ended."""
         self.client.update_run(run_id, status="RUNNING")
 
+    def logged_steps(self, run_id: str, metric: str) -> set[int]:
+        """Return the steps at which a run has a metric."""
+        return {point.step for point in self.client.get_metric_history(run_id, metric)}
+
     def running_below(self, parent: str) -> dict[str, str]:
-        """Return the runs below a sweep's that have not ended: id to name."""
-        found = self.client.search_runs(
-            [self.experiment_id],
-            f"attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` = '{parent}'",
+        """Return the runs below a sweep's, and their repeats, that have not ended: id to name."""
+        search = partial(
+            self.client.search_runs, [self.experiment_id], "attributes.status = 'RUNNING'"
         )
-        return {run.info.run_id: str(run.info.run_name) for run in found}
+        found = search()
+        running = list(found)
+        while found.token:
+            found = search(page_token=found.token)
+            running += found
+        above = {run.info.run_id: run.data.tags.get(_PARENT_TAG) for run in running}
+
+        @cache
+        def parent_of(run_id: str | None) -> str | None:
+            if run_id is None or run_id in above or not self.has(run_id):
+                return above.get(run_id or "")
+            return self.client.get_run(run_id).data.tags.get(_PARENT_TAG)  # type: ignore[no-any-return]
+
+        return {
+            run.info.run_id: str(run.info.run_name)
+            for run in running
+            if parent in (above[run.info.run_id], parent_of(above[run.info.run_id]))
+        }
 
     def attempt(self, call: Callable[[], None]) -> bool:
         """Make a call that nothing may depend on; warn and return False when the store refuses."""
@@ -153,8 +176,8 @@ class MlflowStore:
         kept = directory / PARENT_FILE
         with FileLock(f"{kept}.lock", timeout=_LOCK_SECONDS):
             run_id = known_parent(directory)
-            if run_id is None or not self._has(run_id):
-                run_id = self.create_run(name, {}, tags, parent=None)
+            if run_id is None or not self.has(run_id):
+                run_id = self.create_run(name, tags, parent=None)
                 write_text(kept, f"{run_id} {self.experiment_id}\n")
             return run_id
 
@@ -162,8 +185,9 @@ class MlflowStore:
 class MlflowTracker:
     """Records one run in an MLflow store.
 
-    After a call that the store refuses the run goes on without tracking, and its `result.json`
-    names no run, so that `python -m greensweep upload` sends it later.
+    After a call that the store refuses the run goes on without tracking. What it did not take is
+    sent once more at the end, if the store is back by then; else `python -m greensweep upload`
+    sends it later.
 
     Args:
         store: where to.
@@ -181,12 +205,17 @@ class MlflowTracker:
         self._store = store
         self._sweep = sweep
         self._parent = parent
+        self._params: Mapping[str, str] = {}  # with the points: what the store does not have yet
         self._points: list[tuple[int, int, Metrics]] = []
         self._time = 0  # of the last point, milliseconds since 1970
         self._step = 0
         self._shown: Metrics = {}
         self._flushed = time.monotonic()
         self._lost = False
+
+    @property
+    def incomplete(self) -> bool:
+        return self._lost and self.run_id is not None
 
     def child(self) -> Tracker:
         # Below a run that the store refused, nothing would be found.
@@ -199,9 +228,11 @@ class MlflowTracker:
                 sweep = self._sweep
                 own = {**tags, "strategy": sweep.strategy}
                 parent = self._store.shared_parent(sweep.directory, sweep.name, own)
-            self.run_id = self._store.create_run(name, params, tags, parent)
+            self.run_id = self._store.create_run(name, tags, parent)
 
+        self._params = params
         self._attempt(create)
+        self._flush({})
 
     def log_step(self, metrics: Metrics, step: int) -> None:
         self._step, self._shown = step, metrics
@@ -214,6 +245,7 @@ class MlflowTracker:
     ) -> None:
         # A figure that the last step has already shown needs no second point in its history.
         changed = {name: value for name, value in metrics.items() if self._shown.get(name) != value}
+        self._lost = self._lost and unreachable(self._store.uri) is not None
         self._add(self._step, changed)
         self._flush(tags)
         if (run_id := self.run_id) is not None:
@@ -227,14 +259,19 @@ class MlflowTracker:
 
     def _flush(self, tags: Mapping[str, str]) -> None:
         self._flushed = time.monotonic()
-        points, self._points = self._points, []
-        if (run_id := self.run_id) is not None:
-            self._attempt(lambda: self._store.log(run_id, points, tags))
+        if (run_id := self.run_id) is None:
+            return
+
+        def send() -> None:
+            self._store.log_params(run_id, self._params)
+            self._store.log(run_id, self._points, tags)
+            self._params, self._points = {}, []
+
+        self._attempt(send)
 
     def _attempt(self, call: Callable[[], None]) -> None:
-        if not self._lost and not self._store.attempt(call):
-            self._lost = True
-            self.run_id = None
+        if not self._lost:
+            self._lost = not self._store.attempt(call)
 
 
 def known_parent(directory: Path) -> str | None:

@@ -31,9 +31,13 @@ class Tracker(Protocol):
 
     Attributes:
         run_id: the store's name of the run; None before `start` and where there is no store.
+        incomplete: the store has the run, but refused a part of it.
     """
 
     run_id: str | None
+
+    @property
+    def incomplete(self) -> bool: ...
 
     def child(self) -> "Tracker":
         """Return the tracker of a run below this one, which has been started."""
@@ -55,6 +59,7 @@ class MemoryTracker:
     """Keeps everything in memory: for tests, and for runs that only write files."""
 
     run_id: str | None = None
+    incomplete: bool = False
     name: str = ""
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)

@@ -23,8 +23,9 @@ from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import write_text
+from greensweep.result import read_results
 from greensweep.search.bill import Bill, bill, write_bill
-from greensweep.search.folders import check_owner, keep_owner
+from greensweep.search.folders import check_owner, keep_owner, trial_directories
 from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
@@ -130,6 +131,8 @@ class Sweep:
             keep_owner(spec, study)
             claims = worker.claims(study)
             claims.prepare()
+        # What is broken of earlier trials is told before anything trains.
+        read_results(trial_directories(spec.directory))
         begin_trials()
         with storage_faults(spec.storage):
             total = spec.total

@@ -1,0 +1,81 @@
+"""Files are written whole or not at all, and one that is broken is told and kept."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from greensweep.files import read_json, write_json, write_text, write_whole
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    write_json(path, {"a": 1})
+
+    def fail(part: Path) -> None:
+        part.write_text("half")
+        raise OSError(28, "No space left on device", str(part))
+
+    with pytest.raises(OSError, match="No space left") as told:
+        write_whole(path, fail)
+    assert told.value.filename == str(path)  # not the part, which nobody knows
+    assert read_json(path) == {"a": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_writers_of_one_file_at_once_never_mix_and_never_fail(tmp_path: Path) -> None:
+    path, faults = tmp_path / "kept.json", []
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(50):
+                write_json(path, {"number": number, "text": str(number) * 2000})
+                kept = read_json(path)
+                assert kept is not None and kept["text"] == str(kept["number"]) * 2000
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: path.write_text('{"a": '),
+    "empty": lambda path: path.write_text(""),
+    "not UTF-8": lambda path: path.write_bytes(b"\xff\xfe{"),
+    "a list": lambda path: path.write_text("[]"),
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_told_once_and_kept_beside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "study.json"
+    for copies in (1, 2):
+        spoil(path)
+        assert read_json(path) is None
+        assert read_json(path) is None
+        assert len(caplog.records) == copies
+        assert len(list(tmp_path.glob("study.json.broken*"))) == copies
+    assert caplog.records[0].levelno == logging.WARNING
+    assert "study.json is broken (" in caplog.text
+
+
+def test_no_file_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    assert read_json(tmp_path / "none.json") is None
+    assert read_json(tmp_path / "file" / "none.json") is None
+    assert not caplog.records
+
+
+def test_lines_end_as_they_are_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "text", "a\nü\r\n")
+    assert (tmp_path / "text").read_bytes() == b"a\n\xc3\xbc\r\n"
