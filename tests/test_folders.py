@@ -68,7 +68,7 @@ def test_a_database_may_lie_in_any_folder(project: Callable[[str], Path], name: 
     (folder / "made").mkdir()
     optuna.create_study(storage=url, study_name="first")
     store = MlflowStore(tracking_uri("sqlite:///mlruns/b.db"), "mine", artifact_root("kept"))
-    run_id = store.create_run("first", {}, {}, parent=None)
+    run_id = store.create_run("first", {}, parent=None)
     store.log_files(run_id, [folder / "made" / "a.db"])
     assert (folder / "kept" / run_id / "artifacts" / "a.db").is_file()
     assert {path.name for path in folder.iterdir()} == {"made", "mlruns", "kept"}

@@ -130,7 +130,7 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
         "from pathlib import Path\n"
         "store = MlflowStore('sqlite:///new/mlflow.db', 'race', 'new/artifacts')\n"
         "parent = store.shared_parent(Path('.'), 'sweep', {})\n"
-        "print(store.create_run('run', {}, {}, parent), parent)\n"
+        "print(store.create_run('run', {}, parent), parent)\n"
     )
     running = [
         subprocess.Popen(

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from greensweep.csv_files import write_rows
+from greensweep.files import write_whole
 from greensweep.training.layer_time import LayerTimes
 
 KEY = "time"
@@ -92,5 +94,6 @@ class LayerEnergy:
         for row in rows:
             joules = None if self.joules is None else row["share"] * self.joules
             row |= {"joules": joules, "quality": "attributed", "key": KEY}
-        write_rows([_COLUMNS, *([row.get(name) for name in _COLUMNS] for row in rows)], path)
+        table = [_COLUMNS, *([row.get(name) for name in _COLUMNS] for row in rows)]
+        write_whole(path, partial(write_rows, table))
         return path

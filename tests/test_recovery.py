@@ -1,0 +1,254 @@
+"""What broke or died leaves no run open, is told, and costs nothing but itself."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from conftest import Finished
+from test_sweeper import QUICK, STUDY, study_in
+
+from greensweep.config import TrainConfig
+from greensweep.files import write_json
+from greensweep.result import RunResult, read_result, write_result
+from greensweep.search.records import Outcome
+from greensweep.study.mend import mend_dead
+from greensweep.study.trials import read_trials
+from greensweep.tracking.mlflow import MlflowStore, MlflowTracker
+from greensweep.upload import upload
+
+Cli = Callable[..., Finished]
+Compose = Callable[..., TrainConfig]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MlflowStore:
+    return MlflowStore(f"sqlite:///{tmp_path}/mlflow.db", "greensweep", str(tmp_path / "artifacts"))
+
+
+def settled(sweep: Path, number: int, outcome: Outcome) -> Path:
+    """Leave a trial as a search settles it that found its process dead."""
+    folder = sweep / str(number)
+    folder.mkdir(parents=True)
+    kept = {"number": number, "values": None, "outcome": outcome.as_attribute(), "constraints": {}}
+    write_json(folder / "trial.json", kept)
+    return folder
+
+
+def statuses(store: MlflowStore) -> dict[str, str]:
+    found = store.client.search_runs([store.experiment_id])
+    return {str(run.info.run_name): run.info.status for run in found}
+
+
+def test_no_run_of_a_dead_trial_stays_running_nor_that_of_its_repeat(
+    store: MlflowStore, config: Compose, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    parent = store.shared_parent(sweep, "sweep", {})
+    died = store.create_run("trial 0", {}, parent)
+    whole = store.create_run("trial 0, repeat 0", {}, died)
+    store.create_run("trial 0, repeat 1", {}, died)
+    living = store.create_run("trial 1", {}, parent)
+    store.create_run("trial 1, repeat 0", {}, living)
+    other = store.create_run("another sweep", {}, None)
+    store.create_run("trial 0, repeat 3", {}, store.create_run("trial 0", {}, other))
+    folder = settled(sweep, 0, Outcome("died", "its process died"))
+    repeat = folder / "repeats" / "0"
+    repeat.mkdir(parents=True)
+    result = RunResult("finished", None, "m", "d", 0, validation_accuracy=0.5, mlflow_run_id=whole)
+    write_result(result, repeat)
+    before = statuses(store)
+    mend_dead(sweep, config("tracking=mlflow"), store)
+    changed = {name for name, status in statuses(store).items() if status != before[name]}
+    assert changed == {"trial 0", "trial 0, repeat 0", "trial 0, repeat 1"}
+    ended = {run.info.run_name: run for run in store.client.search_runs(store.experiment_id)}
+    assert store.client.get_run(died).info.status == "KILLED"
+    assert store.client.get_run(whole).info.status == "FINISHED"
+    assert store.client.get_run(whole).data.metrics["validation/accuracy"] == 0.5
+    assert ended["trial 0, repeat 1"].info.status == "KILLED"
+    assert read_result(folder).mlflow_run_id == died
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome("died", "its process died"), "stopped"),
+        (Outcome("stopped", "interrupted", interrupted=True), "stopped"),
+        (Outcome("failed", "its process died"), "failed"),  # for the second time
+        (Outcome("pruned", "pruned after epoch 2", epochs=2), "pruned"),
+    ],
+)
+def test_a_trial_without_a_result_gets_one_with_its_end_and_what_was_asked_of_it(
+    config: Compose, tmp_path: Path, outcome: Outcome, status: str
+) -> None:
+    folder = settled(tmp_path, 0, outcome)
+    (folder / ".hydra").mkdir()
+    asked = ["optimizer.learning_rate=0.01", "model=dense_linear"]
+    (folder / ".hydra" / "overrides.yaml").write_text(f"- {asked[0]}\n- {asked[1]}\n")
+    mend_dead(tmp_path, config("tracking=local"), None)
+    result = read_result(folder)
+    assert (result.status, result.error) == (status, outcome.error)
+    assert result.overrides == tuple(asked)
+
+
+@pytest.mark.parametrize("text", [None, "", "- a\n- 'b", "7", "\0"])
+def test_a_trial_of_which_nothing_is_known_makes_no_column(
+    config: Compose, tmp_path: Path, text: str | None
+) -> None:
+    for number, rate in ((0, "0.1"), (1, "0.2")):
+        (tmp_path / str(number)).mkdir()
+        asked = (f"optimizer.learning_rate={rate}", "model=dense_linear")
+        result = RunResult("finished", None, "m", "d", 0, trial=number, overrides=asked)
+        write_result(result, tmp_path / str(number))
+    folder = settled(tmp_path, 2, Outcome("died", "its process died"))
+    if text is not None:
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "overrides.yaml").write_text(text)
+    mend_dead(tmp_path, config("tracking=local"), None)
+    assert [dict(trial.searched) for trial in read_trials(tmp_path)] == [
+        {"optimizer.learning_rate": "0.1"}, {"optimizer.learning_rate": "0.2"}, {},
+    ]  # fmt: skip
+
+
+def test_a_run_that_the_search_refuses_counts_as_it_ended_there(tmp_path: Path) -> None:
+    folder = settled(tmp_path, 0, Outcome("failed", "it came to no such figure"))
+    write_result(RunResult("finished", None, "m", "d", 0, trial=0), folder)
+    (trial,) = read_trials(tmp_path)
+    assert (trial.result.status, trial.result.error) == ("failed", "it came to no such figure")
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "result.json",
+        pytest.param("trial.json", marks=pytest.mark.slow),
+        pytest.param("config.yaml", marks=pytest.mark.slow),
+    ],
+)
+def test_a_broken_file_is_told_before_anything_trains_and_costs_its_trial_alone(
+    cli: Cli, tmp_path: Path, spoilt: str
+) -> None:
+    assert cli("train.py", *QUICK, "hydra.sweeper.n_trials=2").status == 0
+    sweep = tmp_path / "multirun" / STUDY
+    path = sweep / "0" / spoilt
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    ended = cli("train.py", *QUICK, "hydra.sweeper.n_trials=3")
+    assert ended.status == 0, ended.errors
+    assert [trial.state.name for trial in study_in(tmp_path).trials] == ["COMPLETE"] * 3
+    study = json.loads((sweep / "study.json").read_text())
+    if spoilt == "result.json":
+        told = ended.output.index("0/result.json is broken (")
+        assert told < ended.output.index("Trials (")
+        assert told < ended.output.index("#2 :")  # the job that trains
+        assert (sweep / "0" / "result.json.broken").is_file()
+    assert study["search"]["trials_by_status"] == {"finished": 3}
+    assert study["trials"] == (2 if spoilt == "result.json" else 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"no id here\n", b"\x00" * 33])
+def test_a_broken_name_of_a_sweeps_run_is_told_and_another_is_opened(
+    store: MlflowStore, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    first = store.shared_parent(tmp_path, "sweep", {})
+    (tmp_path / ".mlflow_parent").write_bytes(content)
+    second = store.shared_parent(tmp_path, "sweep", {})
+    assert second != first
+    assert store.shared_parent(tmp_path, "sweep", {}) == second
+    assert ".mlflow_parent is broken (it names no run)" in caplog.text
+
+
+class Refusing(MlflowStore):
+    """A store that refuses some calls, as on a full disk."""
+
+    refused: tuple[str, ...] = ()
+
+    def _refuse(self, name: str) -> None:
+        if name in self.refused:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    def log_params(self, *arguments: Any, **options: Any) -> None:
+        self._refuse("log_params")
+        super().log_params(*arguments, **options)
+
+    def log(self, *arguments: Any, **options: Any) -> None:
+        self._refuse("log")
+        super().log(*arguments, **options)
+
+    def log_files(self, *arguments: Any, **options: Any) -> None:
+        self._refuse("log_files")
+        super().log_files(*arguments, **options)
+
+    def close(self, *arguments: Any, **options: Any) -> None:
+        self._refuse("close")
+        super().close(*arguments, **options)
+
+
+@pytest.mark.parametrize("refused", ["log_params", "log", "log_files", "close"])
+def test_what_a_full_disk_refuses_is_sent_into_the_same_run_later(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    from greensweep.energy import UnmeteredMeter
+    from greensweep.run import run_once
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    full = Refusing(uri, "greensweep", str(tmp_path / "artifacts"))
+    full.refused = (refused,)
+    quick = config(
+        "model=dense_linear", "dataset.train_limit=200", "training.epochs=2", "inference.seconds=0",
+        "energy=unmetered", "tracking=mlflow",
+    )  # fmt: skip
+    folder = tmp_path / "run"
+    run_once(quick, folder, meter=UnmeteredMeter(), tracker=MlflowTracker(full), test=False)
+    kept = read_result(folder)
+    assert kept.mlflow_run_id is not None
+    assert kept.mlflow_incomplete
+    assert upload(folder) == [kept.mlflow_run_id]
+    assert upload(folder) == []
+    (run,) = full.client.search_runs([full.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.name"] == "dense_linear"
+    assert run.data.metrics["validation/accuracy"] == kept.validation_accuracy
+    losses = full.client.get_metric_history(run.info.run_id, "train/loss")
+    assert [point.step for point in losses] == [1, 2]
+    files = {file.path for file in full.client.list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "result.json"} <= files
+    assert not read_result(folder).mlflow_incomplete
+
+
+def test_a_store_that_comes_back_before_the_end_gets_everything(tmp_path: Path) -> None:
+    store = Refusing(f"sqlite:///{tmp_path}/mlflow.db", "tests", str(tmp_path / "artifacts"))
+    store.refused = ("log", "log_params")
+    tracker = MlflowTracker(store)
+    tracker.start("a run", {"a": "1"}, {})
+    tracker.log_step({"loss": 1.0}, 1)
+    assert tracker.incomplete
+    store.refused = ()
+    tracker.log_step({"loss": 0.5}, 2)
+    tracker.finish("FINISHED", {"accuracy": 0.5}, {"status": "finished"}, [])
+    assert not tracker.incomplete
+    assert tracker.run_id is not None
+    run = store.client.get_run(tracker.run_id)
+    assert (run.info.status, run.data.params) == ("FINISHED", {"a": "1"})
+    history = store.client.get_metric_history(tracker.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 0.5)]
+
+
+def test_no_trial_of_the_stock_sweeper_stays_running(
+    cli: Cli, tmp_path: Path, pressing: tuple[str, ...]
+) -> None:
+    ended = cli(
+        "train.py", "-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep", "warmup=0",
+        *pressing, "+model.kwargs.trial=1", "+model.kwargs.sent=SIGTERM", "energy=unmetered",
+        "tracking=local", "training.batch_size=64", "training.epochs=4", "inference.seconds=0",
+    )  # fmt: skip
+    assert ended.status == 130, ended.errors
+    study = optuna.load_study(
+        study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
+    )
+    states = [trial.state.name for trial in study.trials]
+    assert (states[0], set(states[1:])) == ("COMPLETE", {"FAIL"})
