@@ -123,7 +123,6 @@ def tried(
             lambda claim: known[claim.params[LINE]].curve,
             directions=("maximize", "minimize")[:objectives],
             distributions={LINE: CategoricalDistribution(range(len(known)))},
-            levels={LINE: range(len(known))},
             n_trials=trials,
             sampler=("optuna.samplers.GridSampler", {}),
             seed=seed,

@@ -20,7 +20,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler, GridSampler, TPESampler
 from ratios import finite, quantile, shown
 
 from greensweep.replay.answer import ReplayModel
@@ -73,22 +73,6 @@ class Setting:
             if name in self.options
         }
 
-    def levels(self, kind: str) -> dict[str, list[float]]:
-        """The paper's grid: five levels of each option, without the upper end."""
-        shares = np.arange(_LEVELS) / _LEVELS
-        return {
-            name: [
-                float(
-                    low * (high / low) ** share
-                    if _is_log(name, kind)
-                    else low + share * (high - low)
-                )
-                for share in shares
-            ]
-            for name, (low, high) in _RANGES.items()
-            if name in self.options
-        }
-
 
 def _is_log(name: str, kind: str) -> bool:
     return name == "learning_rate" and kind == "log"
@@ -118,12 +102,21 @@ def from_spec(target: str, **arguments: Any) -> MakeSampler:
     """A strategy as the sweeper makes it."""
 
     def make(spec: SearchSpec) -> Callable[[int], BaseSampler]:
-        settings = {**vars(spec), "sampler": (target, arguments)}
-        if not target.endswith("GridSampler"):
-            settings["levels"] = {}
-        return SearchSpec(**settings).build_sampler
+        return replace(spec, sampler=(target, arguments)).build_sampler
 
     return make
+
+
+def _grid(spec: SearchSpec) -> Callable[[int], BaseSampler]:
+    """The paper's grid: five levels of each option, without the upper end, in any order."""
+    shares = np.arange(_LEVELS) / _LEVELS
+    levels: dict[str, Sequence[float]] = {}
+    for name, each in spec.distributions.items():
+        assert isinstance(each, FloatDistribution)
+        low, high = each.low, each.high / _OPEN_END
+        spread = low * (high / low) ** shares if each.log else low + shares * (high - low)
+        levels[name] = [float(level) for level in spread]
+    return lambda index: GridSampler(levels, seed=spec._seed_of(index))
 
 
 def kept(make: Callable[[int], BaseSampler]) -> MakeSampler:
@@ -148,14 +141,14 @@ RANDOM = from_spec(f"{_OPTUNA}RandomSampler")
 
 
 def _other_random(spec: SearchSpec) -> Callable[[int], BaseSampler]:
-    return RANDOM(SearchSpec(**{**vars(spec), "seed": spec.seed + OTHER_SEED}))
+    return RANDOM(replace(spec, seed=spec.seed + OTHER_SEED))
 
 
 # By the name in the table.
 STRATEGIES: Mapping[str, MakeSampler] = {
     "random": RANDOM,
     "random, other seeds": _other_random,
-    "grid": from_spec(f"{_OPTUNA}GridSampler"),
+    "grid": _grid,
     "QMC (Sobol)": from_spec(f"{_OPTUNA}QMCSampler", scramble=True),
     "NSGA-II": from_spec(f"{_OPTUNA}NSGAIISampler", population_size=8),
     "TPE, stock sweeper": kept(_stock_tpe),
@@ -224,7 +217,6 @@ def search(
         n_trials=TRIALS,
         sampler=("", {}),
         seed=seed,
-        levels=setting.levels(kind),
     )
     sampler_of = make(spec)
     study = optuna.create_study(direction="maximize")

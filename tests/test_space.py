@@ -28,7 +28,7 @@ def test_samplers_get_continuous_ranges() -> None:
         "training.epochs": "range(3,16)",
         "model.width": "tag(log,interval(8,512))",
         "model.relu": "choice(false,true)",
-        "training.device": "choice(cpu,null)",
+        "training.device": "cpu,null",  # Hydra's choice(…) takes no null
     }
 
 
@@ -39,7 +39,7 @@ def test_a_grid_gets_levels_with_both_ends_evenly_spaced_on_their_scale() -> Non
         "training.epochs": "choice(3,9,15)",
         "model.width": "choice(8,32,128,512)",
         "model.relu": "choice(false,true)",
-        "training.device": "choice(cpu,null)",
+        "training.device": "cpu,null",  # Hydra's choice(…) takes no null
     }
 
 
@@ -60,7 +60,7 @@ def test_what_the_command_line_fixes_is_not_searched() -> None:
         ({"low": 0.5, "high": 2, "integer": True}, "must be whole, got 0.5 and 2"),
         ({"low": "a", "high": 2}, "must have numbers as low and high"),
         ({"low": 1}, "must have numbers as low and high, got 1 and None"),
-        ({"low": 1, "high": 2, "step": 1}, "does not know step"),
+        ({"low": 1, "high": 2, "steps": 1}, "does not know steps"),
         ({"low": 1, "high": 2, "levels": 0}, "at least 1 of levels, got 0"),
         ({"low": 1, "high": 2, "endpoint": 0.5}, "must have true or false as endpoint, got 0.5"),
         ({"low": 2, "high": 2, "endpoint": False}, "leaves nothing: low and high are both 2"),

@@ -36,7 +36,6 @@ from greensweep.search.trial import TRIAL_FILE, settle, trial_of, write_json
 GRID = ("optuna.samplers.GridSampler", {})
 GRID_SPACE = {"a": CategoricalDistribution([1, 2, 3]), "b": CategoricalDistribution(["x", "y"])}
 SCALED = "greensweep.search.samplers.ScaledTPESampler"
-LEVELS = {"a": [1, 2, 3], "b": ["x", "y"]}
 
 
 def value_of(params: Any) -> float:
@@ -521,7 +520,7 @@ def test_a_point_outside_of_the_space_is_refused(
 
 
 def grid(folder: Path, n_trials: int, **changes: Any) -> Search:
-    asked = spec(folder, n_trials, sampler=GRID, distributions=GRID_SPACE, levels=LEVELS, **changes)
+    asked = spec(folder, n_trials, sampler=GRID, distributions=GRID_SPACE, **changes)
     return Search(asked, lambda params: float(params["a"]))
 
 

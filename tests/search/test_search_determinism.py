@@ -9,8 +9,11 @@ from searches import RANDOM, TPE, Search, accuracy_of, joules_of, kill, spec
 
 from greensweep.search.records import counted
 
-LEVELS = {"rate": [1e-4, 1e-3, 1e-2], "width": [1, 4, 8], "kind": ["a", "b"]}
-CHOICES = {name: CategoricalDistribution(values) for name, values in LEVELS.items()}
+CHOICES = {
+    "rate": CategoricalDistribution([1e-4, 1e-3, 1e-2]),
+    "width": CategoricalDistribution([1, 4, 8]),
+    "kind": CategoricalDistribution(["a", "b"]),
+}
 SPACE = {
     "rate": FloatDistribution(1e-5, 1e-1, log=True),
     "width": IntDistribution(1, 8),
@@ -30,7 +33,6 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "grid": {
         "sampler": ("optuna.samplers.GridSampler", {}),
         "distributions": CHOICES,
-        "levels": LEVELS,
     },
 }
 TRIALS = 10

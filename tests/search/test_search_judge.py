@@ -340,7 +340,7 @@ def test_where_all_break_a_constraint_none_is_best(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sampler", ["TPESampler", "GPSampler"])
 def test_a_sampler_sees_the_constraints(tmp_path: Path, sampler: str) -> None:
     def task(params: Any) -> float:
-        report(epoch=1, accuracy=0.5, joules=10.0 * params["width"], epochs=1)
+        report(epoch=1, accuracy=0.5, joules=params["width"], epochs=1)
         return float(params["width"])
 
     widths = []
@@ -349,15 +349,15 @@ def test_a_sampler_sees_the_constraints(tmp_path: Path, sampler: str) -> None:
             tmp_path / name,
             14,
             sampler=(f"optuna.samplers.{sampler}", {"n_startup_trials": 6}),
-            distributions={"width": IntDistribution(1, 20)},
+            distributions={"width": IntDistribution(1, 200)},
             constraints=constraints,
         )
         found = Search(asked, task, InMemoryStorage())
         found.run()
         widths.append([trial.params["width"] for trial in found.trials[6:]])
     free, bound = widths
-    assert sum(width > 10 for width in free) > 4
-    assert sum(width <= 3 for width in bound) > 3 > sum(width <= 3 for width in free)
+    assert sum(width > 100 for width in free) > 4
+    assert sum(width <= 30 for width in bound) > 3 > sum(width <= 30 for width in free)
 
 
 def test_a_constraint_on_time_needs_no_result_file(tmp_path: Path) -> None:

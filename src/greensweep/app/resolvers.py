@@ -1,13 +1,23 @@
 """The names that conf/ asks for: the schemas, and resolvers such as `${search_params:}`."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import register_schemas, storage_url
+from greensweep.config.grammar import literal
+from greensweep.config.searched import present_value
 from greensweep.resources import usable_cores
 from greensweep.study.params import read_param
-from greensweep.study.preflight import fixed_keys
+from greensweep.study.preflight import (
+    declared_in,
+    declared_space,
+    fixed_keys,
+    resumes,
+    swept_keys,
+)
 from greensweep.study.space import search_params
 
 
@@ -21,9 +31,18 @@ def register() -> None:
     OmegaConf.register_resolver("params", read_param, replace=True)
 
 
-def _search_params(_: str = "", *, _root_: DictConfig) -> dict[str, str]:
+def _search_params(_: str = "", *, _root_: DictConfig) -> Any:
     sampler = OmegaConf.select(_root_, "hydra.sweeper.sampler._target_", default="")
-    return search_params(_root_.space, sampler_target=sampler, fixed_keys=fixed_keys(_root_.hydra))
+    params = search_params(
+        declared_space(_root_),
+        sampler_target=sampler,
+        fixed_keys=fixed_keys(_root_.hydra),
+        swept_keys=swept_keys(_root_.hydra),
+        present=partial(present_value, _root_),
+        conditional=resumes(_root_.hydra),
+        where=partial(declared_in, _root_.hydra),
+    )
+    return literal(params)  # what is returned is composed once more
 
 
 def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:

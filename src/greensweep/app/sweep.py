@@ -9,12 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep.app.folders import FolderCallback, refusals
 from greensweep.app.tables import write_page
-from greensweep.config import TrainConfig, command_folder, parse, without_hydra
+from greensweep.config import TrainConfig, command_folder, parse
 from greensweep.config.schema_analysis import sweep_report
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import sentence
 from greensweep.search.opening import before_trials
-from greensweep.study.preflight import check_sweep, resumes
+from greensweep.study.preflight import check_sweep, resumes, shared_config
 
 if TYPE_CHECKING:
     from greensweep.study.summary import StudySummary
@@ -37,7 +37,7 @@ class SweepCallback(FolderCallback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with refusals():
-            check_sweep(without_hydra(config), config.hydra)
+            check_sweep(config)
             super().on_multirun_start(config, **kwargs)
             if resumes(config.hydra):  # it may refuse its study, and begins only then
                 before_trials(partial(_begin_sweep, config))
@@ -62,7 +62,7 @@ def _begin_sweep(config: DictConfig) -> None:
     directory = Path(config.hydra.sweep.dir)
     # Optuna opens its file in the sweep's directory before Hydra makes it.
     directory.mkdir(parents=True, exist_ok=True)
-    parsed: TrainConfig = parse(without_hydra(config))
+    parsed: TrainConfig = parse(shared_config(config))
     drift.begin(directory, build_meter(parsed.energy), parsed)
     SweepCallback.current = config
 
@@ -87,7 +87,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
     from greensweep.tracking import open_store
 
     interrupted = isinstance(fault, KeyboardInterrupt)
-    parsed: TrainConfig = parse(without_hydra(config))
+    parsed: TrainConfig = parse(shared_config(config))
     try:
         storage = OmegaConf.select(config, "hydra.sweeper.storage")
         if storage is not None and not resumes(config.hydra):

@@ -104,7 +104,10 @@ class CostModel:
         for name, distribution in self._distributions.items():
             value = params.get(name)
             if isinstance(distribution, CategoricalDistribution):
-                features += [float(value == choice) for choice in distribution.choices[1:]]
+                # A trial that lacks the option has none of its choices, null among them.
+                features += [
+                    float(name in params and value == choice) for choice in distribution.choices[1:]
+                ]
             else:
                 number = float(value) if isinstance(value, int | float) else 0.0
                 features.append(numpy.log(number) if number > 0 else number)

@@ -1,6 +1,5 @@
 """Take the next trial: under a lock, within the total and the budget, once each."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import numpy
 import optuna
 from filelock import FileLock
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.config.grammar import kept_as_override
 from greensweep.errors import StudyError
 from greensweep.search.budget import CostModel, drawing_joules, over_budget, spent
 from greensweep.search.fidelity import fidelity_of
@@ -29,6 +29,7 @@ from greensweep.search.records import (
 )
 from greensweep.search.recovery import Folder, Recovery, ValuesOf
 from greensweep.search.samplers.scales import holds
+from greensweep.search.samplers.untried import UntriedSampler
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
 from greensweep.search.trial import settle, trial_of
@@ -108,9 +109,14 @@ class Claims:
             if withdrawn_already is not None:
                 return Exhausted(withdrawn_already, early=True)
             self._study.sampler = self._sampler(trials, done)
-            drawn = self._study.ask(dict(self._spec.distributions))
+            drawn = self._study.ask()
+            space = self._spec.space
+            params: dict[str, Any] = {}
+            for name in space.names:
+                if space.has(name, params):
+                    params[name] = drawn._suggest(name, space.distributions[name])
             drawn.set_user_attr(OWNER, asdict(this_process()))
-            claim = Claim(drawn.number, drawn.params, self._fidelity(drawn.number))
+            claim = Claim(drawn.number, params, self._fidelity(drawn.number))
             reason = self._surplus(claim.number) or self._unaffordable(trials, claim)
             if reason is None:
                 return claim
@@ -141,23 +147,19 @@ class Claims:
         Optuna's own grid goes by the trials' numbers, which a trial that runs again shifts, and
         at its end stops a loop that is not there.
         """
-        spec = self._spec
-        if not spec.levels:
-            others = any(trial.state == TrialState.RUNNING for trial in trials)
-            return spec.build_sampler(len(done), side_by_side=others or spec.parallel)
-        if not any(trial.state == TrialState.WAITING for trial in trials):
-            taken = {tuple(trial.params.get(name) for name in spec.levels) for trial in done}
-            sizes = [len(levels) for levels in spec.levels.values()]
-            for place in numpy.random.default_rng(spec.seed).permutation(math.prod(sizes)):
-                indices = numpy.unravel_index(place, sizes)
-                point = tuple(
-                    levels[i] for levels, i in zip(spec.levels.values(), indices, strict=True)
-                )
-                if point not in taken:
-                    self._study.enqueue_trial(dict(zip(spec.levels, point, strict=True)))
+        spec, space = self._spec, self._spec.space
+        others = any(trial.state == TrialState.RUNNING for trial in trials)
+        sampler = spec.build_sampler(len(done), side_by_side=others or spec.parallel)
+        if not space.may_repeat:
+            return sampler
+        taken = {(fidelity_of(trial), space.key(trial.params)) for trial in done}
+        if spec.is_grid and not any(trial.state == TrialState.WAITING for trial in trials):
+            for place in numpy.random.default_rng(spec.seed).permutation(int(space.size)):
+                point = space.point(place)
+                if (0, space.key(point)) not in taken:
+                    self._study.enqueue_trial(point)
                     break
-        # What a point to start from leaves open.
-        return RandomSampler(seed=spec.seed + len(done))
+        return UntriedSampler(sampler, space, taken, [spec.seed, len(done)])
 
     def settle_dead(self) -> int:
         """Settle the trials whose process has died; return how many."""
@@ -237,17 +239,24 @@ class Claims:
         Raises:
             StudyError: one is no point of the space; none is put there then.
         """
+        space = self._spec.space
         for point in self._spec.enqueue:
             for name, value in point.items():
-                distribution = self._spec.distributions.get(name)
+                distribution = space.distributions.get(name)
                 if distribution is None:
                     raise StudyError(
                         f"hydra.sweeper.enqueue: {name} is not searched: leave it out, or search it"
                     )
                 if not holds(distribution, value):
                     raise StudyError(
-                        f"hydra.sweeper.enqueue: {name}={value} is outside of its space "
-                        f"({distribution}): widen the space, or leave the value out"
+                        f"hydra.sweeper.enqueue: {name}={kept_as_override(value)} is outside of "
+                        f"its space ({distribution}): widen the space, or leave the value out"
+                    )
+                needed = space.conditions.get(name, {})
+                if needed.keys() <= point.keys() and not space.has(name, point):
+                    raise StudyError(
+                        f"hydra.sweeper.enqueue: {name} is searched only with certain values of "
+                        f"{', '.join(needed)}: leave it out of this point"
                     )
         for point in self._spec.enqueue:
             self._study.enqueue_trial(dict(point), skip_if_exists=True)

@@ -1,8 +1,8 @@
 """A search as it is asked for: plain objects, without Hydra."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,12 @@ from optuna.pruners import (
     PercentilePruner,
     SuccessiveHalvingPruner,
 )
-from optuna.samplers import BaseSampler, GridSampler, QMCSampler, TPESampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
 from greensweep.config import sqlite_file
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
 from greensweep.errors import StudyError
+from greensweep.search.space import Space
 
 JOULES_PER_KWH = 3.6e6
 Direction = Literal["minimize", "maximize"]
@@ -37,9 +38,9 @@ class SearchSpec:
         directory: the sweep's folder.
         directions: one per objective.
         distributions: the searched options.
+        conditions: of an option, other ones, each with the values of which it needs one.
         fixed: other options that the command sets, which every trial shares.
         changeable: those that may differ between the commands of one study, or their groups.
-        levels: a grid's values of each option; empty for other strategies.
         sampler: import path of the strategy and its arguments.
         seed: of the whole search.
         parallel: trials run side by side.
@@ -59,7 +60,7 @@ class SearchSpec:
     seed: int = 0
     fixed: tuple[str, ...] = ()
     changeable: tuple[str, ...] = ()
-    levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     pruner: str = "auto"
     pruning: PruningConfig = field(default_factory=PruningConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
@@ -75,12 +76,20 @@ class SearchSpec:
     fidelities: Sequence[tuple[str, ...]] = ()
     only_epochs: int | None = None
 
+    @cached_property
+    def space(self) -> Space:
+        """What is searched, as a set of points."""
+        return Space(self.distributions, self.conditions)
+
+    @property
+    def is_grid(self) -> bool:
+        """Every point of the space is tried, in any order."""
+        return self.sampler[0].endswith("GridSampler")
+
     @property
     def total(self) -> int:
-        """How many trials there will be: a grid has no more than its points."""
-        if not self.levels:
-            return self.n_trials
-        return min(self.n_trials, math.prod(len(levels) for levels in self.levels.values()))
+        """How many trials there will be: no more than there are points, and ways to train each."""
+        return int(min(self.n_trials, self.space.size * (1 + len(self.fidelities))))
 
     @property
     def budget_joules(self) -> float | None:
@@ -182,18 +191,21 @@ class SearchSpec:
         try:
             make = getattr(import_module(module), name)
             if make is GridSampler:
-                return GridSampler(dict(self.levels), seed=self._seed_of(index))
+                return RandomSampler(seed=self._seed_of(index))  # of what a point leaves open
             if getattr(make, "keeps_seed", False):  # it tells the trials apart by itself
                 more: dict[str, Any] = {}
                 if self.fidelities:
                     more["fidelities"] = len(self.fidelities)
                 if issubclass(make, TPESampler):
-                    more["constant_liar"] = side_by_side
+                    more |= {"constant_liar": side_by_side, "group": bool(self.conditions)}
+                elif self.conditions:
+                    more["conditions"] = self.conditions
                 return make(**{**arguments, **more, "seed": self.seed})  # type: ignore[no-any-return]
             if make is QMCSampler:  # one sequence for all trials, which the study itself counts
                 return QMCSampler(**{**values, "seed": self.seed})
             if make is TPESampler:
                 values.update(multivariate=True, constant_liar=side_by_side)
+                values.update(group=bool(self.conditions))
             return make(**{**values, "seed": self._seed_of(index)})  # type: ignore[no-any-return]
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise StudyError(

@@ -62,7 +62,7 @@ def best_gain_per_joule(
     None where nothing is metered, or too few trials have finished to tell.
     """
     space = {name: each for name, each in spec.distributions.items() if not each.single()}
-    box = Box(scaled_space(space, _WIDE_DECADES))
+    box = Box(scaled_space(space, _WIDE_DECADES), spec.conditions)
     is_max = study.direction == StudyDirection.MAXIMIZE
     past = Past(in_fidelity(trials, 0), box, space, is_max)
     if len(past.scores) < 2 or len(past.log_joules) < 2:

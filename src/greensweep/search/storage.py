@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
+from greensweep.config.grammar import kept_as_override
 from greensweep.errors import StudyError, first_line
 from greensweep.search.spec import SearchSpec
 from greensweep.tracking import mask_text
@@ -169,6 +170,11 @@ def _asked(spec: SearchSpec) -> dict[str, Any]:
         "constraints": dict(sorted(spec.constraints.items())),
         "price_per_kilojoule": spec.price_per_kilojoule,
     }
+    if spec.conditions:
+        asked["conditions"] = {
+            name: {other: list(values) for other, values in sorted(needed.items())}
+            for name, needed in sorted(spec.conditions.items())
+        }
     if spec.fidelities:
         asked["fidelities"] = [list(each) for each in spec.fidelities]
     return asked
@@ -195,7 +201,7 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
         if before != after:
             was, now = _range(before), _range(after)
             yield f"{name} was {was}, is {now}" + (f" ({after['name']})" if was == now else "")
-    for name in ("directions", "constraints", "price_per_kilojoule", "fidelities"):
+    for name in ("directions", "constraints", "price_per_kilojoule", "conditions", "fidelities"):
         if known.get(name) != asked.get(name):
             yield f"{name} was {known.get(name)}, is {asked.get(name)}"
     for text in sorted(set(known["fixed"]) - set(asked["fixed"])):
@@ -209,7 +215,7 @@ def _range(distribution: Mapping[str, Any] | None) -> str:
         return "not searched"
     values = distribution["attributes"]
     if "choices" in values:
-        return f"one of {', '.join(map(str, values['choices']))}"
+        return f"one of {', '.join(map(kept_as_override, values['choices']))}"
     scale = " on a log scale" if values["log"] else ""
     step = values.get("step")
     steps = f" in steps of {step:g}" if step not in (None, 1) else ""

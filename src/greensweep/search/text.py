@@ -1,11 +1,13 @@
 """A search in words, for the terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from greensweep.config.grammar import kept_as_override
 from greensweep.energy.units import joules_text
 from greensweep.search.bill import Bill
 from greensweep.search.forecast import Forecast
@@ -89,13 +91,16 @@ def search_table(trials: Sequence[FrozenTrial], bill: Bill) -> Table:
             *shown,
             "-" if outcome.spent_joules is None else f"{outcome.spent_joules:.1f}",
             f"{outcome.seconds:.2f}",
-            *(_short(trial.params.get(name, "-")) for name in options),
+            *(_short(trial.params, name) for name in options),
         )
     return table
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _short(params: Mapping[str, object], name: str) -> str:
+    value = params.get(name)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return escape(kept_as_override(value)) if name in params else "-"
 
 
 def print_search(trials: Sequence[FrozenTrial], bill: Bill) -> None:

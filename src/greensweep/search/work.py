@@ -8,7 +8,8 @@ import optuna
 from optuna.trial import TrialState
 
 from greensweep.energy import Meter, Phases, sum_joules
-from greensweep.errors import ConstraintError, GreensweepError, first_line
+from greensweep.errors import ConstraintError
+from greensweep.messages import sentence
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.interrupt import interrupted
 from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
@@ -104,9 +105,7 @@ def _conclude(
 
 
 def _told(fault: BaseException) -> str:
-    if isinstance(fault, GreensweepError):
-        return str(fault)
-    return f"{type(fault).__name__}: {first_line(fault)}"
+    return sentence(fault).removeprefix("Error: ")
 
 
 def keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:

@@ -1,9 +1,12 @@
 """Refuse a sweep that cannot work before anything is trained."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from greensweep.config import (
     TrainConfig,
@@ -12,44 +15,41 @@ from greensweep.config import (
     parse,
     raise_faults,
     unknown_options,
+    without_hydra,
 )
-from greensweep.errors import GreensweepError, StudyError
-from greensweep.study.space import read_space
+from greensweep.config.grammar import as_override, choices_of, ends_of
+from greensweep.config.searched import Searched, read_searched
+from greensweep.errors import GreensweepError, StudyError, first_line
+from greensweep.messages import sentence
 
 _BASIC = "BasicSweeper"
 _RESUMES = "GreensweepSweeper"
 
 
-def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
-    """Check a composed sweep: the options themselves, the space, and the sweeper's numbers.
+def check_sweep(config: DictConfig) -> None:
+    """Check a composed sweep: the options themselves, what is searched, and the sweeper's numbers.
 
     Args:
-        app: the program's config with what the command line fixes.
-        hydra: Hydra's own config.
+        config: the program's with what the command line fixes, and Hydra's own.
 
     Raises:
-        GreensweepError: what is wrong; range faults all in one.
+        GreensweepError: what is wrong; faults of one kind all in one.
     """
-    swept = _swept_keys(hydra)
-    raise_faults(
-        [
-            *unknown_options(hydra, "hydra."),
-            *(no_option(key, app) for key in swept if not _exists(app, hydra, key)),
-        ]
-    )
-    config: TrainConfig = parse(app)
-    if config.replay is not None:
+    hydra, sweeper = config.hydra, config.hydra.sweeper
+    is_basic = str(sweeper._target_).endswith(_BASIC)
+    searched = _searched(hydra)
+    raise_faults(unknown_options(hydra, "hydra."))
+    app = _with_values(without_hydra(config), searched)
+    run: TrainConfig = parse(app)
+    if run.replay is not None:
         from greensweep.replay.source import replay_model
 
-        replay_model(config)  # a table that answers nothing is found before the first trial
-    sweeper = hydra.sweeper
-    if sweeper._target_.endswith(_BASIC):
-        if not swept and not sweeper.params:
-            raise StudyError(
-                "-m has nothing to sweep: list values, as in `-m seed=1,2,3`, or choose a "
-                "sampling sweeper, as in `-m hydra/sweeper=optuna`"
-            )
-        return
+        replay_model(run)  # a table that answers nothing is found before the first trial
+    if not searched and is_basic:
+        raise StudyError(
+            "-m has nothing to sweep: list values, as in `-m seed=1,2,3`, or choose a "
+            "sampling sweeper, as in `-m hydra/sweeper=optuna`"
+        )
     raise_faults(
         [
             f"hydra.sweeper.{name} must be at least 1, got {sweeper[name]}: "
@@ -58,16 +58,14 @@ def check_sweep(app: DictConfig, hydra: DictConfig) -> None:
             if name in sweeper and sweeper[name] < 1
         ]
     )
-    fixed = set(fixed_keys(hydra))
-    searched = [each for each in read_space(app.space) if each.key not in fixed]
-    if not searched and not swept:
+    if not searched:
         raise StudyError(
             "the space has nothing left to search: the command line fixes every option in it; "
             "leave one free or choose another space"
         )
-    for dimension in searched:
-        for value in dimension.ends:
-            _check_value(app, dimension.key, value)
+    faults = list(_value_faults(config, app, searched))
+    if faults:
+        raise StudyError("; ".join(faults))
 
 
 def check_sweep_folder(directory: Path) -> None:
@@ -83,6 +81,17 @@ def check_sweep_folder(directory: Path) -> None:
             f"hydra.sweep.dir={directory} holds the trials of another sweep, which would be "
             "overwritten: name a new folder, or move that one away"
         )
+
+
+def shared_config(config: DictConfig) -> DictConfig:
+    """Return the program's configuration that a sweep's trials have in common.
+
+    What is searched has the value that a single run would have, or else the first of its own.
+
+    Raises:
+        GreensweepError: the space is malformed, or a range is.
+    """
+    return _with_values(without_hydra(config), _searched(config.hydra))
 
 
 def resumes(hydra: Any) -> bool:
@@ -102,30 +111,158 @@ def task_overrides(hydra: DictConfig) -> list[str]:
     return [str(text) for text in overrides]
 
 
-def _swept_keys(hydra: DictConfig) -> list[str]:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parsed = OverridesParser.create().parse_overrides(task_overrides(hydra))
-    return [str(override.key_or_group) for override in parsed if override.is_sweep_override()]
+def swept_keys(hydra: DictConfig) -> list[str]:
+    """Return the options that the command line sweeps over."""
+    return [each.key for each in read_searched({}, task_overrides(hydra))[0]]
 
 
-def _exists(app: DictConfig, hydra: DictConfig, key: str) -> bool:
-    """Tell whether there is such an option, or group of Hydra's."""
-    return key in hydra.runtime.choices or is_option(app, key)
+def declared_space(config: DictConfig) -> dict[str, Any]:
+    """Return the chosen space as it is declared."""
+    space = OmegaConf.to_container(config.space, resolve=True)
+    assert isinstance(space, dict)
+    return {str(key): declared for key, declared in space.items()}
 
 
-def _check_value(app: DictConfig, key: str, value: Any) -> None:
-    """Check that the option exists and takes the value at an end of its searched range."""
-    tried = app.copy()
+def declared_in(hydra: DictConfig, key: str) -> str:
+    """Return where the chosen space declares an option, in brackets, for errors; or nothing."""
+    if any(name.startswith("space.") for name in fixed_keys(hydra)) or any(
+        text.lstrip("+").startswith("space={") for text in task_overrides(hydra)
+    ):
+        return " (with what the command line says)"
+    name = OmegaConf.select(hydra, "runtime.choices.space")
+    for source in OmegaConf.select(hydra, "runtime.config_sources", default=[]):
+        file = Path(source.path) / "space" / f"{name}.yaml"
+        if source.schema == "file" and file.is_file():
+            keys = [
+                line.partition(":")[0].strip("'\" ")
+                for line in file.read_text(encoding="utf-8").splitlines()
+            ]
+            return f" (in {file}, line {keys.index(key) + 1})" if key in keys else ""
+    return ""
+
+
+def _searched(hydra: DictConfig) -> list[Searched]:
+    """Return what a sweep searches, whichever its sweeper.
+
+    Raises:
+        GreensweepError: the space is malformed, or a range is.
+    """
     try:
-        OmegaConf.update(tried, key, value, force_add=False)
-    except Exception as error:
-        raise StudyError(
-            f"space: {key} cannot be {value!r} with the chosen groups "
-            f"({str(error).splitlines()[0]}): choose another space, or the model and optimizer "
-            "that have this option"
-        ) from error
-    try:
-        parse(tried)
-    except GreensweepError as error:
-        raise StudyError(f"space: {error}") from error
+        params = OmegaConf.to_container(hydra.sweeper.params or OmegaConf.create({}), resolve=True)
+    except OmegaConfBaseException as error:  # the space is read as it is resolved
+        raise StudyError(sentence(error).removeprefix("Error: ")) from error
+    assert isinstance(params, dict)
+    named = {str(key): given for key, given in params.items()}
+    return read_searched(named, task_overrides(hydra))[0]
+
+
+def _with_values(app: DictConfig, searched: Sequence[Searched]) -> DictConfig:
+    """Return a configuration in which what has no value but a searched one has its first."""
+    missing = OmegaConf.missing_keys(app)
+    for each in searched:
+        if each.key in missing:
+            OmegaConf.update(app, each.key, ends_of(each.override)[0])
+    return app
+
+
+def _value_faults(
+    config: DictConfig, app: DictConfig, searched: Sequence[Searched]
+) -> Iterator[str]:
+    """Say of each searched option which of its choices, or ends, the program cannot have.
+
+    Each choice of a group is composed, without those of others.
+    """
+    groups: dict[str, dict[str, DictConfig]] = {}
+    # A group, or a new option: only composing shows what it comes to.
+    composed = [each for each in searched if _is_group(config, each) or "+" in each.key]
+    for each in composed:
+        made = groups[each.key] = {}
+        if not _is_group(config, each) and not is_option(app, each.key.lstrip("+")):
+            yield no_option(each.key.lstrip("+"), app)
+            continue
+        for value in map(as_override, choices_of(each.override)):
+            try:
+                made[value] = _with_values(_compose(config, f"{each.key}={value}"), searched)
+                parse(made[value])
+            except Exception as error:
+                yield f"{_origin(each)}: {sentence(error).removeprefix('Error: ')}"
+                break
+    alone = {f"{k}={v}": made for k, of_group in groups.items() for v, made in of_group.items()}
+    for each in searched:
+        if each in composed:
+            continue
+        tried = {"": _where_needed(app, each, groups)} if each.when else alone or {"": app}
+        faults = [
+            fault
+            for choice, base in tried.items()
+            if (fault := _value_fault(config, base, each, choice)) is not None
+        ]
+        # Where one choice of a group lacks it, those trials alone fail, and our sweeper goes on.
+        if faults and not (resumes(config.hydra) and len(faults) < len(tried)):
+            yield faults[0]
+
+
+def _is_group(config: DictConfig, searched: Searched) -> bool:
+    key = searched.override.key_or_group
+    return key in config.hydra.runtime.choices or "/" in key or "@" in searched.key
+
+
+def _compose(config: DictConfig, override: str) -> DictConfig:
+    """Compose a trial that sets one searched option beside what the command line fixes."""
+    _, others = read_searched({}, task_overrides(config.hydra))
+    fixed = [str(each.input_line) for each in others]
+    loader = GlobalHydra.instance().config_loader()
+    return without_hydra(loader.load_sweep_config(config, [*fixed, override]))
+
+
+def _where_needed(
+    app: DictConfig, searched: Searched, groups: Mapping[str, Mapping[str, DictConfig]]
+) -> DictConfig:
+    """Return a configuration in which an option is there that needs values of others."""
+    tried = app
+    for key, values in searched.when.items():
+        for made in (groups.get(key, {}).get(as_override(value)) for value in values):
+            tried = made or tried
+    tried = tried.copy()
+    for key, values in searched.when.items():
+        if key not in groups:
+            OmegaConf.update(tried, key, values[0])
+    return tried
+
+
+def _value_fault(
+    config: DictConfig, base: DictConfig, searched: Searched, choice: str
+) -> str | None:
+    """Say what keeps an option from having its choices, or the ends of its range; or None."""
+    origin = _origin(searched)
+    where = declared_in(config.hydra, searched.key) if searched.in_params else ""
+    for value in ends_of(searched.override):
+        tried = base.copy()
+        try:
+            OmegaConf.update(tried, searched.key, value, force_add=False)
+            parse(tried)
+        except GreensweepError as error:
+            return f"{origin}: {error}{where}"
+        except (ConfigKeyError, ConfigAttributeError) as error:
+            if not searched.in_params and not choice:
+                return no_option(searched.key, base)
+            way_out = "choose another space, or the model and optimizer that have this option"
+            if choice:
+                way_out = (
+                    "choose hydra/sweeper=greensweep, and say in the space where it has it, as "
+                    "when: {optimizer: adam}"
+                )
+            return (
+                f"{origin}: {searched.key} cannot be {as_override(value)} with "
+                f"{choice or 'the chosen groups'} ({first_line(error)}): {way_out}{where}"
+            )
+        except OmegaConfBaseException as error:
+            return (
+                f"{origin}: {searched.key} cannot be {as_override(value)} "
+                f"({first_line(error)}): leave that out{where}"
+            )
+    return None
+
+
+def _origin(searched: Searched) -> str:
+    return "space" if searched.in_params else str(searched.override.input_line)

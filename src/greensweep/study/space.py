@@ -1,13 +1,16 @@
 """Search spaces: plain ranges, written once, read by every strategy."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from greensweep.errors import StudyError
+from greensweep.config.grammar import as_override, literal
+from greensweep.config.searched import any_of, still_needed
+from greensweep.errors import ConfigError, StudyError
 
-_RANGE_KEYS = {"low", "high", "log", "integer", "levels", "endpoint"}
+_RANGE_KEYS = {"low", "high", "log", "integer", "step", "levels", "endpoint", "when"}
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,11 @@ class Dimension:
         low, high: ends of the range; low is included.
         log: search the logarithm.
         integer: whole numbers only.
+        step: only low and so many steps above it; None for every value between the ends.
         levels: how many points a grid takes.
         endpoint: whether high is included, as for NumPy's linspace.
+        when: other options, each with the values of which it needs one: the option is searched,
+            and set, only there.
     """
 
     key: str
@@ -30,17 +36,20 @@ class Dimension:
     high: float = 0.0
     log: bool = False
     integer: bool = False
+    step: float | None = None
     levels: int = 0
     endpoint: bool = True
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values to check against the option's own rules."""
-        if self.choices:
-            return self.choices
+    def ends(self) -> tuple[float, float]:
+        """The least and the most of a range."""
+        high = float(self.high)
+        if self.step is not None:
+            values = self._steps()
+            return values[0], values[-1]
         if self.integer:
             return int(self.low), int(self.high) - (not self.endpoint)
-        high = float(self.high)
         return float(self.low), high if self.endpoint else math.nextafter(high, self.low)
 
     def grid(self) -> list[Any]:
@@ -53,6 +62,8 @@ class Dimension:
         """
         if self.choices:
             return list(self.choices)
+        if self.step is not None:
+            return self._steps()
         if not self.levels:
             raise StudyError(
                 f"space: {self.key} has no levels, which a grid needs: add levels: 5, say, to it"
@@ -66,24 +77,49 @@ class Dimension:
             points[-1] = self.high
         if self.integer:
             least, most = self.ends
-            return sorted({min(max(round(point), least), most) for point in points})
+            return sorted({int(min(max(round(point), least), most)) for point in points})
         # 12 digits: the text of a value that went through a logarithm stays readable.
         return [float(f"{point:.12g}") for point in points]
 
     def override(self, *, grid: bool) -> str:
-        """Return the dimension in Hydra's sweep syntax: choices for a grid, else a range."""
-        if grid or self.choices:
-            return f"choice({','.join(_text(value) for value in self.grid())})"
-        if self.integer and not self.log:
-            least, most = self.ends
-            return f"range({least},{most + 1})"
+        """Return the dimension in Hydra's sweep syntax: choices for a grid, else a range.
+
+        Raises:
+            StudyError: Hydra's syntax has no text for a value.
+        """
+        if self.choices or grid:
+            try:
+                values = ",".join(as_override(literal(value)) for value in self.grid())
+            except ConfigError as error:
+                raise StudyError(f"space: {self.key}: {error}") from error
+            return values if None in self.choices else f"choice({values})"  # which takes no null
         low, high = self.ends
-        interval = f"interval({_text(low)},{_text(high)})"
+        if self.step is not None:
+            step = int(self.step) if self.integer else float(self.step)
+            beyond = Decimal(str(high)) + Decimal(str(step))
+            return f"range({low!r},{int(beyond) if self.integer else float(beyond)!r},{step!r})"
+        if self.integer and not self.log:
+            return f"range({low},{high + 1})"
+        interval = f"interval({low!r},{high!r})"
         return f"tag(log,{interval})" if self.log else interval
 
+    def _steps(self) -> list[Any]:
+        """Return low and all steps above it, in the decimals that they are written in."""
+        low, high, step = (Decimal(str(each)) for each in (self.low, self.high, self.step))
+        count = int((high - low) / step) + 1
+        if not self.endpoint and low + (count - 1) * step == high:
+            count -= 1
+        kind = int if self.integer else float
+        return [kind(low + index * step) for index in range(count)]
 
-def read_space(space: Mapping[str, Any]) -> list[Dimension]:
+
+def read_space(
+    space: Mapping[str, Any], where: Callable[[str], str] = lambda _: ""
+) -> list[Dimension]:
     """Read a space as `conf/space/` declares it: option to range or choices.
+
+    Args:
+        where: returns where an option is declared, for errors.
 
     Raises:
         StudyError: a dimension is malformed; all faults in one.
@@ -91,21 +127,29 @@ def read_space(space: Mapping[str, Any]) -> list[Dimension]:
     faults: list[str] = []
     dimensions = []
     for key, declared in space.items():
-        fault = _fault(declared)
+        fault = _fault(key, declared, space)
         if fault is not None:
-            faults.append(f"space: {key} {fault}")
+            faults.append(f"space: {key} {fault}{where(key)}")
             continue
         values = dict(declared)
         choices = tuple(values.pop("choices", ()))
-        dimensions.append(Dimension(key=str(key), choices=choices, **values))
+        when = {name: any_of(needed) for name, needed in values.pop("when", {}).items()}
+        dimensions.append(Dimension(key=str(key), choices=choices, when=when, **values))
     if faults:
         raise StudyError("; ".join(faults))
     return dimensions
 
 
 def search_params(
-    space: Mapping[str, Any], *, sampler_target: str, fixed_keys: Iterable[str]
-) -> dict[str, str]:
+    space: Mapping[str, Any],
+    *,
+    sampler_target: str,
+    fixed_keys: Collection[str],
+    swept_keys: Collection[str] = (),
+    present: Callable[[str], Any] = lambda _: None,
+    conditional: bool = False,
+    where: Callable[[str], str] = lambda _: "",
+) -> dict[str, Any]:
     """Return the space as `hydra.sweeper.params` for a sampler.
 
     A grid gets each range's levels, any other sampler the range. What the command line fixes is
@@ -114,23 +158,63 @@ def search_params(
     Args:
         sampler_target: import path of the sampler's class.
         fixed_keys: options that the command line sets, to a value or a range of its own.
+        swept_keys: those of them that it sets to a range.
+        present: returns the value of an option that is not searched.
+        conditional: the sweeper takes options that need values of others, and any choices.
+        where: as for `read_space`.
+
+    Raises:
+        StudyError: the space is malformed, or the sweeper cannot search it.
     """
-    fixed = set(fixed_keys)
     grid = sampler_target.endswith("GridSampler")
-    return {
-        dimension.key: dimension.override(grid=grid)
-        for dimension in read_space(space)
-        if dimension.key not in fixed
-    }
+    free = [each for each in read_space(space, where) if each.key not in fixed_keys]
+    searched = {*swept_keys, *(each.key for each in free)}
+    params: dict[str, Any] = {}
+    for each in free:
+        needed = still_needed(each.when, searched, present)
+        if needed is None:
+            continue
+        if not conditional:
+            _refuse_for_stock(each, needed)
+        try:
+            sweep = each.override(grid=grid)
+        except StudyError as error:
+            raise StudyError(f"{error}{where(each.key)}") from error
+        params[each.key] = {"sweep": sweep, "when": needed} if needed else sweep
+    return params
 
 
-def _fault(declared: Any) -> str | None:
+def _refuse_for_stock(dimension: Dimension, needed: Collection[str]) -> None:
+    """Refuse what the stock Optuna sweeper would search wrongly.
+
+    Raises:
+        StudyError: the dimension needs values of others, or has choices that Optuna confuses.
+    """
+    if needed:
+        raise StudyError(
+            f"space: {dimension.key} is searched only with certain values of "
+            f"{', '.join(needed)}, which the stock sweeper does not know: choose "
+            "hydra/sweeper=greensweep"
+        )
+    numbers = [each for each in dimension.choices if isinstance(each, int | float)]
+    equal = [each for each in numbers if sum(each == other for other in numbers) > 1]
+    if len({as_override(each) for each in equal}) > 1:
+        raise StudyError(
+            f"space: {dimension.key} has choices that the stock sweeper takes for one, "
+            f"{' and '.join(map(as_override, equal))}: choose hydra/sweeper=greensweep"
+        )
+
+
+def _fault(key: str, declared: Any, space: Mapping[str, Any]) -> str | None:
     """Say what is wrong with one dimension as declared, or None."""
     if not isinstance(declared, Mapping):
         return f"must be {{low, high}} or {{choices}}, got {declared!r}"
+    if "when" in declared and (fault := _when_fault(key, declared["when"], space)):
+        return fault
     if "choices" in declared:
-        if set(declared) != {"choices"} or not list(declared["choices"]):
-            return "must list at least one value under choices, and nothing else"
+        choices = declared["choices"]
+        if declared.keys() - {"choices", "when"} or not _is_list(choices) or not list(choices):
+            return "must list at least one value under choices, and nothing else but when"
         return None
     if unknown := sorted(set(declared) - _RANGE_KEYS):
         return f"does not know {', '.join(map(str, unknown))}: a range has {_listed(_RANGE_KEYS)}"
@@ -140,8 +224,9 @@ def _fault(declared: Any) -> str | None:
     assert isinstance(low, int | float) and isinstance(high, int | float)
     if low > high:
         return f"must have low at most high, got {low:g} > {high:g}: swap them"
-    if declared.get("endpoint", True) not in (True, False):
-        return f"must have true or false as endpoint, got {declared['endpoint']!r}"
+    for name in ("log", "integer", "endpoint"):
+        if not isinstance(declared.get(name, False), bool):
+            return f"must have true or false as {name}, got {declared[name]!r}"
     if not declared.get("endpoint", True) and low == high:
         return f"leaves nothing: low and high are both {low:g}, and endpoint: false leaves high out"
     if declared.get("log") and low <= 0:
@@ -149,9 +234,40 @@ def _fault(declared: Any) -> str | None:
     if declared.get("integer") and (low != int(low) or high != int(high)):
         return f"is integer, so low and high must be whole, got {low:g} and {high:g}"
     levels = declared.get("levels", 1)
-    if not isinstance(levels, int) or levels < 1:
+    if not isinstance(levels, int) or isinstance(levels, bool) or levels < 1:
         return f"must have at least 1 of levels, got {levels!r}"
+    return _step_fault(declared)
+
+
+def _step_fault(declared: Mapping[str, Any]) -> str | None:
+    step = declared.get("step")
+    if step is None:
+        return None
+    if not _is_number(step) or step <= 0:
+        return f"must have a number above 0 as step, got {step!r}"
+    if declared.get("integer") and step != int(step):
+        return f"is integer, so step must be whole, got {step:g}"
+    for name, why in (("log", "has steps of one size"), ("levels", "is a grid by its step")):
+        if declared.get(name):
+            return f"{why}: leave {name} or step out"
     return None
+
+
+def _when_fault(key: str, when: Any, space: Mapping[str, Any]) -> str | None:
+    if not isinstance(when, Mapping) or not when:
+        return f"must name an option and its value under when, as {{optimizer: sgd}}, got {when!r}"
+    for name in when:
+        other = space.get(name)
+        if name == key or (isinstance(other, Mapping) and "when" in other):
+            return (
+                f"needs a value of {name}, which needs values of others itself: one level of when "
+                "is all there is"
+            )
+    return None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _is_number(value: Any) -> bool:
@@ -160,9 +276,3 @@ def _is_number(value: Any) -> bool:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return repr(value) if isinstance(value, int | float) else str(value)

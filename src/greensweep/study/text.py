@@ -1,8 +1,10 @@
 """A run or a sweep in words, for the terminal."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from greensweep.energy.units import joules_text
@@ -279,5 +281,5 @@ def _short(value: str) -> str:
     try:
         number = float(value)
     except ValueError:
-        return value
-    return value if number == int(number) else f"{number:.4g}"
+        return escape(value)
+    return value if not math.isfinite(number) or number == int(number) else f"{number:.4g}"

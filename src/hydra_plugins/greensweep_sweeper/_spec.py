@@ -1,19 +1,18 @@
 """From `hydra.sweeper` and the command's overrides to a search."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import partial
 from typing import Any
 
 import numpy
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import (
-    OptunaSweeperImpl,
-    create_params_from_overrides,
+    create_optuna_distribution_from_override,
 )
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from greensweep.config import (
     TrainConfig,
@@ -23,7 +22,21 @@ from greensweep.config import (
     unknown_options,
     use_sweep_folder,
 )
+from greensweep.config.grammar import (
+    as_override,
+    choices_of,
+    kept_as_override,
+    kept_choice,
+    kept_choices,
+    literal,
+)
 from greensweep.config.options import range_faults
+from greensweep.config.searched import (
+    Searched,
+    present_value,
+    read_searched,
+    still_needed,
+)
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
     EiPerJouleConfig,
@@ -34,6 +47,7 @@ from greensweep.errors import StudyError, first_line
 from greensweep.search.constraint_faults import constraint_faults, read_constraints
 from greensweep.search.constraints import of_energy
 from greensweep.search.samplers.scales import holds
+from greensweep.search.space import Space
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
 
@@ -99,14 +113,8 @@ def build_spec(
         GreensweepError: the search makes no sense.
     """
     directory = command_folder() / config.hydra.sweep.dir
-    params = [f"{name}={value}" for name, value in (options.params or {}).items()]
-    try:
-        distributions, fixed, deletions = create_params_from_overrides([*params, *arguments])
-    except (ValueError, NotImplementedError, AssertionError) as error:
-        raise StudyError(f"the search space cannot be read: {first_line(error)}") from error
-    for name in fixed:
-        distributions.pop(name, None)
-    if not distributions:
+    space, shared = _read_space(options.params or {}, arguments, config)
+    if not space.distributions:
         raise StudyError(
             "there is nothing to search: give ranges in hydra.sweeper.params, or on the command "
             "line, as in 'optimizer.learning_rate=tag(log,interval(1e-4,1e-1))'"
@@ -114,34 +122,36 @@ def build_spec(
     directions = _directions(options.direction)
     target, sampler = _sampler(options.sampler, len(directions))
     if options.fidelities:
-        target = _with_fidelities(options, target, len(directions), distributions)
-    levels = _levels(distributions) if target.endswith("GridSampler") else {}
+        target = _with_fidelities(options, target, len(directions), space.distributions)
+    if target.endswith("GridSampler") and space.size == math.inf:
+        raise StudyError(
+            "a grid needs values, not an interval: write choice(…) or range(…,…,step=…)"
+        )
     seed = options.seed if options.seed is not None else sampler.pop("seed", None)
-    shared = [*(f"{name}={value}" for name, value in fixed.items()), *deletions]
     spec = SearchSpec(
         directory=directory,
         study_name=options.study_name,
         storage=storage_url(options.storage, directory),
         directions=directions,
-        distributions=distributions,
+        distributions=space.distributions,
+        conditions=space.conditions,
         n_trials=options.n_trials,
         sampler=(target, sampler),
         seed=seed if seed is not None else int(numpy.random.SeedSequence().generate_state(1)[0]),
         fixed=tuple(shared),
         changeable=tuple(options.changeable),
-        levels=levels,
         pruner=options.pruner,
         pruning=options.pruning,
         budget=options.budget,
         stop=options.stop,
         constraints={name: float(bound) for name, bound in options.constraints.items()},
         price_per_kilojoule=options.price_per_kilojoule,
-        enqueue=_points(options.enqueue, config, distributions, levels),
+        enqueue=_points(options.enqueue, config, space),
         extend=options.extend,
         parallel=parallel,
         racing=options.racing,
         fidelities=tuple(
-            tuple(f"{name}={_text(value)}" for name, value in each.items())
+            tuple(f"{name}={as_override(literal(value))}" for name, value in each.items())
             for each in options.fidelities
         ),
         max_failure_rate=options.max_failure_rate,
@@ -152,8 +162,12 @@ def build_spec(
 
 
 def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[str]:
-    """Return what a trial sets, in Hydra's syntax."""
-    return [*(f"{name}={_text(value)}" for name, value in params.items()), *shared]
+    """Return what a trial sets, in Hydra's syntax.
+
+    Args:
+        params: as Optuna keeps them.
+    """
+    return [*(f"{name}={kept_as_override(value)}" for name, value in params.items()), *shared]
 
 
 def _check(spec: SearchSpec, metered: bool) -> None:
@@ -243,36 +257,86 @@ def _with_fidelities(
     return _MULTI_FIDELITY
 
 
-def _levels(distributions: Mapping[str, BaseDistribution]) -> dict[str, list[Any]]:
-    try:
-        return {
-            name: list(OptunaSweeperImpl._to_grid_sampler_choices(each))
-            for name, each in distributions.items()
+def _read_space(
+    params: Mapping[str, Any], arguments: Sequence[str], config: DictConfig
+) -> tuple[Space, list[str]]:
+    """Return what is searched, and the overrides that all trials share.
+
+    Args:
+        params: of the sweeper.
+        arguments: the command's overrides.
+
+    Raises:
+        GreensweepError: a range makes no sense, or what an option needs cannot be.
+    """
+    searched, others = read_searched(params, arguments)
+    shared = [
+        str(each.input_line)
+        if each.is_delete()
+        else f"{each.get_key_element()}={each.get_value_element_as_str()}"
+        for each in others
+    ]
+    ranges: dict[str, BaseDistribution] = {}
+    conditions: dict[str, Mapping[str, Sequence[Any]]] = {}
+    keys = [each.key for each in searched]
+    for each in searched:
+        needed = still_needed(each.when, keys, partial(present_value, config))
+        if needed is None:
+            continue
+        ranges[each.key] = _distribution(each)
+        if needed:
+            conditions[each.key] = needed
+    levels = Space(ranges).levels
+    kept: dict[str, Mapping[str, Sequence[Any]]] = {}
+    for key, heads in conditions.items():
+        for other in heads:
+            if other not in levels or other in conditions:
+                raise StudyError(
+                    f"{_PREFIX}params: {key} needs a value of {other}, which is a range without "
+                    "steps, or needs values of others itself: give it choices"
+                )
+        kept[key] = {
+            other: [_as_kept(ranges[other], literal(value)) for value in values]
+            for other, values in heads.items()
         }
-    except ValueError as error:
+    return Space(ranges, kept), shared
+
+
+def _distribution(searched: Searched) -> BaseDistribution:
+    override = searched.override
+    try:
+        if override.is_choice_sweep():
+            return CategoricalDistribution(kept_choices(choices_of(override)))
+        found: BaseDistribution = create_optuna_distribution_from_override(override)
+    except (ValueError, NotImplementedError, AssertionError, HydraException) as error:
         raise StudyError(
-            "a grid needs values, not an interval: write choice(…) or range(…,…,step=…)"
+            f"{override.input_line} cannot be searched: {first_line(error)}"
         ) from error
+    return found
 
 
-def _points(
-    enqueue: Any,
-    config: DictConfig,
-    distributions: Mapping[str, BaseDistribution],
-    levels: Mapping[str, Sequence[Any]],
-) -> tuple[Mapping[str, Any], ...]:
+def _as_kept(distribution: BaseDistribution, value: Any) -> Any:
+    """Return a value of an option as Optuna keeps it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return kept_choice(distribution.choices, value)
+    return value
+
+
+def _points(enqueue: Any, config: DictConfig, space: Space) -> tuple[Mapping[str, Any], ...]:
     if enqueue is None:
         return ()
     if enqueue == "present":
-        present = {name: OmegaConf.select(config, name) for name in distributions}
-        outside = [name for name in present if not holds(distributions[name], present[name])]
-        # A grid has no more than its points.
-        outside += [name for name in levels if present[name] not in levels[name]]
+        present: dict[str, Any] = {}
+        for name in space.names:
+            if space.has(name, present):
+                value = literal(present_value(config, name))
+                present[name] = _as_kept(space.distributions[name], value)
+        outside = [name for name in present if not holds(space.distributions[name], present[name])]
         if outside:
             log.info(
                 "The present configuration is no point of the space (%s=%s), so it is not tried.",
                 outside[0],
-                present[outside[0]],
+                kept_as_override(present[outside[0]]),
             )
         return () if outside else (present,)
     if not isinstance(enqueue, list) or not all(isinstance(each, dict) for each in enqueue):
@@ -280,23 +344,11 @@ def _points(
             "hydra.sweeper.enqueue must be present, or a list of points, as in "
             "'[{optimizer.learning_rate: 0.01}]'"
         )
-    return tuple(enqueue)
-
-
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str) and not _reads_as_itself(value):
-        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{quoted}'"
-    return str(value)
-
-
-@cache
-def _reads_as_itself(text: str) -> bool:
-    """Tell whether Hydra's grammar reads a text as that very text."""
-    try:
-        parsed = OverridesParser.create().parse_override(f"name={text}")
-    except HydraException:
-        return False
-    return not parsed.is_sweep_override() and parsed.value() == text
+    ranges = space.distributions
+    return tuple(
+        {
+            name: _as_kept(ranges[name], literal(value)) if name in ranges else value
+            for name, value in point.items()
+        }
+        for point in enqueue
+    )

@@ -18,6 +18,7 @@ from optuna._imports import _LazyImport
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config import TrainConfig, parse_run
+from greensweep.config.grammar import read_kept
 from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy import declared_grid
@@ -35,6 +36,7 @@ from greensweep.search.records import counted, outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.search.storage import find_study, open_storage, storage_faults
 from greensweep.search.text import print_search
+from greensweep.study.preflight import shared_config
 from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
 from hydra_plugins.greensweep_sweeper._spec import (
@@ -78,7 +80,7 @@ class Sweep:
             raise SystemExit(INTERRUPTED)
 
     def _run(self, arguments: Sequence[str]) -> None:
-        run = parse_run(self._config)
+        run = parse_run(shared_config(self._config))
         options = sweeper_options(self._config, run)
         _check_name(options.study_name)
         energy = _energy(options.energy)
@@ -217,14 +219,14 @@ def _is_metered(options: SweeperConfig, energy: EnergyConfig, run: TrainConfig |
 def _write_best(study: optuna.Study, found: Bill, directory: Path) -> None:
     """Leave the best as the stock sweeper does."""
     best = [study.get_trials(deepcopy=False)[number] for number in found.best_trials]
-    solutions = [{"params": trial.params, "values": list(trial.values)} for trial in best]
+    points = [{name: read_kept(value) for name, value in each.params.items()} for each in best]
+    solutions = [
+        {"params": params, "values": list(trial.values)}
+        for params, trial in zip(points, best, strict=True)
+    ]
     results: dict[str, Any] = {"name": "greensweep", "solutions": solutions}
     if len(study.directions) == 1 and best:
-        results = {
-            "name": "greensweep",
-            "best_params": best[0].params,
-            "best_value": best[0].value,
-        }
+        results = {"name": "greensweep", "best_params": points[0], "best_value": best[0].value}
     text = OmegaConf.to_yaml(OmegaConf.create(results))
     write_text(directory / "optimization_results.yaml", text)
 

@@ -14,16 +14,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
-from greensweep.config import TrainConfig, parse_run
+from greensweep.config import TrainConfig, parse_run, without_hydra
+from greensweep.config.grammar import kept_as_override
 from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.errors import GreensweepError, StudyError, first_line
-from greensweep.result import RunResult
+from greensweep.messages import sentence
+from greensweep.result import RunResult, write_result
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.flops import flops_of_run
@@ -36,6 +39,7 @@ from greensweep.search.work import SearchMeter, keep_search_energy, work
 from hydra_plugins.greensweep_sweeper._spec import trial_overrides
 
 _BASIC_LAUNCHER = "BasicLauncher"
+_NOT_COMPOSED = (HydraException, OmegaConfBaseException)
 
 
 @dataclass
@@ -110,8 +114,14 @@ class Worker:
         return values if isinstance(values, tuple) else (values,)
 
     def folder(self, trial: FrozenTrial) -> Path:
-        """Return the folder of a trial: `hydra.sweep.subdir`, with the trial's number as job's."""
-        composed = self._composed(trial.params, fidelity_of(trial))
+        """Return the folder of a trial: `hydra.sweep.subdir`, with the trial's number as job's.
+
+        One that cannot be composed has its number as its folder.
+        """
+        try:
+            composed = self._composed(trial.params, fidelity_of(trial))
+        except _NOT_COMPOSED:
+            return self.spec.directory / str(trial.number)
         with open_dict(composed):
             composed.hydra.job.id = str(trial.number)
             composed.hydra.job.num = trial.number
@@ -129,7 +139,7 @@ class Worker:
         """Return how much a trial will compute; None where only running it tells."""
         try:
             config = self.run_config(claim.params, claim.fidelity)
-        except GreensweepError:
+        except (GreensweepError, *_NOT_COMPOSED):
             return None  # the trial itself will say what is wrong
         return None if config is None else flops_of_run(config)
 
@@ -139,7 +149,7 @@ class Worker:
 
     def _overrides(self, params: Mapping[str, Any], fidelity: int) -> list[str]:
         cheaper = self.spec.fidelities[fidelity - 1] if fidelity else ()
-        return [*trial_overrides(params, self.shared), *cheaper]
+        return [*trial_overrides(self.spec.space.in_steps(params), self.shared), *cheaper]
 
     def _launch(
         self, launcher: Any, meter: SearchMeter, study: optuna.Study, claims: list[Claim]
@@ -149,16 +159,45 @@ class Worker:
         _search_meter = meter if self.launches_here else None
         if not self.launches_here:
             keep_search_energy(study, meter)  # a budget must know of it while trials run
-        faults: list[BaseException | None] = []
-        for run in _consecutive(claims):
+        faults: dict[int, BaseException | None] = {}
+        for claim in claims if len(claims) > 1 else ():
+            try:
+                self._composed(claim.params, claim.fidelity)
+            except _NOT_COMPOSED as error:  # which would end the whole batch
+                faults[claim.number] = error
+        for run in _consecutive([claim for claim in claims if claim.number not in faults]):
             overrides = [self._overrides(claim.params, claim.fidelity) for claim in run]
             try:
                 returned = launcher.launch(overrides, initial_job_idx=run[0].number)
             except Exception as error:
-                faults += [error] * len(run)
+                faults |= {claim.number: error for claim in run}
             else:
-                faults += [_fault_of(each) for each in returned]
-        return faults
+                found = map(_fault_of, returned)
+                faults |= {claim.number: each for claim, each in zip(run, found, strict=True)}
+        for claim in claims:
+            if isinstance(fault := faults[claim.number], _NOT_COMPOSED):
+                self._leave_result(claim, fault)
+        return [faults[claim.number] for claim in claims]
+
+    def _leave_result(self, claim: Claim, fault: BaseException) -> None:
+        """Leave the result of a trial that could not be composed, and thus not leave its own."""
+        folder = self.spec.directory / str(claim.number)
+        config = without_hydra(self.config)
+        if OmegaConf.get_type(config) is not TrainConfig or folder.exists():
+            return
+        folder.mkdir(parents=True)
+        chosen = {name: kept_as_override(value) for name, value in claim.params.items()}
+        asked = self._overrides(claim.params, claim.fidelity)
+        refused = RunResult(
+            status="failed",
+            error=sentence(fault).removeprefix("Error: "),
+            model=chosen.get("model", config.model.name),
+            dataset=chosen.get("dataset", config.dataset.name),
+            seed=config.seed,
+            trial=claim.number,
+            overrides=tuple(asked),
+        )
+        write_result(refused, folder)
 
 
 _search_meter: SearchMeter | None = None

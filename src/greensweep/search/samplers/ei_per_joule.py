@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from greensweep.search.samplers.acquisition import Acquisition, best_place
 from greensweep.search.samplers.one_objective import OneObjectiveSampler
 from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.scales import Box, scaled, scaled_space
+from greensweep.search.samplers.scales import Box, Conditions, scaled, scaled_space
 
 _FEWEST = 2  # trials below which there is nothing to learn from
 _CANDIDATES = 1024  # spread over the whole box
@@ -32,6 +32,7 @@ class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
         even_start: the first trials are points of an evenly spread sequence, instead of random.
         cost_exponent: 1 divides by the predicted joules, 0 leaves them out, between is a mixture
             (Lee et al. 2020 cool it from 1 to 0).
+        conditions: as a `Space` has them.
     """
 
     name = "ei_per_joule"
@@ -45,13 +46,14 @@ class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
         log_decades: float | None = 3.0,
         even_start: bool = True,
         cost_exponent: float = 1.0,
+        conditions: Conditions | None = None,
     ) -> None:
         if n_startup_trials < 1 or not 0.0 <= cost_exponent <= 1.0:
             raise ValueError(
                 "n_startup_trials must be at least 1 and cost_exponent from 0 to 1, got "
                 f"{n_startup_trials} and {cost_exponent}"
             )
-        super().__init__(seed)
+        super().__init__(seed, conditions)
         self._n_startup_trials = n_startup_trials
         self._log_decades, self._even_start = log_decades, even_start
         self._cost_exponent = cost_exponent
@@ -64,7 +66,7 @@ class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
         assert draw is not None
         if not search_space or draw.tried() < max(self._n_startup_trials, _FEWEST):
             return {}
-        box = Box(scaled_space(search_space, self._log_decades))
+        box = Box(scaled_space(search_space, self._log_decades), self._conditions)
         past = Past(draw.trials, box, search_space, study.direction == StudyDirection.MAXIMIZE)
         if len(past.scores) < _FEWEST:
             return {}

@@ -58,7 +58,7 @@ class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
             return {}
         if not search_space:
             return {}
-        box = Box(scaled_space(search_space, self._log_decades))
+        box = Box(scaled_space(search_space, self._log_decades), self._conditions)
         maximize = study.direction == StudyDirection.MAXIMIZE
         ways = [
             Past(in_fidelity(draw.trials, fidelity), box, search_space, maximize)

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from greensweep.errors import StudyError
 from greensweep.search.samplers.draws import Draw, seed_or_any
+from greensweep.search.samplers.scales import Conditions
 
 
 class OneObjectiveSampler(BaseSampler):
@@ -15,6 +16,7 @@ class OneObjectiveSampler(BaseSampler):
 
     Args:
         seed: of the whole search.
+        conditions: of options that are there with certain values of others, as a `Space` has them.
 
     Attributes:
         name: under which the sweeper offers it.
@@ -25,8 +27,8 @@ class OneObjectiveSampler(BaseSampler):
     name: str
     learns_from_pruned: bool
 
-    def __init__(self, seed: int | None) -> None:
-        self._seed = seed_or_any(seed)
+    def __init__(self, seed: int | None, conditions: Conditions | None = None) -> None:
+        self._seed, self._conditions = seed_or_any(seed), conditions or {}
         self._draw: Draw | None = None
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
@@ -45,6 +47,13 @@ class OneObjectiveSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return the options that all trials to learn from have, from the second trial on."""
+        """Return the options that all trials to learn from have, from the second trial on.
+
+        And those that are there with certain values of others, where one of the trials has them.
+        """
         space = IntersectionSearchSpace(include_pruned=self.learns_from_pruned).calculate(study)
-        return {name: each for name, each in space.items() if not each.single()}
+        for known in study._get_trials(deepcopy=False, use_cache=True) if self._conditions else ():
+            for name in known.distributions.keys() & self._conditions.keys():
+                if self._conditions[name].keys() <= space.keys():
+                    space[name] = known.distributions[name]
+        return {name: space[name] for name in sorted(space) if not space[name].single()}

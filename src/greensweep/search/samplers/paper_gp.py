@@ -18,7 +18,7 @@ from scipy.special import ndtr
 
 from greensweep.search.samplers.one_objective import OneObjectiveSampler
 from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.scales import Box
+from greensweep.search.samplers.scales import Box, Conditions
 
 _CANDIDATES = 10_000
 _NOISE = 1e-6  # keeps the matrix of nearly equal points regular
@@ -32,13 +32,14 @@ class PaperGpSampler(OneObjectiveSampler):
 
     Args:
         seed: of the whole search.
+        conditions: as a `Space` has them.
     """
 
     name = "paper_gp"
     learns_from_pruned = False
 
-    def __init__(self, *, seed: int | None = None) -> None:
-        super().__init__(seed)
+    def __init__(self, *, seed: int | None = None, conditions: Conditions | None = None) -> None:
+        super().__init__(seed, conditions)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -51,7 +52,7 @@ class PaperGpSampler(OneObjectiveSampler):
         assert draw is not None
         if not search_space:
             return {}
-        box = Box(search_space)
+        box = Box(search_space, self._conditions)
         past = Past(draw.trials, box, search_space, study.direction == StudyDirection.MAXIMIZE)
         places, scores = past.places[past.finished], past.scores[past.finished]
         if not len(scores):

@@ -42,8 +42,8 @@ class Past:
         known = [
             trial
             for trial in trials
-            if space.keys() <= trial.params.keys()
-            and all(holds(space[name], trial.params[name]) for name in space)
+            if space.keys() - box.conditions.keys() <= trial.params.keys()
+            and all(holds(space[n], trial.params[n]) for n in space.keys() & trial.params.keys())
         ]
         at = {trial.number: box.place(trial.params) for trial in known}
         finished = [t for t in known if t.state == TrialState.COMPLETE and finite(t.values)]

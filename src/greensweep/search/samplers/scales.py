@@ -1,7 +1,7 @@
 """Searched options as coordinates from 0 to 1, with wide positive ranges in their logarithm."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from optuna.distributions import (
 )
 
 Coordinates = NDArray[np.float64]
+Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
 
 # Two different choices are then at distance 1, as the two ends of a range are.
 _CHOSEN = math.sqrt(0.5)
@@ -80,6 +81,11 @@ class _Column:
         value = min(max(value, low), high)
         return int(value) if isinstance(distribution, IntDistribution) else float(value)
 
+    @property
+    def middle(self) -> list[float]:
+        """The coordinates of no value."""
+        return [0.5 if self.width == 1 else 0.0] * self.width
+
     def place(self, value: Any) -> list[float]:
         """Return the coordinates of a value."""
         distribution = self.distribution
@@ -96,11 +102,18 @@ class _Column:
 class Box:
     """The unit box in which a space is searched; each choice of a text has a side of its own.
 
+    An option that a point does not have lies in the middle of its side, so that it sets no two
+    such points apart.
+
     Args:
         space: as `scaled_space` returns it.
+        conditions: as a `Space` has them.
     """
 
-    def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
+    def __init__(
+        self, space: Mapping[str, BaseDistribution], conditions: Conditions | None = None
+    ) -> None:
+        self.conditions = conditions or {}
         self._columns: list[_Column] = []
         self.sides = 0
         for name, distribution in space.items():
@@ -111,7 +124,13 @@ class Box:
 
     def place(self, params: Mapping[str, Any]) -> Coordinates:
         """Return where a point of the space lies."""
-        return np.array([x for each in self._columns for x in each.place(params[each.name])])
+        return np.array(
+            [
+                x
+                for each in self._columns
+                for x in (each.place(params[each.name]) if each.name in params else each.middle)
+            ]
+        )
 
     def values(self, place: Coordinates) -> dict[str, Any]:
         """Return the point of the space that is nearest to a place in the box."""
@@ -134,4 +153,17 @@ class Box:
                 found[:, part] = _CHOSEN * np.eye(each.width)[chosen]
             elif getattr(each.distribution, "step", None) is not None:
                 found[:, part] = [each.place(each.value(row)) for row in found[:, part]]
+        for each in self._columns:
+            absent = ~self._there(each.name, found)
+            found[absent, each.first : each.first + each.width] = each.middle
         return found
+
+    def _there(self, name: str, places: Coordinates) -> NDArray[np.bool_]:
+        """Tell at which places an option is there."""
+        needed = self.conditions.get(name, {})
+        there = np.ones(len(places), dtype=bool)
+        for each in self._columns:
+            if each.name in needed:
+                part = places[:, each.first : each.first + each.width]
+                there &= [each.value(row) in needed[each.name] for row in part]
+        return there

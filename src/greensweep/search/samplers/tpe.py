@@ -46,11 +46,11 @@ class ScaledTPESampler(TPESampler):
         self._random_sampler = RandomSampler(seed=self._draw.seed)
         super().before_trial(study, trial)
 
-    def sample_relative(
+    def _sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw all options together."""
-        return super().sample_relative(study, trial, scaled_space(search_space, self._log_decades))
+        """Draw options together: all, or those that are there with the same values of others."""
+        return super()._sample_relative(study, trial, scaled_space(search_space, self._log_decades))
 
     def sample_independent(
         self,

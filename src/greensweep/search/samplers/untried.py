@@ -1,0 +1,119 @@
+"""Any strategy over finitely many points: it draws no point again while others are untried."""
+
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, _get_single_value
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.search.fidelity import fidelity_of
+from greensweep.search.space import Params, Space
+
+_FAR = 50  # tries after which the whole space is near
+_TRIES = 1000  # where what a point to start from leaves open may all have been tried
+
+
+class UntriedSampler(BaseSampler):
+    """Draws as another sampler does, and looks around where that draws what a trial has had.
+
+    It looks further away with each try, until a point is free: what a model has found good is not
+    left far, and where little is left all of the space is looked at.
+
+    Args:
+        sampler: the strategy.
+        taken: what other trials had: in which of the cheaper ways, and `Space.key` of the point.
+        seed: of this draw.
+    """
+
+    def __init__(
+        self, sampler: BaseSampler, space: Space, taken: Collection[Any], seed: Sequence[int]
+    ) -> None:
+        self._sampler, self._space, self._taken = sampler, space, taken
+        self._generator = np.random.default_rng(seed)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the whole space: a point is drawn as one."""
+        return dict(self._space.distributions)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw a point that no trial has."""
+        sampler, distributions = self._sampler, self._space.distributions
+        given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        drawn = sampler.sample_relative(
+            study, trial, sampler.infer_relative_search_space(study, trial)
+        )
+        point: dict[str, Any] = {}
+        for name in self._space.names:
+            if not self._space.has(name, point):
+                continue
+            if name in given:
+                point[name] = given[name]
+            elif distributions[name].single():
+                point[name] = _get_single_value(distributions[name])
+            elif name in drawn:
+                point[name] = drawn[name]
+            else:
+                point[name] = sampler.sample_independent(study, trial, name, distributions[name])
+        # As it is stored: the strategy may just have chosen a cheaper way.
+        way = fidelity_of(study._storage.get_trial(trial._trial_id))
+        taken = {key for fidelity, key in self._taken if fidelity == way}
+        if self._space.key(point) not in taken or len(taken) >= self._space.size:
+            return point
+        for tried in range(_TRIES if given else sys.maxsize):
+            near = self._near(study, trial, {**point, **given}, tried / _FAR, given)
+            if self._space.key(near) not in taken:
+                return near
+        return point
+
+    def _near(
+        self, study: Study, trial: FrozenTrial, point: Params, reach: float, given: Params
+    ) -> dict[str, Any]:
+        """Return a point about `reach` from another, 1 being from end to end of each option."""
+        space, rare = self._space, 1 / len(self._space.names)
+        near: dict[str, Any] = {}
+        for name in space.names:
+            if not space.has(name, near):
+                continue
+            levels = space.levels.get(name)
+            if name in given:
+                near[name] = given[name]
+            elif levels is None:
+                distribution = space.distributions[name]
+                near[name] = self._sampler.sample_independent(study, trial, name, distribution)
+            elif name not in point or (
+                space.is_choice(name) and self._generator.random() < max(reach, rare)
+            ):
+                near[name] = levels[int(self._generator.integers(len(levels)))]
+            elif space.is_choice(name):
+                near[name] = point[name]
+            else:
+                steps = self._generator.normal(0.0, max(reach * len(levels), 1.0))
+                place = round(space.place(name, point[name]) + steps)
+                near[name] = levels[min(max(place, 0), len(levels) - 1)]
+        return near
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw one option by itself."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Begin a draw."""
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """End a trial."""
+        self._sampler.after_trial(study, trial, state, values)

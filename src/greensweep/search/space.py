@@ -1,0 +1,142 @@
+"""The space of a search: its options, some of which are there with certain values of others."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Options with their ranges, and where they are there.
+
+    Attributes:
+        distributions: of all options, as Optuna knows them.
+        conditions: of an option, other ones, each with the values of which it needs one.
+    """
+
+    distributions: Mapping[str, BaseDistribution]
+    conditions: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """All options, those that others need first."""
+        return sorted(self.distributions, key=lambda name: name in self.conditions)
+
+    def has(self, name: str, params: Params) -> bool:
+        """Tell whether an option is there at a point, of which those that it needs are known."""
+        needed = self.conditions.get(name, {})
+        return all(other in params and params[other] in needed[other] for other in needed)
+
+    @cached_property
+    def levels(self) -> dict[str, Sequence[Any]]:
+        """The values of each option that has finitely many."""
+        found = {name: _levels(each) for name, each in self.distributions.items()}
+        return {name: values for name, values in found.items() if values is not None}
+
+    @cached_property
+    def may_repeat(self) -> bool:
+        """Some points are of options with finitely many values alone."""
+        return all(name in self.levels or name in self.conditions for name in self.distributions)
+
+    @cached_property
+    def size(self) -> float:
+        """How many points there are; infinitely many where a range has no steps."""
+        return sum(part for _, part in self._parts)
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Return the `index`-th point of a finite space."""
+        parts = iter(self._parts)
+        chosen, size = next(parts)
+        while index >= size:
+            index -= int(size)
+            chosen, size = next(parts)
+        open_names = [name for name in self._there(chosen) if name not in chosen]
+        sizes = [len(self.levels[name]) for name in open_names]
+        places = np.unravel_index(index, sizes) if sizes else ()
+        point = {n: self.levels[n][int(place)] for n, place in zip(open_names, places, strict=True)}
+        return {name: {**chosen, **point}[name] for name in self._there(chosen)}
+
+    def is_choice(self, name: str) -> bool:
+        """Tell whether an option has values without an order."""
+        return isinstance(self.distributions[name], CategoricalDistribution)
+
+    def place(self, name: str, value: Any) -> float:
+        """Return which of its levels a value of an option is, from 0; of a range the value.
+
+        Raises:
+            ValueError: it is outside of the option's range.
+        """
+        distribution = self.distributions[name]
+        place = float(distribution.to_internal_repr(value))
+        if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+            place = float(f"{place:.12g}")  # 0.3, where three tenths add up to more
+        if not distribution._contains(place):
+            raise ValueError(f"{name} has no {value}")
+        if name not in self.levels or self.is_choice(name):
+            return place
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
+        return float(round((place - distribution.low) / (distribution.step or 1)))
+
+    def key(self, params: Params) -> tuple[tuple[str, float], ...] | None:
+        """Return what equal points of the space have alone; None of a point outside of it."""
+        there = self._there(params)
+        if set(there) != set(params):
+            return None
+        try:
+            return tuple((name, self.place(name, params[name])) for name in there)
+        except (ValueError, TypeError):
+            return None
+
+    def in_steps(self, params: Params) -> dict[str, Any]:
+        """Return a point with the decimals of its steps."""
+        rounded = {
+            name: float(f"{value:.12g}")
+            for name, value in params.items()
+            if isinstance(value, float)
+            and name in self.levels
+            and isinstance(self.distributions[name], FloatDistribution)
+        }
+        return {**params, **rounded}
+
+    def _there(self, params: Params) -> list[str]:
+        return [name for name in self.names if self.has(name, params)]
+
+    @cached_property
+    def _parts(self) -> list[tuple[dict[str, Any], float]]:
+        """The values of all options that others need, and how many points there are with them."""
+        needed = {other for others in self.conditions.values() for other in others}
+        heads = [name for name in self.names if name in needed]
+        parts = []
+        for values in product(*(self.levels[name] for name in heads)):
+            chosen = dict(zip(heads, values, strict=True))
+            rest = [name for name in self._there(chosen) if name not in chosen]
+            sizes = [len(self.levels[n]) if n in self.levels else math.inf for n in rest]
+            parts.append((chosen, math.prod(sizes)))
+        return parts
+
+
+def _levels(distribution: BaseDistribution) -> Sequence[Any] | None:
+    match distribution:
+        case CategoricalDistribution():
+            return distribution.choices
+        case IntDistribution(low=low, high=high, step=step):
+            return range(low, high + 1, step)
+        case FloatDistribution(low=low, high=high, step=float(step)):
+            count = round((high - low) / step) + 1
+            return [float(f"{low + index * step:.12g}") for index in range(count)]
+        case FloatDistribution(low=low, high=high) if low == high:
+            return [low]
+    return None

@@ -1,0 +1,285 @@
+"""What a sweep gives each trial: the very value, where it is there, or a failed trial."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from conftest import Finished
+from omegaconf import OmegaConf
+
+from greensweep.config.grammar import as_override, literal
+
+Cli = Callable[..., Finished]
+Results = Callable[..., list[dict[str, Any]]]
+
+QUICK = (
+    *("-m", "energy=unmetered", "tracking=local", "report.auto=false", "warmup=0"),
+    *("inference.seconds=0", "dataset.train_limit=300", "training.epochs=1"),
+)
+OURS, STOCK = "hydra/sweeper=greensweep", "hydra/sweeper=optuna"
+ODD = [None, 300, "a,b", "true", "5", "1e-3", "it's", "#ü=(", "", [1, [None]], {"a b": "x"}]
+SAME_TO_OPTUNA = [1, True, 1.0, "${seed}", "[1,2]", "null"]
+
+
+def space(folder: Path, declared: dict[str, Any], name: str = "own") -> tuple[str, ...]:
+    """Return the options that choose a space of this test's own."""
+    (folder / "more" / "space").mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(literal(declared)), folder / "more" / "space" / f"{name}.yaml")
+    return "--config-dir", str(folder / "more"), f"space={name}"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> tuple[str, ...]:
+    """The options of a model that notes the argument `given` that it was built with."""
+    (tmp_path / "recording.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, image_size, num_classes, given=None):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(image_size**2, num_classes))\n"
+        "        with open('given.txt', 'a', encoding='utf-8') as file:\n"
+        "            file.write(ascii(given) + '\\n')\n"
+    )
+    return "model=custom", "model.target=recording.Net"
+
+
+def given(folder: Path) -> set[str]:
+    return set((folder / "given.txt").read_text().splitlines())
+
+
+def study_in(folder: Path) -> optuna.Study:
+    (path,) = folder.glob("multirun/**/optuna.db")
+    (name,) = optuna.get_all_study_names(f"sqlite:///{path}")
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "sampler", "values"),
+    [
+        (OURS, "random", [None, "1e-3", "it's", "", [1, [None]], 1, True]),
+        (STOCK, "grid", [None, 300, "a,b", "true", "5"]),
+        *(
+            pytest.param(OURS, name, [*ODD, *SAME_TO_OPTUNA], marks=pytest.mark.slow)
+            for name in ("random", "grid", "tpe", "gp")
+        ),
+        *(
+            pytest.param(STOCK, name, values, marks=pytest.mark.slow)
+            for name, values in (
+                ("grid", ODD),
+                ("tpe", ODD[:2]),
+                ("gp", ODD[3:5]),
+                ("random", ODD[7:9]),
+            )
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(len(value)),
+)
+def test_a_choice_of_the_space_keeps_its_type(
+    cli: Cli, tmp_path: Path, recording: tuple[str, ...], sweeper: str, sampler: str, values: Any
+) -> None:
+    chosen = space(tmp_path, {"+model.kwargs.given": {"choices": values}})
+    ended = cli(
+        "train.py", *QUICK, *recording, *chosen, sweeper, f"hydra/sweeper/sampler={sampler}",
+        f"hydra.sweeper.n_trials={99 if sweeper == OURS else len(values) + 5}",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    assert given(tmp_path) == set(map(ascii, values))
+    (table,) = tmp_path.glob("multirun/**/trials.csv")
+    with table.open(newline="") as lines:
+        read = {row["model.kwargs.given"] for row in csv.DictReader(lines)}
+    assert read == {as_override(literal(value)) for value in values}
+
+
+def test_a_choice_on_the_command_line_keeps_its_type_and_can_be_started_from(
+    cli: Cli, tmp_path: Path, recording: tuple[str, ...]
+) -> None:
+    ended = cli(
+        "train.py", *QUICK, *recording, OURS, "+model.kwargs.given=null,[1,2],[3],'[3]',true,1",
+        "hydra.sweeper.enqueue=[{+model.kwargs.given: [3]}, {+model.kwargs.given: null}]",
+        "hydra.sweeper.params={}",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    assert given(tmp_path) == {"None", "[1, 2]", "[3]", "'[3]'", "True", "1"}
+    assert [trial.params for trial in study_in(tmp_path).trials[:2]] == [
+        {"+model.kwargs.given": "=[3]"}, {"+model.kwargs.given": None}
+    ]  # fmt: skip
+
+
+def test_a_swept_group_begins_with_the_present_choice(cli: Cli, results: Results) -> None:
+    chosen = ("optimizer=adam,sgd", "hydra.sweeper.params={}", "hydra.sweeper.n_trials=9")
+    ended = cli("train.py", *QUICK, OURS, *chosen, "hydra/sweeper/sampler=random")
+    assert ended.status == 0, ended.errors
+    found = [run["overrides"][0] for run in results("multirun")]
+    assert found == ["optimizer=adam", "optimizer=sgd"], "two points, two trials"
+
+
+CONDITIONAL = {
+    "optimizer": {"choices": ["adam", "sgd"]},
+    "optimizer.momentum": {"low": 0.0, "high": 0.9, "step": 0.3, "when": {"optimizer": "sgd"}},
+    "optimizer.beta1": {"low": 0.8, "high": 0.9, "levels": 2, "when": {"optimizer": "adam"}},
+}
+
+
+def test_an_option_is_set_only_where_its_condition_holds(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    command = (*QUICK, OURS, *space(tmp_path, CONDITIONAL), "hydra/sweeper/sampler=grid")
+    ended = cli("train.py", *command, "hydra.sweeper.n_trials=99")
+    assert ended.status == 0, ended.errors
+    searched = [
+        tuple(text for text in run["overrides"] if text.startswith("optimizer"))
+        for run in results("multirun")
+    ]
+    assert set(searched) == {
+        *(("optimizer=sgd", f"optimizer.momentum={each}") for each in (0.0, 0.3, 0.6, 0.9)),
+        *(("optimizer=adam", f"optimizer.beta1={each}") for each in (0.8, 0.9)),
+    }
+    assert len(searched) == 6
+    again = cli("train.py", *command, "hydra.sweeper.n_trials=99")
+    assert again.status == 0, again.errors
+    assert len(results("multirun")) == 6, "the same study"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_condition_on_what_is_not_searched_is_met_or_not_for_the_whole_sweep(
+    cli: Cli, tmp_path: Path, results: Results, optimizer: str
+) -> None:
+    chosen = (*space(tmp_path, CONDITIONAL), f"optimizer={optimizer}", "hydra.sweeper.n_trials=1")
+    ended = cli("train.py", *QUICK, STOCK, *chosen)
+    assert ended.status == 0, ended.errors
+    (run,) = results("multirun")
+    searched = {text.partition("=")[0] for text in run["overrides"]} & CONDITIONAL.keys()
+    assert searched == {
+        "optimizer",
+        {"adam": "optimizer.beta1", "sgd": "optimizer.momentum"}[optimizer],
+    }
+
+
+def test_the_stock_sweeper_refuses_conditions_and_what_it_takes_for_one(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    for name, declared in (
+        ("conditional", CONDITIONAL),
+        ("same", {"training.batch_size": {"choices": [1, True]}}),
+    ):
+        refused = cli("train.py", *QUICK, STOCK, *space(tmp_path, declared, name))
+        assert refused.status == 1
+        assert refused.errors.count("\n") == 1
+        assert "choose hydra/sweeper=greensweep" in refused.errors
+    assert results() == []
+
+
+# Trials that cannot be composed
+
+
+def test_a_trial_that_cannot_be_composed_fails_and_the_sweep_goes_on(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    declared = {"optimizer.beta1": {"choices": [0.8, 0.9]}}
+    command = (*QUICK, OURS, "optimizer=adam,sgd", *space(tmp_path, declared))
+    ended = cli("train.py", *command, "hydra.sweeper.n_trials=3", "hydra/sweeper/sampler=grid")
+    assert ended.status == 0, ended.errors
+    more = cli("train.py", *command, "hydra.sweeper.n_trials=4", "hydra/sweeper/sampler=grid")
+    assert more.status == 0, more.errors
+    runs = results("multirun")
+    assert [run["trial"] for run in runs] == [0, 1, 2, 3]
+    states = [trial.state.name for trial in study_in(tmp_path).trials]
+    for run, state in zip(runs, states, strict=True):
+        fails = "optimizer=sgd" in run["overrides"]
+        assert (run["status"], state) == (("failed", "FAIL") if fails else ("finished", "COMPLETE"))
+        if fails:
+            assert run["error"].startswith("there is no option optimizer.beta1 here")
+            assert (run["model"], run["dataset"], run["seed"]) == ("simple_cnn", "digits", 0)
+    assert states.count("FAIL") == 2
+
+
+@pytest.mark.slow
+def test_a_batch_runs_without_the_trial_that_cannot_be_composed(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    declared = {"optimizer.beta1": {"choices": [0.8, 0.9]}}
+    ended = cli(
+        "train.py", *QUICK, OURS, "optimizer=adam,sgd", *space(tmp_path, declared),
+        "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/sweeper/sampler=grid",
+    )  # fmt: skip
+    assert ended.status == 0, ended.errors
+    assert sorted(run["status"] for run in results("multirun")) == ["failed"] * 2 + ["finished"] * 2
+
+
+@pytest.mark.parametrize("sweeper", [OURS, STOCK, "hydra/sweeper=basic"])
+@pytest.mark.parametrize(
+    ("swept", "said"),
+    [
+        ("training.batch_size=choice(32,abc)", "training.batch_size cannot be abc"),
+        ("training.batch_size=32,0", "training.batch_size must be at least 1, got 0"),
+        ("model=choice(simple_cnn,nope)", "no model is called 'nope'"),
+        ("model=simple_cnn,custom", "model.target has no value"),
+        ("optimizer.learning_rate=interval(-1,-0.5)", "optimizer.learning_rate must be above 0"),
+        ("optimizer.learning_rate=range(0,3)", "optimizer.learning_rate must be above 0, got 0"),
+        ("training.epochs=range(1,-2,step=-1)", "training.epochs must be at least 1, got -1"),
+        ("optimizer.momentum=0.1,0.9", "belongs to optimizer=sgd"),
+        ("+training.epocs=1,2", "did you mean training.epochs"),
+        ("+model.kwargs.x=1,2", "there is no option model.kwargs.x"),
+    ],
+)
+def test_what_no_trial_could_have_is_refused_before_anything_is_trained(
+    cli: Cli, tmp_path: Path, sweeper: str, swept: str, said: str
+) -> None:
+    refused = cli("train.py", *QUICK, sweeper, swept)
+    assert refused.status == 1
+    assert said in refused.errors
+    assert refused.errors.count("\n") == 1
+    assert "storage" not in refused.errors
+    assert not list(tmp_path.glob("**/reference_job.json"))
+    assert not list(tmp_path.glob("**/optuna.db"))
+
+
+def test_the_stock_sweeper_refuses_choices_that_do_not_go_together(
+    cli: Cli, tmp_path: Path
+) -> None:
+    refused = cli("train.py", *QUICK, STOCK, "optimizer=adam,sgd", "space=paper_log")
+    assert refused.status == 1
+    assert "optimizer.beta1 cannot be 0.1 with optimizer=sgd" in refused.errors
+    assert "when: {optimizer: adam}" in refused.errors
+    assert not list(tmp_path.glob("**/optuna.db"))
+
+
+@pytest.mark.parametrize("sweeper", [OURS, STOCK, "hydra/sweeper=basic"])
+def test_an_option_without_a_value_may_be_swept(
+    cli: Cli, tmp_path: Path, recording: tuple[str, ...], results: Results, sweeper: str
+) -> None:
+    (tmp_path / "other.py").write_text((tmp_path / "recording.py").read_text())
+    names = ("model=custom", "model.target=recording.Net,other.Net")
+    few = () if "basic" in sweeper else ("hydra.sweeper.params={}", "hydra.sweeper.n_trials=2")
+    ended = cli("train.py", *QUICK, *names, sweeper, *few)
+    assert ended.status == 0, ended.errors
+    assert len(results("multirun")) == 2
+
+
+# Space files
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: {choices: [1, 2]}\ntraining.epochs: {low: 9, high: 3}\n", "own.yaml, line 2)"),
+        ("training.batch_size: {low: 0, high: 3}\n", "own.yaml, line 1)"),
+        ("training.epocs: {low: 1, high: 3}\n", "own.yaml, line 1)"),
+        ("training.epochs: {low: 1, high: 9, step: 0}\n", "own.yaml, line 1)"),
+        ("seed: {choices: [{'1': 2}]}\n", "own.yaml, line 1)"),
+        ("training.epochs: {low: 1\n", "own.yaml, line 2"),
+        ("- 1\n", "space/own"),
+    ],
+)
+@pytest.mark.parametrize("sweeper", [OURS, STOCK])
+def test_a_malformed_space_file_is_named(
+    cli: Cli, tmp_path: Path, sweeper: str, text: str, said: str
+) -> None:
+    chosen = space(tmp_path, {})
+    (tmp_path / "more" / "space" / "own.yaml").write_text(text)
+    refused = cli("train.py", *QUICK, sweeper, *chosen)
+    assert refused.status == 1
+    assert said in refused.errors
+    assert refused.errors.count("\n") == 1
