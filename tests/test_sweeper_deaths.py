@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from conftest import PROJECT
 from mlflow import MlflowClient
 
+from greensweep.files import write_text
 from greensweep.search.records import counted, outcome_of, retry_history
 
 STUDY = "digits-simple_cnn-accuracy"
@@ -31,17 +33,43 @@ SWEEP = (
 )
 
 
+# Each process goes by a clock that a file sets, and so does psutil's boot time, which gives the
+# births of processes: as on a machine whose clock is set while a sweep runs.
+CLOCK = """
+    import os
+    import time
+
+    import psutil
+
+    told, born = time.time, psutil._pslinux.boot_time
+
+    def offset():
+        with open(os.environ["CLOCK_OFFSET"]) as file:
+            return float(file.read() or 0)
+
+    time.time = lambda: told() + offset()
+    psutil._pslinux.boot_time = lambda: born() + offset()
+"""
+STEPS = [step * sign for step in (1.0, 2.5, 60.0, 3600.0, 86_400.0) for sign in (1, -1)]
+
+
 def trials_in(folder: Path) -> list[optuna.trial.FrozenTrial]:
     path = folder / "multirun" / STUDY / "optuna.db"
     return optuna.load_study(study_name=STUDY, storage=f"sqlite:///{path}").trials
 
 
-def kill_somewhere(command: list[str], folder: Path, moments: random.Random) -> None:
+def kill_somewhere(
+    command: list[str], folder: Path, moments: random.Random, environment: dict[str, str]
+) -> None:
     """Start the sweep, and kill it in its start, or some time after its next trial began."""
     sweep = folder / "multirun" / STUDY
     known = len(list(sweep.glob("[0-9]*")))
     process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     if moments.random() < 0.2:
         until = time.monotonic() + moments.uniform(1.0, 8.0)
@@ -49,6 +77,8 @@ def kill_somewhere(command: list[str], folder: Path, moments: random.Random) -> 
         while len(list(sweep.glob("[0-9]*"))) == known and process.poll() is None:
             time.sleep(0.02)
         until = time.monotonic() + moments.uniform(0.0, 3.0)
+    if environment:  # while trials run, whose owners were told by the clock before
+        write_text(Path(environment["CLOCK_OFFSET"]), str(moments.choice(STEPS)))
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.01)
     assert process.poll() is None, "the sweep ended before it was killed: give it more trials"
@@ -58,13 +88,32 @@ def kill_somewhere(command: list[str], folder: Path, moments: random.Random) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize(("workers", "total"), [(1, 60), (2, 110)])
-def test_a_sweep_that_is_killed_20_times(tmp_path: Path, workers: int, total: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "total", "repeats", "clock"),
+    [(1, 60, 1, "still"), (2, 110, 1, "still"), (1, 50, 2, "set"), (2, 90, 2, "set")],
+)
+def test_a_sweep_that_is_killed_20_times(
+    tmp_path: Path, workers: int, total: int, repeats: int, clock: str
+) -> None:
     command = [*SWEEP, f"hydra.sweeper.n_trials={total}", f"hydra.sweeper.n_workers={workers}"]
+    command += [f"repeats={repeats}", f"training.epochs={12 // repeats}"]
+    environment = {}
+    if clock == "set":
+        offset, code = tmp_path / "offset", tmp_path / "clock"
+        code.mkdir()
+        (code / "sitecustomize.py").write_text(textwrap.dedent(CLOCK))
+        offset.write_text("0")
+        environment = {
+            "CLOCK_OFFSET": str(offset),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(code), os.environ.get("PYTHONPATH")])),
+        }
     moments = random.Random(workers)
     for _ in range(20):
-        kill_somewhere(command, tmp_path, moments)
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        kill_somewhere(command, tmp_path, moments, environment)
+    finished = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
 
     trials = trials_in(tmp_path)
@@ -105,6 +154,9 @@ def agree(folder: Path, trials: list[optuna.trial.FrozenTrial]) -> None:
             assert result["error"]
         if path.exists() and result["mlflow_run_id"]:
             named.add(result["mlflow_run_id"])
+    named |= {key for key, run in runs.items() if "repeat" in run.info.run_name} & {
+        key for key, run in runs.items() if run.data.tags.get("mlflow.parentRunId") in named
+    }
     assert {run.info.status for run in runs.values()} <= {"FINISHED", "FAILED", "KILLED"}
     assert set(runs) == named, "a run in MLflow belongs to no result"
 
