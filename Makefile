@@ -29,8 +29,11 @@ doctor: $(INSTALLED) ## tell how far this machine's joules can be trusted
 	$(BIN)/python -m greensweep doctor $(ARGS)
 
 ui: $(INSTALLED) ## compare the runs in the MLflow UI, on 127.0.0.1:5000
+	@case "$$MLFLOW_TRACKING_URI" in http*) \
+		echo "The runs are on the server of MLFLOW_TRACKING_URI: open its address."; exit 1;; esac; \
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
-		--backend-store-uri sqlite:///mlruns/mlflow.db --default-artifact-root mlruns/artifacts
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}" \
+		--default-artifact-root mlruns/artifacts
 
 test: $(INSTALLED) ## run the fast tests
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 $(ARGS)

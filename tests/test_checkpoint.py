@@ -1,5 +1,6 @@
 """What a run keeps of a network: all of its state, or a sentence before it trains."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from greensweep.checkpoint import copy_weights, restore_weights, test_checkpoint
+from greensweep.checkpoint import copy_weights, load_weights, restore_weights, test_checkpoint
 from greensweep.config import TrainConfig
 from greensweep.energy import UnmeteredMeter
-from greensweep.errors import ModelError
+from greensweep.errors import ConfigError, ModelError
 from greensweep.result import RunResult, read_result
 from greensweep.run import run_once
 from greensweep.tracking import MemoryTracker
@@ -228,3 +230,32 @@ def test_an_earlier_copy_is_not_stretched_over_a_buffer_of_another_shape() -> No
 
     assert second["bank"].shape == (3,)
     assert torch.equal(model.bank, torch.zeros(3))
+
+
+class Command:
+    """What a checkpoint would run where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("ran",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"weight": Command()}, nn.Linear(3, 3), b"no weights", b""],
+    ids=["a command", "a whole module", "text", "nothing"],
+)
+def test_a_hostile_checkpoint_is_refused_and_no_advice_given_to_load_it(
+    content: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ConfigError) as refused:
+        load_weights(path, nn.Linear(3, 3))
+    said = str(refused.value)
+    assert said.startswith(f"{path} ")
+    assert not any(word in said for word in ("weights_only", "allowlist", "safe_globals", "\n"))
+    assert not (tmp_path / "ran").exists()

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -151,6 +152,12 @@ def load_weights(path: Path, model: nn.Module) -> None:
         if lacking := model.state_dict().keys() - weights.keys():
             raise LookupError(f"it lacks {min(lacking)}")
         restore_weights(model, weights)
+    except pickle.UnpicklingError as error:
+        # Its text goes on with how to load it all the same.
+        raise ConfigError(
+            f"{path} is no checkpoint, or holds more than tensors, such as code, which is never "
+            "run: name the model.pt that a run of yours left"
+        ) from error
     except Exception as error:
         raise ConfigError(
             f"{path} does not hold weights of the model in its config.yaml "

@@ -23,6 +23,7 @@ def checked(composed: DictConfig, schema: type[Schema]) -> Schema:
             f"this script takes the options of {schema.__name__}, got {found.__name__}: leave "
             "out --config-name, or begin the defaults of that file with the script's own"
         )
-    raise_faults(unknown_options(HydraConfig.get(), "hydra."))
+    if HydraConfig.initialized():  # not where a program composes by itself
+        raise_faults(unknown_options(HydraConfig.get(), "hydra."))
     config: Schema = parse(composed)
     return config

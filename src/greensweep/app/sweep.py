@@ -1,6 +1,7 @@
 """A sweep's beginning and end: its checks, reference jobs, summary and report."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
             build_meter(parsed.energy),
             store,
             interrupted=interrupted,
-            notes=_sweep_notes(config, store.experiment_id if store else None),
+            notes=_sweep_notes(config, store),
         )
     except (GreensweepError, OSError) as error:
         return fault or error
@@ -124,8 +125,11 @@ def _report_sweep(
     from greensweep.analysis.collect import analyses_of
     from greensweep.analysis.sweep_runs import read_sweep
     from greensweep.study.trials import read_trials
+    from greensweep.tracking.view import ui_address
 
     config = sweep_report(directory)
+    if store is not None:
+        config = replace(config, ui=ui_address(store.uri))
     try:
         raw = read_sweep(directory, read_trials(directory))
         raw["strategy"] = strategy
@@ -141,13 +145,13 @@ def _report_sweep(
         store.attempt(partial(store.log_folder, summary.mlflow_run_id, page.parent))
 
 
-def _sweep_notes(config: DictConfig, experiment_id: str | None) -> list[str]:
-    from greensweep.tracking.view import view_path
+def _sweep_notes(config: DictConfig, store: "MlflowStore | None") -> list[str]:
+    from greensweep.tracking.view import view_sentence
 
     notes = [f"Trials, study.json and kept weights: {config.hydra.sweep.dir}"]
-    if experiment_id is not None:
-        notes.append(
-            "Compare the runs in the MLflow UI: make ui, then open "
-            f"http://127.0.0.1:5000{view_path(experiment_id)}"
-        )
+    if store is not None:
+        from greensweep.tracking.mlflow import is_default_store
+
+        is_default = is_default_store(store.uri)
+        notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))
     return notes

@@ -1,6 +1,7 @@
 """Answers from a table of runs: src/analyse.py and src/report.py."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,11 @@ def analyse(composed: DictConfig) -> None:
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
     from greensweep.analysis.collect import analyses_of
+    from greensweep.tracking.mlflow import tracking_uri
+    from greensweep.tracking.view import ui_address
 
     config = checked(composed, ReportConfig)
+    config = replace(config, ui=config.ui or ui_address(tracking_uri(config.mlflow_uri)))
     analyses = analyses_of(_runs(config), config, _sweeps(config))
     try:
         write_page(analyses, config)

@@ -21,7 +21,9 @@ def consistency_faults(config: Any) -> Iterator[str]:
         analysis = getattr(config, name, None)
         if isinstance(analysis, StrategiesConfig):
             yield from _strategies_faults(analysis, name)
-    if isinstance(config, ReportConfig) and not config.ui.startswith(("http://", "https://")):
+    if isinstance(config, ReportConfig) and not (config.ui or "http://").startswith(
+        ("http://", "https://")
+    ):
         yield f"ui={config.ui} is no address: give http://HOST:PORT of the MLflow UI"
     energy = getattr(config, "energy", None)
     if isinstance(energy, EnergyConfig):

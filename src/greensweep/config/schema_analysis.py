@@ -131,7 +131,11 @@ class ReportConfig(SourceConfig):
     strategies: StrategiesConfig = MISSING
     layers: LayersConfig = MISSING
     title: str = option("Accuracy and energy", doc="heading of the page")
-    ui: str = option("http://127.0.0.1:5000", doc="address of the MLflow UI that runs link to")
+    ui: str | None = option(
+        None,
+        doc="address of the MLflow UI that runs link to; null: the tracking server's own, or where "
+        "make ui shows a local store",
+    )
     output: str = option(
         "outputs/report", doc="folder for index.html, figures and tables", path=True
     )

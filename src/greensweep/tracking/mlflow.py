@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from greensweep.config import command_folder, sqlite_file, sqlite_url
+from greensweep.config.schema import MlflowConfig
 from greensweep.errors import first_line
 from greensweep.files import put_aside, write_text
 from greensweep.tracking.secrets import mask_text
@@ -301,7 +302,15 @@ def tracking_uri(configured: str) -> str:
 
     The path of a SQLite file is made absolute: it is meant from `store_folder`.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
+    return _absolute(os.environ.get("MLFLOW_TRACKING_URI") or configured)
+
+
+def is_default_store(uri: str) -> bool:
+    """Tell whether this is the store that runs are tracked to where nothing else is asked for."""
+    return uri == _absolute(MlflowConfig().uri)
+
+
+def _absolute(uri: str) -> str:
     file = sqlite_file(uri, store_folder())
     return uri if file is None else sqlite_url(file, uri)
 

@@ -1,6 +1,11 @@
 """The view in which the MLflow UI opens our runs: the columns that decide, side by side."""
 
 import json
+import shlex
+
+from greensweep.tracking.secrets import mask_text
+
+LOCAL_UI = "http://127.0.0.1:5000"  # of `make ui` and `mlflow ui`
 
 VIEW = "greensweep"
 
@@ -38,3 +43,21 @@ def view_path(experiment_id: str) -> str:
         f"/#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
         "&workflowType=machine_learning"
     )
+
+
+def ui_address(uri: str) -> str:
+    """Return the address at which the UI of a store answers: a server's own, or the local one."""
+    return mask_text(uri.rstrip("/")) if uri.startswith(("http://", "https://")) else LOCAL_UI
+
+
+def view_sentence(uri: str, experiment_id: str, *, is_default: bool) -> str:
+    """Say how the view of just this store is opened.
+
+    Args:
+        uri: tracking URI, as `tracking_uri` gives it.
+        is_default: it is the store that `make ui` shows by itself.
+    """
+    address, shown = ui_address(uri), mask_text(uri)
+    command = "make ui" if is_default else f"mlflow ui --backend-store-uri {shlex.quote(shown)}"
+    opened = "" if address != LOCAL_UI else f"{command}, then open "
+    return f"Compare the runs in the MLflow UI: {opened}{address}{view_path(experiment_id)}"
