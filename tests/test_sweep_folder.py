@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,55 @@ def test_a_stock_sweep_is_kept_out_of_a_study_and_a_study_out_of_a_stock_sweep(
     assert refused.status == 1
     assert "holds the trials of another study" in refused.errors
     assert contents(tmp_path / "stock") == before
+
+
+DELETING = """
+import shutil
+from hydra.core.hydra_config import HydraConfig
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self, num_classes, what="sweep", trial=1):
+        super().__init__(nn.Flatten(), nn.LazyLinear(num_classes))
+        if HydraConfig.get().job.num == trial:
+            shutil.rmtree(what)
+"""
+
+
+@pytest.fixture
+def deleting(tmp_path: Path) -> tuple[str, ...]:
+    """The options of a model that deletes the sweep's folder as trial 1 begins."""
+    (tmp_path / "deleting.py").write_text(DELETING)
+    return ("model=custom", "model.target=deleting.Net", "hydra.sweeper.n_trials=3")
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "trial"), [("greensweep", 1), ("greensweep", 2), ("optuna", 1), ("basic", 2)]
+)
+def test_a_folder_that_was_deleted_midway_is_told(
+    cli: Cli, tmp_path: Path, deleting: tuple[str, ...], sweeper: str, trial: int
+) -> None:
+    own = {
+        "greensweep": TWO,
+        "optuna": [each for each in TWO if "pruner" not in each],
+        "basic": [*(each for each in TWO if ".sweeper" not in each), "seed=1,2,3"],
+    }
+    chosen = [f"hydra/sweeper={sweeper}", f"+model.kwargs.trial={trial}"]
+    network = deleting[:2] if sweeper == "basic" else deleting
+    ended = cli("train.py", *own[sweeper], *network, *chosen)
+    assert ended.status == 1
+    assert ended.errors.splitlines()[-1].endswith(
+        "sweep was deleted or moved while its sweep ran, with the results of its trials: put it "
+        "back, or give the same command again to begin anew"
+    )
+    assert "finished;" not in ended.output, "no summary of what is not there"
+    assert not list((tmp_path / "sweep").glob("study.json"))
+
+
+@pytest.mark.slow
+def test_workers_of_a_deleted_folder_end(
+    script: Callable[..., subprocess.CompletedProcess[str]], deleting: tuple[str, ...]
+) -> None:
+    ended = script("train.py", *TWO, *deleting, "hydra.sweeper.n_workers=2")
+    assert ended.returncode == 1
+    assert "was deleted or moved while its sweep ran" in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout

@@ -1,7 +1,8 @@
 """Folders of their own for runs and sweeps, also for two of one second."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,24 @@ class FolderCallback(Callback):
                 HydraConfig.instance().set_config(config)
             else:
                 check_sweep_folder(directory)
+
+
+class OpenFolder:
+    """A folder that is known again, whatever takes its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._handle: int | None = None
+        with suppress(PermissionError):  # Windows opens no folders, and deletes none in use
+            self._handle = os.open(self._path, os.O_RDONLY)
+
+    def close(self) -> bool:
+        """Let go of the folder, and tell whether it still is where it was."""
+        if self._handle is None:
+            return self._path.is_dir()
+        held = os.fstat(self._handle)
+        os.close(self._handle)
+        return self._path.is_dir() and os.path.samestat(held, self._path.stat())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.app.folders import FolderCallback, refusals
+from greensweep.app.folders import FolderCallback, OpenFolder, refusals
 from greensweep.app.tables import write_page
 from greensweep.config import TrainConfig, command_folder, parse
 from greensweep.config.schema_analysis import sweep_report
@@ -29,6 +29,7 @@ class SweepCallback(FolderCallback):
     """Refuses a sweep that cannot work; notes one that began, so that `run` can close it."""
 
     current: DictConfig | None = None
+    folder: OpenFolder
 
     @classmethod
     def forget(cls) -> None:
@@ -65,7 +66,7 @@ def _begin_sweep(config: DictConfig) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     parsed: TrainConfig = parse(shared_config(config))
     drift.begin(directory, build_meter(parsed.energy), parsed)
-    SweepCallback.current = config
+    SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)
 
 
 def close_current(fault: BaseException | None) -> BaseException | None:
@@ -78,8 +79,10 @@ def close_current(fault: BaseException | None) -> BaseException | None:
 def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
     """Summarise a sweep however it ended; return the fault that the program ends with."""
     directory = Path(config.hydra.sweep.dir)
-    if not directory.is_dir():
-        return fault
+    if not SweepCallback.folder.close():
+        from greensweep.search.folders import lost
+
+        return lost(directory)
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun
     from greensweep.energy import build_meter

@@ -71,6 +71,24 @@ def keep_owner(spec: "SearchSpec", study: "optuna.Study") -> None:
         write_json(spec.directory / OWNER_FILE, owner)
 
 
+def check_present(sweep: Path) -> None:
+    """Refuse to go on in a folder that is no longer the one that the search began in.
+
+    Raises:
+        StudyError: it was deleted or moved.
+    """
+    if not has_owner(sweep):
+        raise lost(sweep)
+
+
+def lost(sweep: Path) -> StudyError:
+    """Return what is to be said of a folder that was deleted or moved."""
+    return StudyError(
+        f"the folder {sweep} was deleted or moved while its sweep ran, with the results of its "
+        "trials: put it back, or give the same command again to begin anew"
+    )
+
+
 def has_owner(sweep: Path) -> bool:
     """Tell whether a folder is of a study of this sweeper's, also one without trials yet."""
     return (sweep / OWNER_FILE).is_file()

@@ -10,6 +10,7 @@ from greensweep.config import storage_url, use_sweep_folder
 from greensweep.config.sweeper import BudgetConfig, StopConfig
 from greensweep.errors import StudyError
 from greensweep.files import new_folder
+from greensweep.search.folders import keep_owner
 from greensweep.search.forecast import total_forecast, whole_run
 from greensweep.search.interrupt import graceful
 from greensweep.search.records import Outcome, outcome_of
@@ -58,6 +59,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
             only_epochs=_EPOCHS,
         ),
     )
+    keep_owner(tried.spec, open_once(tried.spec))
     with graceful():
         tried.work(1)
     outcomes = [outcome_of(trial) for trial in open_once(tried.spec).get_trials(deepcopy=False)]

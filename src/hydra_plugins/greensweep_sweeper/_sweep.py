@@ -26,7 +26,12 @@ from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import write_text
 from greensweep.result import read_results
 from greensweep.search.bill import Bill, bill, write_bill
-from greensweep.search.folders import check_owner, keep_owner, trial_directories
+from greensweep.search.folders import (
+    check_owner,
+    check_present,
+    keep_owner,
+    trial_directories,
+)
 from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
@@ -146,6 +151,7 @@ class Sweep:
                         with graceful():
                             worker.work(1 if worker.launches_here else options.n_workers)
             finally:
+                check_present(spec.directory)
                 ended = "interrupted" if interrupted() else claims.ended()
                 found = bill(spec, study, total, ended)
                 write_bill(found, spec.directory)

@@ -30,6 +30,7 @@ from greensweep.result import RunResult, write_result
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.flops import flops_of_run
+from greensweep.search.folders import check_present
 from greensweep.search.interrupt import graceful, is_graceful
 from greensweep.search.objective import objective_values
 from greensweep.search.spec import SearchSpec
@@ -156,6 +157,7 @@ class Worker:
     ) -> list[BaseException | None]:
         """Run trials through Hydra's launcher; a job's number is its trial's."""
         global _search_meter
+        check_present(self.spec.directory)
         _search_meter = meter if self.launches_here else None
         if not self.launches_here:
             keep_search_energy(study, meter)  # a budget must know of it while trials run
