@@ -12,9 +12,12 @@ from conftest import Finished
 from test_sweeper import QUICK, STUDY, study_in
 
 from greensweep.config import TrainConfig
+from greensweep.energy import build_meter
 from greensweep.files import write_json
+from greensweep.repeats import run_repeats
 from greensweep.result import RunResult, read_result, write_result
 from greensweep.search.records import Outcome
+from greensweep.study import winners
 from greensweep.study.mend import mend_dead
 from greensweep.study.trials import read_trials
 from greensweep.tracking.mlflow import MlflowStore, MlflowTracker
@@ -236,6 +239,86 @@ def test_a_store_that_comes_back_before_the_end_gets_everything(tmp_path: Path) 
     assert (run.info.status, run.data.params) == ("FINISHED", {"a": "1"})
     history = store.client.get_metric_history(tracker.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 0.5)]
+
+
+def test_half_a_config_of_a_dead_trial_costs_no_other_anything(
+    config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = settled(tmp_path, 0, Outcome("died", "its process died"))
+    (folder / "config.yaml").write_text("model: {name: dense")
+    settled(tmp_path, 1, Outcome("died", "its process died"))
+    asked = config("tracking=local")
+    mend_dead(tmp_path, asked, None)
+    assert [trial.result.model for trial in read_trials(tmp_path)] == [asked.model.name] * 2
+    assert str(folder / "config.yaml") in caplog.text
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_an_interrupt_while_its_run_is_opened_leaves_it_ended(
+    store: MlflowStore, config: Compose, tmp_path: Path, repeats: int
+) -> None:
+    class Slow(MlflowTracker):
+        def start(self, *arguments: Any) -> None:
+            super().start(*arguments)
+            raise KeyboardInterrupt
+
+    asked = config(f"repeats={repeats}", "energy=unmetered")
+    with pytest.raises(KeyboardInterrupt):
+        run_repeats(
+            asked,
+            tmp_path / "run",
+            meter=build_meter(asked.energy),
+            tracker=Slow(store),
+            test=False,
+        )
+    assert statuses(store) == {"run": "KILLED"}
+    result = read_result(tmp_path / "run")
+    assert result.status == "stopped"
+    assert result.mlflow_run_id is not None
+
+
+def test_an_interrupt_while_the_winners_are_tested_leaves_a_sweep_that_ended(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "closing.py").write_text(
+        "import os\n"
+        "import signal\n"
+        "from pathlib import Path\n"
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, image_size, num_classes):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(image_size**2, num_classes))\n"
+        "    def load_state_dict(self, *arguments, **options):\n"
+        "        if Path('sweep/1/result.json').exists():  # all trials are over\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return super().load_state_dict(*arguments, **options)\n"
+    )
+    ended = cli(
+        "train.py", "-m", "hydra.sweep.dir=sweep", "seed=1,2", "model=custom",
+        "model.target=closing.Net", "warmup=0", "energy=unmetered", "training.epochs=1",
+        "inference.seconds=0", "dataset.train_limit=100",
+    )  # fmt: skip
+    assert ended.status == 130, ended.errors
+    assert "Traceback" not in ended.errors
+    assert json.loads((tmp_path / "sweep" / "study.json").read_text())["status"] == "interrupted"
+    store = MlflowStore(f"sqlite:///{tmp_path}/mlruns/mlflow.db", "greensweep", "unused")
+    assert sorted(statuses(store).values()) == ["FINISHED", "FINISHED", "KILLED"]
+
+
+def test_a_winner_without_kept_weights_costs_no_warning(
+    store: MlflowStore, config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = store.create_run("trial 0", {}, None)
+    result = RunResult(
+        "finished", None, "m", "d", 0, test_accuracy=0.5, selected_on_test=True,
+        mlflow_run_id=run_id,
+    )  # fmt: skip
+    (tmp_path / "0").mkdir()
+    write_result(result, tmp_path / "0")
+    winners.test_winners(
+        read_trials(tmp_path), build_meter(config("energy=unmetered").energy), store
+    )
+    assert not caplog.text
 
 
 def test_no_trial_of_the_stock_sweeper_stays_running(

@@ -114,8 +114,8 @@ def run_once(
     status: Status = "failed"
     error: str | None = None
     origin = provenance(config.dataset.name)
-    tracker.start(name, flat(resolved), origin)
     try:
+        tracker.start(name, flat(resolved), origin)
         phases.start()
         _train_and_evaluate(config, directory, notes, phases, tracker, test, show_epochs, report)
         status = "finished"

@@ -44,7 +44,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         fault = KeyboardInterrupt()
     finally:
         os.environ["HYDRA_FULL_ERROR"] = wanted or "0"
-    fault = close_current(fault)
+    try:
+        fault = close_current(fault)
+    except KeyboardInterrupt as interrupt:  # while the winners were tested, say
+        fault = close_current(interrupt)
     if fault is None:
         sys.exit(0)
     if wanted == "1":

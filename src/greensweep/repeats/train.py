@@ -55,11 +55,12 @@ def run_repeats(
     config_file = directory / CONFIG_FILE
     save_run_config(resolved, config_file)
     origin = provenance(config.dataset.name)
-    tracker.start(name, flat(resolved), origin)
     status: Status = "failed"
     error: str | None = None
     spent: float | None = None
+    number = 0
     try:
+        tracker.start(name, flat(resolved), origin)
         for number in range(config.repeats):
             run = train_once(
                 replace(config, seed=config.seed + number, repeats=1),

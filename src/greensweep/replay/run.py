@@ -59,8 +59,8 @@ def replay_once(
     error: str | None = None
     origin = provenance(config.dataset.name)
     began = time.monotonic()
-    tracker.start(name, flat(resolved), origin)
     try:
+        tracker.start(name, flat(resolved), origin)
         _replay(config, notes, tracker, report, began)
         status = "finished"
     except KeyboardInterrupt:

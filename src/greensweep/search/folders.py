@@ -1,6 +1,5 @@
 """The folder of a sweep: which study it belongs to, and which folders in it are its trials."""
 
-import json
 import os
 import re
 import uuid
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greensweep.errors import StudyError
-from greensweep.files import write_json
+from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.result import REPEATS_FOLDER, RESULT_FILE
 
 if TYPE_CHECKING:  # `--help` asks for a sweep's folder too, and loads no Optuna
@@ -41,7 +40,8 @@ def check_owner(spec: "SearchSpec", study: "optuna.Study | None") -> None:
     if owner:
         is_own = owner["folder"] in known
     elif trial_directories(spec.directory):  # of a search that began before folders were marked?
-        is_own = study is not None and not known and bool(study.get_trials(deepcopy=False))
+        is_unknown = not known or was_put_aside(spec.directory / OWNER_FILE)
+        is_own = study is not None and is_unknown and bool(study.get_trials(deepcopy=False))
     else:
         is_own = True
     if is_own:
@@ -95,11 +95,9 @@ def has_owner(sweep: Path) -> bool:
 
 
 def _owner(sweep: Path) -> dict[str, str]:
-    try:
-        kept = json.loads((sweep / OWNER_FILE).read_text(encoding="utf-8"))
-        return {name: str(kept[name]) for name in ("study_name", "folder")}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
+    kept = read_json(sweep / OWNER_FILE) or {}
+    names = ("study_name", "folder")
+    return {name: str(kept[name]) for name in names} if kept.keys() >= set(names) else {}
 
 
 def _folders(study: "optuna.Study | None") -> set[str]:

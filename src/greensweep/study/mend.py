@@ -1,5 +1,6 @@
 """Give every trial whose process died a result, and end its run in MLflow."""
 
+import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from greensweep.config import TrainConfig, load_run_config, read_overrides, sqlite_file
+from greensweep.errors import ConfigError
 from greensweep.files import was_put_aside
 from greensweep.models import model_name
 from greensweep.result import (
@@ -28,6 +30,8 @@ from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
+
+log = logging.getLogger(__name__)
 
 _REPEAT = ", repeat "  # between the name of a run and the number of its repeat
 
@@ -74,7 +78,10 @@ def _write_result(directory: Path, config: TrainConfig) -> None:
         return
     number, outcome, _ = kept
     if (directory / CONFIG_FILE).is_file():
-        config = load_run_config(directory / CONFIG_FILE)
+        try:
+            config = load_run_config(directory / CONFIG_FILE)
+        except ConfigError as error:  # half a file: what the sweep has in common still holds
+            log.warning("Trial %d is told by the sweep's own options: %s.", number, error)
     selects_on_test = config.select_on == "test"
     result = RunResult(
         status=ended_as(outcome),

@@ -71,7 +71,8 @@ def test_winners(
     joules: list[float | None] = []
     for trial in pareto_front(trials):
         if trial.result.selected_on_test and store is not None:
-            for folder, run in read_results(_run_folders(trial.directory)).items():
+            folders = [path.parent for path in _checkpoints(trial.directory)]
+            for folder, run in read_results(folders).items():
                 _log_weights(store, run, folder)
         if trial.result.test_accuracy is not None:
             continue
