@@ -1,5 +1,6 @@
 """Trackers: one conformance suite, and MLflow's own conditions."""
 
+import sqlite3
 import subprocess
 import sys
 import time
@@ -173,6 +174,41 @@ def test_a_broken_store_costs_a_warning(
     (tmp_path / "broken.db").write_text("this is no database, " * 100)
     assert open_store(MlflowConfig(uri=f"sqlite:///{tmp_path}/broken.db")) is None
     assert "cannot be reached" in caplog.text
+
+
+def test_a_store_that_is_a_folder_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert open_store(MlflowConfig(uri=f"sqlite:///{tmp_path}")) is None
+    assert "(OperationalError: unable to open database file)" in caplog.text
+
+
+def test_advice_of_mlflow_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://")
+    assert open_store(MlflowConfig()) is None
+    assert "foo:// cannot be reached (" in caplog.text
+    assert "Supported URI schemes" not in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["corrupted", "without a table"])
+def test_a_database_that_fails_midway_shows_no_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], fault: str
+) -> None:
+    database = tmp_path / "own.db"
+    tracker = MlflowTracker(MlflowStore(f"sqlite:///{database}", "mine", str(tmp_path)))
+    tracker.start("a run", {}, {})
+    if fault == "corrupted":
+        database.write_bytes(b"no database at all" * 1000)
+    else:
+        with sqlite3.connect(database) as other:
+            other.execute("drop table metrics")
+    tracker.log_step({"loss": 1.0}, 1)
+    tracker.finish("FINISHED", {"accuracy": 0.5}, {}, [])
+    assert tracker.incomplete
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

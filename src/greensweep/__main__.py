@@ -3,12 +3,12 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from greensweep.errors import GreensweepError
-from greensweep.messages import sentence
+from greensweep.messages import drop_output, sentence
 from greensweep.study.params import (
     BAYESIAN,
     SIZES,
@@ -21,7 +21,7 @@ from greensweep.study.params import (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit status: 0 done, 1 a user's error, 2 usage."""
+    """Run one command and return the exit status: 0 done, 1 a user's error, 2 usage, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m greensweep", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -63,10 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     try:
-        return int(asked.command(asked) or 0)
-    except (GreensweepError, OSError) as error:
-        print(sentence(error), file=sys.stderr)
+        status = int(asked.command(asked) or 0)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as with `| head`
+        drop_output()
+        return 0
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(sentence(error, way_out=""), file=sys.stderr)
         return 1
+    return status
 
 
 def _doctor(asked: argparse.Namespace) -> int:

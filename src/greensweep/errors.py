@@ -83,6 +83,11 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> str:
     return f"no {kind} is called {name!r}, nor anything close to it"
 
 
+def first_sentence(error: BaseException) -> str:
+    """Return an error's type and the first sentence of its text: libraries go on with advice."""
+    return f"{type(error).__name__}: {first_line(error).partition('. ')[0]}"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its type's name when it has none."""
     lines = str(error).strip().splitlines()

@@ -1,6 +1,8 @@
 """Faults in one sentence: ours as they are, Hydra's and the system's condensed."""
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,11 +54,19 @@ _SAID = (
 )
 
 
-def sentence(fault: BaseException) -> str:
+ELSEWHERE = (
+    ": free it, or write elsewhere with hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER for a sweep)"
+)
+
+
+def sentence(fault: BaseException, way_out: str = ELSEWHERE) -> str:
     """Return a fault as one line that starts with "Error:".
 
     The user's own error is looked for along the chain of causes, since Hydra wraps what is
     raised while it composes.
+
+    Args:
+        way_out: from a file or folder that cannot be used.
     """
     chain = list(_chain(fault))
     for cause in chain:
@@ -73,11 +83,13 @@ def sentence(fault: BaseException) -> str:
         return f"Error: {_condensed(text, chain)}"
     if isinstance(fault, OSError):
         where = f" {fault.filename}" if fault.filename else ""
-        return (
-            f"Error: cannot use{where}: {fault.strerror or first_line(fault)}: free it, or write "
-            "elsewhere with hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER for a sweep)"
-        )
+        return f"Error: cannot use{where}: {fault.strerror or first_line(fault)}{way_out}"
     return f"Error: {type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def drop_output() -> None:
+    """Write what is still printed nowhere: its reader has closed the pipe, as `| head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _chain(fault: BaseException | None) -> Iterator[BaseException]:

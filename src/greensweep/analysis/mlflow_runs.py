@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from greensweep.config import sqlite_file
-from greensweep.errors import AnalysisError, first_line, unknown
+from greensweep.errors import AnalysisError, first_sentence, unknown
 from greensweep.tracking.secrets import mask_text
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
@@ -108,8 +108,8 @@ def _one_sentence(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise AnalysisError(
-            f"MLflow at {mask_text(uri)} cannot be read ({type(error).__name__}: "
-            f"{mask_text(first_line(error))}): see mlflow_uri, or MLFLOW_TRACKING_URI"
+            f"MLflow at {mask_text(uri)} cannot be read ({mask_text(first_sentence(error))}): "
+            "see mlflow_uri, or MLFLOW_TRACKING_URI"
         ) from error
 
 
@@ -224,6 +224,9 @@ def _from_api(
 ) -> tuple[pd.DataFrame, dict[str, _Columns]]:
     from mlflow import MlflowClient
 
+    from greensweep.tracking.mlflow import quiet_mlflow
+
+    quiet_mlflow()
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(experiment)
     if found is None or found.lifecycle_stage != "active":

@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn
 
 from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
-from greensweep.messages import sentence
+from greensweep.messages import drop_output, sentence
 
 INTERRUPTED = 130
 
@@ -48,6 +48,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         fault = close_current(fault)
     except KeyboardInterrupt as interrupt:  # while the winners were tested, say
         fault = close_current(interrupt)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
     if fault is None:
         sys.exit(0)
     if wanted == "1":

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.markup import escape
@@ -216,11 +217,12 @@ def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequenc
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH, highlight=False)
-    if trials:
-        console.print(trials_table(trials))
     selected = selection_sentence(summary)
-    for sentence in (recommendation(summary), *([selected] if selected else []), *notes):
-        console.print(sentence, markup=False, soft_wrap=True)
+    with suppress(SystemExit):  # of rich, where the reader has closed the pipe: the sweep is done
+        if trials:
+            console.print(trials_table(trials))
+        for sentence in (recommendation(summary), *([selected] if selected else []), *notes):
+            console.print(sentence, markup=False, soft_wrap=True)
 
 
 def _accuracy_name(trials: Sequence[Trial]) -> str:

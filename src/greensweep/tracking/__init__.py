@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from greensweep.config import schema
-from greensweep.errors import first_line
+from greensweep.errors import first_sentence
 from greensweep.tracking.provenance import provenance
 from greensweep.tracking.secrets import flat, mask_text, masked
 from greensweep.tracking.tracker import MemoryTracker, RunStatus, SweepRun, Tracker
@@ -52,7 +52,7 @@ def _reachable_store(uri: str, experiment: str, artifacts: str) -> "MlflowStore 
         try:
             return MlflowStore(uri, experiment, artifacts)
         except Exception as error:
-            fault = f"{type(error).__name__}: {first_line(error)}"
+            fault = first_sentence(error)
     log.warning(
         "MLflow at %s cannot be reached (%s): results are kept in files only; send them later "
         "with `python -m greensweep upload RUN_DIR`.",

@@ -3,8 +3,10 @@
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +35,7 @@ _FLUSH_SECONDS = 10.0
 _BATCH = 1000  # MLflow's limit of metrics in one call
 _PARAM_BATCH = 100  # and of params
 _LOCK_SECONDS = 120.0
+_BUSY_SECONDS = 30.0
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # The defaults, 7 retries of 120 s each, would hold a run for minutes when a server goes away.
@@ -373,14 +376,25 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
             part.unlink(missing_ok=True)
             _connect(sqlite_url(part), experiment, artifacts)
             part.replace(database)
+        # MLflow tries a file that it cannot open again and again, for minutes.
+        with closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as file:
+            file.execute("BEGIN IMMEDIATE")
         return _connect(uri, experiment, artifacts)
+
+
+def quiet_mlflow() -> None:
+    """Let MLflow, once imported, log no tracebacks: its faults are raised, and told in a sentence.
+
+    The import sets the levels itself.
+    """
+    for name in ("mlflow", "alembic", "sqlalchemy", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _connect(uri: str, experiment: str, artifacts: str | None) -> "tuple[MlflowClient, str]":
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "alembic"):  # after the import, which sets the levels itself
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_mlflow()
     client = MlflowClient(tracking_uri=uri)
     known = client.get_experiment_by_name(experiment)
     if known is not None:
