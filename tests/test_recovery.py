@@ -241,6 +241,45 @@ def test_a_store_that_comes_back_before_the_end_gets_everything(tmp_path: Path) 
     assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 0.5)]
 
 
+def begun(sweep: Path, number: int) -> Path:
+    """Leave what Hydra writes of a trial before it begins."""
+    hydra = sweep / str(number) / ".hydra"
+    hydra.mkdir(parents=True)
+    (hydra / "hydra.yaml").write_text(f"hydra: {{job: {{num: {number}}}}}\n")
+    (hydra / "overrides.yaml").write_text(f"- seed={number}\n")
+    return hydra.parent
+
+
+def test_what_a_launcher_killed_of_a_stock_sweep_has_ended(
+    store: MlflowStore, config: Compose, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    folders = [begun(sweep, number) for number in range(3)]
+    (folders[2] / ".hydra" / "hydra.yaml").write_text("hydra: {job:")
+    parent = store.shared_parent(sweep, "sweep", {})
+    run_id = store.create_run("trial 0", {}, parent)
+    store.create_run("trial 0, repeat 0", {}, run_id)
+    mend_dead(sweep, config("tracking=mlflow"), store)
+    assert statuses(store) == {
+        "sweep": "RUNNING", "trial 0": "KILLED", "trial 0, repeat 0": "KILLED",
+    }  # fmt: skip
+    trials = read_trials(sweep)
+    assert [trial.result.status for trial in trials] == ["stopped", "stopped"]
+    assert [trial.searched for trial in trials] == [{"seed": "0"}, {"seed": "1"}]
+    assert trials[0].result.mlflow_run_id == run_id
+
+
+def test_what_another_command_of_a_search_still_runs_is_left_alone(
+    store: MlflowStore, config: Compose, tmp_path: Path
+) -> None:
+    begun(tmp_path, 0)
+    write_json(tmp_path / "study_of.json", {"study_name": "s", "folder": "f"})
+    store.create_run("trial 0", {}, store.shared_parent(tmp_path, "sweep", {}))
+    mend_dead(tmp_path, config("tracking=mlflow"), store)
+    assert set(statuses(store).values()) == {"RUNNING"}
+    assert not read_trials(tmp_path)
+
+
 def test_half_a_config_of_a_dead_trial_costs_no_other_anything(
     config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,7 +102,9 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
     params = flat(read_plain_config(config_file))
     name = result.model if result.trial is None else f"trial {result.trial}"
     tags = {**result.provenance, **result.tags(), "uploaded": "true"}
-    points = [(step, history_metrics(point)) for step, point in enumerate(result.history, start=1)]
+    points: list[tuple[int, Mapping[str, float]]] = [
+        (step, history_metrics(point)) for step, point in enumerate(result.history, start=1)
+    ]
     run_id = result.mlflow_run_id
     if run_id is None or not store.has(run_id):
         run_id = store.create_run(name, tags, parent)

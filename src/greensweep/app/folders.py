@@ -60,6 +60,7 @@ class OpenFolder:
             return self._path.is_dir()
         held = os.fstat(self._handle)
         os.close(self._handle)
+        self._handle = None  # an interrupted end is taken up again
         return self._path.is_dir() and os.path.samestat(held, self._path.stat())
 
 

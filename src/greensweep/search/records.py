@@ -90,7 +90,8 @@ class Outcome:
 
 def ended_as(outcome: Outcome) -> RunStatus:
     """Return how a trial ended, as results, summaries and bills count it alike."""
-    return "stopped" if outcome.status in ("died", "withdrawn") else outcome.status
+    status = outcome.status
+    return "stopped" if status == "died" or status == "withdrawn" else status
 
 
 def this_process() -> Owner:

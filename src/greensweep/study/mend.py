@@ -1,6 +1,7 @@
 """Give every trial whose process died a result, and end its run in MLflow."""
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,13 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import TrialState
 
-from greensweep.config import TrainConfig, load_run_config, read_overrides, sqlite_file
+from greensweep.config import (
+    TrainConfig,
+    load_run_config,
+    read_overrides,
+    read_plain_config,
+    sqlite_file,
+)
 from greensweep.errors import ConfigError
 from greensweep.files import was_put_aside
 from greensweep.models import model_name
@@ -22,14 +29,16 @@ from greensweep.result import (
     write_result,
 )
 from greensweep.run import TRACKED_STATUS
-from greensweep.search.folders import TRIAL_FILE, trial_directories
-from greensweep.search.records import ended_as
+from greensweep.search.folders import TRIAL_FILE, has_owner, trial_directories
+from greensweep.search.records import Outcome, ended_as
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial import read_trial_file
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
+
+_ENDED = Outcome("stopped", "it was ended before it could record what it came to")
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +56,14 @@ def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> 
         OSError: the folder cannot be written to.
     """
     for directory in trial_directories(sweep):
-        result = directory / RESULT_FILE
-        if not result.is_file() and not was_put_aside(result):
-            _write_result(directory, config)
+        kept = read_trial_file(directory)
+        if kept is not None and kept[1].status != "finished":
+            _leave_result(directory, config, kept[0], kept[1])
+    if not has_owner(sweep):  # other sweepers wait for all that they began
+        for composed in sweep.glob("**/.hydra/hydra.yaml"):
+            with suppress(KeyError, TypeError):  # half a file
+                number = read_plain_config(composed)["hydra"]["job"]["num"]
+                _leave_result(composed.parents[1], config, number, _ENDED)
     parent = known_parent(sweep)
     if store is not None and parent is not None:
         store.attempt(partial(_end_runs, store, parent, sweep))
@@ -72,11 +86,10 @@ def fail_running(sweep: Path, storage: str, study_name: str) -> None:
             study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _write_result(directory: Path, config: TrainConfig) -> None:
-    kept = read_trial_file(directory)
-    if kept is None or kept[1].status == "finished":
+def _leave_result(directory: Path, config: TrainConfig, number: int, outcome: Outcome) -> None:
+    path = directory / RESULT_FILE
+    if path.is_file() or was_put_aside(path):
         return
-    number, outcome, _ = kept
     if (directory / CONFIG_FILE).is_file():
         try:
             config = load_run_config(directory / CONFIG_FILE)
@@ -105,7 +118,8 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
     running = store.running_below(parent)
     if not running:
         return
-    settled = [each for each in trial_directories(sweep) if (each / TRIAL_FILE).is_file()]
+    waits = not has_owner(sweep)
+    settled = [each for each in trial_directories(sweep) if waits or (each / TRIAL_FILE).is_file()]
     results = read_results(settled)
     by_name = {f"trial {result.trial}": (folder, result) for folder, result in results.items()}
     results |= read_results(each for folder in settled for each in repeat_directories(folder))
