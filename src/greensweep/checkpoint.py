@@ -4,7 +4,7 @@ import io
 import logging
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from greensweep.errors import ConfigError, ModelError, first_line
 from greensweep.files import write_whole
 from greensweep.models import build_model
 from greensweep.result import CHECKPOINT_FILE, CONFIG_FILE
+from greensweep.secrets import still_masked
 from greensweep.training import (
     Evaluation,
     Normalise,
@@ -179,6 +180,12 @@ def test_checkpoint(
         ConfigError: the checkpoint or its config is missing or broken.
     """
     config: TrainConfig = load_run_config(path.parent / CONFIG_FILE)
+    hidden = still_masked({"model": asdict(config.model), "dataset": asdict(config.dataset)})
+    if hidden:
+        raise ConfigError(
+            f"{path.parent / CONFIG_FILE} does not hold the secret {hidden[0]}, which the run was "
+            f"given itself: train with '{hidden[0]}=${{oc.env:NAME}}', which is read again here"
+        )
     target = choose_device(device, option="device")
     use_threads(config.training.threads, step_flops=None)
     splits = load_splits(config.dataset, config.seed)

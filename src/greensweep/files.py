@@ -9,6 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from greensweep.secrets import masked
+
 log = logging.getLogger(__name__)
 
 
@@ -54,8 +56,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write a small JSON file whole or not at all."""
-    write_text(path, json.dumps(values, indent=2) + "\n")
+    """Write a small JSON file whole or not at all, without secrets."""
+    write_text(path, json.dumps(masked(values), indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from greensweep.config import no_option
 from greensweep.errors import GreensweepError, first_line, unknown
+from greensweep.secrets import mask_text
 
 _NOISE = re.compile(
     r"^\s*(full_key|reference_type|object_type|provider=|Config search path|To append|"
@@ -60,7 +61,7 @@ ELSEWHERE = (
 
 
 def sentence(fault: BaseException, way_out: str = ELSEWHERE) -> str:
-    """Return a fault as one line that starts with "Error:".
+    """Return a fault as one line that starts with "Error:", without secrets.
 
     The user's own error is looked for along the chain of causes, since Hydra wraps what is
     raised while it composes.
@@ -68,6 +69,10 @@ def sentence(fault: BaseException, way_out: str = ELSEWHERE) -> str:
     Args:
         way_out: from a file or folder that cannot be used.
     """
+    return mask_text(_told(fault, way_out))
+
+
+def _told(fault: BaseException, way_out: str) -> str:
     chain = list(_chain(fault))
     for cause in chain:
         if isinstance(cause, GreensweepError):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
 from greensweep.files import read_json, write_text
+from greensweep.secrets import masked
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +220,7 @@ def write_result(result: RunResult, directory: Path) -> Path:
         OSError: the directory cannot be written to.
     """
     path = directory / RESULT_FILE
-    write_text(path, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(masked(asdict(result)), indent=2, allow_nan=False) + "\n")
     return path
 
 

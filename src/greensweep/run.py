@@ -26,7 +26,8 @@ from greensweep.result import (
     history_metrics,
     write_result,
 )
-from greensweep.tracking import RunStatus, Tracker, flat, masked, provenance
+from greensweep.secrets import masked
+from greensweep.tracking import RunStatus, Tracker, flat, provenance
 from greensweep.training import (
     Epoch,
     Evaluation,
@@ -106,16 +107,15 @@ def run_once(
         OSError: the result cannot be written; the tracker has it.
     """
     notes = _Notes()
-    resolved = masked(asdict(config))
     directory.mkdir(parents=True, exist_ok=True)
     config_file = directory / CONFIG_FILE
-    save_run_config(resolved, config_file)
+    save_run_config(config, config_file)
     phases = Phases(meter, synchronize)
     status: Status = "failed"
     error: str | None = None
     origin = provenance(config.dataset.name)
     try:
-        tracker.start(name, flat(resolved), origin)
+        tracker.start(name, flat(masked(asdict(config))), origin)
         phases.start()
         _train_and_evaluate(config, directory, notes, phases, tracker, test, show_epochs, report)
         status = "finished"

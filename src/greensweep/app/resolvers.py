@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import register_schemas, storage_url
+from greensweep.config import guard_yaml, register_schemas, storage_url
 from greensweep.config.grammar import literal
 from greensweep.config.searched import present_value
 from greensweep.resources import usable_cores
@@ -22,8 +22,9 @@ from greensweep.study.space import search_params
 
 
 def register() -> None:
-    """Register the schemas and resolvers; composing a configuration needs them."""
+    """Register the schemas and resolvers, which composing a configuration needs."""
     register_schemas()
+    guard_yaml()
     OmegaConf.register_resolver("search_params", _search_params, replace=True)
     OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
     OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)

@@ -59,11 +59,16 @@ def sweep_of(hydra: Any) -> "SweepRun":
 
 def _begin_sweep(config: DictConfig) -> None:
     from greensweep.energy import build_meter
+    from greensweep.search.storage import keep_private, storage_faults
     from greensweep.study import drift
 
     directory = Path(config.hydra.sweep.dir)
     # Optuna opens its file in the sweep's directory before Hydra makes it.
     directory.mkdir(parents=True, exist_ok=True)
+    storage = OmegaConf.select(config, "hydra.sweeper.storage")
+    if storage is not None:
+        with storage_faults(storage):
+            keep_private(storage)
     parsed: TrainConfig = parse(shared_config(config))
     drift.begin(directory, build_meter(parsed.energy), parsed)
     SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -15,6 +15,7 @@ from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
 from greensweep.config import TrainConfig
 from greensweep.errors import ConfigError
+from greensweep.secrets import guard, mask_override
 from greensweep.study.preflight import resumes, task_overrides
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
     directory = Path(hydra.runtime.output_dir)
-    overrides = _recorded_overrides(hydra)
-    _hide_passwords()
+    guard()  # a process of a launcher's has not passed the door of the script
+    overrides = tuple(map(mask_override, task_overrides(hydra)))
     config = _parse_run(composed, directory, overrides, sweeping)
     store = open_store(config.tracking)
     sweep = sweep_of(hydra) if sweeping else None
@@ -90,28 +91,6 @@ def _parse_run(
             write_result(refused, directory)
         raise
     return config
-
-
-def _recorded_overrides(hydra: Any) -> tuple[str, ...]:
-    """The overrides as they were written: not resolved, and without secrets."""
-    from greensweep.tracking import masked
-
-    pairs = [text.partition("=") for text in task_overrides(hydra)]
-    return tuple(f"{key}={masked({key: value})[key]}" for key, _, value in pairs)
-
-
-def _hide_passwords() -> None:
-    """Mask the passwords of URLs in every log record of this process."""
-    from greensweep.tracking.secrets import mask_text
-
-    make_record = logging.LogRecord
-
-    def masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make_record(*args, **kwargs)
-        record.msg, record.args = mask_text(record.getMessage()), ()
-        return record
-
-    logging.setLogRecordFactory(masked_record)
 
 
 def _progress_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":

@@ -21,6 +21,7 @@ from greensweep.config.store import (
     without_hydra,
 )
 from greensweep.config.unknown import is_option, no_option, unknown_options
+from greensweep.config.yaml_door import guard_yaml
 
 __all__ = [
     "AnalyseConfig",
@@ -29,6 +30,7 @@ __all__ = [
     "ReportConfig",
     "TrainConfig",
     "command_folder",
+    "guard_yaml",
     "is_option",
     "load_run_config",
     "no_option",

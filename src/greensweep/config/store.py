@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -18,6 +18,7 @@ from greensweep.config.options import range_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
 from greensweep.files import put_aside, write_text
+from greensweep.secrets import learn, masked, restored
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "dataset": {
@@ -82,7 +83,7 @@ def _replay_schema() -> DictConfig:
 
 
 def parse(composed: DictConfig) -> Any:
-    """Return the composed config as its schema's dataclass.
+    """Return the composed config as its schema's dataclass; its secrets are known from then on.
 
     Raises:
         ConfigError: an option does not exist, is missing, out of range or at odds with another;
@@ -92,6 +93,7 @@ def parse(composed: DictConfig) -> Any:
     raise_faults([*unknown_options(composed), *missing])
     config = OmegaConf.to_object(composed)
     locate(config)
+    learn(asdict(config))
     raise_faults([*range_faults(config), *consistency_faults(config)])
     return config
 
@@ -126,8 +128,10 @@ def raise_faults(faults: list[str]) -> None:
         raise ConfigError("; ".join(faults))
 
 
-def save_run_config(resolved: Mapping[str, Any], path: Path) -> None:
+def save_run_config(config: schema.TrainConfig, path: Path) -> None:
     """Write a run's resolved config, plain and without secrets, for `load_run_config`.
+
+    A secret that an environment variable holds refers to it.
 
     Raises:
         OSError: the file cannot be written.
@@ -135,7 +139,10 @@ def save_run_config(resolved: Mapping[str, Any], path: Path) -> None:
     # OmegaConf's own dumper, which quotes what its loader would take for a number, without the
     # nodes that it would make of the values first: they take ten times as long.
     text = yaml.dump(
-        dict(resolved), Dumper=get_omega_conf_dumper(), sort_keys=False, allow_unicode=True
+        masked(asdict(config), restorable=True),
+        Dumper=get_omega_conf_dumper(),
+        sort_keys=False,
+        allow_unicode=True,
     )
     write_text(path, text)
 
@@ -165,7 +172,9 @@ def read_overrides(directory: Path) -> tuple[str, ...]:
 def load_run_config(path: Path) -> schema.TrainConfig:
     """Read the resolved config that a run left beside its results.
 
-    An option that the file lacks, since it came later, has its default.
+    An option that the file lacks, since it came later, has its default. A secret is that of the
+    environment variable that the file refers to, or of this process's own configuration; another
+    stays masked.
 
     Raises:
         ConfigError: the file is missing, or not a run's config.
@@ -175,8 +184,9 @@ def load_run_config(path: Path) -> schema.TrainConfig:
             f"no config at {path}: a checkpoint needs its run's config.yaml beside it"
         )
     try:
-        plain = OmegaConf.load(path)
-        assert isinstance(plain, DictConfig), "it holds a list"
+        kept = OmegaConf.load(path)
+        assert isinstance(kept, DictConfig), "it holds a list"
+        plain = OmegaConf.create(restored(OmegaConf.to_container(kept)))
         typed = OmegaConf.structured(schema.TrainConfig)
         for group in SCHEMAS.keys() & typed.keys():
             typed[group] = OmegaConf.structured(_schema_of(group, plain[group]))

@@ -7,7 +7,7 @@ from greensweep.config import sqlite_file
 from greensweep.config.schema import MlflowConfig, TrackingConfig
 from greensweep.doctor.findings import Finding
 from greensweep.errors import first_line
-from greensweep.tracking import mask_text
+from greensweep.secrets import mask_text
 
 
 def find_mlflow(config: TrackingConfig) -> Finding:

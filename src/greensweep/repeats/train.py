@@ -19,7 +19,8 @@ from greensweep.result import (
     repeat_directories,
 )
 from greensweep.run import ShowEpochs, record, run_once
-from greensweep.tracking import Tracker, flat, masked, provenance
+from greensweep.secrets import masked
+from greensweep.tracking import Tracker, flat, provenance
 
 
 def run_repeats(
@@ -50,17 +51,16 @@ def run_repeats(
     )
     if config.repeats == 1:
         return train_once(config, directory, tracker=tracker, name=name, trial=trial)
-    resolved = masked(asdict(config))
     directory.mkdir(parents=True, exist_ok=True)
     config_file = directory / CONFIG_FILE
-    save_run_config(resolved, config_file)
+    save_run_config(config, config_file)
     origin = provenance(config.dataset.name)
     status: Status = "failed"
     error: str | None = None
     spent: float | None = None
     number = 0
     try:
-        tracker.start(name, flat(resolved), origin)
+        tracker.start(name, flat(masked(asdict(config))), origin)
         for number in range(config.repeats):
             run = train_once(
                 replace(config, seed=config.seed + number, repeats=1),

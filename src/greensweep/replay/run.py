@@ -15,7 +15,8 @@ from greensweep.replay.table import Point
 from greensweep.reporting import Progress, report_progress
 from greensweep.result import CONFIG_FILE, RunResult, Status, history_metrics
 from greensweep.run import Report, record
-from greensweep.tracking import Tracker, flat, masked, provenance
+from greensweep.secrets import masked
+from greensweep.tracking import Tracker, flat, provenance
 
 # What energy=replay calls its source, too.
 REPLAY_SOURCE = "replay"
@@ -51,16 +52,15 @@ def replay_once(
         OSError: the result cannot be written; the tracker has it.
     """
     notes = _Notes()
-    resolved = masked(asdict(config))
     directory.mkdir(parents=True, exist_ok=True)
     config_file = directory / CONFIG_FILE
-    save_run_config(resolved, config_file)
+    save_run_config(config, config_file)
     status: Status = "failed"
     error: str | None = None
     origin = provenance(config.dataset.name)
     began = time.monotonic()
     try:
-        tracker.start(name, flat(resolved), origin)
+        tracker.start(name, flat(masked(asdict(config))), origin)
         _replay(config, notes, tracker, report, began)
         status = "finished"
     except KeyboardInterrupt:

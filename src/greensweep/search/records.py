@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy.processes import Processes
 from greensweep.result import Status as RunStatus
+from greensweep.secrets import masked
 
 # User attributes of a trial, which optuna-dashboard shows.
 OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
@@ -82,7 +83,7 @@ class Outcome:
 
     def as_attribute(self) -> dict[str, Any]:
         """Return it as JSON takes it, with no more of the curve than the search looks at."""
-        kept = asdict(self)
+        kept: dict[str, Any] = masked(asdict(self))
         step = -(-len(self.curve) // CURVE_POINTS) or 1
         kept["curve"] = [list(point) for point in self.curve[::-step][::-1]]  # with its end
         return kept

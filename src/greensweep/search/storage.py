@@ -4,7 +4,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,11 @@ from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
+from greensweep.config import sqlite_file
 from greensweep.config.grammar import kept_as_override
 from greensweep.errors import StudyError, first_line
 from greensweep.search.spec import SearchSpec
-from greensweep.tracking import mask_text
+from greensweep.secrets import mask_override, mask_text, masked, private
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Said of every search that has a sampler of its own in each trial, or heartbeats.
@@ -37,6 +38,17 @@ _BUSY_SECONDS = 60
 _TABLES_SECONDS = 5
 _HEARTBEAT_SECONDS = 30
 _GRACE_SECONDS = 120
+
+
+_set_user_attr = optuna.trial.Trial.set_user_attr
+
+
+def _masked_user_attr(trial: optuna.trial.Trial, key: str, value: Any) -> None:
+    _set_user_attr(trial, key, masked(value, key))
+
+
+# The stock sweeper keeps every option that the command line fixes with each trial.
+optuna.trial.Trial.set_user_attr = _masked_user_attr  # type: ignore[method-assign]
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -58,6 +70,7 @@ def open_storage(url: str) -> BaseStorage:
 
 def _opened(url: str) -> BaseStorage:
     if url.startswith("sqlite"):
+        keep_private(url)
         storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
         # A commit then waits for no disk; it survives the death of every process.
         event.listen(storage.engine, "connect", _write_ahead)
@@ -71,6 +84,17 @@ def _opened(url: str) -> BaseStorage:
             time.sleep(_TABLES_SECONDS)
             return _on_server(url)
     return get_storage(url)
+
+
+def keep_private(url: str) -> None:
+    """Let only its owner read a storage that is a new file: programs tell it what they will.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    file = sqlite_file(url)
+    if file is not None and file.parent.is_dir():
+        private(file)
 
 
 def _on_server(url: str) -> RDBStorage:
@@ -116,7 +140,7 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
                     "and kinds of options stay as they are; set hydra.sweeper.study_name to a new "
                     "name"
                 )
-        if known != asked:
+        if study.user_attrs.get(_ASKED) != asked:
             study.set_user_attr(_ASKED, asked)
         return study
 
@@ -159,14 +183,14 @@ def _write_ahead(connection: Any, _: Any) -> None:
 
 
 def _asked(spec: SearchSpec) -> dict[str, Any]:
-    """What a study searches, as JSON keeps it."""
+    """What a study searches, as JSON keeps it, without secrets: another password is no change."""
     asked: dict[str, Any] = {
         "directions": list(spec.directions),
         "space": {
             name: json.loads(distribution_to_json(each))
             for name, each in sorted(spec.distributions.items())
         },
-        "fixed": sorted(each for each in spec.fixed if not _is_changeable(each, spec)),
+        "fixed": sorted(_fixed(spec.fixed, spec)),
         "constraints": dict(sorted(spec.constraints.items())),
         "price_per_kilojoule": spec.price_per_kilojoule,
     }
@@ -176,7 +200,7 @@ def _asked(spec: SearchSpec) -> dict[str, Any]:
             for name, needed in sorted(spec.conditions.items())
         }
     if spec.fidelities:
-        asked["fidelities"] = [list(each) for each in spec.fidelities]
+        asked["fidelities"] = [[*map(mask_override, each)] for each in spec.fidelities]
     return asked
 
 
@@ -185,7 +209,11 @@ def _kept(study: optuna.Study, spec: SearchSpec) -> dict[str, Any] | None:
     known = study.user_attrs.get(_ASKED)
     if known is None:
         return None
-    return {**known, "fixed": [each for each in known["fixed"] if not _is_changeable(each, spec)]}
+    return {**known, "fixed": _fixed(known["fixed"], spec)}
+
+
+def _fixed(overrides: Iterable[str], spec: SearchSpec) -> list[str]:
+    return [mask_override(each) for each in overrides if not _is_changeable(each, spec)]
 
 
 def _is_changeable(override: str, spec: SearchSpec) -> bool:

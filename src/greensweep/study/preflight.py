@@ -1,6 +1,6 @@
 """Refuse a sweep that cannot work before anything is trained."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from greensweep.config.grammar import as_override, choices_of, ends_of
 from greensweep.config.searched import Searched, read_searched
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import sentence
+from greensweep.secrets import has_secrets
 
 _BASIC = "BasicSweeper"
 _RESUMES = "GreensweepSweeper"
@@ -38,6 +39,8 @@ def check_sweep(config: DictConfig) -> None:
     hydra, sweeper = config.hydra, config.hydra.sweeper
     is_basic = str(sweeper._target_).endswith(_BASIC)
     searched = _searched(hydra)
+    for each in searched:
+        refuse_secrets(each.key, ends_of(each.override))
     raise_faults(unknown_options(hydra, "hydra."))
     app = _with_values(without_hydra(config), searched)
     run: TrainConfig = parse(app)
@@ -92,6 +95,19 @@ def shared_config(config: DictConfig) -> DictConfig:
         GreensweepError: the space is malformed, or a range is.
     """
     return _with_values(without_hydra(config), _searched(config.hydra))
+
+
+def refuse_secrets(name: str, choices: Iterable[Any]) -> None:
+    """Refuse to search an option over secrets, which a study and its tables would hold.
+
+    Raises:
+        StudyError: one of the choices is a secret.
+    """
+    if has_secrets(list(choices), name):
+        raise StudyError(
+            f"{name} cannot be searched, since its choices are secrets, which a study keeps: give "
+            f"one of them as {name}='${{oc.env:NAME}}'"
+        )
 
 
 def resumes(hydra: Any) -> bool:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from greensweep.config import schema
 from greensweep.errors import first_sentence
+from greensweep.secrets import mask_text
+from greensweep.tracking.params import flat
 from greensweep.tracking.provenance import provenance
-from greensweep.tracking.secrets import flat, mask_text, masked
 from greensweep.tracking.tracker import MemoryTracker, RunStatus, SweepRun, Tracker
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ __all__ = [
     "Tracker",
     "build_tracker",
     "flat",
-    "mask_text",
-    "masked",
     "open_store",
     "provenance",
 ]

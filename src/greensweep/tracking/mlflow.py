@@ -18,7 +18,7 @@ from greensweep.config import command_folder, sqlite_file, sqlite_url
 from greensweep.config.schema import MlflowConfig
 from greensweep.errors import first_line
 from greensweep.files import put_aside, write_text
-from greensweep.tracking.secrets import mask_text
+from greensweep.secrets import mask_text, masked, private
 from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, SweepRun, Tracker
 from greensweep.tracking.view import experiment_tags
 
@@ -58,7 +58,7 @@ class MlflowStore:
 
     def create_run(self, name: str, tags: Mapping[str, str], parent: str | None) -> str:
         """Open a run, below `parent` if there is one, and return its id."""
-        all_tags = {**tags, "mlflow.source.name": "greensweep"}
+        all_tags = {**masked(tags), "mlflow.source.name": "greensweep"}
         if parent is not None:
             all_tags[_PARENT_TAG] = parent
         run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
@@ -68,7 +68,7 @@ class MlflowStore:
         """Write parameters in few transactions; those that are there already stay."""
         from mlflow.entities import Param
 
-        logged = [Param(key, value) for key, value in params.items()]
+        logged = [Param(key, value) for key, value in masked(params).items()]
         for start in range(0, len(logged), _PARAM_BATCH):
             self.client.log_batch(run_id, params=logged[start : start + _PARAM_BATCH])
 
@@ -98,7 +98,7 @@ class MlflowStore:
             for milliseconds, step, values in points
             for name, value in values.items()
         ]
-        run_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
+        run_tags = [RunTag(key, value) for key, value in masked(tags or {}).items()]
         for start in range(0, max(len(metrics), 1), _BATCH):
             self.client.log_batch(run_id, metrics[start : start + _BATCH], tags=run_tags)
             run_tags = []
@@ -374,6 +374,7 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
             # mended: they are made elsewhere, and the file appears whole.
             part = database.with_name(f".{database.name}.part")
             part.unlink(missing_ok=True)
+            private(part)
             _connect(sqlite_url(part), experiment, artifacts)
             part.replace(database)
         # MLflow tries a file that it cannot open again and again, for minutes.

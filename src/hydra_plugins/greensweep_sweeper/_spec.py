@@ -50,6 +50,7 @@ from greensweep.search.samplers.scales import holds
 from greensweep.search.space import Space
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
+from greensweep.study.preflight import refuse_secrets
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,8 @@ def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[st
 
 
 def _check(spec: SearchSpec, metered: bool) -> None:
+    for name, each in spec.distributions.items():
+        refuse_secrets(name, getattr(each, "choices", ()))
     if spec.budget.emissions_kg is not None and not spec.kg_per_joule:
         raise StudyError(
             "hydra.sweeper.budget.emissions_kg needs a declared grid: set energy.country=NLD, say"

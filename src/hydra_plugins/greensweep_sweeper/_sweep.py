@@ -41,6 +41,7 @@ from greensweep.search.records import counted, outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.search.storage import find_study, open_storage, storage_faults
 from greensweep.search.text import print_search
+from greensweep.secrets import masked
 from greensweep.study.preflight import shared_config
 from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
@@ -49,7 +50,7 @@ from hydra_plugins.greensweep_sweeper._spec import (
     sweeper_options,
     use_study_folder,
 )
-from hydra_plugins.greensweep_sweeper._worker import Worker, open_once
+from hydra_plugins.greensweep_sweeper._worker import Worker, guard_program, open_once
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Sweep:
             CompactHydraException: the search cannot be run, or go on.
             SystemExit: it was interrupted, with status 130.
         """
+        guard_program(self._config)
         try:
             self._run(arguments)
         except GreensweepError as error:
@@ -162,19 +164,14 @@ class Sweep:
             _require_one(trials)
 
     def _configuration(self, spec: SearchSpec) -> str:
-        """Return the program's own configuration as text, without what may differ in a study."""
+        """Return the program's configuration as text, without secrets and what may differ."""
         kept = [str(name) for name in self._config if name not in ("hydra", *spec.changeable)]
         nodes = {name: OmegaConf.select(self._config, name) for name in kept}
-        return json.dumps(
-            {
-                name: OmegaConf.to_container(node, resolve=True)
-                if OmegaConf.is_config(node)
-                else node
-                for name, node in nodes.items()
-            },
-            sort_keys=True,
-            default=str,
-        )
+        plain = {
+            name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+            for name, node in nodes.items()
+        }
+        return json.dumps(masked(plain), sort_keys=True, default=str)
 
 
 def _why_anew(

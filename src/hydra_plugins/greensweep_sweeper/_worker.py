@@ -37,6 +37,7 @@ from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import run_trial
 from greensweep.search.work import SearchMeter, keep_search_energy, work
+from greensweep.secrets import guard, learn, learn_overrides
 from hydra_plugins.greensweep_sweeper._spec import trial_overrides
 
 _BASIC_LAUNCHER = "BasicLauncher"
@@ -79,6 +80,7 @@ class Worker:
         """Work in a process of its own."""
         Singleton.set_state(self.singletons)
         HydraConfig.instance().set_config(self.config)
+        guard_program(self.config)
         try:
             with storage_faults(self.spec.storage):
                 self.work(1)
@@ -215,6 +217,8 @@ class TrialTask:
 
     def __call__(self, config: DictConfig) -> Any:
         job = HydraConfig.get()
+        if not is_graceful():  # a process of a launcher's
+            guard_program(config)
         joules = _search_meter.take() if _search_meter is not None else None
         # A process of a launcher's: Ctrl-C reaches it as well.
         with nullcontext() if is_graceful() else graceful(quiet=True):
@@ -227,6 +231,20 @@ class TrialTask:
                 meter=self.meter,
                 search_joules=joules,
             )
+
+
+def guard_program(config: DictConfig) -> None:
+    """Mask what this process logs and prints, knowing the secrets of the program's configuration.
+
+    Args:
+        config: with `hydra` or without.
+    """
+    guard()
+    plain = OmegaConf.to_container(config, resolve=False)
+    learn(plain)
+    assert isinstance(plain, dict)
+    overrides = plain.get("hydra", {}).get("overrides", {})
+    learn_overrides([*overrides.get("task", ()), *overrides.get("hydra", ())])
 
 
 _studies: dict[tuple[str, str], optuna.Study] = {}

@@ -1,0 +1,128 @@
+"""Nested plain data, and texts, without their secrets."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from greensweep.secrets.known import forget_values, know, mask_known, reference
+from greensweep.secrets.names import is_harmless, is_secret_name
+from greensweep.secrets.texts import MASK, mask_forms
+
+_VALUES = re.compile(r"[^\s,()\[\]{}'\"]+")
+_DIRECTORIES = ("PWD", "OLDPWD")
+
+_by_name: dict[str, Any] = {}  # the secrets of this process's configuration, by dotted name
+
+
+def mask_text(text: str, *, restorable: bool = False) -> str:
+    """Replace what is known to be secret in a text, and what has the form of a secret.
+
+    >>> mask_text("postgresql://ada:s3cret@db/study")
+    'postgresql://ada:***@db/study'
+    >>> mask_text("host=db user=ada password=s3cret sslmode=require")
+    'host=db user=ada password=*** sslmode=require'
+    """
+    return mask_forms(mask_known(text, restorable=restorable))
+
+
+def mask_override(text: str) -> str:
+    """Return an override of a command line without secrets.
+
+    >>> mask_override("+model.kwargs.api_key=choice(a,b)"), mask_override("seed=1")
+    ('+model.kwargs.api_key=***', 'seed=1')
+    """
+    name, separator, value = text.partition("=")
+    if separator and is_secret_name(name) and not is_harmless(value):
+        return f"{name}={MASK}"
+    return mask_text(text)
+
+
+def masked(data: Any, name: str = "", *, restorable: bool = False) -> Any:
+    """Return nested plain data without secrets.
+
+    Args:
+        name: under which it stands, dotted.
+        restorable: instead of a secret that an environment variable holds, refer to it, as
+            `${oc.env:DB_PASSWORD}`.
+    """
+    if isinstance(data, Mapping):
+        return {
+            mask_text(key) if isinstance(key, str) else key: masked(
+                value, f"{name}.{key}", restorable=restorable
+            )
+            for key, value in data.items()
+        }
+    if isinstance(data, list | tuple):
+        return [masked(value, name, restorable=restorable) for value in data]
+    if not isinstance(data, str | int) or isinstance(data, bool):
+        return data
+    if name and is_secret_name(name) and not is_harmless(data):
+        return (reference(str(data)) if restorable else None) or MASK
+    return mask_text(data, restorable=restorable) if isinstance(data, str) else data
+
+
+def forget() -> None:
+    """Forget all secrets: those of an earlier command in this process."""
+    forget_values()
+    _by_name.clear()
+
+
+def learn(data: Any, name: str = "") -> None:
+    """Know the secrets in nested plain data from now on, and under which names they stand."""
+    for each, value in _leaves(data, name):
+        if is_secret_name(each) and not is_harmless(value):
+            know(str(value))
+            _by_name[each] = value
+        elif isinstance(value, str) and mask_forms(value, know) != value:
+            _by_name[each] = value
+
+
+def learn_overrides(overrides: Iterable[str]) -> None:
+    """Know the secrets of a command line from now on."""
+    for text in overrides:
+        name, _, value = text.partition("=")
+        if is_secret_name(name) and "${" not in value:
+            for each in [value, *_VALUES.findall(value)]:
+                if not is_harmless(each):
+                    know(each.strip("'\""))
+        mask_forms(text, know)
+
+
+def learn_environment() -> None:
+    """Know the secrets of the environment from now on."""
+    for name, value in os.environ.items():
+        if is_secret_name(name) and name not in _DIRECTORIES and not is_harmless(value):
+            know(value, name)
+        mask_forms(value, know)
+
+
+def restored(data: Any, name: str = "") -> Any:
+    """Return masked data with those secrets that this process's own configuration holds."""
+    if isinstance(data, Mapping):
+        return {key: restored(value, f"{name}.{key}".lstrip(".")) for key, value in data.items()}
+    if isinstance(data, list):
+        return [restored(value, f"{name}.{place}") for place, value in enumerate(data)]
+    known = _by_name.get(name)
+    return known if isinstance(data, str) and MASK in data and masked(known, name) == data else data
+
+
+def has_secrets(data: Any, name: str = "") -> bool:
+    """Tell whether nested plain data, which stands under this name, holds a secret."""
+    return any(masked(value, each) != value for each, value in _leaves(data, name))
+
+
+def still_masked(data: Any, name: str = "") -> list[str]:
+    """Return the dotted names of what is masked in nested data."""
+    return [each for each, value in _leaves(data, name) if isinstance(value, str) and MASK in value]
+
+
+def _leaves(data: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _leaves(value, f"{name}.{key}".lstrip("."))
+    elif isinstance(data, list | tuple):
+        for place, value in enumerate(data):
+            yield from _leaves(value, f"{name}.{place}")
+    else:
+        yield name, data

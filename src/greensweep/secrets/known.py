@@ -1,0 +1,87 @@
+"""Values once known to be secret: they are masked wherever they turn up, in whatever writing."""
+
+import json
+import os
+import re
+from urllib.parse import quote, quote_plus, unquote
+
+MASK = "***"
+
+# Shorter ones, and words that the program itself writes, would make texts unreadable.
+_LEAST = 6
+_LEAST_DIGITS = 8
+_ORDINARY = frozenset(
+    {
+        "admin", "cifar10", "default", "digits", "greensweep", "localhost", "mlflow", "mysql",
+        "optuna", "passphrase", "password", "postgres", "random", "secret", "sqlite", "string",
+    }
+)  # fmt: skip
+
+_known: dict[str, str | None] = {}  # to the environment variable that holds it, if one does
+_pattern: re.Pattern[str] | None = None
+
+
+def know(value: str, variable: str | None = None) -> None:
+    """Mask this value from now on.
+
+    Args:
+        variable: the environment variable that holds it.
+    """
+    global _pattern
+    value = value.strip()
+    least = _LEAST_DIGITS if value.isdigit() else _LEAST
+    if len(value) < least or value.lower() in _ORDINARY or _known.get(value):
+        return
+    if os.path.exists(value):  # noqa: PTH110 - the file that holds a secret is none
+        return
+    _known[value] = variable
+    _pattern = None
+
+
+def forget_values() -> None:
+    """Forget all values."""
+    global _pattern
+    _known.clear()
+    _pattern = None
+
+
+def reference(value: str) -> str | None:
+    """Return what OmegaConf reads as a known value again, if an environment variable holds it."""
+    variable = _known.get(value)
+    return f"${{oc.env:{variable}}}" if variable else None
+
+
+def mask_known(text: str, *, restorable: bool = False) -> str:
+    """Replace every known value in a text.
+
+    Args:
+        restorable: by a reference to the environment variable that holds it, where one does.
+    """
+    global _pattern
+    if not _known:
+        return text
+    if _pattern is None:
+        written = {each for value in _known for each in _writings(value)}
+        _pattern = re.compile("|".join(map(_whole, sorted(written, key=len, reverse=True))))
+    if not restorable:
+        return _pattern.sub(MASK, text)
+    return _pattern.sub(lambda found: reference(found[0]) or MASK, text)
+
+
+def _writings(value: str) -> set[str]:
+    """Return a value as URLs, JSON, YAML and Python write it, and decoded."""
+    plain = {value, unquote(value)}
+    written = set(plain)
+    for each in plain:
+        written |= {quote(each, safe=""), quote(each), quote_plus(each)}
+        written |= {json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1]}
+        written |= {repr(each)[1:-1], each.replace("'", "''"), each.replace("'", "\\'")}
+    return {each for each in written if len(each) >= _LEAST}
+
+
+def _whole(value: str) -> str:
+    """Return the pattern of a value; of one that looks like a word or a number, whole ones."""
+    escaped = re.escape(value)
+    if value.isdigit() or (value.isalpha() and value in (value.lower(), value.capitalize())):
+        return rf"(?<![A-Za-z0-9]){escaped}(?![A-Za-z0-9])"
+    return escaped
