@@ -65,5 +65,6 @@ docs: $(INSTALLED) ## build the documentation into site/, strictly; .venv/bin/mk
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove outputs and caches; keeps .venv, data, mlruns
-	rm -rf outputs multirun site build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf outputs/*/* multirun site build .mypy_cache .ruff_cache .pytest_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	test ! -d outputs || find outputs -mindepth 1 -type d -empty -delete

@@ -299,7 +299,7 @@ def test_what_a_data_set_fetches_is_an_output_that_is_kept(
         each for each in Repo(str(PROJECT)).index.stages if each.addressing == "prepare@digits"
     ]
     kept = {out.def_path: out.persist for out in stage.outs}
-    assert kept == {"data/prepared/digits": False, "data/downloads/digits": True}
+    assert kept == {"data/prepared/digits/splits.json": False, "data/downloads/digits": True}
     for name in ("mnist", "fashion_mnist", "cifar10", "cifar100"):
         sweep = compose_sweep([f"dataset={name}"])
         assert sweep.config.dataset.root == f"data/downloads/{name}"  # type: ignore[attr-defined]
@@ -323,18 +323,30 @@ def test_a_digest_changes_with_what_is_in_a_folder(
     assert "nowhere" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project as it comes from git."""
+    return copy_project(tmp_path_factory.mktemp("clone") / "project")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The project's tracked files as a git repository of their own, with a small study."""
-    folder = tmp_path / "project"
+    """The project as it comes from git, with a small study."""
+    folder = copy_project(tmp_path / "project")
+    params = folder / "params.yaml"
+    known = yaml.safe_load(params.read_text())
+    params.write_text(yaml.safe_dump({**known, **SMALL}, sort_keys=False))
+    commit(folder)
+    return folder
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the project's files, as git would, into a repository of their own."""
     names = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, names.split("\0")):
         if (PROJECT / name).is_file() and not name.startswith("docs/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
-    params = folder / "params.yaml"
-    known = yaml.safe_load(params.read_text())
-    params.write_text(yaml.safe_dump({**known, **SMALL}, sort_keys=False))
     (folder / "dvc.lock").unlink(missing_ok=True)
     git(folder, "init", "--quiet")
     commit(folder)
@@ -380,6 +392,52 @@ def trials(folder: Path, strategy: str) -> list[str]:
     return [each["mlflow_run_id"] for each in sorted(found, key=lambda each: each["trial"])]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("repro", "--dry"),
+        ("repro", "--dry", "report"),
+        ("metrics", "show"),
+        ("metrics", "diff"),
+        ("params", "diff"),
+        ("plots", "show"),
+        ("plots", "diff"),
+        ("exp", "show", "--json"),
+        ("status",),
+        ("data", "status"),
+        ("dag",),
+    ],
+    ids=" ".join,
+)
+def test_dvcs_own_commands_work_where_nothing_was_run_yet(
+    clone: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    from dvc.cli import main as dvc_main
+
+    monkeypatch.chdir(clone)
+    assert dvc_main(list(arguments)) == 0
+    written = capsys.readouterr()
+    told = written.out + written.err + caplog.text
+    assert "failed to load" not in told
+    assert "ERROR" not in told
+    if arguments == ("repro", "--dry"):
+        assert set(stages_run(told)) >= {"prepare@digits", "inputs", "runs", "report"}
+    assert git(clone, "status", "--porcelain") == ""
+
+
+def test_what_stages_hang_on_is_there_before_any_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    tracked = git(PROJECT, "ls-files").splitlines()
+    for stage in Repo(str(PROJECT)).index.stages:
+        for dependency in stage.deps:
+            path = Path(str(dependency.fs_path)).relative_to(PROJECT).as_posix()
+            assert any(name == path or name.startswith(f"{path}/") for name in tracked), path
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
@@ -403,7 +461,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     assert runs["run_id"].is_unique and runs["commit"].nunique() == 1
     lock = yaml.safe_load((project / "dvc.lock").read_text())
     digests = {out["path"]: out["md5"] for out in lock["stages"]["prepare@digits"]["outs"]}
-    assert set(runs["data"]) == {digests["data/prepared/digits"]}
+    assert set(runs["data"]) == {digests["data/prepared/digits/splits.json"]}
     spaces = json.loads((project / "outputs/analysis/spaces/analysis.json").read_text())
     assert list(spaces["figures"]["ratios"]) == ["grid@paper_log"]
     page = (project / "outputs" / "report" / "index.html").read_text()
@@ -419,7 +477,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     assert stages_run(dvc(project, "repro")) == [sweeps[0], "runs", *analyses, "report"]
     assert trials(project, "random")[:2] == before
     assert len(trials(project, "random")) == 3
-    cell = "outputs/runs/metrics/digits-dense_poly-paper_log-random-0.json"
+    cell = "outputs/metrics/searches/digits-dense_poly-paper_log-random-0.json"
     assert "search_energy_joules" in dvc(project, "metrics", "diff", "--md", "--targets", cell)
     assert "Accuracy and energy of each run" in dvc(project, "plots", "show", "--json")
     commit(project)

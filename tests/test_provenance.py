@@ -12,9 +12,9 @@ stages:
   prepare@digits:
     cmd: python src/prepare.py dataset=digits
     outs:
-    - path: data/prepared/digits
+    - path: data/prepared/digits/splits.json
       hash: md5
-      md5: 0123abcd.dir
+      md5: 0123abcd
     - path: data/downloads/digits
       hash: md5
       md5: ffff0000.dir
@@ -33,6 +33,6 @@ def test_a_run_of_a_stage_carries_it_and_the_hash_of_its_data(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     assert pipeline_tags("digits") == {"dvc.stage": "sweep@digits-random"}
     (tmp_path / "dvc.lock").write_text(LOCK)
-    tags = {"dvc.stage": "sweep@digits-random", "dvc.data": "0123abcd.dir"}
+    tags = {"dvc.stage": "sweep@digits-random", "dvc.data": "0123abcd"}
     assert pipeline_tags("digits") == tags
     assert pipeline_tags("mnist") == {"dvc.stage": "sweep@digits-random"}

@@ -105,10 +105,11 @@ def _options(directory: Path) -> dict[str, Any]:
 
 
 def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], output: Path) -> None:
-    """Write `runs.csv` and `runs.parquet` of a study, numbers unrounded, and each cell's figures.
+    """Write `runs.csv` and `runs.parquet` of a study, numbers unrounded, and what DVC shows of it.
 
     Args:
-        runs, figures: as `read_study` returns them; figures become DVC's metrics.
+        runs, figures: as `read_study` returns them; figures become DVC's metrics, two columns of
+            the runs its plot.
 
     Raises:
         OSError: the folder cannot be written. No file is half written.
@@ -116,6 +117,8 @@ def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], ou
     (output / "metrics").mkdir(parents=True, exist_ok=True)
     write_whole(output / "runs.csv", partial(write_frame, runs))
     write_whole(output / "runs.parquet", runs.to_parquet)
+    plotted = ["energy_joules", "accuracy"]
+    write_whole(output / "plot.csv", partial(runs[plotted].to_csv, index=False))
     for cell, told in figures.items():
         write_json(output / "metrics" / f"{cell}.json", told)
 

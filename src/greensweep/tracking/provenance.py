@@ -36,7 +36,7 @@ def provenance(dataset: str) -> dict[str, str]:
 def pipeline_tags(dataset: str) -> dict[str, str]:
     """Return the stage of `dvc repro` that runs this process, and the hash of its data.
 
-    The hash is the one under which DVC knows the folder that stage `prepare@DATASET` made.
+    The hash is the one under which DVC knows the manifest that stage `prepare@DATASET` made.
     Outside of a stage there are no such tags.
     """
     stage = os.environ.get("DVC_STAGE")
@@ -47,7 +47,7 @@ def pipeline_tags(dataset: str) -> dict[str, str]:
         lock = yaml.safe_load(Path(os.environ["DVC_ROOT"], "dvc.lock").read_text(encoding="utf-8"))
         outs = lock["stages"][f"prepare@{dataset}"]["outs"]
         digests = {out["path"]: out["md5"] for out in outs}
-        tags["dvc.data"] = digests[f"data/prepared/{dataset}"]
+        tags["dvc.data"] = digests[f"data/prepared/{dataset}/splits.json"]
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
         pass  # a pipeline of the user's own
     return tags
