@@ -10,7 +10,7 @@ from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.result import RunResult, Status, read_result, write_result
 from greensweep.search.bill import Bill
-from greensweep.study.summary import StudySummary, summarise
+from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (
     all_sources,
     beside_sentence,
@@ -62,6 +62,13 @@ def test_bargain_is_the_cheapest_within_one_point_of_the_best() -> None:
 
 def test_front_holds_what_nothing_beats() -> None:
     assert [each.number for each in pareto_front(TRIALS)] == [2, 1, 0]
+
+
+def test_a_searched_seed_is_one_column_of_the_table(tmp_path: Path) -> None:
+    searched = {"seed": "0", "repeats": "1", "training.epochs": "2"}
+    write_summary(summarise(TRIALS), [replace(TRIALS[0], searched=searched)], tmp_path)
+    header = (tmp_path / "trials.csv").read_text().splitlines()[0].split(",")
+    assert [header.count(name) for name in searched] == [1, 1, 1]
 
 
 def test_only_whole_runs_that_keep_the_constraints_are_compared() -> None:

@@ -214,10 +214,11 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
 
 
 def _write_trials(trials: Sequence[Trial], path: Path) -> None:
-    searched, front = searched_keys(trials), front_numbers(trials)
-    rows: list[list[Any]] = [
-        ["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS, *searched]
-    ]
+    header = ["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS]
+    # A seed that was searched, say, stands among the figures.
+    searched = [key for key in searched_keys(trials) if key not in header]
+    front = front_numbers(trials)
+    rows: list[list[Any]] = [[*header, *searched]]
     for trial in trials:
         figures = [getattr(trial.result, name) for name in _FIGURES]
         spread = trial.result.spread
