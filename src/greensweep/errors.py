@@ -38,7 +38,11 @@ class StudyError(GreensweepError):
 
 
 class ConstraintError(StudyError):
-    """A budget or constraint cannot be kept: no trial tells the figure that it bounds."""
+    """A budget or constraint cannot be kept to, which ends the search."""
+
+
+class MissingFigure(ConstraintError):
+    """A trial has no figure that a constraint bounds: the search ends where no other had one."""
 
 
 class AnalysisError(GreensweepError):

@@ -283,7 +283,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def monotonic() -> float:
             return seconds[0]
 
-    for module in ("judge", "trial"):
+    for module in ("judge", "bounds", "trial"):
         monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
     return seconds
 
@@ -388,6 +388,32 @@ def test_a_figure_that_no_trial_has_ends_the_search_after_the_first(tmp_path: Pa
     with pytest.raises(ConstraintError, match="min_accuracy bounds accuracy"):
         run_all(found)
     assert found.states() == ["FAIL"]
+
+
+def test_a_figure_that_one_trial_lacks_fails_that_trial_alone(tmp_path: Path) -> None:
+    told = iter([0.9, None, 0.9])
+
+    def task(_: Any) -> float:
+        report(epoch=1, accuracy=next(told), epochs=1)
+        return 0.5
+
+    found = search(tmp_path, task, constraints={"min_accuracy": 0.5})
+    run_all(found)
+    assert found.states() == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_a_network_whose_bounded_figure_cannot_be_told_is_not_trained(tmp_path: Path) -> None:
+    ran = []
+
+    def task(_: Any) -> float:
+        report_progress(Progress(0, epochs=2, known={"flops": None}))
+        ran.append(1)
+        return 0.5
+
+    found = search(tmp_path, task, constraints={"max_flops": 100.0})
+    with pytest.raises(ConstraintError, match="max_flops bounds flops, which cannot be told"):
+        run_all(found)
+    assert not ran
 
 
 def test_a_program_that_wraps_the_refusal_is_refused_all_the_same(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def monotonic() -> float:
             return seconds[0]
 
-    for module in ("judge", "trial"):
+    for module in ("judge", "bounds", "trial"):
         monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
     return seconds
 

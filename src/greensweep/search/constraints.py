@@ -6,7 +6,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from greensweep.errors import ConstraintError
+from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.result import RunResult, find_result
 from greensweep.search.records import Outcome
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
@@ -114,10 +114,11 @@ def refuse_unmetered(
     components = " and ".join(sorted(lost))
     if not options or (spent_joules is not None and not components):
         return
-    why = f"the meter of {components} failed" if components else "nothing told its joules"
+    why, way = "nothing told its joules", "report them, set hydra.sweeper.meter=trials"
+    if components:
+        why, way = f"the meter of {components} failed", "see what python -m greensweep doctor says"
     raise ConstraintError(
-        f"{options[0]} cannot be kept to, since {why} {when}: see what python -m greensweep doctor "
-        "says of the meter, or leave it out"
+        f"{options[0]} cannot be kept to, since {why} {when}: {way}, or leave it out"
     )
 
 
@@ -127,7 +128,7 @@ def broken_by(
     """Return by how much a trial breaks each constraint, as Optuna wants it: above 0 is broken.
 
     Raises:
-        ConstraintError: a constraint is on a figure that the trial does not have.
+        MissingFigure: a constraint is on a figure that the trial does not have.
     """
     if not constraints:
         return {}
@@ -139,7 +140,7 @@ def broken_by(
     for bound in bounds_of(constraints):
         value = known.get(bound.figure)
         if value is None:
-            raise ConstraintError(
+            raise MissingFigure(
                 f"{OPTION}: {bound.constraint} bounds {bound.figure}, and the trial came to no "
                 "such figure: leave it out, or see that each trial has one"
             )

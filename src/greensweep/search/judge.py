@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -11,20 +10,10 @@ from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from greensweep.energy import sum_joules
 from greensweep.errors import ConstraintError, TrialEnded, first_line
 from greensweep.reporting import Progress
-from greensweep.search.budget import drawing_joules, over_budget, spent
-from greensweep.search.constraints import (
-    OPTION,
-    bounds_of,
-    broken_already,
-    growing_figures,
-    of_energy,
-    refuse_unmetered,
-)
+from greensweep.search.bounds import Bounds
 from greensweep.search.fidelity import fidelity_of
-from greensweep.search.interrupt import interrupted
 from greensweep.search.pareto_rule import Finished, ParetoRule
 from greensweep.search.racing import falls_short
 from greensweep.search.records import PROGRESS, Point, curve_of
@@ -36,23 +25,6 @@ _MARKS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # where the number of epochs is no
 
 # How old what a storage knows of a running trial may be, seconds.
 _FRESH_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class _Totals:
-    """Of training, over the repeats so far."""
-
-    joules: float | None = None
-    seconds: float | None = None
-    epochs: int = 0
-
-    def with_repeat(self, progress: Progress) -> "_Totals":
-        """Return them with those of one more repeat, ended or not."""
-        return _Totals(
-            sum_joules([self.joules, progress.joules]),
-            None if progress.seconds is None else (self.seconds or 0.0) + progress.seconds,
-            self.epochs + progress.epoch,
-        )
 
 
 class TrialJudge:
@@ -80,12 +52,7 @@ class TrialJudge:
         self._search_joules = search_joules or 0.0
         self._began = time.monotonic()
         self._written = self._began
-        self._earlier = _Totals()
-        # The first report of the present repeat, and what an epoch has cost since: the set-up
-        # before it is no part of what the next one costs.
-        self._first: tuple[Progress, float] | None = None
-        self._epoch_joules = self._epoch_seconds = 0.0
-        self._energy_options = of_energy(spec)
+        self._bounds = Bounds(spec, study, trial, self._search_joules)
         pruning = spec.pruning
         self._rule = ParetoRule(pruning.quantile, pruning.min_finished, pruning.grace_epochs)
 
@@ -135,7 +102,7 @@ class TrialJudge:
                 )
             )
         self._keep(progress)
-        self._learn_costs(progress)
+        self._bounds.learn_costs(progress)
         # A cheaper run is compared with none: what it is drawn for is what it shows at its end.
         first = first and not fidelity_of(self._trial)
         value = self._value(progress) if first and is_mark(progress) else None
@@ -143,7 +110,7 @@ class TrialJudge:
             self._report(progress.epoch, value)
         if progress.epoch == progress.epochs:
             return  # it is done: to end it now would save nothing
-        self._end_over_bounds(progress)
+        self._bounds.end_if_over(progress)
         if self._spec.only_epochs is not None and progress.epoch >= self._spec.only_epochs:
             raise TrialEnded("stopped", f"stopped after epoch {progress.epoch}, which shows enough")
         if value is not None:
@@ -158,8 +125,8 @@ class TrialJudge:
             self.repeats.append(value)
         if not is_last:
             self._keep(progress)
-            self._end_over_bounds(progress)
-            self._earlier, self._first = self._earlier.with_repeat(progress), None
+            self._bounds.end_if_over(progress)
+            self._bounds.begin_repeat(progress)
         if value is None or not self._spec.racing or is_last:
             return
         rival = falls_short(self._study, self.repeats)
@@ -232,73 +199,6 @@ class TrialJudge:
                 f"pruned after epoch {progress.epoch}: a finished trial reached "
                 f"{beating.accuracy:.4g} for {beating.joules:.4g} J",
             )
-
-    def _learn_costs(self, progress: Progress) -> None:
-        """Tell what an epoch costs from the reports of this repeat, the more the surer."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = progress, now
-            if progress.repeat == 0 and progress.epoch:
-                self._epoch_joules = (progress.joules or 0.0) / progress.epoch
-                self._epoch_seconds = (now - self._began) / progress.epoch
-            return
-        (first, then), epochs = self._first, progress.epoch - self._first[0].epoch
-        if epochs > 0:
-            self._epoch_joules = (
-                (progress.spent_joules or 0.0) - (first.spent_joules or 0.0)
-            ) / epochs
-            self._epoch_seconds = (now - then) / epochs
-
-    def _end_over_bounds(self, progress: Progress) -> None:
-        when = f"after epoch {progress.epoch}" if progress.epoch else "before its first epoch"
-        if interrupted():
-            raise TrialEnded("stopped", f"interrupted {when}", interrupted=True)
-        refuse_unmetered(self._energy_options, progress.spent_joules, progress.lost, when)
-        broken = broken_already(
-            self._spec.constraints, self._so_far(progress), self._known(progress)
-        )
-        if broken is not None:
-            raise TrialEnded("pruned", f"pruned {when}: {broken}")
-        self._end_over_budget(progress, when)
-
-    def _so_far(self, progress: Progress) -> dict[str, float]:
-        """Return the figures that only grow; over repeats as the means that a result states."""
-        totals, repeats = self._earlier.with_repeat(progress), progress.repeats
-        elapsed = time.monotonic() - self._began
-        return growing_figures(
-            joules=None if totals.joules is None else totals.joules / repeats,
-            spent_joules=progress.spent_joules,
-            seconds=elapsed if totals.seconds is None else totals.seconds / repeats,
-            epochs=totals.epochs / repeats,
-            kg_per_joule=self._spec.kg_per_joule,
-        )
-
-    def _known(self, progress: Progress) -> dict[str, float]:
-        """Return the figures that are known for good.
-
-        Raises:
-            ConstraintError: one that is bounded will not be known at the end either.
-        """
-        for bound in bounds_of(self._spec.constraints):
-            if progress.known.get(bound.figure, 0.0) is None:
-                raise ConstraintError(
-                    f"{OPTION}: {bound.constraint} bounds {bound.figure}, which cannot be told of "
-                    "this network: leave it out"
-                )
-        return {name: value for name, value in progress.known.items() if value is not None}
-
-    def _end_over_budget(self, progress: Progress, when: str) -> None:
-        if not self._spec.has_budget:
-            return
-        own = progress.spent_joules or 0.0
-        trials = self._study.get_trials(deepcopy=False)
-        used = spent(self._study, trials, without=self._trial.number)
-        used = type(used)(used.joules + own + self._search_joules, used.hours)
-        # After the trial the search goes on for a while, if only to find that nothing is left.
-        to_search = max(drawing_joules(trials), self._search_joules)
-        reason = over_budget(self._spec, used, self._epoch_joules + to_search, self._epoch_seconds)
-        if reason is not None:
-            raise TrialEnded("stopped", f"stopped {when}: {reason}")
 
 
 def is_mark(progress: Progress) -> bool:

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import TrialState
 
 from greensweep.energy import Meter, Phases, sum_joules
-from greensweep.errors import ConstraintError
+from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.messages import sentence
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.interrupt import interrupted
@@ -81,7 +81,7 @@ def work(
         for claim, fault in zip(taken, faults, strict=True):
             _conclude(study, claims, claim, fault)
         for fault in faults:
-            if isinstance(fault, ConstraintError):  # no other trial would keep it either
+            if isinstance(fault, ConstraintError) and not _another_has_it(study, fault):
                 raise fault
     keep_search_energy(study, meter)
     return Exhausted("interrupted", early=True)
@@ -102,6 +102,12 @@ def _conclude(
         log.warning("Trial %d %s: %s", claim.number, outcome.status, outcome.error)
     elif fault is not None:
         log.warning("Trial %d failed: %s", claim.number, _told(fault))
+
+
+def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:
+    """Tell whether a figure that a trial lacks was there in another: its network cannot be told."""
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    return isinstance(fault, MissingFigure) and TrialState.COMPLETE in states
 
 
 def _told(fault: BaseException) -> str:
