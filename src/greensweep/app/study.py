@@ -107,7 +107,9 @@ def _cells(params: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 def _shared(params: Mapping[str, Any]) -> list[str]:
     groups = {name: params.get(name) for name in _GROUPS}
-    named = {name: value for name, value in groups.items() if isinstance(value, str)}
+    named: dict[str, Any] = {
+        name: value for name, value in groups.items() if isinstance(value, str)
+    }
     named |= {"seed": params.get("seed"), "repeats": params.get("repeats")}
     named |= {"training.epochs": params.get("epochs")}
     return [f"{name}={value}" for name, value in named.items()]
