@@ -1,0 +1,105 @@
+"""What is wrong with a constraint is told before anything is trained."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from greensweep.config import TrainConfig
+from greensweep.search.constraint_faults import constraint_faults, read_constraints
+
+Compose = Callable[..., TrainConfig]
+
+
+def faults(given: dict[str, Any], run: TrainConfig | None) -> list[str]:
+    return list(constraint_faults(read_constraints(given), run, has_results=run is not None))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"max_accuracy": 80},
+            "must be from 0 to 1, as accuracy is, got 80: set max_accuracy: 0.8",
+        ),
+        ({"min_validation_accuracy": 1.5}, "must be from 0 to 1"),
+        ({"max_energy_measured_share": 3}, "must be from 0 to 1"),
+        ({"max_spread.validation_accuracy.std": -1}, "must be at least 0"),
+        ({"max_seconds": float("nan")}, "max_seconds must be finite, got nan"),
+        ({"min_accuracy": float("-inf")}, "min_accuracy must be finite, got -inf"),
+        ({"max_seconds": -5}, "max_seconds must be at least 0, as seconds is, got -5"),
+        ({"max_joules_per_run": -1}, "must be at least 0, as spent_joules is"),
+        ({"min_latency": -1}, "must be at least 0, as inference.seconds_per_1000 is"),
+        ({"max_seconds": True}, "max_seconds must be a number, got True"),
+        ({"max_seconds": "10"}, "max_seconds must be a number, got '10'"),
+        ({"max_seconds": None}, "max_seconds must be a number, got None"),
+        ({"max_seconds": [1]}, "max_seconds must be a number, got [1]"),
+        ({"max_seconds": {}}, "max_seconds must be a number, got {}"),
+        ({"speed": 3}, "takes max_NAME or min_NAME"),
+        ({"max_": 3}, "takes max_NAME or min_NAME"),
+        ({"max_acuracy": 1}, "no figure is called 'acuracy': did you mean accuracy"),
+        ({"max_latancy": 1}, "did you mean latency"),
+        ({"max_xyz": 1}, "no figure is called 'xyz': there are accuracy, joules, spent_joules"),
+        ({"max_xyz": 1}, "inference.seconds_per_1000"),
+        ({"max_xyz": 1}, "latency, size"),
+        ({"max_seed": 1}, "no figure is called 'seed'"),
+        ({"max_inference": {"seconds": 1}}, "did you mean inference.seconds_per_1000"),
+        ({"min_seconds": 9, "max_time": 3}, "nothing keeps both min_seconds=9 and max_time=3"),
+        ({"max_emissions_kg": 1}, "no figure of emissions_kg: set energy.country=NLD"),
+        ({"max_energy_net_joules": 1}, "set energy.baseline=measure"),
+        ({"min_test_accuracy": 0.5}, "bound validation_accuracy, since a search does not see"),
+        ({"max_latency": 1}, "no figure of inference.seconds_per_1000: set inference.seconds=0.1"),
+        ({"max_spread.validation_accuracy.std": 0.1}, "set repeats=3"),
+    ],
+)
+def test_a_bound_that_means_nothing_is_named(
+    config: Compose, given: dict[str, Any], said: str
+) -> None:
+    (fault,) = faults(given, config("inference.seconds=0"))
+    assert fault.startswith("hydra.sweeper.constraints")
+    assert said in fault
+
+
+def test_each_of_several_faults_is_named(config: Compose) -> None:
+    assert len(faults({"max_seconds": -5, "max_xyz": 1, "speed": 3}, config())) == 3
+
+
+@pytest.mark.parametrize(
+    ("constraint", "options"),
+    [
+        ("max_emissions", ["energy.country=NLD"]),
+        ("max_emissions_kg", ["energy.grams_co2e_per_kwh=300"]),
+        ("min_energy_net_joules", ["energy.baseline=measure"]),
+        ("min_test_accuracy", ["select_on=test"]),
+        ("max_spread.energy_joules.std", ["repeats=2"]),
+        ("max_inference.joules_per_1000", []),
+        ("max_latency", []),
+        ("max_size", []),
+        ("max_energy_components.cpu.joules", []),
+        ("max_energy_constant_share", []),
+    ],
+)
+def test_a_bound_on_what_runs_have_is_none(
+    config: Compose, constraint: str, options: list[str]
+) -> None:
+    assert faults({constraint: 0.5}, config(*options)) == []
+
+
+def test_net_joules_may_be_bounded_below_zero(config: Compose) -> None:
+    assert faults({"max_energy_net_joules": -5.0}, config("energy.baseline=measure")) == []
+
+
+@pytest.mark.parametrize("name", ["size", "flops", "latency", "trainable_parameters"])
+def test_a_replayed_run_has_no_figure_that_its_table_does_not_hold(
+    config: Compose, name: str
+) -> None:
+    (fault,) = faults({f"max_{name}": 5}, config("training=replay", "replay.table=runs.csv"))
+    assert "train instead of training=replay" in fault
+
+
+def test_an_own_program_has_the_figures_that_it_reports() -> None:
+    assert faults({"max_time": 5, "min_accuracy": 0.5, "max_energy": 5}, None) == []
+    (fault,) = faults({"max_latency": 5}, None)
+    assert fault.endswith(
+        "there are accuracy, joules, spent_joules, seconds, epochs, energy, joules_per_run, time"
+    )
