@@ -1,6 +1,8 @@
 """What a sweep gives each trial: the very value, where it is there, or a failed trial."""
 
 import csv
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,15 @@ def test_an_option_is_set_only_where_its_condition_holds(
     assert len(results("multirun")) == 6, "the same study"
 
 
+def test_an_option_whose_condition_no_choice_meets_is_left_out(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    chosen = (*space(tmp_path, CONDITIONAL), "optimizer=adam,adamw", "hydra.sweeper.n_trials=2")
+    ended = cli("train.py", *QUICK, OURS, *chosen)
+    assert ended.status == 0, ended.errors
+    assert not any("momentum" in text for run in results("multirun") for text in run["overrides"])
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_condition_on_what_is_not_searched_is_met_or_not_for_the_whole_sweep(
     cli: Cli, tmp_path: Path, results: Results, optimizer: str
@@ -169,6 +180,65 @@ def test_the_stock_sweeper_refuses_conditions_and_what_it_takes_for_one(
         assert refused.errors.count("\n") == 1
         assert "choose hydra/sweeper=greensweep" in refused.errors
     assert results() == []
+
+
+def test_a_shuffled_range_is_the_same_search_each_time(cli: Cli, results: Results) -> None:
+    command = (*QUICK, OURS, "training.batch_size=shuffle(range(16,64,16))")
+    for asked in (1, 2):
+        few = ("hydra.sweeper.params={}", f"hydra.sweeper.n_trials={asked}")
+        ended = cli("train.py", *command, *few)
+        assert ended.status == 0, ended.errors
+    assert len(results("multirun")) == 2
+
+
+def test_all_choices_of_a_group_may_be_named_by_a_pattern(cli: Cli, results: Results) -> None:
+    command = (*QUICK, "optimizer=glob(adam*)", "hydra.sweeper.params={}")
+    refused = cli("train.py", *command, STOCK)
+    assert refused.status == 1
+    assert "the stock sweeper knows no glob" in refused.errors
+    ended = cli("train.py", *command, OURS)
+    assert ended.status == 0, ended.errors
+    assert [run["overrides"][0] for run in results("multirun")] == [
+        "optimizer=adam", "optimizer=adamw"
+    ]  # fmt: skip
+
+
+def test_a_program_of_ones_own_has_conditions_and_any_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [_self_, override hydra/sweeper: greensweep, "
+        "override hydra/sweeper/sampler: grid]\n"
+        "kind: a\n"
+        "width: 0\n"
+        "depth: 0\n"
+        "hydra:\n"
+        "  output_subdir: null\n"
+        "  sweeper:\n"
+        "    summary: false\n"
+        "    n_trials: 99\n"
+        "    meter: nothing\n"
+        "    params:\n"
+        "      kind: null,[1],1,true\n"
+        "      width: {sweep: 'range(0.1,0.4,0.1)', when: {kind: [[1], null]}}\n"
+        "      depth: {sweep: 'choice(7,8)', when: {kind: never}}\n"
+    )
+    (tmp_path / "program.py").write_text(
+        "import hydra\n"
+        "@hydra.main(config_path='.', config_name='config')\n"
+        "def main(config):\n"
+        "    print('given', repr(config.kind), config.width, config.depth)\n"
+        "    return 1.0\n"
+        "main()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["program.py", "-m"])
+    runpy.run_path(str(tmp_path / "program.py"), run_name="__main__")
+    said = sorted(line for line in capsys.readouterr().out.splitlines() if "given" in line)
+    with_width = (
+        f"given {kind} {width} 0" for kind in ("None", "[1]") for width in (0.1, 0.2, 0.3)
+    )
+    assert said == sorted([*with_width, "given 1 0 0", "given True 0 0"])
 
 
 # Trials that cannot be composed
@@ -208,7 +278,13 @@ def test_a_batch_runs_without_the_trial_that_cannot_be_composed(
     assert sorted(run["status"] for run in results("multirun")) == ["failed"] * 2 + ["finished"] * 2
 
 
-@pytest.mark.parametrize("sweeper", [OURS, STOCK, "hydra/sweeper=basic"])
+@pytest.mark.parametrize(
+    "sweeper",
+    [
+        OURS,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (STOCK, "hydra/sweeper=basic")),
+    ],
+)
 @pytest.mark.parametrize(
     ("swept", "said"),
     [
@@ -246,7 +322,10 @@ def test_the_stock_sweeper_refuses_choices_that_do_not_go_together(
     assert not list(tmp_path.glob("**/optuna.db"))
 
 
-@pytest.mark.parametrize("sweeper", [OURS, STOCK, "hydra/sweeper=basic"])
+@pytest.mark.parametrize(
+    "sweeper",
+    ["hydra/sweeper=basic", *(pytest.param(e, marks=pytest.mark.slow) for e in (OURS, STOCK))],
+)
 def test_an_option_without_a_value_may_be_swept(
     cli: Cli, tmp_path: Path, recording: tuple[str, ...], results: Results, sweeper: str
 ) -> None:
@@ -270,10 +349,11 @@ def test_an_option_without_a_value_may_be_swept(
         ("training.epochs: {low: 1, high: 9, step: 0}\n", "own.yaml, line 1)"),
         ("seed: {choices: [{'1': 2}]}\n", "own.yaml, line 1)"),
         ("training.epochs: {low: 1\n", "own.yaml, line 2"),
+        ("", "space=own names no option"),
         ("- 1\n", "space/own"),
     ],
 )
-@pytest.mark.parametrize("sweeper", [OURS, STOCK])
+@pytest.mark.parametrize("sweeper", [OURS, pytest.param(STOCK, marks=pytest.mark.slow)])
 def test_a_malformed_space_file_is_named(
     cli: Cli, tmp_path: Path, sweeper: str, text: str, said: str
 ) -> None:

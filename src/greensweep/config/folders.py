@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from greensweep.config.grammar import as_override
 from greensweep.errors import ConfigError
 
 # What ends a URL's path, what it decodes, and what Optuna takes for a template of its own.
@@ -61,13 +62,9 @@ def locate(config: Any) -> None:
 
 def use_sweep_folder(config: DictConfig, folder: str) -> None:
     """Let a composed sweep, and the jobs that it composes, use this folder."""
-    # Hydra takes a backslash for itself, but before a quote.
-    quoted = re.sub(
-        r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", r"\'"), folder
-    )
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.sweep.dir = folder
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={as_override(folder)}")
 
 
 def storage_url(given: str | None, directory: Path) -> str:

@@ -69,7 +69,7 @@ def read_value(text: str) -> Any:
 
 def choices_of(override: Override) -> list[Any]:
     """Return the values of a choice, in the order that they were given in."""
-    if isinstance(override._value, ChoiceSweep):
+    if isinstance(override._value, ChoiceSweep):  # also a shuffled one, which differs each time
         return [Override._convert_value(value) for value in override._value.list]
     return [Override._convert_value(value) for value in override.sweep_iterator()]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -44,7 +45,9 @@ def read_searched(
     Raises:
         ConfigError: one of them cannot be read.
     """
-    parser = OverridesParser.create()
+    hydra = GlobalHydra.instance()
+    # What glob(…) stands for, the loader knows.
+    parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
     found: dict[str, tuple[Override, When, bool]] = {}
     deleted = []
     for key, given in params.items():

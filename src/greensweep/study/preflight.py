@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -61,6 +62,10 @@ def check_sweep(config: DictConfig) -> None:
             if name in sweeper and sweeper[name] < 1
         ]
     )
+    if not searched and not config.space:
+        raise StudyError(
+            f"space={hydra.runtime.choices.space} names no option: name some, each with its range"
+        )
     if not searched:
         raise StudyError(
             "the space has nothing left to search: the command line fixes every option in it; "
@@ -193,6 +198,14 @@ def _value_faults(
     composed = [each for each in searched if _is_group(config, each) or "+" in each.key]
     for each in composed:
         made = groups[each.key] = {}
+        if "OptunaSweeper" in config.hydra.sweeper._target_ and isinstance(
+            each.override.value(), Glob
+        ):
+            yield (
+                f"{_origin(each)}: the stock sweeper knows no glob(…): list the choices, or "
+                "choose hydra/sweeper=greensweep"
+            )
+            continue
         if not _is_group(config, each) and not is_option(app, each.key.lstrip("+")):
             yield no_option(each.key.lstrip("+"), app)
             continue
@@ -207,7 +220,10 @@ def _value_faults(
     for each in searched:
         if each in composed:
             continue
-        tried = {"": _where_needed(app, each, groups)} if each.when else alone or {"": app}
+        tried = alone or {"": app}
+        if each.when:
+            there = _where_needed(app, each, searched, groups)
+            tried = {} if there is None else {"": there}
         faults = [
             fault
             for choice, base in tried.items()
@@ -232,17 +248,32 @@ def _compose(config: DictConfig, override: str) -> DictConfig:
 
 
 def _where_needed(
-    app: DictConfig, searched: Searched, groups: Mapping[str, Mapping[str, DictConfig]]
-) -> DictConfig:
-    """Return a configuration in which an option is there that needs values of others."""
+    app: DictConfig,
+    needing: Searched,
+    searched: Sequence[Searched],
+    groups: Mapping[str, Mapping[str, DictConfig]],
+) -> DictConfig | None:
+    """Return a configuration in which an option is there that needs values of others.
+
+    None where it never is: they are searched, but not at these values.
+    """
     tried = app
-    for key, values in searched.when.items():
-        for made in (groups.get(key, {}).get(as_override(value)) for value in values):
-            tried = made or tried
+    values_of: dict[str, Any] = {}
+    for key, values in needing.when.items():
+        (other,) = [each for each in searched if each.key == key]
+        taken = values
+        if other.override.is_choice_sweep():
+            texts = [*map(as_override, choices_of(other.override))]
+            taken = [value for value in values if as_override(value) in texts]
+        if not taken:
+            return None
+        if key in groups:
+            tried = groups[key].get(as_override(taken[0]), tried)
+        else:
+            values_of[key] = taken[0]
     tried = tried.copy()
-    for key, values in searched.when.items():
-        if key not in groups:
-            OmegaConf.update(tried, key, values[0])
+    for key, value in values_of.items():
+        OmegaConf.update(tried, key, value)
     return tried
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy
+from hydra.core.override_parser.types import RangeSweep
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import (
     create_optuna_distribution_from_override,
@@ -302,6 +303,10 @@ def _read_space(
             other: [_as_kept(ranges[other], literal(value)) for value in values]
             for other, values in heads.items()
         }
+        never = [other for other, values in kept[key].items() if not {*values} & {*levels[other]}]
+        if never:
+            log.info("%s is not searched: %s has none of the values that it needs.", key, never[0])
+            del ranges[key], kept[key]
     return Space(ranges, kept), shared
 
 
@@ -310,6 +315,8 @@ def _distribution(searched: Searched) -> BaseDistribution:
     try:
         if override.is_choice_sweep():
             return CategoricalDistribution(kept_choices(choices_of(override)))
+        if isinstance(values := override.value(), RangeSweep):
+            values.shuffle = False  # a search has an order of its own
         found: BaseDistribution = create_optuna_distribution_from_override(override)
     except (ValueError, NotImplementedError, AssertionError, HydraException) as error:
         raise StudyError(

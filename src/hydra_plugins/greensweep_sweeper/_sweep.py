@@ -130,6 +130,8 @@ class Sweep:
             refuse_long(worker, options, [] if anew else earlier)
         if why is not None:
             log.info(f"Starting anew: {why}.")
+        if spec.total < spec.n_trials:
+            log.info(f"The space has {spec.total} points, so there are no {spec.n_trials} trials.")
         if anew:
             _put_aside(spec)
         spec.directory.mkdir(parents=True, exist_ok=True)
