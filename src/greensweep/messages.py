@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from yaml import MarkedYAMLError
+
 from greensweep.config import no_option
 from greensweep.errors import GreensweepError, first_line, unknown
 from greensweep.secrets import mask_text
@@ -77,7 +79,7 @@ def _told(fault: BaseException, way_out: str) -> str:
     for cause in chain:
         if isinstance(cause, GreensweepError):
             return f"Error: {cause}"
-        if (mark := getattr(cause, "problem_mark", None)) is not None:  # of YAML
+        if isinstance(cause, MarkedYAMLError) and (mark := cause.problem_mark) is not None:
             return f"Error: {mark.name}, line {mark.line + 1}: {cause.problem}: mend this YAML"
     # Before OSError and ValueError, which some of Hydra's errors are, too.
     text = _whole_text(fault)

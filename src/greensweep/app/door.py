@@ -24,6 +24,7 @@ def checked(composed: DictConfig, schema: type[Schema]) -> Schema:
             "out --config-name, or begin the defaults of that file with the script's own"
         )
     if HydraConfig.initialized():  # not where a program composes by itself
-        raise_faults(unknown_options(HydraConfig.get(), "hydra."))
+        hydra: Any = HydraConfig.get()
+        raise_faults(unknown_options(hydra, "hydra."))
     config: Schema = parse(composed)
     return config

@@ -71,4 +71,4 @@ def _quiet_jobs() -> None:
         with redirect_stderr(StringIO()):
             return _RETURN_VALUE.fget(job)
 
-    JobReturn.return_value = property(value, _RETURN_VALUE.fset)  # type: ignore[method-assign]
+    JobReturn.return_value = property(value, _RETURN_VALUE.fset)  # type: ignore[assignment]

@@ -109,7 +109,7 @@ def _names(node: DictConfig, within: str = "") -> Iterator[str]:
 def _undeclared(node: DictConfig, prefix: str, within: str = "") -> Iterator[str]:
     """Yield the dotted names below a typed node that its schema does not declare."""
     declared = _declared(node)
-    for key in node if declared and f"{prefix}{within}" != _OPEN else ():
+    for key in map(str, node) if declared and f"{prefix}{within}" != _OPEN else ():
         child = None if _is_unset(node, key) else node[key]
         if key not in declared:
             yield from _leaves(child, f"{within}{key}")
@@ -122,7 +122,7 @@ def _leaves(node: Any, name: str) -> Iterator[str]:
         yield name
         return
     for key in node:
-        yield from _leaves(None if _is_unset(node, key) else node[key], f"{name}.{key}")
+        yield from _leaves(None if _is_unset(node, key) else node[key], f"{name}.{key!s}")
 
 
 def _declared(node: DictConfig) -> set[str]:
@@ -144,7 +144,7 @@ def _choices_with(group: str, name: str) -> list[str]:
         files = [file for file in store.list(path) if file.endswith(".yaml")]
     except OSError:
         return []  # no group
-    found = []
+    found: list[str] = []
     for file in files:
         node = store.load(f"{path}/{file}").node
         if name in node:
