@@ -248,3 +248,24 @@ def test_a_named_folder_with_a_result_is_not_written_again(cli: Cli, tmp_path: P
 def test_a_refused_sweep_leaves_no_folder(cli: Cli, tmp_path: Path) -> None:
     assert cli("train.py", "-m", *LOCAL).status == 1
     assert not (tmp_path / "multirun").exists()
+
+
+@pytest.mark.parametrize("sweeper", [OWN, STOCK, ("-m", "seed=1,2")])
+def test_one_folder_for_all_trials_is_refused(
+    cli: Cli, tmp_path: Path, sweeper: tuple[str, ...]
+) -> None:
+    refused = cli("train.py", *sweeper, *LOCAL, "hydra.sweep.subdir=all")
+    assert refused.status == 1
+    assert "hydra.sweep.subdir=all may give several trials one folder" in refused.errors
+    assert refused.errors.count("\n") == 1
+    assert not list(tmp_path.glob("**/result.json"))
+
+
+def test_a_trial_whose_folder_is_another_trials_overwrites_nothing(
+    cli: Cli, tmp_path: Path, results: Results
+) -> None:
+    named = "hydra.sweep.subdir=${model.name}"
+    ended = cli("train.py", "-m", "seed=1,2", *LOCAL, named, "hydra.sweep.dir=sweep")
+    assert ended.status == 1
+    assert "holds the result of another trial" in ended.errors
+    assert [result["seed"] for result in results("sweep")] == [1]

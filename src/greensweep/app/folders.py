@@ -15,7 +15,7 @@ from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import new_folder
 from greensweep.messages import sentence
 from greensweep.result import RESULT_FILE
-from greensweep.study.preflight import check_sweep_folder, resumes
+from greensweep.study.preflight import check_subdir, check_sweep_folder, resumes
 
 
 class FolderCallback(Callback):
@@ -35,8 +35,9 @@ class FolderCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         if resumes(config.hydra):
-            return  # it knows its own
+            return  # it looks by itself
         with refusals():
+            check_subdir(config.hydra)
             directory = Path(config.hydra.sweep.dir)
             if _is_by_time(config.hydra.sweep):
                 use_sweep_folder(config, str(new_folder(directory)))

@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
 from greensweep.config import TrainConfig
-from greensweep.errors import ConfigError
+from greensweep.errors import ConfigError, StudyError
+from greensweep.result import RESULT_FILE
 from greensweep.secrets import guard, mask_override
 from greensweep.study.preflight import resumes, task_overrides
 
@@ -38,6 +39,11 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     directory = Path(hydra.runtime.output_dir)
     guard()  # a process of a launcher's has not passed the door of the script
     overrides = tuple(map(mask_override, task_overrides(hydra)))
+    if (directory / RESULT_FILE).is_file():
+        raise StudyError(
+            f"{directory} holds the result of another trial, which would be overwritten: let "
+            "hydra.sweep.subdir tell trials apart, as '${hydra.job.num}' does"
+        )
     config = _parse_run(composed, directory, overrides, sweeping)
     store = open_store(config.tracking)
     sweep = sweep_of(hydra) if sweeping else None

@@ -37,7 +37,7 @@ def command_folder() -> Path:
     here = Path.cwd()
     if not HydraConfig.initialized():
         return here
-    hydra = HydraConfig.get()
+    hydra: Any = HydraConfig.get()
     own = OmegaConf.select(hydra, "runtime.output_dir")
     # Of an earlier run of this process Hydra may know another folder.
     is_changed = hydra.job.chdir and own is not None and Path(own).resolve() == here

@@ -91,6 +91,24 @@ def check_sweep_folder(directory: Path) -> None:
         )
 
 
+def check_subdir(hydra: DictConfig) -> None:
+    """Refuse one folder for several trials.
+
+    Raises:
+        StudyError: `hydra.sweep.subdir` does not tell trials by their numbers; where the user lists
+            the values of all trials, these may tell them too.
+    """
+    sweep = OmegaConf.to_container(hydra.sweep, resolve=False)
+    assert isinstance(sweep, dict)
+    subdir = str(sweep["subdir"])
+    is_listed = str(hydra.sweeper._target_).endswith(_BASIC)
+    if not ("job.num" in subdir or "job.id" in subdir or (is_listed and "${" in subdir)):
+        raise StudyError(
+            f"hydra.sweep.subdir={subdir} may give several trials one folder, where each would "
+            "overwrite the one before: let it hold ${hydra.job.num}"
+        )
+
+
 def shared_config(config: DictConfig) -> DictConfig:
     """Return the program's configuration that a sweep's trials have in common.
 

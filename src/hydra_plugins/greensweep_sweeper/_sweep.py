@@ -42,7 +42,7 @@ from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.search.storage import find_study, open_storage, storage_faults
 from greensweep.search.text import print_search
 from greensweep.secrets import masked
-from greensweep.study.preflight import shared_config
+from greensweep.study.preflight import check_subdir, shared_config
 from hydra_plugins.greensweep_sweeper._confirm import refuse_long
 from hydra_plugins.greensweep_sweeper._preview import preview
 from hydra_plugins.greensweep_sweeper._spec import (
@@ -90,6 +90,7 @@ class Sweep:
         run = parse_run(shared_config(self._config))
         options = sweeper_options(self._config, run)
         _check_name(options.study_name)
+        check_subdir(self._config.hydra)
         energy = _energy(options.energy)
         grid = declared_grid(energy)
         per_kwh = None if grid is None else grid.emissions_kg(1.0)
