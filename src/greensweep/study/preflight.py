@@ -143,7 +143,7 @@ def fixed_keys(hydra: DictConfig) -> list[str]:
     return [text.lstrip("+~").partition("=")[0] for text in task_overrides(hydra)]
 
 
-def task_overrides(hydra: DictConfig) -> list[str]:
+def task_overrides(hydra: Any) -> list[str]:
     """Return the overrides of the program's own options as they were written, not resolved."""
     overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     assert isinstance(overrides, list)
