@@ -312,3 +312,28 @@ def test_secrets_are_not_searched(cli: Cli) -> None:
         assert ended.status == 1
         assert "model.kwargs.password cannot be searched" in ended.errors
         assert PLANTED not in ended.errors + ended.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ("hydra/sweeper=greensweep", "hydra.sweeper.n_workers=2"),
+        ("hydra/sweeper=greensweep", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        ("hydra/sweeper=optuna", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+    ],
+)
+def test_other_processes_tell_no_secret(
+    script: Callable[..., subprocess.CompletedProcess[str]],
+    planted: list[str],
+    tmp_path: Path,
+    beside: tuple[str, ...],
+) -> None:
+    for more in ((), ("+model.kwargs.fails=true",)):
+        ended = script(
+            "train.py", "-m", *beside, "hydra.sweeper.n_trials=2", f"hydra.sweep.dir=s{len(more)}",
+            "optimizer.learning_rate=interval(0.001,0.1)", *planted, *more,
+        )  # fmt: skip
+        assert ended.returncode == len(more), ended.stderr
+        told = Finished(ended.returncode, ended.stdout, ended.stderr)
+        assert telling(tmp_path, told) == []

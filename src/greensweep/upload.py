@@ -60,9 +60,10 @@ def upload(directory: Path) -> list[str]:
     if not pending:
         return []
     tracking = load_run_config(next(iter(pending)) / CONFIG_FILE).tracking
-    if still_masked(asdict(tracking)) and not os.environ.get("MLFLOW_TRACKING_URI"):
+    hidden = still_masked(asdict(tracking))
+    if hidden and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise TrackingError(
-            f"the runs were to go to {tracking.uri}, whose password they do not keep: set "
+            f"the runs do not keep the password of their store (tracking.{hidden[0]}): set "
             "MLFLOW_TRACKING_URI to its whole address"
         )
     # A run that asked for files only is sent to the default store, or the environment's.

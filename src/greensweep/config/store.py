@@ -91,7 +91,7 @@ def parse(composed: DictConfig) -> Any:
     """
     missing = [f"{key} has no value: set {key}=…" for key in OmegaConf.missing_keys(composed)]
     raise_faults([*unknown_options(composed), *missing])
-    config = OmegaConf.to_object(composed)
+    config: Any = OmegaConf.to_object(composed)
     locate(config)
     learn(asdict(config))
     raise_faults([*range_faults(config), *consistency_faults(config)])

@@ -48,7 +48,7 @@ def _masked_user_attr(trial: optuna.trial.Trial, key: str, value: Any) -> None:
 
 
 # The stock sweeper keeps every option that the command line fixes with each trial.
-optuna.trial.Trial.set_user_attr = _masked_user_attr  # type: ignore[method-assign]
+optuna.trial.Trial.set_user_attr = _masked_user_attr  # type: ignore[method-assign, assignment]
 
 
 def open_storage(url: str) -> BaseStorage:

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from greensweep.secrets.known import forget_values, know, mask_known, reference
+from greensweep.secrets.known import MASK, forget_values, know, mask_known, reference
 from greensweep.secrets.names import is_harmless, is_secret_name
-from greensweep.secrets.texts import MASK, mask_forms
+from greensweep.secrets.texts import mask_forms
 
 _VALUES = re.compile(r"[^\s,()\[\]{}'\"]+")
 _DIRECTORIES = ("PWD", "OLDPWD")
