@@ -151,3 +151,23 @@ def test_the_log_spaces_of_the_paper_differ_by_the_scale_of_the_learning_rate_al
         uniform, log = (config(f"space={each}").space for each in (name, f"{name}_log"))
         assert log["optimizer.learning_rate"].pop("log") is True
         assert log == uniform
+
+
+def test_texts_that_need_quotes_keep_them_for_the_stock_sweeper() -> None:
+    space = {"a": {"choices": ["5", "true"]}, "b": {"choices": ["x", 5, True]}}
+    assert search_params(space, sampler_target="TPESampler", fixed_keys=()) == {
+        "a": "'5','true'",  # Hydra's choice(…) takes the quotes off
+        "b": "choice(x,5,true)",
+    }
+
+
+def test_a_range_with_steps_ends_at_its_last_step() -> None:
+    space = {"a": {"low": 0.1, "high": 0.45, "step": 0.1},
+             "b": {"low": 32, "high": 128, "step": 32, "integer": True},
+             "c": {"low": 1, "high": 3, "step": 1, "integer": True, "endpoint": False}}  # fmt: skip
+    assert search_params(space, sampler_target="TPESampler", fixed_keys=()) == {
+        "a": "range(0.1,0.5,0.1)", "b": "range(32,160,32)", "c": "range(1,3,1)",
+    }  # fmt: skip
+    assert search_params(space, sampler_target="GridSampler", fixed_keys=()) == {
+        "a": "choice(0.1,0.2,0.3,0.4)", "b": "choice(32,64,96,128)", "c": "choice(1,2)",
+    }  # fmt: skip

@@ -121,6 +121,7 @@ CONDITIONAL = {
     "optimizer": {"choices": ["adam", "sgd"]},
     "optimizer.momentum": {"low": 0.0, "high": 0.9, "step": 0.3, "when": {"optimizer": "sgd"}},
     "optimizer.beta1": {"low": 0.8, "high": 0.9, "levels": 2, "when": {"optimizer": "adam"}},
+    "optimizer.nesterov": {"choices": [False], "when": {"optimizer": "sgd"}},
 }
 
 
@@ -135,7 +136,10 @@ def test_an_option_is_set_only_where_its_condition_holds(
         for run in results("multirun")
     ]
     assert set(searched) == {
-        *(("optimizer=sgd", f"optimizer.momentum={each}") for each in (0.0, 0.3, 0.6, 0.9)),
+        *(
+            ("optimizer=sgd", f"optimizer.momentum={each}", "optimizer.nesterov=false")
+            for each in (0.0, 0.3, 0.6, 0.9)
+        ),
         *(("optimizer=adam", f"optimizer.beta1={each}") for each in (0.8, 0.9)),
     }
     assert len(searched) == 6
@@ -162,10 +166,8 @@ def test_a_condition_on_what_is_not_searched_is_met_or_not_for_the_whole_sweep(
     assert ended.status == 0, ended.errors
     (run,) = results("multirun")
     searched = {text.partition("=")[0] for text in run["overrides"]} & CONDITIONAL.keys()
-    assert searched == {
-        "optimizer",
-        {"adam": "optimizer.beta1", "sgd": "optimizer.momentum"}[optimizer],
-    }
+    of_it = {"adam": {"optimizer.beta1"}, "sgd": {"optimizer.momentum", "optimizer.nesterov"}}
+    assert searched == {"optimizer", *of_it[optimizer]}
 
 
 def test_the_stock_sweeper_refuses_conditions_and_what_it_takes_for_one(

@@ -62,11 +62,10 @@ def read_searched(
             sweep, when = given["sweep"], given.get("when") or {}
         text = f"{key}={sweep if isinstance(sweep, str) else as_override(sweep)}"
         try:
-            found[key] = (
-                parser.parse_override(text),
-                {k: any_of(v) for k, v in when.items()},
-                True,
-            )
+            override = parser.parse_override(text)
+            if when and not override.is_sweep_override():  # the only choice, where it is there
+                override = parser.parse_override(f"{text},{text.partition('=')[2]}")
+            found[key] = (override, {other: any_of(v) for other, v in when.items()}, True)
         except HydraException as error:
             raise ConfigError(
                 f"hydra.sweeper.params: {text} is not Hydra's sweep syntax ({first_line(error)}): "

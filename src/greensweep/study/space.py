@@ -89,10 +89,13 @@ class Dimension:
         """
         if self.choices or grid:
             try:
-                values = ",".join(as_override(literal(value)) for value in self.grid())
+                texts = [as_override(literal(value)) for value in self.grid()]
             except ConfigError as error:
                 raise StudyError(f"space: {self.key}: {error}") from error
-            return values if None in self.choices else f"choice({values})"  # which takes no null
+            # choice(…) takes no null, and takes the quotes off that keep a text one.
+            given = zip(self.grid(), texts, strict=True)
+            is_plain = all(isinstance(value, int | float) or text == value for value, text in given)
+            return f"choice({','.join(texts)})" if is_plain else ",".join(texts)
         low, high = self.ends
         if self.step is not None:
             step = int(self.step) if self.integer else float(self.step)
