@@ -6,9 +6,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from yaml import MarkedYAMLError
-
-from greensweep.config import no_option
 from greensweep.errors import GreensweepError, first_line, unknown
 from greensweep.secrets import mask_text
 
@@ -79,8 +76,9 @@ def _told(fault: BaseException, way_out: str) -> str:
     for cause in chain:
         if isinstance(cause, GreensweepError):
             return f"Error: {cause}"
-        if isinstance(cause, MarkedYAMLError) and (mark := cause.problem_mark) is not None:
-            return f"Error: {mark.name}, line {mark.line + 1}: {cause.problem}: mend this YAML"
+        if (mark := getattr(cause, "problem_mark", None)) is not None:  # of YAML
+            problem = getattr(cause, "problem", "")
+            return f"Error: {mark.name}, line {mark.line + 1}: {problem}: mend this YAML"
     # Before OSError and ValueError, which some of Hydra's errors are, too.
     text = _whole_text(fault)
     for pattern, said in _SAID:
@@ -127,6 +125,8 @@ def _condensed(text: str, chain: list[BaseException]) -> str:
 
 def _of_option(cause: Any, text: str) -> str:
     """Say what is wrong with one option, and in which file it is set where it is one."""
+    from greensweep.config import no_option
+
     key, said = str(cause.full_key), first_line(cause)
     file = found[1] if (found := _FILE.match(text)) else None
     where = f"{file}.yaml: " if file else ""

@@ -14,7 +14,6 @@ from greensweep.config import use_sweep_folder
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import new_folder
 from greensweep.messages import sentence
-from greensweep.result import RESULT_FILE
 from greensweep.study.preflight import check_subdir, check_sweep_folder, resumes
 
 
@@ -22,6 +21,8 @@ class FolderCallback(Callback):
     """Gives each command that Hydra names a folder for by the second one that no other has."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from greensweep.result import RESULT_FILE
+
         with refusals():
             directory = Path(config.hydra.run.dir)
             if _is_by_time(config.hydra.run):

@@ -15,7 +15,6 @@ from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
 from greensweep.config import TrainConfig
 from greensweep.errors import ConfigError, StudyError
-from greensweep.result import RESULT_FILE
 from greensweep.secrets import guard, mask_override
 from greensweep.study.preflight import resumes, task_overrides
 
@@ -30,6 +29,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     from greensweep.energy import build_meter
     from greensweep.repeats import run_repeats
     from greensweep.replay import replay_once
+    from greensweep.result import RESULT_FILE
     from greensweep.search.objective import objective_values
     from greensweep.study.text import run_line, sources, trust_sentence
     from greensweep.tracking import build_tracker, open_store

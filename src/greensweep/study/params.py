@@ -7,7 +7,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from greensweep.config import command_folder
 from greensweep.errors import ConfigError, first_line
 from greensweep.files import write_whole
 
@@ -83,6 +82,8 @@ def read_params() -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    from greensweep.config import command_folder
+
     try:
         values = YAML(typ="safe").load(command_folder() / PARAMS_FILE)
     except (OSError, YAMLError) as error:
@@ -132,7 +133,7 @@ def set_study(size: str, variant: str, *, epochs: int, repeats: int, trials: int
         )
     cells, yaml = SIZES[size], YAML()
     try:
-        params = yaml.load(command_folder() / PARAMS_FILE)
+        params = yaml.load(PARAMS_FILE)
         params.update(size=size, variant=variant, epochs=epochs, repeats=repeats)
         params["datasets"][:] = cells.datasets
         params["models"][:] = MODELS
