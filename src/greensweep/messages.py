@@ -52,8 +52,6 @@ _SAID = (
         "dataset.image_size, training.batch_size or model",
     ),
 )
-
-
 ELSEWHERE = (
     ": free it, or write elsewhere with hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER for a sweep)"
 )
@@ -62,34 +60,43 @@ ELSEWHERE = (
 def sentence(fault: BaseException, way_out: str = ELSEWHERE) -> str:
     """Return a fault as one line that starts with "Error:", without secrets.
 
+    Args:
+        way_out: from a file or folder that cannot be used.
+    """
+    return f"Error: {told(fault, way_out)}"
+
+
+def told(fault: BaseException, way_out: str = ELSEWHERE) -> str:
+    """Return a fault as one line, without secrets.
+
     The user's own error is looked for along the chain of causes, since Hydra wraps what is
     raised while it composes.
 
     Args:
         way_out: from a file or folder that cannot be used.
     """
-    return mask_text(_told(fault, way_out))
+    return mask_text(_text_of(fault, way_out))
 
 
-def _told(fault: BaseException, way_out: str) -> str:
+def _text_of(fault: BaseException, way_out: str) -> str:
     chain = list(_chain(fault))
     for cause in chain:
         if isinstance(cause, GreensweepError):
-            return f"Error: {cause}"
+            return str(cause)
         if (mark := getattr(cause, "problem_mark", None)) is not None:  # of YAML
             problem = getattr(cause, "problem", "")
-            return f"Error: {mark.name}, line {mark.line + 1}: {problem}: mend this YAML"
+            return f"{mark.name}, line {mark.line + 1}: {problem}: mend this YAML"
     # Before OSError and ValueError, which some of Hydra's errors are, too.
     text = _whole_text(fault)
     for pattern, said in _SAID:
         if found := re.search(pattern, text, re.S):
-            return f"Error: {found.expand(said)}"
+            return found.expand(said)
     if type(fault).__module__.startswith(("hydra", "omegaconf")):
-        return f"Error: {_condensed(text, chain)}"
+        return _condensed(text, chain)
     if isinstance(fault, OSError):
         where = f" {fault.filename}" if fault.filename else ""
-        return f"Error: cannot use{where}: {fault.strerror or first_line(fault)}{way_out}"
-    return f"Error: {type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
+        return f"cannot use{where}: {fault.strerror or first_line(fault)}{way_out}"
+    return f"{type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
 
 
 def drop_output() -> None:

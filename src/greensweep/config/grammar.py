@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -79,17 +79,22 @@ def ends_of(override: Override) -> list[Any]:
     value = override._value
     if isinstance(value, IntervalSweep):
         return [value.start, value.end]
-    if isinstance(value, RangeSweep) and isinstance(values := value.range(), range):
-        return list({each: None for part in (values[:1], values[-1:]) for each in part})
     if isinstance(value, RangeSweep):
-        numbers = list(value)
+        whole = value.range()
+        numbers = whole if isinstance(whole, range) else list(value)  # which may be long
         return [*numbers[:1], *numbers[1:][-1:]]
     return choices_of(override)
 
 
 def literal(value: Any) -> Any:
     """Return a resolved value so that composing takes no text in it for an interpolation."""
-    return _in_texts(value, lambda text: _INTERPOLATION.sub(r"\1\1\\${", text))
+    if isinstance(value, str):
+        return _INTERPOLATION.sub(r"\1\1\\${", value)
+    if isinstance(value, Mapping):
+        return {literal(key): literal(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(each) for each in value]
+    return value
 
 
 def kept_choices(values: Sequence[Any]) -> list[bool | int | float | str | None]:
@@ -158,13 +163,3 @@ def _key(key: Any) -> str:
 def _is_plain(text: str) -> bool:
     """Tell whether Hydra's grammar reads a text without quotes as that text, wherever it stands."""
     return bool(_PLAIN.fullmatch(text)) and isinstance(read_value(text), str)
-
-
-def _in_texts(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {_in_texts(key, change): _in_texts(each, change) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_in_texts(each, change) for each in value]
-    return value

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from greensweep.energy import Meter, Phases, sum_joules
 from greensweep.errors import ConstraintError, MissingFigure
-from greensweep.messages import sentence
+from greensweep.messages import told
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.interrupt import interrupted
 from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
@@ -95,23 +95,19 @@ def _conclude(
     if trial.state == TrialState.RUNNING and claims.adopt(trial):
         log.warning("Trial %d was settled from its folder: the storage had failed.", claim.number)
     elif trial.state == TrialState.RUNNING:
-        outcome = Outcome("failed", "it never ran" if fault is None else _told(fault))
+        outcome = Outcome("failed", "it never ran" if fault is None else told(fault))
         if interrupted():  # a launcher's process that was still starting
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
         settle(study, trial, outcome, None, claims.folder(trial))
         log.warning("Trial %d %s: %s", claim.number, outcome.status, outcome.error)
     elif fault is not None:
-        log.warning("Trial %d failed: %s", claim.number, _told(fault))
+        log.warning("Trial %d failed: %s", claim.number, told(fault))
 
 
 def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:
     """Tell whether a figure that a trial lacks was there in another: its network cannot be told."""
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     return isinstance(fault, MissingFigure) and TrialState.COMPLETE in states
-
-
-def _told(fault: BaseException) -> str:
-    return sentence(fault).removeprefix("Error: ")
 
 
 def keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:

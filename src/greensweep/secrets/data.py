@@ -107,14 +107,14 @@ def restored(data: Any, name: str = "") -> Any:
     return known if isinstance(data, str) and MASK in data and masked(known, name) == data else data
 
 
-def has_secrets(data: Any, name: str = "") -> bool:
+def has_secrets(data: Any, name: str) -> bool:
     """Tell whether nested plain data, which stands under this name, holds a secret."""
     return any(masked(value, each) != value for each, value in _leaves(data, name))
 
 
-def still_masked(data: Any, name: str = "") -> list[str]:
+def still_masked(data: Any) -> list[str]:
     """Return the dotted names of what is masked in nested data."""
-    return [each for each, value in _leaves(data, name) if isinstance(value, str) and MASK in value]
+    return [each for each, value in _leaves(data, "") if isinstance(value, str) and MASK in value]
 
 
 def _leaves(data: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -27,10 +27,9 @@ _NONE = re.compile(
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OTHER = re.compile(r"[^a-z0-9]+")
 
-# Values that hide nothing: switches, small and broken numbers, <pad> and [PAD], references.
+# Values that hide nothing: switches, small and broken numbers, <pad> and [PAD].
 _HARMLESS = re.compile(
-    r"|\*{3,}|none|null|true|false|\?\?\?|[-+]?\d{1,3}|[-+]?\d*\.\d+(?:e[-+]?\d+)?|<\w+>|\[\w+\]"
-    r"|\$\{[\w.:]+\}",
+    r"|\*{3,}|none|null|true|false|\?\?\?|[-+]?\d{1,3}|[-+]?\d*\.\d+(?:e[-+]?\d+)?|<\w+>|\[\w+\]",
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"\$\{[\w.:]+\}")
@@ -56,7 +55,8 @@ def is_harmless(value: Any) -> bool:
     """Tell whether a value hides nothing, whatever its name: null, a switch, a small number."""
     if value is None or isinstance(value, bool | float):
         return True
-    return bool(_HARMLESS.fullmatch(str(value).strip()))
+    text = str(value).strip()
+    return is_reference(text) or bool(_HARMLESS.fullmatch(text))
 
 
 def is_reference(text: str) -> bool:

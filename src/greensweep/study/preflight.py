@@ -21,7 +21,7 @@ from greensweep.config import (
 from greensweep.config.grammar import as_override, choices_of, ends_of
 from greensweep.config.searched import Searched, read_searched
 from greensweep.errors import GreensweepError, StudyError, first_line
-from greensweep.messages import sentence
+from greensweep.messages import told
 from greensweep.secrets import has_secrets
 
 _BASIC = "BasicSweeper"
@@ -189,7 +189,7 @@ def _searched(hydra: DictConfig) -> list[Searched]:
     try:
         params = OmegaConf.to_container(hydra.sweeper.params or OmegaConf.create({}), resolve=True)
     except OmegaConfBaseException as error:  # the space is read as it is resolved
-        raise StudyError(sentence(error).removeprefix("Error: ")) from error
+        raise StudyError(told(error)) from error
     assert isinstance(params, dict)
     named = {str(key): given for key, given in params.items()}
     return read_searched(named, task_overrides(hydra))[0]
@@ -232,7 +232,7 @@ def _value_faults(
                 made[value] = _with_values(_compose(config, f"{each.key}={value}"), searched)
                 parse(made[value])
             except Exception as error:
-                yield f"{_origin(each)}: {sentence(error).removeprefix('Error: ')}"
+                yield f"{_origin(each)}: {told(error)}"
                 break
     alone = {f"{k}={v}": made for k, of_group in groups.items() for v, made in of_group.items()}
     for each in searched:

@@ -25,7 +25,7 @@ from greensweep.config.grammar import kept_as_override
 from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.errors import GreensweepError, StudyError, first_line
-from greensweep.messages import sentence
+from greensweep.messages import told
 from greensweep.result import RunResult, write_result
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.fidelity import fidelity_of
@@ -194,7 +194,7 @@ class Worker:
         asked = self._overrides(claim.params, claim.fidelity)
         refused = RunResult(
             status="failed",
-            error=sentence(fault).removeprefix("Error: "),
+            error=told(fault),
             model=chosen.get("model", config.model.name),
             dataset=chosen.get("dataset", config.dataset.name),
             seed=config.seed,
