@@ -10,10 +10,10 @@ from conftest import PROJECT
 from hydra import compose, initialize_config_dir
 
 from greensweep import resources
-from greensweep.data.split import fits_in_memory, loader_workers
+from greensweep.data.split import loader_workers
 from greensweep.errors import ModelError
 from greensweep.models.memory import build_where_it_fits
-from greensweep.resources import available_memory, usable_cores
+from greensweep.resources import available_memory, fits_in_memory, usable_cores
 from greensweep.search.pool import cores_per_worker, run_workers
 from greensweep.training.device import use_threads
 

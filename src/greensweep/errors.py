@@ -87,6 +87,16 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> str:
     return f"no {kind} is called {name!r}, nor anything close to it"
 
 
+def listed(names: Iterable[object], most: int = 8) -> str:
+    """Return the first of some names for a sentence, with … where there are more.
+
+    >>> listed([0, 5, 9]), listed("abcd", most=2)
+    ('0, 5, 9', 'a, b, …')
+    """
+    shown = [str(name) for name in names]
+    return ", ".join([*shown[:most], *(["…"] if len(shown) > most else [])])
+
+
 def first_sentence(error: BaseException) -> str:
     """Return an error's type and the first sentence of its text: libraries go on with advice."""
     return f"{type(error).__name__}: {first_line(error).partition('. ')[0]}"

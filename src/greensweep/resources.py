@@ -27,6 +27,11 @@ def available_memory() -> int:
     return max(0, min([int(psutil.virtual_memory().available), *_memory_left()]))
 
 
+def fits_in_memory(size_bytes: float, share: float = 1.0) -> bool:
+    """Tell whether so many bytes are at most that share of the memory that is left."""
+    return size_bytes <= share * available_memory()
+
+
 def _quotas() -> Iterator[float]:
     """Yield the quotas of the control groups, in cores."""
     for folder in _groups("cpu"):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from greensweep.data.split import TensorSplit, fits_in_memory
+from greensweep.data.split import TensorSplit
 from greensweep.errors import DataError, first_line
+from greensweep.resources import fits_in_memory
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from greensweep.data.arrays import tensor_split
 from greensweep.data.map_style import MapStyle
 from greensweep.data.split import Split, StreamedSplit, TensorSplit
 from greensweep.data.splits import Source
-from greensweep.errors import DataError, GreensweepError, first_line, unknown
+from greensweep.errors import DataError, GreensweepError, first_line, listed, unknown
 from greensweep.imports import import_target
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def custom(config: CustomDatasetConfig) -> Source:
     channels, height, width = source.train.image_shape
     log.info(
         f"{config.target}: {len(source.train)} images to train on, channels {channels}, height "
-        f"{height}, width {width}; {len(source.classes)} classes: {_listed(source.classes)}"
+        f"{height}, width {width}; {len(source.classes)} classes: {listed(source.classes)}"
     )
     return source
 
@@ -89,8 +89,8 @@ def _check_numbering(given: Mapping[str, Any], target: str) -> None:
     for name, classes in numbered.items():
         if train is not None and classes != train:
             raise DataError(
-                f"the {name} data set of {target} numbers the classes {_listed(classes)}, and the "
-                f"train one {_listed(train)}, so that one number means two classes: give both the "
+                f"the {name} data set of {target} numbers the classes {listed(classes)}, and the "
+                f"train one {listed(train)}, so that one number means two classes: give both the "
                 "same classes, or a target_transform"
             )
 
@@ -136,7 +136,7 @@ def _named(classes: Any, target: str) -> tuple[str, ...]:
     names = tuple(str(name) for name in classes)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(
-            f"'classes' of {target} has {_listed(twice)} more than once: give each a name"
+            f"'classes' of {target} has {listed(twice)} more than once: give each a name"
         )
     return names
 
@@ -147,13 +147,8 @@ def _numbered(labels: list[Tensor], target: str) -> tuple[str, ...]:
     classes = range(1 + max(present, default=-1))
     if missing := sorted(set(classes).difference(present)):
         raise DataError(
-            f"labels of {target} are {_listed(present)}, never {_listed(missing)}: number the "
+            f"labels of {target} are {listed(present)}, never {listed(missing)}: number the "
             "classes from 0 without gaps, as numpy.unique(labels, return_inverse=True)[1] does, "
             "or return 'classes' with the names of all"
         )
     return tuple(map(str, classes))
-
-
-def _listed(names: Iterable[object], most: int = 8) -> str:
-    shown = [str(name) for name in names]
-    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")

@@ -15,11 +15,11 @@ from greensweep.data.split import (
     StreamedItem,
     StreamedSplit,
     TensorSplit,
-    fits_in_memory,
     loader_workers,
 )
 from greensweep.data.splits import Source
 from greensweep.errors import DataError
+from greensweep.resources import fits_in_memory
 
 
 def image_folder(config: ImageFolderConfig) -> Source:

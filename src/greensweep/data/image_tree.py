@@ -3,14 +3,14 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from greensweep.errors import DataError
+from greensweep.errors import DataError, listed
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,6 @@ _FORMATS = {
 }  # fmt: skip
 # What systems leave beside images, besides hidden files.
 _CLUTTER = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def list_parts(root: Path) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
     other = [entry.name for entry in _folders(root) if entry.name not in known]
     if other:
         log.warning(
-            "Not read below %s: %s. Splits are called train, val and test.", root, _listed(other)
+            "Not read below %s: %s. Splits are called train, val and test.", root, listed(other)
         )
     check_every_class(parts["train"].labels, classes, root / "train", "image")
     return parts, classes
@@ -107,7 +106,7 @@ def _list_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
         if entry.name not in classes:
             raise DataError(
                 f"{entry} is a class that train/ does not have: rename it to one of "
-                f"{', '.join(classes[:10])}, or add it to train/"
+                f"{listed(classes)}, or add it to train/"
             )
         files = sorted(_files_below(entry))
         found = [path for path in files if _is_image(path)]
@@ -121,7 +120,7 @@ def _list_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
             "Convert pictures among them to PNG, or install pillow-heif for HEIC.",
             len(other),
             folder,
-            _listed([f"{count} {kind}" for kind, count in kinds.most_common()]),
+            listed([f"{count} {kind}" for kind, count in kinds.most_common()]),
         )
     if not paths:
         raise DataError(
@@ -171,8 +170,3 @@ def _suffixes() -> frozenset[str]:
     return frozenset(
         suffix for suffix, name in known.items() if name in _FORMATS and name in Image.OPEN
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
-    return ", ".join(names[:_SHOWN]) + more

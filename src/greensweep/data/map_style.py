@@ -15,10 +15,10 @@ from greensweep.data.split import (
     StreamedItem,
     StreamedSplit,
     TensorSplit,
-    fits_in_memory,
     loader_workers,
 )
 from greensweep.errors import DataError, GreensweepError, first_line
+from greensweep.resources import fits_in_memory
 
 # A transform that changes an image in every tenth read goes unseen in 1 of 600 data sets.
 _READ_TWICE = 32

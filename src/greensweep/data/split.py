@@ -9,15 +9,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from greensweep.errors import DataError
-from greensweep.resources import available_memory, usable_cores
+from greensweep.resources import usable_cores
 
 Batch = tuple[Tensor, Tensor]
 StreamedItem = tuple[Tensor | None, int]
-
-
-def fits_in_memory(size_bytes: int, memory_share: float) -> bool:
-    """Tell whether `size_bytes` are at most that share of the memory that is left."""
-    return bool(size_bytes <= memory_share * available_memory())
 
 
 def loader_workers() -> int:

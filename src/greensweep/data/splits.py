@@ -15,7 +15,7 @@ from torch import Tensor
 from greensweep.config.schema import DatasetConfig
 from greensweep.data.seeding import seeded
 from greensweep.data.split import Split, StreamedSplit, TensorSplit
-from greensweep.errors import DataError
+from greensweep.errors import DataError, listed
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _tell_missing_classes(splits: Splits) -> None:
                 name,
                 len(missing),
                 len(splits.classes),
-                ", ".join(missing[:10]),
+                listed(missing),
             )
 
 

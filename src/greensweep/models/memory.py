@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from greensweep.errors import ModelError
-from greensweep.resources import available_memory
+from greensweep.resources import fits_in_memory
 
 _COPIES = 2  # weights and their gradients, at the least
 
@@ -24,7 +24,7 @@ def build_where_it_fits(name: str, build: Callable[[], nn.Module]) -> nn.Module:
     with torch.device("meta"):  # shapes alone
         parameters = sum(parameter.numel() for parameter in build().parameters())
     needed = _COPIES * parameters * torch.finfo(torch.float32).bits // 8
-    if needed > available_memory():
+    if not fits_in_memory(needed):
         raise ModelError(
             f"{name} would have {parameters:.3g} parameters, which take {needed / 1e9:.3g} GB to "
             "train, more than the memory that is free: set fewer layers or a smaller "

@@ -22,7 +22,7 @@ from greensweep.csv_files import (
     read_figures,
     read_rows,
 )
-from greensweep.errors import StudyError, unknown
+from greensweep.errors import StudyError, listed, unknown
 
 _Figures = Mapping[str, Mapping[int, float]]  # by column and line
 
@@ -177,9 +177,9 @@ def _filtered(
         kept = [row for row in rows if _same(row[1][column], wanted)]
         if not kept:
             held = sorted({cells[column] for _, cells in rows})
-            shown = ", ".join(held[:8]) + (", …" if len(held) > 8 else "")
             raise StudyError(
-                f"replay.where.{column}={wanted} leaves no row of {path}: there {column} is {shown}"
+                f"replay.where.{column}={wanted} leaves no row of {path}: there {column} is "
+                f"{listed(held)}"
             )
         rows = kept
     return rows
