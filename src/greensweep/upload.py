@@ -1,8 +1,9 @@
 """Send results that could not reach their MLflow server."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def upload(directory: Path) -> list[str]:
         StudyError: no results there.
         TrackingError: the store cannot be reached, or refuses.
     """
-    runs = [path for path in trial_directories(directory) if _has_result(path)]
+    runs = [path for path in trial_directories(directory) if (path / RESULT_FILE).is_file()]
     found = [path for run in runs for path in (run, *repeat_directories(run))]
     if not found:
         raise StudyError(
@@ -81,12 +82,8 @@ def upload(directory: Path) -> list[str]:
         ) from error
 
 
-def _has_result(directory: Path) -> bool:
-    return (directory / RESULT_FILE).is_file()
-
-
 def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResult]) -> list[str]:
-    is_sweep = not _has_result(directory)
+    is_sweep = not (directory / RESULT_FILE).is_file()
     parent = None
     if is_sweep:
         parent = store.shared_parent(directory, f"sweep {directory.name}", {"uploaded": "true"})
@@ -110,9 +107,7 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
     params = flat(read_plain_config(config_file))
     name = result.model if result.trial is None else f"trial {result.trial}"
     tags = {**result.provenance, **result.tags(), "uploaded": "true"}
-    points: list[tuple[int, Mapping[str, float]]] = [
-        (step, history_metrics(point)) for step, point in enumerate(result.history, start=1)
-    ]
+    points: list[tuple[int, Metrics]] = [*enumerate(map(history_metrics, result.history), start=1)]
     run_id = result.mlflow_run_id
     if run_id is None or not store.has(run_id):
         run_id = store.create_run(name, tags, parent)
@@ -121,7 +116,7 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
         write_result(result, directory)
     else:
         store.log(run_id, [], tags)
-        points = list(_missing(store, run_id, points))
+        points = _missing(store, run_id, points)
     store.log_params(run_id, params)
     store.log_steps(run_id, points)
     store.log_now(run_id, result.metrics(), len(result.history))
@@ -137,10 +132,10 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
 
 def _missing(
     store: "MlflowStore", run_id: str, points: Sequence[tuple[int, Metrics]]
-) -> Iterator[tuple[int, Metrics]]:
+) -> list[tuple[int, Metrics]]:
     """Return the points of a history that a run in the store does not have."""
-    known = {
-        name: store.logged_steps(run_id, name) for name in {n for _, each in points for n in each}
-    }
-    for step, metrics in points:
-        yield step, {name: value for name, value in metrics.items() if step not in known[name]}
+    known = cache(partial(store.logged_steps, run_id))
+    return [
+        (step, {name: value for name, value in metrics.items() if step not in known(name)})
+        for step, metrics in points
+    ]

@@ -93,12 +93,8 @@ def test_winners(
 
 def _checkpoints(directory: Path) -> list[Path]:
     """Return the kept weights of a run, or of its repeats."""
-    found = [folder / CHECKPOINT_FILE for folder in _run_folders(directory)]
-    return [path for path in found if path.is_file()]
-
-
-def _run_folders(directory: Path) -> list[Path]:
-    return repeat_directories(directory) or [directory]
+    folders = repeat_directories(directory) or [directory]
+    return [path for folder in folders if (path := folder / CHECKPOINT_FILE).is_file()]
 
 
 def _test_run(

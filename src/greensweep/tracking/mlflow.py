@@ -125,10 +125,6 @@ class MlflowStore:
         """End the run."""
         self.client.set_terminated(run_id, status)
 
-    def reopen(self, run_id: str) -> None:
-        """Show a run as running that had ended."""
-        self.client.update_run(run_id, status="RUNNING")
-
     def logged_steps(self, run_id: str, metric: str) -> set[int]:
         """Return the steps at which a run has a metric."""
         return {point.step for point in self.client.get_metric_history(run_id, metric)}
