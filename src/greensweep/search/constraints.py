@@ -76,24 +76,19 @@ def bounds_of(constraints: Mapping[str, float]) -> list[Bound]:
 
 def of_energy(spec: SearchSpec) -> list[str]:
     """Name the options of a search that mean nothing where energy is not metered."""
-    values = {
+    options = {
         "budget.joules": spec.budget.joules,
         "budget.kwh": spec.budget.kwh,
         "budget.emissions_kg": spec.budget.emissions_kg,
         "stop.min_gain_per_kilojoule": spec.stop.min_gain_per_kilojoule,
         "stop.min_gain_per_kg_co2e": spec.stop.min_gain_per_kg_co2e,
         "price_per_kilojoule": spec.price_per_kilojoule,
-        **{
-            f"constraints.{bound.constraint}": bound.limit
-            for bound in bounds_of(spec.constraints)
-            if bound.of_energy
-        },
     }
-    return [
-        f"hydra.sweeper.{name}={value:g}"
-        for name, value in values.items()
-        if value or (value is not None and name.startswith("constraints."))
-    ]
+    asked = {name: value for name, value in options.items() if value}
+    for bound in bounds_of(spec.constraints):
+        if bound.of_energy:
+            asked[f"constraints.{bound.constraint}"] = bound.limit
+    return [f"hydra.sweeper.{name}={value:g}" for name, value in asked.items()]
 
 
 def refuse_unmetered(

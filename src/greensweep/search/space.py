@@ -16,6 +16,8 @@ from optuna.distributions import (
 )
 
 Params = Mapping[str, Any]
+# By option: other ones, each with the values of which it needs one.
+Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Space:
 
     Attributes:
         distributions: of all options, as Optuna knows them.
-        conditions: of an option, other ones, each with the values of which it needs one.
+        conditions: of those that are there with certain values of others.
     """
 
     distributions: Mapping[str, BaseDistribution]
-    conditions: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=dict)
 
     @cached_property
     def names(self) -> list[str]:

@@ -22,7 +22,7 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler,
 from greensweep.config import sqlite_file
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
 from greensweep.errors import StudyError
-from greensweep.search.space import Space
+from greensweep.search.space import Conditions, Space
 
 JOULES_PER_KWH = 3.6e6
 Direction = Literal["minimize", "maximize"]
@@ -38,7 +38,7 @@ class SearchSpec:
         directory: the sweep's folder.
         directions: one per objective.
         distributions: the searched options.
-        conditions: of an option, other ones, each with the values of which it needs one.
+        conditions: of those that are there with certain values of others.
         fixed: other options that the command sets, which every trial shares.
         changeable: those that may differ between the commands of one study, or their groups.
         sampler: import path of the strategy and its arguments.
@@ -60,7 +60,7 @@ class SearchSpec:
     seed: int = 0
     fixed: tuple[str, ...] = ()
     changeable: tuple[str, ...] = ()
-    conditions: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=dict)
     pruner: str = "auto"
     pruning: PruningConfig = field(default_factory=PruningConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial
 from greensweep.search.samplers.acquisition import Acquisition, best_place
 from greensweep.search.samplers.one_objective import OneObjectiveSampler
 from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.scales import Box, Conditions, scaled, scaled_space
+from greensweep.search.samplers.scales import Box, scaled, scaled_space
+from greensweep.search.space import Conditions
 
 _FEWEST = 2  # trials below which there is nothing to learn from
 _CANDIDATES = 1024  # spread over the whole box

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from greensweep.errors import StudyError
 from greensweep.search.samplers.draws import Draw, seed_or_any
-from greensweep.search.samplers.scales import Conditions
+from greensweep.search.space import Conditions
 
 
 class OneObjectiveSampler(BaseSampler):

@@ -18,7 +18,8 @@ from scipy.special import ndtr
 
 from greensweep.search.samplers.one_objective import OneObjectiveSampler
 from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.scales import Box, Conditions
+from greensweep.search.samplers.scales import Box
+from greensweep.search.space import Conditions
 
 _CANDIDATES = 10_000
 _NOISE = 1e-6  # keeps the matrix of nearly equal points regular

@@ -1,7 +1,7 @@
 """Searched options as coordinates from 0 to 1, with wide positive ranges in their logarithm."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from greensweep.search.space import Conditions
+
 Coordinates = NDArray[np.float64]
-Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
 
 # Two different choices are then at distance 1, as the two ends of a range are.
 _CHOSEN = math.sqrt(0.5)
