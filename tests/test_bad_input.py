@@ -230,6 +230,7 @@ def test_a_second_sweep_does_not_overwrite_the_first(
         ("train.py", ["training.batch_size=${seeed}", *FAST], "did you mean seed?"),
         ("train.py", ["training.batch_size=???", *FAST], "training.batch_size has no value"),
         ("train.py", ["training.batch_size=[1"], "cannot be read: write OPTION=VALUE"),
+        ("train.py", ["-m", "seed=choise(1,2)"], "Unknown function 'choise'): write choice(A,B)"),
         ("train.py", ["seed=1,2"], "seed=1,2 lists values, of which a run takes one: add -m"),
         ("train.py", ["optimizer=3"], "a group takes the name of one of its choices"),
         ("train.py", ["--config-dir", "nowhere"], "nowhere' not found"),

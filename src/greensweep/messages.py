@@ -30,9 +30,14 @@ _SAID = (
         r"\1 says how runs are replayed, but none is: set training=replay too",
     ),
     (
+        r"Error parsing override '(.*?)'\n\w+ while evaluating '.*?': (.*?)\n",
+        r"\1 cannot be read (\2): write choice(A,B), interval(LOW,HIGH) or range(FIRST,STOP), and "
+        "a text with brackets in quotes, as 'OPTION=\"VALUE\"'",
+    ),
+    (
         r"Error when parsing index: \d+, string: (.*) out of \[",
-        r"\1 cannot be read: write OPTION=VALUE, and 'OPTION=\"VALUE\"' where the value holds "
-        "spaces, commas, quotes or brackets",
+        r"\1 cannot be read: write OPTION=VALUE, and "
+        "'OPTION=\"VALUE\"' where the value holds spaces, commas, quotes or brackets",
     ),
     (
         r"Ambiguous value for argument '([^']*)'",

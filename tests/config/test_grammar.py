@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Transformer
 from omegaconf import OmegaConf
 
 from greensweep.config.grammar import (
@@ -58,6 +59,18 @@ def test_a_value_is_read_back_alone_in_a_list_and_among_choices(value: Any) -> N
     assert same(read_value(as_override([value, {"key": value}])), [value, {"key": value}])
     (swept,) = OverridesParser.create().parse_overrides([f"key={text},{text},1"])
     assert all(map(same, choices_of(swept), [value, value, 1]))
+
+
+@pytest.mark.parametrize(
+    "value", [*TEXTS, None, True, 1.5, ["5"]], ids=lambda value: repr(value)[:20]
+)
+@pytest.mark.parametrize("sweep", ["choice({},1)", "shuffle(choice({}))", "{},1"])
+def test_the_stock_sweepers_are_given_a_choice_as_it_is(value: Any, sweep: str) -> None:
+    (swept,) = OverridesParser.create().parse_overrides([f"key={sweep.format(as_override(value))}"])
+    assert same(read_value(next(swept.sweep_string_iterator())), value)  # Hydra's basic sweeper
+    given = next(swept.sweep_iterator(transformer=Transformer.encode))  # Hydra's Optuna sweeper
+    read = read_value(given) if isinstance(given, str) else given
+    assert same(read, value)
 
 
 def test_random_texts_are_read_back_and_composed_as_they_are() -> None:

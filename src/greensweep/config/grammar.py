@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from hydra._internal.grammar import grammar_functions
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
@@ -14,6 +15,7 @@ from hydra.core.override_parser.types import (
     Quote,
     QuotedString,
     RangeSweep,
+    Transformer,
 )
 from hydra.errors import HydraException
 
@@ -163,3 +165,21 @@ def _key(key: Any) -> str:
 def _is_plain(text: str) -> bool:
     """Tell whether Hydra's grammar reads a text without quotes as that text, wherever it stands."""
     return bool(_PLAIN.fullmatch(text)) and isinstance(read_value(text), str)
+
+
+def _element(value: Any) -> str:
+    """Return an element of a sweep as the stock sweepers write it into an override."""
+    return (
+        as_override(value) if isinstance(value, str) else Override._get_value_element_as_str(value)
+    )
+
+
+# Hydra's choice(…) and shuffle(…) refuse null, which `OPTION=1,null` may hold, and like its other
+# functions take off the quotes that keep a text a text, so that the stock sweepers set 'true' as
+# true and take 'a,b' for two.
+for _function in (grammar_functions.choice, grammar_functions.shuffle):
+    _function.__annotations__["args"] |= None
+Transformer.str = staticmethod(_element)  # type: ignore[method-assign]
+Transformer.encode = staticmethod(  # type: ignore[method-assign]
+    lambda value: value if isinstance(value, int | float) else _element(value)
+)
