@@ -30,7 +30,7 @@ def test_writers_of_one_file_at_once_never_mix_and_never_fail(tmp_path: Path) ->
 
     def write(number: int) -> None:
         try:
-            for _ in range(50):
+            for _ in range(10):
                 write_json(path, {"number": number, "text": str(number) * 2000})
                 kept = read_json(path)
                 assert kept is not None and kept["text"] == str(kept["number"]) * 2000

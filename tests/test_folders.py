@@ -130,7 +130,7 @@ def test_options_that_are_paths_are_meant_from_the_commands_folder(
         image.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), shade).save(image)
     (tmp_path / "joules.csv").write_text("joules\n" + "1.5\n" * 9)
-    (tmp_path / "nets.py").write_text(
+    (tmp_path / "nets_of_folders.py").write_text(  # a name of its own: modules stay imported
         "from torch import nn\n"
         "class Net(nn.Sequential):\n"
         "    def __init__(self, num_classes):\n"
@@ -138,7 +138,12 @@ def test_options_that_are_paths_are_meant_from_the_commands_folder(
         "        open('note.txt', 'w').close()\n"
     )
     data = ("dataset=image_folder", "dataset.root=images", "dataset.cache=kept")
-    more = ("model=custom", "model.target=nets.Net", "energy=replay", "energy.path=joules.csv")
+    more = (
+        "model=custom",
+        "model.target=nets_of_folders.Net",
+        "energy=replay",
+        "energy.path=joules.csv",
+    )
     run = [each for each in LOCAL if not each.startswith(("model=", "energy="))]
     ended = cli("train.py", *run, *data, *more, CHDIR, "hydra.run.dir=run")
     assert ended.status == 0, ended.errors

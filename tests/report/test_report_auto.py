@@ -49,7 +49,7 @@ def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
 
 def test_an_infeasible_trial_is_on_no_front(cli: Cli, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    bound = "hydra.sweeper.constraints={max_epochs: 10}"  # the most accurate one breaks it
+    bound = "hydra.sweeper.constraints={max_accuracy: 0.78}"  # the most accurate one breaks it
     fixed = ("optimizer.learning_rate=1e-3", "training.batch_size=32")  # leaves 3, 9, 15 epochs
     options = ("hydra/sweeper/sampler=grid", "hydra.sweeper.pruner=none", *fixed, bound)
     sweep = ("-m", "hydra/sweeper=greensweep", *options, "hydra.sweep.dir=sweep")
@@ -57,7 +57,7 @@ def test_an_infeasible_trial_is_on_no_front(cli: Cli, tmp_path: Path) -> None:
     finished = cli("train.py", *sweep, *quick, f"tracking.uri={uri}")
     assert finished.status == 0, finished.errors
     trials = pd.read_csv(tmp_path / "sweep" / "trials.csv").set_index("training.epochs")
-    assert trials["infeasible"].fillna("").to_dict() == {3: "", 9: "", 15: "max_epochs"}
+    assert trials["infeasible"].fillna("").to_dict() == {3: "", 9: "", 15: "max_accuracy"}
     assert trials["validation_accuracy"].idxmax() == 15
     front = pd.read_csv(tmp_path / "sweep" / "report" / "tables" / "front.csv")
     assert 0 < len(front) <= 2

@@ -341,6 +341,7 @@ def test_custom_functions_have_their_own_time() -> None:
     assert layers["head", "linear"].backward_seconds < 0.035
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_is_compiled_is_timed_too(caplog: pytest.LogCaptureFixture) -> None:
     scripted = torch.jit.script(nn.Sequential(nn.Linear(192, 8), nn.ReLU()))
