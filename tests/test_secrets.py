@@ -53,6 +53,7 @@ from torch import nn
 def net(image_size, num_classes, password, options, credentials, url, fails=False, **others):
     others.pop("token", None)
     secretive = others["secretive"]
+    credentials = [*credentials, *others.pop("secrets"), others.pop("arguments")[1]]
     given = [password, options["passphrase"], *credentials, url, *others.values()]
     assert all("PL4nted" in each for each in given), given
     print("the network was given", *given)
@@ -81,6 +82,9 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[st
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(
         f"# @package _global_\nmodel:\n  kwargs:\n    secretive: 'sas={PLANTED}-of-a-file'\n"
+        f"    secrets: [{PLANTED}-again]\n    plain: {PLANTED}-again\n"
+        f"    arguments: [--api-key, {PLANTED}-flag]\n"
+        f"    netrc: machine h login ada password {PLANTED}-netrc\n"
     )
     yield [*OVERRIDES, "experiment=mine", "--config-dir", str(tmp_path / "conf")]
     sys.modules.pop("planted", None)
@@ -108,6 +112,7 @@ def test_a_run_its_report_and_its_failure_tell_no_secret(
 ) -> None:
     run = cli("train.py", *planted, "hydra.run.dir=run")
     assert run.status == 0, run.errors
+    shown = cli("train.py", *planted, "--cfg", "all")
     failed = cli("train.py", *planted, "hydra.run.dir=failed", "+model.kwargs.fails=true")
     assert failed.status == 1
     assert "cannot log in as ada with ***" in failed.errors
@@ -119,7 +124,7 @@ def test_a_run_its_report_and_its_failure_tell_no_secret(
         cli("analyse.py", "source=mlflow", f"mlflow_uri=http://ada:{PLANTED}-uri@127.0.0.1:9"),
         cli("evaluate.py", "checkpoint=run/model.pt", "energy=unmetered"),
     ]
-    assert telling(tmp_path, run, failed, unknown, *answers) == []
+    assert telling(tmp_path, run, shown, failed, unknown, *answers) == []
     assert "does not hold the secret model.kwargs." in answers[-1].errors
     assert len(results()) == 2
 
@@ -163,6 +168,9 @@ def test_a_sweep_and_its_failure_tell_no_secret(
             {"credentials": {"user": "***", "value": "***"}},
         ),
         ({"uri": "postgresql://ada:x@db/s"}, {"uri": "postgresql://ada:***@db/s"}),
+        ({"args": ["--api-key", "x", "--n", "y"]}, {"args": ["--api-key", "***", "--n", "y"]}),
+        ({"token": {"value": "x", "kind": "y"}}, {"token": {"value": "***", "kind": "y"}}),
+        ({"creds": {"a": ["x"]}}, {"creds": {"a": ["***"]}}),
         ({"secret": None, "keyboard": "qwerty"}, {"secret": None, "keyboard": "qwerty"}),
         ({"dsn": "${oc.env:DSN}"}, {"dsn": "${oc.env:DSN}"}),
         ({"dsn": "${oc.env:DSN,x=y}"}, {"dsn": "***"}),
@@ -175,7 +183,9 @@ def test_data_is_masked_by_its_names(config: dict[str, object], shown: dict[str,
 NAMES = (
     "pwd passphrase access_key auth_header authorization bearer cookie dsn connection_string sas "
     "signature db.password apiKey X-Amz-Signature clientSecret AWS_SECRET_ACCESS_KEY PGPASSWORD "
-    "private_key sas_token smtp_pass otp jwt token2 storage_key account_key"
+    "private_key sas_token smtp_pass otp jwt token2 storage_key account_key pw root_pw creds "
+    "pass_phrase passkey hftoken csrf_token refresh_tokens github_pat fernet_key consumer_key "
+    "license_key token.value webhook_url"
 )
 
 
@@ -187,7 +197,8 @@ def test_a_secret_is_known_by_its_name(name: str) -> None:
 
 OTHERS = (
     "tokenizer token_ids max_tokens num_passes passes key keyboard author signature_dim compass "
-    "class_token pad_token forward_pass num_prefix_tokens monkey authority password_file sigma"
+    "class_token pad_token forward_pass num_prefix_tokens monkey authority password_file sigma "
+    "num_tokens text_tokens value credits sacred pwconv"
 )
 
 
@@ -204,7 +215,15 @@ def test_what_only_sounds_like_a_secret_stays_readable(name: str) -> None:
         ("password = 'P W' host=x", "password = '***' host=x"),
         ("Server=a;Password=PW;Database=d", "Server=a;Password=***;Database=d"),
         ("Authorization: Bearer PW", "Authorization: Bearer ***"),
+        ("Authorization: token PW", "Authorization: token ***"),
+        ('Authorization: Digest user="a", x="PW"', "Authorization: Digest ***"),
+        ("Authorization: Made-Up PW PW", "Authorization: ***"),
         ("Cookie: a=PW; b=PW", "Cookie: ***"),
+        ("machine h login ada password PW", "machine h login ada password ***"),
+        ("https://h/x?a=1&key=PWPWPW&b=2", "https://h/x?a=1&key=***&b=2"),
+        ("https://hooks.slack.com/services/T0/B0/PWPWPWPW", "https://hooks.slack.com/***"),
+        ("{'password': b'PW'}", "{'password': b'***'}"),
+        ("password='it''s PW' b=1", "password='***' b=1"),
         ("curl --password PW --x 1", "curl --password *** --x 1"),
         ("https://h/x?api_key=PW&a=1#f", "https://h/x?api_key=***&a=1#f"),
         ("https://blob/x?sv=1&sig=PW&se=2", "https://blob/x?sv=1&sig=***&se=2"),
@@ -236,6 +255,15 @@ def test_a_secret_is_known_by_its_form(text: str, shown: str) -> None:
 )  # fmt: skip
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
     assert mask_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    ["a1", "a.", "a-", "aB_", "://a", "://a:b", "https://a:b@", "\\", "%3A%2F%2F", "eyJ-"],
+)
+def test_a_long_text_takes_no_longer_for_its_length(repeated: str) -> None:
+    text = repeated * (100_000 // len(repeated))
+    assert mask_text(f"{text} password=PW").endswith(" password=***")
 
 
 def test_a_known_value_is_masked_wherever_it_turns_up() -> None:

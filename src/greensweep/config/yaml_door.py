@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from greensweep.secrets import masked
+from greensweep.secrets import learn, masked
 
 _plain_yaml = OmegaConf.to_yaml
 
@@ -21,6 +21,7 @@ def _masked_yaml(cfg: Any, *, resolve: bool = False, **options: Any) -> str:
     if not OmegaConf.is_config(cfg):
         return _plain_yaml(cfg, resolve=resolve, **options)
     plain = OmegaConf.to_container(cfg, resolve=resolve, enum_to_str=True)
+    learn(plain)
     shown = masked(plain)
     if shown == plain:  # nearly always, and a new configuration takes long to make
         return _plain_yaml(cfg, resolve=resolve, **options)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from greensweep.secrets.known import MASK, forget_values, know, mask_known, reference
@@ -54,8 +54,8 @@ def masked(data: Any, name: str = "", *, restorable: bool = False) -> Any:
             for key, value in data.items()
         }
     if isinstance(data, list | tuple):
-        return [masked(value, name, restorable=restorable) for value in data]
-    if not isinstance(data, str | int) or isinstance(data, bool):
+        return [masked(value, each, restorable=restorable) for each, value in _listed(data, name)]
+    if not isinstance(data, str | int | bytes) or isinstance(data, bool):
         return data
     if name and is_secret_name(name) and not is_harmless(data):
         return (reference(str(data)) if restorable else None) or MASK
@@ -70,12 +70,18 @@ def forget() -> None:
 
 def learn(data: Any, name: str = "") -> None:
     """Know the secrets in nested plain data from now on, and under which names they stand."""
-    for each, value in _leaves(data, name):
+    leaves = [
+        (each, value)
+        for each, value in _leaves(data, name)
+        if not (isinstance(value, str) and "${" in value)  # not resolved yet
+    ]
+    for each, value in leaves:
         if is_secret_name(each) and not is_harmless(value):
             know(str(value))
-            _by_name[each] = value
-        elif isinstance(value, str) and mask_forms(value, know) != value:
-            _by_name[each] = value
+        elif isinstance(value, str):
+            mask_forms(value, know)
+    # A value that is known by one name may stand under others, too.
+    _by_name.update({each: value for each, value in leaves if masked(value, each) != value})
 
 
 def learn_overrides(overrides: Iterable[str]) -> None:
@@ -102,7 +108,7 @@ def restored(data: Any, name: str = "") -> Any:
     if isinstance(data, Mapping):
         return {key: restored(value, f"{name}.{key}".lstrip(".")) for key, value in data.items()}
     if isinstance(data, list):
-        return [restored(value, f"{name}.{place}") for place, value in enumerate(data)]
+        return [restored(value, each) for each, value in _listed(data, name)]
     known = _by_name.get(name)
     return known if isinstance(data, str) and MASK in data and masked(known, name) == data else data
 
@@ -122,7 +128,14 @@ def _leaves(data: Any, name: str) -> Iterator[tuple[str, Any]]:
         for key, value in data.items():
             yield from _leaves(value, f"{name}.{key}".lstrip("."))
     elif isinstance(data, list | tuple):
-        for place, value in enumerate(data):
-            yield from _leaves(value, f"{name}.{place}")
+        for each, value in _listed(data, name):
+            yield from _leaves(value, each)
     else:
         yield name, data
+
+
+def _listed(data: Sequence[Any], name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a list with their names: places, and flags as in `[--password, PW]`."""
+    for place, (before, value) in enumerate(zip(["", *data], data, strict=False)):
+        is_flag = isinstance(before, str) and before.startswith("--") and "=" not in before
+        yield f"{name}.{place}{f'.{before[2:]}' if is_flag else ''}", value

@@ -6,15 +6,18 @@ from typing import Any
 
 # Wherever they stand in a name; all that is below such a name is secret.
 _ANYWHERE = re.compile(
-    r"passw|passphrase|passcode|secret(?!ar)|credential|authori[sz]ation|bearer|jwt"
-    r"|connection_?str|auth_?(?:header|token|string)"
-    r"|(?:api|access|account|private|auth|encryption|signing|master|storage|session|ssh|service)"
+    r"pass_?(?:w|phrase|code|key)|secret(?!ar)|credential|authori[sz]ation|bearer|jwt|webhook"
+    r"|(?:^|_)creds?(?:_|$)"
+    r"|seed_phrase|connection_?str|auth_?(?:header|token|string)"
+    r"|(?:api|app|application|access|account|private|auth|consumer|deploy|encryption|fernet|hmac"
+    r"|licen[cs]e|signing|master|shared|storage|session|ssh|ssl|tls|service|subscription|wandb)"
     r"_?key(?!board)"
 )
 # At the end of a name, where most names of our field that hold such a word do not have it.
 _AT_END = re.compile(
-    r"(?:(?:^|_)(?:auth|cookies?|dsn|sas|sig|signature|otp|token|\w*pwd"
-    r"|(?:admin|db|ftp|http|mail|my|pg|proxy|redis|root|smtp|sql|user)_?pass)|^pass)"
+    r"(?:(?:^|_)(?:auth|cookies?|csrf|dsn|kennwort|oauth|pw|sas|sig|signature|otp|token|\w*pwd"
+    r"|(?:access|api|auth|bot|csrf|gh|git|github|gitlab|hf|oauth|refresh|session)_?(?:pat|tokens?)"
+    r"|(?:admin|db|ftp|http|mail|my|pg|proxy|redis|root|smtp|sql|user)_?pass)|^pass|^tokens)"
     r"(?:_?\d+|_(?:header|str|string|text|value|b64|base64))?$"
 )
 # What tells of a secret and is none, and the tokens of a language model's vocabulary.
@@ -48,7 +51,9 @@ def is_secret_name(name: str) -> bool:
     kept = [part for part in parts if not _NONE.search(part)]
     if any(_ANYWHERE.search(part) for part in kept):
         return True
-    return bool(parts) and kept[-1:] == parts[-1:] and bool(_AT_END.search(parts[-1]))
+    if not parts or kept[-1:] != parts[-1:]:
+        return False
+    return bool(_AT_END.search(parts[-1]) or _AT_END.search("_".join(parts[-2:])))
 
 
 def is_harmless(value: Any) -> bool:
