@@ -21,7 +21,7 @@ from greensweep.csv_files.figures import (
     scaled,
 )
 from greensweep.csv_files.layout import Layout, TableError, checked_names, layout_of
-from greensweep.csv_files.rows import Row, broken_line, read_rows
+from greensweep.csv_files.rows import Row, broken_line, read_column, read_rows
 
 __all__ = [
     "ACCURACY_UNITS",
@@ -42,6 +42,7 @@ __all__ = [
     "energy_factor",
     "layout_of",
     "may_be_numbers",
+    "read_column",
     "read_figures",
     "read_rows",
     "scaled",

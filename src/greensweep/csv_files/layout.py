@@ -90,11 +90,13 @@ def checked_names(names: Sequence[Any], source: Path | str) -> tuple[str, ...]:
 
 
 @contextmanager
-def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
-    """Open a file, which may be packed, for reading cells as long as they come."""
+def open_text(path: Path, encoding: str, skipped: int = 0) -> Iterator[IO[str]]:
+    """Open a file, which may be packed, behind some lines, for cells as long as they come."""
     limit = csv.field_size_limit(_LONGEST_CELL)
     try:
         with _open(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
+            for _ in range(skipped):
+                file.readline()
             yield file
     finally:
         csv.field_size_limit(limit)
@@ -114,9 +116,7 @@ def undecodable(path: Path) -> TableError:
 
 
 def _first_row(path: Path, encoding: str, separator: str, skipped: int) -> list[str]:
-    with open_text(path, encoding) as file:
-        for _ in range(skipped):
-            file.readline()
+    with open_text(path, encoding, skipped) as file:
         rows = csv.reader(file, delimiter=separator)
         return next((row for row in rows if not is_blank(row)), [])
 

@@ -1,11 +1,12 @@
 """The rows of a CSV file, each with the line that it begins on."""
 
 import csv
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from greensweep.csv_files.cells import shown
-from greensweep.csv_files.figures import decimal_points
+from greensweep.csv_files.figures import FigureError, decimal_points, read_figures
 from greensweep.csv_files.layout import (
     Layout,
     TableError,
@@ -45,6 +46,35 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
     ]
 
 
+def read_column(
+    path: Path,
+    rows: Sequence[Row],
+    column: str,
+    units: Mapping[str, float] | None = None,
+    factor: float = 1.0,
+) -> dict[int, float]:
+    """Return the figures of a column, none of them negative, by the line of their row.
+
+    Args:
+        path: that the rows were read from, for errors.
+        units, factor: as of `read_figures`.
+
+    Raises:
+        TableError: a cell is no such figure.
+    """
+    try:
+        figures = read_figures((cells[column] for _, cells in rows), units, factor)
+    except FigureError as error:
+        raise TableError(f"{path}, line {rows[error.index][0]}: {column} {error}") from error
+    for (line, cells), figure in zip(rows, figures, strict=True):
+        if not 0 <= figure < math.inf:
+            raise TableError(
+                f"{path}, line {line}: {column} must be a number that is not negative, got "
+                f"{cells[column]!r}: correct it"
+            )
+    return {line: figure for (line, _), figure in zip(rows, figures, strict=True)}
+
+
 def broken_line(path: Path, layout: Layout) -> TableError | None:
     """Return what is wrong with the first line that has not as many cells as the header."""
     try:
@@ -61,9 +91,7 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
     Blank lines are left out.
     """
     names = len(layout.names)
-    with open_text(path, layout.encoding) as file:
-        for _ in range(layout.skipped):
-            file.readline()
+    with open_text(path, layout.encoding, layout.skipped) as file:
         rows = csv.reader(file, delimiter=layout.separator, strict=True)
         after, is_header = layout.skipped, True
         while True:

@@ -12,12 +12,10 @@ from greensweep.csv_files import (
     ENERGY_UNITS,
     TIME_UNITS,
     EnergyUnit,
-    FigureError,
-    Row,
     TableError,
     doubtful_power,
     energy_factor,
-    read_figures,
+    read_column,
     read_rows,
 )
 from greensweep.energy.counters import Counter
@@ -166,28 +164,16 @@ def _read_columns(
     for column in columns:
         if column not in names:
             raise EnergyError(f"{path}: {unknown('column', column, names)}")
-    try:
-        return [
-            _figures(rows, path, column, units, energy_factor(column, unit, names, "energy.unit"))
-            if units is ENERGY_UNITS
-            else _figures(rows, path, column, units)
-            for column, units in columns.items()
-        ]
-    except TableError as error:
-        raise EnergyError(f"{path}: {error}") from error
-
-
-def _figures(
-    rows: Sequence[Row], path: Path, column: str, units: Mapping[str, float], factor: float = 1.0
-) -> list[float]:
-    try:
-        figures = read_figures((cells[column] for _, cells in rows), units, factor)
-    except FigureError as error:
-        raise EnergyError(f"{path}, line {rows[error.index][0]}: {column} {error}") from error
-    for (line, cells), figure in zip(rows, figures, strict=True):
-        if not (math.isfinite(figure) and figure >= 0):
-            raise EnergyError(
-                f"{path}, line {line}: {column} must be a number that is not negative, got "
-                f"{cells[column]!r}"
-            )
+    figures = []
+    for column, units in columns.items():
+        factor = 1.0
+        if units is ENERGY_UNITS:
+            try:
+                factor = energy_factor(column, unit, names, "energy.unit")
+            except TableError as error:
+                raise EnergyError(f"{path}: {error}") from error
+        try:
+            figures.append([*read_column(path, rows, column, units, factor).values()])
+        except TableError as error:
+            raise EnergyError(str(error)) from error
     return figures

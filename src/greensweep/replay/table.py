@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,12 @@ from greensweep.csv_files import (
     TIME_UNITS,
     AccuracyUnit,
     EnergyUnit,
-    FigureError,
     Row,
     TableError,
     accuracy_factor,
     doubtful_power,
     energy_factor,
-    read_figures,
+    read_column,
     read_rows,
 )
 from greensweep.errors import StudyError, listed, unknown
@@ -279,41 +279,26 @@ def _read_figures(
     except TableError as error:
         raise StudyError(f"replay.columns.energy: {path}: {error}") from error
     share = accuracy_factor(columns.accuracy, columns.accuracy_unit)
-    figures = {
-        columns.accuracy: _column(rows, columns.accuracy, path, ACCURACY_UNITS, share, most=1.0),
-        columns.energy: _column(rows, columns.energy, path, ENERGY_UNITS, joules),
-    }
     timed = [row for row in rows if row[1].get(columns.seconds)]
-    figures[columns.seconds] = _column(timed, columns.seconds, path, TIME_UNITS)
-    if curves:
-        figures[columns.epoch] = _column(rows, columns.epoch, path)
-    return figures
-
-
-def _column(
-    rows: Sequence[Row],
-    column: str,
-    path: Path,
-    units: Mapping[str, float] | None = None,
-    factor: float = 1.0,
-    most: float = math.inf,
-) -> dict[int, float]:
-    """Return the figures of a column by the line of their row."""
-    rule = "a number that is not negative" if most == math.inf else f"from 0 to {most:g}"
+    read = partial(read_column, path)
     try:
-        numbers = read_figures((cells[column] for _, cells in rows), units, factor)
-    except FigureError as error:
-        line = rows[error.index][0]
-        raise StudyError(f"{path}, line {line}: {column} {error}") from error
-    for (line, cells), number in zip(rows, numbers, strict=True):
-        if not 0 <= number <= most or math.isinf(number):
-            percent = most < number <= 100
-            way = ", or set replay.columns.accuracy_unit=percent" if percent else ""
+        figures = {
+            columns.accuracy: read(rows, columns.accuracy, ACCURACY_UNITS, share),
+            columns.energy: read(rows, columns.energy, ENERGY_UNITS, joules),
+            columns.seconds: read(timed, columns.seconds, TIME_UNITS),
+            **({columns.epoch: read(rows, columns.epoch)} if curves else {}),
+        }
+    except TableError as error:
+        raise StudyError(str(error)) from error
+    for line, cells in rows:
+        accuracy = figures[columns.accuracy][line]
+        if accuracy > 1:
+            way = ", or set replay.columns.accuracy_unit=percent" if accuracy <= 100 else ""
             raise StudyError(
-                f"{path}, line {line}: {column} must be {rule}, got {cells[column]!r}: correct it"
-                f"{way}"
+                f"{path}, line {line}: {columns.accuracy} must be from 0 to 1, got "
+                f"{cells[columns.accuracy]!r}: correct it{way}"
             )
-    return {line: number for (line, _), number in zip(rows, numbers, strict=True)}
+    return figures
 
 
 def _doubts(figures: _Figures, columns: Columns, path: Path) -> tuple[str, ...]:
