@@ -9,17 +9,6 @@ from greensweep.errors import unknown
 from greensweep.search.constraints import OPTION, SHORT_NAMES, bounds_of, figure_names
 
 
-def read_constraints(given: Any, prefix: str = "") -> dict[str, Any]:
-    """Return bounds by name, nested ones (`max_inference: {seconds_per_1000: 1}`) by their path."""
-    flat: dict[str, Any] = {}
-    for name, bound in given.items():
-        if isinstance(bound, dict) and bound:
-            flat |= read_constraints(bound, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = bound
-    return flat
-
-
 def constraint_faults(
     constraints: Mapping[str, Any], run: TrainConfig | None, *, has_results: bool
 ) -> Iterator[str]:

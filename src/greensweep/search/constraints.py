@@ -10,6 +10,7 @@ from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.result import RunResult, find_result
 from greensweep.search.records import Outcome
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
+from greensweep.tracking.params import dotted
 
 OPTION = "hydra.sweeper.constraints"
 
@@ -127,14 +128,14 @@ def broken_by(
     """
     if not constraints:
         return {}
-    known = {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
+    known: dict[str, Any] = {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
     result = find_result(directory)
     if result is not None:
-        known |= _flat(vars(result))
+        known |= dotted(vars(result))
     broken = {}
     for bound in bounds_of(constraints):
         value = known.get(bound.figure)
-        if value is None:
+        if not isinstance(value, int | float):
             raise MissingFigure(
                 f"{OPTION}: {bound.constraint} bounds {bound.figure}, and the trial came to no "
                 "such figure: leave it out, or see that each trial has one"
@@ -207,14 +208,3 @@ def figure_names(*, has_results: bool) -> list[str]:
         if {int, float} & {hint, *(get_args(hint) if isinstance(hint, UnionType) else ())}
     ]
     return [*dict.fromkeys((*_OF_ANY_PROGRAM, *sorted({*numbers} - _LABELS))), *_NESTED]
-
-
-def _flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return all numbers of a result by their paths."""
-    flat: dict[str, float] = {}
-    for name, value in figures.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[f"{prefix}{name}"] = value
-    return flat

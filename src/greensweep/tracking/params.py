@@ -1,15 +1,24 @@
-"""A configuration as MLflow shows params."""
+"""Nested data under dotted names, as MLflow shows params."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested plain data as dotted names and text."""
-    params: dict[str, str] = {}
-    for name, value in config.items():
+def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested plain data by dotted names; an empty mapping is a value.
+
+    >>> dotted({"inference": {"seconds": 1.0}, "kwargs": {}})
+    {'inference.seconds': 1.0, 'kwargs': {}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in nested.items():
         if isinstance(value, Mapping) and value:
-            params |= flat(value, f"{prefix}{name}.")
+            found |= dotted(value, f"{prefix}{name}.")
         else:
-            params[f"{prefix}{name}"] = str(value)
-    return params
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested plain data as dotted names and text."""
+    return {name: str(value) for name, value in dotted(config).items()}

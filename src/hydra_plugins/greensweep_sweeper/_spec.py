@@ -45,13 +45,14 @@ from greensweep.config.sweeper import (
     SweeperConfig,
 )
 from greensweep.errors import StudyError, first_line
-from greensweep.search.constraint_faults import constraint_faults, read_constraints
+from greensweep.search.constraint_faults import constraint_faults
 from greensweep.search.constraints import of_energy
 from greensweep.search.samplers.scales import holds
 from greensweep.search.space import Space
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
 from greensweep.study.preflight import refuse_secrets
+from greensweep.tracking.params import dotted
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def sweeper_options(config: DictConfig, run: TrainConfig | None) -> SweeperConfi
             f"{_PREFIX}constraints must be bounds by name, as in "
             f"'{{max_joules_per_run: 500}}', got {options.constraints}"
         )
-    options.constraints = read_constraints(options.constraints)
+    options.constraints = dotted(options.constraints)
     # A program that measures its runs by itself leaves a `result.json` of each.
     has_results = run is not None or options.meter == "search"
     faults += constraint_faults(options.constraints, run, has_results=has_results)
