@@ -179,7 +179,7 @@ def _element(value: Any) -> str:
 # true and take 'a,b' for two.
 for _function in (grammar_functions.choice, grammar_functions.shuffle):
     _function.__annotations__["args"] |= None
-Transformer.str = staticmethod(_element)  # type: ignore[method-assign]
-Transformer.encode = staticmethod(  # type: ignore[method-assign]
+Transformer.str = staticmethod(_element)  # type: ignore[method-assign, assignment]
+Transformer.encode = staticmethod(  # type: ignore[method-assign, assignment]
     lambda value: value if isinstance(value, int | float) else _element(value)
 )

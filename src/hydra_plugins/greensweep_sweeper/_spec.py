@@ -1,19 +1,12 @@
 """From `hydra.sweeper` and the command's overrides to a search."""
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy
-from hydra.core.override_parser.types import RangeSweep
-from hydra.errors import HydraException
-from hydra_plugins.hydra_optuna_sweeper._impl import (
-    create_optuna_distribution_from_override,
-)
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 
 from greensweep.config import (
     TrainConfig,
@@ -25,36 +18,24 @@ from greensweep.config import (
 )
 from greensweep.config.grammar import (
     as_override,
-    choices_of,
     kept_as_override,
-    kept_choice,
-    kept_choices,
     literal,
 )
 from greensweep.config.options import range_faults
-from greensweep.config.searched import (
-    Searched,
-    present_value,
-    read_searched,
-    still_needed,
-)
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
     EiPerJouleConfig,
     ScaledTpeConfig,
     SweeperConfig,
 )
-from greensweep.errors import StudyError, first_line
+from greensweep.errors import StudyError
 from greensweep.search.constraint_faults import constraint_faults
 from greensweep.search.constraints import of_energy
-from greensweep.search.samplers.scales import holds
-from greensweep.search.space import Space
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
 from greensweep.study.preflight import refuse_secrets
 from greensweep.tracking.params import dotted
-
-log = logging.getLogger(__name__)
+from hydra_plugins.greensweep_sweeper._space import read_points, read_space
 
 _PREFIX = "hydra.sweeper."
 _MULTI_FIDELITY = "greensweep.search.samplers.MultiFidelitySampler"
@@ -116,7 +97,7 @@ def build_spec(
         GreensweepError: the search makes no sense.
     """
     directory = command_folder() / config.hydra.sweep.dir
-    space, shared = _read_space(options.params or {}, arguments, config)
+    space, shared = read_space(options.params or {}, arguments, config)
     if not space.distributions:
         raise StudyError(
             "there is nothing to search: give ranges in hydra.sweeper.params, or on the command "
@@ -149,7 +130,7 @@ def build_spec(
         stop=options.stop,
         constraints={name: float(bound) for name, bound in options.constraints.items()},
         price_per_kilojoule=options.price_per_kilojoule,
-        enqueue=_points(options.enqueue, config, space),
+        enqueue=read_points(options.enqueue, config, space),
         extend=options.extend,
         parallel=parallel,
         racing=options.racing,
@@ -260,106 +241,3 @@ def _with_fidelities(
             reason = searched[0] if searched else "one of them is empty"
             raise StudyError(f"{name}: {reason}: give {{training.epochs: 3}}, say")
     return _MULTI_FIDELITY
-
-
-def _read_space(
-    params: Mapping[str, Any], arguments: Sequence[str], config: DictConfig
-) -> tuple[Space, list[str]]:
-    """Return what is searched, and the overrides that all trials share.
-
-    Args:
-        params: of the sweeper.
-        arguments: the command's overrides.
-
-    Raises:
-        GreensweepError: a range makes no sense, or what an option needs cannot be.
-    """
-    searched, others = read_searched(params, arguments)
-    shared = [
-        str(each.input_line)
-        if each.is_delete()
-        else f"{each.get_key_element()}={each.get_value_element_as_str()}"
-        for each in others
-    ]
-    ranges: dict[str, BaseDistribution] = {}
-    conditions: dict[str, Mapping[str, Sequence[Any]]] = {}
-    keys = [each.key for each in searched]
-    for each in searched:
-        needed = still_needed(each.when, keys, partial(present_value, config))
-        if needed is None:
-            continue
-        ranges[each.key] = _distribution(each)
-        if needed:
-            conditions[each.key] = needed
-    levels = Space(ranges).levels
-    kept: dict[str, Mapping[str, Sequence[Any]]] = {}
-    for key, heads in conditions.items():
-        for other in heads:
-            if other not in levels or other in conditions:
-                raise StudyError(
-                    f"{_PREFIX}params: {key} needs a value of {other}, which is a range without "
-                    "steps, or needs values of others itself: give it choices"
-                )
-        kept[key] = {
-            other: [_as_kept(ranges[other], literal(value)) for value in values]
-            for other, values in heads.items()
-        }
-        never = [other for other, values in kept[key].items() if not {*values} & {*levels[other]}]
-        if never:
-            log.info("%s is not searched: %s has none of the values that it needs.", key, never[0])
-            del ranges[key], kept[key]
-    return Space(ranges, kept), shared
-
-
-def _distribution(searched: Searched) -> BaseDistribution:
-    override = searched.override
-    try:
-        if override.is_choice_sweep():
-            return CategoricalDistribution(kept_choices(choices_of(override)))
-        if isinstance(values := override.value(), RangeSweep):
-            values.shuffle = False  # a search has an order of its own
-        found: BaseDistribution = create_optuna_distribution_from_override(override)
-    except (ValueError, NotImplementedError, AssertionError, HydraException) as error:
-        raise StudyError(
-            f"{override.input_line} cannot be searched: {first_line(error)}"
-        ) from error
-    return found
-
-
-def _as_kept(distribution: BaseDistribution, value: Any) -> Any:
-    """Return a value of an option as Optuna keeps it."""
-    if isinstance(distribution, CategoricalDistribution):
-        return kept_choice(distribution.choices, value)
-    return value
-
-
-def _points(enqueue: Any, config: DictConfig, space: Space) -> tuple[Mapping[str, Any], ...]:
-    if enqueue is None:
-        return ()
-    if enqueue == "present":
-        present: dict[str, Any] = {}
-        for name in space.names:
-            if space.has(name, present):
-                value = literal(present_value(config, name))
-                present[name] = _as_kept(space.distributions[name], value)
-        outside = [name for name in present if not holds(space.distributions[name], present[name])]
-        if outside:
-            log.info(
-                "The present configuration is no point of the space (%s=%s), so it is not tried.",
-                outside[0],
-                kept_as_override(present[outside[0]]),
-            )
-        return () if outside else (present,)
-    if not isinstance(enqueue, list) or not all(isinstance(each, dict) for each in enqueue):
-        raise StudyError(
-            "hydra.sweeper.enqueue must be present, or a list of points, as in "
-            "'[{optimizer.learning_rate: 0.01}]'"
-        )
-    ranges = space.distributions
-    return tuple(
-        {
-            name: _as_kept(ranges[name], literal(value)) if name in ranges else value
-            for name, value in point.items()
-        }
-        for point in enqueue
-    )
