@@ -97,6 +97,24 @@ def test_fresh_puts_another_studys_trials_aside(
     assert cli("train.py", *TWO, *more).status == 0, "the same command goes on"
 
 
+def test_fresh_moves_no_other_things(cli: Cli, tmp_path: Path, swept: dict[str, bytes]) -> None:
+    for folder in ("work", "notes"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.txt").write_text("mine")
+    (tmp_path / "sweep").rename(tmp_path / "notes" / "sweep")
+    fresh = [*TWO, "hydra.sweeper.fresh=true", "hydra.sweeper.n_trials=1"]
+    ended = cli("train.py", *fresh, "hydra.sweep.dir=notes")
+    assert ended.status == 0, ended.errors
+    assert (tmp_path / "notes" / "mine.txt").is_file()
+    assert contents(tmp_path / "notes" / "sweep") == swept
+    before = contents(tmp_path)
+    (tmp_path / "study_of.json").write_text("{}")
+    refused = cli("train.py", *fresh, "hydra.sweep.dir=.")
+    assert refused.status == 1
+    assert "aside, where you work: set hydra.sweep.dir to a folder of its own" in refused.errors
+    assert contents(tmp_path).items() >= before.items()
+
+
 def test_a_folder_goes_on_where_it_was_moved_or_copied(
     cli: Cli, tmp_path: Path, swept: dict[str, bytes]
 ) -> None:

@@ -94,6 +94,11 @@ def has_owner(sweep: Path) -> bool:
     return (sweep / OWNER_FILE).is_file()
 
 
+def holds_sweep(folder: Path) -> bool:
+    """Tell whether a sweep of whatever sweeper has left something in a folder."""
+    return any((folder / name).exists() for name in _OF_A_SWEEP) or bool(trial_directories(folder))
+
+
 def _owner(sweep: Path) -> dict[str, str]:
     kept = read_json(sweep / OWNER_FILE) or {}
     names = ("study_name", "folder")

@@ -29,6 +29,7 @@ from greensweep.search.bill import Bill, bill, write_bill
 from greensweep.search.folders import (
     check_owner,
     check_present,
+    holds_sweep,
     keep_owner,
     trial_directories,
 )
@@ -271,10 +272,19 @@ def _check_packages(spec: SearchSpec) -> None:
 
 
 def _put_aside(spec: SearchSpec) -> None:
-    """Move an earlier sweep of this name away: what was measured is never deleted."""
+    """Move an earlier sweep of this name away: what was measured is never deleted.
+
+    Raises:
+        StudyError: what is no sweep's would move with it.
+    """
     # Into a folder that is there already, as within one second, it would be moved.
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    if spec.directory.is_dir() and any(spec.directory.iterdir()):
+    if holds_sweep(spec.directory):
+        if Path.cwd().is_relative_to(spec.directory.resolve()):
+            raise StudyError(
+                f"hydra.sweeper.fresh=true would put {spec.directory} aside, where you work: set "
+                "hydra.sweep.dir to a folder of its own"
+            )
         shutil.move(spec.directory, spec.directory.with_name(f"{spec.directory.name}.{stamp}"))
     with storage_faults(spec.storage):
         file = spec.storage_file
