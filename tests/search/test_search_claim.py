@@ -196,6 +196,21 @@ def test_a_trial_half_drawn_is_drawn_whole_by_the_same_seed(tmp_path: Path) -> N
     assert [each.params for each in counted(resumed.trials)] == whole.points()
 
 
+@pytest.mark.parametrize("left", [{"rate": RATE}, SPACE], ids=["half", "whole"])
+def test_a_draw_keeps_its_values_whatever_others_have_come_to_meanwhile(
+    tmp_path: Path, left: dict[str, Any]
+) -> None:
+    search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    search.study.sampler = search.spec.build_sampler(7)  # as another worker, which dies here
+    drawn = search.study.ask(left).params
+    resumed = Search(search.spec, value_of)
+    resumed.run()
+    (again,) = [each for each in resumed.trials if "retry_history" in each.system_attrs]
+    assert again.state.name == "COMPLETE"
+    assert drawn.items() <= again.params.items()
+    assert again.params.keys() == SPACE.keys()
+
+
 @pytest.mark.parametrize("set_by", [0.0, 1.0, -1.0, 3600.0, -86400.0])
 def test_a_living_trial_is_left_alone_when_the_clock_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_by: float

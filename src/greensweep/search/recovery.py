@@ -95,8 +95,10 @@ class Recovery:
             if not name.startswith("constraints")
         }
         history = [*retry_history(trial), trial.number]
-        # One that died while it was drawn is drawn anew, and then gets the same values.
-        is_drawn = owner_of(trial) is not None or len(history) > 1
+        space, drawn = self._spec.space, trial.params
+        is_drawn = all(name in drawn for name in space.names if space.has(name, drawn))
+        if drawn and not is_drawn:  # it died meanwhile: what is left open is drawn beside the rest
+            attributes["fixed_params"] = {**attributes.get("fixed_params", {}), **drawn}
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
