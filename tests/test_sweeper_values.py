@@ -314,6 +314,29 @@ def test_what_no_trial_could_have_is_refused_before_anything_is_trained(
     assert not list(tmp_path.glob("**/optuna.db"))
 
 
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ({"optimzer": "adam"}, "there is no option optimzer: did you mean optimizer"),
+        ({"optimizer": ["sgd", "adm"]}, "no optimizer is called 'adm': did you mean adam"),
+        ({"optimizer.betaa1": 0.9}, "there is no option optimizer.betaa1"),
+        ({"hydra/launcher": "jobslib"}, "no hydra/launcher is called 'jobslib'"),
+        ({"optimizer.nesterov": True, "seed": 1}, ""),  # of another optimizer
+    ],
+)
+def test_a_condition_on_what_does_not_exist_is_refused(
+    cli: Cli, tmp_path: Path, when: dict[str, Any], said: str
+) -> None:
+    declared = {"training.epochs": {"choices": [1]}, "seed": {"choices": [1]}}
+    declared["training.batch_size"] = {"choices": [32], "when": when}
+    (command := [*QUICK, OURS, *space(tmp_path, declared)]).remove("training.epochs=1")
+    ended = cli("train.py", *command)
+    if said:
+        assert ended.errors.startswith("Error: space: training.batch_size needs, under when: ")
+        assert said in ended.errors and "own.yaml, line 7" in ended.errors
+    assert ended.status == (1 if said else 0)
+
+
 def test_the_stock_sweeper_refuses_choices_that_do_not_go_together(
     cli: Cli, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from greensweep.config.store import (
     save_run_config,
     without_hydra,
 )
-from greensweep.config.unknown import is_option, no_option, unknown_options
+from greensweep.config.unknown import is_option, is_option_somewhere, no_option, unknown_options
 from greensweep.config.yaml_door import guard_yaml
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "command_folder",
     "guard_yaml",
     "is_option",
+    "is_option_somewhere",
     "load_run_config",
     "no_option",
     "parse",

@@ -46,6 +46,14 @@ def is_option(composed: DictConfig, key: str) -> bool:
     return True
 
 
+def is_option_somewhere(composed: DictConfig, key: str) -> bool:
+    """Tell whether a dotted name is an option with these choices of the groups, or with others."""
+    parts = key.split(".")
+    return is_option(composed, key) or any(
+        _choices_with(".".join(parts[:depth]), name) for depth, name in enumerate(parts[1:], 1)
+    )
+
+
 def no_option(key: str, composed: DictConfig, prefix: str = "") -> str:
     """Say that there is no such option, and which one was meant.
 

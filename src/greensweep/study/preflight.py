@@ -12,6 +12,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from greensweep.config import (
     TrainConfig,
     is_option,
+    is_option_somewhere,
     no_option,
     parse,
     raise_faults,
@@ -19,8 +20,8 @@ from greensweep.config import (
     without_hydra,
 )
 from greensweep.config.grammar import as_override, choices_of, ends_of
-from greensweep.config.searched import Searched, read_searched
-from greensweep.errors import GreensweepError, StudyError, first_line
+from greensweep.config.searched import Searched, any_of, read_searched
+from greensweep.errors import GreensweepError, StudyError, first_line, unknown
 from greensweep.messages import told
 from greensweep.secrets import has_secrets
 
@@ -44,6 +45,7 @@ def check_sweep(config: DictConfig) -> None:
         refuse_secrets(each.key, ends_of(each.override))
     raise_faults(unknown_options(hydra, "hydra."))
     app = _with_values(without_hydra(config), searched)
+    raise_faults(list(_condition_faults(config, app)))
     run: TrainConfig = parse(app)
     if run.replay is not None:
         from greensweep.replay.source import replay_model
@@ -202,6 +204,22 @@ def _with_values(app: DictConfig, searched: Sequence[Searched]) -> DictConfig:
         if each.key in missing:
             OmegaConf.update(app, each.key, ends_of(each.override)[0])
     return app
+
+
+def _condition_faults(config: DictConfig, app: DictConfig) -> Iterator[str]:
+    """Say which conditions of the space name what does not exist: they would hold for no trial."""
+    loader = GlobalHydra.instance().config_loader()
+    for key, declared in declared_space(config).items():
+        for name, needed in declared.get("when", {}).items():
+            fault = None
+            if name in config.hydra.runtime.choices:
+                choices = loader.get_group_options(name)
+                missing = [each for each in any_of(needed) if each not in choices]
+                fault = unknown(name, missing[0], choices) if missing else None
+            elif not is_option_somewhere(app, name):
+                fault = no_option(name, app)
+            if fault:
+                yield f"space: {key} needs, under when: {fault}{declared_in(config.hydra, key)}"
 
 
 def _value_faults(
