@@ -119,7 +119,7 @@ def test_a_swept_group_begins_with_the_present_choice(cli: Cli, results: Results
 
 CONDITIONAL = {
     "optimizer": {"choices": ["adam", "sgd"]},
-    "optimizer.momentum": {"low": 0.0, "high": 0.9, "step": 0.3, "when": {"optimizer": "sgd"}},
+    "optimizer.momentum": {"low": 0.0, "high": 0.8, "step": 0.6, "when": {"optimizer": "sgd"}},
     "optimizer.beta1": {"low": 0.8, "high": 0.9, "levels": 2, "when": {"optimizer": "adam"}},
     "optimizer.nesterov": {"choices": [False], "when": {"optimizer": "sgd"}},
 }
@@ -138,14 +138,14 @@ def test_an_option_is_set_only_where_its_condition_holds(
     assert set(searched) == {
         *(
             ("optimizer=sgd", f"optimizer.momentum={each}", "optimizer.nesterov=false")
-            for each in (0.0, 0.3, 0.6, 0.9)
+            for each in (0.0, 0.6)
         ),
         *(("optimizer=adam", f"optimizer.beta1={each}") for each in (0.8, 0.9)),
     }
-    assert len(searched) == 6
+    assert len(searched) == 4
     again = cli("train.py", *command, "hydra.sweeper.n_trials=99")
     assert again.status == 0, again.errors
-    assert len(results("multirun")) == 6, "the same study"
+    assert len(results("multirun")) == 4, "the same study"
 
 
 def test_an_option_whose_condition_no_choice_meets_is_left_out(
