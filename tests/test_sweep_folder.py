@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 from conftest import Finished
+from filelock import FileLock
 from test_sweeper import QUICK, STUDY
 
 Cli = Callable[..., Finished]
@@ -113,6 +114,20 @@ def test_fresh_moves_no_other_things(cli: Cli, tmp_path: Path, swept: dict[str, 
     assert refused.status == 1
     assert "aside, where you work: set hydra.sweep.dir to a folder of its own" in refused.errors
     assert contents(tmp_path).items() >= before.items()
+
+
+@pytest.mark.parametrize(
+    "more", [["hydra.run.dir=kept"], ["-m", "hydra.sweep.dir=kept", "seed=1,2"]]
+)
+def test_a_folder_that_another_command_works_in_is_refused(
+    cli: Cli, tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "kept").mkdir()
+    with FileLock(tmp_path / "kept" / ".command.lock"):
+        refused = cli("train.py", *more)
+    assert refused.status == 1
+    assert "another command is at work in kept: name another folder" in refused.errors
+    assert not list((tmp_path / "kept").glob("**/result.json"))
 
 
 def test_a_folder_goes_on_where_it_was_moved_or_copied(

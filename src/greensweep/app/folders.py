@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -18,7 +19,27 @@ from greensweep.study.preflight import check_subdir, check_sweep_folder, resumes
 
 
 class FolderCallback(Callback):
-    """Gives each command that Hydra names a folder for by the second one that no other has."""
+    """Gives each command a folder of its own: of those named by the second, and of the user's."""
+
+    _held: FileLock | None = None
+
+    @classmethod
+    def _hold(cls, directory: Path) -> None:
+        """Keep other commands out of a folder until this process ends, or takes another one.
+
+        Raises:
+            StudyError: one is at work there.
+        """
+        if cls._held is not None:
+            cls._held.release()
+        directory.mkdir(parents=True, exist_ok=True)
+        cls._held = FileLock(directory / ".command.lock")
+        try:
+            cls._held.acquire(timeout=0)
+        except Timeout as error:
+            raise StudyError(
+                f"another command is at work in {directory}: name another folder, or wait for it"
+            ) from error
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         from greensweep.result import RESULT_FILE
@@ -28,7 +49,9 @@ class FolderCallback(Callback):
             if _is_by_time(config.hydra.run):
                 with read_write(config.hydra):
                     config.hydra.run.dir = str(new_folder(directory))
-            elif (directory / RESULT_FILE).is_file():
+                return
+            self._hold(directory)
+            if (directory / RESULT_FILE).is_file():
                 raise StudyError(
                     f"hydra.run.dir={directory} holds the result of another run, which would be "
                     "overwritten: name a new folder, or move that one away"
@@ -44,6 +67,7 @@ class FolderCallback(Callback):
                 use_sweep_folder(config, str(new_folder(directory)))
                 HydraConfig.instance().set_config(config)
             else:
+                self._hold(directory)
                 check_sweep_folder(directory)
 
 
