@@ -38,6 +38,11 @@ def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one more process than there are cores: some tests wait for commands that they start."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_finish() -> None:
     """Let no collection look through all that was imported; statsmodels asks for a whole one."""
     gc.collect()
