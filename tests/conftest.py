@@ -47,6 +47,7 @@ def pytest_collection_finish() -> None:
     """Let no collection look through all that was imported; statsmodels asks for a whole one."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # composing a configuration makes and drops thousands of nodes
 
 
 @pytest.fixture(autouse=True)

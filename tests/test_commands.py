@@ -70,6 +70,7 @@ def test_ctrl_c_ends_with_130(
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["src/prepare.py"], ["-m", "greensweep", "study"]])
 def test_a_reader_that_closes_the_pipe_is_no_fault(command: list[str], tmp_path: Path) -> None:
     """As `| head` does; a study that is refused still says so."""

@@ -25,6 +25,7 @@ Results = Callable[..., list[dict[str, Any]]]
 
 RUN = ("training.epochs=1", "dataset.train_limit=100", "energy=unmetered", "inference.seconds=0")
 RUN = (*RUN, "model=dense_linear", "warmup=0", "training.batch_size=16")
+SLOW = pytest.mark.slow
 LOCAL = (*RUN, "tracking=local")
 SWEEP = ("-m", "space={optimizer.learning_rate:{low:1e-3,high:1e-1}}", "hydra.sweeper.n_trials=2")
 OWN = (*SWEEP, "hydra/sweeper=greensweep", "hydra.sweeper.pruner=none")
@@ -75,6 +76,7 @@ def test_a_database_may_lie_in_any_folder(project: Callable[[str], Path], name: 
     assert [path.name for path in folder.parent.iterdir()] == [name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pct%20dir", pytest.param(ALL, marks=pytest.mark.slow)])
 def test_a_project_may_have_any_name(
     cli: Cli, project: Callable[[str], Path], tmp_path: Path, name: str
@@ -93,7 +95,7 @@ def test_a_project_may_have_any_name(
     assert "no MLflow store" not in analysed.errors
 
 
-@pytest.mark.parametrize("sweeper", [OWN, STOCK])
+@pytest.mark.parametrize("sweeper", [OWN, pytest.param(STOCK, marks=SLOW)])
 def test_a_sweep_may_lie_in_any_folder(cli: Cli, tmp_path: Path, sweeper: tuple[str, ...]) -> None:
     quoted = ALL.replace("\\", "").replace("'", "\\'")
     ended = cli("train.py", *sweeper, *LOCAL, f"hydra.sweep.dir='{quoted}'")
@@ -106,7 +108,9 @@ def test_a_sweep_may_lie_in_any_folder(cli: Cli, tmp_path: Path, sweeper: tuple[
 CHDIR = "hydra.job.chdir=true"
 
 
-@pytest.mark.parametrize("sweeper", [OWN, STOCK, ("-m", "seed=1,2")])
+@pytest.mark.parametrize(
+    "sweeper", [OWN, pytest.param(STOCK, marks=SLOW), pytest.param(("-m", "seed=1,2"), marks=SLOW)]
+)
 def test_runs_that_work_in_their_own_folders_share_one_store(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeper: tuple[str, ...]
 ) -> None:
@@ -190,7 +194,9 @@ def test_only_a_sweeps_own_trial_folders_are_trials(
     assert "Everything is in MLflow already." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("subdir", ["t${hydra.job.num}", "${seed}/of/${model.name}"])
+@pytest.mark.parametrize(
+    "subdir", [pytest.param("t${hydra.job.num}", marks=SLOW), "${seed}/of/${model.name}"]
+)
 def test_trial_folders_may_be_named_by_the_user(cli: Cli, tmp_path: Path, subdir: str) -> None:
     inside = ("tracking.artifacts=sweep", f"'hydra.sweep.subdir=\"{subdir}\"'"[1:-1])
     ended = cli("train.py", "-m", "seed=1,2", *RUN, *inside, "hydra.sweep.dir=sweep")
@@ -226,6 +232,7 @@ def test_commands_of_one_second_have_folders_of_their_own(cli: Cli, tmp_path: Pa
             assert list(folder.glob("**/train.log"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stopped_clock")
 def test_previews_and_questions_of_one_second_too(cli: Cli, tmp_path: Path) -> None:
     for _ in range(2):
@@ -255,7 +262,9 @@ def test_a_refused_sweep_leaves_no_folder(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "multirun").exists()
 
 
-@pytest.mark.parametrize("sweeper", [OWN, STOCK, ("-m", "seed=1,2")])
+@pytest.mark.parametrize(
+    "sweeper", [OWN, pytest.param(STOCK, marks=SLOW), pytest.param(("-m", "seed=1,2"), marks=SLOW)]
+)
 def test_one_folder_for_all_trials_is_refused(
     cli: Cli, tmp_path: Path, sweeper: tuple[str, ...]
 ) -> None:

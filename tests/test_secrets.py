@@ -129,7 +129,7 @@ def test_a_run_its_report_and_its_failure_tell_no_secret(
     assert len(results()) == 2
 
 
-@pytest.mark.parametrize("sweeper", ["greensweep", "optuna"])
+@pytest.mark.parametrize("sweeper", ["greensweep", pytest.param("optuna", marks=pytest.mark.slow)])
 def test_a_sweep_and_its_failure_tell_no_secret(
     cli: Cli, planted: list[str], tmp_path: Path, sweeper: str, results: Results
 ) -> None:

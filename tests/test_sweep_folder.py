@@ -85,7 +85,10 @@ def test_another_study_is_refused_before_anything_trains(
     assert not (tmp_path / "sweep" / "reference_job.json").exists()
 
 
-@pytest.mark.parametrize("more", [[OTHER_STORAGE], ["hydra.sweeper.study_name=second"]])
+@pytest.mark.parametrize(
+    "more",
+    [[OTHER_STORAGE], pytest.param(["hydra.sweeper.study_name=second"], marks=pytest.mark.slow)],
+)
 def test_fresh_puts_another_studys_trials_aside(
     cli: Cli, tmp_path: Path, swept: dict[str, bytes], more: list[str]
 ) -> None:
@@ -162,6 +165,7 @@ def forget_folders(storage: optuna.storages.RDBStorage) -> None:
         connection.execute(text("DELETE FROM study_system_attributes"))
 
 
+@pytest.mark.slow
 def test_commands_with_their_own_folders_share_a_storage(cli: Cli, tmp_path: Path) -> None:
     shared = (*TWO, "hydra.sweeper.storage=sqlite:///shared.db")
     for place, total in (("here", 1), ("there", 2), ("here", 3)):
@@ -220,7 +224,13 @@ def deleting(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("sweeper", "trial"), [("greensweep", 1), ("greensweep", 2), ("optuna", 1), ("basic", 2)]
+    ("sweeper", "trial"),
+    [
+        pytest.param("greensweep", 1, marks=pytest.mark.slow),
+        ("greensweep", 2),
+        ("optuna", 1),
+        pytest.param("basic", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_a_folder_that_was_deleted_midway_is_told(
     cli: Cli, tmp_path: Path, deleting: tuple[str, ...], sweeper: str, trial: int

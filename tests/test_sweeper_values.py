@@ -148,6 +148,7 @@ def test_an_option_is_set_only_where_its_condition_holds(
     assert len(results("multirun")) == 4, "the same study"
 
 
+@pytest.mark.slow
 def test_an_option_whose_condition_no_choice_meets_is_left_out(
     cli: Cli, tmp_path: Path, results: Results
 ) -> None:
@@ -184,6 +185,7 @@ def test_the_stock_sweeper_refuses_conditions_and_what_it_takes_for_one(
     assert results() == []
 
 
+@pytest.mark.slow
 def test_a_shuffled_range_is_the_same_search_each_time(cli: Cli, results: Results) -> None:
     command = (*QUICK, OURS, "training.batch_size=shuffle(range(16,64,16))")
     for asked in (1, 2):
@@ -193,6 +195,7 @@ def test_a_shuffled_range_is_the_same_search_each_time(cli: Cli, results: Result
     assert len(results("multirun")) == 2
 
 
+@pytest.mark.slow
 def test_all_choices_of_a_group_may_be_named_by_a_pattern(cli: Cli, results: Results) -> None:
     command = (*QUICK, "optimizer=glob(adam*)", "hydra.sweeper.params={}")
     refused = cli("train.py", *command, STOCK)
@@ -347,6 +350,7 @@ def test_the_stock_sweeper_refuses_choices_that_do_not_go_together(
     assert not list(tmp_path.glob("**/optuna.db"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sweeper",
     ["hydra/sweeper=basic", *(pytest.param(e, marks=pytest.mark.slow) for e in (OURS, STOCK))],
