@@ -95,6 +95,21 @@ def not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that a trial sees: one number, which a test moves on."""
+    seconds = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return seconds[0]
+
+    for module in ("judge", "bounds", "trial"):
+        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
+    return seconds
+
+
+@pytest.fixture
 def config() -> Callable[..., TrainConfig]:
     """Compose and check a training config: `config("model=dense_poly", "training.epochs=1")`."""
     return lambda *overrides: deepcopy(_composed(*overrides))

@@ -69,6 +69,15 @@ def test_a_broken_file_is_told_once_and_kept_beside(
     assert "study.json is broken (" in caplog.text
 
 
+def test_a_file_that_cannot_be_read_now_stays_where_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "study.json").mkdir()  # as root no permission is refused
+    assert read_json(tmp_path / "study.json") is None
+    assert "study.json cannot be read (Is a directory)" in caplog.text
+    assert [each.name for each in tmp_path.iterdir()] == ["study.json"]
+
+
 def test_no_file_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     assert read_json(tmp_path / "none.json") is None

@@ -69,7 +69,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:  # it may be whole, and be read another time
+        log.warning("%s cannot be read (%s): it is left out.", path, error.strerror)
+        return None
+    except (ValueError, RecursionError) as error:
         put_aside(path, f"{type(error).__name__}: {error}")
         return None
     if not isinstance(values, dict):

@@ -273,21 +273,6 @@ def test_ctrl_c_is_heard_between_repeats_of_one_epoch(
 # Figures that only grow, and figures that are fixed
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that a trial sees: one number, which a test moves on."""
-    seconds = [0.0]
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return seconds[0]
-
-    for module in ("judge", "bounds", "trial"):
-        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
-    return seconds
-
-
 @pytest.mark.parametrize(
     ("constraint", "bound", "said"),
     [

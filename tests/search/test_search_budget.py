@@ -35,21 +35,6 @@ from greensweep.search.trial import settle, trial_of
 SPACE = {"width": IntDistribution(1, 64, log=True), "epochs": IntDistribution(1, 6)}
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that a trial sees: one number, which a test moves on."""
-    seconds = [0.0]
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return seconds[0]
-
-    for module in ("judge", "bounds", "trial"):
-        monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
-    return seconds
-
-
 class Truth:
     """What trials really cost, epoch by epoch: more or less the width, whatever they report."""
 
