@@ -158,12 +158,15 @@ class Powercap:
         self.folder = folder
         folder.mkdir()
 
-    def zone(self, zone: str, name: str, joules: float = 0.0, wraps_at: float = 262143.328850):
+    def zone(
+        self, zone: str, name: str, joules: float = 0.0, wraps_at: float | None = 262143.328850
+    ) -> None:
         """Add a zone, as the kernel writes them: microjoules, and a line's end."""
         path = self.folder / zone
         path.mkdir()
         (path / "name").write_text(f"{name}\n")
-        (path / "max_energy_range_uj").write_text(f"{round(wraps_at * 1e6)}\n")
+        if wraps_at is not None:
+            (path / "max_energy_range_uj").write_text(f"{round(wraps_at * 1e6)}\n")
         self.set(zone, joules)
 
     def set(self, zone: str, joules: float) -> None:

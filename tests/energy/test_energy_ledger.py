@@ -1,5 +1,6 @@
 """Runs side by side: each is charged its part, and no joule is charged twice."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -480,6 +481,26 @@ def test_a_ledgers_folder_that_vanishes_does_not_end_the_run(
     machine.run(1.0, cpu=40.0)
     assert cpu(one.lap()) == 40.0
     one.stop()
+
+
+def test_a_lock_that_another_process_holds_stalls_no_run(
+    machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = MachineLedger(tmp_path, lock_seconds=0.05)
+    one = meter_of(machine, ledger)
+    one.start()
+    machine.run(1.0, {1: 1.0}, cpu=40.0)
+    with (tmp_path / "energy-ledger-2.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        laps = [one.lap()]
+        machine.run(1.0, {1: 1.0}, cpu=40.0)
+        laps.append(one.lap())
+    machine.run(1.0, {1: 1.0}, cpu=40.0)
+    laps.append(one.lap())
+    one.stop()
+    assert [cpu(lap) for lap in laps] == [40.0, 40.0, 40.0]
+    (warning,) = caplog.records
+    assert "has held the ledger of metered runs" in warning.getMessage()
 
 
 def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,59 @@ def test_packages_are_the_cpu_and_dram_is_the_memory_and_nothing_counts_twice(
     assert said(caplog) == []
 
 
+# As Linux names them. AMD's dies show their package's counter (before 6.13), Intel's their own.
+TWO_DIES = {"intel-rapl:0": "package-0-die-0", "intel-rapl:1": "package-0-die-1"}
+FOUR_DIES = {
+    **TWO_DIES,
+    "intel-rapl:2": "package-1-die-0",
+    "intel-rapl:3": "package-1-die-1",
+}
+
+
+@pytest.mark.parametrize("began", [0.0, 5000.0])
+def test_dies_that_show_one_counter_are_counted_once(
+    powercap: Powercap, gpus: Gpus, began: float
+) -> None:
+    for zone, name in TWO_DIES.items():
+        powercap.zone(zone, name, began)
+        powercap.zone(f"{zone}:0", "core", began)
+    meter = started()
+    for joules in (60.0, 100.0):
+        for zone in TWO_DIES:
+            powercap.set(zone, began + joules)
+        lap = meter.lap()
+    meter.stop()
+    assert lap.components["cpu"].joules == pytest.approx(40.0)
+    assert origins(lap) == {"cpu": ("rapl", "measured")}
+
+
+@pytest.mark.parametrize("began", [(0.0, 0.0), (1000.0, 1000.0), (3000.0, 200.0)])
+def test_dies_with_counters_of_their_own_add_up(
+    powercap: Powercap, gpus: Gpus, began: tuple[float, float]
+) -> None:
+    zones = list(zip(TWO_DIES.items(), began, strict=True))
+    for (zone, name), joules in zones:
+        powercap.zone(zone, name, joules)
+    meter = started()
+    total = 0.0
+    for one, other in ((100.0, 60.0), (160.0, 160.0), (170.0, 180.0)):
+        for (zone, _), joules, used in zip(*zip(*zones, strict=True), (one, other), strict=True):
+            powercap.set(zone, joules + used)
+        total += meter.lap().joules
+    meter.stop()
+    assert total == pytest.approx(350.0)
+
+
+def test_dies_are_held_against_those_of_their_own_package(powercap: Powercap, gpus: Gpus) -> None:
+    for zone, name in FOUR_DIES.items():
+        powercap.zone(zone, name, 700.0)
+    meter = started()
+    for zone in FOUR_DIES:  # both packages used the same, by chance
+        powercap.set(zone, 800.0)
+    assert meter.lap().joules == pytest.approx(200.0)
+    meter.stop()
+
+
 def test_each_zone_starts_again_from_0_at_its_own_range(powercap: Powercap, gpus: Gpus) -> None:
     powercap.zone("intel-rapl:0", "package-0", 990.0, wraps_at=1000.0)
     powercap.zone("intel-rapl:1", "package-1", 65530.0, wraps_at=65532.610987)
@@ -76,6 +129,88 @@ def test_each_zone_starts_again_from_0_at_its_own_range(powercap: Powercap, gpus
     lap = meter.lap()
     meter.stop()
     assert lap.joules == pytest.approx(10.0 + 4.0 + 2.610987 + 1.0)
+
+
+def test_a_reset_counter_is_told_once_and_counts_from_0(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0", 5000.0)
+    powercap.zone("intel-rapl:0:0", "dram", 10.0)
+    meter = started()
+    laps = []
+    for joules, memory in ((5007.0, 11.0), (10.0, 13.0), (14.0, 16.0), (9.0, 16.0)):
+        powercap.set("intel-rapl:0", joules)
+        powercap.set("intel-rapl:0:0", memory)
+        laps.append(meter.lap())
+    meter.stop()
+    assert [lap.components["cpu"].joules for lap in laps] == pytest.approx([7.0, 10.0, 4.0, 9.0])
+    assert [origins(lap)["cpu"] for lap in laps] == [
+        ("rapl", "measured"),
+        ("rapl+reset", "estimated"),
+        ("rapl", "measured"),
+        ("rapl+reset", "estimated"),
+    ]
+    assert sum(lap.components["ram"].joules for lap in laps) == pytest.approx(6.0)
+    assert {origins(lap)["ram"] for lap in laps} == {("rapl", "measured")}
+    (warning,) = said(caplog)
+    assert warning.startswith("The cpu counter cpu/rapl/intel-rapl:0 went from 5007 J to 10 J in ")
+
+
+@pytest.mark.parametrize("wraps_at", [0.0, None, 262143.328850])
+@pytest.mark.parametrize("now", [10.0, 200_000.0])
+def test_no_step_of_a_counter_is_negative_or_more_than_hardware_uses(
+    powercap: Powercap, gpus: Gpus, wraps_at: float | None, now: float
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0", 5000.0, wraps_at=wraps_at)
+    meter = started()
+    powercap.set("intel-rapl:0", now)
+    lap = meter.lap()
+    meter.stop()
+    assert lap.joules == (10.0 if now == 10.0 else 0.0)
+    assert origins(lap) == {"cpu": ("rapl+reset", "estimated")}
+
+
+def test_a_value_that_is_missing_once_is_part_of_the_next(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0", 100.0)
+    meter = started()
+    powercap.set("intel-rapl:0", 130.0)
+    total = meter.lap()
+    (powercap.folder / "intel-rapl:0" / "energy_uj").write_text("")
+    total += meter.lap()
+    powercap.set("intel-rapl:0", 190.0)
+    total += meter.lap()
+    meter.stop()
+    assert total.joules == pytest.approx(90.0)
+    assert origins(total) == {"cpu": ("rapl", "measured")}
+    assert said(caplog) == []
+
+
+def test_a_memory_zone_that_cannot_be_read_leaves_the_packages(
+    powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
+) -> None:
+    powercap.zone("intel-rapl:0", "package-0", 5.0)
+    powercap.zone("intel-rapl:0:0", "dram", 5.0)
+    (powercap.folder / "intel-rapl:0:0" / "energy_uj").unlink()
+    meter = started()
+    powercap.set("intel-rapl:0", 8.0)
+    lap = meter.lap()
+    meter.stop()
+    assert {name: part.joules for name, part in lap.components.items()} == {"cpu": 3.0}
+    (warning,) = said(caplog)
+    assert warning.startswith("No ram energy in this run's figures: ")
+
+
+def test_a_memory_zone_without_a_range_is_counted(powercap: Powercap, gpus: Gpus) -> None:
+    powercap.zone("intel-rapl:0", "package-0", 5.0)
+    powercap.zone("intel-rapl:0:0", "dram", 5.0, wraps_at=None)
+    meter = started()
+    powercap.set("intel-rapl:0", 8.0)
+    powercap.set("intel-rapl:0:0", 6.0)
+    lap = meter.lap()
+    meter.stop()
+    assert {name: part.joules for name, part in lap.components.items()} == {"cpu": 3.0, "ram": 1.0}
 
 
 def test_a_machine_without_dram_zones_has_no_figure_of_memory(

@@ -117,7 +117,7 @@ class IdleBaseline:
         return IdleRecord(
             machine=machine_name(),
             watts={
-                key: counters[key].since(before[key], value) / seconds
+                key: counters[key].since(before[key], value, seconds).joules / seconds
                 for key, value in after.items()
                 if key in before
             },

@@ -6,9 +6,11 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greensweep.energy.counters import Counter
+from greensweep.energy.rapl import open_zones
 from greensweep.energy.reading import JOULES_PER_KWH, Quality
 from greensweep.errors import EnergyError, first_line
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 # CodeCarbon's names of how a CPU figure came about, as ours.
 _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
-    "intel_rapl": ("rapl", "measured"),
     "intel_power_gadget": ("power_gadget", "measured"),
     "windows_emi": ("windows_emi", "measured"),
     "cpu_load": ("cpu_load_model", "estimated"),
@@ -68,12 +69,11 @@ class CodeCarbonSource:
         """
         try:
             counters = self._opened(None)
-            if self._tdp is not None and any(each.rests_on_tdp for each in counters):
+            if self._tdp is not None and any(map(_rests_on_tdp, counters)):
                 self.close()
                 counters = self._opened(self._tdp)
-                for counter in counters:
-                    if counter.rests_on_tdp:
-                        counter.source = "declared_tdp_load_model"
+                for counter in filter(_rests_on_tdp, counters):
+                    counter.source = "declared_tdp_load_model"
         except EnergyError:
             raise
         except Exception as error:
@@ -82,7 +82,7 @@ class CodeCarbonSource:
                 f"CodeCarbon cannot start ({type(error).__name__}: {first_line(error)}): "
                 "set energy=unmetered to train without energy figures"
             ) from error
-        return list(counters)
+        return counters
 
     def close(self) -> None:
         if self._tracker is not None:
@@ -91,7 +91,7 @@ class CodeCarbonSource:
                 _idle_trackers[self._key].append(self._tracker)
         self._tracker = None
 
-    def _opened(self, cpu_watts: float | None) -> "list[HardwareCounter]":
+    def _opened(self, cpu_watts: float | None) -> list[Counter]:
         gpus = None if self._gpus is None else tuple(self._gpus)
         # A forked child has copies of its parent's trackers, but not the threads that sample.
         self._key = (os.getpid(), self._mode, cpu_watts, gpus)
@@ -105,7 +105,7 @@ class CodeCarbonSource:
         hardware = self._tracker._hardware
         if self._gpus is not None:
             _check_gpus(self._gpus, hardware)
-        return [HardwareCounter(each) for each in hardware]
+        return [counter for each in hardware for counter in _counters(each)]
 
 
 class HardwareCounter(Counter):
@@ -127,16 +127,11 @@ class HardwareCounter(Counter):
         self._read_at = time.monotonic()
 
     @property
-    def rests_on_tdp(self) -> bool:
-        """Tell whether the figure is a model's, scaled by the CPU's rated power."""
-        return self.component == "cpu" and self.quality == "estimated"
-
-    @property
     def basis(self) -> str:
         if self.component == "ram" and self.quality == "estimated":
             watts = self._hardware.total_power().W
             return f"{watts:.3g} W whatever the load, CodeCarbon's guess by size"
-        if not self.rests_on_tdp:
+        if not _rests_on_tdp(self):
             return super().basis
         curve = "0.1 + 0.9 load³ of" if self._hardware._mode == "cpu_load" else "half of"
         return f"{curve} {self._hardware._tdp:g} W ({self._tdp_origin()}, {self._hardware._model})"
@@ -157,18 +152,10 @@ class HardwareCounter(Counter):
         seconds, self._read_at = now - self._read_at, now
         if self.quality == "measured":
             _, energy = self._hardware.measure_power_and_energy(seconds)
-            self._check_files()
             self._joules += energy.kWh * JOULES_PER_KWH
         else:
             self._joules += self._estimated_watts(seconds) * seconds
         return self._joules
-
-    def _check_files(self) -> None:
-        # CodeCarbon takes 0 joules from a RAPL file that it cannot read.
-        interface = getattr(self._hardware, "_intel_interface", None)
-        for file in getattr(interface, "_rapl_files", ()):
-            if file.sample_skipped:
-                raise OSError(f"{file.path} gave no figure")
 
     def _estimated_watts(self, seconds: float) -> float:
         """Return the model's power; a short lap takes it from the last window that was long enough.
@@ -190,6 +177,24 @@ class HardwareCounter(Counter):
         from greensweep.energy.nvml import use_of_devices
 
         return use_of_devices([device.handle for device in self._hardware.devices.devices])
+
+
+def _counters(hardware: Any) -> list[Counter]:
+    """Return what reads one of CodeCarbon's hardware objects.
+
+    Its RAPL files are read without it: by its own reading a counter that cannot be read uses 0
+    joules, and one that was reset all of its range.
+    """
+    if getattr(hardware, "_mode", None) != "intel_rapl":
+        return [HardwareCounter(hardware)]
+    files = hardware._intel_interface._rapl_files
+    packages = [file for file in files if file.name.startswith("Processor Energy Delta")]
+    return open_zones([Path(file.path).parent for file in packages], "cpu")
+
+
+def _rests_on_tdp(counter: Counter) -> bool:
+    """Tell whether the figure is a model's, scaled by the CPU's rated power."""
+    return counter.component == "cpu" and counter.quality == "estimated"
 
 
 def _make_tracker(

@@ -1,10 +1,29 @@
 """What a machine counts its energy with, one component each."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from greensweep.energy.reading import Quality
+
+# Two values read in the same moment may still lie an update of the counter apart.
+_LEAST_STEP_SECONDS = 1.0
+
+# Waits before a counter that gave no figure is asked again.
+_RETRIES_SECONDS = (0.0, 0.001, 0.005)
+
+
+class Step(NamedTuple):
+    """What a counter went on by between two values.
+
+    Attributes:
+        joules: never below 0; of an impossible step, what can be told of it.
+        possible: whether hardware can have used that in the time.
+    """
+
+    joules: float
+    possible: bool = True
 
 
 class Counter(ABC):
@@ -18,6 +37,8 @@ class Counter(ABC):
             next can go on from; otherwise differences count within this process alone.
         wraps_at: the joules at which the value starts again from 0, or None.
         update_seconds: how often the source itself has a new figure; None for at every reading.
+        most_watts: more than its hardware can draw: ten times the largest CPU package of today, and
+            seven times the largest GPU board.
     """
 
     component: str
@@ -26,6 +47,7 @@ class Counter(ABC):
     common: bool = False
     wraps_at: float | None = None
     update_seconds: float | None = None
+    most_watts: float = 10_000.0
 
     @property
     def key(self) -> str:
@@ -48,14 +70,43 @@ class Counter(ABC):
         """
         return None
 
-    def since(self, before: float, now: float) -> float:
-        """Return the joules between two values, a wrap-around between them included.
+    def since(self, before: float, now: float, seconds: float) -> Step:
+        """Return the step between two values, a wrap-around between them included.
 
-        A value that fell without a known range was reset: what it shows since then is counted.
+        Hardware that draws `most_watts` sets the bound of a step. A value that fell further than a
+        wrap-around within that bound explains was reset: what it shows since then is counted, by a
+        counter that begins at 0. A step up beyond the bound tells nothing.
+
+        Args:
+            seconds: between the two.
         """
-        if now >= before:
-            return now - before
-        return now - before + self.wraps_at if self.wraps_at is not None else max(now, 0.0)
+        most = self.most_watts * (seconds + _LEAST_STEP_SECONDS)
+        rise = now - before
+        if rise < 0 and self.wraps_at is not None and 0 <= rise + self.wraps_at <= most:
+            rise += self.wraps_at
+        if 0 <= rise <= most:
+            return Step(rise)
+        since_reset = now if rise < 0 and self.common and 0 <= now <= most else 0.0
+        return Step(since_reset, possible=False)
+
+    @property
+    def seconds_to_half_range(self) -> float | None:
+        """How long it may go unread, so that one wrap-around at most lies between two values."""
+        return None if self.wraps_at is None else self.wraps_at / self.most_watts / 2
+
+
+def read_again(counter: Counter) -> float:
+    """Read a counter, and again after a moment when it gives nothing.
+
+    Raises:
+        Exception: what its last try ended with.
+    """
+    for wait in _RETRIES_SECONDS:
+        try:
+            return counter.read()
+        except Exception:
+            time.sleep(wait)
+    return counter.read()
 
 
 class Source(Protocol):

@@ -11,6 +11,7 @@ import logging
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 
 # CPU time is counted in ticks of 10 ms: over shorter windows shares would be chance.
 _SHARE_WINDOW_SECONDS = 0.1
+
+# A run that was stopped in the middle of its entry holds the lock for as long.
+_LOCK_SECONDS = 5.0
+_LOCK_RETRY_SECONDS = 0.005
 
 # Another version of Greensweep keeps another book.
 _FORMAT = 2
@@ -318,12 +323,18 @@ class Ledger:
 class MachineLedger(Ledger):
     """The book that all metered runs of one user on this machine keep together, in a file.
 
+    Args:
+        lock_seconds: how long to wait for another process that has it open. After that, this
+            ledger goes on as one that nobody else sees, with a warning.
+
     Raises:
         OSError: the folder is not the user's own, or cannot be written to.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, lock_seconds: float = _LOCK_SECONDS) -> None:
         super().__init__()
+        self._lock_seconds = lock_seconds
+        self._is_shared = True
         if fcntl is None:
             raise OSError("this system has no POSIX file locks")
         self._path = (folder or _runtime_folder()) / f"energy-ledger-{_FORMAT}.json"
@@ -346,7 +357,17 @@ class MachineLedger(Ledger):
             with suppress(OSError):
                 self._open_file()
                 os.close(copy)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        if self._is_shared and not self._locked():
+            self._is_shared = False
+            log.warning(
+                "Another process has held the ledger of metered runs (%s) for %g s: from here on "
+                "runs beside this one are not seen, and the machine's energy is charged to it.",
+                self._path,
+                self._lock_seconds,
+            )
+        if not self._is_shared:
+            yield self._book
+            return
         try:
             book = _parsed(os.pread(self._file, os.fstat(self._file).st_size, 0))
             yield book
@@ -355,6 +376,16 @@ class MachineLedger(Ledger):
             os.ftruncate(self._file, len(text))
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _locked(self) -> bool:
+        until = time.monotonic() + self._lock_seconds
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOCK_RETRY_SECONDS)
 
 
 def open_machine_ledger() -> Ledger:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from greensweep.energy.counters import Counter, Source
+from greensweep.energy.counters import Counter, Source, Step
 from greensweep.energy.processes import Processes
 from greensweep.energy.reading import Quality
 
@@ -48,9 +48,9 @@ class LoadCounter(Counter):
         busy = self._processes.busy_seconds()
         return self._idle * self._clock() + self._per_busy_core * busy
 
-    def since(self, before: float, now: float) -> float:
+    def since(self, before: float, now: float, seconds: float) -> Step:
         # The kernel's count of busy seconds may fall by a tick; it never starts anew.
-        return max(now - before, 0.0)
+        return Step(max(now - before, 0.0))
 
 
 class CalibratedSource:

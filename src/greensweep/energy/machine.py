@@ -1,8 +1,10 @@
 """The meter of a machine: its counters, read at the edges of laps, shared with neighbours."""
 
 import logging
+import math
 import os
 import platform
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -11,15 +13,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from greensweep.energy.counters import Counter, Source
+from greensweep.energy.counters import Counter, Source, read_again
 from greensweep.energy.ledger import Account, Book, Edge, Ledger, Member, Slice, SweepTotal
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import ComponentEnergy, EnergyReading
+from greensweep.energy.sampling import Sampler
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import put_aside, read_json, write_json
 
 log = logging.getLogger(__name__)
+
+
+# How often counters are read within a lap, where their range does not ask for more.
+_SAMPLE_SECONDS = 1.0
+
+# A counter that shows no number for longer is lost.
+_EMPTY_SECONDS = 5.0
 
 
 class Baseline(Protocol):
@@ -32,8 +42,12 @@ class Baseline(Protocol):
 class MachineMeter:
     """Reads counters lap by lap; beside other metered runs, its share of them.
 
+    Long laps are sampled from a thread, so that a counter starts again from 0 at most once between
+    two values.
+
     A counter that fails costs one warning: what it gave before is kept, at lower quality, and the
-    other counters go on.
+    other counters go on. So do all where one jumps further than hardware can; a value that is
+    missing once is part of the next.
 
     Args:
         source: opens the counters.
@@ -72,6 +86,10 @@ class MachineMeter:
         self._counters = {counter.key: counter for counter in self._source.open()}
         self._idle = self._baseline.watts(self._counters) if self._baseline else {}
         self._lost: set[str] = set()
+        self._jumped: set[str] = set()
+        self._told_jumps: set[str] = set()
+        self._seen: dict[str, tuple[float, float]] = {}
+        self._pending = EnergyReading()
         self._process, self._born = self._processes.own()
         self._name = uuid.uuid4().hex
         with self._ledger.open() as book:
@@ -83,10 +101,24 @@ class MachineMeter:
                 "or set energy=unmetered to train without energy figures"
             )
         self._started_in = os.getpid()
+        self._lock = threading.Lock()
+        ranges = [counter.seconds_to_half_range for counter in self._counters.values()]
+        self._sampler = Sampler(self._sample, min([_SAMPLE_SECONDS, *filter(None, ranges)]))
 
     def lap(self) -> EnergyReading:
         if not self._is_running():
             raise not_started()
+        with self._lock:
+            reading = self._pending + self._slice()
+            self._pending = EnergyReading()
+        return reading
+
+    def _sample(self) -> None:
+        with self._lock, suppress(Exception):  # a lap meets it again, and can tell
+            self._pending += self._slice()
+
+    def _slice(self) -> EnergyReading:
+        """Return what was used since the last slice."""
         began = self._now
         with self._ledger.open() as book:
             if self._name in book.members:
@@ -100,6 +132,7 @@ class MachineMeter:
 
     def stop(self) -> None:
         if self._is_running():
+            self._sampler.stop()
             with self._ledger.open() as book:
                 if self._name in book.members:
                     self._settle(book)
@@ -125,7 +158,10 @@ class MachineMeter:
                 quality="attributed" if neighbours else counter.quality,
                 net_joules=None if idle is None else account.joules - idle * account.seconds,
             )
+            if counter.component in self._jumped:
+                energy = energy.incomplete("reset")
             reading += EnergyReading(components={counter.component: energy})
+        self._jumped.clear()
         return reading
 
     def _join(self, book: Book) -> None:
@@ -140,7 +176,7 @@ class MachineMeter:
             if key not in book.edges:
                 book.edges[key] = Edge(value, [Slice(now, now)])
             elif self._counters[key].common:
-                self._read_common(book, key, value)
+                self._read_common(book, key, value, now)
         sweep = None if self._sweep is None else str(self._sweep)
         member = Member(self._process, self._born, sweep, list(values))
         book.join(self._name, member, now, lambda: self._cpu_times(book))
@@ -148,21 +184,25 @@ class MachineMeter:
     def _settle(self, book: Book) -> None:
         """Bring the book up to now."""
         now, values = self._read()
-        book.members[self._name].keys = list(values)
+        book.members[self._name].keys = self._keys()
         book.pass_time(now, lambda: self._cpu_times(book), self._uses(book, values))
         if len(book.members) > 1:
             self._drop_dead(book)  # after the time that they were neighbours
         for key, value in values.items():
             counter = self._counters[key]
             if counter.common:
-                self._read_common(book, key, value)
+                self._read_common(book, key, value, now)
                 self._last[key] = value
-            elif book.read_own(self._name, key, counter.since(self._last[key], value)):
-                self._last[key] = value
+            else:
+                step = counter.since(self._last[key], value, now - self._now)
+                if book.read_own(self._name, key, step.joules):
+                    self._last[key] = value
         self._now = now
 
-    def _read_common(self, book: Book, key: str, value: float) -> None:
-        book.read_common(key, self._counters[key].since(book.edges[key].value, value), value)
+    def _read_common(self, book: Book, key: str, value: float, now: float) -> None:
+        edge = book.edges[key]
+        step = self._counters[key].since(edge.value, value, now - edge.slices[0].start)
+        book.read_common(key, step.joules, value)
 
     def _uses(self, book: Book, keys: Iterable[str]) -> dict[str, Mapping[int, float]]:
         """Return who uses what, for counters that know it, where it is to be shared."""
@@ -178,19 +218,25 @@ class MachineMeter:
 
     def _own_window(self, before: Mapping[str, float], seconds: float) -> dict[str, Account]:
         return {
-            key: Account(self._counters[key].since(before[key], value), seconds)
+            key: Account(self._counters[key].since(before[key], value, seconds).joules, seconds)
             for key, value in self._last.items()
+            if key in before
         }
 
     def _read(self) -> tuple[float, dict[str, float]]:
-        """Return the time and the values of the counters; one that fails is read no more."""
+        """Return the time and the values of the counters; one that fails is read no more.
+
+        One that shows no number for once is left out: its next value holds what is missing now.
+        """
         values = {}
-        for key, counter in list(self._counters.items()):
-            if counter.component in self._lost:
-                continue
+        for key in self._keys():
+            counter = self._counters[key]
             try:
-                values[key] = counter.read()
+                values[key] = read_again(counter)
             except Exception as error:
+                read_at, _ = self._seen.get(key, (-math.inf, 0.0))
+                if isinstance(error, ValueError) and self._clock() - read_at < _EMPTY_SECONDS:
+                    continue
                 self._lost.add(counter.component)
                 log.warning(
                     "The %s counter %s failed (%s: %s): what it gave so far is kept, and energy "
@@ -200,8 +246,34 @@ class MachineMeter:
                     type(error).__name__,
                     first_line(error),
                 )
-        values = {k: v for k, v in values.items() if self._counters[k].component not in self._lost}
-        return self._clock(), values
+        now, kept = self._clock(), set(self._keys())
+        values = {key: value for key, value in values.items() if key in kept}
+        for key, value in values.items():
+            self._notice_jump(key, value, now)
+        return now, values
+
+    def _keys(self) -> list[str]:
+        """Return the counters that are not lost; without a part of a component, all of it is."""
+        return [key for key, each in self._counters.items() if each.component not in self._lost]
+
+    def _notice_jump(self, key: str, value: float, now: float) -> None:
+        read_at, before = self._seen.get(key, (now, value))
+        self._seen[key] = now, value
+        counter = self._counters[key]
+        if counter.since(before, value, now - read_at).possible:
+            return
+        self._jumped.add(counter.component)
+        if counter.component not in self._told_jumps:
+            self._told_jumps.add(counter.component)
+            log.warning(
+                "The %s counter %s went from %g J to %g J in %.3g s, more than hardware uses: it "
+                "was reset or is wrong. Figures of that time are estimates, marked `reset`.",
+                counter.component,
+                key,
+                before,
+                value,
+                now - read_at,
+            )
 
     def _cpu_times(self, book: Book) -> CpuTimes:
         return self._processes.cpu_times({member.process for member in book.members.values()})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from greensweep.energy.counters import Counter
 from greensweep.energy.nvml import NvmlCounter, check_indices, count_gpus
-from greensweep.energy.rapl import RaplCounter, rapl_zones
+from greensweep.energy.rapl import open_zones, rapl_zones
 from greensweep.errors import EnergyError, first_line
 
 log = logging.getLogger(__name__)
@@ -30,35 +30,24 @@ class NvmlRaplSource:
         Raises:
             EnergyError: nothing can be read, or there is no such GPU.
         """
-        rapl, rapl_fault = self._open_rapl()
+        zones = rapl_zones(self._powercap)
+        cpu, cpu_fault = _open_rapl(zones, "cpu")
+        ram, ram_fault = _open_rapl(zones, "ram")
         nvml, nvml_fault = self._open_nvml()
-        if not rapl and not nvml:
+        if not cpu and not ram and not nvml:
             raise EnergyError(
-                f"energy=nvml_rapl finds no counter that it can read (RAPL: {rapl_fault}; NVML: "
+                f"energy=nvml_rapl finds no counter that it can read (RAPL: {cpu_fault}; NVML: "
                 f"{nvml_fault}): set energy=codecarbon for estimates, or energy=unmetered"
             )
-        # A machine without GPUs lacks nothing; one without RAPL hides what its CPU used.
-        for component, fault in (("cpu", rapl_fault), ("gpu", nvml_fault)):
-            if fault and fault != _NO_GPU:
+        # A machine without GPUs lacks nothing, nor do many without a counter of their memory; one
+        # without RAPL hides what its CPU used.
+        for component, fault in (("cpu", cpu_fault), ("ram", ram_fault), ("gpu", nvml_fault)):
+            if fault and fault not in (_NO_GPU, _NO_MEMORY):
                 log.warning("No %s energy in this run's figures: %s.", component, fault)
-        return [*rapl, *nvml]
+        return [*cpu, *ram, *nvml]
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def _open_rapl(self) -> tuple[list[Counter], str | None]:
-        zones = rapl_zones(self._powercap)
-        if not zones:
-            return [], "this machine shows no RAPL zones"
-        try:
-            return [RaplCounter(zone, component) for zone, component in zones], None
-        except PermissionError as error:
-            return [], (
-                f"{error.filename} may not be read by this user, "
-                "let an administrator run: chmod -R a+r /sys/class/powercap/intel-rapl*"
-            )
-        except (OSError, ValueError) as error:
-            return [], first_line(error)
 
     def _open_nvml(self) -> tuple[list[Counter], str | None]:
         try:
@@ -73,3 +62,21 @@ class NvmlRaplSource:
 
 
 _NO_GPU = "there is no NVIDIA GPU to count"
+_NO_MEMORY = "this machine shows no RAPL zone of its memory"
+
+
+def _open_rapl(
+    zones: Sequence[tuple[Path, str]], component: str
+) -> tuple[list[Counter], str | None]:
+    own = [zone for zone, name in zones if name == component]
+    if not own:
+        return [], _NO_MEMORY if component == "ram" else "this machine shows no RAPL zones"
+    try:
+        return open_zones(own, component), None
+    except PermissionError as error:
+        return [], (
+            f"{error.filename} may not be read by this user, "
+            "let an administrator run: chmod -R a+r /sys/class/powercap/intel-rapl*"
+        )
+    except (OSError, ValueError) as error:
+        return [], first_line(error)

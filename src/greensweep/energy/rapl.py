@@ -1,5 +1,9 @@
 """RAPL: the energy counters of CPU packages and memory, read from Linux's powercap files."""
 
+import re
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from greensweep.energy.counters import Counter
@@ -13,12 +17,13 @@ class RaplCounter(Counter):
     """One RAPL zone.
 
     Args:
-        zone: folder of the zone, with `energy_uj` and `max_energy_range_uj`.
+        zone: folder of the zone, with `energy_uj`, and with `max_energy_range_uj` where it is known
+            when the counter starts again from 0.
         component: cpu for a package, ram for its memory.
 
     Raises:
-        OSError: the files cannot be read.
-        ValueError: they hold no numbers.
+        OSError: the counter cannot be read.
+        ValueError: it holds no number.
     """
 
     source = "rapl"
@@ -28,7 +33,8 @@ class RaplCounter(Counter):
     def __init__(self, zone: Path, component: str) -> None:
         self.component = component
         self._zone = zone
-        self.wraps_at = _MICROJOULES * int((zone / "max_energy_range_uj").read_text())
+        with suppress(OSError, ValueError):
+            self.wraps_at = _joules(zone / "max_energy_range_uj") or None
         self.read()
 
     @property
@@ -40,7 +46,47 @@ class RaplCounter(Counter):
         return f"the kernel's counter in {self._zone}"
 
     def read(self) -> float:
-        return _MICROJOULES * int((self._zone / "energy_uj").read_text())
+        return _joules(self._zone / "energy_uj")
+
+
+class MirrorCounter(Counter):
+    """A die that shows the counter of another, and adds nothing until the two depart.
+
+    Processors of AMD and Hygon have one counter a package, which Linux before 6.13 shows once for
+    each die; Intel's have one for each die. Both are called `package-0-die-0`, `package-0-die-1`:
+    only their values tell them apart.
+    """
+
+    source = RaplCounter.source
+    update_seconds = RaplCounter.update_seconds
+
+    def __init__(self, die: RaplCounter, twin: RaplCounter) -> None:
+        self.component = die.component
+        self._die, self._twin = die, twin
+        self._is_mirror = True
+        self._shown, self._shown_at = die.read(), time.monotonic()
+        self._joules = 0.0
+
+    @property
+    def key(self) -> str:
+        return self._die.key
+
+    @property
+    def basis(self) -> str:
+        return f"{self._die.basis}, the same as {self._twin.key}, which counts"
+
+    @property
+    def seconds_to_half_range(self) -> float | None:
+        return self._die.seconds_to_half_range
+
+    def read(self) -> float:
+        self._is_mirror = self._is_mirror and _show_the_same(self._die, self._twin)
+        shown, now = self._die.read(), time.monotonic()
+        if not self._is_mirror:
+            step = self._die.since(self._shown, shown, now - self._shown_at)
+            self._joules += step.joules
+        self._shown, self._shown_at = shown, now
+        return self._joules
 
 
 def rapl_zones(root: Path | None = None) -> list[tuple[Path, str]]:
@@ -60,3 +106,38 @@ def rapl_zones(root: Path | None = None) -> list[tuple[Path, str]]:
         elif name == "dram":
             zones.append((zone, "ram"))
     return zones
+
+
+def open_zones(zones: Iterable[Path], component: str) -> list[Counter]:
+    """Open the zones of one component; of dies that show one counter, one counts.
+
+    Raises:
+        OSError, ValueError: one of them cannot be read; the others alone would look like all.
+    """
+    opened: list[Counter] = []
+    own: dict[str, list[RaplCounter]] = {}
+    for zone in zones:
+        counter = RaplCounter(zone, component)
+        dies = own.setdefault(_package_of_dies(zone), [])
+        twin = next((each for each in dies if _show_the_same(counter, each)), None)
+        if twin is None:
+            dies.append(counter)
+        opened.append(counter if twin is None else MirrorCounter(counter, twin))
+    return opened
+
+
+def _package_of_dies(zone: Path) -> str:
+    """Return what the dies of a package have in common; of any other zone, what is its alone."""
+    name = (zone / "name").read_text().strip()
+    match = re.fullmatch(r"(package-\d+)-die-\d+", name)
+    return match[1] if match else zone.name
+
+
+def _show_the_same(one: RaplCounter, other: RaplCounter) -> bool:
+    """Tell whether two zones show one counter: it can only grow from one look to the next."""
+    before, between, after = other.read(), one.read(), other.read()
+    return before <= between <= after or after < before
+
+
+def _joules(file: Path) -> float:
+    return _MICROJOULES * int(file.read_text())

@@ -30,7 +30,8 @@ class ComponentEnergy:
     Attributes:
         joules: gross energy.
         source: what gave the figure: rapl, nvml, cpu_load_model, constant_power, …; several are
-            joined by `+`, and `lost` among them says that a source failed before the end.
+            joined by `+`, and among them `lost` says that a source failed before the end, `reset`
+            that its counter jumped.
         quality: measured by a hardware counter, estimated by a model, attributed (a share of a
             machine's reading), or replayed from a record.
         net_joules: the same less the idle machine's energy over the same seconds, below 0 where
@@ -41,6 +42,10 @@ class ComponentEnergy:
     source: str
     quality: Quality
     net_joules: float | None = None
+
+    def incomplete(self, why: str) -> "ComponentEnergy":
+        """Return the same as an estimate, with the reason in its source."""
+        return replace(self, source=_joined(self.source, why), quality="estimated")
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,8 @@ class EnergyReading:
             components[name] = added if known is None else _together(known, added)
         lost = self.lost | other.lost
         for name in lost & components.keys():
-            components[name] = _cut_short(components[name])
+            # What was read before a source failed covers a part of the window: an estimate at best.
+            components[name] = components[name].incomplete("lost")
         return EnergyReading(
             self.seconds + other.seconds, components, max(self.neighbours, other.neighbours), lost
         )
@@ -129,11 +135,6 @@ def _joint_quality(one: Quality, other: Quality) -> Quality:
     if "attributed" in (one, other):
         return "attributed"
     return shared_quality((one, other))
-
-
-def _cut_short(component: ComponentEnergy) -> ComponentEnergy:
-    """What was read before a source failed covers a part of the window: an estimate at best."""
-    return replace(component, source=_joined(component.source, "lost"), quality="estimated")
 
 
 def _joined(one: str, other: str) -> str:

@@ -26,6 +26,7 @@ _SOURCES = {
     "constant_power": "a constant power",
     "replay": "a record",
     "lost": "a counter that failed before the end",
+    "reset": "a counter that jumped",
 }
 
 
