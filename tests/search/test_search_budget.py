@@ -1,7 +1,7 @@
 """A search keeps to its budget, and knows what everything cost."""
 
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from greensweep.search.judge import TrialJudge
 from greensweep.search.records import (
     FLOPS,
     OUTCOME,
+    OWNER,
     PROGRESS,
     SEARCH_ENERGY,
     Outcome,
+    Owner,
     outcome_of,
     whole_seconds,
 )
@@ -254,6 +256,32 @@ def test_hours_are_those_in_which_any_trial_ran() -> None:
     waiting.datetime_start = None
     found = spent(optuna.create_study(), [*reversed(trials), running, waiting])
     assert found.hours == pytest.approx((90 + 40 + 20) / 60)
+
+
+@pytest.mark.parametrize("set_by", [-86400.0, -90.0, 60.0, 7200.0])
+def test_hours_are_the_same_when_the_clock_is_set(set_by: float) -> None:
+    """Minutes from the boot of a machine: two trials side by side, then, after a pause, a third."""
+    noon = datetime(2026, 1, 1, 12)
+    trials = []
+    for number, (start, length) in enumerate([(100, 30), (110, 40), (200, 20)]):
+        owner = Owner("here", 7 + number, f"boot/{number}", since=60.0 * start)
+        ended = Outcome("finished", seconds=60.0 * length)
+        trial = known(**{OUTCOME: ended.as_attribute(), OWNER: asdict(owner)})
+        trial.datetime_start = noon + timedelta(minutes=start, seconds=set_by if number else 0)
+        trials.append(trial)
+    assert spent(optuna.create_study(), trials).hours == pytest.approx((50 + 20) / 60)
+
+
+def test_hours_of_two_machines_are_compared_by_their_dates() -> None:
+    noon = datetime(2026, 1, 1, 12)
+    trials = []
+    for host, booted, start in [("one", 1000, 0), ("other", 5, 30), ("other", 5, 60)]:
+        owner = Owner(host, 7, "boot/1", since=60.0 * (booted + start))
+        ended = Outcome("finished", seconds=3600.0)
+        trial = known(**{OUTCOME: ended.as_attribute(), OWNER: asdict(owner)})
+        trial.datetime_start = noon + timedelta(minutes=start)
+        trials.append(trial)
+    assert spent(optuna.create_study(), trials).hours == pytest.approx(2.0)
 
 
 def test_a_budget_of_hours_stops_a_trial_and_the_search(tmp_path: Path, clock: list[float]) -> None:

@@ -53,6 +53,12 @@ class Processes:
         return float(sum(times) - sum(getattr(times, name, 0.0) for name in apart))
 
 
+def boot_of(born: str) -> str:
+    """Return the boot of the machine that a process was born in; empty where its birth hides it."""
+    boot, _, ticks = born.partition("/")
+    return boot if ticks else ""
+
+
 def _birth(process: int) -> str | None:
     """Return what no other process with that id ever has; None where none runs.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy
 import optuna
@@ -15,6 +14,7 @@ from greensweep.search.records import (
     SEARCH_ENERGY,
     flops_of,
     outcome_of,
+    owner_of,
     seconds_of,
     spent_of,
     whole_joules,
@@ -175,19 +175,22 @@ def over_budget(
 
 
 def _hours(trials: Sequence[FrozenTrial]) -> float:
-    """Time in which at least one trial ran, hours; pauses between commands do not count."""
-    spans = sorted(
-        (_seconds(trial.datetime_start), _seconds(trial.datetime_start) + seconds_of(trial))
-        for trial in trials
-        if trial.datetime_start is not None
-    )
+    """Time in which at least one trial ran, hours; pauses between commands do not count.
+
+    Trials of one machine are laid beside each other by a clock that nobody sets. Its beginning,
+    as those that do not tell, are placed by the date of the first.
+    """
+    beginnings: dict[tuple[str, str], float] = {}
+    spans = []
+    for trial in trials:
+        if trial.datetime_start is None:
+            continue
+        begin, owner = trial.datetime_start.timestamp(), owner_of(trial)
+        if owner is not None and owner.since is not None:
+            begin = beginnings.setdefault(owner.clock, begin - owner.since) + owner.since
+        spans.append((begin, begin + seconds_of(trial)))
     total, until = 0.0, float("-inf")
-    for begin, end in spans:
+    for begin, end in sorted(spans):
         total += max(end - max(begin, until), 0.0)
         until = max(until, end)
     return total / _SECONDS_PER_HOUR
-
-
-def _seconds(moment: datetime | None) -> float:
-    assert moment is not None
-    return moment.timestamp()

@@ -1,13 +1,14 @@
 """What a trial of a search leaves in Optuna's storage beside its parameters and values."""
 
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.energy.processes import Processes
+from greensweep.energy.processes import Processes, boot_of
 from greensweep.result import Status as RunStatus
 from greensweep.secrets import masked
 
@@ -31,16 +32,26 @@ Point = tuple[int, float | None, float | None, float | None, float]
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that runs a trial, told by its birth from others that get its id."""
+    """The process that runs a trial, told by its birth from others that get its id.
+
+    Attributes:
+        since: when it took the trial, seconds of a clock that nobody sets; None where unknown.
+    """
 
     host: str
     pid: int
     born: str
+    since: float | None = None
 
     @property
     def here(self) -> bool:
         """It is, or was, a process of this machine."""
         return self.host == platform.node()
+
+    @property
+    def clock(self) -> tuple[str, str]:
+        """What all processes have in common whose `since` can be compared: the machine's boot."""
+        return self.host, boot_of(self.born) or f"{self.born} {self.pid}"
 
     def alive(self) -> bool:
         """A process of this machine still runs."""
@@ -96,8 +107,8 @@ def ended_as(outcome: Outcome) -> RunStatus:
 
 
 def this_process() -> Owner:
-    """Return the owner that this process is."""
-    return Owner(platform.node(), *Processes().own())
+    """Return the owner that this process is, of what it takes now."""
+    return Owner(platform.node(), *Processes().own(), since=time.monotonic())
 
 
 def owner_of(trial: FrozenTrial) -> Owner | None:
