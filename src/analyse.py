@@ -1,5 +1,9 @@
 """Answer a question from a table of runs: `source=runs.csv analysis=strategies`."""
 
+import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+
+# isort: split
+
 import gc
 
 import hydra

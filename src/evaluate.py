@@ -1,5 +1,9 @@
 """Test a kept model: `python src/evaluate.py checkpoint=RUN_DIR/model.pt`."""
 
+import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+
+# isort: split
+
 import hydra
 from omegaconf import DictConfig
 

@@ -1,5 +1,9 @@
 """Fetch or verify a data set and write the manifest of its splits: `dataset=cifar10`."""
 
+import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+
+# isort: split
+
 import hydra
 from omegaconf import DictConfig
 

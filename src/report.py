@@ -1,5 +1,9 @@
 """Write a report of runs, one page that opens from disk: `python src/report.py`."""
 
+import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+
+# isort: split
+
 import gc
 
 import hydra

@@ -1,5 +1,9 @@
 """Train one model, or with -m sweep over many: `python src/train.py --help` lists every option."""
 
+import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+
+# isort: split
+
 import hydra
 from omegaconf import DictConfig
 

@@ -59,6 +59,25 @@ def test_a_fault_that_nobody_foresaw_is_one_sentence_too(
     assert "ZeroDivisionError" in one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["src/train.py"], ["src/analyse.py", "source=mlflow"], ["src/report.py"], ["src/prepare.py"],
+     ["src/evaluate.py"], ["-m", "greensweep", "study"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_ctrl_c_while_a_program_imports_ends_with_130_and_no_traceback(
+    command: list[str], tmp_path: Path
+) -> None:
+    pressed = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "yaml.py").write_text(pressed)  # which all of them import
+    path = f"{tmp_path}{os.pathsep}{PROJECT / 'src'}"
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=PROJECT, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
+
+
 def test_ctrl_c_ends_with_130(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,8 @@ from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "greensweep"
 ROOMS = [
-    "errors", "secrets", "files", "csv_files", "resources", "config", "messages", "imports",
+    "ctrl_c", "errors", "secrets", "files", "csv_files", "resources", "config", "messages",
+    "imports",
     "data", "models", "training", "energy", "measuring", "reporting", "tracking", "result",
     "checkpoint", "run", "repeats", "replay", "search", "study", "analysis", "rendering",
     "upload", "doctor", "app", "__main__",

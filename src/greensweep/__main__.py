@@ -1,5 +1,9 @@
 """`python -m greensweep`: what is done before runs and after them."""
 
+import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+
+# isort: split
+
 import argparse
 import json
 import logging

@@ -13,10 +13,9 @@ from hydra.core.utils import JobReturn
 
 from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
+from greensweep.ctrl_c import INTERRUPTED
 from greensweep.messages import drop_output, sentence
 from greensweep.secrets import open_doors
-
-INTERRUPTED = 130
 
 _RETURN_VALUE: Any = JobReturn.return_value
 
@@ -29,6 +28,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     """
     wanted = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands faults on instead of printing them
+    sys.excepthook = sys.__excepthook__
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
     SweepCallback.forget()
