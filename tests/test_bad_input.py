@@ -92,6 +92,22 @@ def test_names_all_faults_of_range_and_consistency_at_once(cli: Callable[..., Fi
             "space: training.epochs must have low at most high, got 9 > 3",
         ),
         (
+            ["hydra/sweeper=optuna", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"],
+            "hydra.launcher.n_jobs=0 lets no job run: set how many run at a time, or -1",
+        ),
+        (
+            ["hydra/sweeper=greensweep", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"],
+            "hydra.launcher.n_jobs=0 lets no job run",
+        ),
+        (
+            ["hydra/sweeper=optuna", "hydra.sweeper.storage=my.db"],
+            "hydra.sweeper.storage=my.db is no address of a database: write sqlite:///FILE.db",
+        ),
+        (
+            ["hydra/sweeper=greensweep", "hydra.sweeper.storage='sqlite://'"],
+            "is in memory, where no worker finds it",
+        ),
+        (
             ["hydra/sweeper=optuna", "space=log_zero"],
             "space: optimizer.learning_rate is logarithmic, so low must be above 0, got 0",
         ),

@@ -9,9 +9,11 @@ from typing import Any
 import optuna
 import pytest
 from conftest import Finished
+from filelock import FileLock
 from test_sweeper import QUICK, STUDY, study_in
 
-from greensweep.config import TrainConfig
+from greensweep.__main__ import main
+from greensweep.config import TrainConfig, save_run_config
 from greensweep.energy import build_meter
 from greensweep.files import write_json
 from greensweep.repeats import run_repeats
@@ -267,6 +269,36 @@ def test_what_a_launcher_killed_of_a_stock_sweep_has_ended(
     assert [trial.result.status for trial in trials] == ["stopped", "stopped"]
     assert [trial.searched for trial in trials] == [{"seed": "0"}, {"seed": "1"}]
     assert trials[0].result.mlflow_run_id == run_id
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+def test_a_table_of_a_killed_stock_sweep_ends_what_it_left_open(
+    store: MlflowStore, config: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    at_work: bool,
+) -> None:  # fmt: skip
+    sweep = tmp_path / "sweep"
+    for number in range(2):
+        folder = begun(sweep, number)
+        save_run_config(config(f"tracking.uri={store.uri}"), folder / "config.yaml")
+    write_result(
+        RunResult("finished", None, "m", "d", 0, trial=0, validation_accuracy=0.5), sweep / "0"
+    )
+    study = optuna.create_study(study_name="any", storage=f"sqlite:///{sweep}/optuna.db")
+    study.ask()
+    store.create_run("trial 1", {}, store.shared_parent(sweep, "sweep", {}))
+    lock = FileLock(sweep / ".command.lock")
+    lock.acquire()  # as a command does, until the system lets go of it
+    if not at_work:
+        lock.release()
+    assert main(["summarise", str(sweep)]) == 0
+    lock.release()
+    ended = ("RUNNING", "RUNNING") if at_work else ("FAIL", "KILLED")
+    assert (study.trials[0].state.name, *set(statuses(store).values())) == ended
+    assert ("is at work in" in capsys.readouterr().out) == at_work
+    assert (sweep / "study.json").is_file() != at_work
+    if not at_work:
+        assert json.loads((sweep / "study.json").read_text())["status"] == "interrupted"
+        assert [trial.result.status for trial in read_trials(sweep)] == ["finished", "stopped"]
 
 
 def test_what_another_command_of_a_search_still_runs_is_left_alone(

@@ -380,6 +380,9 @@ def test_an_option_without_a_value_may_be_swept(
         ("training.epochs: {low: 1\n", "own.yaml, line 2"),
         ("", "space=own names no option"),
         ("- 1\n", "space/own"),
+        ("seed: {low: 1, high: 3} # caf\udce9\n", "own.yaml is no UTF-8 text"),
+        ("\udcff\udcfes\0e\0e\0d\0", "own.yaml is no UTF-8 text"),
+        ("seed: {choices: ['\x01', b]}\n", "own.yaml holds the character #x0001"),
     ],
 )
 @pytest.mark.parametrize("sweeper", [OURS, pytest.param(STOCK, marks=pytest.mark.slow)])
@@ -387,7 +390,7 @@ def test_a_malformed_space_file_is_named(
     cli: Cli, tmp_path: Path, sweeper: str, text: str, said: str
 ) -> None:
     chosen = space(tmp_path, {})
-    (tmp_path / "more" / "space" / "own.yaml").write_text(text)
+    (tmp_path / "more" / "space" / "own.yaml").write_bytes(text.encode(errors="surrogateescape"))
     refused = cli("train.py", *QUICK, sweeper, *chosen)
     assert refused.status == 1
     assert said in refused.errors

@@ -19,7 +19,14 @@ from greensweep.study.text import (
     trials_table,
     trust_sentence,
 )
-from greensweep.study.trials import Trial, bargain_trial, best_trial, pareto_front, read_trials
+from greensweep.study.trials import (
+    Trial,
+    bargain_trial,
+    best_trial,
+    keep_searched,
+    pareto_front,
+    read_trials,
+)
 
 
 def trial(
@@ -69,6 +76,15 @@ def test_a_searched_seed_is_one_column_of_the_table(tmp_path: Path) -> None:
     write_summary(summarise(TRIALS), [replace(TRIALS[0], searched=searched)], tmp_path)
     header = (tmp_path / "trials.csv").read_text().splitlines()[0].split(",")
     assert [header.count(name) for name in searched] == [1, 1, 1]
+
+
+def test_of_one_trial_only_what_is_searched_is_a_column(tmp_path: Path) -> None:
+    asked = ("seed=3", "warmup=0", "+model.kwargs.width=5")
+    (tmp_path / "0").mkdir()
+    write_result(replace(TRIALS[0].result, overrides=asked), tmp_path / "0")
+    assert read_trials(tmp_path)[0].searched.keys() == {"seed", "warmup", "model.kwargs.width"}
+    keep_searched(tmp_path, ["seed", "model.kwargs.width"])
+    assert read_trials(tmp_path)[0].searched == {"seed": "3", "model.kwargs.width": "5"}
 
 
 def test_only_whole_runs_that_keep_the_constraints_are_compared() -> None:

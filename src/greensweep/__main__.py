@@ -107,16 +107,20 @@ def _upload(asked: argparse.Namespace) -> None:
 
 def _summarise(asked: argparse.Namespace) -> None:
     from greensweep.errors import StudyError
+    from greensweep.study.mend import end_killed
     from greensweep.study.summary import read_summary, summarise, write_summary
     from greensweep.study.text import print_summary
     from greensweep.study.trials import read_trials
 
+    at_work = end_killed(asked.sweep)
     trials = read_trials(asked.sweep)
     if not trials:
         raise StudyError(f"{asked.sweep} holds no trials: name the directory of a sweep")
-    summary = read_summary(asked.sweep) or summarise(trials)
-    write_summary(summary, trials, asked.output or asked.sweep)
-    print_summary(summary, trials, [])
+    summary = read_summary(asked.sweep) or summarise(trials, interrupted=True)
+    if asked.output or not at_work:
+        write_summary(summary, trials, asked.output or asked.sweep)
+    notes = [f"A command is at work in {asked.sweep}: so far it came to this."] if at_work else []
+    print_summary(summary, trials, notes)
 
 
 def _runs(asked: argparse.Namespace) -> None:

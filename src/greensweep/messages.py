@@ -4,7 +4,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
+from traceback import walk_tb
 from typing import Any
+
+from yaml.reader import ReaderError
 
 from greensweep.errors import GreensweepError, first_line, unknown
 from greensweep.secrets import mask_text
@@ -91,6 +95,10 @@ def _text_of(fault: BaseException, way_out: str) -> str:
         if (mark := getattr(cause, "problem_mark", None)) is not None:  # of YAML
             problem = getattr(cause, "problem", "")
             return f"{mark.name}, line {mark.line + 1}: {problem}: mend this YAML"
+        if isinstance(cause, UnicodeDecodeError) and (file := _file_read(cause)):
+            return f"{file} is no UTF-8 text: save the file with that encoding"
+        if isinstance(cause, ReaderError):
+            return f"{cause.name} holds the character #x{cause.character:04x}: mend this YAML"
     # Before OSError and ValueError, which some of Hydra's errors are, too.
     text = _whole_text(fault)
     for pattern, said in _SAID:
@@ -113,6 +121,17 @@ def _chain(fault: BaseException | None) -> Iterator[BaseException]:
     while fault is not None:
         yield fault
         fault = fault.__cause__ or fault.__context__
+
+
+def _file_read(fault: BaseException) -> str | None:
+    """Name the file that was being read, which an error of its encoding does not tell."""
+    open_files = [
+        value.name
+        for frame, _ in walk_tb(fault.__traceback__)
+        for value in frame.f_locals.values()
+        if isinstance(value, TextIOWrapper)
+    ]
+    return str(open_files[-1]) if open_files else None
 
 
 def _whole_text(fault: BaseException) -> str:

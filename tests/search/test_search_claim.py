@@ -514,10 +514,10 @@ def test_given_points_come_first_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("point", "sentence"),
     [
-        ({"rate": 0.5}, "enqueue: rate=0.5 is outside of its space"),
+        ({"rate": 0.5}, "rate=0.5 is outside of its space, 1e-05 to 0.1 on a log scale: widen it"),
         ({"rate": "fast"}, "enqueue: rate=fast is outside of its space"),
         ({"depth": 2}, "enqueue: depth is not searched: leave it out, or search it"),
-        ({"width": 2.5}, "enqueue: width=2.5 is outside of its space"),
+        ({"width": 2.5}, "enqueue: width=2.5 is outside of its space, 1 to 8: widen"),
     ],
 )
 def test_a_point_outside_of_the_space_is_refused(
@@ -637,7 +637,7 @@ def test_outcomes_of_other_sweepers_are_none(tmp_path: Path) -> None:
 def test_a_point_that_is_none_of_the_choices_is_refused(tmp_path: Path) -> None:
     space = {"kind": CategoricalDistribution(["relu", "tanh"])}
     asked = spec(tmp_path, distributions=space, enqueue=[{"kind": "gelu"}])
-    with pytest.raises(StudyError, match="enqueue: kind=gelu is outside of its space"):
+    with pytest.raises(StudyError, match="kind=gelu is outside of its space, one of "):
         Search(asked, lambda _: 0.0)
 
 

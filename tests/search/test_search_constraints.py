@@ -30,6 +30,11 @@ def faults(given: dict[str, Any], run: TrainConfig | None) -> list[str]:
         ({"min_accuracy": float("-inf")}, "min_accuracy must be finite, got -inf"),
         ({"max_seconds": -5}, "max_seconds must be at least 0, as seconds is, got -5"),
         ({"max_joules_per_run": -1}, "must be at least 0, as spent_joules is"),
+        ({"max_size": 0}, "no run keeps max_size=0, as parameters is above that"),
+        ({"max_seconds": 0.0}, "no run keeps max_seconds=0"),
+        ({"max_epochs": 0}, "no run keeps max_epochs=0"),
+        ({"max_joules_per_run": 0}, "no run keeps max_joules_per_run=0"),
+        ({"max_energy_kwh": -0.0}, "no run keeps max_energy_kwh=0"),
         ({"min_latency": -1}, "must be at least 0, as inference.seconds_per_1000 is"),
         ({"max_seconds": True}, "max_seconds must be a number, got True"),
         ({"max_seconds": "10"}, "max_seconds must be a number, got '10'"),
@@ -84,6 +89,11 @@ def test_a_bound_on_what_runs_have_is_none(
     config: Compose, constraint: str, options: list[str]
 ) -> None:
     assert faults({constraint: 0.5}, config(*options)) == []
+
+
+def test_a_bound_of_0_is_none_where_runs_keep_it(config: Compose) -> None:
+    given = {"min_size": 0, "max_flops": 0, "max_energy_components.gpu.joules": 0}
+    assert faults(given, config()) == []
 
 
 def test_net_joules_may_be_bounded_below_zero(config: Compose) -> None:

@@ -15,6 +15,7 @@ from greensweep.config import use_sweep_folder
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import new_folder
 from greensweep.messages import sentence
+from greensweep.search.folders import COMMAND_LOCK
 from greensweep.study.preflight import check_subdir, check_sweep_folder, resumes
 
 
@@ -33,7 +34,7 @@ class FolderCallback(Callback):
         if cls._held is not None:
             cls._held.release()
         directory.mkdir(parents=True, exist_ok=True)
-        cls._held = FileLock(directory / ".command.lock")
+        cls._held = FileLock(directory / COMMAND_LOCK)
         try:
             cls._held.acquire(timeout=0)
         except Timeout as error:
@@ -64,7 +65,9 @@ class FolderCallback(Callback):
             check_subdir(config.hydra)
             directory = Path(config.hydra.sweep.dir)
             if _is_by_time(config.hydra.sweep):
-                use_sweep_folder(config, str(new_folder(directory)))
+                directory = new_folder(directory)
+                self._hold(directory)
+                use_sweep_folder(config, str(directory))
                 HydraConfig.instance().set_config(config)
             else:
                 self._hold(directory)

@@ -15,7 +15,7 @@ from greensweep.config.schema_analysis import sweep_report
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import sentence
 from greensweep.search.opening import before_trials
-from greensweep.study.preflight import check_sweep, resumes, shared_config
+from greensweep.study.preflight import check_sweep, resumes, searched_names, shared_config
 
 if TYPE_CHECKING:
     from greensweep.study.summary import StudySummary
@@ -59,14 +59,17 @@ def sweep_of(hydra: Any) -> "SweepRun":
 
 def _begin_sweep(config: DictConfig) -> None:
     from greensweep.energy import build_meter
-    from greensweep.search.storage import keep_private, storage_faults
+    from greensweep.search.storage import check_storage, keep_private, storage_faults
     from greensweep.study import drift
+    from greensweep.study.trials import keep_searched
 
     directory = Path(config.hydra.sweep.dir)
     # Optuna opens its file in the sweep's directory before Hydra makes it.
     directory.mkdir(parents=True, exist_ok=True)
+    keep_searched(directory, searched_names(config.hydra))
     storage = OmegaConf.select(config, "hydra.sweeper.storage")
     if storage is not None:
+        check_storage(storage)
         with storage_faults(storage):
             keep_private(storage)
     parsed: TrainConfig = parse(shared_config(config))
@@ -100,7 +103,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
     try:
         storage = OmegaConf.select(config, "hydra.sweeper.storage")
         if storage is not None and not resumes(config.hydra):
-            fail_running(directory, storage, config.hydra.sweeper.study_name)
+            fail_running(directory, storage)
         store = open_store(parsed.tracking)
         summary = close_sweep(
             directory.absolute(),

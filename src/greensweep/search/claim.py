@@ -30,6 +30,7 @@ from greensweep.search.records import (
 from greensweep.search.recovery import Folder, Recovery, ValuesOf
 from greensweep.search.samplers.scales import holds
 from greensweep.search.samplers.untried import UntriedSampler
+from greensweep.search.space import range_text
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
 from greensweep.search.trial import settle, trial_of
@@ -250,7 +251,7 @@ class Claims:
                 if not holds(distribution, value):
                     raise StudyError(
                         f"hydra.sweeper.enqueue: {name}={kept_as_override(value)} is outside of "
-                        f"its space ({distribution}): widen the space, or leave the value out"
+                        f"its space, {range_text(distribution)}: widen it, or leave the value out"
                     )
                 needed = space.conditions.get(name, {})
                 if needed.keys() <= point.keys() and not space.has(name, point):

@@ -8,6 +8,12 @@ from greensweep.config import TrainConfig
 from greensweep.errors import unknown
 from greensweep.search.constraints import OPTION, SHORT_NAMES, bounds_of, figure_names
 
+# What is above 0 in every run.
+_POSITIVE = {
+    *("parameters", "epochs", "seconds", "joules", "spent_joules"),
+    *("energy_joules", "energy_spent_joules", "energy_kwh", "inference.seconds_per_1000"),
+}
+
 
 def constraint_faults(
     constraints: Mapping[str, Any], run: TrainConfig | None, *, has_results: bool
@@ -64,6 +70,8 @@ def _range_fault(constraint: str, figure: str, bound: float) -> str | None:
         )
     if bound < 0 and figure != "energy_net_joules":
         return f"{constraint} must be at least 0, as {figure} is, got {bound:g}: set a larger one"
+    if bound == 0 and constraint.startswith("max_") and figure in _POSITIVE:
+        return f"no run keeps {constraint}=0, as {figure} is above that: set a larger one"
     return None
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `--help` asks for a sweep's folder too, and loads no Optuna
 OWNER_FILE = "study_of.json"
 STUDY_FILE = "study.json"
 TRIAL_FILE = "trial.json"
+COMMAND_LOCK = ".command.lock"  # of a command of a sweeper that does not go on with others
 
 # System attributes of a study: the folders that it keeps its trials in, each with a name that is
 # drawn once and stays when the folder is copied or moved together with the study's storage.

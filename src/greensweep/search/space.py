@@ -15,6 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from greensweep.config.grammar import kept_as_override
+
 Params = Mapping[str, Any]
 # By option: other ones, each with the values of which it needs one.
 Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
@@ -128,6 +130,20 @@ class Space:
             sizes = [len(self.levels[n]) if n in self.levels else math.inf for n in rest]
             parts.append((chosen, math.prod(sizes)))
         return parts
+
+
+def range_text(distribution: BaseDistribution) -> str:
+    """Return a range as a user would write of it.
+
+    >>> range_text(FloatDistribution(1e-4, 0.1, log=True))
+    '0.0001 to 0.1 on a log scale'
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return f"one of {', '.join(map(kept_as_override, distribution.choices))}"
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    scale = " on a log scale" if distribution.log else ""
+    steps = "" if distribution.step in (None, 1) else f" in steps of {distribution.step:g}"
+    return f"{distribution.low:g} to {distribution.high:g}{scale}{steps}"
 
 
 def _levels(distribution: BaseDistribution) -> Sequence[Any] | None:

@@ -15,13 +15,20 @@ from optuna.distributions import (
     json_to_distribution,
 )
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import event
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from greensweep.config import sqlite_file
-from greensweep.config.grammar import kept_as_override
 from greensweep.errors import StudyError, first_line
+from greensweep.search.space import range_text
 from greensweep.search.spec import SearchSpec
 from greensweep.secrets import mask_override, mask_text, masked, private
 
@@ -33,6 +40,11 @@ warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
 log = logging.getLogger(__name__)
 
 _ASKED = "greensweep"  # the study's user attribute that says what it searches
+
+_WRITE = (
+    "write sqlite:///FILE.db or postgresql+psycopg://USER@HOST/NAME, say, or leave it out, which "
+    "keeps optuna.db in the sweep's folder"
+)
 
 _BUSY_SECONDS = 60
 _TABLES_SECONDS = 5
@@ -57,15 +69,35 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         StudyError: it cannot be opened.
     """
+    check_storage(url)
+    if url.startswith("sqlite") and make_url(url).database in (None, "", ":memory:"):
+        raise StudyError(
+            f"hydra.sweeper.storage={url} is in memory, where no worker finds it and nothing "
+            f"outlives the command: {_WRITE}"
+        )
     with storage_faults(url):
-        try:
-            return _opened(url)
-        except ImportError as error:
-            raise StudyError(
-                f"the study's storage {mask_text(url)} needs a database driver "
-                f"({first_line(error.__cause__ or error)}): install it, as pip install "
-                "'psycopg[binary]' for PostgreSQL"
-            ) from error
+        return _opened(url)
+
+
+def check_storage(url: str) -> None:
+    """Refuse what is no address of a database, or of one that nothing here can talk to.
+
+    Raises:
+        StudyError: it is none, or its driver is missing.
+    """
+    if url.startswith("redis"):
+        raise StudyError(f"hydra.sweeper.storage is in Redis, which Optuna left: {_WRITE}")
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StudyError(
+            f"hydra.sweeper.storage={mask_text(url)} is no address of a database: {_WRITE}"
+        ) from error
+    except ImportError as error:
+        raise StudyError(
+            f"the study's storage {mask_text(url)} needs a database driver "
+            f"({first_line(error)}): install it, as pip install 'psycopg[binary]' for PostgreSQL"
+        ) from error
 
 
 def _opened(url: str) -> BaseStorage:
@@ -76,14 +108,12 @@ def _opened(url: str) -> BaseStorage:
         event.listen(storage.engine, "connect", _write_ahead)
         storage.engine.dispose()
         return storage
-    if "://" in url and not url.startswith(("redis", "grpc")):
-        try:
-            return _on_server(url)
-        except (IntegrityError, ProgrammingError):
-            # Another command makes the tables of a new database just now, and was faster.
-            time.sleep(_TABLES_SECONDS)
-            return _on_server(url)
-    return get_storage(url)
+    try:
+        return _on_server(url)
+    except (IntegrityError, ProgrammingError):
+        # Another command makes the tables of a new database just now, and was faster.
+        time.sleep(_TABLES_SECONDS)
+        return _on_server(url)
 
 
 def keep_private(url: str) -> None:
@@ -241,13 +271,7 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
 def _range(distribution: Mapping[str, Any] | None) -> str:
     if distribution is None:
         return "not searched"
-    values = distribution["attributes"]
-    if "choices" in values:
-        return f"one of {', '.join(map(kept_as_override, values['choices']))}"
-    scale = " on a log scale" if values["log"] else ""
-    step = values.get("step")
-    steps = f" in steps of {step:g}" if step not in (None, 1) else ""
-    return f"{values['low']:g} to {values['high']:g}{scale}{steps}"
+    return range_text(json_to_distribution(json.dumps(distribution)))
 
 
 def _cannot_extend(known: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from greensweep.config import (
@@ -16,6 +17,7 @@ from greensweep.config import (
     read_overrides,
     read_plain_config,
     sqlite_file,
+    storage_url,
 )
 from greensweep.errors import ConfigError
 from greensweep.files import was_put_aside
@@ -29,10 +31,17 @@ from greensweep.result import (
     write_result,
 )
 from greensweep.run import TRACKED_STATUS
-from greensweep.search.folders import TRIAL_FILE, has_owner, trial_directories
+from greensweep.search.folders import (
+    COMMAND_LOCK,
+    STUDY_FILE,
+    TRIAL_FILE,
+    has_owner,
+    trial_directories,
+)
 from greensweep.search.records import Outcome, ended_as
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial import read_trial_file
+from greensweep.tracking import open_store
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
@@ -69,7 +78,35 @@ def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> 
         store.attempt(partial(_end_runs, store, parent, sweep))
 
 
-def fail_running(sweep: Path, storage: str, study_name: str) -> None:
+def end_killed(sweep: Path) -> bool:
+    """End what a sweep left open whose command was killed, and which no command goes on with.
+
+    A command at work holds the lock of its folder, which the system frees however it ends.
+    Returns whether one is at work.
+
+    Raises:
+        GreensweepError: a file of the sweep is broken, or its storage failed.
+        OSError: the folder cannot be written to.
+    """
+    lock = sweep / COMMAND_LOCK
+    if has_owner(sweep) or (sweep / STUDY_FILE).is_file() or not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            fail_running(sweep, storage_url(None, sweep))
+            begun = [each.with_name(CONFIG_FILE) for each in sorted(sweep.glob("**/.hydra"))]
+            config = next((load_run_config(each) for each in begun if each.is_file()), None)
+            if config is not None:  # a run began
+                store = open_store(config.tracking)
+                mend_dead(sweep, config, store)
+                if store is not None and (parent := known_parent(sweep)) is not None:
+                    store.attempt(partial(store.close, parent, "KILLED"))
+    except Timeout:
+        return True
+    return False
+
+
+def fail_running(sweep: Path, storage: str) -> None:
     """Mark as failed what the stock sweeper was running when it ended, in a storage of its own.
 
     Who else runs trials in a storage that others share, nobody can tell.
@@ -81,9 +118,10 @@ def fail_running(sweep: Path, storage: str, study_name: str) -> None:
     if file is None or not file.is_file() or not file.resolve().is_relative_to(sweep.resolve()):
         return
     with storage_faults(storage):
-        study = optuna.load_study(study_name=study_name, storage=storage)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            study.tell(trial.number, state=TrialState.FAIL)
+        for name in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=name, storage=storage)
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                study.tell(trial.number, state=TrialState.FAIL)
 
 
 def _leave_result(directory: Path, config: TrainConfig, number: int, outcome: Outcome) -> None:

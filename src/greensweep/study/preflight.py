@@ -56,6 +56,11 @@ def check_sweep(config: DictConfig) -> None:
             "-m has nothing to sweep: list values, as in `-m seed=1,2,3`, or choose a "
             "sampling sweeper, as in `-m hydra/sweeper=optuna`"
         )
+    if hydra.launcher.get("n_jobs") == 0:
+        raise StudyError(
+            "hydra.launcher.n_jobs=0 lets no job run: set how many run at a time, or -1 for one "
+            "on each core"
+        )
     raise_faults(
         [
             f"hydra.sweeper.{name} must be at least 1, got {sweeper[name]}: "
@@ -155,6 +160,15 @@ def task_overrides(hydra: Any) -> list[str]:
 def swept_keys(hydra: DictConfig) -> list[str]:
     """Return the options that the command line sweeps over."""
     return [each.key for each in read_searched({}, task_overrides(hydra))[0]]
+
+
+def searched_names(hydra: DictConfig) -> list[str]:
+    """Return the options that a sweep searches, whichever its sweeper.
+
+    Raises:
+        GreensweepError: the space is malformed, or a range is.
+    """
+    return [each.key.lstrip("+") for each in _searched(hydra)]
 
 
 def declared_space(config: DictConfig) -> dict[str, Any]:

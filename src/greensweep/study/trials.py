@@ -1,14 +1,17 @@
 """The trials of a sweep, read from their folders, and the choice between them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greensweep.errors import StudyError
+from greensweep.files import read_json, write_json
 from greensweep.result import RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import ended_as
 from greensweep.search.trial import read_broken, read_trial_file
+
+SEARCHED_FILE = "searched.json"  # the options that a sweep searches
 
 ONE_POINT = 0.01
 
@@ -48,6 +51,15 @@ class Trial:
         return joules if joules is not None else self.result.seconds or 0.0
 
 
+def keep_searched(sweep: Path, options: Iterable[str]) -> None:
+    """Record in a sweep's folder which options it searches.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    write_json(sweep / SEARCHED_FILE, {"options": [*options]})
+
+
 def read_trials(sweep: Path) -> list[Trial]:
     """Read every trial of a sweep that left a whole result, in order."""
     found = read_results(trial_directories(sweep))
@@ -55,7 +67,8 @@ def read_trials(sweep: Path) -> list[Trial]:
         found.items(), key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0]))
     )
     overrides = [dict(_key_value(text) for text in result.overrides) for _, result in ordered]
-    keys = _varying(overrides)
+    asked = (read_json(sweep / SEARCHED_FILE) or {}).get("options")
+    keys = _varying(overrides, asked)
     return [
         Trial(
             number=result.trial if result.trial is not None else index,
@@ -149,13 +162,15 @@ def _key_value(override: str) -> tuple[str, str]:
     return key.lstrip("+~"), value
 
 
-def _varying(overrides: list[dict[str, str]]) -> list[str]:
-    """Return the keys whose values differ between trials, in the order given; one trial: all.
+def _varying(overrides: list[dict[str, str]], asked: Sequence[str] | None) -> list[str]:
+    """Return the keys whose values differ between trials, in the order given.
+
+    Of one trial those that are searched, or all where that is not known.
 
     A trial of which nothing is known differs in nothing.
     """
     overrides = [values for values in overrides if values]
     keys = dict.fromkeys(key for values in overrides for key in values)
     if len(overrides) < 2:
-        return list(keys)
+        return [key for key in keys if asked is None or key in asked]
     return [key for key in keys if len({values.get(key) for values in overrides}) > 1]
