@@ -45,6 +45,9 @@ class RunResult:
         energy_net_joules: the same less the idle baseline; None without one.
         energy_spent_joules: gross energy of all phases and repeats: what the run cost.
         energy_kwh: `energy_joules` in kilowatt-hours.
+        energy_gap_joules: used while the process was stopped or the machine slept, and charged to
+            no phase; None where it was not.
+        gap_seconds: how long that was, in none of the other seconds. Over repeats both add up.
         energy_components: joules, net_joules, source and quality of cpu, gpu and ram, training
             windows.
         energy_quality: quality that the components share, mixed when they differ.
@@ -103,6 +106,8 @@ class RunResult:
     energy_net_joules: float | None = None
     energy_spent_joules: float | None = None
     energy_kwh: float | None = None
+    energy_gap_joules: float | None = None
+    gap_seconds: float = 0.0
     energy_components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     energy_quality: Quality = "unmeasured"
     energy_measured_share: float | None = None
@@ -150,6 +155,7 @@ class RunResult:
             "energy/net_joules": self.energy_net_joules,
             "energy/spent_joules": self.energy_spent_joules,
             "energy/kwh": self.energy_kwh,
+            "energy/gap_joules": self.energy_gap_joules,
             "energy/measured_share": self.energy_measured_share,
             "energy/neighbours": self.energy_neighbours if self.energy_contended else None,
             "inference/joules_per_1000": self.inference.get("joules_per_1000"),

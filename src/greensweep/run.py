@@ -346,6 +346,8 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         energy_net_joules=training.net_joules,
         energy_spent_joules=phases.total.joules,
         energy_kwh=training.kwh,
+        energy_gap_joules=phases.total.gap_joules,
+        gap_seconds=phases.total.gap_seconds,
         energy_components={name: asdict(part) for name, part in training.components.items()},
         energy_quality=training.quality,
         energy_measured_share=training.measured_share,

@@ -2,7 +2,7 @@
 
 import sys
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pynvml
@@ -13,6 +13,7 @@ from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import Baseline, MachineMeter
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import EnergyReading, Quality
+from greensweep.energy.sampling import Beat, read_beat
 
 
 class Machine:
@@ -130,6 +131,7 @@ def meter_of(
     *,
     sweep: Path | None = None,
     baseline: Baseline | None = None,
+    beat: Callable[[int | None], Beat] = read_beat,
     **options: object,
 ) -> MachineMeter:
     """Return a meter of one of the machine's processes."""
@@ -140,6 +142,7 @@ def meter_of(
         sweep=sweep,
         clock=lambda: machine.now,
         processes=MachineProcesses(machine, process),
+        beat=beat,
     )
 
 

@@ -1,13 +1,23 @@
 """Between laps counters are read from a thread, which ends with its meter."""
 
+import ctypes
 import gc
+import multiprocessing
+import os
+import signal
+import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 from fakes import Machine, ScriptedSource, meter_of
 
+from greensweep.energy import EnergyReading
+from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
+from greensweep.energy.machine import MachineMeter
+from greensweep.energy.sampling import Beat
 
 
 def threads() -> set[threading.Thread]:
@@ -73,3 +83,130 @@ def test_a_meter_that_nobody_stopped_takes_its_thread_with_it() -> None:
     del meter
     gc.collect()
     wait_for(lambda: not threads() - before)
+
+
+# --- time in which the process did not run ------------------------------------------------------
+
+
+class Clocks:
+    """The clocks of a process that a test stops, and of its machine that a test sends to sleep."""
+
+    def __init__(self) -> None:
+        self.machine = Machine()
+        self.seconds = self.asleep = self.awake = 0.0
+        self.meter = meter_of(self.machine, Ledger(), beat=self.beat)
+        self.meter.start()
+
+    def beat(self, thread: int | None) -> Beat:
+        return Beat(self.seconds, self.asleep, self.awake)
+
+    def pass_time(
+        self, seconds: float, *, awake: float = 0.0, asleep: float = 0.0, watts: float = 40.0
+    ) -> None:
+        self.machine.run(seconds, cpu=watts)
+        self.seconds += seconds
+        self.awake += awake
+        self.asleep += asleep
+
+
+@pytest.fixture
+def clocks() -> Any:
+    clocks = Clocks()
+    yield clocks
+    clocks.meter.stop()
+
+
+def test_a_stopped_process_is_charged_nothing_meanwhile(
+    clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    clocks.pass_time(0.75, awake=0.01)
+    before = clocks.meter.lap()
+    clocks.pass_time(25.0, awake=0.01, watts=30.0)
+    gap = clocks.meter.lap()
+    clocks.pass_time(0.5, awake=0.01)
+    after = clocks.meter.lap()
+    assert (before.seconds, before.joules, before.gap_seconds) == (0.75, 30.0, 0.0)
+    assert (gap.seconds, gap.joules, gap.gap_seconds, gap.gap_joules) == (0.0, None, 25.0, 750.0)
+    total = before + gap + after
+    assert (total.seconds, total.joules) == (1.25, 50.0)
+    assert (total.gap_seconds, total.gap_joules, total.quality) == (25.0, 750.0, "measured")
+    clocks.pass_time(9.0)
+    clocks.meter.lap()
+    (warning,) = caplog.records
+    assert warning.getMessage() == (
+        "This process did not run for 25.0 s: it was stopped, or the machine slept. 750 J of that "
+        "time are charged to nothing that it does."
+    )
+
+
+def test_a_machine_that_slept_is_charged_to_nobody(clocks: Clocks) -> None:
+    clocks.pass_time(0.5, awake=0.01, asleep=3600.0)  # the clock of seconds stands still meanwhile
+    lap = clocks.meter.lap()
+    assert (lap.seconds, lap.joules, lap.gap_seconds, lap.gap_joules) == (0.0, None, 3600.5, 20.0)
+
+
+@pytest.mark.parametrize("awake", [20.0, 30.0])
+def test_a_call_that_keeps_threads_from_running_is_charged(clocks: Clocks, awake: float) -> None:
+    """It holds Python's lock, or other processes hold the cores."""
+    clocks.pass_time(25.0, awake=awake)
+    lap = clocks.meter.lap()
+    assert (lap.seconds, lap.joules, lap.gap_seconds) == (25.0, 1000.0, 0.0)
+
+
+class Steady(Counter):
+    """100 W, whatever happens; sampled 20 times a second."""
+
+    component, source, common = "cpu", "steady", True
+    seconds_to_half_range = 0.05
+
+    def read(self) -> float:
+        return 100.0 * time.monotonic()
+
+
+class SteadySource(ScriptedSource):
+    def open(self) -> list[Counter]:
+        return [Steady()]
+
+
+def train_until_told(pipe: Any) -> None:
+    meter = MachineMeter(SteadySource(Machine()), Ledger())
+    meter.start()
+    pipe.send("begun")
+    while not pipe.poll(0.01):
+        pass
+    pipe.send(meter.lap())
+    meter.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of threads")
+def test_a_real_process_that_was_stopped_is_charged_what_it_ran() -> None:
+    here, there = multiprocessing.Pipe()
+    before = time.monotonic()
+    child = multiprocessing.get_context("fork").Process(target=train_until_told, args=(there,))
+    child.start()
+    assert here.poll(60)
+    here.recv()
+    time.sleep(0.3)
+    os.kill(child.pid, signal.SIGSTOP)
+    time.sleep(1.5)
+    os.kill(child.pid, signal.SIGCONT)
+    here.send("end")
+    assert here.poll(60)
+    lap: EnergyReading = here.recv()
+    child.join(60)
+    whole = time.monotonic() - before
+    assert 1.4 < lap.gap_seconds < whole
+    assert lap.gap_joules == pytest.approx(100.0 * lap.gap_seconds, rel=0.05)
+    assert lap.joules == pytest.approx(100.0 * lap.seconds, rel=0.05)
+    assert 0.2 < lap.seconds < whole - 1.4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of threads")
+def test_a_real_call_that_holds_pythons_lock_is_charged() -> None:
+    meter = MachineMeter(SteadySource(Machine()), Ledger())
+    meter.start()
+    ctypes.PyDLL(None).usleep(1_300_000)  # which lets no other thread run
+    lap = meter.lap()
+    meter.stop()
+    assert lap.seconds > 1.2
+    assert lap.gap_seconds == 0.0

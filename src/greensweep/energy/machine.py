@@ -18,7 +18,7 @@ from greensweep.energy.ledger import Account, Book, Edge, Ledger, Member, Slice,
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import ComponentEnergy, EnergyReading
-from greensweep.energy.sampling import Sampler
+from greensweep.energy.sampling import Beat, Pulse, Sampler, read_beat
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import put_aside, read_json, write_json
 
@@ -43,7 +43,8 @@ class MachineMeter:
     """Reads counters lap by lap; beside other metered runs, its share of them.
 
     Long laps are sampled from a thread, so that a counter starts again from 0 at most once between
-    two values.
+    two values, and that time in which this process was stopped, or the machine slept, is seen: it
+    is in no lap, and neither are its joules.
 
     A counter that fails costs one warning: what it gave before is kept, at lower quality, and the
     other counters go on. So do all where one jumps further than hardware can; a value that is
@@ -56,6 +57,7 @@ class MachineMeter:
         sweep: directory of the sweep that the run belongs to, which gets the machine's totals.
         clock: seconds that never jump, the same for all processes of the machine.
         processes: whose CPU time is the key.
+        beat: reads the clocks that tell whether a thread of this process ran.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class MachineMeter:
         sweep: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         processes: Processes | None = None,
+        beat: Callable[[int | None], Beat] = read_beat,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -74,6 +77,7 @@ class MachineMeter:
         self._sweep = sweep
         self._clock = clock
         self._processes = processes or Processes()
+        self._beat = beat
         self._started_in: int | None = None  # the process
 
     def start(self) -> None:
@@ -88,6 +92,7 @@ class MachineMeter:
         self._lost: set[str] = set()
         self._jumped: set[str] = set()
         self._told_jumps: set[str] = set()
+        self._told_gap = False
         self._seen: dict[str, tuple[float, float]] = {}
         self._pending = EnergyReading()
         self._process, self._born = self._processes.own()
@@ -104,18 +109,41 @@ class MachineMeter:
         self._lock = threading.Lock()
         ranges = [counter.seconds_to_half_range for counter in self._counters.values()]
         self._sampler = Sampler(self._sample, min([_SAMPLE_SECONDS, *filter(None, ranges)]))
+        self._pulse = Pulse(self._sampler, self._beat)
+        self._sampler.start()
+        self._pulse.look()
 
     def lap(self) -> EnergyReading:
         if not self._is_running():
             raise not_started()
         with self._lock:
-            reading = self._pending + self._slice()
-            self._pending = EnergyReading()
+            self._go_on()
+            reading, self._pending = self._pending, EnergyReading()
         return reading
 
     def _sample(self) -> None:
-        with self._lock, suppress(Exception):  # a lap meets it again, and can tell
-            self._pending += self._slice()
+        if self._lock.acquire(blocking=False):
+            with suppress(Exception):  # a lap meets it again, and can tell
+                self._go_on()
+            self._lock.release()
+        else:  # a lap is being read, which may wait for the ledger
+            self._pulse.keep()
+
+    def _go_on(self) -> None:
+        """Add what was used since the last slice to what is pending."""
+        missed = self._pulse.look()
+        reading = self._slice()
+        if missed:
+            reading = reading.left_out(missed)
+            if not self._told_gap:
+                self._told_gap = True
+                log.warning(
+                    "This process did not run for %.1f s: it was stopped, or the machine slept. "
+                    "%s of that time are charged to nothing that it does.",
+                    missed,
+                    "No joules" if reading.gap_joules is None else f"{reading.gap_joules:.3g} J",
+                )
+        self._pending += reading
 
     def _slice(self) -> EnergyReading:
         """Return what was used since the last slice."""

@@ -57,12 +57,17 @@ class EnergyReading:
         components: by name: cpu, gpu, ram.
         neighbours: most metered runs that shared the machine at a time, this one left out.
         lost: components whose source failed within the window or before it.
+        gap_seconds: within the window's bounds, how long the process was stopped, or the machine
+            slept: no part of `seconds`.
+        gap_joules: used meanwhile, no part of `joules`; None where nothing was metered.
     """
 
     seconds: float = 0.0
     components: Mapping[str, ComponentEnergy] = field(default_factory=dict)
     neighbours: int = 0
     lost: frozenset[str] = frozenset()
+    gap_seconds: float = 0.0
+    gap_joules: float | None = None
 
     @property
     def joules(self) -> float | None:
@@ -116,8 +121,17 @@ class EnergyReading:
             # What was read before a source failed covers a part of the window: an estimate at best.
             components[name] = components[name].incomplete("lost")
         return EnergyReading(
-            self.seconds + other.seconds, components, max(self.neighbours, other.neighbours), lost
+            self.seconds + other.seconds,
+            components,
+            max(self.neighbours, other.neighbours),
+            lost,
+            self.gap_seconds + other.gap_seconds,
+            sum_joules((self.gap_joules, other.gap_joules)),
         )
+
+    def left_out(self, seconds: float) -> "EnergyReading":
+        """Return the same as a gap of so many seconds."""
+        return EnergyReading(lost=self.lost, gap_seconds=seconds, gap_joules=self.joules)
 
 
 def _together(one: ComponentEnergy, other: ComponentEnergy) -> ComponentEnergy:

@@ -83,6 +83,7 @@ class TraceCounter(Counter):
 
     quality: Quality = "replayed"
     source = _SOURCE
+    most_watts = math.inf  # of a cluster, for all that is known
 
     def __init__(
         self,

@@ -39,7 +39,8 @@ _LISTED = (
 def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
     """Return the means of finished runs, and what all of them cost.
 
-    Phases, and `energy_spent_joules` with them, add up over all runs, unfinished ones included.
+    Phases add up over all runs, unfinished ones included, and with them `energy_spent_joules`
+    and gaps.
     """
     done = [run for run in runs if run.status == "finished"]
     sample = (done or list(runs))[0] if runs else None
@@ -53,6 +54,8 @@ def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
         seed=config.seed,
         **means,
         energy_spent_joules=sum_joules(run.energy_spent_joules for run in runs),
+        energy_gap_joules=sum_joules(run.energy_gap_joules for run in runs),
+        gap_seconds=sum(run.gap_seconds for run in runs),
         energy_components=_components(done),
         energy_quality=shared_quality(
             run.energy_quality for run in done if run.energy_joules is not None
