@@ -107,8 +107,9 @@ def greensweep_epochs(
         scheduler=ConstantConfig(),
         seed=SEED,
     )
+    steps = iter(trained)
     while True:
         began = perf_counter()
-        if next(trained, None) is None:
+        if next(steps, None) is None:
             return
         yield perf_counter() - began

@@ -20,6 +20,7 @@ from greensweep import app
 from greensweep.energy.machine import MachineMeter
 from greensweep.study import winners
 from greensweep.tracking.mlflow import MlflowTracker
+from greensweep.training import Training
 
 TRAIN = Path(__file__).resolve().parents[1] / "src" / "train.py"
 
@@ -30,7 +31,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("tracking", MlflowTracker, ("start", "log_step", "finish")),
     ("metering", MachineMeter, ("start", "lap", "stop")),
     ("census", run, ("take_census",)),
-    ("warm-up", run, ("warm_up",)),
+    ("warm-up", Training, ("warm_up",)),
     ("weights and result.json", run, ("copy_weights", "save_weights", "write_result")),
     ("config.yaml", run, ("save_run_config",)),
     ("winners' bookkeeping", winners, ("drop_beaten_weights",)),

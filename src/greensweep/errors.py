@@ -106,3 +106,14 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its type's name when it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def nondeterministic(error: BaseException) -> str | None:
+    """Return what to do about an operation that `training.deterministic` refuses, if that is it."""
+    before, refused, _ = str(error).partition(" does not have a deterministic implementation")
+    if not refused:
+        return None
+    return (
+        f"PyTorch has no deterministic form of {before.split()[-1]}: set "
+        "training.deterministic=false, or take another network"
+    )

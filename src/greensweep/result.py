@@ -76,6 +76,7 @@ class RunResult:
         flops: per image, forward; a multiply-add is 2.
         flops_left_out: operators that ran and have no formula: with any, `flops` is too low.
         model, dataset, seed, device: what ran, and where.
+        capture, capture_reason: how training steps were taken (graph, compile or none), and why.
         trial: number in its sweep, from 0; None for a single run.
         overrides: what the command or the sweeper set.
         provenance: commit, versions and hardware, as tags.
@@ -99,6 +100,8 @@ class RunResult:
     dataset: str
     seed: int
     device: str | None = None
+    capture: str | None = None
+    capture_reason: str | None = None
     validation_accuracy: float | None = None
     test_accuracy: float | None = None
     selected_on_test: bool = False
@@ -187,6 +190,7 @@ class RunResult:
             "model": self.model,
             "dataset": self.dataset,
             "device": self.device,
+            "capture": self.capture,
             "energy.quality": self.energy_quality,
             "energy.contended": "true" if self.energy_contended else None,
             "energy.key": self.energy_key,

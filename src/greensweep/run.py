@@ -29,11 +29,13 @@ from greensweep.result import (
 from greensweep.secrets import masked
 from greensweep.tracking import RunStatus, Tracker, flat, provenance
 from greensweep.training import (
+    Capture,
     Epoch,
     Evaluation,
     Normalise,
     autocast_dtype,
     choose_device,
+    deterministic,
     device_name,
     evaluate,
     infer,
@@ -42,7 +44,6 @@ from greensweep.training import (
     time_layers,
     train,
     use_threads,
-    warm_up,
 )
 
 TRACKED_STATUS: dict[Status, RunStatus] = {
@@ -66,6 +67,7 @@ class _Notes:
     device: str | None = None
     grid: Grid | None = None
     census: LayerCensus | None = None
+    capture: Capture | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_accuracy: float | None = None  # so far
     best_epoch: int | None = None
@@ -117,7 +119,10 @@ def run_once(
     try:
         tracker.start(name, flat(masked(asdict(config))), origin)
         phases.start()
-        _train_and_evaluate(config, directory, notes, phases, tracker, test, show_epochs, report)
+        with deterministic(config.training.deterministic):
+            _train_and_evaluate(
+                config, directory, notes, phases, tracker, test, show_epochs, report
+            )
         status = "finished"
     except KeyboardInterrupt:
         status, error = "stopped", f"interrupted in epoch {len(notes.history) + 1}"
@@ -194,7 +199,8 @@ def _train_and_evaluate(
         weights = copy_weights(model, into=None)
         restore_weights(model, weights)
     with phases.phase("warmup"):
-        warm_up(model, train_split, normalise, training=training)
+        trained.warm_up()
+        notes.capture = trained.capture
 
     report(_progress(0, None, training.epochs, phases, census))
     before = phases.of("training")
@@ -339,6 +345,8 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         dataset=config.dataset.name,
         seed=config.seed,
         device=notes.device,
+        capture=notes.capture.mode if notes.capture else None,
+        capture_reason=notes.capture.reason if notes.capture else None,
         validation_accuracy=notes.accuracies.get("validation"),
         test_accuracy=notes.accuracies.get("test"),
         selected_on_test=config.select_on == "test",

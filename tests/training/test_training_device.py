@@ -1,7 +1,12 @@
 """Device, precision, threads and seeds of a run."""
 
+import json
+import os
 import random
+from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ from greensweep.resources import usable_cores
 from greensweep.training import (
     autocast_dtype,
     choose_device,
+    deterministic,
     device_name,
     start_state,
     synchronize,
@@ -103,3 +109,80 @@ def test_a_seed_fixes_every_generator(seed: int) -> None:
 
 def test_another_seed_changes_every_generator() -> None:
     assert all(one != other for one, other in zip(draws(1), draws(2), strict=True))
+
+
+# --- training.deterministic ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_determinism_ends_with_the_run_that_asked_for_it(before: int) -> None:
+    torch.set_deterministic_debug_mode(before)
+    torch.backends.cudnn.benchmark = True
+    try:
+        with pytest.raises(ZeroDivisionError), deterministic(True):
+            assert torch.get_deterministic_debug_mode() == 2
+            assert not torch.backends.cudnn.benchmark
+            raise ZeroDivisionError
+        assert torch.get_deterministic_debug_mode() == before
+        assert torch.backends.cudnn.benchmark
+        assert torch.utils.deterministic.fill_uninitialized_memory
+        with deterministic(False):
+            assert torch.get_deterministic_debug_mode() == before
+    finally:
+        torch.set_deterministic_debug_mode(0)
+        torch.backends.cudnn.benchmark = False
+
+
+def test_cublas_is_told_of_determinism_before_cuda_starts() -> None:
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] in (":4096:8", ":16:8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("Forward", "PyTorch has no deterministic form of max_unpooling2d_forward_out"),
+        (
+            "Backward",
+            "training failed in its first step: PyTorch has no deterministic form of put_",
+        ),
+    ],
+)
+def test_an_operation_without_a_deterministic_form_is_one_sentence(
+    cli: Callable[..., Any], tmp_path: Path, kind: str, told: str
+) -> None:
+    (tmp_path / "refused_nets.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Forward(nn.Sequential):\n"
+        "    def __init__(self, image_size, num_classes):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(image_size**2, num_classes))\n"
+        "    def forward(self, images):\n"
+        "        largest, at = nn.functional.max_pool2d(images, 2, return_indices=True)\n"
+        "        return super().forward(nn.functional.max_unpool2d(largest, at, 2))\n"
+        "class Backward(Forward):\n"
+        "    def forward(self, images):\n"
+        "        outputs = nn.Sequential.forward(self, images)\n"
+        "        put = lambda g: torch.zeros_like(g).put_(torch.arange(g.numel()), g.flatten())\n"
+        "        if outputs.requires_grad:\n"
+        "            outputs.register_hook(put)\n"
+        "        return outputs\n"
+    )
+    command = (
+        "train.py",
+        "model=custom",
+        f"model.target=refused_nets.{kind}",
+        "training.epochs=1",
+        "training.device=cpu",
+        "dataset.train_limit=100",
+        "energy=unmetered",
+        "tracking=local",
+        "inference.seconds=0",
+        "hydra.run.dir=run",
+    )
+    ended = cli(*command, "training.deterministic=true")
+    assert ended.status == 1
+    assert ended.errors.strip().splitlines()[-1] == (
+        f"Error: {told}: set training.deterministic=false, or take another network"
+    )
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "failed"
+    assert cli(*command[:-1], "hydra.run.dir=other").status == 0

@@ -16,11 +16,11 @@ from greensweep.models import build_model
 from greensweep.training import (
     Epoch,
     Normalise,
+    Training,
     autocast_dtype,
     evaluate,
     start_state,
     train,
-    warm_up,
 )
 
 CPU = torch.device("cpu")
@@ -60,6 +60,12 @@ def epochs_of(
     seed: int = 0,
     **training: Any,
 ) -> Iterator[Epoch]:
+    return iter(training_of(model, split, learning_rate=learning_rate, seed=seed, **training))
+
+
+def training_of(
+    model: nn.Module, split: Split, *, learning_rate: float = 1e-6, seed: int = 0, **training: Any
+) -> Training:
     return train(
         model,
         split,
@@ -194,20 +200,20 @@ def test_the_warm_up_leaves_no_trace() -> None:
     model = with_state()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.get_rng_state()
-    warm_up(model, numbered(8), as_they_are(), training=schema.TrainingConfig(batch_size=4))
+    training_of(model, numbered(8)).warm_up()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(torch.get_rng_state(), generator)
 
 
 def test_training_after_a_warm_up_is_bit_equal_to_training_without() -> None:
-    training = schema.TrainingConfig(batch_size=4)
     cold, warm = with_state(), with_state()
     torch.manual_seed(1)
     list(epochs_of(cold, numbered(8), learning_rate=0.1, epochs=2))
     torch.manual_seed(1)
-    warm_up(warm, numbered(8), as_they_are(), training=training)
-    list(epochs_of(warm, numbered(8), learning_rate=0.1, epochs=2))
+    training = training_of(warm, numbered(8), learning_rate=0.1, epochs=2)
+    training.warm_up()
+    list(training)
     expected = cold.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in warm.state_dict().items())
 
@@ -217,8 +223,7 @@ def test_the_warm_up_is_a_step_of_training_without_the_update(precision: str) ->
     model, dtypes, gradients = Witness(), [], []
     model.linear.register_forward_hook(lambda *call: dtypes.append(call[2].dtype))
     model.linear.weight.register_post_accumulate_grad_hook(gradients.append)
-    training = schema.TrainingConfig(batch_size=5, precision=precision)
-    warm_up(model, numbered(8), as_they_are(), training=training)
+    training_of(model, numbered(8), batch_size=5, precision=precision).warm_up()
     assert [len(batch) for batch in model.batches] == [5]
     assert dtypes == [getattr(torch, precision)]
     assert len(gradients) == 1
@@ -226,12 +231,9 @@ def test_the_warm_up_is_a_step_of_training_without_the_update(precision: str) ->
 
 def test_a_model_that_fails_at_once_is_one_sentence() -> None:
     with pytest.raises(TrainingError) as stopped:
-        warm_up(
-            BreaksFrom(1, raising(RuntimeError("does not fit\nat line 2"))),
-            numbered(8),
-            as_they_are(),
-            training=schema.TrainingConfig(batch_size=4),
-        )
+        training_of(
+            BreaksFrom(1, raising(RuntimeError("does not fit\nat line 2"))), numbered(8)
+        ).warm_up()
     assert str(stopped.value) == (
         "training failed in its first step (RuntimeError: does not fit): check that the model "
         "fits the data and the batch size"
@@ -503,9 +505,7 @@ def test_a_batch_of_which_one_image_can_be_read_does_not_break_batch_norm() -> N
 
 
 def test_a_warm_up_of_which_one_image_can_be_read_does_not_break_batch_norm() -> None:
-    warm_up(
-        with_state(), streamed(4, {1}), as_they_are(), training=schema.TrainingConfig(batch_size=3)
-    )
+    training_of(with_state(), streamed(4, {1}), batch_size=3).warm_up()
 
 
 def test_a_set_of_which_nothing_can_be_read_is_refused() -> None:

@@ -222,6 +222,16 @@ class TrainingConfig:
     memory_format: Literal["contiguous", "channels_last"] = option(
         "contiguous", doc="layout of images and weights"
     )
+    capture: Literal["auto", "none", "graph", "compile"] = option(
+        "auto",
+        doc="take each step as a CUDA graph, or compiled by torch.compile; auto takes a graph on a "
+        "GPU where a trial shows that it pays",
+    )
+    deterministic: bool = option(
+        False,
+        doc="the same seed gives the same weights on a GPU, bit by bit, by algorithms that may be "
+        "slower",
+    )
     threads: int | None = option(
         None,
         doc="CPU threads; null takes one for small steps, else PyTorch's default",

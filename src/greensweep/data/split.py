@@ -64,11 +64,20 @@ class TensorSplit:
     def to(self, device: torch.device) -> "TensorSplit":
         return TensorSplit(self.images.to(device), self.labels.to(device))
 
-    def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+    def gather(self, indices: Tensor) -> Batch:
+        """Return the batch at `indices`, which lie where the images do."""
+        return self.images.index_select(0, indices), self.labels.index_select(0, indices)
+
+    def indices(self, order: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return `order` where the images lie: by one copy, since a GPU is waited for at each."""
         device = self.images.device
-        for indices in order:
-            indices = indices.to(device)
-            yield self.images.index_select(0, indices), self.labels.index_select(0, indices)
+        if device.type == "cpu":
+            return order
+        placed = torch.cat(list(order)).to(device)
+        return list(torch.split(placed, [len(each) for each in order]))
+
+    def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        return map(self.gather, self.indices(order))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from greensweep.errors import ModelError, first_line
+from greensweep.errors import ModelError, first_line, nondeterministic
 from greensweep.models.flops import count_flops
 from greensweep.models.layer_calls import LayerCalls
 from greensweep.models.layer_types import module_type
@@ -66,6 +66,8 @@ def take_census(
             output = model(image)
         flops = count_flops(model, image)
     except Exception as error:
+        if refused := nondeterministic(error):
+            raise ModelError(refused) from error
         raise ModelError(
             f"the model fails on an image of shape {image_shape} "
             f"({type(error).__name__}: {first_line(error)}): "

@@ -73,7 +73,7 @@ def seconds_of_run(config: TrainConfig) -> float:
         scheduler=config.scheduler,
         seed=config.seed,
     )
-    to_train = seconds_each(partial(next, epochs)) * sizes.train / len(seen)
+    to_train = seconds_each(partial(next, iter(epochs))) * sizes.train / len(seen)
     shown = images(min(2 * training.evaluation_batch_size, sizes.validation))
     validate = partial(
         evaluate,

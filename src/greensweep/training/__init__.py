@@ -1,8 +1,10 @@
 """The training loop, evaluation, and where both compute."""
 
+from greensweep.training.capture import Capture
 from greensweep.training.device import (
     autocast_dtype,
     choose_device,
+    deterministic,
     device_name,
     start_state,
     synchronize,
@@ -11,16 +13,19 @@ from greensweep.training.device import (
 from greensweep.training.evaluation import Evaluation, evaluate, infer
 from greensweep.training.images import Normalise
 from greensweep.training.layer_time import LayerTime, LayerTimes, time_layers
-from greensweep.training.loop import Epoch, train, warm_up
+from greensweep.training.loop import Epoch, Training, train
 
 __all__ = [
+    "Capture",
     "Epoch",
     "Evaluation",
     "LayerTime",
     "LayerTimes",
     "Normalise",
+    "Training",
     "autocast_dtype",
     "choose_device",
+    "deterministic",
     "device_name",
     "evaluate",
     "infer",
@@ -29,5 +34,4 @@ __all__ = [
     "time_layers",
     "train",
     "use_threads",
-    "warm_up",
 ]

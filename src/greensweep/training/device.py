@@ -1,7 +1,10 @@
 """Where and how numbers are computed: device, precision, threads, seeds."""
 
+import os
 import random
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +12,10 @@ import torch
 from greensweep.config.schema import TrainingConfig
 from greensweep.errors import ConfigError
 from greensweep.resources import usable_cores
+
+# cuBLAS gives the same sums twice with a workspace of this form alone, and PyTorch reads it once,
+# when CUDA starts: a run that asks for the same weights twice may come after one that does not.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 _DEFAULT_THREADS = torch.get_num_threads()
 
@@ -56,6 +63,27 @@ def start_state(config: TrainingConfig, seed: int) -> None:
     torch.manual_seed(seed)
     # Denormal weights make the first steps of small networks up to three times slower on x86.
     torch.set_flush_denormal(True)
+
+
+@contextmanager
+def deterministic(asked: bool) -> Iterator[None]:
+    """Let PyTorch compute by deterministic algorithms alone, where asked; afterwards as before."""
+    if not asked:
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    memory: Any = torch.utils.deterministic
+    mode = torch.get_deterministic_debug_mode()
+    benchmark, fills = cudnn.benchmark, memory.fill_uninitialized_memory
+    try:
+        torch.use_deterministic_algorithms(True)
+        cudnn.benchmark = False  # it chooses algorithms by their time
+        # It shows who reads memory before writing it, at the price of one more launch a tensor.
+        memory.fill_uninitialized_memory = False
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        cudnn.benchmark, memory.fill_uninitialized_memory = benchmark, fills
 
 
 def use_threads(threads: int | None, step_flops: float | None) -> None:

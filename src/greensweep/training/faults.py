@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from greensweep.errors import GreensweepError, TrainingError, first_line
+from greensweep.errors import GreensweepError, TrainingError, first_line, nondeterministic
 
 
 @contextmanager
@@ -26,6 +26,8 @@ def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
             raise TrainingError(
                 f"{doing}: out of memory with {batch_size} images per batch: set {smaller}"
             ) from error
+        if refused := nondeterministic(error):
+            raise TrainingError(f"{doing}: {refused}") from error
         raise TrainingError(
             f"{doing} ({type(error).__name__}: {first_line(error)}): check that the model fits "
             "the data and the batch size"

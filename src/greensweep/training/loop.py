@@ -1,26 +1,26 @@
-"""The training loop, as a generator of epochs."""
+"""The training loop, epoch by epoch."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
-from greensweep.data import Split
-from greensweep.errors import ConfigError, DataError, TrainingError
+from greensweep.data import Batch, Split, TensorSplit
+from greensweep.errors import ConfigError
 from greensweep.training.batches import batches_of_epochs, cut_batches
-from greensweep.training.device import autocast, autocast_dtype
+from greensweep.training.capture import Capture, Recorder, Step, capture_step
+from greensweep.training.cuda_graph import cuda_graph
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer, build_schedule
+from greensweep.training.running_loss import RunningLoss
 from greensweep.training.step import TrainingStep, is_left_over
 from greensweep.training.undo import buffers_kept
 
-# Looking at the loss waits for a GPU, so a diverged loss is noticed within so many steps.
+# A diverged loss is noticed within about so many steps.
 _LOSS_CHECK_STEPS = 50
 
 
@@ -48,112 +48,143 @@ def train(
     optimizer: OptimizerConfig,
     scheduler: SchedulerConfig,
     seed: int,
-) -> Iterator[Epoch]:
-    """Train `model` in place and yield after each epoch; stop early by not asking for the next.
+    graph: Recorder | None = None,
+) -> "Training":
+    """Prepare to train `model` in place: the epochs are trained as they are asked for.
 
     What can be made before the first step is made in the call, so that the windows around the
     epochs hold training only.
 
     Args:
         split: where `normalise` puts its batches.
-        seed: seeds the order of the images.
+        seed: seeds the order of the images, which is the same on every device.
+        graph: captures a step; None is by CUDA graphs, where there is a GPU.
 
     Raises:
         ConfigError: a batch larger than the split.
-        DataError: no image could be read.
         ModelError: nothing to train in the model.
-        TrainingError: the loss is no longer finite, memory ran out, or the model failed.
     """
     if training.batch_size > len(split):
         raise ConfigError(
             f"training.batch_size must be at most the {len(split)} training images, got "
             f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
         )
-    steps = len(cut_batches(torch.arange(len(split)), training.batch_size))
+    steps = training.epochs * len(cut_batches(torch.arange(len(split)), training.batch_size))
     update = build_optimizer(optimizer, model.parameters())
-    schedule = build_schedule(scheduler, update, steps * training.epochs)
-    return _epochs(model, split, normalise, training, update, schedule, seed)
-
-
-def _epochs(
-    model: nn.Module,
-    split: Split,
-    normalise: Normalise,
-    training: TrainingConfig,
-    update: Optimizer,
-    schedule: LRScheduler | None,
-    seed: int,
-) -> Iterator[Epoch]:
-    orders = batches_of_epochs(
-        len(split),
-        training.batch_size,
-        torch.Generator().manual_seed(seed),
-        reshuffle=training.reshuffle,
-    )
+    schedule = build_schedule(scheduler, update, steps)
     step = TrainingStep(model, normalise, training, update)
-
-    for number, batches in zip(range(1, training.epochs + 1), orders, strict=False):
-        model.train()
-        total, seen = torch.zeros((), dtype=torch.float64, device=normalise.device), 0
-        rate = update.param_groups[0]["lr"]
-        with computing(
-            f"training failed in epoch {number}",
-            training.batch_size,
-            smaller="training.batch_size lower",
-        ):
-            for index, (images, labels) in enumerate(split.batches(batches)):
-                if is_left_over(labels, training):
-                    continue
-                loss = step(images, labels)
-                rate = update.param_groups[0]["lr"]
-                if schedule is not None:
-                    schedule.step()
-                total += loss * len(labels)
-                seen += len(labels)
-                if index % _LOSS_CHECK_STEPS == 0:
-                    _check_finite(total, number)
-            if seen == 0:
-                raise DataError("no training image could be read: check the data set's files")
-            _check_finite(total, number)
-        yield Epoch(number, total.item() / seen, rate)
+    if graph is None and step.device.type == "cuda":
+        graph = cuda_graph
+    return Training(step, split, schedule, training, seed, steps, graph)
 
 
-def _check_finite(total_loss: Tensor, epoch: int) -> None:
-    if not math.isfinite(total_loss.item()):
-        raise TrainingError(
-            f"the training loss became {total_loss.item():g} in epoch {epoch}: "
-            "set a smaller optimizer.learning_rate"
-        )
+class Training:
+    """Trains a model; each item is an epoch, and not asking for the next stops. Iterate once.
 
-
-def warm_up(
-    model: nn.Module, split: Split, normalise: Normalise, *, training: TrainingConfig
-) -> None:
-    """Run one batch forward and backward and undo what it did to the model.
-
-    The first pass of a shape prepares kernels and memory; without this, the first window would
-    be charged for it.
-
-    Raises:
-        TrainingError: memory ran out, or the model failed.
+    Attributes:
+        capture: how its steps are taken; `warm_up` chooses.
     """
-    device = normalise.device
-    dtype = autocast_dtype(training.precision, device)
-    first = [torch.arange(min(training.batch_size, len(split)))]
-    model.train()
-    with (
-        buffers_kept(model, device),
-        computing(
+
+    def __init__(
+        self,
+        step: TrainingStep,
+        split: Split,
+        schedule: LambdaLR | None,
+        training: TrainingConfig,
+        seed: int,
+        steps: int,
+        graph: Recorder | None,
+    ) -> None:
+        self.capture = Capture("none", "no warm-up")
+        self._plain = step
+        self._split = split
+        self._schedule = schedule
+        self._config = training
+        self._seed = seed
+        self._steps = steps
+        self._graph = graph
+        self._gather = split.gather if isinstance(split, TensorSplit) else _as_read
+        self._take = self._on_batches(step)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        """Train, and yield after each epoch.
+
+        Raises:
+            DataError: no image could be read.
+            TrainingError: the loss is no longer finite, memory ran out, or the model failed.
+        """
+        training, update = self._config, self._plain.update
+        orders = batches_of_epochs(
+            len(self._split),
+            training.batch_size,
+            torch.Generator().manual_seed(self._seed),
+            reshuffle=training.reshuffle,
+        )
+        for number, order in zip(range(1, training.epochs + 1), orders, strict=False):
+            self._plain.model.train()
+            total = RunningLoss(number, self._plain.device)
+            rate = update.param_groups[0]["lr"]
+            with computing(
+                f"training failed in epoch {number}",
+                training.batch_size,
+                smaller="training.batch_size lower",
+            ):
+                for index, batch in enumerate(self._batches(order)):
+                    if is_left_over(batch[-1], training):
+                        continue
+                    total.add(self._take(*batch), len(batch[-1]))
+                    if self._schedule is not None:
+                        (rate,) = self._schedule.get_last_lr()
+                        self._schedule.step()
+                    if index % _LOSS_CHECK_STEPS == 0:
+                        total.look()
+                loss = total.mean()
+            yield Epoch(number, loss, float(rate))
+
+    def warm_up(self) -> None:
+        """Run one batch forward and backward, choose how steps are taken, and undo all of it.
+
+        The first pass of a shape prepares kernels and memory; without this, the first window
+        would be charged for it, and for capturing a step.
+
+        Raises:
+            TrainingError: memory ran out, or the model failed.
+        """
+        step, training = self._plain, self._config
+        step.model.train()
+        with computing(
             "training failed in its first step",
             training.batch_size,
             smaller="training.batch_size lower",
-        ),
-    ):
-        for images, labels in split.batches(first):
-            if is_left_over(labels, training):
-                continue
-            with autocast(dtype, device):
-                outputs = model(normalise(images))
-                loss = nn.functional.cross_entropy(outputs, labels.to(device))
-            loss.backward()
-    model.zero_grad(set_to_none=True)
+        ):
+            first = torch.arange(training.batch_size)
+            batch: tuple[Tensor, ...] = next(self._batches([first]), ())
+            if not batch or is_left_over(batch[-1], training):
+                self.capture = Capture("none", "the first images cannot be read")
+                return
+            with buffers_kept(step.model, step.device):
+                step.backward(*self._gather(*batch))
+            step.update.zero_grad(set_to_none=True)
+            self._take, self.capture = capture_step(
+                training.capture,
+                step,
+                self._on_batches,
+                tuple(each.to(step.device) for each in batch),
+                graph=self._graph,
+                batch_size=training.batch_size,
+                steps=self._steps,
+            )
+
+    def _batches(self, order: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield indices where the step is to gather by them, else images and labels."""
+        if isinstance(self._split, TensorSplit):
+            return ((indices,) for indices in self._split.indices(order))
+        return self._split.batches(order)
+
+    def _on_batches(self, step: TrainingStep) -> Step:
+        """Return the step on what `_batches` yields."""
+        return lambda *batch: step(*self._gather(*batch))
+
+
+def _as_read(images: Tensor, labels: Tensor) -> Batch:
+    return images, labels

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from greensweep.config import schema
 from greensweep.errors import ModelError
@@ -53,12 +53,17 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
 
 def build_schedule(
     config: schema.SchedulerConfig, optimizer: Optimizer, steps: int
-) -> LRScheduler | None:
-    """Build the schedule over `steps` optimizer steps; None is a constant rate."""
-    rate = optimizer.param_groups[0]["lr"]
+) -> LambdaLR | None:
+    """Build the schedule over `steps` optimizer steps; None is a constant rate.
+
+    Each rate follows from its step's number alone: it is as exact where the optimizer keeps it
+    in a tensor, as a captured step needs it.
+    """
     match config:
         case schema.CosineConfig():
-            return CosineAnnealingLR(optimizer, T_max=steps, eta_min=rate * config.final_fraction)
+            return LambdaLR(
+                optimizer, lambda step: _half_cosine(1.0, config.final_fraction, step / steps)
+            )
         case schema.OneCycleConfig():
             return LambdaLR(optimizer, _one_cycle(config, steps))
     return None

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from greensweep.config.schema import TrainingConfig
@@ -29,15 +31,16 @@ class TrainingStep:
     def __init__(
         self, model: nn.Module, normalise: Normalise, training: TrainingConfig, update: Optimizer
     ) -> None:
-        self._model = model
+        self.model = model
+        self.device = normalise.device
+        self.update = update
         self._normalise = normalise
         self._augment = Augmentation.of(training)
-        self._loss = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
-        self._update = update
-        self._device = normalise.device
-        self._dtype = autocast_dtype(training.precision, self._device)
-        half = self._dtype is torch.float16
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=half)
+        self._label_smoothing = training.label_smoothing
+        dtype = autocast_dtype(training.precision, self.device)
+        self._casting = autocast(dtype, self.device)
+        half = dtype is torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
     def __call__(
         self,
@@ -45,19 +48,45 @@ class TrainingStep:
         labels: Tensor,
         watching: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Tensor:
-        """Take one step and return its mean loss, nats, on the device.
+        """Take one step and return its mean loss, nats, on the device, which is not waited for.
 
         Args:
             watching: what to do the model's forward pass in.
         """
-        inputs = self._augment(self._normalise(images))
-        labels = labels.to(self._device, non_blocking=True)
-        with autocast(self._dtype, self._device):
-            with watching():
-                outputs = self._model(inputs)
-            loss: Tensor = self._loss(outputs, labels)
-        self._update.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        self._scaler.step(self._update)
-        self._scaler.update()
+        loss = self.backward(images, labels, watching)
+        self.scaler.step(self.update)
+        self.scaler.update()
+        return loss
+
+    def backward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        watching: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> Tensor:
+        """Take a step up to its gradients, which are scaled in float16, and return its loss."""
+        with self._casting:
+            loss = self._loss(images, labels, watching)
+        self.update.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
         return loss.detach()
+
+    def compiled(self) -> "TrainingStep":
+        """Return the same step with its forward pass, and so its backward pass, compiled."""
+        other = copy(self)
+        # PyTorch's own random numbers, as in the step that is not compiled.
+        compiled = torch.compile(self._loss, dynamic=False, options={"fallback_random": True})
+        other._loss = compiled  # type: ignore[method-assign]
+        return other
+
+    def _loss(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        watching: Callable[[], AbstractContextManager[None]],
+    ) -> Tensor:
+        inputs = self._augment(self._normalise(images))
+        with watching():
+            outputs = self.model(inputs)
+        labels = labels.to(self.device, non_blocking=True)
+        return cross_entropy(outputs, labels, label_smoothing=self._label_smoothing)

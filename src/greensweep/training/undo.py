@@ -1,10 +1,14 @@
-"""Undo what a forward pass in training mode leaves behind."""
+"""Undo what forward passes and steps of training leave behind."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from greensweep.training.step import TrainingStep
 
 
 @contextmanager
@@ -22,3 +26,46 @@ def buffers_kept(model: nn.Module, device: torch.device) -> Iterator[None]:
             with torch.no_grad():
                 for module, name, buffer, value in buffers:
                     setattr(module, name, buffer.copy_(value))
+
+
+@contextmanager
+def first_steps_undone(step: TrainingStep) -> Iterator[None]:
+    """Undo steps that were taken before any other: training then begins as if there were none.
+
+    Weights, buffers, the optimizer's state and the scale of float16 get their values back in
+    the memory that they have by then, so that a captured step still finds them there. Random
+    generators and plain attributes of modules get theirs, too.
+    """
+    parameters = [(each, each.detach().clone()) for each in step.model.parameters()]
+    attributes = plain_attributes(step.model)
+    modules = dict(step.model.named_modules())
+    scale = step.scaler.state_dict()
+    generators = random.getstate(), np.random.get_state()
+    with buffers_kept(step.model, step.device):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in parameters:
+                    parameter.copy_(value)
+            step.update.zero_grad(set_to_none=True)
+            for state in step.update.state.values():
+                for value in state.values():
+                    if isinstance(value, Tensor):
+                        value.zero_()  # where Adam and SGD begin
+            if scale:
+                step.scaler.load_state_dict(scale)
+            random.setstate(generators[0])
+            np.random.set_state(generators[1])
+            for (path, name), attribute in attributes.items():
+                modules[path].__dict__[name] = attribute
+
+
+def plain_attributes(model: nn.Module) -> dict[tuple[str, str], object]:
+    """Return what modules keep in Python, numbers and flags say, by path and name."""
+    return {
+        (path, name): value
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, bool | int | float | str | None)
+    }

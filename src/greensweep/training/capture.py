@@ -1,0 +1,219 @@
+"""Training steps that are repeated on the same memory, so that a GPU waits for no launches."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from greensweep.errors import first_line
+from greensweep.training.device import synchronize
+from greensweep.training.step import TrainingStep
+from greensweep.training.undo import first_steps_undone, plain_attributes
+
+Step = Callable[..., Tensor]  # takes the tensors of a batch, gives its loss
+Repeat = Callable[[], Tensor]
+Recorder = Callable[[Repeat], Repeat]  # takes a step and gives what takes it again
+
+# What `auto` goes by. Capturing and trying cost about as much as 50 steps.
+_FEWEST_STEPS = 200
+_LONGEST_STEP_SECONDS = 0.05  # a GPU that is busy for longer has its next launches in time
+_LARGEST_SHARE = 0.95
+_ROUNDS, _ROUND_STEPS = 3, 5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """How the steps of a training are taken.
+
+    Attributes:
+        mode: replayed as a CUDA graph, compiled by `torch.compile`, or plainly.
+        reason: why so, one phrase.
+    """
+
+    mode: Literal["graph", "compile", "none"]
+    reason: str
+
+
+class NotCapturedError(Exception):
+    """A step cannot be captured; the message is a phrase that says why."""
+
+
+def capture_step(
+    asked: str,
+    step: TrainingStep,
+    on_batches: Callable[[TrainingStep], Step],
+    batch: tuple[Tensor, ...],
+    *,
+    graph: Recorder | None,
+    batch_size: int,
+    steps: int,
+) -> tuple[Step, Capture]:
+    """Choose how steps on batches are taken; what that takes is undone, but for memory.
+
+    Args:
+        asked: `training.capture`.
+        step: not taken before.
+        on_batches: makes of a step one that takes what batches hold.
+        batch: tensors on the model's device, the last of as many items as the batch has.
+        graph: records a step as a graph; None where that cannot be.
+        batch_size: images of a batch that is whole.
+        steps: how many the training has.
+    """
+    plain = on_batches(step)
+    try:
+        _refuse_early(asked, batch, graph, batch_size, steps)
+        with first_steps_undone(step):
+            if asked == "compile":
+                taken = _recorded(plain, on_batches(step.compiled()), batch, _called, step.model)
+                return taken, Capture("compile", "training.capture=compile")
+            assert graph is not None
+            return _graphed(asked, step, plain, batch, graph)
+    except NotCapturedError as reason:
+        if asked in ("graph", "compile"):
+            log.warning("Training steps are taken plainly: %s.", reason)
+        return plain, Capture("none", str(reason))
+
+
+def _refuse_early(
+    asked: str, batch: tuple[Tensor, ...], graph: Recorder | None, batch_size: int, steps: int
+) -> None:
+    if asked == "none":
+        raise NotCapturedError("training.capture=none")
+    if asked != "compile" and graph is None:
+        raise NotCapturedError("CUDA graphs need a GPU")
+    if asked == "auto" and steps < _FEWEST_STEPS:
+        raise NotCapturedError(f"{steps} steps are too few to pay for a capture")
+    if len(batch[-1]) < batch_size:
+        raise NotCapturedError("some of the first images cannot be read")
+
+
+def _graphed(
+    asked: str, step: TrainingStep, plain: Step, batch: tuple[Tensor, ...], graph: Recorder
+) -> tuple[Step, Capture]:
+    if asked == "auto":
+        plain(*batch)
+        if (seconds := _seconds(partial(plain, *batch))) > _LONGEST_STEP_SECONDS:
+            raise NotCapturedError(f"steps of {1000 * seconds:.0f} ms do not wait for launches")
+    with _capturable(step.update):
+        taken = _recorded(plain, plain, batch, graph, step.model)
+        if asked == "graph":
+            return taken, Capture("graph", "training.capture=graph")
+        share = _share_of_time(partial(taken, *batch), partial(plain, *batch))
+        reason = f"captured steps took {share:.2f} of the time of plain ones in a trial"
+        if share > _LARGEST_SHARE:
+            raise NotCapturedError(reason)
+        return taken, Capture("graph", reason)
+
+
+class _RepeatedStep:
+    """A step that is repeated on batches of one shape, in static memory; others are plain.
+
+    Args:
+        plain: takes a step on a batch of any shape.
+        repeat: takes one on `inputs`; the next call may overwrite the loss that it returns.
+        inputs: a batch.
+    """
+
+    def __init__(self, plain: Step, repeat: Repeat, inputs: tuple[Tensor, ...]) -> None:
+        self._plain = plain
+        self._repeat = repeat
+        self._inputs = inputs
+
+    def __call__(self, *batch: Tensor) -> Tensor:
+        if any(a.shape != b.shape for a, b in zip(self._inputs, batch, strict=True)):
+            return self._plain(*batch)
+        for static, given in zip(self._inputs, batch, strict=True):
+            static.copy_(given, non_blocking=True)
+        return self._repeat()
+
+
+def _recorded(
+    plain: Step, step: Step, batch: tuple[Tensor, ...], recorder: Recorder, model: nn.Module
+) -> Step:
+    inputs = tuple(each.clone() for each in batch)
+    before = _python_state(model, inputs[0].device)
+    try:
+        repeat = recorder(partial(step, *inputs))
+    except Exception as error:
+        raise NotCapturedError(f"{type(error).__name__}: {first_line(error)}") from error
+    after = _python_state(model, inputs[0].device)
+    for what, value in before.items():
+        if after.get(what) != value:
+            raise NotCapturedError(f"the network changes {what} in Python as it computes")
+    return _RepeatedStep(plain, repeat, inputs)
+
+
+def _called(step: Repeat) -> Repeat:
+    """Record nothing: a compiled step, which the first call compiles, is called again."""
+    step()
+    return step
+
+
+def _python_state(model: nn.Module, device: torch.device) -> dict[str, Any]:
+    """Return, by name, what a step may change by other means than its kernels."""
+    found: dict[str, Any] = {
+        f"{path}.{name}".strip("."): value
+        for (path, name), value in plain_attributes(model).items()
+    }
+    for name, tensor in (*model.named_buffers(), *model.named_parameters()):
+        found[name] = id(tensor)
+    found["the state of random"] = random.getstate()
+    found["the state of numpy.random"] = repr(np.random.get_state())
+    if device.type == "cuda":
+        found["the random state of the CPU"] = torch.get_rng_state().tolist()
+    return found
+
+
+@contextmanager
+def _capturable(update: Optimizer) -> Iterator[None]:
+    """Let an optimizer be captured, and find a scheduled learning rate in memory from then on.
+
+    Afterwards it no longer says that it may be: PyTorch would warn of each plain step. Where the
+    block raises, rates are Python's numbers again.
+
+    Raises:
+        NotCapturedError: it counts its steps on the CPU.
+    """
+    if not all(group["fused"] for group in update.param_groups):
+        raise NotCapturedError("complex parameters have no fused optimizer")
+    rates = [group["lr"] for group in update.param_groups]
+    try:
+        for group in update.param_groups:
+            group["capturable"] = True
+            if "initial_lr" in group:  # a schedule has set it
+                (first, *_) = group["params"]
+                group["lr"] = torch.tensor(group["lr"], device=first.device)
+        yield
+    except BaseException:
+        for group, rate in zip(update.param_groups, rates, strict=True):
+            group["lr"] = rate
+        raise
+    finally:
+        for group in update.param_groups:
+            group["capturable"] = False
+
+
+def _share_of_time(captured: Repeat, plain: Repeat) -> float:
+    """Return the time of captured steps over that of plain ones, run in turn."""
+    pairs = [(_seconds(captured), _seconds(plain)) for _ in range(_ROUNDS)]
+    return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
+
+
+def _seconds(step: Repeat) -> float:
+    synchronize()
+    began = time.perf_counter()
+    for _ in range(_ROUND_STEPS):
+        step()
+    synchronize()
+    return (time.perf_counter() - began) / _ROUND_STEPS
