@@ -63,9 +63,9 @@ class _TimedMeter:
         self.start, self.stop = meter.start, meter.stop
         self.seconds = 0.0
 
-    def lap(self) -> EnergyReading:
+    def lap(self, computes: bool = True) -> EnergyReading:
         began = perf_counter()
-        reading = self._meter.lap()
+        reading = self._meter.lap(computes)
         self.seconds += perf_counter() - began
         return reading
 

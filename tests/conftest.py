@@ -25,6 +25,7 @@ from hydra import compose, initialize_config_dir
 
 from greensweep import app  # noqa: F401 - registers the schemas and resolvers
 from greensweep.config import TrainConfig, parse
+from greensweep.energy import ledger
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
@@ -86,6 +87,16 @@ def quick_stores(monkeypatch: pytest.MonkeyPatch) -> None:
             source.backup(target)
 
     monkeypatch.setattr(utils, "_initialize_tables", copy)
+
+
+# Tests run side by side. What others use of the machine counts where a test says so.
+ledger.QUIET_PART, QUIET_PART = 1.0, ledger.QUIET_PART
+
+
+@pytest.fixture
+def others_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes without a meter count, as they do for users."""
+    monkeypatch.setattr(ledger, "QUIET_PART", QUIET_PART)
 
 
 @pytest.fixture(autouse=True)

@@ -41,8 +41,17 @@ class RunResult:
         test_accuracy: of the kept weights; None inside a sweep, until its winners are tested,
             unless `selected_on_test`.
         selected_on_test: epochs and trials are chosen by test accuracy, on purpose.
-        energy_joules: gross energy of the training windows.
+        energy_joules: gross energy of the training windows, as it compares whatever ran beside:
+            `energy_basis` names what it is.
+        energy_basis: `reading`: what the counters or models of the machine say; `work_and_idle`:
+            of a shared machine, the run's part of the energy above idle and the idle power over
+            the seconds that it would have taken alone; `share`: its part of all energy, where the
+            idle power is not known; None without joules.
+        energy_comparable: `energy_joules` may be compared with other runs', which `share` may not.
         energy_net_joules: the same less the idle baseline; None without one.
+        energy_idle_joules: of `energy_joules`, the idle machine's; None where that is not known.
+        energy_charged_joules: the run's part of what the machine used, with idle power shared by
+            time: parts of runs side by side and the remainder add up to the machine.
         energy_spent_joules: gross energy of all phases and repeats: what the run cost.
         energy_kwh: `energy_joules` in kilowatt-hours.
         energy_gap_joules: used while the process was stopped or the machine slept, and charged to
@@ -53,9 +62,10 @@ class RunResult:
         energy_quality: quality that the components share, mixed when they differ.
         energy_measured_share: share of `energy_joules` that hardware counters gave, 0 to 1.
         energy_constant_share: share of `energy_joules` that is a constant power times seconds.
-        energy_contended: other metered runs shared the machine in a training window.
-        energy_neighbours: how many of them at a time, at most.
-        energy_key: by what such a run's share was told: cpu_time, and gpu_use for a GPU's; None
+        energy_contended: the machine was shared for a notable part of the training windows.
+        energy_contended_by: with whom: "runs of Greensweep", "others", or both, comma-separated.
+        energy_neighbours: how many other metered runs at a time, at most.
+        energy_key: by what such a run's share was told: cpu_time, and gpu_time for a GPU's; None
             where it was alone.
         energy_phases: joules, net_joules, seconds and quality by phase; "other" is what lies
             between. Over repeats they add up.
@@ -106,7 +116,11 @@ class RunResult:
     test_accuracy: float | None = None
     selected_on_test: bool = False
     energy_joules: float | None = None
+    energy_basis: str | None = None
+    energy_comparable: bool = True
     energy_net_joules: float | None = None
+    energy_idle_joules: float | None = None
+    energy_charged_joules: float | None = None
     energy_spent_joules: float | None = None
     energy_kwh: float | None = None
     energy_gap_joules: float | None = None
@@ -116,6 +130,7 @@ class RunResult:
     energy_measured_share: float | None = None
     energy_constant_share: float | None = None
     energy_contended: bool = False
+    energy_contended_by: str | None = None
     energy_neighbours: int = 0
     energy_key: str | None = None
     energy_phases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -156,6 +171,8 @@ class RunResult:
             "test/accuracy": self.test_accuracy,
             "energy/total_joules": self.energy_joules,
             "energy/net_joules": self.energy_net_joules,
+            "energy/idle_joules": self.energy_idle_joules,
+            "energy/charged_joules": self.energy_charged_joules,
             "energy/spent_joules": self.energy_spent_joules,
             "energy/kwh": self.energy_kwh,
             "energy/gap_joules": self.energy_gap_joules,
@@ -192,7 +209,10 @@ class RunResult:
             "device": self.device,
             "capture": self.capture,
             "energy.quality": self.energy_quality,
+            "energy.basis": self.energy_basis,
+            "energy.comparable": None if self.energy_comparable else "false",
             "energy.contended": "true" if self.energy_contended else None,
+            "energy.contended_by": self.energy_contended_by,
             "energy.key": self.energy_key,
             "layer_energy.quality": self.layer_energy.get("quality"),
             "layer_energy.key": self.layer_energy.get("key"),

@@ -272,9 +272,9 @@ def _optional(what: str) -> Iterator[None]:
 
 
 def _sharing_key(training: EnergyReading) -> str | None:
-    if not training.neighbours:
+    if not training.contended:
         return None
-    return "cpu_time+gpu_use" if "gpu" in training.components else "cpu_time"
+    return "cpu_time+gpu_time" if "gpu" in training.components else "cpu_time"
 
 
 def _inference(reading: EnergyReading, images: int, batch_size: int) -> dict[str, Any]:
@@ -351,16 +351,21 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         test_accuracy=notes.accuracies.get("test"),
         selected_on_test=config.select_on == "test",
         energy_joules=training.joules,
+        energy_basis=training.basis,
+        energy_comparable=training.comparable,
         energy_net_joules=training.net_joules,
+        energy_idle_joules=training.idle_joules,
+        energy_charged_joules=training.charged_joules,
         energy_spent_joules=phases.total.joules,
         energy_kwh=training.kwh,
         energy_gap_joules=phases.total.gap_joules,
         gap_seconds=phases.total.gap_seconds,
-        energy_components={name: asdict(part) for name, part in training.components.items()},
+        energy_components={name: part.summary() for name, part in training.components.items()},
         energy_quality=training.quality,
         energy_measured_share=training.measured_share,
         energy_constant_share=training.constant_share,
-        energy_contended=training.neighbours > 0,
+        energy_contended=bool(training.contended),
+        energy_contended_by=", ".join(training.contended) or None,
         energy_neighbours=training.neighbours,
         energy_key=_sharing_key(training),
         energy_phases={

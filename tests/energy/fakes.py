@@ -24,6 +24,9 @@ class Machine:
         self.joules: dict[str, float] = {"cpu": 500.0, "gpu": 700.0, "ram": 300.0}
         self.busy = 50.0
         self.used: dict[int, float] = {}
+        self.waited: dict[int, float] = {}
+        self.gpu_busy: float | None = None
+        self.gpu_users: set[int] | None = None
         self.dead: set[int] = set()
         self.broken: set[str] = set()
 
@@ -33,6 +36,7 @@ class Machine:
         cores: Mapping[int, float] | None = None,
         *,
         others: float = 0.0,
+        waiting: Mapping[int, float] | None = None,
         cpu: float = 0.0,
         gpu: float = 0.0,
         ram: float = 0.0,
@@ -42,6 +46,7 @@ class Machine:
         Args:
             cores: how many each process keeps busy.
             others: cores that processes without a meter keep busy.
+            waiting: part of the time that each process waits for a core.
             cpu: watts, and so for `gpu` and `ram`.
         """
         self.now += seconds
@@ -51,6 +56,8 @@ class Machine:
             self.used[process] = self.used.get(process, 0.0) + busy * seconds
             self.busy += busy * seconds
         self.busy += others * seconds
+        for process, part in (waiting or {}).items():
+            self.waited[process] = self.waited.get(process, 0.0) + part * seconds
 
 
 class MachineProcesses(Processes):
@@ -68,7 +75,12 @@ class MachineProcesses(Processes):
     def cpu_times(self, processes: Collection[int]) -> CpuTimes:
         used = self._machine.used
         alive = [each for each in processes if each not in self._machine.dead]
-        return CpuTimes(self._machine.busy, {each: used.get(each, 0.0) for each in alive})
+        waited = self._machine.waited
+        return CpuTimes(
+            self._machine.busy,
+            {each: used.get(each, 0.0) for each in alive},
+            {each: waited.get(each, 0.0) for each in alive},
+        )
 
     def busy_seconds(self) -> float:
         return self._machine.busy
@@ -89,11 +101,12 @@ class ScriptedCounter(Counter):
         common: bool = True,
         wraps_at: float | None = None,
         quality: Quality = "measured",
-        use: Mapping[int, float] | None = None,
+        idle_watts: float | None = None,
     ) -> None:
+        self.idle_watts, self.in_turn = idle_watts, component == "gpu"
         self.component, self.source, self.quality = component, source, quality
         self.common, self.wraps_at = common, wraps_at
-        self.machine, self.use = machine, use
+        self.machine = machine
         self.origin = 0.0 if common else machine.joules[component]
 
     def read(self) -> float:
@@ -102,8 +115,11 @@ class ScriptedCounter(Counter):
         joules = self.machine.joules[self.component] - self.origin
         return joules if self.wraps_at is None else joules % self.wraps_at
 
-    def use_by_process(self) -> Mapping[int, float] | None:
-        return self.use
+    def busy(self) -> float | None:
+        return self.machine.gpu_busy
+
+    def users(self) -> set[int] | None:
+        return self.machine.gpu_users
 
 
 class ScriptedSource:
@@ -185,7 +201,7 @@ class Gpus:
         fault: an NVML error code that the start of the library ends with, or None.
         broken: GPUs that fell off the bus.
         utilisation: by GPU, the share in percent of each process in the multiprocessors' time.
-        memory: by GPU, bytes of each process.
+        busy: by GPU, percent of the time in which anything ran.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int = 1) -> None:
@@ -193,7 +209,7 @@ class Gpus:
         self.fault: int | None = None
         self.broken: set[int] = set()
         self.utilisation: dict[int, dict[int, int]] = {}
-        self.memory: dict[int, dict[int, int | None]] = {}
+        self.busy: dict[int, int] = {}
         module = types.ModuleType("pynvml")
         for name in ("NVMLError", "NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded"):
             setattr(module, name, getattr(pynvml, name))
@@ -203,7 +219,7 @@ class Gpus:
             "nvmlDeviceGetHandleByIndex": lambda index: index,
             "nvmlDeviceGetTotalEnergyConsumption": self._millijoules,
             "nvmlDeviceGetProcessUtilization": self._utilisation,
-            "nvmlDeviceGetComputeRunningProcesses": self._memory,
+            "nvmlDeviceGetUtilizationRates": self._rates,
         }.items():
             setattr(module, name, function)
         monkeypatch.setitem(sys.modules, "pynvml", module)
@@ -225,8 +241,7 @@ class Gpus:
             for process, percent in self.utilisation[index].items()
         ]
 
-    def _memory(self, index: int) -> list[types.SimpleNamespace]:
-        return [
-            types.SimpleNamespace(pid=process, usedGpuMemory=used)
-            for process, used in self.memory.get(index, {}).items()
-        ]
+    def _rates(self, index: int) -> types.SimpleNamespace:
+        if index not in self.busy:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return types.SimpleNamespace(gpu=self.busy[index])

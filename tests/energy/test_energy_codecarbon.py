@@ -130,7 +130,7 @@ class LoadModel:
     """A CPU whose modelled power is scripted; it notes how often it was asked."""
 
     def __init__(self, watts: list[float], mode: str = "cpu_load") -> None:
-        self.watts, self._mode, self.asked = iter(watts), mode, 0
+        self.watts, self._mode, self.asked, self._tdp = iter(watts), mode, 0, 100.0
 
     def start(self) -> None: ...
 
@@ -401,7 +401,7 @@ def test_meters_side_by_side_share_the_machine() -> None:
     longest = time.perf_counter() - before
     assert [lap.neighbours for lap in laps] == [1, 1]
     assert [lap.quality for lap in laps] == ["attributed", "attributed"]
-    charged = sum(lap.components["ram"].joules for lap in laps)
+    charged = sum(lap.components["ram"].charged for lap in laps)
     assert charged <= ram_watts() * longest * (1 + 1e-6)
     one.stop()
     other.lap()

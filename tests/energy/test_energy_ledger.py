@@ -22,6 +22,8 @@ from greensweep.errors import EnergyError
 
 Maker = Callable[..., MachineMeter]
 
+pytestmark = pytest.mark.usefixtures("others_count")
+
 
 @pytest.fixture
 def machine() -> Machine:
@@ -54,9 +56,10 @@ def total_of(sweep: Path) -> SweepTotal:
 
 def test_a_run_alone_is_charged_the_machine(machine: Machine, run: Maker) -> None:
     one = run()
-    machine.run(2.0, {1: 1.0}, others=3.0, cpu=40.0)
+    machine.run(2.0, {1: 1.0}, others=0.05, cpu=40.0)
     lap = one.lap()
     assert (cpu(lap), lap.seconds, lap.quality, lap.neighbours) == (80.0, 2.0, "measured", 0)
+    assert (lap.contended, lap.comparable, lap.charged_joules) == ((), True, 80.0)
 
 
 @pytest.mark.parametrize("common", [True, False])
@@ -168,12 +171,44 @@ def test_a_run_is_charged_for_its_own_counters_only(machine: Machine, run: Maker
     assert 0 < laps[1].components["gpu"].joules <= 100.0
 
 
-def test_a_gpu_is_shared_by_use_of_the_gpu(machine: Machine, run: Maker) -> None:
-    use = {1: 0.75, 2: 0.125}
-    one, other = run(1, "gpu", use=use), run(2, "gpu", use=use)
+def test_a_gpu_is_shared_by_the_time_of_those_that_compute(machine: Machine, run: Maker) -> None:
+    """The driver names one process alone every 200 ms: no share of a window rests on that."""
+    one, other, third = (run(process, "gpu", idle_watts=100.0) for process in (1, 2, 3))
+    for meter in (one, other, third):
+        meter.lap(computes=meter is not third)
     machine.run(1.0, {1: 1.0, 2: 3.0}, gpu=400.0)
-    assert one.lap().components["gpu"].joules == 300.0
-    assert other.lap().components["gpu"].joules == 50.0
+    laps = [meter.lap() for meter in (one, other, third)]
+    assert [lap.charged_joules for lap in laps] == pytest.approx(
+        [150 + 33.3, 150 + 33.3, 33.3], 1e-2
+    )
+    assert sum(lap.charged_joules or 0.0 for lap in laps) == pytest.approx(400.0)
+    assert [lap.contended for lap in laps] == [("runs of Greensweep",)] * 3
+
+
+def test_the_only_run_of_a_gpu_has_all_of_it_whoever_uses_the_cpu(
+    machine: Machine, run: Maker
+) -> None:
+    one, _ = run(1, "cpu", "gpu"), run(2, "cpu")
+    machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0, gpu=400.0)
+    lap = one.lap()
+    assert lap.components["gpu"].joules == 400.0
+    assert lap.components["gpu"].quality == "measured"
+    assert lap.components["cpu"].quality == "attributed"
+
+
+def test_what_another_process_computes_on_a_gpu_is_not_charged(
+    machine: Machine, run: Maker
+) -> None:
+    one = run(1, "gpu", idle_watts=100.0)
+    machine.gpu_users = {1, 77}
+    machine.run(1.0, {1: 1.0}, gpu=400.0)
+    lap = one.lap()
+    assert lap.charged_joules == pytest.approx(100.0 + 150.0)
+    assert (lap.contended, lap.quality) == (("others",), "attributed")
+    machine.gpu_users = {1001, 1077}  # a container, in which the driver's ids are not ours
+    machine.run(1.0, {1: 1.0}, gpu=400.0)
+    lap = one.lap()
+    assert (lap.joules, lap.contended, lap.quality) == (400.0, (), "measured")
 
 
 @pytest.mark.parametrize("common", [True, False])
@@ -187,7 +222,8 @@ def test_a_counter_lost_by_all_leaves_the_others_shared(
     machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0, ram=8.0)
     both = [before + meter.lap() for before, meter in zip(first, meters, strict=True)]
     assert [cpu(lap) for lap in both] == pytest.approx([10.0, 30.0])
-    assert [lap.components["cpu"].quality for lap in both] == ["estimated"] * 2
+    assert [lap.components["cpu"].quality for lap in both] == ["attributed"] * 2
+    assert all("lost" in lap.components["cpu"].source for lap in both)
     assert [lap.components["ram"].joules for lap in both] == pytest.approx([4.0, 12.0])
     assert [lap.components["ram"].quality for lap in both] == ["attributed"] * 2
 
@@ -229,31 +265,101 @@ class Watts:
         return {"cpu/script": self._watts}
 
 
-def net_joules(at_a_time: int, folder: Path) -> list[float]:
-    """Train 4 runs of 8 CPU seconds each on a machine that draws 20 W, and 10 W a busy core."""
-    machine, folder = Machine(), folder / str(at_a_time)
+WORK = 8.0  # CPU seconds of each run
+
+
+def train(
+    at_a_time: int, folder: Path, *, cores: int = 4, others: float = 0.0
+) -> list[EnergyReading]:
+    """Train 4 runs on a machine that draws 20 W, and 10 W a busy core."""
+    machine, folder = Machine(), folder / "ledger"
     folder.mkdir()
-    waiting, net, running = [1, 2, 3, 4], [], {}
+    waiting, done, running = [1, 2, 3, 4], [], {}
     while waiting or running:
         if waiting and len(running) < at_a_time:  # one after the other, as workers come up
             process = waiting.pop()
             meter = meter_of(machine, MachineLedger(folder), process, baseline=Watts(20.0))
             meter.start()
             running[process] = (meter, EnergyReading())
-        machine.run(0.125, dict.fromkeys(running, 1.0), cpu=20.0 + 10.0 * len(running))
+        part = min(cores / (len(running) + others), 1.0)
+        left = min(WORK - machine.used.get(process, 0.0) for process in running)
+        machine.run(
+            min(0.125, left / part),
+            dict.fromkeys(running, part),
+            others=others * part,
+            waiting=dict.fromkeys(running, 1.0 - part),
+            cpu=20.0 + 10.0 * part * (len(running) + others),
+        )
         for process, (meter, before) in list(running.items()):
             total = before + meter.lap()
             running[process] = (meter, total)
-            if machine.used[process] >= 8.0:
+            if machine.used[process] >= WORK - 1e-9:
                 meter.stop()
-                net.append(total.net_joules)
+                done.append(total)
                 del running[process]
-    return net
+    return done
 
 
-@pytest.mark.parametrize("at_a_time", [1, 2, 4])
-def test_net_joules_are_the_same_however_many_run_at_a_time(tmp_path: Path, at_a_time: int) -> None:
-    assert net_joules(at_a_time, tmp_path) == pytest.approx([80.0] * 4, rel=0.01)
+@pytest.mark.parametrize(
+    ("at_a_time", "others", "cores", "who"),
+    [
+        (1, 0.0, 4, ()),
+        (2, 0.0, 4, ("runs of Greensweep",)),
+        (4, 0.0, 4, ("runs of Greensweep",)),
+        (4, 0.0, 2, ("runs of Greensweep",)),  # each waits for a core half of the time
+        (1, 1.0, 4, ("others",)),
+        (1, 3.0, 2, ("others",)),
+        (2, 2.0, 4, ("runs of Greensweep", "others")),
+    ],
+)
+def test_identical_work_has_the_same_joules_whatever_runs_beside_it(
+    tmp_path: Path, at_a_time: int, others: float, cores: int, who: tuple[str, ...]
+) -> None:
+    readings = train(at_a_time, tmp_path, cores=cores, others=others)
+    assert [each.joules for each in readings] == pytest.approx([WORK * 30.0] * 4, rel=0.01)
+    assert [each.net_joules for each in readings] == pytest.approx([WORK * 10.0] * 4, rel=0.01)
+    assert [each.idle_joules for each in readings] == pytest.approx([WORK * 20.0] * 4, rel=0.01)
+    # The last of some runs may have had the machine to itself for a while.
+    assert {each.contended for each in readings} == {who}
+    assert {each.quality for each in readings} == {"attributed" if who else "measured"}
+    assert all(each.comparable for each in readings)
+
+
+def test_shared_joules_without_an_idle_power_are_not_called_comparable(
+    machine: Machine, run: Maker
+) -> None:
+    one, other = run(1), run(2)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=40.0)
+    shared = one.lap()
+    assert (shared.joules, shared.idle_joules, shared.comparable) == (20.0, None, False)
+    other.stop()
+    alone = EnergyReading()
+    for _ in range(30):
+        machine.run(1.0, {1: 1.0}, cpu=40.0)
+        alone += one.lap()
+    assert alone.comparable
+    assert (shared + alone).comparable  # a thirtieth of it does not matter
+
+
+def test_one_run_that_knows_the_idle_power_tells_it_to_the_others(
+    machine: Machine, run: Maker
+) -> None:
+    one, other = run(1, baseline=Watts(20.0)), run(2)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=40.0)
+    laps = one.lap(), other.lap()
+    assert [lap.joules for lap in laps] == [30.0, 30.0]
+    assert [lap.charged_joules for lap in laps] == [20.0, 20.0]
+    assert [lap.net_joules for lap in laps] == [10.0, None]  # for the one that asked for it
+
+
+def test_a_neighbour_that_leaves_is_not_taken_for_others(machine: Machine, run: Maker) -> None:
+    one, other = run(1), run(2)
+    machine.run(0.45, {1: 1.0, 2: 1.0}, cpu=40.0)
+    other.stop()
+    one.lap()
+    for _ in range(20):
+        machine.run(0.1, {1: 1.0}, cpu=30.0)
+        assert one.lap().contended == ()
 
 
 def play(seed: int, folder: Path, *, others: bool, common: bool) -> tuple[Machine, float, float]:
@@ -349,7 +455,7 @@ def test_a_sweep_has_its_machines_joules_and_the_remainder(
     sweep = tmp_path / "sweep"
     sweep.mkdir()
     one = run(1, sweep=sweep)
-    machine.run(1.0, {1: 1.0}, others=1.0, cpu=10.0)  # alone: all of it is the run's
+    machine.run(1.0, {1: 1.0}, cpu=10.0)  # alone: all of it is the run's
     outsider = run(9)
     machine.run(1.0, {1: 1.0, 9: 1.0}, cpu=20.0)
     other = run(2, sweep=sweep)
@@ -439,7 +545,7 @@ def test_a_machine_whose_file_was_torn_is_told_and_never_read_as_zeros(
 def test_a_ledger_lost_midway_is_begun_anew(
     machine: Machine, run: Maker, tmp_path: Path, spoil: str
 ) -> None:
-    file = tmp_path / "energy-ledger-2.json"
+    file = tmp_path / "energy-ledger-3.json"
     one, other = run(1), run(2)
     machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
     one.lap()
@@ -459,7 +565,7 @@ def test_a_ledger_lost_with_all_counters_does_not_end_the_run(
     machine: Machine, run: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = run(1)
-    (tmp_path / "energy-ledger-2.json").unlink()
+    (tmp_path / "energy-ledger-3.json").unlink()
     machine.broken.add("cpu")
     machine.run(1.0, cpu=40.0)
     assert one.lap().joules is None
@@ -476,7 +582,7 @@ def test_a_ledgers_folder_that_vanishes_does_not_end_the_run(
     folder.mkdir()
     one = meter_of(machine, MachineLedger(folder))
     one.start()
-    (folder / "energy-ledger-2.json").unlink()
+    (folder / "energy-ledger-3.json").unlink()
     folder.rmdir()
     machine.run(1.0, cpu=40.0)
     assert cpu(one.lap()) == 40.0
@@ -490,7 +596,7 @@ def test_a_lock_that_another_process_holds_stalls_no_run(
     one = meter_of(machine, ledger)
     one.start()
     machine.run(1.0, {1: 1.0}, cpu=40.0)
-    with (tmp_path / "energy-ledger-2.json").open() as file:
+    with (tmp_path / "energy-ledger-3.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         laps = [one.lap()]
         machine.run(1.0, {1: 1.0}, cpu=40.0)
@@ -507,7 +613,7 @@ def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert isinstance(open_machine_ledger(), MachineLedger)
     assert (tmp_path / "greensweep").stat().st_mode & 0o777 == 0o700
-    file = tmp_path / "greensweep" / "energy-ledger-2.json"
+    file = tmp_path / "greensweep" / "energy-ledger-3.json"
     assert file.stat().st_mode & 0o777 == 0o600
 
 

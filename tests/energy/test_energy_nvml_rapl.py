@@ -10,7 +10,7 @@ from fakes import Gpus, Powercap, origins
 
 from greensweep.config import schema
 from greensweep.energy import Meter, build_meter
-from greensweep.energy.nvml import use_of_devices
+from greensweep.energy.nvml import NvmlCounter
 from greensweep.errors import EnergyError
 
 
@@ -398,29 +398,22 @@ def test_a_driver_that_is_loaded_anew_counts_from_0(powercap: Powercap, gpus: Gp
     meter.stop()
 
 
-# --- whose work a GPU does ----------------------------------------------------------------------
+# --- what a GPU does ----------------------------------------------------------------------------
 
 
-def test_use_is_by_utilisation_where_the_driver_tells_it(gpus: Gpus) -> None:
-    gpus.utilisation[0] = {11: 60, 12: 20}
-    gpus.memory[0] = {11: 1, 12: 999}
-    assert use_of_devices([0]) == {11: 0.75, 12: 0.25}
+def test_who_computes_is_told_by_the_drivers_samples(gpus: Gpus) -> None:
+    gpus.joules = [0.0]
+    gpus.utilisation[0] = {11: 99, 12: 0}
+    assert NvmlCounter(0).users() == {11}
 
 
-@pytest.mark.parametrize("utilisation", [{}, {0: {}}, {0: {11: 0, 12: 0}}])
-def test_use_is_by_memory_where_there_is_no_utilisation(
-    gpus: Gpus, utilisation: dict[int, dict[int, int]]
-) -> None:
-    gpus.utilisation = utilisation
-    gpus.memory[0] = {11: 3 << 30, 12: 1 << 30}
-    assert use_of_devices([0]) == {11: 0.75, 12: 0.25}
+def test_a_driver_that_keeps_no_samples_tells_nothing_of_users(gpus: Gpus) -> None:
+    gpus.joules = [0.0]
+    assert NvmlCounter(0).users() is None
 
 
-def test_use_is_unknown_where_the_driver_tells_neither(gpus: Gpus) -> None:
-    gpus.memory[0] = {11: None}  # as in some containers, and on Windows
-    assert use_of_devices([0]) is None
-
-
-def test_use_of_several_gpus_is_the_mean_over_them(gpus: Gpus) -> None:
-    gpus.utilisation = {0: {11: 50}, 1: {11: 25, 12: 75}}
-    assert use_of_devices([0, 1]) == {11: 0.625, 12: 0.375}
+def test_how_busy_a_gpu_is_is_the_drivers_figure(gpus: Gpus) -> None:
+    gpus.joules = [0.0]
+    assert NvmlCounter(0).busy() is None  # a GPU that does not tell
+    gpus.busy[0] = 40
+    assert NvmlCounter(0).busy() == 0.4

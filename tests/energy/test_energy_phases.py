@@ -73,7 +73,7 @@ def test_each_makes_its_items_inside_the_phase() -> None:
     log: list[str] = []
 
     class Logged(ScriptedMeter):
-        def lap(self) -> EnergyReading:
+        def lap(self, computes: bool = True) -> EnergyReading:
             log.append("lap")
             return super().lap()
 
@@ -119,7 +119,7 @@ def test_the_device_is_waited_for_at_every_edge() -> None:
     log: list[str] = []
 
     class Logged(ScriptedMeter):
-        def lap(self) -> EnergyReading:
+        def lap(self, computes: bool = True) -> EnergyReading:
             log.append("lap")
             return super().lap()
 
@@ -171,7 +171,7 @@ class FailsAfter(ScriptedMeter):
         super().__init__([(1.0, 1.0)])
         self.left, self.stopped = laps, False
 
-    def lap(self) -> EnergyReading:
+    def lap(self, computes: bool = True) -> EnergyReading:
         if self.left == 0:
             raise EnergyError("the sensor is gone: set energy=unmetered")
         self.left -= 1

@@ -86,11 +86,27 @@ def test_a_component_of_two_origins_names_each_once() -> None:
     assert cpu == ComponentEnergy(70.0, "rapl+cpu_load_model", "mixed")
 
 
-def test_a_run_that_had_the_machine_to_itself_for_a_while_is_attributed_all_the_same() -> None:
-    shared = EnergyReading(1.0, {"cpu": ComponentEnergy(4.0, "rapl", "attributed")}, neighbours=3)
-    both = EnergyReading(1.0, {"cpu": RAPL}) + shared + EnergyReading(1.0)
-    assert both.components["cpu"] == ComponentEnergy(34.0, "rapl", "attributed")
-    assert both.neighbours == 3
+@pytest.mark.parametrize(
+    ("beside", "contended", "quality"),
+    [
+        ({}, (), "measured"),
+        ({"others": 1.0}, (), "measured"),  # of 34 J, a twentieth is 1.7
+        ({"others": 2.0}, ("others",), "attributed"),
+        (
+            {"others": 4.0, "runs of Greensweep": 4.0},
+            ("runs of Greensweep", "others"),
+            "attributed",
+        ),
+        ({"runs of Greensweep": 4.0}, ("runs of Greensweep",), "attributed"),
+    ],
+)
+def test_a_run_whose_machine_was_shared_for_a_notable_part_is_attributed(
+    beside: dict[str, float], contended: tuple[str, ...], quality: str
+) -> None:
+    shared = ComponentEnergy(4.0, "rapl", "measured", beside=beside)
+    both = EnergyReading(1.0, {"cpu": RAPL}) + EnergyReading(1.0, {"cpu": shared}, neighbours=3)
+    assert (both.joules, both.neighbours) == (34.0, 3)
+    assert (both.contended, both.quality) == (contended, quality)
 
 
 def test_what_a_lost_source_gave_is_an_estimate_for_good() -> None:

@@ -28,6 +28,7 @@ _TAGS = {
     "status": "status",
     "energy.quality": "energy_quality",
     "energy.contended": "energy_contended",
+    "energy.comparable": "energy_comparable",
     "selected_on_test": "selected_on_test",
     "infeasible": "infeasible",
     "dataset": "dataset",
@@ -279,6 +280,7 @@ def _table(runs: pd.DataFrame, wide: dict[str, _Columns]) -> pd.DataFrame:
     frame["status"] = frame["status"].fillna(runs["status"].map(_STATUS))
     for name in ("energy_contended", "selected_on_test"):
         frame[name] = frame[name].eq("true")
+    frame["energy_comparable"] = frame["energy_comparable"].ne("false")
     if _TEST in metrics:
         frame["accuracy"] = frame["accuracy"].mask(frame["selected_on_test"], metrics[_TEST])
     hardware = [name for name in MACHINE_TAGS if name in tags]

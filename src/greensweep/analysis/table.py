@@ -40,8 +40,9 @@ OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
 
 NO_STRATEGY = "none"  # of a run that no search drew
 UNKNOWN = "unknown"  # quality or machine
-_FINISHED, _INFEASIBLE = "finished", "infeasible"
-_STATES = (_FINISHED, _INFEASIBLE, "failed", "pruned", "stopped", "killed", "running", "fail")
+_FINISHED, _INFEASIBLE, _SHARED = "finished", "infeasible", "shared"
+_ENDED = ("failed", "pruned", "stopped", "killed", "running", "fail")
+_STATES = (_FINISHED, _INFEASIBLE, _SHARED, *_ENDED)
 _TRUE, _FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
 _BLANK = ("",)
 _NAMES = ("strategy", "seed")  # in which NA and none are names
@@ -121,7 +122,7 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
 
     A finished run needs an energy of 0 J or more and an accuracy from 0 to 1; one that failed or
     was pruned needs only what it spent, and has no accuracy; nor has one that its search calls
-    infeasible, which no analysis may recommend.
+    infeasible, or whose energy does not compare, which no analysis may recommend.
 
     Raises:
         AnalysisError: a column that has to be there, or that the user named, is missing; a column
@@ -143,6 +144,8 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
         said = _words_of(raw, columns, "infeasible", "no", source)
         broken = frame[STATUS].eq(_FINISHED) & ~said.isin(_FALSE)
         frame[STATUS] = frame[STATUS].mask(broken, _INFEASIBLE)
+    compares = _flags(raw, columns, "comparable", source, otherwise="true")
+    frame[STATUS] = frame[STATUS].mask(frame[STATUS].eq(_FINISHED) & ~compares, _SHARED)
     frame[QUALITY] = _optional(raw, columns, "quality", UNKNOWN, source)
     frame[MACHINE] = _optional(raw, columns, "machine", UNKNOWN, source)
     for name, key in ((CONTENDED, "contended"), (SELECTED_ON_TEST, "selected_on_test")):
@@ -344,8 +347,10 @@ def _words_of(
     return values.map({each: _text(each) for each in values.unique()})
 
 
-def _flags(raw: pd.DataFrame, columns: ColumnsConfig, key: str, source: str) -> "pd.Series[bool]":
-    said = _words_of(raw, columns, key, "false", source)
+def _flags(
+    raw: pd.DataFrame, columns: ColumnsConfig, key: str, source: str, otherwise: str = "false"
+) -> "pd.Series[bool]":
+    said = _words_of(raw, columns, key, otherwise, source)
     unclear = said[~said.isin(_TRUE + _FALSE)]
     if len(unclear):
         raise AnalysisError(
@@ -450,6 +455,12 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
         found.append(
             f"{infeasible} of {len(frame)} runs are infeasible, as they break a constraint of "
             "their search or were cheaper than whole ones: they count in energy only"
+        )
+    shared = int(frame[STATUS].eq(_SHARED).sum())
+    if shared:
+        found.append(
+            f"{shared} of {len(frame)} runs shared their machine while its idle power was not "
+            "known: their energy does not compare, and they count in energy only"
         )
     states = frame[STATUS][~frame[STATUS].isin(_STATES)]
     if len(states):

@@ -58,7 +58,7 @@ def sweep_of(hydra: Any) -> "SweepRun":
 
 
 def _begin_sweep(config: DictConfig) -> None:
-    from greensweep.energy import build_meter
+    from greensweep.energy import build_meter, measure_idle
     from greensweep.search.storage import check_storage, keep_private, storage_faults
     from greensweep.study import drift
     from greensweep.study.trials import keep_searched
@@ -73,6 +73,7 @@ def _begin_sweep(config: DictConfig) -> None:
         with storage_faults(storage):
             keep_private(storage)
     parsed: TrainConfig = parse(shared_config(config))
+    measure_idle(parsed.energy)
     drift.begin(directory, build_meter(parsed.energy), parsed)
     SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)
 

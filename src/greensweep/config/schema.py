@@ -320,8 +320,10 @@ class MachineEnergyConfig(EnergyConfig):
     """What meters of this machine have in common."""
 
     gpus: list[int] | None = option(None, doc="indices of the GPUs to count; null counts all")
-    baseline: Literal["none", "measure"] = option(
-        "none", doc="measure the idle machine once, for net joules beside gross ones"
+    baseline: Literal["auto", "measure", "none"] = option(
+        "auto",
+        doc="power of the idle machine, for joules that compare whatever runs beside: measure it "
+        "once; auto: before a sweep, where no model of the counters tells it",
     )
     baseline_seconds: float = option(10.0, doc="how long to measure it", above=0, largest=3600)
     baseline_hours: float = option(24.0, doc="for how long its record is used again", at_least=0)

@@ -43,6 +43,10 @@ class ColumnsConfig:
     quality: str | None = option("energy_quality", doc="quality of the energy figure")
     machine: str | None = option("machine", doc="machine that the run was on")
     contended: str | None = option("energy_contended", doc="whether the machine did other work too")
+    comparable: str | None = option(
+        "energy_comparable",
+        doc="whether the energy compares with other runs': it counts in energy only where not",
+    )
     selected_on_test: str | None = option(
         "selected_on_test", doc="whether the run was selected by its accuracy on the test split"
     )

@@ -1,6 +1,6 @@
 """Meters, readings and phases: joules with their origin."""
 
-from greensweep.energy.build import build_meter
+from greensweep.energy.build import build_meter, measure_idle
 from greensweep.energy.carbon import Grid, declared_grid
 from greensweep.energy.meter import Meter, UnmeteredMeter
 from greensweep.energy.phases import Phases, Window
@@ -25,6 +25,7 @@ __all__ = [
     "Window",
     "build_meter",
     "declared_grid",
+    "measure_idle",
     "shared_quality",
     "sum_joules",
 ]

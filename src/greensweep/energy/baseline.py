@@ -48,6 +48,7 @@ class IdleBaseline:
     Args:
         seconds: how long to measure.
         fresh_hours: for how long a record holds.
+        measures: measure where no record holds; otherwise there is no figure then.
         file: where the record is kept; by default in the user's cache folder.
     """
 
@@ -56,6 +57,7 @@ class IdleBaseline:
         seconds: float,
         fresh_hours: float,
         *,
+        measures: bool = True,
         file: Path | None = None,
         processes: Processes | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -63,6 +65,7 @@ class IdleBaseline:
     ) -> None:
         self._seconds = seconds
         self._fresh_hours = fresh_hours
+        self._measures = measures
         self._file = file or user_cache_path("greensweep") / "idle_baseline.json"
         self._processes = processes or Processes()
         self._clock = clock
@@ -81,6 +84,8 @@ class IdleBaseline:
         with FileLock(f"{self._file}.lock"):
             record = read_record(self._file)
             reason = self._unfit(record, counters)
+            if reason is not None and not self._measures:
+                return {}
             if record is None or reason is not None:
                 if record is not None:
                     log.warning("The idle baseline in %s %s: measured anew.", self._file, reason)

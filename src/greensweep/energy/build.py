@@ -38,6 +38,7 @@ def build_meter(config: schema.EnergyConfig, sweep: Path | None = None) -> Meter
         Ledger() if own else open_machine_ledger(),
         baseline=build_baseline(config),
         sweep=sweep,
+        whole=not own,
     )
 
 
@@ -65,4 +66,24 @@ def build_baseline(config: schema.EnergyConfig) -> IdleBaseline | None:
     """Return the idle baseline that the configuration asks for."""
     if not isinstance(config, schema.MachineEnergyConfig) or config.baseline == "none":
         return None
-    return IdleBaseline(config.baseline_seconds, config.baseline_hours)
+    measures = config.baseline == "measure"
+    return IdleBaseline(config.baseline_seconds, config.baseline_hours, measures=measures)
+
+
+def measure_idle(config: schema.EnergyConfig) -> None:
+    """Measure the idle machine before a sweep, where no model of its counters tells its power.
+
+    Without it, joules of trials side by side would not compare with those of one alone.
+
+    Raises:
+        EnergyError: there is nothing to read here.
+    """
+    source = build_source(config)
+    if not isinstance(config, schema.MachineEnergyConfig) or source is None:
+        return
+    counters = {counter.key: counter for counter in source.open()}
+    try:
+        if config.baseline == "auto" and any(each.idle_watts is None for each in counters.values()):
+            IdleBaseline(config.baseline_seconds, config.baseline_hours).watts(counters)
+    finally:
+        source.close()

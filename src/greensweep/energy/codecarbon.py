@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,9 @@ _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
 # and the model's cube of it 1.4 times too high on average at half load; over 0.1 s it is within
 # one part in a hundred.
 LOAD_WINDOW_SECONDS = 0.1
+
+# CodeCarbon's curve is 0.1 + 0.9 load³ of the rated power.
+_IDLE_PART_OF_TDP = 0.1
 
 # Trackers in no use: to make one and look for the hardware takes milliseconds each time. Two meters
 # at a time need two, since the hardware objects count from their own last reading.
@@ -118,6 +121,10 @@ class HardwareCounter(Counter):
         self.component, self.source, self.quality = _origin(hardware)
         if self.source == "cpu_load_model":
             self.update_seconds = LOAD_WINDOW_SECONDS
+            self.idle_watts = _IDLE_PART_OF_TDP * hardware._tdp
+        elif self.source == "constant_power":
+            self.idle_watts = hardware.total_power().W
+        self.in_turn = self.component == "gpu"
         self._hardware = hardware
         self._joules = 0.0
         self._watts = 0.0
@@ -170,13 +177,6 @@ class HardwareCounter(Counter):
             self._had_window = True
             self._window_seconds = 0.0
         return self._watts
-
-    def use_by_process(self) -> Mapping[int, float] | None:
-        if self.source != "nvml":
-            return None
-        from greensweep.energy.nvml import use_of_devices
-
-        return use_of_devices([device.handle for device in self._hardware.devices.devices])
 
 
 def _counters(hardware: Any) -> list[Counter]:

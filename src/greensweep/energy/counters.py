@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from greensweep.energy.reading import Quality
@@ -39,6 +39,8 @@ class Counter(ABC):
         update_seconds: how often the source itself has a new figure; None for at every reading.
         most_watts: more than its hardware can draw: ten times the largest CPU package of today, and
             seven times the largest GPU board.
+        in_turn: processes have the component in turn, as a GPU's have; they share CPUs.
+        idle_watts: what a model gives the idle machine; None of a counter, which has no model.
     """
 
     component: str
@@ -48,6 +50,8 @@ class Counter(ABC):
     wraps_at: float | None = None
     update_seconds: float | None = None
     most_watts: float = 10_000.0
+    in_turn: bool = False
+    idle_watts: float | None = None
 
     @property
     def key(self) -> str:
@@ -63,11 +67,12 @@ class Counter(ABC):
     def read(self) -> float:
         """Return joules since some moment in the past. Any exception means that it failed."""
 
-    def use_by_process(self) -> Mapping[int, float] | None:
-        """Return each process's share of the component's work of late, 0 to 1, by process id.
+    def busy(self) -> float | None:
+        """Return the part of the time of late in which the component worked; None: not known."""
+        return None
 
-        None where it is not known; CPU time is then the key.
-        """
+    def users(self) -> Collection[int] | None:
+        """Return ids of the processes that computed on it of late; None where it is not known."""
         return None
 
     def since(self, before: float, now: float, seconds: float) -> Step:

@@ -1,9 +1,10 @@
 """Who is metered on this machine right now, and whose joules are whose.
 
-Runs side by side read one machine. The edges of their laps cut its energy into slices, and each
-slice is shared out by their parts of the machine's busy CPU time (of a GPU, by their parts of its
-work). What other processes used is the remainder: runs and remainder add up to the machine. A run
-that has the machine to itself is charged all of it.
+Runs side by side read one machine. The edges of their laps cut its energy into slices. What a slice
+holds above the idle power is shared out by work: of a CPU by parts of the machine's busy CPU time,
+of which other processes have theirs; of a GPU, which runs its processes in turn, by the time of
+those that compute. Idle power is shared by time. The parts of all runs and the remainder add up to
+the machine. A run that has a component nearly to itself is charged all of it.
 """
 
 import json
@@ -27,28 +28,75 @@ except ImportError:  # Windows
 
 log = logging.getLogger(__name__)
 
-# CPU time is counted in ticks of 10 ms: over shorter windows shares would be chance.
+# CPU time is counted in ticks of 10 ms: over shorter windows shares would be chance. What
+# processes without a meter used is the small rest of large figures: it needs longer windows, and
+# of each so much may be a matter of rounding.
 _SHARE_WINDOW_SECONDS = 0.1
+_OTHERS_WINDOW_SECONDS = 0.5
+_ROUNDING_SECONDS = 0.03
+
+# A machine of whose busy CPU time others have no more than this is a run's own.
+QUIET_PART = 0.1
 
 # A run that was stopped in the middle of its entry holds the lock for as long.
 _LOCK_SECONDS = 5.0
 _LOCK_RETRY_SECONDS = 0.005
 
 # Another version of Greensweep keeps another book.
-_FORMAT = 2
+_FORMAT = 3
+
+
+@dataclass
+class Part:
+    """A run's part of a stretch of time, in seconds.
+
+    Attributes:
+        work: each second times the run's share of the work in it.
+        alone: what the run would have needed alone, without waiting for a CPU or a turn.
+        idle: each second divided among the runs in it.
+        beside_runs, beside_others: seconds that other runs, or other processes, used too.
+        whole: all of them.
+    """
+
+    work: float = 0.0
+    alone: float = 0.0
+    idle: float = 0.0
+    beside_runs: float = 0.0
+    beside_others: float = 0.0
+    whole: float = 0.0
+
+    def add(self, other: "Part") -> None:
+        """Take another stretch in."""
+        for name, seconds in vars(other).items():
+            setattr(self, name, getattr(self, name) + seconds)
 
 
 @dataclass
 class Account:
-    """A part of one counter's energy.
+    """What a run is charged of one counter.
 
     Attributes:
-        joules: the part.
-        seconds: the same part of the time: that much of the idle machine's power is in the joules.
+        joules: the machine's, times the run's share of the work.
+        part: of the time in which they were used.
+        idle_watts: of the machine; None where it is not known.
     """
 
     joules: float = 0.0
-    seconds: float = 0.0
+    part: Part = field(default_factory=Part)
+    idle_watts: float | None = None
+
+    @property
+    def comparable_joules(self) -> float:
+        """Energy above idle, and the idle power over the seconds that the run needs alone."""
+        return self.joules + (self.idle_watts or 0.0) * self._idle_seconds(self.part.alone)
+
+    @property
+    def charged_joules(self) -> float:
+        """Energy above idle, and the run's part of the idle energy."""
+        return self.joules + (self.idle_watts or 0.0) * self._idle_seconds(self.part.idle)
+
+    def _idle_seconds(self, seconds: float) -> float:
+        return seconds - self.part.work  # that much is in the joules already
 
 
 @dataclass
@@ -60,8 +108,9 @@ class Member:
         born: that process's birth: ids are used again.
         sweep: directory of its sweep, if it has one.
         keys: the counters that it is charged for.
-        cpu_seconds: CPU time of the process when shares were last worked out.
-        share: its part of the machine's busy CPU time before that, 0 to 1.
+        computes: it has work for a GPU at present.
+        share: its part of the machine's busy CPU time of late, 0 to 1.
+        waiting: part of the time of late that it waited for a CPU, 0 to 1.
         neighbours: most other members since its last claim.
         accounts: by counter, since its last claim.
         since: when it last read each counter itself.
@@ -72,8 +121,9 @@ class Member:
     born: str
     sweep: str | None
     keys: list[str]
-    cpu_seconds: float = 0.0
+    computes: bool = True
     share: float = 1.0
+    waiting: float = 0.0
     neighbours: int = 0
     accounts: dict[str, Account] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
@@ -86,14 +136,27 @@ class Slice:
 
     Attributes:
         start, end: seconds of the clock.
-        members: seconds by member, each second times the member's share of it.
+        members: parts by member.
         sweeps: seconds by sweep in which one of its members ran.
     """
 
     start: float
     end: float
-    members: dict[str, float] = field(default_factory=dict)
+    members: dict[str, Part] = field(default_factory=dict)
     sweeps: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Load:
+    """What a GPU did of late.
+
+    Attributes:
+        busy: part of the time in which anything ran on it, 0 to 1.
+        others: processes without a meter that computed on it.
+    """
+
+    busy: float = 1.0
+    others: int = 0
 
 
 @dataclass
@@ -104,10 +167,33 @@ class Edge:
         value: the counter's, for counters that all processes have in common.
         slices: since then, oldest first; the last one grows. There are several where runs joined
             that could not tell what was used before them: who was there before will.
+        in_turn: its users have it in turn, as a GPU's have; otherwise they share the CPUs.
+        idle_watts: of the machine; None where no member knows it.
+        load: how busy it was of late, and with whom, if its users have it in turn.
     """
 
     value: float
     slices: list[Slice]
+    in_turn: bool = False
+    idle_watts: float | None = None
+    load: Load = field(default_factory=Load)
+
+
+@dataclass
+class CpuWindow:
+    """The CPU time that had been spent at a moment.
+
+    Attributes:
+        begun: the moment.
+        machine: CPU seconds of everything that ran, until then.
+        members: CPU seconds by member.
+        waited: seconds that each member had waited for a CPU.
+    """
+
+    begun: float = 0.0
+    machine: float = 0.0
+    members: dict[str, float] = field(default_factory=dict)
+    waited: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -145,16 +231,18 @@ class Book:
         edges: by counter.
         sweeps: by directory.
         time: up to when members were last charged time.
-        shares_time: when shares were last worked out.
-        busy_seconds: CPU time that the machine had spent by then.
+        shares: when shares of CPU time were last worked out.
+        rest: when the part of processes without a meter was.
+        others: their part of the busy CPU time of late, 0 to 1; None before a first window.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
     edges: dict[str, Edge] = field(default_factory=dict)
     sweeps: dict[str, SweepTotal] = field(default_factory=dict)
     time: float = 0.0
-    shares_time: float = 0.0
-    busy_seconds: float = 0.0
+    shares: CpuWindow = field(default_factory=CpuWindow)
+    rest: CpuWindow = field(default_factory=CpuWindow)
+    others: float | None = None
 
     def join(self, name: str, member: Member, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Take in a member; the time before is the others'."""
@@ -164,25 +252,32 @@ class Book:
             if edge.slices[-1].end > edge.slices[-1].start:
                 edge.slices.append(Slice(now, now))
             member.since[key] = now
-        if len(self.members) > 1:
-            self._begin_shares(now, cpu())
-            for each in self.members.values():
-                each.share = 1.0 / len(self.members)  # until a first window tells
+        if len(self.members) == 1:
+            self.others = None
+        self._begin_windows(now, cpu())
+        for each in self.members.values():
+            each.share = 1.0 / len(self.members)  # until a first window tells
 
     def pass_time(
         self,
         now: float,
         cpu: Callable[[], CpuTimes],
-        uses: Mapping[str, Mapping[int, float]],
+        load: Callable[[str], Load],
     ) -> None:
         """Give the time up to now to the members.
 
         Args:
             cpu: reads the CPU time spent up to now; asked for where shares are due.
-            uses: share of each process in a counter's work, where it is known.
+            load: looks at what a counter's component did of late; asked for as seldom.
         """
         neighbours = len(self.members) - 1
-        if neighbours and now - self.shares_time >= _SHARE_WINDOW_SECONDS:
+        window = _SHARE_WINDOW_SECONDS if self.others is None else _OTHERS_WINDOW_SECONDS
+        if now - self.rest.begun >= window:
+            self._work_out(now, cpu())
+            for key, edge in self.edges.items():
+                if edge.in_turn:
+                    edge.load = load(key)
+        elif neighbours and now - self.shares.begun >= _SHARE_WINDOW_SECONDS:
             self._work_out_shares(now, cpu())
         running = {m.sweep for m in self.members.values() if m.sweep is not None}
         for sweep in running:
@@ -194,12 +289,13 @@ class Book:
         for key, edge in self.edges.items():
             growing = edge.slices[-1]
             seconds, growing.end = now - growing.end, now
-            for name, member in self.members.items():
-                if key in member.keys:
-                    share = self._share(member, uses.get(key))
-                    growing.members[name] = growing.members.get(name, 0.0) + share * seconds
+            users = {name: m for name, m in self.members.items() if key in m.keys}
+            for name in users:
+                part = self._part_in_turn(name, users, edge) if edge.in_turn else self._part(name)
+                part = Part(**{each: value * seconds for each, value in vars(part).items()})
+                growing.members.setdefault(name, Part()).add(part)
             for sweep in running:
-                if any(m.sweep == sweep and key in m.keys for m in self.members.values()):
+                if any(member.sweep == sweep for member in users.values()):
                     growing.sweeps[sweep] = growing.sweeps.get(sweep, 0.0) + seconds
         self.time = now
 
@@ -238,13 +334,14 @@ class Book:
             for name, part in each.members.items():
                 if name in self.members:
                     account = self.members[name].accounts.setdefault(key, Account())
-                    account.joules += joules * part / seconds
-                    account.seconds += part
+                    account.joules += joules * part.work / seconds
+                    account.part.add(part)
+                    account.idle_watts = self.edges[key].idle_watts
             self._charge_sweeps(each, joules, seconds)
             for member in self.members.values():
                 if key in member.since and each.start >= member.since[key]:
-                    part = joules * (each.end - each.start) / seconds
-                    member.seen[key] = member.seen.get(key, 0.0) + part
+                    told = joules * (each.end - each.start) / seconds
+                    member.seen[key] = member.seen.get(key, 0.0) + told
         edge = self.edges[key]
         shared = {id(each) for each in slices}
         left = [each for each in edge.slices if id(each) not in shared]
@@ -268,44 +365,93 @@ class Book:
         accounts, member.accounts = member.accounts, {}
         neighbours, member.neighbours = member.neighbours, 0
         if member.sweep in self.sweeps:
-            charged = sum(account.joules for account in accounts.values())
+            charged = sum(account.charged_joules for account in accounts.values())
             self.sweeps[member.sweep].trials_joules += charged
         return accounts, neighbours
 
-    def leave(self, name: str) -> None:
+    def leave(self, name: str, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Let a member go; what it did not claim stays in the remainder."""
         del self.members[name]
+        self._begin_windows(now, cpu())  # what it used in the present ones would count as others'
         if len(self.members) == 1:
             (last,) = self.members.values()
-            last.share = 1.0
+            last.share, last.waiting = 1.0 - (self.others or 0.0), 0.0
 
     def take_total(self, sweep: str) -> SweepTotal:
         """Return a sweep's totals since they were last taken."""
         return self.sweeps.pop(sweep, SweepTotal())
 
-    def _share(self, member: Member, use: Mapping[int, float] | None) -> float:
-        if use is None or len(self.members) == 1:
-            return member.share
-        return use.get(member.process, 0.0) / self._members_in(member.process)
+    def _part(self, name: str) -> Part:
+        """Return a member's part of a second of the CPUs."""
+        member, count = self.members[name], len(self.members)
+        is_disturbed = (self.others or 0.0) > QUIET_PART
+        if count == 1 and not is_disturbed:
+            return Part(1.0, 1.0, 1.0, whole=1.0)
+        return Part(
+            work=member.share,
+            alone=1.0 - member.waiting,
+            idle=1.0 / count,
+            beside_runs=float(count > 1),
+            beside_others=float(is_disturbed),
+            whole=1.0,
+        )
+
+    def _part_in_turn(self, name: str, users: Mapping[str, Member], edge: Edge) -> Part:
+        """Return a member's part of a second of what its users have in turn."""
+        computing = [each for each, member in users.items() if member.computes] or list(users)
+        turn = 1.0 / (len(computing) + edge.load.others) if name in computing else 0.0
+        return Part(
+            work=turn,
+            # Alone it would not have waited while the GPU did the others' work.
+            alone=1.0 - edge.load.busy * (1.0 - turn) if turn else 1.0,
+            idle=1.0 / len(users),
+            beside_runs=float(len(users) > 1),
+            beside_others=float(edge.load.others > 0),
+            whole=1.0,
+        )
 
     def _members_in(self, process: int) -> int:
         return sum(member.process == process for member in self.members.values())
 
+    def _work_out(self, now: float, cpu: CpuTimes) -> None:
+        """Work shares out, and the part of processes without a meter."""
+        busy, used = self._used_since(self.rest, cpu)
+        known = sum(used.values()) + _ROUNDING_SECONDS
+        self.others = max(1.0 - known / busy, 0.0) if busy > 0 else 0.0
+        self._work_out_shares(now, cpu)
+        self.rest = self.shares
+
     def _work_out_shares(self, now: float, cpu: CpuTimes) -> None:
+        busy, used = self._used_since(self.shares, cpu)
+        for name, member in self.members.items():
+            waited = cpu.waited.get(member.process, 0.0) - self.shares.waited.get(name, 0.0)
+            member.share = used[name] / busy if busy > 0 else 0.0
+            member.waiting = min(max(waited / (now - self.shares.begun), 0.0), 1.0)
+        self.shares = self._window(now, cpu)
+
+    def _used_since(self, window: CpuWindow, cpu: CpuTimes) -> tuple[float, dict[str, float]]:
+        """Return the CPU seconds that the machine spent, and each member."""
         used = {
-            name: max(cpu.processes.get(member.process, 0.0) - member.cpu_seconds, 0.0)
+            name: max(cpu.processes.get(member.process, 0.0) - window.members.get(name, 0.0), 0.0)
             / self._members_in(member.process)
             for name, member in self.members.items()
         }
-        busy = max(cpu.machine - self.busy_seconds, sum(used.values()))
-        for name, member in self.members.items():
-            member.share = used[name] / busy if busy > 0 else 0.0
-        self._begin_shares(now, cpu)
+        return max(cpu.machine - window.machine, sum(used.values())), used
 
-    def _begin_shares(self, now: float, cpu: CpuTimes) -> None:
-        self.shares_time, self.busy_seconds = now, cpu.machine
-        for member in self.members.values():
-            member.cpu_seconds = cpu.processes.get(member.process, member.cpu_seconds)
+    def _begin_windows(self, now: float, cpu: CpuTimes) -> None:
+        self.shares = self.rest = self._window(now, cpu)
+
+    def _window(self, now: float, cpu: CpuTimes) -> CpuWindow:
+        return CpuWindow(
+            now,
+            cpu.machine,
+            {name: self._spent(name, cpu.processes, self.shares.members) for name in self.members},
+            {name: self._spent(name, cpu.waited, self.shares.waited) for name in self.members},
+        )
+
+    def _spent(self, name: str, now: Mapping[int, float], before: Mapping[str, float]) -> float:
+        # Of a process that has died nothing more is known.
+        return now.get(self.members[name].process, before.get(name, 0.0))
 
 
 class Ledger:
@@ -406,12 +552,19 @@ def _parsed(text: bytes) -> Book:
         # Whoever died while writing may have left the end of a longer book behind a whole one.
         values: dict[str, Any] = json.JSONDecoder().raw_decode(text.decode())[0]
         for member in values["members"].values():
-            member["accounts"] = {k: Account(**each) for k, each in member["accounts"].items()}
+            member["accounts"] = {
+                key: Account(each["joules"], Part(**each["part"]), each["idle_watts"])
+                for key, each in member["accounts"].items()
+            }
         values["members"] = {name: Member(**each) for name, each in values["members"].items()}
-        values["edges"] = {
-            key: Edge(each["value"], [Slice(**part) for part in each["slices"]])
-            for key, each in values["edges"].items()
-        }
+        for edge in values["edges"].values():
+            for part in edge["slices"]:
+                part["members"] = {name: Part(**each) for name, each in part["members"].items()}
+            edge["slices"] = [Slice(**part) for part in edge["slices"]]
+            edge["load"] = Load(**edge["load"])
+        values["edges"] = {key: Edge(**each) for key, each in values["edges"].items()}
+        for window in ("shares", "rest"):
+            values[window] = CpuWindow(**values[window])
         values["sweeps"] = {name: SweepTotal(**each) for name, each in values["sweeps"].items()}
         return Book(**values)
     except (ValueError, TypeError, KeyError, AttributeError):

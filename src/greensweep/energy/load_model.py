@@ -36,6 +36,7 @@ class LoadCounter(Counter):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._idle, self._load = idle_watts, load_watts
+        self.idle_watts = idle_watts
         self._per_busy_core = (load_watts - idle_watts) / cores
         self._processes = processes
         self._clock = clock

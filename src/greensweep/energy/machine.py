@@ -7,17 +7,27 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 from greensweep.energy.counters import Counter, Source, read_again
-from greensweep.energy.ledger import Account, Book, Edge, Ledger, Member, Slice, SweepTotal
+from greensweep.energy.ledger import (
+    Account,
+    Book,
+    Edge,
+    Ledger,
+    Load,
+    Member,
+    Part,
+    Slice,
+    SweepTotal,
+)
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
-from greensweep.energy.reading import ComponentEnergy, EnergyReading
+from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading
 from greensweep.energy.sampling import Beat, Pulse, Sampler, read_beat
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import put_aside, read_json, write_json
@@ -57,6 +67,7 @@ class MachineMeter:
         sweep: directory of the sweep that the run belongs to, which gets the machine's totals.
         clock: seconds that never jump, the same for all processes of the machine.
         processes: whose CPU time is the key.
+        whole: the counters are of the machine; others say what they do of this process alone.
         beat: reads the clocks that tell whether a thread of this process ran.
     """
 
@@ -69,8 +80,10 @@ class MachineMeter:
         sweep: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         processes: Processes | None = None,
+        whole: bool = True,
         beat: Callable[[int | None], Beat] = read_beat,
     ) -> None:
+        self._whole = whole
         self._source = source
         self._ledger = ledger
         self._baseline = baseline
@@ -113,11 +126,11 @@ class MachineMeter:
         self._sampler.start()
         self._pulse.look()
 
-    def lap(self) -> EnergyReading:
+    def lap(self, computes: bool = True) -> EnergyReading:
         if not self._is_running():
             raise not_started()
         with self._lock:
-            self._go_on()
+            self._go_on(computes)
             reading, self._pending = self._pending, EnergyReading()
         return reading
 
@@ -129,10 +142,10 @@ class MachineMeter:
         else:  # a lap is being read, which may wait for the ledger
             self._pulse.keep()
 
-    def _go_on(self) -> None:
+    def _go_on(self, computes: bool | None = None) -> None:
         """Add what was used since the last slice to what is pending."""
         missed = self._pulse.look()
-        reading = self._slice()
+        reading = self._slice(computes)
         if missed:
             reading = reading.left_out(missed)
             if not self._told_gap:
@@ -145,8 +158,12 @@ class MachineMeter:
                 )
         self._pending += reading
 
-    def _slice(self) -> EnergyReading:
-        """Return what was used since the last slice."""
+    def _slice(self, computes: bool | None = None) -> EnergyReading:
+        """Return what was used since the last slice.
+
+        Args:
+            computes: what begins has work for a GPU; None: as before.
+        """
         began = self._now
         with self._ledger.open() as book:
             if self._name in book.members:
@@ -156,6 +173,8 @@ class MachineMeter:
                 before = self._last
                 self._join(book)
                 accounts, neighbours = self._own_window(before, self._now - began), 0
+            if computes is not None and self._name in book.members:
+                book.members[self._name].computes = computes
         return self._reading(self._now - began, accounts, neighbours)
 
     def stop(self) -> None:
@@ -164,7 +183,7 @@ class MachineMeter:
             with self._ledger.open() as book:
                 if self._name in book.members:
                     self._settle(book)
-                    book.leave(self._name)
+                    book.leave(self._name, self._now, lambda: self._cpu_times(book))
                     if self._sweep is not None:
                         _add_to_file(book.take_total(str(self._sweep)), self._sweep)
             self._source.close()
@@ -179,32 +198,30 @@ class MachineMeter:
     ) -> EnergyReading:
         reading = EnergyReading(seconds, {}, neighbours, frozenset(self._lost))
         for key, account in accounts.items():
-            counter, idle = self._counters[key], self._idle.get(key)
-            energy = ComponentEnergy(
-                joules=account.joules,
-                source=counter.source,
-                quality="attributed" if neighbours else counter.quality,
-                net_joules=None if idle is None else account.joules - idle * account.seconds,
-            )
-            if counter.component in self._jumped:
+            energy = _component(account, self._counters[key], self._idle.get(key))
+            if self._counters[key].component in self._jumped:
                 energy = energy.incomplete("reset")
-            reading += EnergyReading(components={counter.component: energy})
+            reading += EnergyReading(components={self._counters[key].component: energy})
         self._jumped.clear()
         return reading
 
     def _join(self, book: Book) -> None:
-        self._drop_dead(book)
+        self._drop_dead(book, self._clock())
         if not book.members:
             book.edges, book.sweeps = {}, {}
         self._now, self._last = now, values = self._read()
         if not values:
             return  # there is nothing to share
-        book.pass_time(now, lambda: self._cpu_times(book), {})
+        book.pass_time(now, lambda: self._cpu_times(book), lambda key: self._load(book, key))
         for key, value in values.items():
+            counter = self._counters[key]
             if key not in book.edges:
-                book.edges[key] = Edge(value, [Slice(now, now)])
-            elif self._counters[key].common:
+                book.edges[key] = Edge(value, [Slice(now, now)], counter.in_turn)
+            elif counter.common:
                 self._read_common(book, key, value, now)
+            idle = self._idle.get(key, counter.idle_watts)
+            if idle is not None:
+                book.edges[key].idle_watts = idle
         sweep = None if self._sweep is None else str(self._sweep)
         member = Member(self._process, self._born, sweep, list(values))
         book.join(self._name, member, now, lambda: self._cpu_times(book))
@@ -213,9 +230,9 @@ class MachineMeter:
         """Bring the book up to now."""
         now, values = self._read()
         book.members[self._name].keys = self._keys()
-        book.pass_time(now, lambda: self._cpu_times(book), self._uses(book, values))
+        book.pass_time(now, lambda: self._cpu_times(book), lambda key: self._load(book, key))
         if len(book.members) > 1:
-            self._drop_dead(book)  # after the time that they were neighbours
+            self._drop_dead(book, now)  # after the time that they were neighbours
         for key, value in values.items():
             counter = self._counters[key]
             if counter.common:
@@ -232,21 +249,23 @@ class MachineMeter:
         step = self._counters[key].since(edge.value, value, now - edge.slices[0].start)
         book.read_common(key, step.joules, value)
 
-    def _uses(self, book: Book, keys: Iterable[str]) -> dict[str, Mapping[int, float]]:
-        """Return who uses what, for counters that know it, where it is to be shared."""
-        uses: dict[str, Mapping[int, float]] = {}
-        if len(book.members) > 1:
-            processes = {member.process for member in book.members.values()}
-            for key in keys:
-                use = self._counters[key].use_by_process()
-                # In a container the driver may name processes by ids that are not ours.
-                if use is not None and processes & use.keys():
-                    uses[key] = use
-        return uses
+    def _load(self, book: Book, key: str) -> Load:
+        counter = self._counters.get(key)
+        if counter is None:
+            return book.edges[key].load  # one who reads it will look
+        busy, users = counter.busy(), set(counter.users() or ())
+        own = {member.process for member in book.members.values()}
+        # In a container the driver may name processes by ids that are not ours.
+        others = users - own if users & own else set()
+        return Load(1.0 if busy is None else busy, len(others))
 
     def _own_window(self, before: Mapping[str, float], seconds: float) -> dict[str, Account]:
         return {
-            key: Account(self._counters[key].since(before[key], value, seconds).joules, seconds)
+            key: Account(
+                self._counters[key].since(before[key], value, seconds).joules,
+                Part(seconds, seconds, seconds, whole=seconds),
+                self._idle.get(key, self._counters[key].idle_watts),
+            )
             for key, value in self._last.items()
             if key in before
         }
@@ -304,12 +323,35 @@ class MachineMeter:
             )
 
     def _cpu_times(self, book: Book) -> CpuTimes:
+        if not self._whole:
+            return CpuTimes(0.0, {})
         return self._processes.cpu_times({member.process for member in book.members.values()})
 
-    def _drop_dead(self, book: Book) -> None:
+    def _drop_dead(self, book: Book, now: float) -> None:
         for name, member in list(book.members.items()):
             if not self._processes.alive(member.process, member.born):
-                book.leave(name)
+                book.leave(name, now, lambda: self._cpu_times(book))
+
+
+def _component(account: Account, counter: Counter, baseline: float | None) -> ComponentEnergy:
+    """Return what a run is charged of one counter.
+
+    Args:
+        baseline: what the idle machine drew when it was measured, watts; None: it was not.
+    """
+    joules, part = account.comparable_joules, account.part
+    beside = {RUNS: part.beside_runs, OTHERS: part.beside_others}
+    shared = {who: joules * each / part.whole for who, each in beside.items() if each}
+    return ComponentEnergy(
+        joules=joules,
+        source=counter.source,
+        counted=counter.quality,
+        net_joules=None if baseline is None else account.joules - baseline * part.work,
+        idle_joules=None if account.idle_watts is None else account.idle_watts * part.alone,
+        charged_joules=account.charged_joules,
+        beside=shared,
+        unsettled_joules=max(shared.values(), default=0.0) if account.idle_watts is None else 0.0,
+    )
 
 
 def _add_to_file(total: SweepTotal, sweep: Path) -> None:

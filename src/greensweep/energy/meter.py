@@ -13,8 +13,11 @@ class Meter(Protocol):
     def start(self) -> None:
         """Set the source up and begin the first lap; safe to call again, which begins anew."""
 
-    def lap(self) -> EnergyReading:
+    def lap(self, computes: bool = True) -> EnergyReading:
         """End the present lap, return its reading, and begin the next.
+
+        Args:
+            computes: the lap that begins has work for a GPU, where the run may use one.
 
         Raises:
             EnergyError: the meter was not started, or its source fails.
@@ -38,7 +41,7 @@ class UnmeteredMeter:
     def start(self) -> None:
         self._began = time.perf_counter()
 
-    def lap(self) -> EnergyReading:
+    def lap(self, computes: bool = True) -> EnergyReading:
         if self._began is None:
             raise not_started()
         began, self._began = self._began, time.perf_counter()

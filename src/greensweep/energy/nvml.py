@@ -1,10 +1,8 @@
 """NVML: the energy counters of NVIDIA GPUs, and which process uses them."""
 
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any
 
 from greensweep.energy.counters import Counter
 from greensweep.errors import EnergyError
@@ -24,6 +22,7 @@ class NvmlCounter(Counter):
     source = "nvml"
     common = True
     update_seconds = 0.1
+    in_turn = True
 
     def __init__(self, index: int) -> None:
         import pynvml
@@ -45,8 +44,24 @@ class NvmlCounter(Counter):
 
         return _MILLIJOULES * float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
 
-    def use_by_process(self) -> Mapping[int, float] | None:
-        return use_of_devices([self._handle])
+    def busy(self) -> float | None:
+        import pynvml
+
+        with suppress(pynvml.NVMLError):  # not supported
+            return float(pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu) / 100.0
+        return None
+
+    def users(self) -> Collection[int] | None:
+        import pynvml
+
+        # A sample every 200 ms or so, each of which names one process alone, the one that had the
+        # GPU: it tells who computes, and nobody's share.
+        since = int((time.time() - _RECENT_SECONDS) * 1e6)
+        try:
+            samples = pynvml.nvmlDeviceGetProcessUtilization(self._handle, since)
+        except pynvml.NVMLError:  # not supported, or no sample yet
+            return None
+        return {int(sample.pid) for sample in samples if sample.smUtil}
 
 
 def count_gpus() -> int:
@@ -82,44 +97,3 @@ def check_indices(wanted: Sequence[int], count: int) -> None:
                 f"energy.gpus names GPU {index}, and there is {there}: set energy.gpus to GPUs "
                 "that exist, or to null for all"
             )
-
-
-def use_of_devices(handles: Sequence[Any]) -> dict[int, float] | None:
-    """Return the share of each process in the work of some GPUs, by process id.
-
-    By utilisation of the multiprocessors over the last second where the driver keeps it, else by
-    memory in use; None where neither is known.
-    """
-    use: dict[int, float] = defaultdict(float)
-    for handle in handles:
-        for process, amount in (_utilisation(handle) or _memory(handle)).items():
-            use[process] += amount / len(handles)
-    return dict(use) or None
-
-
-def _utilisation(handle: Any) -> dict[int, float]:
-    import pynvml
-
-    since = int((time.time() - _RECENT_SECONDS) * 1e6)
-    samples: list[Any] = []
-    with suppress(pynvml.NVMLError):  # not supported, or no sample yet
-        samples = pynvml.nvmlDeviceGetProcessUtilization(handle, since)
-    work: dict[int, float] = defaultdict(float)
-    for sample in samples:
-        work[int(sample.pid)] += float(sample.smUtil)
-    return _shares(work)
-
-
-def _memory(handle: Any) -> dict[int, float]:
-    import pynvml
-
-    used: dict[int, float] = defaultdict(float)
-    with suppress(pynvml.NVMLError):
-        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
-            used[int(process.pid)] += float(process.usedGpuMemory or 0)
-    return _shares(used)
-
-
-def _shares(amounts: Mapping[int, float]) -> dict[int, float]:
-    total = sum(amounts.values())
-    return {process: amount / total for process, amount in amounts.items()} if total > 0 else {}

@@ -10,6 +10,7 @@ from greensweep.energy.reading import EnergyReading
 from greensweep.errors import EnergyError
 
 BETWEEN = "other"
+SETUP = "setup"  # in which a GPU waits
 
 T = TypeVar("T")
 
@@ -116,12 +117,12 @@ class Phases:
         return sum(self.readings.values(), start=EnergyReading())
 
     def _enter(self, phase: str) -> None:
-        self._cut()
+        self._cut(computes=phase != SETUP)
         self._phase = phase
 
-    def _cut(self) -> None:
+    def _cut(self, computes: bool = True) -> None:
         self._synchronize()
-        lap = self._meter.lap()
+        lap = self._meter.lap(computes)
         self.readings[self._phase] = self.of(self._phase) + lap
         for window in self._windows:
             window.reading += lap

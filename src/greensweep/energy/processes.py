@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -17,10 +17,13 @@ class CpuTimes:
     Attributes:
         machine: of everything that ran.
         processes: of some processes, by id, with the processes that they started.
+        waited: seconds that the main thread of each was ready to run and had no CPU; absent where
+            the system does not tell.
     """
 
     machine: float
     processes: Mapping[int, float]
+    waited: Mapping[int, float] = field(default_factory=dict)
 
 
 class Processes:
@@ -39,7 +42,11 @@ class Processes:
 
         What a process has started counts with it, but for another of `processes`.
         """
-        return CpuTimes(self.busy_seconds(), {each: _tree(each, processes) for each in processes})
+        return CpuTimes(
+            self.busy_seconds(),
+            {each: _tree(each, processes) for each in processes},
+            {each: seconds for each in processes if (seconds := _waited(each)) is not None},
+        )
 
     def cores(self) -> int:
         """Return the number of logical cores."""
@@ -87,6 +94,13 @@ def _boot() -> str:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return ""
+
+
+def _waited(process: int) -> float | None:
+    """Return the run queue's delay of a process's main thread, as Linux keeps it."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{process}/schedstat").read_bytes().split()[1]) * 1e-9
+    return None
 
 
 def _tree(process: int, apart: Collection[int]) -> float:

@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Quality = Literal["measured", "estimated", "mixed", "attributed", "replayed", "unmeasured"]
 
 JOULES_PER_KWH = 3.6e6
+
+# Who else may use a machine while a run is metered.
+RUNS, OTHERS = "runs of Greensweep", "others"
+
+# What is shared for a smaller part of a window than this leaves its figure a reading.
+_NOTABLE_PART = 0.05
 
 
 def shared_quality(qualities: Iterable[Quality]) -> Quality:
@@ -28,24 +34,83 @@ class ComponentEnergy:
     """Energy of one component (cpu, gpu or ram) over a window.
 
     Attributes:
-        joules: gross energy.
+        joules: gross energy, comparable whatever ran beside: of a component that the run had to
+            itself, what its counter says; of a shared one, the run's part of the energy above the
+            idle power, and the idle power over the seconds that the run would have taken alone.
         source: what gave the figure: rapl, nvml, cpu_load_model, constant_power, …; several are
             joined by `+`, and among them `lost` says that a source failed before the end, `reset`
             that its counter jumped.
-        quality: measured by a hardware counter, estimated by a model, attributed (a share of a
-            machine's reading), or replayed from a record.
-        net_joules: the same less the idle machine's energy over the same seconds, below 0 where
-            the machine drew less than its baseline; None without a baseline.
+        counted: quality of the source: measured by a hardware counter, estimated by a model, or
+            replayed from a record.
+        net_joules: joules above the idle machine's, below 0 where the machine drew less than its
+            baseline; None without a baseline.
+        idle_joules: of `joules`, the idle power's; None where it is not known.
+        charged_joules: the run's part of what the machine used, idle power shared by time: the
+            parts of all runs and the remainder add up to the machine. None: the same as `joules`.
+        beside: joules of the time that the component was shared, by who else used it.
+        unsettled_joules: joules of shared time whose idle power is not known, so that they hold
+            a share of the idle machine that depends on who was there.
     """
 
     joules: float
     source: str
-    quality: Quality
+    counted: Quality
     net_joules: float | None = None
+    idle_joules: float | None = None
+    charged_joules: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    unsettled_joules: float = 0.0
+
+    @property
+    def contended(self) -> tuple[str, ...]:
+        """Who else used the component for a notable part of the window."""
+        return tuple(who for who in (RUNS, OTHERS) if self._is_notable(self.beside.get(who, 0.0)))
+
+    @property
+    def quality(self) -> Quality:
+        """The source's quality, or attributed: a share of what the source says."""
+        return "attributed" if self.contended else self.counted
+
+    @property
+    def comparable(self) -> bool:
+        """Tell whether other runs beside this one have left no mark on its joules."""
+        return not self._is_notable(self.unsettled_joules)
+
+    def _is_notable(self, joules: float) -> bool:
+        return joules > _NOTABLE_PART * abs(self.joules)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures as `result.json` holds them."""
+        return {
+            "joules": self.joules,
+            "net_joules": self.net_joules,
+            "source": self.source,
+            "quality": self.quality,
+        }
+
+    def __add__(self, other: "ComponentEnergy") -> "ComponentEnergy":
+        """Return the energy of both windows together."""
+        who = {*self.beside, *other.beside}
+        charged = self.charged_joules, other.charged_joules
+        return ComponentEnergy(
+            joules=self.joules + other.joules,
+            source=_joined(self.source, other.source),
+            counted=shared_quality((self.counted, other.counted)),
+            net_joules=_sum_of_known(self.net_joules, other.net_joules),
+            idle_joules=_sum_of_known(self.idle_joules, other.idle_joules),
+            charged_joules=None if charged == (None, None) else self.charged + other.charged,
+            beside={each: self.beside.get(each, 0.0) + other.beside.get(each, 0.0) for each in who},
+            unsettled_joules=self.unsettled_joules + other.unsettled_joules,
+        )
+
+    @property
+    def charged(self) -> float:
+        """The run's part of what the machine used, joules."""
+        return self.joules if self.charged_joules is None else self.charged_joules
 
     def incomplete(self, why: str) -> "ComponentEnergy":
         """Return the same as an estimate, with the reason in its source."""
-        return replace(self, source=_joined(self.source, why), quality="estimated")
+        return replace(self, source=_joined(self.source, why), counted="estimated")
 
 
 @dataclass(frozen=True)
@@ -79,6 +144,42 @@ class EnergyReading:
         """Energy above the idle baseline, or None where a component has none."""
         net = [component.net_joules for component in self.components.values()]
         return None if None in net else sum_joules(net)
+
+    @property
+    def idle_joules(self) -> float | None:
+        """Of the joules, what the idle machine draws, or None where a component does not know."""
+        idle = [component.idle_joules for component in self.components.values()]
+        return None if None in idle else sum_joules(idle)
+
+    @property
+    def charged_joules(self) -> float | None:
+        """The run's part of what the machine used, or None when nothing was metered."""
+        return sum_joules(component.charged for component in self.components.values())
+
+    @property
+    def contended(self) -> tuple[str, ...]:
+        """Who else used a component for a notable part of the window."""
+        parts = self.components.values()
+        return tuple(who for who in (RUNS, OTHERS) if any(who in each.contended for each in parts))
+
+    @property
+    def comparable(self) -> bool:
+        """Tell whether other runs beside this one have left no mark on its joules."""
+        return all(component.comparable for component in self.components.values())
+
+    @property
+    def basis(self) -> Literal["reading", "work_and_idle", "share"] | None:
+        """What the joules are; None when nothing was metered.
+
+        The machine's reading; of a shared machine the energy of the work above idle and the idle
+        power over the seconds that it takes alone; or a share of all energy, for want of an idle
+        power.
+        """
+        if self.joules is None:
+            return None
+        if not self.contended:
+            return "reading"
+        return "work_and_idle" if self.comparable else "share"
 
     @property
     def kwh(self) -> float | None:
@@ -115,7 +216,7 @@ class EnergyReading:
         components = dict(self.components)
         for name, added in other.components.items():
             known = components.get(name)
-            components[name] = added if known is None else _together(known, added)
+            components[name] = added if known is None else known + added
         lost = self.lost | other.lost
         for name in lost & components.keys():
             # What was read before a source failed covers a part of the window: an estimate at best.
@@ -134,21 +235,8 @@ class EnergyReading:
         return EnergyReading(lost=self.lost, gap_seconds=seconds, gap_joules=self.joules)
 
 
-def _together(one: ComponentEnergy, other: ComponentEnergy) -> ComponentEnergy:
-    both_net = one.net_joules is not None and other.net_joules is not None
-    return ComponentEnergy(
-        joules=one.joules + other.joules,
-        source=_joined(one.source, other.source),
-        quality=_joint_quality(one.quality, other.quality),
-        net_joules=one.net_joules + other.net_joules if both_net else None,  # type: ignore[operator]
-    )
-
-
-def _joint_quality(one: Quality, other: Quality) -> Quality:
-    # A run that had the machine to itself for a while is attributed all the same.
-    if "attributed" in (one, other):
-        return "attributed"
-    return shared_quality((one, other))
+def _sum_of_known(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 def _joined(one: str, other: str) -> str:

@@ -57,7 +57,7 @@ class ReplayTable:
         self._ended = False
         self._began = time.monotonic()
 
-    def lap(self) -> EnergyReading:
+    def lap(self, computes: bool = True) -> EnergyReading:
         if self._began is None:
             raise not_started()
         began, self._began = self._began, time.monotonic()

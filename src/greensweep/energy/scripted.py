@@ -26,7 +26,7 @@ class ScriptedMeter:
         """The script goes on where it was."""
         self._running = True
 
-    def lap(self) -> EnergyReading:
+    def lap(self, computes: bool = True) -> EnergyReading:
         if not self._running:
             raise not_started()
         self._last = next(self._laps, self._last)

@@ -19,6 +19,8 @@ _MEANS = (
     "test_accuracy",
     "energy_joules",
     "energy_net_joules",
+    "energy_idle_joules",
+    "energy_charged_joules",
     "energy_kwh",
     "energy_measured_share",
     "energy_constant_share",
@@ -60,7 +62,10 @@ def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
         energy_quality=shared_quality(
             run.energy_quality for run in done if run.energy_joules is not None
         ),
+        energy_basis=_joined("+", [run.energy_basis for run in done]),
+        energy_comparable=all(run.energy_comparable for run in done),
         energy_contended=any(run.energy_contended for run in done),
+        energy_contended_by=_joined(", ", [run.energy_contended_by for run in done]),
         energy_neighbours=max((run.energy_neighbours for run in done), default=0),
         energy_key=next((run.energy_key for run in done if run.energy_key), None),
         energy_phases=_phases(runs),
@@ -110,6 +115,11 @@ def _spread(runs: Sequence[RunResult], name: str) -> dict[str, float]:
     return {"std": deviation, "low": mean - margin, "high": mean + margin}
 
 
+def _joined(by: str, texts: Sequence[str | None]) -> str | None:
+    parts = (part for text in texts if text is not None for part in text.split(by))
+    return by.join(dict.fromkeys(parts)) or None
+
+
 def _components(runs: Sequence[RunResult]) -> dict[str, Mapping[str, Any]]:
     names = dict.fromkeys(name for run in runs for name in run.energy_components)
     merged: dict[str, Mapping[str, Any]] = {}
@@ -117,7 +127,7 @@ def _components(runs: Sequence[RunResult]) -> dict[str, Mapping[str, Any]]:
         parts = [run.energy_components[name] for run in runs if name in run.energy_components]
         merged[name] = {
             "joules": _mean([part["joules"] for part in parts]),
-            "source": "+".join(dict.fromkeys(part["source"] for part in parts)),
+            "source": _joined("+", [part["source"] for part in parts]),
             "quality": shared_quality(part["quality"] for part in parts),
             "net_joules": _mean([part["net_joules"] for part in parts]),
         }

@@ -88,7 +88,7 @@ def _missing(figure: str, run: TrainConfig | None) -> str | None:
     elif figure.startswith("spread.") and run.repeats == 1:
         way = "set repeats=3"
     elif figure == "energy_net_joules" and (
-        replayed or getattr(energy, "baseline", "none") == "none"
+        replayed or getattr(energy, "baseline", "none") != "measure"
     ):
         way = "set energy.baseline=measure"
     elif figure == "emissions_kg" and energy.country is None and energy.grams_co2e_per_kwh is None:

@@ -16,6 +16,7 @@ from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (
     all_sources,
     beside_sentence,
+    comparison_sentence,
     drift_sentence,
     machine_sentence,
     outside_sentence,
@@ -82,6 +83,7 @@ def close_sweep(
         caveats = [
             trust,
             outside_sentence(trials),
+            comparison_sentence(summary),
             machine_sentence(summary),
             drift_sentence(summary),
         ]

@@ -36,7 +36,10 @@ _FIGURES = (
     "energy_spent_joules",
     "energy_quality",
     "energy_measured_share",
+    "energy_basis",
+    "energy_comparable",
     "energy_contended",
+    "energy_contended_by",
     "energy_neighbours",
     "emissions_kg",
     "seconds",
@@ -61,6 +64,8 @@ class StudySummary:
         trials: how many ended, in whatever way; `trials_by_status` says how.
         trials_breaking: how many finished trials break each constraint of the search, so that
             they are never the best; `whole_run` counts the cheaper runs.
+        trials_not_comparable: how many finished trials have joules that do not compare with the
+            others', so that they are on no front.
         trials_selected_on_test: how many finished trials were selected by test accuracy.
         best_trial: number of the most accurate candidate; None without one.
         bargain_trial: number of the cheapest trial within one point of it.
@@ -80,11 +85,13 @@ class StudySummary:
     trials: int
     trials_by_status: Mapping[str, int]
     trials_breaking: Mapping[str, int] = field(default_factory=dict)
+    trials_not_comparable: int = 0
     trials_selected_on_test: int = 0
     best_trial: int | None = None
     best_validation_accuracy: float | None = None
     best_test_accuracy: float | None = None
     best_energy_joules: float | None = None
+    best_energy_comparable: bool = True
     bargain_trial: int | None = None
     bargain_validation_accuracy: float | None = None
     bargain_test_accuracy: float | None = None
@@ -164,6 +171,7 @@ def summarise(
         trials=len(trials),
         trials_by_status=dict(Counter(str(trial.result.status) for trial in trials)),
         trials_breaking=dict(Counter(name for trial in finished(trials) for name in trial.broken)),
+        trials_not_comparable=sum(not trial.comparable for trial in finished(trials)),
         trials_selected_on_test=sum(trial.result.selected_on_test for trial in finished(trials)),
         energy_spent_joules=sum_joules(trial.result.energy_spent_joules for trial in trials),
         energy_test_joules=test_joules,
@@ -190,6 +198,7 @@ def summarise(
         best_validation_accuracy=best.result.validation_accuracy,
         best_test_accuracy=best.result.test_accuracy,
         best_energy_joules=best.result.energy_joules,
+        best_energy_comparable=best.comparable,
         bargain_trial=bargain.number,
         bargain_validation_accuracy=bargain.result.validation_accuracy,
         bargain_test_accuracy=bargain.result.test_accuracy,

@@ -73,7 +73,7 @@ def trust_sentence(
     words = {
         "estimated": "estimates, not measurements",
         "mixed": "not all measured",
-        "attributed": "shares of the machine's, by CPU time, since runs were side by side",
+        "attributed": "parts of the machine's, by CPU time, since it was shared",
         "replayed": "replayed from a record, not measured",
     }.get(quality)
     if words is None:
@@ -108,6 +108,18 @@ def machine_sentence(summary: StudySummary) -> str | None:
         f"{joules_text(summary.energy_machine_joules)} the trials are charged "
         f"{joules_text(trials)} by CPU time; {joules_text(summary.energy_remainder_joules)} went "
         "to other processes, the imports of starting trials among them."
+    )
+
+
+def comparison_sentence(summary: StudySummary) -> str | None:
+    """Count the trials whose energy compares with no other's; None where all compare."""
+    if not summary.trials_not_comparable:
+        return None
+    done = summary.trials_by_status.get("finished", 0)
+    return (
+        f"{summary.trials_not_comparable} of {done} finished trials shared the machine while its "
+        "idle power was not known: their energy does not compare, and they are on no front; set "
+        "energy.baseline=measure."
     )
 
 
@@ -201,6 +213,8 @@ def recommendation(summary: StudySummary) -> str:
         f"({_accuracy(summary.best_accuracy)} for "
         f"{joules_text(summary.best_energy_joules)})"
     )
+    if not summary.best_energy_comparable:
+        return f"{best}; its energy does not compare with other trials', so none is the bargain."
     if summary.bargain_trial == summary.best_trial:
         return f"{best}, and no cheaper trial comes within one point of it."
     saved = ""
@@ -251,7 +265,8 @@ def _remark(trial: Trial) -> str:
     """Say, behind its accuracy, why a trial cannot be the best."""
     if trial.result.status != "finished":
         return f" {trial.result.status}"
-    remarks = ["cheaper run"] if WHOLE_RUN in trial.broken else []
+    remarks = [] if trial.comparable else ["energy does not compare"]
+    remarks += ["cheaper run"] if WHOLE_RUN in trial.broken else []
     bounds = [name for name in trial.broken if name != WHOLE_RUN]
     remarks += [f"breaks {', '.join(bounds)}"] if bounds else []
     return "".join(f" {remark}" for remark in remarks)

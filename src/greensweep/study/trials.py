@@ -45,6 +45,11 @@ class Trial:
         return ", ".join(self.broken)
 
     @property
+    def comparable(self) -> bool:
+        """Its cost may be compared: other runs beside it have left no mark."""
+        return self.result.energy_comparable
+
+    @property
     def cost(self) -> float:
         """Training energy in joules; where nothing was metered, training seconds."""
         joules = self.result.energy_joules
@@ -120,23 +125,40 @@ def best_trial(trials: Iterable[Trial]) -> Trial:
 def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
     """Return the cheapest candidate at most `points` less accurate than the best.
 
+    The best itself where its cost, or that of all others, does not compare.
+
     Raises:
         StudyError: there is none.
     """
-    trials = candidates(trials)
-    least = best_trial(trials).accuracy - points
+    best = best_trial(trials)
+    if not best.comparable:
+        return best
     # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
-    near = [trial for trial in trials if trial.accuracy >= least - 1e-9]
+    least = best.accuracy - points - 1e-9
+    near = [each for each in candidates(trials) if each.comparable and each.accuracy >= least]
     return min(near, key=lambda trial: (trial.cost, -trial.accuracy))
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the candidates that no other beats in accuracy and cost together, cheap first."""
+    """Return the candidates that no other beats in accuracy and cost together, cheap first.
+
+    A trial whose cost does not compare is left off.
+    """
     front: list[Trial] = []
-    for trial in sorted(candidates(trials), key=lambda trial: (trial.cost, -trial.accuracy)):
+    able = [trial for trial in candidates(trials) if trial.comparable]
+    for trial in sorted(able, key=lambda trial: (trial.cost, -trial.accuracy)):
         if not front or trial.accuracy > front[-1].accuracy:
             front.append(trial)
     return front
+
+
+def winners(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials whose weights are worth keeping: the Pareto-optimal ones, and the best."""
+    front = pareto_front(trials)
+    if not candidates(trials):
+        return front
+    best = best_trial(trials)
+    return front if best in front else [*front, best]
 
 
 def front_numbers(trials: Iterable[Trial]) -> set[int]:

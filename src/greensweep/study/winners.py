@@ -24,7 +24,7 @@ from greensweep.result import (
 )
 from greensweep.search.folders import TRIAL_FILE, trial_directories
 from greensweep.search.trial import read_broken
-from greensweep.study.trials import Trial, pareto_front
+from greensweep.study.trials import Trial, winners
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
@@ -49,9 +49,9 @@ def drop_beaten_weights(
             for folder, result in read_results(trial_directories(sweep)).items()
             if _checkpoints(folder) and (not settled_only or (folder / TRIAL_FILE).is_file())
         ]
-        winners = {trial.directory for trial in pareto_front(kept)}
+        keep = {trial.directory for trial in winners(kept)}
         for trial in kept:
-            if trial.directory not in winners:
+            if trial.directory not in keep:
                 for checkpoint in _checkpoints(trial.directory):
                     checkpoint.unlink()
                     if (run := find_result(checkpoint.parent)) is not None:
@@ -62,14 +62,14 @@ def drop_beaten_weights(
 def test_winners(
     trials: Sequence[Trial], meter: Meter, store: "MlflowStore | None"
 ) -> float | None:
-    """Test the Pareto-optimal trials, the best among them, from their kept weights, once.
+    """Test the Pareto-optimal trials and the best one from their kept weights, once.
 
     Their `result.json` and MLflow run get the test accuracy (with repeats, the mean of theirs),
     and MLflow the weights. Trials that were selected on test have that accuracy already. Returns
     the joules of testing them all, or None where nothing is metered.
     """
     joules: list[float | None] = []
-    for trial in pareto_front(trials):
+    for trial in winners(trials):
         if trial.result.selected_on_test and store is not None:
             folders = [path.parent for path in _checkpoints(trial.directory)]
             for folder, run in read_results(folders).items():
