@@ -148,9 +148,14 @@ def meter_of(
     sweep: Path | None = None,
     baseline: Baseline | None = None,
     beat: Callable[[int | None], Beat] = read_beat,
+    samples: bool = False,
     **options: object,
 ) -> MachineMeter:
-    """Return a meter of one of the machine's processes."""
+    """Return a meter of one of the machine's processes.
+
+    Args:
+        samples: a thread reads between laps too, whatever the machine's time.
+    """
     return MachineMeter(
         ScriptedSource(machine, components, **options),
         ledger,
@@ -158,6 +163,7 @@ def meter_of(
         sweep=sweep,
         clock=lambda: machine.now,
         processes=MachineProcesses(machine, process),
+        samples=samples,
         beat=beat,
     )
 

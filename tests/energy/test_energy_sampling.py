@@ -52,7 +52,7 @@ class NotedSource(ScriptedSource):
 
 def test_an_epoch_longer_than_many_ranges_of_a_counter_loses_none_of_them() -> None:
     machine = Machine()
-    meter = meter_of(machine, Ledger())
+    meter = meter_of(machine, Ledger(), samples=True)
     meter._source = source = NotedSource(machine, wraps_at=400.0)
     meter.start()
     for _ in range(9):
@@ -66,7 +66,7 @@ def test_an_epoch_longer_than_many_ranges_of_a_counter_loses_none_of_them() -> N
 
 def test_a_stopped_meter_leaves_no_thread() -> None:
     before = threads()
-    meter = meter_of(Machine(), Ledger())
+    meter = meter_of(Machine(), Ledger(), samples=True)
     meter.start()
     assert len(threads() - before) == 1
     meter.start()
@@ -77,7 +77,7 @@ def test_a_stopped_meter_leaves_no_thread() -> None:
 
 def test_a_meter_that_nobody_stopped_takes_its_thread_with_it() -> None:
     before = threads()
-    meter = meter_of(Machine(), Ledger(), wraps_at=400.0)
+    meter = meter_of(Machine(), Ledger(), samples=True, wraps_at=400.0)
     meter.start()
     assert threads() - before
     del meter
@@ -94,7 +94,7 @@ class Clocks:
     def __init__(self) -> None:
         self.machine = Machine()
         self.seconds = self.asleep = self.awake = 0.0
-        self.meter = meter_of(self.machine, Ledger(), beat=self.beat)
+        self.meter = meter_of(self.machine, Ledger(), beat=self.beat, samples=True)
         self.meter.start()
 
     def beat(self, thread: int | None) -> Beat:

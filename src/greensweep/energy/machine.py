@@ -69,6 +69,7 @@ class MachineMeter:
         processes: whose CPU time is the key.
         whole: the counters are of the machine; others say what they do of this process alone.
         beat: reads the clocks that tell whether a thread of this process ran.
+        samples: read between laps too, in a thread: counters in time, and gaps when there are any.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class MachineMeter:
         processes: Processes | None = None,
         whole: bool = True,
         beat: Callable[[int | None], Beat] = read_beat,
+        samples: bool = True,
     ) -> None:
+        self._samples = samples
         self._whole = whole
         self._source = source
         self._ledger = ledger
@@ -123,8 +126,9 @@ class MachineMeter:
         ranges = [counter.seconds_to_half_range for counter in self._counters.values()]
         self._sampler = Sampler(self._sample, min([_SAMPLE_SECONDS, *filter(None, ranges)]))
         self._pulse = Pulse(self._sampler, self._beat)
-        self._sampler.start()
-        self._pulse.look()
+        if self._samples:
+            self._sampler.start()
+            self._pulse.look()
 
     def lap(self, computes: bool = True) -> EnergyReading:
         if not self._is_running():
@@ -144,7 +148,7 @@ class MachineMeter:
 
     def _go_on(self, computes: bool | None = None) -> None:
         """Add what was used since the last slice to what is pending."""
-        missed = self._pulse.look()
+        missed = self._pulse.look() if self._samples else 0.0
         reading = self._slice(computes)
         if missed:
             reading = reading.left_out(missed)

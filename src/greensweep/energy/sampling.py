@@ -34,7 +34,7 @@ class Sampler:
     def stop(self) -> None:
         """End the thread; a call that is under way comes to its end first."""
         self._stopped.set()
-        if self.thread is not threading.current_thread():
+        if self.thread.is_alive() and self.thread is not threading.current_thread():
             self.thread.join()
 
     def _run(self) -> None:
