@@ -61,7 +61,6 @@ def study_in(folder: Path) -> optuna.Study:
     ("sweeper", "sampler", "values"),
     [
         (OURS, "random", [None, "1e-3", "it's", "", [1, [None]], 1, True]),
-        (STOCK, "grid", [None, 300, "a,b", "true", "5"]),
         *(
             pytest.param(OURS, name, [*ODD, *SAME_TO_OPTUNA], marks=pytest.mark.slow)
             for name in ("random", "grid", "tpe", "gp")
@@ -92,6 +91,23 @@ def test_a_choice_of_the_space_keeps_its_type(
     with table.open(newline="") as lines:
         read = {row["model.kwargs.given"] for row in csv.DictReader(lines)}
     assert read == {as_override(literal(value)) for value in values}
+
+
+@pytest.mark.parametrize("sweeper", [OURS, STOCK])
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [("training.patience", [None, 300]), ("dataset.name", ["a,b", "true", "5"])],
+)
+def test_each_choice_of_an_option_is_one_trial(
+    cli: Cli, tmp_path: Path, results: Results, sweeper: str, option: str, values: list[Any]
+) -> None:
+    chosen = (*space(tmp_path, {option: {"choices": values}}), "hydra/sweeper/sampler=grid")
+    ended = cli("train.py", *QUICK, sweeper, *chosen)
+    assert ended.status == 0, ended.errors
+    group, _, name = option.partition(".")
+    folders = [path.parent for path in tmp_path.glob("multirun/**/result.json")]
+    given = [OmegaConf.load(each / "config.yaml")[group][name] for each in folders]
+    assert sorted(map(repr, given)) == sorted(map(repr, values))
 
 
 def test_a_choice_on_the_command_line_keeps_its_type_and_can_be_started_from(
@@ -379,7 +395,7 @@ def test_an_option_without_a_value_may_be_swept(
         ("seed: {choices: [{'1': 2}]}\n", "own.yaml, line 1)"),
         ("training.epochs: {low: 1\n", "own.yaml, line 2"),
         ("", "space=own names no option"),
-        ("- 1\n", "space/own"),
+        ("- 1\n", "space/own.yaml is no mapping"),
         ("seed: {low: 1, high: 3} # caf\udce9\n", "own.yaml is no UTF-8 text"),
         ("\udcff\udcfes\0e\0e\0d\0", "own.yaml is no UTF-8 text"),
         ("seed: {choices: ['\x01', b]}\n", "own.yaml holds the character #x0001"),

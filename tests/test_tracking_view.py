@@ -43,10 +43,16 @@ def test_the_hint_opens_the_store_that_was_used(
     assert ui_address(uri) == opened.rpartition(" ")[2]
 
 
-def test_a_sweep_names_its_own_store(cli: Callable[..., Finished], tmp_path: Path) -> None:
+@pytest.mark.parametrize("inlet", ["tracking.uri", "MLFLOW_TRACKING_URI"])
+def test_a_sweep_names_its_own_store(
+    cli: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inlet: str
+) -> None:
+    if inlet == "MLFLOW_TRACKING_URI":
+        monkeypatch.setenv(inlet, "sqlite:///other.db")
+    told = ("tracking.uri=sqlite:///other.db",) if inlet == "tracking.uri" else ()
     sweep = ("-m", "hydra/sweeper=basic", "warmup=0", "training.epochs=1",
              "energy=unmetered", "dataset.train_limit=100", "inference.seconds=0")  # fmt: skip
-    ended = cli("train.py", *sweep, "seed=1,2", "tracking.uri=sqlite:///other.db")
+    ended = cli("train.py", *sweep, "seed=1,2", *told)
     assert ended.status == 0
     assert f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/other.db, then" in ended.output
     assert "make ui" not in ended.output

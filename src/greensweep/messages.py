@@ -56,6 +56,10 @@ _SAID = (
         r"a group takes the name of one of its choices, as optimizer=adam, and got \1",
     ),
     (
+        r"In '([^']*)'.*Cannot merge incompatible container types",
+        r"\1.yaml is no mapping: write OPTION: VALUE in each line",
+    ),
+    (
         r"can't allocate memory|Storage size calculation overflowed|Unable to allocate",
         r"the memory that is free does not hold these images and this network: set a smaller "
         "dataset.image_size, training.batch_size or model",

@@ -82,6 +82,18 @@ def test_what_was_understood_is_told(caplog):
     ]
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("as_items", [False, True], ids=["arrays", "a data set"])
+def test_what_a_user_returns_is_read_in_the_layout_that_is_set(as_items, layout):
+    given = images(4, 4, 4)
+    part = [*zip(given, LABELS, strict=True)] if as_items else (given, LABELS)
+
+    train = read(layout=layout, train=part, validation=part, test=part).train
+
+    expected = given if layout == "NCHW" else given.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(train.images, expected)
+
+
 def test_layout_is_an_option_of_the_command_line(config):
     options = ("dataset=custom", "dataset.target=a.b")
 

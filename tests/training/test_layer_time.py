@@ -179,6 +179,27 @@ def test_a_recurrent_layer_takes_its_time(kind: type[nn.Module], name: str) -> N
     assert times.by_kind()[name] > times.by_kind()["linear"]
 
 
+class Drawn(nn.Module):
+    """Enlarges an image, and takes the products of its channels, by functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 3, 1), nn.Linear(9, 2)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        large = functional.interpolate(self.stem(batch), scale_factor=4, mode="bilinear")
+        return self.head(torch.einsum("bihw,bjhw->bij", large, large).flatten(1))
+
+
+def test_functions_that_compute_take_their_time() -> None:
+    times = timed(Drawn())
+
+    assert [(layer.path, layer.kind) for layer in times.layers] == [
+        ("stem", "conv"), ("", "interpolate"), ("", "einsum"), ("head", "linear")
+    ]  # fmt: skip
+    assert all(layer.forward_seconds > 0 < layer.backward_seconds for layer in times.layers)
+
+
 # --- how much to whom ---------------------------------------------------------------------------
 
 
