@@ -14,6 +14,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 # The networks of the tests are tiny: threads would only wait for each other. Set before torch
@@ -22,6 +24,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
+from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
 
 from greensweep import app  # noqa: F401 - registers the schemas and resolvers
 from greensweep.config import TrainConfig, parse
@@ -51,12 +60,85 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)  # composing a configuration makes and drops thousands of nodes
 
 
+@cache
+def _study_tables() -> sqlite3.Connection:
+    from optuna.storages import RDBStorage
+
+    made = sqlite3.connect(":memory:", check_same_thread=False)
+    with RDBStorage("sqlite://").engine.connect() as connection:
+        file: Any = connection.connection.driver_connection
+        file.backup(made)
+    return made
+
+
 @pytest.fixture(autouse=True)
-def known_schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let searches in this process trust their files' version, whose check takes longer."""
-    if storage := sys.modules.get("optuna.storages._rdb.storage"):  # pure tests load no Optuna
-        check = "check_table_schema_compatibility"
-        monkeypatch.setattr(storage._VersionManager, check, lambda _: None)
+def quick_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Optuna copy the tables of a new file and trust their version; processes do neither."""
+    storage = sys.modules.get("optuna.storages._rdb.storage")
+    if storage is None:  # pure tests load no Optuna
+        return
+    made, lock, metadata = _study_tables(), Lock(), storage.models.BaseModel.metadata
+    create_all = metadata.create_all
+
+    def copy_all(engine: Any) -> None:
+        if engine.dialect.name == "sqlite":
+            with lock, engine.connect() as connection:
+                if not connection.exec_driver_sql("select 1 from sqlite_master").fetchone():
+                    made.backup(connection.connection.driver_connection)
+        else:
+            create_all(engine)
+
+    monkeypatch.setattr(metadata, "create_all", copy_all)
+    check = "check_table_schema_compatibility"
+    monkeypatch.setattr(storage._VersionManager, check, lambda _: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_composition() -> Iterator[dict[type, tuple[str, Any]]]:
+    """Let Hydra read each file, and put the same files together, once; processes do it anew.
+
+    It does so for every command and every trial, which is most of what a small one takes. What a
+    command overrides is applied each time. Yields what is Hydra's own.
+    """
+    read, merge = ConfigRepository.load_config, ConfigLoaderImpl._compose_config_from_defaults_list
+    files: dict[Any, tuple[ConfigResult | None, Any]] = {}
+    merged: dict[Any, DictConfig] = {}
+
+    def load_config(self: ConfigRepository, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None:
+            return read(self, config_path)
+        name, version, node = source._normalize_file_name(config_path), None, None
+        if source.scheme() == "file":
+            found = (Path(source.path) / name).stat()
+            version = (found.st_ino, found.st_size, found.st_mtime_ns)
+        elif source.scheme() == "structured":
+            node = ConfigStore.instance()._load(name)  # is kept, so that its id stays its own
+            version = id(node)
+        key = (source.provider, source.scheme(), source.path, name, version)
+        if key not in files:
+            files[key] = read(self, config_path), node
+        return files[key][0]
+
+    def compose_files(
+        self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        found = {each.config_path: repo.load_config(each.config_path) for each in defaults}
+        key = tuple((id(found[each.config_path]), each.package, each.primary) for each in defaults)
+        if key not in merged:
+            copies = deepcopy(found)  # merging takes their nodes for its own
+            copied = SimpleNamespace(load_config=lambda config_path: copies[config_path])
+            merged[key] = merge(self, defaults, copied)
+            OmegaConf.clear_cache(merged[key])  # of `now`, which merging looks at
+        return deepcopy(merged[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", load_config)
+        patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_files)
+        yield {
+            ConfigRepository: ("load_config", read),
+            ConfigLoaderImpl: ("_compose_config_from_defaults_list", merge),
+        }
 
 
 @cache

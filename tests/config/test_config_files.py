@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from greensweep.config import TrainConfig, load_run_config, save_run_config, schema
 from greensweep.errors import ConfigError
@@ -49,6 +50,38 @@ def saved(config: TrainConfig, folder: Path) -> Path:
 
 def test_every_group_has_options() -> None:
     assert {choice.partition("=")[0] for choice in CHOICES} == set(GROUPS)
+
+
+def test_what_tests_compose_is_what_hydra_composes(
+    quick_composition: dict[type, tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def composed() -> list[DictConfig]:
+        with initialize_config_dir(str(CONF)):
+            return [
+                compose("train", [f"hydra/sweeper={name}", *chosen], return_hydra_config=True)
+                for name, *chosen in (["greensweep"], ["optuna", "model=timm", "optimizer=sgd"])
+            ]
+
+    first, second = composed(), composed()
+    for owner, (name, plain) in quick_composition.items():
+        monkeypatch.setattr(owner, name, plain)
+    assert [*map(shape, first)] == [*map(shape, second)] == [*map(shape, composed())]
+
+
+def shape(node: Any) -> Any:
+    """All that OmegaConf knows of a node: its types and flags, and its values, not resolved."""
+    known = {**vars(node._metadata), "resolver_cache": None}  # the time
+    if not isinstance(node, DictConfig | ListConfig) or not isinstance(node._content, dict | list):
+        return known, node._value()
+    items = node._content.items() if isinstance(node, DictConfig) else enumerate(node._content)
+    return known, {key: shape(child) for key, child in items}
+
+
+def test_a_file_that_was_changed_is_composed_anew(tmp_path: Path) -> None:
+    for value in (1, 2):
+        (tmp_path / "mine.yaml").write_text(f"value: {value}\n")
+        with initialize_config_dir(str(tmp_path)):
+            assert compose("mine").value == value
 
 
 @pytest.mark.parametrize("choice", CHOICES)
