@@ -178,8 +178,7 @@ def _joules(result: RunResult, kind: str) -> float:
 
 
 def _all_layers(result: RunResult) -> float:
-    joules = result.layer_energy["joules"]
-    return float(sum(joules.values()) - joules["other"])
+    return sum(_joules(result, kind) for kind in result.layers)
 
 
 def _rank_correlation(pairs: list[Pair]) -> float | None:

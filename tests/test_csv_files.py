@@ -400,7 +400,7 @@ def test_no_table_that_is_written_holds_a_formula(tmp_path: Path) -> None:
     result = RunResult("finished", None, bad, bad, 0, validation_accuracy=0.5, energy_joules=1.0)
     trial = Trial(0, tmp_path, result, {"model.kwargs.name": bad, bad: "1"}, (bad,))
     write_summary(summarise([trial]), [trial], tmp_path / "sweep")
-    times = LayerTimes((LayerTime(bad, bad, 1.0, 0.1, 0.1),), 1.0, 1, 1.0)
+    times = LayerTimes((LayerTime(bad, bad, 1.0, 0.1, 0.1),), {"other": 0.8}, 1.0, 1, 1.0)
     LayerEnergy(times, 5.0).write(tmp_path / "layer_energy.csv")
     frame = pd.DataFrame({bad: [bad], "n": [-1]})
     Result("a", ["so"], {"main": frame}).write(tmp_path / "analysis")

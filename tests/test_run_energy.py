@@ -134,7 +134,7 @@ def test_layers_share_out_the_training_energy_and_nothing_else(cli: Cli, tmp_pat
     assert ended.status == 0, ended.errors
     result = read_result(tmp_path / "run")
     layers = result.layer_energy
-    assert set(layers["joules"]) == {*result.layers, "other"}
+    assert set(layers["joules"]) == {*result.layers, "data", "loss", "optimizer", "other"}
     assert sum(layers["joules"].values()) == pytest.approx(result.energy_joules)
     assert sum(layers["shares"].values()) == pytest.approx(1.0)
     assert all(joules > 0 for joules in layers["joules"].values())

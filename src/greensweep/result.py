@@ -71,7 +71,8 @@ class RunResult:
             between. Over repeats they add up.
         inference: joules_per_1000 and seconds_per_1000 images of the validation split, images
             seen, batch_size and quality; empty where it was not measured.
-        layer_energy: joules by layer type that share out `energy_joules`, their shares, the key,
+        layer_energy: joules by layer type that share out `energy_joules`, and of data, loss,
+            optimizer, launch (on a GPU) and other; their shares, the key (time or kernel_time),
             the sampled steps and what the sampling cost; empty without `layer_energy=true`.
         emissions_kg: kg CO2e of `energy_joules`; None without a declared grid.
         emissions_grid: how the grid was declared.

@@ -10,8 +10,6 @@ from greensweep.csv_files import write_rows
 from greensweep.files import write_whole
 from greensweep.training.layer_time import LayerTimes
 
-KEY = "time"
-
 _COLUMNS = (
     "module",
     "layer",
@@ -27,7 +25,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class LayerEnergy:
-    """Training energy by layer type, attributed by time; "other" is optimizer, loss and data.
+    """Training energy by layer type, attributed by time; then what belongs to no layer.
 
     That is exact only where the machine's power is the same in all layers: a layer that keeps the
     arithmetic units busy draws more than one that waits for memory.
@@ -62,7 +60,7 @@ class LayerEnergy:
         """
         return {
             "quality": "attributed",
-            "key": KEY,
+            "key": self.times.key,
             "joules": self.by_kind(),
             "shares": self.shares,
             "steps": self.times.steps,
@@ -90,10 +88,13 @@ class LayerEnergy:
             }
             for layer in self.times.layers
         ]
-        rows.append({"module": "", "layer": "other", "share": self.shares["other"]})
+        rows += [
+            {"module": "", "layer": name, "share": seconds / total}
+            for name, seconds in self.times.rest.items()
+        ]
         for row in rows:
             joules = None if self.joules is None else row["share"] * self.joules
-            row |= {"joules": joules, "quality": "attributed", "key": KEY}
+            row |= {"joules": joules, "quality": "attributed", "key": self.times.key}
         table = [_COLUMNS, *([row.get(name) for name in _COLUMNS] for row in rows)]
         write_whole(path, partial(write_rows, table))
         return path

@@ -138,4 +138,4 @@ def _hidden_type(module: nn.Module, computes: bool) -> str | None:
     if isinstance(module, torch.jit.ScriptModule):
         return SCRIPTED
     alone = not any(True for _ in module.children())
-    return class_type(type(module)) if computes and alone else None
+    return class_type(type(module).__name__) if computes and alone else None

@@ -97,9 +97,13 @@ _IDLE = frozenset(
         zeros_like ones_like empty_like full_like rand_like randn_like
         new_zeros new_ones new_empty new_full new_tensor bernoulli
         dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout
+        record_function_enter record_function_enter_new record_function_exit
         """
     )
 )
+
+# Namespaces of torch's own operators.
+_TORCHS = ("aten", "prim", "prims", "profiler")
 
 _CONVOLUTION = re.compile(r"(deform_)?conv(_transpose)?[123]d$")
 _POOLING = re.compile(
@@ -147,7 +151,7 @@ def _is_foreign(func: Callable[..., Any]) -> bool:
         func = func.overloadpacket
     if not isinstance(func, OpOverloadPacket):
         return False
-    return func._qualified_op_name.partition("::")[0] not in ("aten", "prim", "prims")
+    return func._qualified_op_name.partition("::")[0] not in _TORCHS
 
 
 def module_type(module: nn.Module) -> str | None:
@@ -163,12 +167,12 @@ def module_type(module: nn.Module) -> str | None:
             return name
     if any(True for _ in module.children()):
         return None
-    return class_type(type(module))
+    return class_type(type(module).__name__)
 
 
-def class_type(of: type) -> str:
+def class_type(name: str) -> str:
     """Return the layer type of a class by its name: PixelShuffle is pixel_shuffle."""
-    plain = of.__name__.lower()
+    plain = name.lower()
     if plain in _CLASSES:
         return _CLASSES[plain]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", of.__name__).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

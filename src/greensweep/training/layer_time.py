@@ -3,39 +3,56 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import Node
-from torch.optim import Optimizer
-from torch.utils._pytree import tree_leaves
+from torch import nn
+from torch.profiler import record_function
 
 from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
-from greensweep.errors import DataError
-from greensweep.models.layer_calls import LayerCalls
-from greensweep.models.layer_types import class_type
+from greensweep.errors import DataError, TrainingError
+from greensweep.models.layer_calls import LayerCalls, uncompiled
+from greensweep.training.attribution import (
+    CALL,
+    DATA,
+    FORWARD,
+    LOSS,
+    NODE,
+    OPTIMIZER,
+    OTHER,
+    STEP,
+    Call,
+    Labels,
+    Layer,
+    Owner,
+    Seconds,
+    StepTrace,
+)
 from greensweep.training.batches import shuffled_batches
 from greensweep.training.device import synchronize
 from greensweep.training.faults import computing
 from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer
 from greensweep.training.step import TrainingStep, is_left_over
+from greensweep.training.traces import traced
 from greensweep.training.undo import buffers_kept
 
 # The first steps make the optimizer's state, choose kernels and start the workers that load.
 _WARM_UP_STEPS = 3
 
+# In which no kernel runs: the GPU waits for the CPU to launch one.
+LAUNCH = "launch"
+
 log = logging.getLogger(__name__)
 
-_Layer = tuple[str, str]
-_Mark = float | torch.cuda.Event
-_Begun = tuple[int, _Mark]  # the first node of the backward graph that a call may make, and when
+_Watching = Callable[[], AbstractContextManager[None]]
+_Begun = tuple[int, ExitStack]  # a call's place in the list of calls, and its annotation
 
 
 @dataclass(frozen=True)
@@ -60,33 +77,40 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Where the time of the sampled steps went.
+    """Where the time of a training step goes: on a GPU, that of its kernels.
 
     Attributes:
         layers: in the order of their first call.
+        rest: seconds per step that belong to no layer: `data` (fetch, normalise, augment), `loss`,
+            `optimizer`, on a GPU `launch`, in which no kernel ran, and `other`, such as
+            additions, reshaping, dropout and the keeping of gradients.
         step_seconds: mean length of a sampled step, from asking for its batch to the update.
         steps: how many were sampled.
         plain_step_seconds: mean length of steps on the same batches with nothing watched, run in
             turn with the sampled ones: so much longer does watching make a step.
+        key: `time` on the CPU, or `kernel_time`.
     """
 
     layers: tuple[LayerTime, ...]
+    rest: Mapping[str, float]
     step_seconds: float
     steps: int
     plain_step_seconds: float
+    key: Literal["time", "kernel_time"] = "time"
 
     def by_kind(self) -> dict[str, float]:
-        """Return seconds per step by layer type; they sum to `step_seconds`.
+        """Return seconds per step by layer type, then `rest`.
 
-        "other" is what belongs to no layer: data, loss, optimizer, additions, reshaping, dropout,
-        and the time between layers.
+        They sum to a sampled step on the CPU, and to a plain one on a GPU, where kernels take as
+        long when they are watched, and the CPU longer to launch them.
         """
         seconds: dict[str, float] = {}
         for layer in self.layers:
             spent = layer.forward_seconds + layer.backward_seconds
             seconds[layer.kind] = seconds.get(layer.kind, 0.0) + spent
-        rest = max(self.step_seconds - sum(seconds.values()), 0.0)
-        return {**seconds, "other": seconds.get("other", 0.0) + rest}
+        for name, spent in self.rest.items():
+            seconds[name] = seconds.get(name, 0.0) + spent
+        return seconds
 
 
 def time_layers(
@@ -99,12 +123,12 @@ def time_layers(
     seed: int,
     steps: int = 10,
 ) -> LayerTimes:
-    """Run some training steps, time each layer call and its gradient, and undo the steps.
+    """Run some training steps, tell whose their time was, and undo the steps.
 
     Parameters, buffers, gradients, training flags and PyTorch's random state are afterwards as
-    they were. A layer is a call that the census counts; what such a call calls is its own. On CUDA
-    the clock is that of the stream, so a layer is also charged for the time that the GPU waits for
-    its kernels; this was written from the documentation and has not run on a GPU.
+    they were. A layer is a call that the census counts; what such a call calls is its own, and so
+    is the gradient of what it computes. The steps run plainly, also where training captures or
+    compiles them. On CUDA this has not run on a GPU.
 
     Args:
         split: where `normalise` puts its batches; repeated when it has fewer than `steps`.
@@ -114,20 +138,22 @@ def time_layers(
     Raises:
         DataError: no image could be read.
         ModelError: nothing to train in the model.
-        TrainingError: memory ran out, or the model failed.
+        TrainingError: memory ran out, the model failed, or the GPU could not be watched.
     """
     device = normalise.device
     order = torch.Generator().manual_seed(seed)
     batches = shuffled_batches(len(split), training.batch_size, order)
-    batches = [
-        indices
-        for indices in islice(cycle(batches), _WARM_UP_STEPS + steps)
-        for _ in ("plain", "watched")
-    ]
+    fetched = split.batches(
+        [
+            indices
+            for indices in islice(cycle(batches), _WARM_UP_STEPS + steps)
+            for _ in ("plain", "sampled")
+        ]
+    )
     if any(hasattr(module, "_orig_mod") for module in model.modules()):
         log.warning("The network is compiled: its layers are timed as they run uncompiled.")
-    watch = _LayerWatch(model, device)
-    lengths = []
+    plain: list[float] = []
+    samples: list[Sample | None] = []
     with (
         computing(
             "timing the layers failed", training.batch_size, smaller="training.batch_size lower"
@@ -136,149 +162,174 @@ def time_layers(
     ):
         torch.manual_seed(seed)
         update = build_optimizer(optimizer, model.parameters())
-        run = _steps(model, split.batches(batches), normalise, training, update, watch.watching)
-        for number, seconds in enumerate(run):
-            watch.settle(keep=number >= 2 * _WARM_UP_STEPS)
-            lengths.append(seconds)
-    plain, watched = lengths[2 * _WARM_UP_STEPS :: 2], lengths[2 * _WARM_UP_STEPS + 1 :: 2]
-    if not watched:
+        step = TrainingStep(model, normalise, training, update)
+        sampler = _Sampler(model, device)
+        model.train()
+
+        def take(watching: _Watching) -> bool:
+            """Take a step, unless no batch is left."""
+            for images, labels in fetched:
+                if not is_left_over(labels, training):
+                    step(images, labels, watching)
+                    synchronize()
+                    return True
+            return False
+
+        start = time.perf_counter()
+        while take(nullcontext):
+            plain.append(time.perf_counter() - start)
+            samples += sampler.sample(take)
+            start = time.perf_counter()
+    kept = [sample for sample in samples[_WARM_UP_STEPS:] if sample is not None]
+    if not kept:
         raise DataError("too few training images could be read: check the data set's files")
-    return LayerTimes(
-        layers=watch.per_step(len(watched)),
-        step_seconds=sum(watched) / len(watched),
-        steps=len(watched),
-        plain_step_seconds=sum(plain) / len(plain),
-    )
+    return mean_times(kept, fmean(plain[_WARM_UP_STEPS:]), on_gpu=device.type == "cuda")
 
 
-def _steps(
-    model: nn.Module,
-    batches: Iterator[tuple[Tensor, Tensor]],
-    normalise: Normalise,
-    training: TrainingConfig,
-    update: Optimizer,
-    watching: Callable[[], AbstractContextManager[None]],
-) -> Iterator[float]:
-    """Train as the training loop does, every second step `watching`; yield seconds per step."""
-    step = TrainingStep(model, normalise, training, update)
-    watches = cycle([nullcontext, watching])
-    model.train()
-    start = _mark(normalise.device)
-    for images, labels in batches:
-        if is_left_over(labels, training):
-            continue
-        step(images, labels, next(watches))
-        end = _mark(normalise.device)
-        synchronize()
-        yield _seconds(start, end)
-        start = _mark(normalise.device)
+@dataclass(frozen=True)
+class Sample:
+    """A sampled step.
+
+    Attributes:
+        calls: of each layer.
+        spent: whose its time was; on a GPU, its kernels' time.
+        seconds: its length.
+    """
+
+    calls: Mapping[Layer, int]
+    spent: Seconds
+    seconds: float
 
 
-class _LayerWatch(LayerCalls):
-    """Marks the time around layers as they are called, and around their gradients.
+class _Sampler:
+    """Traces steps by PyTorch's profiler, at the cost of a few microseconds for each operator.
 
-    A custom autograd function has a gradient of its own kind: what it calls to compute forward has
-    none. PyTorch's profiler gives the same shares to within a few hundredths, but keeps every
-    operation of every step, writes to stderr, and cannot run twice at a time.
+    Seeing which layer calls an operator costs more, and is done for the first step only: others
+    that call the same operators in their forward pass are taken to call the same layers. In a
+    network whose steps differ it is done for each.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
-        super().__init__()
+        self._model = model
         self._device = device
+        self._known: dict[object, Labels] = {}
+        self._varies = False
+
+    def sample(self, take: Callable[[_Watching], bool]) -> Iterator[Sample | None]:
+        """Sample a step: yield what it told, None where its layers are not known, or nothing.
+
+        Args:
+            take: takes the step, its forward pass within the given context, and tells whether
+                there was one to take.
+        """
+        calls = None if self._known and not self._varies else _CallRecorder(self._model)
+        with traced(self._device) as events, record_function(STEP):
+            if not take(_running if calls is None else calls.watching):
+                return
+        trace = StepTrace(events)
+        if calls is not None:
+            self._known[trace.operators] = trace.label(calls.calls)
+        labels = self._known.get(trace.operators)
+        self._varies |= labels is None
+        yield (
+            None
+            if labels is None
+            else Sample(labels.calls, self._spent(trace, labels), trace.seconds)
+        )
+
+    def _spent(self, trace: StepTrace, labels: Labels) -> Seconds:
+        if self._device.type != "cuda":
+            return trace.host_seconds(labels)
+        spent = trace.device_seconds(labels)
+        if not spent:
+            raise TrainingError(
+                "PyTorch's profiler saw no kernel run on the GPU: check that another profiler does "
+                "not hold it, and that this PyTorch has CUPTI"
+            )
+        return spent
+
+
+class _CallRecorder(LayerCalls):
+    """Annotates the calls of modules and layers for the profiler, and records what they are."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
         self._paths = {module: path for path, module in model.named_modules()}
         self._running = [""]
-        self._hides = False  # a layer was called whose gradient another function computes
-        self._watched: set[Node] = set()
-        self._calls: list[tuple[_Layer, _Mark, _Mark]] = []
-        self._gradients: list[tuple[_Layer, _Mark, _Mark]] = []
-        self._count: Counter[_Layer] = Counter()
-        self._forward: dict[_Layer, float] = {}
-        self._backward: dict[_Layer, float] = {}
+        self._any = torch.zeros(())
+        self.calls: list[Call] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        with record_function(FORWARD):
+            with super().watching():
+                yield
+            self._note_node()
 
     def enter(self, module: nn.Module) -> None:
         self._running.append(self._paths.get(module, self._running[-1]))
 
     def leave(self, module: nn.Module, begun: _Begun, result: Any) -> None:
-        if self._hides and torch.is_grad_enabled():
-            self._hides = False
-            for node in _nodes(result, begun[0]):
-                custom = getattr(node, "_forward_cls", None)
-                if custom is not None and node not in self._watched:
-                    layer = (self._running[-1], class_type(custom))
-                    self._calls.append((layer, begun[1], begun[1]))
-                    self._watch_gradient(node, layer)
+        begun[1].close()
         self._running.pop()
 
     def begin(self) -> _Begun:
-        return _next_node(), _mark(self._device)
+        number = len(self.calls)
+        self.calls.append(Call(self._running[-1]))
+        annotation = ExitStack()
+        annotation.enter_context(record_function(f"{CALL}{number}"))
+        self._note_node()
+        return number, annotation
 
     def end(self, kind: str, begun: _Begun, result: Any) -> None:
-        layer = (self._running[-1], kind)
-        first, start = begun
-        self._calls.append((layer, start, _mark(self._device)))
-        self._hides |= not torch.is_grad_enabled()
-        for node in _nodes(result, first):
-            self._watch_gradient(node, layer)
+        number, annotation = begun
+        self._note_node()
+        annotation.close()
+        self.calls[number] = Call(self._running[-1], kind)
 
-    def _watch_gradient(self, node: Node, layer: _Layer) -> None:
-        starts: list[_Mark] = []
-        self._watched.add(node)
+    def _note_node(self) -> None:
+        """Let the trace tell how many nodes the backward graph has, as it does for operators."""
+        with record_function(NODE):
+            self._any.detach()
 
-        def begin(*_: Any) -> None:
-            starts.append(_mark(self._device))
 
-        def end(*_: Any) -> None:
-            self._gradients.append((layer, starts.pop(), _mark(self._device)))
+@contextmanager
+def _running() -> Iterator[None]:
+    """Annotate a forward pass for the profiler; what is compiled runs as it was written."""
+    with record_function(FORWARD), uncompiled():
+        yield
 
-        node.register_prehook(begin)
-        node.register_hook(end)
 
-    def settle(self, *, keep: bool) -> None:
-        """Add the marks of a finished step to the sums, or drop them."""
-        if keep:
-            self._count.update(layer for layer, _, _ in self._calls)
-            _add(self._forward, self._calls)
-            _add(self._backward, self._gradients)
-        self._calls.clear()
-        self._gradients.clear()
-        self._watched.clear()
-
-    def per_step(self, steps: int) -> tuple[LayerTime, ...]:
-        """Return the sums divided by `steps`."""
-        return tuple(
+def mean_times(samples: Sequence[Sample], plain_seconds: float, *, on_gpu: bool) -> LayerTimes:
+    """Return the mean of sampled steps; `plain_seconds` is the mean length of plain ones."""
+    calls: Counter[Layer] = Counter()
+    spent: dict[tuple[Owner, bool], float] = {}
+    for sample in samples:
+        calls.update(sample.calls)
+        for key, seconds in sample.spent.items():
+            spent[key] = spent.get(key, 0.0) + seconds / len(samples)
+    names = (DATA, LOSS, OPTIMIZER, OTHER)
+    rest = {name: sum(spent.get((name, back), 0.0) for back in (False, True)) for name in names}
+    if on_gpu:
+        other = rest.pop(OTHER)
+        rest |= {LAUNCH: max(plain_seconds - sum(spent.values()), 0.0), OTHER: other}
+    return LayerTimes(
+        layers=tuple(
             LayerTime(
                 path=path,
                 kind=kind,
-                calls=count / steps,
-                forward_seconds=self._forward[path, kind] / steps,
-                backward_seconds=self._backward.get((path, kind), 0.0) / steps,
+                calls=count / len(samples),
+                forward_seconds=spent.get(((path, kind), False), 0.0),
+                backward_seconds=spent.get(((path, kind), True), 0.0),
             )
-            for (path, kind), count in self._count.items()
-        )
-
-
-def _add(sums: dict[_Layer, float], spans: list[tuple[_Layer, _Mark, _Mark]]) -> None:
-    for layer, start, end in spans:
-        sums[layer] = sums.get(layer, 0.0) + _seconds(start, end)
-
-
-def _nodes(result: Any, first: int) -> Iterator[Node]:
-    """Yield the nodes of the backward graph that a call made: those numbered from `first` on."""
-    found = [each.grad_fn for each in tree_leaves(result) if isinstance(each, Tensor)]
-    # Parameters have nodes with numbers beyond any: summing their gradients is no layer's.
-    end = _next_node()
-    seen = set()
-    while found:
-        node = found.pop()
-        if node is not None and first <= node._sequence_nr() < end and node not in seen:
-            seen.add(node)
-            found += [before for before, _ in node.next_functions]
-            yield node
-
-
-def _next_node() -> int:
-    """Return the number that this thread's next node of the backward graph will have."""
-    return torch._C._autograd._get_sequence_nr()
+            for (path, kind), count in calls.items()
+        ),
+        rest=rest,
+        step_seconds=fmean(sample.seconds for sample in samples),
+        steps=len(samples),
+        plain_step_seconds=plain_seconds,
+        key="kernel_time" if on_gpu else "time",
+    )
 
 
 @contextmanager
@@ -296,20 +347,3 @@ def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
                     parameter.grad = gradient
             for module, training in was_training.items():
                 module.training = training
-
-
-def _mark(device: torch.device) -> _Mark:
-    """Return now, on the device's clock: a GPU works through its stream later."""
-    if device.type != "cuda":
-        return time.perf_counter()
-    event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event
-
-
-def _seconds(start: _Mark, end: _Mark) -> float:
-    """Return the time from one mark to another; on CUDA both must have passed."""
-    if isinstance(start, float) and isinstance(end, float):
-        return end - start
-    assert isinstance(start, torch.cuda.Event) and isinstance(end, torch.cuda.Event)
-    return float(start.elapsed_time(end)) / 1000
