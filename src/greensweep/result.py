@@ -54,11 +54,14 @@ class RunResult:
             time: parts of runs side by side and the remainder add up to the machine.
         energy_spent_joules: gross energy of all phases and repeats: what the run cost.
         energy_kwh: `energy_joules` in kilowatt-hours.
+        energy_uncertainty_joules: how far `energy_joules` may be off from run to run: what counters
+            do not tell at the edges of the training windows, and models of the same work; None
+            where that is not known.
         energy_gap_joules: used while the process was stopped or the machine slept, and charged to
             no phase; None where it was not.
         gap_seconds: how long that was, in none of the other seconds. Over repeats both add up.
-        energy_components: joules, net_joules, source and quality of cpu, gpu and ram, training
-            windows.
+        energy_components: joules, net_joules, uncertainty_joules, source and quality of cpu, gpu
+            and ram, training windows.
         energy_quality: quality that the components share, mixed when they differ.
         energy_measured_share: share of `energy_joules` that hardware counters gave, 0 to 1.
         energy_constant_share: share of `energy_joules` that is a constant power times seconds.
@@ -81,6 +84,7 @@ class RunResult:
         best_epoch: epoch of the kept weights, from 1.
         history: per epoch: train_loss, energy_joules, seconds, and loss and accuracy on the split
             that selects: validation_loss and validation_accuracy, or test_loss and test_accuracy.
+            Epochs too short for the counters have the mean energy of `energy_epochs` together.
         layers: layer calls in one forward pass in evaluation mode, by type.
         layer_modules: modules without children, by type.
         parameters, trainable_parameters: scalars.
@@ -124,6 +128,7 @@ class RunResult:
     energy_charged_joules: float | None = None
     energy_spent_joules: float | None = None
     energy_kwh: float | None = None
+    energy_uncertainty_joules: float | None = None
     energy_gap_joules: float | None = None
     gap_seconds: float = 0.0
     energy_components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -176,6 +181,7 @@ class RunResult:
             "energy/charged_joules": self.energy_charged_joules,
             "energy/spent_joules": self.energy_spent_joules,
             "energy/kwh": self.energy_kwh,
+            "energy/uncertainty_joules": self.energy_uncertainty_joules,
             "energy/gap_joules": self.energy_gap_joules,
             "energy/measured_share": self.energy_measured_share,
             "energy/neighbours": self.energy_neighbours if self.energy_contended else None,

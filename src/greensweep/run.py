@@ -15,6 +15,7 @@ from greensweep.config import TrainConfig, save_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.energy.layers import LayerEnergy
+from greensweep.energy.uncertainty import STEADY_PERIODS
 from greensweep.errors import GreensweepError, TrialEnded, first_line
 from greensweep.models import LayerCensus, build_model, model_name, take_census
 from greensweep.reporting import Progress, report_progress
@@ -55,6 +56,9 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
 
 log = logging.getLogger(__name__)
 
+# Of the slowest counter, in a measurement of inference.
+_INFERENCE_PERIODS = 20
+
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
 Report = Callable[[Progress], None]
 Selecting = Literal["validation", "test"]
@@ -69,6 +73,8 @@ class _Notes:
     census: LayerCensus | None = None
     capture: Capture | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
+    trained: EnergyReading = field(default_factory=EnergyReading)  # in all epochs of the history
+    told: EnergyReading = field(default_factory=EnergyReading)  # in those whose energy it holds
     best_accuracy: float | None = None  # so far
     best_epoch: int | None = None
     kept_epoch: int | None = None
@@ -138,6 +144,7 @@ def run_once(
         raise
     finally:
         phases.stop()
+        _tell_energy(notes, tracker)
         result = replace(
             _result(config, notes, phases),
             status=status,
@@ -203,7 +210,7 @@ def _train_and_evaluate(
         notes.capture = trained.capture
 
     report(_progress(0, None, training.epochs, phases, census))
-    before = phases.of("training")
+    notes.trained = notes.told = phases.of("training")
     epochs: Iterable[Epoch] = phases.each("training", trained)
     for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
         spent = phases.of("training")
@@ -215,8 +222,11 @@ def _train_and_evaluate(
             if is_better or training.keep == "last":
                 notes.accuracies[selecting], notes.kept_epoch = reached.accuracy, epoch.number
                 weights = copy_weights(model, into=weights)
-        notes.history.append(_point(epoch, selecting, reached, before, spent))
-        before = spent
+        seconds = spent.seconds - notes.trained.seconds
+        notes.history.append(_point(epoch, selecting, reached, seconds))
+        notes.trained = spent
+        if spent.seconds - notes.told.seconds >= STEADY_PERIODS * spent.update_seconds:
+            _tell_energy(notes, tracker)
         tracker.log_step(history_metrics(notes.history[-1]), step=epoch.number)
         report(_progress(epoch.number, reached.accuracy, training.epochs, phases, census))
         if _no_longer_improves(notes, epoch, training.patience):
@@ -235,8 +245,10 @@ def _train_and_evaluate(
             with phases.phase("warmup"):
                 first = torch.arange(min(config.inference.batch_size, len(validation_split)))
                 use(split=validation_split.select(first))
+            # In fewer periods of the slowest counter the figure would be chance.
+            least = _INFERENCE_PERIODS * phases.total.update_seconds
             with phases.phase("inference"):
-                images = use(split=validation_split, seconds=config.inference.seconds)
+                images = use(split=validation_split, seconds=max(config.inference.seconds, least))
             notes.inference = _inference(
                 phases.of("inference"), images, config.inference.batch_size
             )
@@ -316,21 +328,33 @@ def _progress(
     )
 
 
+def _tell_energy(notes: _Notes, tracker: Tracker) -> None:
+    """Give the epochs without energy theirs; of several, each has their mean.
+
+    Epochs that are shorter than ten periods of the slowest counter are told together, since that
+    counter cannot tell them apart.
+    """
+    group = [point for point in notes.history if "energy_joules" not in point]
+    if not group:
+        return
+    before, after = notes.told.joules, notes.trained.joules
+    for point in group:
+        point["energy_joules"] = None if after is None else (after - (before or 0.0)) / len(group)
+        if len(group) > 1:
+            point["energy_epochs"] = len(group)
+            tracker.log_step(history_metrics(point), step=int(point["epoch"] or 0))
+    notes.told = notes.trained
+
+
 def _point(
-    epoch: Epoch,
-    selecting: Selecting,
-    reached: Evaluation,
-    before: EnergyReading,
-    after: EnergyReading,
+    epoch: Epoch, selecting: Selecting, reached: Evaluation, seconds: float
 ) -> dict[str, float | None]:
-    joules = None if after.joules is None else after.joules - (before.joules or 0.0)
     return {
         "epoch": epoch.number,
         "train_loss": epoch.loss,
         f"{selecting}_loss": reached.loss,
         f"{selecting}_accuracy": reached.accuracy,
-        "energy_joules": joules,
-        "seconds": after.seconds - before.seconds,
+        "seconds": seconds,
     }
 
 
@@ -360,6 +384,7 @@ def _result(config: TrainConfig, notes: _Notes, phases: Phases) -> RunResult:
         energy_kwh=training.kwh,
         energy_gap_joules=phases.total.gap_joules,
         gap_seconds=phases.total.gap_seconds,
+        energy_uncertainty_joules=training.uncertainty_joules,
         energy_components={name: part.summary() for name, part in training.components.items()},
         energy_quality=training.quality,
         energy_measured_share=training.measured_share,

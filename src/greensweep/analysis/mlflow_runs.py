@@ -21,6 +21,7 @@ _METRICS = {
     "validation/accuracy": "accuracy",
     "energy/total_joules": "energy_joules",
     "energy/spent_joules": "energy_spent_joules",
+    "energy/uncertainty_joules": "energy_uncertainty_joules",
 }
 ORIGIN_TAGS = {"mlflow.source.git.commit": "commit", "dvc.data": "data"}
 _TAGS = {

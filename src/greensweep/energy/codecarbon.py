@@ -29,6 +29,7 @@ _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
 # and the model's cube of it 1.4 times too high on average at half load; over 0.1 s it is within
 # one part in a hundred.
 LOAD_WINDOW_SECONDS = 0.1
+_LOAD_MODEL_ERROR = 0.01
 
 # CodeCarbon's curve is 0.1 + 0.9 load³ of the rated power.
 _IDLE_PART_OF_TDP = 0.1
@@ -121,6 +122,7 @@ class HardwareCounter(Counter):
         self.component, self.source, self.quality = _origin(hardware)
         if self.source == "cpu_load_model":
             self.update_seconds = LOAD_WINDOW_SECONDS
+            self.model_error = _LOAD_MODEL_ERROR
             self.idle_watts = _IDLE_PART_OF_TDP * hardware._tdp
         elif self.source == "constant_power":
             self.idle_watts = hardware.total_power().W

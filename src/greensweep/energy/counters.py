@@ -37,6 +37,8 @@ class Counter(ABC):
             next can go on from; otherwise differences count within this process alone.
         wraps_at: the joules at which the value starts again from 0, or None.
         update_seconds: how often the source itself has a new figure; None for at every reading.
+        model_error: the part of the joules by which a model may be wrong from run to run of the
+            same work; 0 of a counter. What all runs have in common, its scale, is not in it.
         most_watts: more than its hardware can draw: ten times the largest CPU package of today, and
             seven times the largest GPU board.
         in_turn: processes have the component in turn, as a GPU's have; they share CPUs.
@@ -49,6 +51,7 @@ class Counter(ABC):
     common: bool = False
     wraps_at: float | None = None
     update_seconds: float | None = None
+    model_error: float = 0.0
     most_watts: float = 10_000.0
     in_turn: bool = False
     idle_watts: float | None = None

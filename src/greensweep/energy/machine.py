@@ -7,9 +7,9 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading
 from greensweep.energy.sampling import Beat, Pulse, Sampler, read_beat
+from greensweep.energy.uncertainty import Steps
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import put_aside, read_json, write_json
 
@@ -111,6 +112,7 @@ class MachineMeter:
         self._told_gap = False
         self._seen: dict[str, tuple[float, float]] = {}
         self._pending = EnergyReading()
+        self._steps = _steps(self._counters.values())
         self._process, self._born = self._processes.own()
         self._name = uuid.uuid4().hex
         with self._ledger.open() as book:
@@ -149,7 +151,17 @@ class MachineMeter:
     def _go_on(self, computes: bool | None = None) -> None:
         """Add what was used since the last slice to what is pending."""
         missed = self._pulse.look() if self._samples else 0.0
+        began = self._now
         reading = self._slice(computes)
+        reading = replace(
+            reading,
+            components={
+                name: replace(
+                    part, uncertainty=self._steps[name].of_lap(began, self._now, part.joules)
+                )
+                for name, part in reading.components.items()
+            },
+        )
         if missed:
             reading = reading.left_out(missed)
             if not self._told_gap:
@@ -356,6 +368,20 @@ def _component(account: Account, counter: Counter, baseline: float | None) -> Co
         beside=shared,
         unsettled_joules=max(shared.values(), default=0.0) if account.idle_watts is None else 0.0,
     )
+
+
+def _steps(counters: Iterable[Counter]) -> dict[str, Steps]:
+    """Return what tells the uncertainty of each component: by the slowest of its counters."""
+    by_component: dict[str, list[Counter]] = {}
+    for counter in counters:
+        by_component.setdefault(counter.component, []).append(counter)
+    return {
+        name: Steps(
+            max(each.update_seconds or 0.0 for each in group),
+            max(each.model_error for each in group),
+        )
+        for name, group in by_component.items()
+    }
 
 
 def _add_to_file(total: SweepTotal, sweep: Path) -> None:

@@ -1,8 +1,11 @@
 """Energy readings: joules that carry how they came about."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from greensweep.energy.uncertainty import Uncertainty
 
 Quality = Literal["measured", "estimated", "mixed", "attributed", "replayed", "unmeasured"]
 
@@ -50,6 +53,7 @@ class ComponentEnergy:
         beside: joules of the time that the component was shared, by who else used it.
         unsettled_joules: joules of shared time whose idle power is not known, so that they hold
             a share of the idle machine that depends on who was there.
+        uncertainty: what the counter does not tell; None where that is not known, as of a record.
     """
 
     joules: float
@@ -60,6 +64,12 @@ class ComponentEnergy:
     charged_joules: float | None = None
     beside: Mapping[str, float] = field(default_factory=dict)
     unsettled_joules: float = 0.0
+    uncertainty: Uncertainty | None = field(default=None, compare=False)
+
+    @property
+    def uncertainty_joules(self) -> float | None:
+        """How far the joules may be off, or None where that is not known."""
+        return None if self.uncertainty is None else self.uncertainty.joules
 
     @property
     def contended(self) -> tuple[str, ...]:
@@ -86,6 +96,7 @@ class ComponentEnergy:
             "net_joules": self.net_joules,
             "source": self.source,
             "quality": self.quality,
+            "uncertainty_joules": self.uncertainty_joules,
         }
 
     def __add__(self, other: "ComponentEnergy") -> "ComponentEnergy":
@@ -101,6 +112,9 @@ class ComponentEnergy:
             charged_joules=None if charged == (None, None) else self.charged + other.charged,
             beside={each: self.beside.get(each, 0.0) + other.beside.get(each, 0.0) for each in who},
             unsettled_joules=self.unsettled_joules + other.unsettled_joules,
+            uncertainty=None
+            if self.uncertainty is None or other.uncertainty is None
+            else self.uncertainty + other.uncertainty,
         )
 
     @property
@@ -144,6 +158,22 @@ class EnergyReading:
         """Energy above the idle baseline, or None where a component has none."""
         net = [component.net_joules for component in self.components.values()]
         return None if None in net else sum_joules(net)
+
+    @property
+    def uncertainty_joules(self) -> float | None:
+        """How far the joules may be off; None where a component does not tell.
+
+        Counters step independently of one another: their uncertainties add in quadrature.
+        """
+        known = [component.uncertainty_joules for component in self.components.values()]
+        told = [each for each in known if each is not None]
+        return math.hypot(*told) if told and len(told) == len(known) else None
+
+    @property
+    def update_seconds(self) -> float:
+        """The period of the slowest source; 0 where none has one."""
+        known = [each.uncertainty for each in self.components.values() if each.uncertainty]
+        return max((each.update_seconds for each in known), default=0.0)
 
     @property
     def idle_joules(self) -> float | None:

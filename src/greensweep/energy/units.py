@@ -18,6 +18,23 @@ def joules_text(joules: float | None, digits: int = 4) -> str:
     return _scaled(joules, _UNITS, digits)
 
 
+def uncertain_joules_text(joules: float | None, uncertainty: float | None) -> str:
+    """Return energy with what it may be off by, in one unit.
+
+    >>> uncertain_joules_text(323.04, 40.2)
+    '323 ± 40 J'
+    """
+    text = joules_text(joules)
+    if joules is None or uncertainty is None:
+        return text
+    unit = text.rpartition(" ")[2]
+    return f"{text.removesuffix(unit)}± {_two_digits(uncertainty / dict(_UNITS)[unit])} {unit}"
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
 def watt_hours_text(joules: float, digits: int = 3) -> str:
     """Return an energy in joules as watt-hours with so many digits: mWh, Wh, kWh, MWh, GWh.
 

@@ -56,6 +56,9 @@ def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
         seed=config.seed,
         **means,
         energy_spent_joules=sum_joules(run.energy_spent_joules for run in runs),
+        energy_uncertainty_joules=_mean_uncertainty(
+            [run.energy_uncertainty_joules for run in done]
+        ),
         energy_gap_joules=sum_joules(run.energy_gap_joules for run in runs),
         gap_seconds=sum(run.gap_seconds for run in runs),
         energy_components=_components(done),
@@ -104,6 +107,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
+def _mean_uncertainty(values: Sequence[float | None]) -> float | None:
+    """Return that of a mean of independent figures, or None where one is not known."""
+    known = [value for value in values if value is not None]
+    return math.hypot(*known) / len(known) if known and len(known) == len(values) else None
+
+
 def _spread(runs: Sequence[RunResult], name: str) -> dict[str, float]:
     """Standard deviation, and the interval of the mean by Student's t, for unknown variance."""
     values = [value for run in runs if (value := getattr(run, name)) is not None]
@@ -130,6 +139,9 @@ def _components(runs: Sequence[RunResult]) -> dict[str, Mapping[str, Any]]:
             "source": _joined("+", [part["source"] for part in parts]),
             "quality": shared_quality(part["quality"] for part in parts),
             "net_joules": _mean([part["net_joules"] for part in parts]),
+            "uncertainty_joules": _mean_uncertainty(
+                [part.get("uncertainty_joules") for part in parts]
+            ),
         }
     return merged
 

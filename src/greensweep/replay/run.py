@@ -177,7 +177,7 @@ def _result(config: TrainConfig, notes: _Notes, real_seconds: float) -> RunResul
         energy_joules=reading.joules,
         energy_spent_joules=reading.joules,
         energy_kwh=reading.kwh,
-        energy_components={name: asdict(part) for name, part in reading.components.items()},
+        energy_components={name: part.summary() for name, part in reading.components.items()},
         energy_quality=reading.quality,
         energy_measured_share=reading.measured_share,
         energy_constant_share=reading.constant_share,

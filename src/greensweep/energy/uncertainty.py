@@ -1,0 +1,84 @@
+"""How far the joules of a window may be off, since counters and models step at times of their own.
+
+A counter that has a new figure every so many seconds shows, at the edge of a window, what was used
+up to one period ago: an edge is worth the power there times the period.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# A counter's figures of fewer periods do not tell its power.
+STEADY_PERIODS = 10
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What a component's uncertainty over a window is made of.
+
+    What one lap is given too much at an edge the next one lacks: where laps follow one another, the
+    edge between them is no edge of their sum.
+
+    Attributes:
+        edges: joules by the time of the edge.
+        model_joules: of a model, which is wrong by the same part of all laps.
+        update_seconds: the period of the source.
+    """
+
+    edges: Mapping[float, float] = field(default_factory=dict)
+    model_joules: float = 0.0
+    update_seconds: float = 0.0
+
+    def __add__(self, other: "Uncertainty") -> "Uncertainty":
+        """Return that of both windows together."""
+        inner = self.edges.keys() & other.edges.keys()
+        edges = {**self.edges, **other.edges}
+        return Uncertainty(
+            {time: joules for time, joules in edges.items() if time not in inner},
+            self.model_joules + other.model_joules,
+            max(self.update_seconds, other.update_seconds),
+        )
+
+    @property
+    def joules(self) -> float:
+        """Both edges of each stretch of time added up, and stretches as independent of another."""
+        in_order = [self.edges[time] for time in sorted(self.edges)]
+        stretches = zip(in_order[::2], in_order[1::2], strict=False)
+        return math.hypot(self.model_joules, *(begin + end for begin, end in stretches))
+
+
+class Steps:
+    """The uncertainty of one component's laps, by the power of late.
+
+    Args:
+        update_seconds: how often its source has a new figure.
+        model_error: the part by which a model is wrong; 0 of a counter.
+    """
+
+    def __init__(self, update_seconds: float, model_error: float) -> None:
+        self._period, self._model_error = update_seconds, model_error
+        self._joules = self._seconds = 0.0
+        self._watts: float | None = None
+
+    def of_lap(self, began: float, ended: float, joules: float) -> Uncertainty:
+        """Return that of the next lap: mean power times the period, at both edges.
+
+        The power is that of the lap, or of the last ten periods where it is shorter.
+        """
+        self._joules += joules
+        self._seconds += ended - began
+        watts = self._joules / self._seconds if self._seconds > 0 else 0.0
+        if self._seconds >= STEADY_PERIODS * self._period:
+            self._watts, self._joules, self._seconds = watts, 0.0, 0.0
+        edge = (watts if self._watts is None else self._watts) * self._period
+        edges = {began: edge, ended: edge} if ended > began else {}
+        return Uncertainty(edges, self._model_error * joules, self._period)
+
+
+def told_apart(one: float, other: float, *uncertainties: float | None) -> bool:
+    """Tell whether two figures differ by more than both uncertainties together explain.
+
+    Args:
+        uncertainties: of each, where it is known.
+    """
+    return abs(one - other) > math.hypot(*(each or 0.0 for each in uncertainties))
