@@ -364,10 +364,13 @@ class Book:
         member = self.members[name]
         accounts, member.accounts = member.accounts, {}
         neighbours, member.neighbours = member.neighbours, 0
-        if member.sweep in self.sweeps:
-            charged = sum(account.charged_joules for account in accounts.values())
-            self.sweeps[member.sweep].trials_joules += charged
         return accounts, neighbours
+
+    def told(self, name: str, joules: float) -> None:
+        """Note what a member has told of what it was charged, for its sweep."""
+        sweep = self.members[name].sweep
+        if sweep in self.sweeps:
+            self.sweeps[sweep].trials_joules += joules
 
     def leave(self, name: str, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Let a member go; what it did not claim stays in the remainder."""

@@ -27,7 +27,7 @@ from greensweep.energy.ledger import (
 )
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
-from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading
+from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading, sum_joules
 from greensweep.energy.sampling import Beat, Pulse, Sampler, read_beat
 from greensweep.energy.uncertainty import Steps
 from greensweep.errors import EnergyError, first_line
@@ -136,7 +136,7 @@ class MachineMeter:
         if not self._is_running():
             raise not_started()
         with self._lock:
-            self._go_on(computes)
+            self._go_on(computes, ends_lap=True)
             reading, self._pending = self._pending, EnergyReading()
         return reading
 
@@ -148,11 +148,15 @@ class MachineMeter:
         else:  # a lap is being read, which may wait for the ledger
             self._pulse.keep()
 
-    def _go_on(self, computes: bool | None = None) -> None:
+    def _go_on(self, computes: bool | None = None, *, ends_lap: bool = False) -> None:
         """Add what was used since the last slice to what is pending."""
         missed = self._pulse.look() if self._samples else 0.0
         began = self._now
-        reading = self._slice(computes)
+        with self._ledger.open() as book:
+            reading = self._slice(book, computes)
+            if ends_lap and self._name in book.members:
+                last = None if missed else reading.charged_joules
+                book.told(self._name, sum_joules((self._pending.charged_joules, last)) or 0.0)
         reading = replace(
             reading,
             components={
@@ -174,23 +178,22 @@ class MachineMeter:
                 )
         self._pending += reading
 
-    def _slice(self, computes: bool | None = None) -> EnergyReading:
+    def _slice(self, book: Book, computes: bool | None = None) -> EnergyReading:
         """Return what was used since the last slice.
 
         Args:
             computes: what begins has work for a GPU; None: as before.
         """
         began = self._now
-        with self._ledger.open() as book:
-            if self._name in book.members:
-                self._settle(book)
-                accounts, neighbours = book.claim(self._name)
-            else:  # the file was lost, and with it whose the lap was: it counts as this run's
-                before = self._last
-                self._join(book)
-                accounts, neighbours = self._own_window(before, self._now - began), 0
-            if computes is not None and self._name in book.members:
-                book.members[self._name].computes = computes
+        if self._name in book.members:
+            self._settle(book)
+            accounts, neighbours = book.claim(self._name)
+        else:  # the file was lost, and with it whose the lap was: it counts as this run's
+            before = self._last
+            self._join(book)
+            accounts, neighbours = self._own_window(before, self._now - began), 0
+        if computes is not None and self._name in book.members:
+            book.members[self._name].computes = computes
         return self._reading(self._now - began, accounts, neighbours)
 
     def stop(self) -> None:
