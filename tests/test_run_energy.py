@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,69 @@ def test_inference_is_told_per_thousand_images_of_whole_passes(
     assert inference["joules_per_1000"] == 1000 * phase["joules"] / inference["images"]
     assert inference["seconds_per_1000"] == 1000 * phase["seconds"] / inference["images"]
     assert tracker.metrics["inference/joules_per_1000"] == inference["joules_per_1000"]
+
+
+class Stepping(Counter):
+    """A counter of 100 W that has a new figure every 5 ms."""
+
+    component, source, common, update_seconds = "gpu", "steps", True, 0.005
+
+    def read(self) -> float:
+        return 100.0 * 0.005 * (time.monotonic() // 0.005)
+
+
+class SteppingSource:
+    def open(self) -> list[Counter]:
+        return [Stepping()]
+
+    def close(self) -> None: ...
+
+
+def test_inference_is_measured_until_the_slowest_counter_can_tell(
+    config: Compose, tmp_path: Path
+) -> None:
+    short = config(*QUICK, "dataset.train_limit=100", "inference.seconds=0.001")
+    for _ in range(5):
+        meter = MachineMeter(SteppingSource(), Ledger())
+        result = run(short, tmp_path, meter=meter)
+        phase = result.energy_phases["inference"]
+        assert phase["seconds"] >= 20 * 0.005
+        assert phase["joules"] == pytest.approx(100.0 * phase["seconds"], rel=0.05)
+
+
+def test_epochs_too_short_for_the_counter_are_told_together(
+    config: Compose, tmp_path: Path
+) -> None:
+    """Ten periods of the counter are 5 s, and an epoch 1 s by its clock."""
+    source = Clockworks()
+    source.counter.update_seconds = 0.5
+    tracker = MemoryTracker()
+    meter = MachineMeter(source, Ledger(), clock=lambda: source.counter.now, samples=False)
+    result = run(
+        config("training.epochs=12", "tracking=local", "inference.seconds=0"),
+        tmp_path,
+        meter=meter,
+        tracker=tracker,
+    )
+    told = [(point["energy_joules"], point.get("energy_epochs")) for point in result.history]
+    assert told == [(10.0, 5)] * 10 + [(10.0, 2)] * 2
+    assert sum(joules for joules, _ in told) == result.energy_joules
+    shown = [(step, each) for step, each in tracker.history if "energy/epoch_joules" in each]
+    assert sorted(step for step, _ in shown) == [*range(1, 13)]
+    assert {each["energy/epoch_joules"] for _, each in shown} == {10.0}
+
+
+def test_epochs_that_the_counter_can_tell_have_figures_of_their_own(
+    config: Compose, tmp_path: Path
+) -> None:
+    source = Clockworks()
+    source.counter.update_seconds = 0.1
+    meter = MachineMeter(source, Ledger(), clock=lambda: source.counter.now, samples=False)
+    result = run(config(*QUICK, "inference.seconds=0"), tmp_path, meter=meter)
+    assert all("energy_epochs" not in point for point in result.history)
+    # Two epochs apart, of 10 W and 0.1 s: two edges each.
+    assert result.energy_uncertainty_joules == pytest.approx(2.0 * 2**0.5)
+    assert result.metrics()["energy/uncertainty_joules"] == result.energy_uncertainty_joules
 
 
 def test_inference_of_zero_seconds_is_not_measured(config: Compose, tmp_path: Path) -> None:

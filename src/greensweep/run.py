@@ -144,7 +144,7 @@ def run_once(
         raise
     finally:
         phases.stop()
-        _tell_energy(notes, tracker)
+        _log_energy(_tell_energy(notes), tracker)
         result = replace(
             _result(config, notes, phases),
             status=status,
@@ -226,7 +226,7 @@ def _train_and_evaluate(
         notes.history.append(_point(epoch, selecting, reached, seconds))
         notes.trained = spent
         if spent.seconds - notes.told.seconds >= STEADY_PERIODS * spent.update_seconds:
-            _tell_energy(notes, tracker)
+            _log_energy(_tell_energy(notes)[:-1], tracker)
         tracker.log_step(history_metrics(notes.history[-1]), step=epoch.number)
         report(_progress(epoch.number, reached.accuracy, training.epochs, phases, census))
         if _no_longer_improves(notes, epoch, training.patience):
@@ -328,22 +328,27 @@ def _progress(
     )
 
 
-def _tell_energy(notes: _Notes, tracker: Tracker) -> None:
-    """Give the epochs without energy theirs; of several, each has their mean.
+def _tell_energy(notes: _Notes) -> list[dict[str, float | None]]:
+    """Give the epochs without energy theirs, and return them; of several, each has their mean.
 
     Epochs that are shorter than ten periods of the slowest counter are told together, since that
     counter cannot tell them apart.
     """
     group = [point for point in notes.history if "energy_joules" not in point]
-    if not group:
-        return
     before, after = notes.told.joules, notes.trained.joules
     for point in group:
         point["energy_joules"] = None if after is None else (after - (before or 0.0)) / len(group)
         if len(group) > 1:
             point["energy_epochs"] = len(group)
-            tracker.log_step(history_metrics(point), step=int(point["epoch"] or 0))
     notes.told = notes.trained
+    return group
+
+
+def _log_energy(points: Iterable[Mapping[str, float | None]], tracker: Tracker) -> None:
+    """Track the energy of epochs whose other figures have been tracked."""
+    for point in points:
+        energy = history_metrics({"energy_joules": point["energy_joules"]})
+        tracker.log_step(energy, step=int(point["epoch"] or 0))
 
 
 def _point(

@@ -102,7 +102,10 @@ class ScriptedCounter(Counter):
         wraps_at: float | None = None,
         quality: Quality = "measured",
         idle_watts: float | None = None,
+        update_seconds: float | None = None,
+        model_error: float = 0.0,
     ) -> None:
+        self.update_seconds, self.model_error = update_seconds, model_error
         self.idle_watts, self.in_turn = idle_watts, component == "gpu"
         self.component, self.source, self.quality = component, source, quality
         self.common, self.wraps_at = common, wraps_at
