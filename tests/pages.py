@@ -87,6 +87,8 @@ def smaller(command: str) -> list[str]:
         extra += SMALLER["sweeper"]
     if "objective=" in command or "energy." in command:
         extra.remove("energy=unmetered")
+        if "inference" not in command and "latency" not in command:
+            extra.append("inference.seconds=0")
     given = {argument.partition("=")[0] for argument in arguments}
     return arguments + [text for text in extra if text.partition("=")[0] not in given]
 

@@ -246,7 +246,11 @@ class InferenceConfig:
 
     batch_size: int = option(128, doc="images per step", at_least=1)
     seconds: float = option(
-        0.1, doc="repeat passes for at least so long; 0 does not measure", at_least=0, largest=3600
+        0.1,
+        doc="repeat passes for at least so long, and 20 periods of the slowest counter; 0 does not "
+        "measure",
+        at_least=0,
+        largest=3600,
     )
 
 
