@@ -150,8 +150,10 @@ def test_a_broken_file_is_told_before_anything_trains_and_costs_its_trial_alone(
         assert told < ended.output.index("Trials (")
         assert told < ended.output.index("#2 :")  # the job that trains
         assert (sweep / "0" / "result.json.broken").is_file()
-    assert study["search"]["trials_by_status"] == {"finished": 3}
-    assert study["trials"] == (2 if spoilt == "result.json" else 3)
+    assert study["search"]["trials_by_status"] == study["trials_by_status"] == {"finished": 3}
+    assert study["trials"] == 3
+    left_out = {"config.yaml": {}}.get(spoilt, {f"{spoilt} broken": 1})
+    assert study["trials_breaking"] == left_out
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"no id here\n", b"\x00" * 33])

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,6 +119,47 @@ def test_a_trial_knows_from_its_folder_what_it_breaks(tmp_path: Path) -> None:
     (tmp_path / "2").mkdir()
     write_result(TRIALS[2].result, tmp_path / "2")  # of a sweeper that has no such file
     assert [each.broken for each in read_trials(tmp_path)] == [(), ("whole_run",), ()]
+
+
+def test_the_record_of_a_trial_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        write_result(TRIALS[number].result, tmp_path / str(number))
+        kept = {"number": number, "values": [0.9], "outcome": ENDED, "constraints": {}}
+        (tmp_path / str(number) / "trial.json").write_text(json.dumps(kept))
+    read, read_text = [], Path.read_text
+
+    def counted(path: Path, *arguments: Any, **options: Any) -> str:
+        read.append(path.name)
+        return read_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    assert len(read_trials(tmp_path)) == 3
+    assert sorted(read) == ["result.json"] * 3 + ["trial.json"] * 3
+
+
+@pytest.mark.parametrize("status", ["finished", "pruned", "failed", "stopped"])
+def test_a_trial_whose_result_broke_counts_by_what_the_search_knows_of_it(
+    tmp_path: Path, status: str
+) -> None:
+    (tmp_path / "0").mkdir()
+    outcome = {"status": status, "error": None if status == "finished" else "why"}
+    outcome |= {"accuracy": 0.99, "joules": 3.0, "spent_joules": 4.0, "epochs": 2}
+    kept = {"number": 0, "values": [0.99], "outcome": outcome, "constraints": {}}
+    (tmp_path / "0" / "trial.json").write_text(json.dumps(kept))
+    (tmp_path / "0" / "result.json").write_text('{"status": "fini')
+    (tmp_path / "1").mkdir()
+    write_result(replace(TRIALS[1].result, trial=1), tmp_path / "1")
+    for _ in range(2):  # as the file breaks, and ever after
+        trials = read_trials(tmp_path)
+        summary = summarise(trials)
+        assert (trials[0].result.status, trials[0].result.error) == (status, outcome["error"])
+        assert summary.energy_spent_joules == 4.0 + (TRIALS[1].result.energy_spent_joules or 0.0)
+        assert sum(summary.trials_by_status.values()) == summary.trials == 2
+        assert summary.best_trial == 1, "the broken one cannot be looked into"
+    assert not (tmp_path / "0" / "result.json").exists(), "nothing is made up in its place"
 
 
 def test_what_the_bill_leaves_out_is_said_beside_it() -> None:

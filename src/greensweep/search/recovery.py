@@ -67,8 +67,7 @@ class Recovery:
         folder = self._folder(trial)
         kept = read_trial_file(folder)
         if kept is not None:
-            _, outcome, values = kept
-            self._settle_as(trial, outcome, values, folder)
+            self._settle_as(trial, kept.outcome, kept.values, folder)
             return True
         result = find_result(folder) if self._values_of is not None else None
         if self._values_of is None or result is None or result.status != "finished":

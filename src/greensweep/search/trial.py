@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,7 @@ from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_lin
 from greensweep.files import put_aside, read_json, was_put_aside, write_json
 from greensweep.measuring import measured_by
 from greensweep.reporting import judged_by
-from greensweep.result import RunResult, find_result
+from greensweep.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.folders import TRIAL_FILE
@@ -185,30 +185,41 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
     return numbers
 
 
-def read_trial_file(directory: Path) -> tuple[int, Outcome, Sequence[float] | None] | None:
-    """Read a trial's number, outcome and values from its folder; None where there are none."""
+@dataclass(frozen=True)
+class SettledTrial:
+    """What a search left in the folder of a trial that ended.
+
+    Attributes:
+        broken: constraints that it breaks, `whole_run` of a cheaper run among them.
+    """
+
+    number: int
+    outcome: Outcome
+    values: Sequence[float] | None
+    broken: tuple[str, ...] = ()
+
+
+def read_trial_file(directory: Path) -> SettledTrial | None:
+    """Read how the trial in a folder ended; None where no search settled it."""
     kept = read_json(directory / TRIAL_FILE)
     if kept is None:
         return None
     try:
-        return kept["number"], Outcome(**kept["outcome"]), kept["values"]
-    except (TypeError, KeyError) as error:
+        broken = tuple(name for name, by in kept.get("constraints", {}).items() if by > 0)
+        return SettledTrial(kept["number"], Outcome(**kept["outcome"]), kept["values"], broken)
+    except (TypeError, KeyError, AttributeError) as error:
         put_aside(directory / TRIAL_FILE, error)
         return None
 
 
-def read_broken(directory: Path) -> tuple[str, ...]:
-    """Return the constraints that the trial in a folder breaks; none where no search settled it.
+def broken_in(directory: Path, settled: SettledTrial | None) -> tuple[str, ...]:
+    """Return what keeps a trial from being the best: its constraints, or files that broke.
 
-    Of one whose file is broken nobody knows that it keeps them, so it is never the best.
+    Of one whose own file is broken nobody knows that it keeps them.
     """
-    kept = read_json(directory / TRIAL_FILE)
-    if kept is None:
-        return (f"{TRIAL_FILE} broken",) if was_put_aside(directory / TRIAL_FILE) else ()
-    try:
-        return tuple(name for name, value in kept["constraints"].items() if value > 0)
-    except (TypeError, KeyError, AttributeError):
-        return ()
+    files = [name for name in (TRIAL_FILE, RESULT_FILE) if was_put_aside(directory / name)]
+    left_out = tuple(f"{name} broken" for name in files if not (directory / name).is_file())
+    return left_out + (settled.broken if settled else ())
 
 
 def figures_of_result(result: RunResult) -> dict[str, Any]:

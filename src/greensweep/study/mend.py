@@ -14,14 +14,11 @@ from optuna.trial import TrialState
 from greensweep.config import (
     TrainConfig,
     load_run_config,
-    read_overrides,
     read_plain_config,
     sqlite_file,
     storage_url,
 )
-from greensweep.errors import ConfigError
 from greensweep.files import was_put_aside
-from greensweep.models import model_name
 from greensweep.result import (
     CONFIG_FILE,
     RESULT_FILE,
@@ -38,9 +35,10 @@ from greensweep.search.folders import (
     has_owner,
     trial_directories,
 )
-from greensweep.search.records import Outcome, ended_as
+from greensweep.search.records import Outcome
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial import read_trial_file
+from greensweep.study.trials import result_of
 from greensweep.tracking import open_store
 from greensweep.tracking.mlflow import known_parent
 
@@ -66,8 +64,8 @@ def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> 
     """
     for directory in trial_directories(sweep):
         kept = read_trial_file(directory)
-        if kept is not None and kept[1].status != "finished":
-            _leave_result(directory, config, kept[0], kept[1])
+        if kept is not None and kept.outcome.status != "finished":
+            _leave_result(directory, config, kept.number, kept.outcome)
     if not has_owner(sweep):  # other sweepers wait for all that they began
         for composed in sweep.glob("**/.hydra/hydra.yaml"):
             with suppress(KeyError, TypeError):  # half a file
@@ -128,27 +126,7 @@ def _leave_result(directory: Path, config: TrainConfig, number: int, outcome: Ou
     path = directory / RESULT_FILE
     if path.is_file() or was_put_aside(path):
         return
-    if (directory / CONFIG_FILE).is_file():
-        try:
-            config = load_run_config(directory / CONFIG_FILE)
-        except ConfigError as error:  # half a file: what the sweep has in common still holds
-            log.warning("Trial %d is told by the sweep's own options: %s.", number, error)
-    selects_on_test = config.select_on == "test"
-    result = RunResult(
-        status=ended_as(outcome),
-        error=outcome.error or "it never ran",
-        model=model_name(config.model),
-        dataset=config.dataset.name,
-        seed=config.seed,
-        trial=number,
-        overrides=read_overrides(directory),
-        validation_accuracy=None if selects_on_test else outcome.accuracy,
-        test_accuracy=outcome.accuracy if selects_on_test else None,
-        selected_on_test=selects_on_test,
-        energy_spent_joules=outcome.spent_joules,
-        epochs=outcome.epochs,
-    )
-    write_result(result, directory)
+    write_result(result_of(directory, number, outcome, config), directory)
 
 
 def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:

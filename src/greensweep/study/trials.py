@@ -1,15 +1,19 @@
 """The trials of a sweep, read from their folders, and the choice between them."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greensweep.errors import StudyError
-from greensweep.files import read_json, write_json
-from greensweep.result import RunResult, read_results
+from greensweep.config import TrainConfig, load_run_config, read_overrides
+from greensweep.errors import ConfigError, StudyError
+from greensweep.files import read_json, was_put_aside, write_json
+from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
-from greensweep.search.records import ended_as
-from greensweep.search.trial import read_broken, read_trial_file
+from greensweep.search.records import Outcome, ended_as
+from greensweep.search.trial import SettledTrial, broken_in, read_trial_file
+
+log = logging.getLogger(__name__)
 
 SEARCHED_FILE = "searched.json"  # the options that a sweep searches
 
@@ -66,8 +70,15 @@ def keep_searched(sweep: Path, options: Iterable[str]) -> None:
 
 
 def read_trials(sweep: Path) -> list[Trial]:
-    """Read every trial of a sweep that left a whole result, in order."""
-    found = read_results(trial_directories(sweep))
+    """Read every trial of a sweep that left a whole result, in order.
+
+    One whose result broke counts by what the search knows of it, and is never the best.
+    """
+    settled = {directory: read_trial_file(directory) for directory in trial_directories(sweep)}
+    found = read_results(settled)
+    for directory, kept in settled.items():
+        if directory not in found and kept is not None and was_put_aside(directory / RESULT_FILE):
+            found[directory] = result_of(directory, kept.number, kept.outcome, None)
     ordered = sorted(
         found.items(), key=lambda pair: (pair[1].trial is None, pair[1].trial, str(pair[0]))
     )
@@ -78,9 +89,9 @@ def read_trials(sweep: Path) -> list[Trial]:
         Trial(
             number=result.trial if result.trial is not None else index,
             directory=directory,
-            result=_as_settled(result, directory),
+            result=_as_settled(result, settled[directory]),
             searched={key: values[key] for key in keys if key in values},
-            broken=read_broken(directory),
+            broken=broken_in(directory, settled[directory]),
         )
         for index, ((directory, result), values) in enumerate(zip(ordered, overrides, strict=True))
     ]
@@ -171,12 +182,47 @@ def searched_keys(trials: Iterable[Trial]) -> list[str]:
     return list(dict.fromkeys(key for trial in trials for key in trial.searched))
 
 
-def _as_settled(result: RunResult, directory: Path) -> RunResult:
-    """Return a result with the end that the search gave its trial: it may refuse a finished run."""
-    kept = read_trial_file(directory)
-    if kept is None or (status := ended_as(kept[1])) == result.status:
+def result_of(
+    directory: Path, number: int, outcome: Outcome, config: TrainConfig | None
+) -> RunResult:
+    """Return the result of a trial that left none which is whole, by what the search knows of it.
+
+    Args:
+        config: where the trial's folder holds none of its own.
+    """
+    from greensweep.models import model_name
+
+    if (directory / CONFIG_FILE).is_file():
+        try:
+            config = load_run_config(directory / CONFIG_FILE)
+        except ConfigError as error:  # half a file: what the sweep has in common still holds
+            log.warning("Trial %d is told by the sweep's own options: %s.", number, error)
+    status = ended_as(outcome)
+    on_test = config is not None and config.select_on == "test"
+    result = RunResult(
+        status=status,
+        error=None if status == "finished" else outcome.error or "it never ran",
+        model=model_name(config.model) if config else "unknown",
+        dataset=config.dataset.name if config else "unknown",
+        seed=config.seed if config else 0,
+        trial=number,
+        overrides=read_overrides(directory),
+        validation_accuracy=None if on_test else outcome.accuracy,
+        test_accuracy=outcome.accuracy if on_test else None,
+        selected_on_test=on_test,
+        energy_spent_joules=outcome.spent_joules,
+        epochs=outcome.epochs,
+    )
+    if status != "finished":
         return result
-    return replace(result, status=status, error=kept[1].error)
+    return replace(result, energy_joules=outcome.joules, energy_quality=outcome.quality)
+
+
+def _as_settled(result: RunResult, kept: SettledTrial | None) -> RunResult:
+    """Return a result with the end that the search gave its trial: it may refuse a finished run."""
+    if kept is None or (status := ended_as(kept.outcome)) == result.status:
+        return result
+    return replace(result, status=status, error=kept.outcome.error)
 
 
 def _key_value(override: str) -> tuple[str, str]:

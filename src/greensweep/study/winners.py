@@ -23,7 +23,7 @@ from greensweep.result import (
     write_result,
 )
 from greensweep.search.folders import TRIAL_FILE, trial_directories
-from greensweep.search.trial import read_broken
+from greensweep.search.trial import broken_in, read_trial_file
 from greensweep.study.trials import Trial, winners
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def drop_beaten_weights(
     """
     with FileLock(sweep / ".winners.lock"):
         kept = [
-            Trial(0, folder, result, {}, read_broken(folder))
+            Trial(0, folder, result, {}, broken_in(folder, read_trial_file(folder)))
             for folder, result in read_results(trial_directories(sweep)).items()
             if _checkpoints(folder) and (not settled_only or (folder / TRIAL_FILE).is_file())
         ]
