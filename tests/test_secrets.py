@@ -11,7 +11,7 @@ import pytest
 from conftest import Finished
 
 from greensweep import secrets
-from greensweep.secrets import learn, mask_override, mask_text, masked
+from greensweep.secrets import learn, mask_override, mask_text, masked, still_masked
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -171,6 +171,14 @@ def test_a_sweep_and_its_failure_tell_no_secret(
         ({"args": ["--api-key", "x", "--n", "y"]}, {"args": ["--api-key", "***", "--n", "y"]}),
         ({"token": {"value": "x", "kind": "y"}}, {"token": {"value": "***", "kind": "y"}}),
         ({"creds": {"a": ["x"]}}, {"creds": {"a": ["***"]}}),
+        ({"api_keys": {"s3cr3tPW": "ada"}}, {"api_keys": {"***": "***"}}),
+        ({"secrets": {"a": {"8f2c0b1e77": 1}}}, {"secrets": {"a": {"***": 1}}}),
+        (
+            {"secrets": {"replica-1": 1, "ada.lovelace": 2, "release_2024": 3, "md5": 4}},
+            {"secrets": {"replica-1": 1, "ada.lovelace": 2, "release_2024": 3, "md5": 4}},
+        ),
+        ({"layers": {"8f2c0b1e77": 1}}, {"layers": {"8f2c0b1e77": 1}}),
+        ({"hosts": {"https://ada:PW@h": 1}}, {"hosts": {"https://ada:***@h": 1}}),
         ({"secret": None, "keyboard": "qwerty"}, {"secret": None, "keyboard": "qwerty"}),
         ({"dsn": "${oc.env:DSN}"}, {"dsn": "${oc.env:DSN}"}),
         ({"dsn": "${oc.env:DSN,x=y}"}, {"dsn": "***"}),
@@ -238,6 +246,22 @@ def test_what_only_sounds_like_a_secret_stays_readable(name: str) -> None:
         ("{'api_key': 'PW', 'b': 1}", "{'api_key': '***', 'b': 1}"),
         ("'a.b={password: PW}'", "'a.b={password: ***}'"),
         ("a.password=[PW,PW2] b=1", "a.password=*** b=1"),
+        ("curl -sS -u ada:P:W https://h/x", "curl -sS -u ada:*** https://h/x"),
+        ("curl https://h/x --user 'ada:P W' -o y", "curl https://h/x --user 'ada:***' -o y"),
+        ('$ curl -u "ada:PW"; curl -uada:PW h', '$ curl -u "ada:***"; curl -uada:*** h'),
+        ("mysql -h db -u ada -pPW study", "mysql -h db -u ada -p*** study"),
+        ("mysqldump -p'PW' a | mariadb -pPW b", "mysqldump -p'***' a | mariadb -p*** b"),
+        (
+            "sshpass -p PW ssh h; redis-cli -h h -a PW ping",
+            "sshpass -p *** ssh h; redis-cli -h h -a *** ping",
+        ),
+        (
+            "<db><user>ada</user><password>PW</password></db>",
+            "<db><user>ada</user><password>***</password></db>",
+        ),
+        ("<c:apiKey id='1'>\n PW\n</c:apiKey>", "<c:apiKey id='1'>***</c:apiKey>"),
+        ("<token><![CDATA[P&W]]></token>", "<token><![CDATA[***]]></token>"),
+        ('<db password="PW" host="h"/>', '<db password="***" host="h"/>'),
     ],
 )
 def test_a_secret_is_known_by_its_form(text: str, shown: str) -> None:
@@ -251,6 +275,9 @@ def test_a_secret_is_known_by_its_form(text: str, shown: str) -> None:
         "http://host:5000/#/experiments/1@x", "ssh://git@github.com/a", "postgresql://ada@db/study",
         "sqlite:////tmp/a@b.db", "password authentication failed", "token: null", "Basic launcher",
         "class_token=true", "https://host/@scope/x?y=a@b", "password=${oc.env:DB_PASSWORD}",
+        "docker run -u 1000:1000 -p 80:80 a", "curl -sS https://h/x:y -o z", "mysql -P 3306 -p a",
+        "mysql --help; mkdir -pv a", "ssh -p 22 h", "<b>password</b>", "<password></password>",
+        "<tokens>12</tokens>", "<password_file>a.txt</password_file>", "a < password > b </",
     ],
 )  # fmt: skip
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
@@ -259,7 +286,22 @@ def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize(
     "repeated",
-    ["a1", "a.", "a-", "aB_", "://a", "://a:b", "https://a:b@", "\\", "%3A%2F%2F", "eyJ-"],
+    [
+        "a1",
+        "a.",
+        "a-",
+        "aB_",
+        "://a",
+        "://a:b",
+        "https://a:b@",
+        "\\",
+        "%3A%2F%2F",
+        "eyJ-",
+        "curl -u ",
+        "mysql -p ",
+        "<password>",
+        "<a ",
+    ],
 )
 def test_a_long_text_takes_no_longer_for_its_length(repeated: str) -> None:
     text = repeated * (100_000 // len(repeated))
@@ -275,6 +317,16 @@ def test_a_known_value_is_masked_wherever_it_turns_up() -> None:
         assert mask_text("12345 images of digits") == "12345 images of digits"
     finally:
         secrets.forget()
+
+
+def test_a_secret_that_is_a_key_is_known_and_missed() -> None:
+    secrets.forget()
+    learn({"api_keys": {"s3cr3tPW": 1}})
+    try:
+        assert mask_text("no entry with s3cr3tPW") == "no entry with ***"
+    finally:
+        secrets.forget()
+    assert still_masked(masked({"model": {"api_keys": {"s3cr3tPW": 1}}})) == ["model.api_keys"]
 
 
 def test_tracebacks_and_streams_pass_the_door(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from greensweep.secrets.names import is_harmless, is_secret_name
 from greensweep.secrets.texts import mask_forms
 
 _VALUES = re.compile(r"[^\s,()\[\]{}'\"]+")
+_DRAWN = re.compile(r"(?=.*[A-Za-z])(?=.*\d)\S{8,}")
+_WORDS = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)*[_.-]?\d{0,4}")
 _DIRECTORIES = ("PWD", "OLDPWD")
 
 _by_name: dict[str, Any] = {}  # the secrets of this process's configuration, by dotted name
@@ -48,9 +50,7 @@ def masked(data: Any, name: str = "", *, restorable: bool = False) -> Any:
     """
     if isinstance(data, Mapping):
         return {
-            mask_text(key) if isinstance(key, str) else key: masked(
-                value, f"{name}.{key}", restorable=restorable
-            )
+            _shown(key, name): masked(value, f"{name}.{key}", restorable=restorable)
             for key, value in data.items()
         }
     if isinstance(data, list | tuple):
@@ -123,9 +123,21 @@ def still_masked(data: Any) -> list[str]:
     return [each for each, value in _leaves(data, "") if isinstance(value, str) and MASK in value]
 
 
+def _shown(key: Any, name: str) -> Any:
+    return MASK if _is_secret_key(key, name) else mask_text(key) if isinstance(key, str) else key
+
+
+def _is_secret_key(key: Any, name: str) -> bool:
+    """Tell whether a key of a mapping that stands under a secret name is drawn, as tokens are."""
+    is_drawn = isinstance(key, str) and _DRAWN.fullmatch(key) and not _WORDS.fullmatch(key)
+    return bool(is_drawn) and is_secret_name(name)
+
+
 def _leaves(data: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(data, Mapping):
         for key, value in data.items():
+            if _is_secret_key(key, name) or MASK in str(key):
+                yield name, key
             yield from _leaves(value, f"{name}.{key}".lstrip("."))
     elif isinstance(data, list | tuple):
         for each, value in _listed(data, name):

@@ -34,6 +34,20 @@ _SHAPES = re.compile(
 _LOGIN = re.compile(r"(\blogin\s+\S+\s+password\s+)([^\s\"']+)")
 _KEY = re.compile(r"([?&](?:key|code)=)([^\s&#\"'<>]{6,})", re.IGNORECASE)
 
+# Short flags mean a password with these programs alone, and `-u` of curl a name with one.
+_COMMAND = re.compile(
+    r"\b(?:curl\b[^\n;|]{0,300}?[ \t](?:-u|--user|-U|--proxy-user)[ \t=]*"
+    r"(?:\"[^\s:\"]*:(?P<double>[^\"\n]+)|'[^\s:']*:(?P<single>[^'\n]+)"
+    r"|[^\s:\"']*:(?P<user>[^\s\"';|]+))"
+    r"|(?:mysql|mariadb)[\w-]*\b[^\n;|]{0,300}?[ \t]-p[\"']?(?P<mysql>[^\s\"';|]+)"
+    r"|(?:sshpass[ \t]+-p|redis-cli\b[^\n;|]{0,300}?[ \t]-a)[ \t]*[\"']?(?P<apart>[^\s\"';|]+))"
+)
+# The text of an XML element, in CDATA or not.
+_ELEMENT = re.compile(
+    r"<(?P<name>[A-Za-z_][\w:.-]{0,99})(?:[ \t\r\n][^<>]{0,300})?>"
+    r"(?:<!\[CDATA\[)?(?P<text>[^<>]+?)(?:]]>)?</"
+)
+
 _LONGEST_NAME = 200
 _ASSIGNED = re.compile(
     r"(?<![\w.-])(?P<dashes>[.-]*+)(?P<name>\w[\w.-]*+)"
@@ -75,6 +89,12 @@ def mask_forms(text: str, note: Note = lambda _: None) -> str:
             password = noted(password)
         return f"{scheme}{slashes}{user}{separator}{password}@"
 
+    def element(found: re.Match[str]) -> str:
+        is_secret = is_secret_name(found["name"].replace(":", ".")) and not is_harmless(
+            found["text"]
+        )
+        return _with(found, "text", noted) if is_secret else found[0]
+
     if "://" in text:
         text = _USER.sub(address, text)
         text = _SLASHED.sub(lambda found: f"://{found[1]}:{noted(found[2])}@", text)
@@ -83,7 +103,16 @@ def mask_forms(text: str, note: Note = lambda _: None) -> str:
     for pattern in (_LOGIN, _KEY):
         text = pattern.sub(lambda found: found[1] + noted(found[2]), text)
     text = _SHAPES.sub(lambda found: noted(found[0]), text)
+    text = _COMMAND.sub(lambda found: _with(found, str(found.lastgroup), noted), text)
+    if "</" in text:
+        text = _ELEMENT.sub(element, text)
     return _mask_assigned(text, noted)
+
+
+def _with(found: re.Match[str], group: str, noted: Callable[[str], str]) -> str:
+    """Return what was found, with one group masked."""
+    before, after = found.start(group) - found.start(), found.end(group) - found.start()
+    return found[0][:before] + noted(found[group]) + found[0][after:]
 
 
 def _mask_assigned(text: str, noted: Callable[[str], str]) -> str:
