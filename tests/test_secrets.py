@@ -46,6 +46,7 @@ OVERRIDES = (
     "energy=unmetered",
 )
 PROGRAM = """
+import logging
 import sys
 import numpy as np
 from torch import nn
@@ -58,6 +59,7 @@ def net(image_size, num_classes, password, options, credentials, url, fails=Fals
     assert all("PL4nted" in each for each in given), given
     print("the network was given", *given)
     print(f"a note on {password}", file=sys.stderr)
+    logging.getLogger("planted").warning("logged in with %s", password)
     if fails:
         raise RuntimeError(f"cannot log in as ada with {password}, nor at {url}, nor {secretive}")
     return nn.Sequential(nn.Flatten(), nn.Linear(image_size**2, num_classes))
@@ -117,16 +119,23 @@ def test_a_run_its_report_and_its_failure_tell_no_secret(
     assert failed.status == 1
     assert "cannot log in as ada with ***" in failed.errors
     unknown = cli("train.py", *planted, f"+model.kwarg.password={PLANTED}-unknown")
-    assert unknown.status == 1
+    assert "model.kwarg.password: did you mean +model.kwargs.password?" in unknown.errors
+    server = f"http://ada:{PLANTED}-server@127.0.0.1:9"
+    untracked = cli("train.py", *planted, f"tracking.uri={server}", "hydra.run.dir=untracked")
+    assert untracked.status == 0, untracked.errors
+    assert "http://ada:***@127.0.0.1:9 cannot be reached" in untracked.output
     answers = [
-        cli("analyse.py", "source=mlflow", "output=answers"),
-        cli("report.py", "source=mlflow", "output=page"),
+        cli("analyse.py", "source=mlflow", "columns.energy=training.epochs", "analysis=tradeoff"),
+        cli("report.py", "source=mlflow", "columns.energy=training.epochs"),
         cli("analyse.py", "source=mlflow", f"mlflow_uri=http://ada:{PLANTED}-uri@127.0.0.1:9"),
+        cli("report.py", "source=mlflow", f"mlflow_uri={server}"),
         cli("evaluate.py", "checkpoint=run/model.pt", "energy=unmetered"),
     ]
-    assert telling(tmp_path, run, shown, failed, unknown, *answers) == []
+    assert [each.status for each in answers] == [0, 0, 1, 1, 1], answers[0].errors
+    assert telling(tmp_path, run, shown, failed, unknown, untracked, *answers) == []
+    assert "logged in with ***" in (tmp_path / "run" / "train.log").read_text()
     assert "does not hold the secret model.kwargs." in answers[-1].errors
-    assert len(results()) == 2
+    assert len(results()) == 3
 
 
 @pytest.mark.parametrize("sweeper", ["greensweep", pytest.param("optuna", marks=pytest.mark.slow)])
@@ -137,6 +146,7 @@ def test_a_sweep_and_its_failure_tell_no_secret(
         "-m", f"hydra/sweeper={sweeper}", "hydra/sweeper/sampler=random",
         "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep",
         "optimizer.learning_rate=interval(0.001,0.1)", *planted,
+        f"hydra.sweeper.storage='sqlite:///file:own.db?uri=true&password={PLANTED}-storage'",
     ]  # fmt: skip
     ended = cli("train.py", *sweep)
     assert ended.status == 0, ended.errors
@@ -278,6 +288,7 @@ def test_a_secret_is_known_by_its_form(text: str, shown: str) -> None:
         "docker run -u 1000:1000 -p 80:80 a", "curl -sS https://h/x:y -o z", "mysql -P 3306 -p a",
         "mysql --help; mkdir -pv a", "ssh -p 22 h", "<b>password</b>", "<password></password>",
         "<tokens>12</tokens>", "<password_file>a.txt</password_file>", "a < password > b </",
+        "there is no option model.kwarg.password: did you mean +model.kwargs.password?",
     ],
 )  # fmt: skip
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:

@@ -126,7 +126,7 @@ def _mask_assigned(text: str, noted: Callable[[str], str]) -> str:
             continue
         is_header = name.lower().endswith(_HEADERS) and "=" not in found[0]
         value = (_HEADER if is_header else _VALUE).match(text, start)
-        if value is None:
+        if value is None or text.startswith("did you mean ", start):  # as this program says it
             continue
         group = str(value.lastgroup)
         secret = value[group]
