@@ -9,6 +9,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy.processes import Processes, boot_of
+from greensweep.energy.reading import Quality
 from greensweep.result import Status as RunStatus
 from greensweep.secrets import masked
 
@@ -84,7 +85,7 @@ class Outcome:
     joules: float | None = None
     spent_joules: float | None = None
     search_joules: float | None = None
-    quality: str = "unmeasured"
+    quality: Quality = "unmeasured"
     seconds: float = 0.0
     epochs: int = 0
     epochs_planned: int | None = None
