@@ -1,4 +1,4 @@
-"""The same job 1, 2 and 4 at a time: what each trial is charged, gross and net.
+"""The same job alone, beside others of its kind, and beside foreign work: what it is charged.
 
     python benchmarks/parallel.py
 
@@ -8,8 +8,11 @@ grows with the cube of the load, and a straight line through two figures of a wa
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -24,7 +27,8 @@ from greensweep.energy import EnergyReading, build_meter
 from greensweep.energy.machine import machine_total
 
 _FOLDER = Path(__file__).resolve().parent
-_AT_A_TIME = (1, 2, 4)
+# How many trials at a time, and how many processes without a meter beside them.
+_BESIDE = ((1, 0), (2, 0), (4, 0), (1, 1), (1, 2))
 _SLICES = 20
 # Round figures of a small desktop; the shape of the line matters here, not its height.
 _CALIBRATION = CalibrationConfig(idle_watts=20.0, load_watts=60.0)
@@ -35,15 +39,20 @@ class Row:
     """One number of trials at a time, under one meter; joules and seconds are means of trials.
 
     Attributes:
+        foreign: processes without a meter beside them, of one busy core each.
+        joules: what trials are compared by.
+        charged_joules: their parts of the machine's.
         remainder_joules: of the machine's while trials ran, what none was charged.
     """
 
     meter: str
     at_a_time: int
+    foreign: int
     seconds: float
     cpu_seconds: float
-    gross_joules: float
+    joules: float
     net_joules: float | None
+    charged_joules: float
     trials_joules: float
     machine_joules: float
     remainder_joules: float
@@ -63,15 +72,19 @@ def main() -> None:
         meter = build_meter(config)  # the idle machine is measured before anything runs
         meter.start()
         meter.stop()
-        rows += [_row(name, config, count, arguments.work) for count in _AT_A_TIME]
+        rows += [_row(name, config, *beside, arguments.work) for beside in _BESIDE]
     report = {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}
     arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     _print(rows)
     print(machine_line(report["machine"]))  # type: ignore[arg-type]
 
 
-def _row(name: str, config: CodeCarbonConfig, count: int, work: float) -> Row:
-    with tempfile.TemporaryDirectory() as folder, Parallel(n_jobs=count) as pool:
+def _row(name: str, config: CodeCarbonConfig, count: int, foreign: int, work: float) -> Row:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Parallel(n_jobs=count) as pool,
+        _foreign_work(foreign),
+    ):
         sweep = Path(folder)
         pool(delayed(_trial)(config, 0.1, sweep) for _ in range(count))  # start the processes
         for left in sweep.iterdir():
@@ -84,15 +97,36 @@ def _row(name: str, config: CodeCarbonConfig, count: int, work: float) -> Row:
     return Row(
         meter=name,
         at_a_time=count,
+        foreign=foreign,
         seconds=fmean(reading.seconds for reading in readings),
         cpu_seconds=fmean(cpu for _, cpu in trials),
-        gross_joules=fmean(reading.joules or 0.0 for reading in readings),
+        joules=fmean(reading.joules or 0.0 for reading in readings),
         net_joules=fmean(net) if len(net) == count else None,
+        charged_joules=fmean(reading.charged_joules or 0.0 for reading in readings),
         trials_joules=total.trials_joules,
         machine_joules=total.machine_joules,
         remainder_joules=total.machine_joules - total.trials_joules,
         quality=readings[0].quality,
     )
+
+
+@contextmanager
+def _foreign_work(count: int) -> Iterator[None]:
+    """Keep so many cores busy with processes that nobody meters."""
+    others = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(count)]
+    for other in others:
+        other.start()
+    try:
+        yield
+    finally:
+        for other in others:
+            other.terminate()
+            other.join()
+
+
+def _spin() -> None:
+    while True:
+        sum(range(10_000))
 
 
 def _trial(config: CodeCarbonConfig, work: float, sweep: Path) -> tuple[EnergyReading, float]:
@@ -112,9 +146,10 @@ def _trial(config: CodeCarbonConfig, work: float, sweep: Path) -> tuple[EnergyRe
 
 def _print(rows: list[Row]) -> None:
     console = Console(highlight=False, width=140)
-    table = Table(title="The same job 1, 2 and 4 at a time: means per trial, sums per machine")
+    table = Table(title="The same job beside others: means per trial, sums per machine")
     table.add_column("meter")
-    for column in ("at a time", "seconds", "CPU s", "gross J", "net J", "quality"):
+    columns = ("at a time", "foreign", "seconds", "CPU s", "J", "net J", "charged J", "quality")
+    for column in columns:
         table.add_column(column, justify="right")
     for column in ("sum of trials J", "machine J", "remainder J"):
         table.add_column(column, justify="right")
@@ -126,10 +161,12 @@ def _print(rows: list[Row]) -> None:
         table.add_row(
             row.meter,
             str(row.at_a_time),
+            str(row.foreign),
             f"{row.seconds:.1f}",
             f"{row.cpu_seconds:.1f}",
-            f"{row.gross_joules:.1f}",
+            f"{row.joules:.1f}",
             "-" if row.net_joules is None else f"{row.net_joules:.1f}",
+            f"{row.charged_joules:.1f}",
             row.quality,
             f"{row.trials_joules:.1f}",
             f"{row.machine_joules:.1f}",

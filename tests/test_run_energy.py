@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
+from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.errors import TrainingError
 from greensweep.result import RunResult, read_result
 from greensweep.run import run_once
@@ -91,6 +92,55 @@ def test_net_energy_is_gross_less_the_idle_machine_over_the_same_seconds(
     assert tracker.metrics["energy/net_joules"] == result.energy_net_joules
     training = result.energy_phases["training"]
     assert training["net_joules"] == result.energy_net_joules
+
+
+class Busy(Processes):
+    """A machine with one core busy for this process, and some for another."""
+
+    def __init__(self, clock: Clockwork, others: float) -> None:
+        self._clock, self._others = clock, others
+
+    def cpu_times(self, processes: Collection[int]) -> CpuTimes:
+        own = self._clock.now
+        return CpuTimes(own * (1.0 + self._others), dict.fromkeys(processes, own))
+
+
+@pytest.mark.parametrize(
+    ("others", "baseline", "basis", "by", "per_second"),
+    [
+        (0.01, FourWatts(), "reading", None, 10.0),
+        (1.0, FourWatts(), "work_and_idle", "others", 4.0 + 6.0 / 2),
+        (1.0, None, "share", "others", 10.0 / 2),
+    ],
+)
+def test_a_result_names_what_its_joules_are_and_who_disturbed_them(
+    config: Compose,
+    tmp_path: Path,
+    others_count: None,
+    others: float,
+    baseline: FourWatts | None,
+    basis: str,
+    by: str | None,
+    per_second: float,
+) -> None:
+    source, tracker = Clockworks(), MemoryTracker()
+    clock = source.counter
+    meter = MachineMeter(
+        source,
+        Ledger(),
+        baseline=baseline,
+        clock=lambda: clock.now,
+        processes=Busy(clock, others),
+        samples=False,
+    )
+    result = run(config(*QUICK), tmp_path, meter=meter, tracker=tracker)
+    assert (result.energy_basis, result.energy_contended_by) == (basis, by)
+    assert result.energy_comparable is (basis != "share")
+    assert result.energy_joules == pytest.approx(per_second * result.seconds, rel=0.02)
+    assert result.energy_quality == ("measured" if by is None else "attributed")
+    assert tracker.tags["energy.basis"] == basis
+    assert tracker.tags.get("energy.contended_by") == by
+    assert tracker.tags.get("energy.comparable") == ("false" if basis == "share" else None)
 
 
 def test_without_a_baseline_net_is_unknown_not_gross(config: Compose, tmp_path: Path) -> None:

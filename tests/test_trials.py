@@ -15,6 +15,7 @@ from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (
     all_sources,
     beside_sentence,
+    comparison_sentence,
     recommendation,
     selection_sentence,
     trials_table,
@@ -27,6 +28,7 @@ from greensweep.study.trials import (
     keep_searched,
     pareto_front,
     read_trials,
+    winners,
 )
 
 
@@ -70,6 +72,34 @@ def test_bargain_is_the_cheapest_within_one_point_of_the_best() -> None:
 
 def test_front_holds_what_nothing_beats() -> None:
     assert [each.number for each in pareto_front(TRIALS)] == [2, 1, 0]
+
+
+def shared(each: Trial) -> Trial:
+    """Return a trial that shared a machine whose idle power nobody knows."""
+    return replace(each, result=replace(each.result, energy_comparable=False))
+
+
+def test_energy_that_does_not_compare_is_on_no_front_and_no_bargain() -> None:
+    trials = [TRIALS[0], TRIALS[1], shared(TRIALS[2]), shared(trial(7, 0.945, 1.0))]
+    assert [each.number for each in pareto_front(trials)] == [1, 0]
+    assert bargain_trial(trials).number == 1
+    summary = summarise(trials)
+    assert (summary.trials_not_comparable, summary.pareto_trials) == (2, (0, 1))
+    assert comparison_sentence(summary) == (
+        "2 of 4 finished trials shared the machine while its idle power was not known: their "
+        "energy does not compare, and they are on no front; set energy.baseline=measure."
+    )
+    assert comparison_sentence(summarise(TRIALS)) is None
+
+
+def test_a_best_trial_whose_energy_does_not_compare_is_quoted_with_that_and_kept() -> None:
+    trials = [shared(TRIALS[0]), TRIALS[1], TRIALS[3]]
+    assert (best_trial(trials).number, bargain_trial(trials).number) == (0, 0)
+    assert recommendation(summarise(trials)) == (
+        "Trial 0 is the most accurate (0.9500 for 100 J); its energy does not compare with other "
+        "trials', so none is the bargain."
+    )
+    assert [each.number for each in winners(trials)] == [1, 0]  # whose weights are kept
 
 
 def test_a_searched_seed_is_one_column_of_the_table(tmp_path: Path) -> None:

@@ -146,6 +146,16 @@ def test_machines_that_were_all_shared_are_a_warning_too() -> None:
     assert runs([one, one]).warnings == ("2 of 2 runs shared their machine with other work",)
 
 
+def test_runs_whose_energy_does_not_compare_count_in_energy_only() -> None:
+    one = {"energy_joules": 5.0, "accuracy": 0.5, "energy_comparable": True}
+    table = runs([one, {**one, "energy_joules": 1.0, "energy_comparable": False}])
+    assert table.frame["accuracy"].isna().tolist() == [False, True]
+    assert table.warnings == (
+        "1 of 2 runs shared their machine while its idle power was not known: their energy does "
+        "not compare, and they count in energy only",
+    )
+
+
 def test_runs_selected_on_test_are_a_warning() -> None:
     one = {"energy_joules": 5.0, "accuracy": 0.5, "status": "finished"}
     tested = {**one, "selected_on_test": True}
