@@ -107,7 +107,7 @@ def test_a_constraint_that_means_nothing_is_refused_before_the_reference_job(
     assert said in refused(cli, tmp_path, *METERED, "inference.seconds=0", bound)
 
 
-@pytest.mark.parametrize("budget", ["joules=nan", "kwh=0", "hours=inf"])
+@pytest.mark.parametrize("budget", ["joules=nan", "joules=-400", "kwh=0", "hours=inf"])
 def test_a_budget_that_is_no_amount_is_refused(cli: Cli, tmp_path: Path, budget: str) -> None:
     name, _, value = budget.partition("=")
     said = refused(cli, tmp_path, *METERED, f"hydra.sweeper.budget.{budget}")

@@ -60,7 +60,7 @@ def study_in(folder: Path) -> optuna.Study:
 @pytest.mark.parametrize(
     ("sweeper", "sampler", "values"),
     [
-        (OURS, "random", [None, "1e-3", "it's", "", [1, [None]], 1, True]),
+        (OURS, "random", [None, "1e-3", "it's #ü=(", "", [1, {"a b": None}], 1, True]),
         *(
             pytest.param(OURS, name, [*ODD, *SAME_TO_OPTUNA], marks=pytest.mark.slow)
             for name in ("random", "grid", "tpe", "gp")
