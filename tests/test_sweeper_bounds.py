@@ -116,7 +116,7 @@ def test_a_budget_that_is_no_amount_is_refused(cli: Cli, tmp_path: Path, budget:
 
 
 def test_nested_figures_and_short_names_are_bounds(cli: Cli, tmp_path: Path) -> None:
-    bounds = "{max_inference.seconds_per_1000: 0, max_latency: 1e6, min_size: 1, max_time: 600}"
+    bounds = "{max_inference.seconds_per_1000: 1e-9, max_latency: 1e6, min_size: 1, max_time: 600}"
     ended = cli(
         "train.py", *QUICK, "inference.seconds=0.001", f"hydra.sweeper.constraints={bounds}",
         "+hydra.sweeper.constraints.max_spread={validation_accuracy: {std: 1}}",
