@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +33,35 @@ def test_the_reference_job_is_the_same_whatever_ran_before() -> None:
     assert torch.equal(torch.get_rng_state(), state)  # and a run after it is what it would be
     torch.manual_seed(2)
     other = ReferenceJob(torch.device("cpu"))
-    assert one.run(0.0) == other.run(0.0) == 1
+    assert len(one.run(0.0)) == len(other.run(0.0)) == 1
     pairs = zip(one._model.parameters(), other._model.parameters(), strict=True)
     assert all(torch.equal(mine, yours) for mine, yours in pairs)
 
 
-def test_a_reading_is_the_cheapest_of_five_after_the_warm_up(
+def test_a_reading_has_the_steps_that_little_disturbed_and_all_of_their_joules(
     config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
-    def run(self: ReferenceJob, seconds: float) -> int:
+    def run(self: ReferenceJob, seconds: float) -> list[float]:
         asked.append(seconds)
-        return 7 if seconds == 0.2 else 1000
+        return [0.4, 0.9, 0.3, 0.5, 0.35, 0.31, 0.32, 0.36]
 
     monkeypatch.setattr(ReferenceJob, "run", run)
-    # The laps: the warm-up, then each reading and what lies behind it.
-    readings = [(3.5, 21.0), (3.5, 14.0), (2.8, 28.0), (7.0, 70.0), (3.5, 35.0)]
-    behind = [(0.0, 1.0)] * 5
-    laps = [lap for pair in zip(readings, behind, strict=True) for lap in pair]
-    meter = ScriptedMeter([(9.0, 900.0), *laps])
+    # The laps: the warm-up, the reading, and what lies behind it.
+    meter = ScriptedMeter([(9.0, 900.0), (3.4, 16.0), (0.0, 1.0)])
     found = drift.read_reference(meter, config(), warmup=5.0, seconds=1.0)
-    assert asked == [5.0, *[0.2] * 5]
-    assert found == Reference(
-        joules_per_step=2.0, seconds_per_step=pytest.approx(0.4), joules=1073.0
-    )
+    assert asked == [5.0, 1.0]
+    assert found == Reference(joules_per_step=2.0, seconds_per_step=0.32, joules=917.0)
+
+
+def test_joules_of_a_model_tell_nothing_of_the_machine(
+    config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReferenceJob, "run", lambda *_: [0.1])
+    meter = ScriptedMeter([(1.0, 20.0)], quality="estimated")
+    found = drift.read_reference(meter, config(), warmup=0.1, seconds=0.1)
+    assert (found.joules_per_step, found.joules) == (None, 60.0)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_a_reading_is_the_cheapest_of_five_after_the_warm_up(
     [
         (reference(2.0), reference(2.5), 0.25),
         (reference(2.0), reference(1.0), -0.5),
-        (reference(None, 0.1), reference(None, 0.13), 0.3),  # nothing metered: time tells
+        (reference(None, 0.1), reference(None, 0.13), 0.3),  # nothing measured: time tells
         (reference(0.0, 0.1), reference(0.0, 0.2), 1.0),
     ],
 )
@@ -74,22 +79,32 @@ def test_change_is_of_the_energy_per_step(
     assert Drift(before, after).change == pytest.approx(change)
 
 
-def test_a_notable_drift_is_said_and_a_small_one_is_not() -> None:
-    grown = summarise([], drifted=Drift(reference(1.0), reference(1.2)))
-    assert grown.drift == pytest.approx(0.2)
-    assert grown.energy_reference_joules == 10.0
-    said = drift_sentence(grown)
-    assert said is not None
-    assert "took +20% energy per step" in said
-    assert drift_sentence(summarise([], drifted=Drift(reference(1.0), reference(1.05)))) is None
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (reference(1.2), "+20% energy per step"),
+        (reference(1.2, 0.15), "+50% time and +20% energy per step"),
+        (reference(1.0, 0.05), "-50% time per step"),
+        (reference(1.05, 0.105), None),
+        (replace(reference(1.2), uncertainty=0.15), None),  # not told apart
+    ],
+)
+def test_a_notable_drift_is_said_and_a_small_one_is_not(after: Reference, said: str | None) -> None:
+    summary = summarise([], drifted=Drift(reference(1.0), after))
+    assert summary.energy_reference_joules == 10.0
+    sentence = drift_sentence(summary)
+    assert sentence is None if said is None else f"took {said}" in (sentence or "")
+
+
+def test_a_sweep_without_a_reference_says_nothing_of_drift() -> None:
     assert drift_sentence(summarise([])) is None
 
 
 def test_a_sweep_reads_it_before_and_after(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Warm-up and five readings, twice: the second time they take twice the energy per step.
-    steps = iter([10] * 7 + [5] * 5)
+    # Warm-up and reading, twice: the second time a step takes twice the energy.
+    steps = iter([[0.1] * 10] * 3 + [[0.1] * 5])
     monkeypatch.setattr(ReferenceJob, "run", lambda *_: next(steps))
     replayed = ScriptedMeter([(1.0, 20.0)])
     monkeypatch.setattr("greensweep.energy.build_meter", lambda *_: replayed)

@@ -13,8 +13,8 @@ DRIFT_FILE = "reference_job.json"
 # Two readings of the same job differ by a few percent on a machine that does nothing else.
 NOTABLE = 0.1
 
-# The cheapest of so many readings: what else ran for a moment only makes a reading dearer.
-_READINGS = 5
+# Of a job's steps a quarter are faster: what else ran for a moment only makes steps slower.
+_QUANTILE = 0.25
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,17 @@ class Reference:
     """One reading of the reference job.
 
     Attributes:
-        joules_per_step: gross, of the cheapest of some readings; None where nothing was metered.
-        seconds_per_step: of the shortest.
-        joules: of all readings and the warm-up.
+        joules_per_step: gross, without what models give, which know no more of the machine than
+            the seconds and the load; None where that is all.
+        uncertainty: of the joules, as a part of them.
+        seconds_per_step: the lower quartile.
+        joules: of the reading and the warm-up.
     """
 
     joules_per_step: float | None
     seconds_per_step: float
     joules: float | None
+    uncertainty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,31 @@ class Drift:
     after: Reference
 
     @property
-    def change(self) -> float:
-        """Relative change of the energy per step; of the time where nothing was metered."""
-        before, after = self.before.joules_per_step, self.after.joules_per_step
-        if before and after is not None:
-            return after / before - 1.0
+    def of_time(self) -> float:
+        """Relative change of the time per step."""
         return self.after.seconds_per_step / self.before.seconds_per_step - 1.0
+
+    @property
+    def of_energy(self) -> float | None:
+        """Relative change of the energy per step; None where it was not measured."""
+        before, after = self.before.joules_per_step, self.after.joules_per_step
+        return after / before - 1.0 if before and after is not None else None
+
+    @property
+    def change(self) -> float:
+        """The change of the energy per step, or of the time where energy was not measured."""
+        return self.of_time if self.of_energy is None else self.of_energy
+
+    @property
+    def notable(self) -> dict[str, float]:
+        """The changes that are more than readings differ by: of time, of energy."""
+        unsure = self.before.uncertainty + self.after.uncertainty
+        found = {"time": (self.of_time, NOTABLE), "energy": (self.of_energy, NOTABLE + unsure)}
+        return {
+            what: change
+            for what, (change, least) in found.items()
+            if change is not None and abs(change) >= least
+        }
 
     @property
     def joules(self) -> float | None:
@@ -56,7 +78,7 @@ class Drift:
 def read_reference(
     meter: Meter, config: TrainConfig, *, warmup: float, seconds: float
 ) -> Reference:
-    """Run the reference job for `warmup` seconds, then for `seconds` in several readings.
+    """Run the reference job for `warmup` seconds, then for `seconds` under the meter.
 
     Raises:
         EnergyError: the meter cannot start, or fails.
@@ -68,21 +90,21 @@ def read_reference(
     use_threads(config.training.threads, step_flops=None)
     phases = Phases(meter, synchronize)
     phases.start()
-    readings = []
     try:
         job = ReferenceJob(choose_device(config.training.device))
         job.run(warmup)
-        for _ in range(_READINGS):
-            with phases.window() as window:
-                steps = job.run(seconds / _READINGS)
-            readings.append((window.reading, steps))
+        with phases.window() as window:
+            steps = sorted(job.run(seconds))
     finally:
         phases.stop()
-    joules = [reading.joules / steps for reading, steps in readings if reading.joules is not None]
+    told = [each for each in window.reading.components.values() if each.counted != "estimated"]
+    used = sum(each.joules for each in told)
+    unsure = sum(each.uncertainty_joules or 0.0 for each in told)
     return Reference(
-        joules_per_step=min(joules, default=None),
-        seconds_per_step=min(reading.seconds / steps for reading, steps in readings),
+        joules_per_step=used / len(steps) if told else None,
+        seconds_per_step=steps[int(_QUANTILE * len(steps))],
         joules=phases.total.joules,
+        uncertainty=unsure / used if used else 0.0,
     )
 
 

@@ -77,7 +77,9 @@ class StudySummary:
             each had it to itself.
         energy_remainder_joules: of these, what no trial was charged.
         energy_neighbours: most metered runs beside a trial.
-        drift: relative change of the reference job's energy per step, from before to after.
+        drift: relative change of the reference job's energy per step from before to after, of its
+            time where no counter measures the energy.
+        drift_notable: the changes that are too large for chance, of energy and of time.
         search: the bill of `hydra/sweeper=greensweep`; None for other sweepers.
     """
 
@@ -106,6 +108,7 @@ class StudySummary:
     energy_remainder_joules: float | None = None
     energy_neighbours: int = 0
     drift: float | None = None
+    drift_notable: Mapping[str, float] = field(default_factory=dict)
     mlflow_run_id: str | None = None
     search: Mapping[str, Any] | None = None
 
@@ -186,6 +189,7 @@ def summarise(
         energy_remainder_joules=shared.machine_joules - shared.trials_joules if shared else None,
         energy_neighbours=shared.neighbours if shared else 0,
         drift=drifted.change if drifted else None,
+        drift_notable=drifted.notable if drifted else {},
         mlflow_run_id=mlflow_run_id,
         search=asdict(bill) if bill else None,
     )

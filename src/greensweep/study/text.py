@@ -12,7 +12,6 @@ from greensweep.energy.units import joules_text
 from greensweep.result import RunResult
 from greensweep.search.fidelity import WHOLE_RUN
 from greensweep.search.text import FILE_WIDTH
-from greensweep.study.drift import NOTABLE
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, finished, front_numbers, searched_keys
 
@@ -159,11 +158,12 @@ def selection_sentence(summary: StudySummary) -> str | None:
 
 def drift_sentence(summary: StudySummary) -> str | None:
     """Warn of a machine that changed while the sweep ran."""
-    if summary.drift is None or abs(summary.drift) < NOTABLE:
+    if not summary.drift_notable:
         return None
+    changes = " and ".join(f"{by:+.0%} {what}" for what, by in summary.drift_notable.items())
     return (
-        f"The machine drifted: at the sweep's end a fixed reference job took {summary.drift:+.0%} "
-        "energy per step, so early and late trials differ by as much without any other reason."
+        f"The machine drifted: at the sweep's end a fixed reference job took {changes} "
+        "per step, so early and late trials differ by as much without any other reason."
     )
 
 

@@ -1,6 +1,7 @@
 """A fixed piece of training, the same on every machine and day: to warm up, and to compare by."""
 
 import time
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -35,14 +36,13 @@ class ReferenceJob:
         # No momentum: a step then costs the same whenever it is taken.
         self._update = torch.optim.SGD(self._model.parameters(), lr=1e-3)
 
-    def run(self, seconds: float) -> int:
-        """Train for at least so long, and for one step at least; return the steps."""
-        steps = 0
-        began = time.monotonic()
-        while steps == 0 or time.monotonic() - began < seconds:
+    def run(self, seconds: float) -> list[float]:
+        """Train for at least so long, and for one step at least; return the seconds of each."""
+        edges = [time.perf_counter()]
+        while len(edges) == 1 or edges[-1] - edges[0] < seconds:
             self._update.zero_grad(set_to_none=True)
             nn.functional.cross_entropy(self._model(self._images), self._labels).backward()
             self._update.step()
             synchronize()
-            steps += 1
-        return steps
+            edges.append(time.perf_counter())
+        return [after - before for before, after in pairwise(edges)]
