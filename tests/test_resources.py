@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from greensweep import resources
 from greensweep.data.split import loader_workers
 from greensweep.errors import ModelError
+from greensweep.models import check_batch_fits, take_census
 from greensweep.models.memory import build_where_it_fits
 from greensweep.resources import available_memory, fits_in_memory, usable_cores
 from greensweep.search.pool import cores_per_worker, run_workers
@@ -193,3 +194,18 @@ def test_a_network_larger_than_its_container_is_refused_before_it_is_built(
 
     with pytest.raises(ModelError, match="more than the memory that is free"):
         build_where_it_fits("wide", lambda: torch.nn.Linear(20_000, 20_000))
+
+
+@pytest.mark.parametrize("images", [100, 1000])
+def test_a_batch_whose_activations_are_larger_than_its_container_is_refused(
+    large_machine, monkeypatch: Patch, tmp_path: Path, images: int
+) -> None:
+    files = {"memory.max": str(GIBIBYTE), "memory.current": "0", "memory.stat": ""}
+    serve_cgroup(monkeypatch, tmp_path, "0::/", files)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 9, 3), torch.nn.ReLU(), torch.nn.ReLU())
+    kept = take_census(network, (3, 128, 128)).kept_bytes
+    if images == 100:
+        check_batch_fits(kept, images)
+        return
+    with pytest.raises(ModelError, match=r"a batch of 1000 images .* set a smaller training.batch"):
+        check_batch_fits(kept, images)

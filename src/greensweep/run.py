@@ -17,7 +17,7 @@ from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.energy.layers import LayerEnergy
 from greensweep.energy.uncertainty import STEADY_PERIODS
 from greensweep.errors import GreensweepError, TrialEnded, first_line
-from greensweep.models import LayerCensus, build_model, model_name, take_census
+from greensweep.models import LayerCensus, build_model, check_batch_fits, model_name, take_census
 from greensweep.reporting import Progress, report_progress
 from greensweep.result import (
     CONFIG_FILE,
@@ -185,6 +185,8 @@ def _train_and_evaluate(
         train_split, validation_split = splits.train.to(device), splits.validation.to(device)
         selecting_split = splits.test.to(device) if selecting == "test" else validation_split
         dtype = autocast_dtype(training.precision, device)
+        if device.type == "cpu":  # a GPU says by itself what it cannot hold
+            check_batch_fits(census.kept_bytes * (0.5 if dtype else 1.0), training.batch_size)
         score = partial(
             evaluate,
             model,

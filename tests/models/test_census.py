@@ -57,6 +57,16 @@ def test_known_networks_execute_their_known_layers(build, size, expected):
     assert {kind: layers.get(kind, 0) for kind in expected} == expected
 
 
+def test_what_a_network_keeps_for_its_backward_pass_is_counted_once():
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(inplace=True), nn.BatchNorm2d(2), nn.Flatten(),
+        nn.Linear(2 * 64, 10),
+    )  # fmt: skip
+    kept = take_census(network, (1, 8, 8)).kept_bytes
+    # The image, what the convolution gave and the ReLU wrote into, and what the norm gave.
+    assert kept == 4 * (64 + 128 + 128)
+
+
 def test_modules_are_counted_apart_from_their_calls():
     resnet = take_census(torchvision.models.resnet18(), (3, 64, 64))
     densenet = take_census(torchvision.models.densenet121(), (3, 64, 64))

@@ -7,9 +7,9 @@ from torch import nn
 from greensweep.config import schema
 from greensweep.errors import ModelError
 from greensweep.models.census import LayerCensus, take_census
-from greensweep.models.memory import build_where_it_fits
+from greensweep.models.memory import build_where_it_fits, check_batch_fits
 
-__all__ = ["LayerCensus", "build_model", "model_name", "take_census"]
+__all__ = ["LayerCensus", "build_model", "check_batch_fits", "model_name", "take_census"]
 
 
 def build_model(

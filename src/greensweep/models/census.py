@@ -12,6 +12,7 @@ from greensweep.errors import ModelError, first_line, nondeterministic
 from greensweep.models.flops import count_flops
 from greensweep.models.layer_calls import LayerCalls
 from greensweep.models.layer_types import module_type
+from greensweep.models.memory import kept_for_backward
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class LayerCensus:
             pass over one image; a multiply-add is 2. None when the network cannot run under
             torch's counter.
         flops_left_out: operators that ran and should count, but for which there is no formula.
+        kept_bytes: what a forward pass over one image keeps for the backward pass; 0 where
+            that cannot be told.
     """
 
     layers: Mapping[str, int]
@@ -37,6 +40,7 @@ class LayerCensus:
     trainable_parameters: int
     flops: int | None
     flops_left_out: tuple[str, ...] = ()
+    kept_bytes: int = 0
 
     @property
     def training_flops(self) -> int | None:
@@ -65,6 +69,7 @@ def take_census(
         with torch.no_grad(), count.watching():
             output = model(image)
         flops = count_flops(model, image)
+        kept = kept_for_backward(model, image)
     except Exception as error:
         if refused := nondeterministic(error):
             raise ModelError(refused) from error
@@ -86,6 +91,7 @@ def take_census(
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         flops=flops.total,
         flops_left_out=flops.left_out,
+        kept_bytes=kept,
     )
 
 

@@ -1,9 +1,11 @@
-"""Networks that no memory can hold, told before they are built."""
+"""Networks that no memory can hold: told before they are built, or before they train."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from greensweep.errors import ModelError
 from greensweep.resources import fits_in_memory
@@ -31,3 +33,39 @@ def build_where_it_fits(name: str, build: Callable[[], nn.Module]) -> nn.Module:
             "dataset.image_size"
         )
     return build()
+
+
+def kept_for_backward(model: nn.Module, image: Tensor) -> int:
+    """Return the bytes that a forward pass keeps for the backward pass, but for the network's own.
+
+    Each memory counts once, however many layers keep it. 0 where the pass fails, which training
+    will tell.
+    """
+    own = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers())}
+    kept: dict[int, Tensor] = {}  # held, so that no memory is used twice
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.detach()
+        return tensor
+
+    with suppress(Exception), torch.enable_grad(), saved_tensors_hooks(keep, lambda each: each):
+        model(image)
+    return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in own)
+
+
+def check_batch_fits(kept_bytes: float, batch_size: int) -> None:
+    """Refuse a batch of which the free memory of the machine cannot hold the activations.
+
+    Args:
+        kept_bytes: of one image.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    needed = kept_bytes * batch_size
+    if not fits_in_memory(needed):
+        raise ModelError(
+            f"a batch of {batch_size} images would keep {needed / 1e9:.3g} GB of activations to "
+            "train this network, more than the memory that is free: set a smaller "
+            "training.batch_size or dataset.image_size"
+        )
