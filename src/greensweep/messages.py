@@ -60,6 +60,10 @@ _SAID = (
         r"\1.yaml is no mapping: write OPTION: VALUE in each line",
     ),
     (
+        r"\(\w+\.OperationalError\) ([^\n]+)",
+        r"the study's storage failed (\1): free or start it, then begin the sweep anew",
+    ),
+    (
         r"can't allocate memory|Storage size calculation overflowed|Unable to allocate",
         r"the memory that is free does not hold these images and this network: set a smaller "
         "dataset.image_size, training.batch_size or model",
@@ -111,8 +115,8 @@ def _text_of(fault: BaseException, way_out: str) -> str:
     if type(fault).__module__.startswith(("hydra", "omegaconf")):
         return _condensed(text, chain)
     if isinstance(fault, OSError):
-        where = f" {fault.filename}" if fault.filename else ""
-        return f"cannot use{where}: {fault.strerror or first_line(fault)}{way_out}"
+        where = fault.filename or "a file"
+        return f"cannot use {where}: {fault.strerror or first_line(fault)}{way_out}"
     return f"{type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
 
 

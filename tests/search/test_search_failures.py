@@ -1,5 +1,6 @@
 """What goes wrong in a trial or in the storage ends in one sentence, and the search goes on."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from searches import BaseStorage, Search, spec, task_of_epochs
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from greensweep.errors import StudyError
+from greensweep.messages import sentence
 from greensweep.reporting import TrialEnded, report
 from greensweep.search import storage
 from greensweep.search.bill import bill
@@ -344,6 +347,23 @@ def test_a_storage_that_cannot_be_used_ends_in_a_sentence_without_secrets(
     assert "\n" not in str(told.value)
 
 
+def test_a_file_of_the_sweep_that_a_full_disk_refuses_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError) as told, storage_faults("sqlite:///a.db"):
+        raise OSError(errno.ENOSPC, "No space left on device", "sweep/study.json")
+    assert str(told.value).startswith("cannot use sweep/study.json: No space left on device: free")
+
+
+def test_what_the_stock_sweepers_storage_raises_is_told_by_its_cause() -> None:
+    full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+    fault = StorageInternalError("This typically happens due to invalid data in the commit")
+    fault.__cause__ = full
+    for each in (fault, full):
+        assert sentence(each) == (
+            "Error: the study's storage failed (database or disk is full): free or start it, then "
+            "begin the sweep anew"
+        )
+
+
 def test_a_file_that_is_no_database_ends_in_a_sentence(tmp_path: Path) -> None:
     asked = spec(tmp_path)
     (tmp_path / "optuna.db").write_bytes(b"not a database, but long enough for one" * 100)
@@ -354,8 +374,6 @@ def test_a_file_that_is_no_database_ends_in_a_sentence(tmp_path: Path) -> None:
 def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sqlalchemy.exc import OperationalError
-
     found = search(tmp_path, task_of_epochs(2))
     found.run(1)
     opened: BaseStorage = found.study._storage

@@ -200,10 +200,12 @@ def storage_faults(url: str) -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
-        cause = mask_text(first_line(error.__cause__ or error))
+        cause = first_line(error.__cause__ or error)
+        said = f"the study's storage {url} failed ({cause}): free or start it"
+        if isinstance(error, OSError) and error.filename:  # it may be any file of the sweep
+            said = f"cannot use {error.filename}: {error.strerror}: free it"
         raise StudyError(
-            f"the study's storage {mask_text(url)} failed ({cause}): free or start it, then give "
-            "the same command again, which goes on where it stopped"
+            f"{mask_text(said)}, then give the same command again, which goes on where it stopped"
         ) from error
 
 
