@@ -1,11 +1,15 @@
 """Files are written whole or not at all, and one that is broken is told and kept."""
 
+import builtins
+import io
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Finished
 
 from greensweep.files import read_json, write_json, write_text, write_whole
 
@@ -88,3 +92,53 @@ def test_no_file_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 def test_lines_end_as_they_are_written(tmp_path: Path) -> None:
     write_text(tmp_path / "text", "a\nü\r\n")
     assert (tmp_path / "text").read_bytes() == b"a\n\xc3\xbc\r\n"
+
+
+def test_no_secret_is_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"password": "x y", "uri": "https://ada:PW@h", "n": 1})
+    assert read_json(tmp_path / "a.json") == {"password": "***", "uri": "https://ada:***@h", "n": 1}
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
+    """The files that Python opens to write, by their paths in the test's folder."""
+    paths: set[str] = set()
+    plain = io.open  # the same as `open`, but for who looks it up
+
+    def noted(file: object, mode: str = "r", *arguments: object, **options: object) -> object:
+        if isinstance(file, str | os.PathLike) and set(mode) & set("wx+"):
+            path = Path(os.fsdecode(file)).absolute()
+            if path.is_relative_to(tmp_path):
+                paths.add(str(path.relative_to(tmp_path)))
+        return plain(file, mode, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(io, "open", noted)
+    monkeypatch.setattr(builtins, "open", noted)
+    return paths
+
+
+def test_what_commands_leave_is_written_whole_or_not_at_all(
+    cli: Callable[..., Finished], tmp_path: Path, written: set[str]
+) -> None:
+    run = ("model=dense_linear", "training.epochs=1", "dataset.train_limit=100", "warmup=0.1")
+    run = (
+        *run,
+        "inference.seconds=0",
+        "energy=replay",
+        "energy.path=joules.csv",
+        "layer_energy=true",
+    )
+    (tmp_path / "joules.csv").write_text("joules\n" + "1.5\n" * 99)
+    sweep = ("-m", "hydra/sweeper=greensweep", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep")
+    ended = cli("train.py", *sweep, *run)
+    assert ended.status == 0, ended.errors
+    table = ("source=sweep/trials.csv", "columns.accuracy=validation_accuracy", "analysis=tradeoff")
+    analysed = cli("analyse.py", *table)
+    assert analysed.status == 0, analysed.errors
+    assert cli("prepare.py", "dataset=digits", "output=lists").status == 0
+    left = {path for path in written if (tmp_path / path).is_file()} - {"joules.csv"}
+    # Hydra's own, and what grows.
+    others = {path for path in left if ".hydra/" in path or path.endswith((".log", ".lock"))}
+    assert left - others == set()
+    for name in ("study.json", "trials.csv", "study_of.json", "0/result.json", "0/config.yaml"):
+        assert (tmp_path / "sweep" / name).is_file()
