@@ -40,12 +40,35 @@ PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 
 
+_COUNTERS = Path("/sys/class/powercap").glob("intel-rapl:*/energy_uj")
+no_sensors = pytest.mark.skipif(
+    any(os.access(file, os.R_OK) for file in _COUNTERS), reason="this machine's CPU has a counter"
+)
+
+
+@pytest.fixture(autouse=True)
+def computes_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test compute on the CPU, as where there is no GPU, unless it is marked `cuda`.
+
+    A test so marked is skipped where there is none.
+    """
+    torch = sys.modules.get("torch")
+    if request.node.get_closest_marker("cuda"):
+        if torch is None or not torch.cuda.is_available():
+            pytest.skip("PyTorch finds no CUDA GPU here")
+        return
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    if torch is not None:  # which asks the environment once
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
 @pytest.fixture(autouse=True)
 def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep metered runs of other tests, and an idle baseline of the user's, out of this test."""
     folder = tmp_path_factory.mktemp("machine")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setattr("greensweep.energy.notices._told", set())
 
 
 def pytest_xdist_auto_num_workers() -> int:

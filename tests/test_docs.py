@@ -180,7 +180,7 @@ def test_the_reference_has_type_default_and_range(hooks: ModuleType) -> None:
     for row in (
         "| `training.epochs` | whole number | `15` | ≥ 1 | passes over the training split |",
         "| `dataset.validation_fraction` | number | `0.15` | > 0 and < 1 | share of the training ",
-        "| `energy.gpus` | list of whole numbers or `null` | `null` |  | indices of the GPUs ",
+        "| `energy.gpus` | any | `null` |  | GPUs to count: a list of ",
         "| `model.name` | text | none, set it |  | name of the network in its library |",
         "weights | `name: adamw`<br>`weight_decay: 0.01` |",
     ):

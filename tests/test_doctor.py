@@ -8,21 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from codecarbon.core.cpu import is_rapl_available
+from conftest import no_sensors
 
 from greensweep.__main__ import main
 from greensweep.config.schema import LocalConfig, MlflowConfig
 from greensweep.doctor import Examination, Finding, page
 from greensweep.doctor.findings import ComponentSource, SelfCheck
 from greensweep.doctor.self_check import judge
-from greensweep.doctor.sources import find_nvml, find_rapl
+from greensweep.doctor.sources import find_gpus, find_rapl
 from greensweep.doctor.stores import find_mlflow, find_optuna
 
 Doctor = Callable[..., tuple[int, str, str]]
-
-no_sensors = pytest.mark.skipif(
-    is_rapl_available() or torch.cuda.is_available(), reason="this machine has sensors"
-)
 
 STEADY = SelfCheck(
     short_seconds=1.0,
@@ -115,8 +111,6 @@ def test_the_page_holds_components_findings_and_the_verdict() -> None:
 def test_what_would_make_a_sweep_fail_is_exit_status_1(
     doctor: Doctor, overrides: list[str], said: str
 ) -> None:
-    if "cuda" in said and torch.cuda.is_available():
-        pytest.skip("this machine has CUDA")
     status, out, _ = doctor("energy=unmetered", *overrides)
     assert status == 1
     assert said in out
@@ -128,7 +122,7 @@ def test_a_meter_without_counters_is_a_failure(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("greensweep.energy.nvml_rapl.rapl_zones", lambda _: [])
-    monkeypatch.setattr("greensweep.energy.nvml_rapl.count_gpus", lambda: 0)
+    monkeypatch.setattr("greensweep.energy.nvml_rapl.machine_gpus", list)
     status, out, _ = doctor("energy=nvml_rapl")
     assert status == 1
     assert "FAIL  energy: energy=nvml_rapl finds no counter" in out
@@ -205,14 +199,14 @@ def test_nvml_that_refuses_is_told_from_none(monkeypatch: pytest.MonkeyPatch) ->
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
 
     monkeypatch.setattr("pynvml.nvmlInit", refuse)
-    found = find_nvml()
+    (found,) = find_gpus()
     assert (found.verdict, found.text) == ("note", "NVML refuses (Insufficient Permissions)")
 
     def absent() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr("pynvml.nvmlInit", absent)
-    assert find_nvml().verdict == "ok"
+    assert [each.verdict for each in find_gpus()] == ["ok"]
 
 
 @pytest.mark.parametrize(

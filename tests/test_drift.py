@@ -107,7 +107,7 @@ def test_a_sweep_reads_it_before_and_after(
     steps = iter([[0.1] * 10] * 3 + [[0.1] * 5])
     monkeypatch.setattr(ReferenceJob, "run", lambda *_: next(steps))
     replayed = ScriptedMeter([(1.0, 20.0)])
-    monkeypatch.setattr("greensweep.energy.build_meter", lambda *_: replayed)
+    monkeypatch.setattr("greensweep.energy.build_meter", lambda *_, **__: replayed)
     ended = cli(
         "train.py", "-m", "seed=1,2", "hydra.sweep.dir=sweep", "training.epochs=1",
         "tracking=local", "inference.seconds=0",
@@ -128,7 +128,7 @@ def test_a_meter_that_cannot_start_refuses_the_sweep_before_its_first_trial(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("greensweep.energy.nvml_rapl.rapl_zones", lambda _: [])
-    monkeypatch.setattr("greensweep.energy.nvml_rapl.count_gpus", lambda: 0)
+    monkeypatch.setattr("greensweep.energy.nvml_rapl.machine_gpus", list)
     for warmup in ("0", "0.1"):
         ended = cli(
             "train.py", "-m", "seed=1,2", f"hydra.sweep.dir=sweep{warmup}", f"warmup={warmup}",

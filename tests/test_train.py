@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import PROJECT, Finished
+from conftest import PROJECT, Finished, no_sensors
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from omegaconf import OmegaConf
@@ -35,6 +35,7 @@ def tracked(folder: Path) -> tuple[MlflowClient, list[Run]]:
     return client, list(client.search_runs([experiment.experiment_id]))
 
 
+@no_sensors
 def test_a_run_leaves_its_result_and_says_it_in_one_line(
     cli: Cli, results: Results, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_run_leaves_its_result_and_says_it_in_one_line(
     assert (tmp_path / "run" / "config.yaml").is_file()
 
 
+@no_sensors
 def test_energy_figures_agree_with_each_other(cli: Cli, results: Results) -> None:
     cli("train.py", "training.epochs=3", "energy.grams_co2e_per_kwh=400", "tracking=local")
     (result,) = results()
@@ -97,6 +99,7 @@ def test_unmetered_runs_have_no_figure_instead_of_zero(cli: Cli, results: Result
     assert "estimates" not in ended.output
 
 
+@no_sensors
 def test_mlflow_holds_the_same_figures(cli: Cli, results: Results, tmp_path: Path) -> None:
     cli("train.py", "training.epochs=3", "hydra.run.dir=run")
     (result,) = results()
@@ -141,6 +144,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(cli: Cli, tmp_path: Pat
     assert not all(torch.equal(a[name], c[name]) for name in a)
 
 
+@no_sensors
 def test_a_kept_model_can_be_tested_again(cli: Cli, results: Results) -> None:
     cli("train.py", "training.epochs=4", "hydra.run.dir=run", "tracking=local")
     (result,) = results()

@@ -7,30 +7,30 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
-from codecarbon.core.cpu import is_rapl_available
-from codecarbon.core.gpu import AMDGPUDevice, NvidiaGPUDevice
+from codecarbon.core.gpu_device import GPUDevice
 from codecarbon.core.units import Power
-from codecarbon.external.hardware import CPU, GPU, AppleSiliconChip, Raspberry
+from codecarbon.external.hardware import CPU, AppleSiliconChip, Raspberry
 from codecarbon.external.ram import RAM
+from conftest import no_sensors
 from fakes import Machine, MachineProcesses, Powercap, ScriptedCounter
 
 from greensweep.config import schema
 from greensweep.energy import EnergyReading, Meter, build_meter
-from greensweep.energy.codecarbon import CodeCarbonSource, HardwareCounter, _counters, _origin
+from greensweep.energy.codecarbon import (
+    CodeCarbonSource,
+    DeviceCounter,
+    HardwareCounter,
+    _counters,
+    _origin,
+)
 from greensweep.energy.counters import Counter, Step
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.load_model import CalibratedSource, LoadCounter
 from greensweep.energy.machine import MachineMeter
 from greensweep.errors import EnergyError
-
-no_sensors = pytest.mark.skipif(
-    is_rapl_available() or torch.cuda.is_available(), reason="this machine has sensors"
-)
 
 
 def ram_watts() -> float:
@@ -298,7 +298,7 @@ def test_a_gpu_that_does_not_exist_is_refused_in_one_sentence() -> None:
         meter.start()
     assert str(refused.value) == (
         "energy.gpus names GPU 3, and there is no GPU here: set energy.gpus to GPUs that exist, "
-        "or to null for all"
+        "to null for those that the run computes on, or to all"
     )
 
 
@@ -321,14 +321,6 @@ def of_kind(kind: type, **attributes: Any) -> Any:
         (of_kind(CPU, _mode="cpu_load"), ("cpu", "cpu_load_model", "estimated")),
         (of_kind(CPU, _mode="constant"), ("cpu", "constant_power", "estimated")),
         (of_kind(CPU, _mode="new"), ("cpu", "new", "estimated")),
-        (
-            of_kind(GPU, devices=SimpleNamespace(devices=[of_kind(NvidiaGPUDevice)])),
-            ("gpu", "nvml", "measured"),
-        ),
-        (
-            of_kind(GPU, devices=SimpleNamespace(devices=[of_kind(AMDGPUDevice)])),
-            ("gpu", "amdsmi", "measured"),
-        ),
         (of_kind(RAM), ("ram", "constant_power", "estimated")),
         (of_kind(AppleSiliconChip, chip_part="CPU"), ("cpu", "powermetrics", "measured")),
         (of_kind(AppleSiliconChip, chip_part="GPU"), ("gpu", "powermetrics", "measured")),
@@ -339,6 +331,47 @@ def of_kind(kind: type, **attributes: Any) -> Any:
 )
 def test_each_kind_of_hardware_has_its_origin(hardware: Any, origin: tuple[str, ...]) -> None:
     assert _origin(hardware) == origin
+
+
+class ScriptedDevice(GPUDevice):
+    """A GPU as CodeCarbon finds it, of 50 W; its counter shows `millijoules`, where it has one."""
+
+    millijoules: int | None = None
+
+    def _get_total_energy_consumption(self) -> int | None:
+        return self.millijoules
+
+    def _get_power_usage(self) -> float:
+        return 50.0
+
+    def _init_static_details(self) -> None:
+        self._gpu_name, self._uuid = "a GPU", "GPU-0d5d"
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "origin", "joules"),
+    [
+        ("AMDGPUDevice", True, ("amdsmi", "measured"), 3.0),
+        ("AMDGPUDevice", False, ("amdsmi", "estimated"), 100.0),
+        ("NvidiaGPUDevice", False, ("nvml_power", "estimated"), 100.0),
+    ],
+)
+def test_a_gpu_without_a_common_counter_is_what_codecarbon_makes_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    counts: bool,
+    origin: tuple[str, str],
+    joules: float,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(ScriptedDevice, "millijoules", 7000 if counts else None)
+    counter = DeviceCounter(type(kind, (ScriptedDevice,), {})(handle=None, gpu_index=0))
+    if counts:
+        monkeypatch.setattr(ScriptedDevice, "millijoules", 10_000)
+    now += 2.0
+    assert (counter.source, counter.quality) == origin
+    assert counter.read() == pytest.approx(joules)
 
 
 # --- one process, many meters -------------------------------------------------------------------

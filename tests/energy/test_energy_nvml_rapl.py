@@ -10,6 +10,7 @@ from fakes import Gpus, Powercap, origins
 
 from greensweep.config import schema
 from greensweep.energy import Meter, build_meter
+from greensweep.energy.gpus import CudaDevice, machine_gpus
 from greensweep.energy.nvml import NvmlCounter
 from greensweep.errors import EnergyError
 
@@ -318,7 +319,7 @@ def test_a_gpu_that_does_not_exist_is_refused_in_one_sentence(
         started(gpus=[named])
     assert str(refused.value) == (
         f"energy.gpus names GPU {named}, and there is {there}: set energy.gpus to GPUs that "
-        "exist, or to null for all"
+        "exist, to null for those that the run computes on, or to all"
     )
 
 
@@ -365,8 +366,8 @@ def test_a_machine_without_any_counter_is_told_in_one_sentence(
         started()
     assert str(refused.value) == (
         "energy=nvml_rapl finds no counter that it can read (RAPL: this machine shows no RAPL "
-        "zones; NVML: there is no NVIDIA GPU to count): set energy=codecarbon for estimates, or "
-        "energy=unmetered"
+        "zones; NVML: there is no NVIDIA GPU that the run computes on): set energy=codecarbon for "
+        "estimates, or energy=unmetered"
     )
 
 
@@ -401,19 +402,24 @@ def test_a_driver_that_is_loaded_anew_counts_from_0(powercap: Powercap, gpus: Gp
 # --- what a GPU does ----------------------------------------------------------------------------
 
 
+def counter() -> NvmlCounter:
+    (gpu,) = machine_gpus()
+    return NvmlCounter(CudaDevice(gpu, gpu.uuid))
+
+
 def test_who_computes_is_told_by_the_drivers_samples(gpus: Gpus) -> None:
     gpus.joules = [0.0]
     gpus.utilisation[0] = {11: 99, 12: 0}
-    assert NvmlCounter(0).users() == {11}
+    assert counter().users() == {11}
 
 
 def test_a_driver_that_keeps_no_samples_tells_nothing_of_users(gpus: Gpus) -> None:
     gpus.joules = [0.0]
-    assert NvmlCounter(0).users() is None
+    assert counter().users() is None
 
 
 def test_how_busy_a_gpu_is_is_the_drivers_figure(gpus: Gpus) -> None:
     gpus.joules = [0.0]
-    assert NvmlCounter(0).busy() is None  # a GPU that does not tell
+    assert counter().busy() is None  # a GPU that does not tell
     gpus.busy[0] = 40
-    assert NvmlCounter(0).busy() == 0.4
+    assert counter().busy() == 0.4

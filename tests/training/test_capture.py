@@ -25,7 +25,6 @@ from greensweep.training.capture import Recorder, Repeat
 
 CPU = torch.device("cpu")
 WORDS = "Training steps are taken plainly: "
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
 CONSTANT = schema.ConstantConfig()
 ADAM = schema.AdamConfig(name="adam", learning_rate=0.02)
 SGD = schema.SgdConfig(learning_rate=0.05, momentum=0.9, nesterov=True)
@@ -368,7 +367,7 @@ def test_compiled_steps_train_as_plain_ones_within_rounding(
     assert torch.allclose(weights, expected, rtol=1e-2, atol=1e-4)
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("optimizer", [ADAM, SGD])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("scheduler", [CONSTANT, schema.OneCycleConfig()])
@@ -391,7 +390,7 @@ def test_a_cuda_graph_trains_as_plain_steps_within_rounding(
     assert torch.allclose(weights, expected, rtol=5e-2, atol=5e-3)
 
 
-@needs_cuda
+@pytest.mark.cuda
 def test_a_network_that_waits_for_the_gpu_is_trained_plainly_there() -> None:
     model = nn.Sequential(network(), nn.Identity())
     model[1].register_forward_hook(lambda _module, _inputs, result: float(result.sum()) and None)
@@ -405,7 +404,7 @@ def test_a_network_that_waits_for_the_gpu_is_trained_plainly_there() -> None:
     assert again.capture.mode == "graph"  # the refused one left CUDA in order
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("capture", ["none", "graph"])
 def test_steps_on_a_gpu_do_not_wait_for_it(capture: str) -> None:
     training = training_of(
@@ -424,7 +423,7 @@ def test_steps_on_a_gpu_do_not_wait_for_it(capture: str) -> None:
         torch.cuda.set_sync_debug_mode(before)
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("capture", ["none", "graph"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_same_seed_gives_the_same_weights_on_a_gpu(capture: str, precision: str) -> None:

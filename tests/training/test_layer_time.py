@@ -633,7 +633,7 @@ def test_nothing_to_train_is_an_error() -> None:
         timed(Witness().requires_grad_(False), numbered(8))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.cuda
 def test_on_a_gpu_time_is_that_of_its_kernels() -> None:
     model = simple_cnn(3, 32, 2, conv_layers=1, linear_layers=1, relu=True).cuda()
     split = images(64, (3, 32, 32)).to(torch.device("cuda"))

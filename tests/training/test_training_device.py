@@ -27,17 +27,14 @@ from greensweep.training import (
 from greensweep.training.device import autocast
 
 CPU = torch.device("cpu")
-without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 TRAINING = schema.TrainingConfig()
 
 
-@without_cuda
 def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
     assert choose_device("auto") == CPU
     assert device_name(choose_device("auto")) == "cpu"
 
 
-@without_cuda
 def test_cuda_without_a_gpu_is_refused_with_a_way_out() -> None:
     with pytest.raises(ConfigError) as refused:
         choose_device("cuda")
@@ -48,7 +45,6 @@ def test_cuda_without_a_gpu_is_refused_with_a_way_out() -> None:
         choose_device("cuda", option="device")
 
 
-@without_cuda
 def test_synchronizing_needs_no_gpu() -> None:
     synchronize()
 

@@ -18,6 +18,7 @@ from greensweep.search.opening import before_trials
 from greensweep.study.preflight import check_sweep, resumes, searched_names, shared_config
 
 if TYPE_CHECKING:
+    from greensweep.energy import Meter
     from greensweep.study.summary import StudySummary
     from greensweep.tracking import SweepRun
     from greensweep.tracking.mlflow import MlflowStore
@@ -58,7 +59,7 @@ def sweep_of(hydra: Any) -> "SweepRun":
 
 
 def _begin_sweep(config: DictConfig) -> None:
-    from greensweep.energy import build_meter, measure_idle
+    from greensweep.energy import measure_idle
     from greensweep.search.storage import check_storage, keep_private, storage_faults
     from greensweep.study import drift
     from greensweep.study.trials import keep_searched
@@ -73,9 +74,21 @@ def _begin_sweep(config: DictConfig) -> None:
         with storage_faults(storage):
             keep_private(storage)
     parsed: TrainConfig = parse(shared_config(config))
-    measure_idle(parsed.energy)
-    drift.begin(directory, build_meter(parsed.energy), parsed)
+    measure_idle(parsed.energy, directory)
+    drift.begin(directory, _reference_meter(parsed, directory), parsed)
     SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)
+
+
+def _reference_meter(config: TrainConfig, directory: Path) -> "Meter":
+    """Return the meter of the reference job, which computes where the trials do."""
+    from greensweep.energy import build_meter
+
+    if config.replay is not None:
+        return build_meter(config.energy)  # nothing is trained, so PyTorch is not loaded
+    from greensweep.training import device_asked_for
+
+    device = device_asked_for(config.training.device)
+    return build_meter(config.energy, device=device, told_in=directory)
 
 
 def close_current(fault: BaseException | None) -> BaseException | None:
@@ -94,7 +107,6 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         return lost(directory)
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun
-    from greensweep.energy import build_meter
     from greensweep.study.close import close_sweep
     from greensweep.study.mend import fail_running
     from greensweep.tracking import open_store
@@ -109,7 +121,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         summary = close_sweep(
             directory.absolute(),
             parsed,
-            build_meter(parsed.energy),
+            _reference_meter(parsed, directory),
             store,
             interrupted=interrupted,
             notes=_sweep_notes(config, store),

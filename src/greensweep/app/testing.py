@@ -17,11 +17,12 @@ def evaluate(composed: DictConfig) -> float:
     from greensweep.energy import build_meter
     from greensweep.energy.units import joules_text
     from greensweep.study.text import trust_sentence
+    from greensweep.training import device_asked_for
 
     config = checked(composed, EvaluateConfig)
     tested = test_checkpoint(
         Path(config.checkpoint),
-        build_meter(config.energy),
+        build_meter(config.energy, device=device_asked_for(config.device)),
         device=config.device,
         batch_size=config.batch_size,
     )

@@ -50,11 +50,17 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     if config.replay is not None:
         run_once = partial(replay_once, config, directory)
     else:
+        from greensweep.training import device_asked_for
+
         run_once = partial(
             run_repeats,
             config,
             directory,
-            meter=build_meter(config.energy, sweep.directory if sweep else None),
+            meter=build_meter(
+                config.energy,
+                sweep.directory if sweep else None,
+                device=device_asked_for(config.training.device),
+            ),
             test=not sweeping,
             show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
         )

@@ -1,5 +1,6 @@
 """Consistency between options: what no single range can say."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,8 @@ from greensweep.config.schema import (
     CalibrationConfig,
     CodeCarbonConfig,
     EnergyConfig,
+    EvaluateConfig,
+    MachineEnergyConfig,
     ObjectiveConfig,
     SgdConfig,
     TrainConfig,
@@ -28,7 +31,10 @@ def consistency_faults(config: Any) -> Iterator[str]:
     energy = getattr(config, "energy", None)
     if isinstance(energy, EnergyConfig):
         yield from _energy_faults(energy)
+    if isinstance(config, EvaluateConfig):
+        yield from _device_faults("device", config.device)
     if isinstance(config, TrainConfig):
+        yield from _device_faults("training.device", config.training.device)
         yield from _optimizer_faults(config)
         yield from _repeat_faults(config)
         yield from _replay_faults(config)
@@ -54,6 +60,8 @@ def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
             f"energy.region={energy.region} needs energy.country, got null: "
             "set energy.country=USA, say"
         )
+    if isinstance(energy, MachineEnergyConfig):
+        yield from _gpu_faults(energy.gpus)
     if isinstance(energy, CodeCarbonConfig):
         yield from _calibration_faults(energy.calibration)
         if energy.tracking_mode == "process" and energy.calibration.idle_watts is not None:
@@ -61,6 +69,17 @@ def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
                 "energy.calibration is of the whole machine, but energy.tracking_mode=process: "
                 "set energy.tracking_mode=machine"
             )
+
+
+def _gpu_faults(gpus: Any) -> Iterator[str]:
+    named = gpus if isinstance(gpus, list) else [gpus]
+    if gpus not in (None, "all") and not all(
+        type(each) is int or (isinstance(each, str) and each.startswith("GPU-")) for each in named
+    ):
+        yield (
+            "energy.gpus must be all, null, or a list of numbers and UUIDs as nvidia-smi -L shows "
+            f"them, got {gpus}: set energy.gpus=[0], say"
+        )
 
 
 def _calibration_faults(calibration: CalibrationConfig) -> Iterator[str]:
@@ -75,6 +94,14 @@ def _calibration_faults(calibration: CalibrationConfig) -> Iterator[str]:
         yield (
             f"energy.calibration.load_watts must be above idle_watts, got {load:g} and {idle:g}: "
             "measure with all cores busy"
+        )
+
+
+def _device_faults(name: str, device: str) -> Iterator[str]:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        yield (
+            f"{name} must be auto, cpu, cuda, or one of several GPUs as in cuda:1, got {device}: "
+            f"set {name}=auto"
         )
 
 

@@ -215,7 +215,7 @@ class TrainingConfig:
         0, doc="pad by so many pixels, then crop at random", at_least=0, largest=1024
     )
     cutout_size: int = option(0, doc="blank a random square of this side, pixels", at_least=0)
-    device: Literal["auto", "cpu", "cuda"] = option("auto", doc="where to train")
+    device: str = option("auto", doc="where to train: auto, cpu, cuda, or one of several, cuda:1")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", doc="arithmetic of the forward pass; auto is float32 on CPU and mixed on CUDA"
     )
@@ -323,7 +323,11 @@ class EnergyConfig:
 class MachineEnergyConfig(EnergyConfig):
     """What meters of this machine have in common."""
 
-    gpus: list[int] | None = option(None, doc="indices of the GPUs to count; null counts all")
+    gpus: Any = option(
+        None,
+        doc="GPUs to count: a list of nvidia-smi's numbers or UUIDs, or all; null is those that "
+        "the run computes on",
+    )
     baseline: Literal["auto", "measure", "none"] = option(
         "auto",
         doc="power of the idle machine, for joules that compare whatever runs beside: measure it "
@@ -471,7 +475,7 @@ class EvaluateConfig:
     checkpoint: str = option(
         MISSING, doc="a kept model.pt, with its config.yaml beside it", path=True
     )
-    device: Literal["auto", "cpu", "cuda"] = option("auto", doc="where to evaluate")
+    device: str = option("auto", doc="where to evaluate: auto, cpu, cuda or cuda:1, say")
     batch_size: int = option(512, doc="images per step", at_least=1)
     energy: EnergyConfig = MISSING
 

@@ -3,16 +3,16 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+import greensweep
 from greensweep.config import TrainConfig
 from greensweep.doctor.findings import ComponentSource, Examination, Finding, SelfCheck
 from greensweep.doctor.self_check import check_meter, judge
-from greensweep.doctor.sources import component_sources, find_nvml, find_rapl, judge_sources
+from greensweep.doctor.sources import component_sources, find_gpus, find_rapl, judge_sources
 from greensweep.doctor.stores import find_mlflow, find_optuna
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError
 
 _PACKAGES = (
-    "greensweep",
     "torch",
     "torchvision",
     "timm",
@@ -34,13 +34,13 @@ def examine(config: TrainConfig, storage: str) -> Examination:
     components: tuple[ComponentSource, ...] = ()
     check: SelfCheck | None = None
     try:
-        components = component_sources(config.energy)
-        findings += judge_sources(config.energy, components)
         device = config.training.device if findings[0].verdict != "fail" else "cpu"
+        components = component_sources(config.energy, device)
+        findings += judge_sources(config.energy, components)
         check = check_meter(config.energy, device)
     except GreensweepError as error:
         findings.append(Finding("energy", "fail", str(error)))
-    findings += [find_rapl(), find_nvml()]
+    findings += [find_rapl(), *find_gpus()]
     if check is not None:
         findings += judge(check)
     findings += [_find_grid(config), find_mlflow(config.tracking), find_optuna(storage)]
@@ -77,7 +77,8 @@ def _find_grid(config: TrainConfig) -> Finding:
 def _versions() -> dict[str, str]:
     import torch
 
-    versions = {"python": platform.python_version()}
+    # Its own by itself, which a checkout knows that is not installed.
+    versions = {"python": platform.python_version(), "greensweep": greensweep.__version__}
     for name in _PACKAGES:
         try:
             versions[name] = version(name)

@@ -9,7 +9,7 @@ from greensweep.energy.build import build_source
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import Processes
-from greensweep.training import choose_device
+from greensweep.training import choose_device, device_asked_for
 from greensweep.training.reference import ReferenceJob
 
 _IDLE_SECONDS = 1.0
@@ -28,7 +28,8 @@ def check_meter(config: EnergyConfig, device: str) -> SelfCheck | None:
     Raises:
         EnergyError: the meter cannot start.
     """
-    parts, whole = _private_meter(config), _private_meter(config)
+    computes_on = device_asked_for(device)
+    parts, whole = _private_meter(config, computes_on), _private_meter(config, computes_on)
     if parts is None or whole is None:
         return None
     job = ReferenceJob(choose_device(device))
@@ -105,8 +106,8 @@ def judge(check: SelfCheck) -> list[Finding]:
     ]
 
 
-def _private_meter(config: EnergyConfig) -> Meter | None:
-    source = build_source(config)
+def _private_meter(config: EnergyConfig, device: str) -> Meter | None:
+    source = build_source(config, device)
     return None if source is None else MachineMeter(source, Ledger())
 
 

@@ -7,18 +7,20 @@ from pathlib import Path
 from greensweep.config.schema import CodeCarbonConfig, EnergyConfig
 from greensweep.doctor.findings import ComponentSource, Finding
 from greensweep.energy.build import build_source
-from greensweep.energy.nvml import count_gpus
+from greensweep.energy.gpus import CudaDevice, Gpu, machine_gpus
+from greensweep.energy.nvml import NvmlCounter, keeps_accounts, refusal
 from greensweep.energy.rapl import POWERCAP, rapl_zones
-from greensweep.errors import first_line
 
 
-def component_sources(config: EnergyConfig) -> tuple[ComponentSource, ...]:
-    """Open the configured source and return what it reads.
+def component_sources(config: EnergyConfig, device: str) -> tuple[ComponentSource, ...]:
+    """Open the configured source and return what it reads of a run on that device.
 
     Raises:
         EnergyError: it cannot be opened.
     """
-    source = build_source(config)
+    from greensweep.training import device_asked_for
+
+    source = build_source(config, device_asked_for(device))
     if source is None:
         return ()
     try:
@@ -69,21 +71,38 @@ def find_rapl(powercap: Path | None = None) -> Finding:
     return Finding(subject, "ok", f"{len(zones)} zones can be read: {' and '.join(names)}")
 
 
-def find_nvml() -> Finding:
-    """Look for NVML, the counters of NVIDIA GPUs."""
-    subject = "NVML (NVIDIA GPU)"
+def find_gpus() -> list[Finding]:
+    """Look for NVIDIA GPUs, each with its name, UUID and slices, and what NVML tells of its use."""
     try:
-        count = count_gpus()
+        gpus = machine_gpus()
     except Exception as error:  # pynvml's errors, whose class needs the library
-        return Finding(
-            subject,
-            "note",
-            f"NVML refuses ({first_line(error)})",
-            "let nvidia-smi run for this user, in a container with --gpus all",
-        )
-    if count == 0:
-        return Finding(subject, "ok", "no NVIDIA GPU or no driver here: nothing to measure")
-    return Finding(subject, "ok", f"{count} GPUs can be read")
+        advice = "let nvidia-smi run for this user, in a container with --gpus all"
+        return [Finding("NVML (NVIDIA GPU)", "note", refusal(error), advice)]
+    if not gpus:
+        text = "no NVIDIA GPU or no driver here: nothing to measure"
+        return [Finding("NVML (NVIDIA GPU)", "ok", text)]
+    return [_find_gpu(gpu) for gpu in gpus]
+
+
+def _find_gpu(gpu: Gpu) -> Finding:
+    told = [f"{gpu.name}, {gpu.uuid}"]
+    if gpu.slices:
+        told.append(f"in {len(gpu.slices)} MIG slices ({', '.join(gpu.slices)}), counted together")
+    fault = None
+    try:
+        counter = NvmlCounter(CudaDevice(gpu, gpu.uuid))
+        told.append(f"its energy counter moves every {counter.update_seconds:g} s")
+    except Exception as error:  # pynvml's errors, whose class needs the library
+        fault = f"no energy counter: {refusal(error)}"
+        told.append(fault)
+    accounts = {True: "accounting on", False: "accounting off", None: "no accounting"}
+    told.append(accounts[keeps_accounts(gpu)])
+    return Finding(
+        f"GPU {gpu.index}",
+        "note" if fault else "ok",
+        "; ".join(told),
+        "energy=codecarbon samples its power instead" if fault else None,
+    )
 
 
 def judge_sources(config: EnergyConfig, components: tuple[ComponentSource, ...]) -> list[Finding]:

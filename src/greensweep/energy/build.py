@@ -15,18 +15,27 @@ from greensweep.energy.processes import Processes
 from greensweep.energy.replay import ReplayTable, ReplayTrace
 
 
-def build_meter(config: schema.EnergyConfig, sweep: Path | None = None) -> Meter:
+def build_meter(
+    config: schema.EnergyConfig,
+    sweep: Path | None = None,
+    *,
+    device: str | None = None,
+    told_in: Path | None = None,
+) -> Meter:
     """Return the configured meter, not yet started.
 
     Args:
         sweep: directory of the sweep that the metered run belongs to.
+        device: where the run computes, cpu, cuda or cuda:1, say, which is the GPU that it is
+            charged; None where that is not known, so that it is charged all that CUDA shows.
+        told_in: directory of the sweep, where that gives a warning once: `sweep` if left out.
 
     Raises:
         EnergyError: a file that the meter reads is missing or wrong.
     """
     if isinstance(config, schema.ReplayConfig) and config.time_column is None:
         return ReplayTable(Path(config.path), config.column, config.component, config.unit)
-    source = build_source(config)
+    source = build_source(config, device, told_in or sweep)
     if source is None:
         return UnmeteredMeter()
     # What a record or a model says of this process alone is not the machine's to share out.
@@ -42,11 +51,19 @@ def build_meter(config: schema.EnergyConfig, sweep: Path | None = None) -> Meter
     )
 
 
-def build_source(config: schema.EnergyConfig) -> Source | None:
-    """Return what opens the configured counters, or None where the meter has none."""
+def build_source(
+    config: schema.EnergyConfig, device: str | None = None, told_in: Path | None = None
+) -> Source | None:
+    """Return what opens the configured counters, or None where the meter has none.
+
+    Args:
+        device, told_in: as `build_meter` takes them.
+    """
     match config:
         case schema.CodeCarbonConfig():
-            source = CodeCarbonSource(config.tracking_mode, config.cpu_tdp_watts, config.gpus)
+            source = CodeCarbonSource(
+                config.tracking_mode, config.cpu_tdp_watts, config.gpus, device, sweep=told_in
+            )
             idle, load = config.calibration.idle_watts, config.calibration.load_watts
             if idle is None or load is None:
                 return source
@@ -54,7 +71,7 @@ def build_source(config: schema.EnergyConfig) -> Source | None:
             counter = LoadCounter(idle, load, cores=processes.cores(), processes=processes)
             return CalibratedSource(source, counter)
         case schema.NvmlRaplConfig():
-            return NvmlRaplSource(config.gpus)
+            return NvmlRaplSource(config.gpus, device, sweep=told_in)
         case schema.ReplayConfig() if config.time_column is not None:
             return ReplayTrace(
                 Path(config.path), config.column, config.time_column, config.component
@@ -70,20 +87,25 @@ def build_baseline(config: schema.EnergyConfig) -> IdleBaseline | None:
     return IdleBaseline(config.baseline_seconds, config.baseline_hours, measures=measures)
 
 
-def measure_idle(config: schema.EnergyConfig) -> None:
+def measure_idle(config: schema.EnergyConfig, sweep: Path | None = None) -> None:
     """Measure the idle machine before a sweep, where no model of its counters tells its power.
 
-    Without it, joules of trials side by side would not compare with those of one alone.
+    Without it, joules of trials side by side would not compare with those of one alone. All GPUs
+    that CUDA shows are measured at once: each trial may have another, and a machine that is busy.
+
+    Args:
+        sweep: its directory, where a warning is given once.
 
     Raises:
         EnergyError: there is nothing to read here.
     """
-    source = build_source(config)
+    source = build_source(config, told_in=sweep)
     if not isinstance(config, schema.MachineEnergyConfig) or source is None:
         return
     counters = {counter.key: counter for counter in source.open()}
     try:
-        if config.baseline == "auto" and any(each.idle_watts is None for each in counters.values()):
+        is_known = all(each.idle_watts is not None for each in counters.values())
+        if config.baseline == "measure" or (config.baseline == "auto" and not is_known):
             IdleBaseline(config.baseline_seconds, config.baseline_hours).watts(counters)
     finally:
         source.close()

@@ -4,12 +4,14 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greensweep.energy.counters import Counter
+from greensweep.energy.gpus import Gpu, charged_devices, machine_gpus
+from greensweep.energy.notices import warn_once
+from greensweep.energy.nvml import NvmlCounter, refusal
 from greensweep.energy.rapl import open_zones
 from greensweep.energy.reading import JOULES_PER_KWH, Quality
 from greensweep.errors import EnergyError, first_line
@@ -51,18 +53,25 @@ class CodeCarbonSource:
         tracking_mode: machine, or process for an estimate of this process's share.
         cpu_tdp_watts: rated power of the CPU, in place of what CodeCarbon knows of its model; it
             changes nothing where a counter measures the CPU.
-        gpus: indices of the GPUs to count; None counts all.
+        gpus: the GPUs to count, as `energy.gpus` names them; None counts those of `device`.
+        device: where the run computes, as `charged_devices` takes it.
+        sweep: folder of the sweep that warns once.
     """
 
     def __init__(
         self,
         tracking_mode: str = "machine",
         cpu_tdp_watts: float | None = None,
-        gpus: Sequence[int] | None = None,
+        gpus: Any = None,
+        device: str | None = None,
+        *,
+        sweep: Path | None = None,
     ) -> None:
         self._mode = tracking_mode
         self._tdp = cpu_tdp_watts
         self._gpus = gpus
+        self._device = device
+        self._sweep = sweep
         self._tracker: OfflineEmissionsTracker | None = None
 
     def open(self) -> list[Counter]:
@@ -78,15 +87,20 @@ class CodeCarbonSource:
                 counters = self._opened(self._tdp)
                 for counter in filter(_rests_on_tdp, counters):
                     counter.source = "declared_tdp_load_model"
-        except EnergyError:
-            raise
         except Exception as error:
             self._tracker = None  # broken, so not to be used again
             raise EnergyError(
                 f"CodeCarbon cannot start ({type(error).__name__}: {first_line(error)}): "
                 "set energy=unmetered to train without energy figures"
             ) from error
-        return counters
+        try:
+            return [*counters, *self._gpu_counters()]
+        except EnergyError:
+            self.close()
+            raise
+        except Exception as error:  # pynvml's errors, whose class needs the library
+            warn_once(self._sweep, f"No gpu energy in this run's figures: {refusal(error)}.")
+            return counters
 
     def close(self) -> None:
         if self._tracker is not None:
@@ -96,20 +110,35 @@ class CodeCarbonSource:
         self._tracker = None
 
     def _opened(self, cpu_watts: float | None) -> list[Counter]:
-        gpus = None if self._gpus is None else tuple(self._gpus)
         # A forked child has copies of its parent's trackers, but not the threads that sample.
-        self._key = (os.getpid(), self._mode, cpu_watts, gpus)
+        self._key = (os.getpid(), self._mode, cpu_watts)
         idle = _idle_trackers[self._key]
-        self._tracker = idle.pop() if idle else _make_tracker(self._mode, cpu_watts, gpus)
+        self._tracker = idle.pop() if idle else _make_tracker(self._mode, cpu_watts)
         self._tracker.start_task()  # the first in a process looks for the hardware
         if not getattr(self._tracker, "_hardware", None):  # the class swallows its own errors
             raise RuntimeError(
                 "its set-up failed, look at .codecarbon.config and CODECARBON_ variables"
             )
         hardware = self._tracker._hardware
-        if self._gpus is not None:
-            _check_gpus(self._gpus, hardware)
         return [counter for each in hardware for counter in _counters(each)]
+
+    def _gpu_counters(self) -> list[Counter]:
+        """Return a counter of each GPU that is charged; CodeCarbon's object is one for all."""
+        assert self._tracker is not None
+        groups = [each.devices for each in self._tracker._hardware if hasattr(each, "devices")]
+        found = {device._uuid: device for group in groups for device in group.devices}
+        gpus, named = machine_gpus(), self._gpus
+        if not gpus:  # AMD's, of which CUDA tells nothing
+            gpus = [Gpu(each.gpu_index, uuid, each._gpu_name) for uuid, each in found.items()]
+            named = "all" if named is None and self._device != "cpu" else named
+        counters: list[Counter] = []
+        for device in charged_devices(gpus, named, self._device):
+            own = found.get(device.gpu.uuid)
+            if own is None or (own._has_counter and _is_nvidia(own)):
+                counters.append(NvmlCounter(device))
+            else:
+                counters.append(DeviceCounter(own))
+        return counters
 
 
 class HardwareCounter(Counter):
@@ -181,12 +210,55 @@ class HardwareCounter(Counter):
         return self._watts
 
 
+class DeviceCounter(Counter):
+    """A GPU that the driver does not count for all processes alike: what CodeCarbon makes of it.
+
+    AMD's count by a counter of their own; NVIDIA's of before 2017 have their power sampled.
+    """
+
+    component = "gpu"
+    in_turn = True
+
+    def __init__(self, device: Any) -> None:
+        self.source = "nvml_power" if _is_nvidia(device) else "amdsmi"
+        if not device._has_counter:
+            self.quality = "estimated"
+        self._device = device
+        self._joules = 0.0
+        device.start()
+        self._read_at = time.monotonic()
+
+    @property
+    def key(self) -> str:
+        return f"gpu/{self.source}/{self._device._uuid}"
+
+    @property
+    def basis(self) -> str:
+        how = "the counter" if self._device._has_counter else "sampled power"
+        return f"{how} of GPU {self._device.gpu_index}, {self._device._gpu_name}"
+
+    def read(self) -> float:
+        from codecarbon.core.units import Time
+
+        now = time.monotonic()
+        seconds, self._read_at = now - self._read_at, now
+        used = self._device.delta(Time.from_seconds(seconds))["delta_energy_consumption"]
+        self._joules += used.kWh * JOULES_PER_KWH
+        return self._joules
+
+
+def _is_nvidia(device: Any) -> bool:
+    return type(device).__name__ == "NvidiaGPUDevice"
+
+
 def _counters(hardware: Any) -> list[Counter]:
     """Return what reads one of CodeCarbon's hardware objects.
 
     Its RAPL files are read without it: by its own reading a counter that cannot be read uses 0
     joules, and one that was reset all of its range.
     """
+    if hasattr(hardware, "devices"):  # GPUs, each of which has a counter of its own
+        return []
     if getattr(hardware, "_mode", None) != "intel_rapl":
         return [HardwareCounter(hardware)]
     files = hardware._intel_interface._rapl_files
@@ -199,9 +271,7 @@ def _rests_on_tdp(counter: Counter) -> bool:
     return counter.component == "cpu" and counter.quality == "estimated"
 
 
-def _make_tracker(
-    tracking_mode: str, cpu_watts: float | None, gpus: Sequence[int] | None
-) -> "OfflineEmissionsTracker":
+def _make_tracker(tracking_mode: str, cpu_watts: float | None) -> "OfflineEmissionsTracker":
     from codecarbon import OfflineEmissionsTracker
 
     logging.getLogger("codecarbon").setLevel(logging.ERROR)
@@ -214,15 +284,7 @@ def _make_tracker(
         output_methods=[],
         log_level="error",
         **({} if cpu_watts is None else {"force_cpu_power": cpu_watts}),
-        **({} if gpus is None else {"gpu_ids": list(gpus)}),
     )
-
-
-def _check_gpus(wanted: Sequence[int], hardware: Sequence[Any]) -> None:
-    from greensweep.energy.nvml import check_indices
-
-    found = [len(each.devices.devices) for each in hardware if type(each).__name__ == "GPU"]
-    check_indices(wanted, sum(found))
 
 
 def _origin(hardware: Any) -> tuple[str, str, Quality]:
@@ -233,9 +295,6 @@ def _origin(hardware: Any) -> tuple[str, str, Quality]:
     kind = type(hardware).__name__
     if kind == "CPU":
         return "cpu", *_CPU_SOURCES.get(hardware._mode, (hardware._mode, "estimated"))
-    if kind == "GPU":
-        devices = {type(device).__name__ for device in hardware.devices.devices}
-        return "gpu", "amdsmi" if devices == {"AMDGPUDevice"} else "nvml", "measured"
     if kind == "RAM":
         return "ram", "constant_power", "estimated"
     if kind == "AppleSiliconChip":

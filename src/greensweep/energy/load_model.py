@@ -57,7 +57,7 @@ class LoadCounter(Counter):
 class CalibratedSource:
     """A source whose models of CPU and memory give way to a wall meter's pair of figures.
 
-    What hardware counters measure stays.
+    What hardware counters measure stays, and GPUs.
 
     Args:
         source: the source without calibration.
@@ -73,7 +73,8 @@ class CalibratedSource:
         counters = list(self._source.open())
         if any(each.component == "cpu" and each.quality == "measured" for each in counters):
             return counters
-        return [self._counter, *(each for each in counters if each.quality == "measured")]
+        kept = (each for each in counters if each.component == "gpu" or each.quality == "measured")
+        return [self._counter, *kept]
 
     def close(self) -> None:
         self._source.close()

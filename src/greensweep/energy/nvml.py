@@ -1,18 +1,19 @@
 """NVML: the energy counters of NVIDIA GPUs, and which process uses them."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 
 from greensweep.energy.counters import Counter
-from greensweep.errors import EnergyError
+from greensweep.energy.gpus import CudaDevice, Gpu
+from greensweep.errors import first_line
 
 _MILLIJOULES = 1e-3
 _RECENT_SECONDS = 1.0
 
 
 class NvmlCounter(Counter):
-    """The total energy counter of one GPU (Volta and later).
+    """The total energy counter of one GPU (Volta and later): of the board, whatever its slices.
 
     Raises:
         pynvml.NVMLError: the GPU has no such counter, or it may not be read.
@@ -24,20 +25,24 @@ class NvmlCounter(Counter):
     update_seconds = 0.1
     in_turn = True
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, device: CudaDevice) -> None:
         import pynvml
 
-        self._index = index
-        self._handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        self._device = device
+        self._handle = pynvml.nvmlDeviceGetHandleByIndex(device.gpu.index)
+        if device.is_slice:
+            self.quality = "attributed"  # the board has no counter by slice
         self.read()
 
     @property
     def key(self) -> str:
-        return f"gpu/nvml/{self._index}"
+        return f"gpu/nvml/{self._device.gpu.uuid}"
 
     @property
     def basis(self) -> str:
-        return f"the driver's counter of GPU {self._index}, the whole board"
+        gpu = self._device.gpu
+        part = f", for its slice {self._device.id}" if self._device.is_slice else ""
+        return f"the driver's counter of GPU {gpu.index}, {gpu.name} ({gpu.uuid}), all of it{part}"
 
     def read(self) -> float:
         import pynvml
@@ -64,36 +69,17 @@ class NvmlCounter(Counter):
         return {int(sample.pid) for sample in samples if sample.smUtil}
 
 
-def count_gpus() -> int:
-    """Return the number of NVIDIA GPUs, 0 where there is no driver.
+def refusal(error: Exception) -> str:
+    """Put an error of pynvml's into words."""
+    return f"NVML refuses ({first_line(error)})"
 
-    Raises:
-        pynvml.NVMLError: the driver refuses, for want of permission, say.
-    """
+
+def keeps_accounts(gpu: Gpu) -> bool | None:
+    """Tell whether the driver keeps each process's time on a GPU; None where it cannot."""
     import pynvml
 
     try:
-        pynvml.nvmlInit()
-    except (
-        pynvml.NVMLError_LibraryNotFound,
-        pynvml.NVMLError_DriverNotLoaded,
-    ):
-        return 0
-    return int(pynvml.nvmlDeviceGetCount())
-
-
-def check_indices(wanted: Sequence[int], count: int) -> None:
-    """Refuse GPU indices that do not exist.
-
-    Raises:
-        EnergyError: for the first of them.
-    """
-    for index in wanted:
-        if not 0 <= index < count:
-            there = (
-                "no GPU here" if not count else f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0"
-            )
-            raise EnergyError(
-                f"energy.gpus names GPU {index}, and there is {there}: set energy.gpus to GPUs "
-                "that exist, or to null for all"
-            )
+        mode = pynvml.nvmlDeviceGetAccountingMode(pynvml.nvmlDeviceGetHandleByIndex(gpu.index))
+    except pynvml.NVMLError:
+        return None
+    return bool(mode == pynvml.NVML_FEATURE_ENABLED)

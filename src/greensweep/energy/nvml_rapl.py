@@ -1,27 +1,38 @@
 """The hardware counters themselves: RAPL for CPU and memory, NVML for GPUs, as Zeus reads them."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from greensweep.energy.counters import Counter
-from greensweep.energy.nvml import NvmlCounter, check_indices, count_gpus
+from greensweep.energy.gpus import charged_devices, machine_gpus
+from greensweep.energy.notices import warn_once
+from greensweep.energy.nvml import NvmlCounter, refusal
 from greensweep.energy.rapl import open_zones, rapl_zones
 from greensweep.errors import EnergyError, first_line
-
-log = logging.getLogger(__name__)
 
 
 class NvmlRaplSource:
     """Counters only: a component without one has no figure.
 
     Args:
-        gpus: indices of the GPUs to count; None counts all.
+        gpus: the GPUs to count, as `energy.gpus` names them; None counts those of `device`.
+        device: where the run computes, as `charged_devices` takes it.
+        sweep: folder of the sweep that warns once.
         powercap: folder of the kernel's powercap zones.
     """
 
-    def __init__(self, gpus: Sequence[int] | None = None, powercap: Path | None = None) -> None:
+    def __init__(
+        self,
+        gpus: Any = None,
+        device: str | None = None,
+        *,
+        sweep: Path | None = None,
+        powercap: Path | None = None,
+    ) -> None:
         self._gpus = gpus
+        self._device = device
+        self._sweep = sweep
         self._powercap = powercap
 
     def open(self) -> list[Counter]:
@@ -43,7 +54,7 @@ class NvmlRaplSource:
         # without RAPL hides what its CPU used.
         for component, fault in (("cpu", cpu_fault), ("ram", ram_fault), ("gpu", nvml_fault)):
             if fault and fault not in (_NO_GPU, _NO_MEMORY):
-                log.warning("No %s energy in this run's figures: %s.", component, fault)
+                warn_once(self._sweep, f"No {component} energy in this run's figures: {fault}.")
         return [*cpu, *ram, *nvml]
 
     def close(self) -> None:
@@ -51,17 +62,15 @@ class NvmlRaplSource:
 
     def _open_nvml(self) -> tuple[list[Counter], str | None]:
         try:
-            count = count_gpus()
-            check_indices(self._gpus or (), count)
-            found = range(count) if self._gpus is None else self._gpus
-            return [NvmlCounter(index) for index in found], None if found else _NO_GPU
+            devices = charged_devices(machine_gpus(), self._gpus, self._device)
+            return [NvmlCounter(each) for each in devices], None if devices else _NO_GPU
         except EnergyError:
             raise
         except Exception as error:  # pynvml's errors, whose class needs the library
-            return [], f"NVML refuses ({first_line(error)})"
+            return [], refusal(error)
 
 
-_NO_GPU = "there is no NVIDIA GPU to count"
+_NO_GPU = "there is no NVIDIA GPU that the run computes on"
 _NO_MEMORY = "this machine shows no RAPL zone of its memory"
 
 

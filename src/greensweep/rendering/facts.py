@@ -1,8 +1,8 @@
 """How and where a report was made."""
 
 from datetime import UTC, datetime
-from importlib.metadata import version
 
+import greensweep
 from greensweep.tracking.provenance import code_and_machine
 
 
@@ -21,7 +21,7 @@ def facts(source: str) -> dict[str, str]:
         "Runs from": source,
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "Written on": f"{tags['hardware.cpu']}, {tags['hardware.cores']} cores",
-        "Written with Greensweep": version("greensweep"),
+        "Written with Greensweep": greensweep.__version__,
         "and its packages": ", ".join(f"{name} {found}" for name, found in versions.items()),
     }
     if "mlflow.source.git.commit" in tags:

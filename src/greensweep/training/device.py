@@ -23,22 +23,35 @@ _DEFAULT_THREADS = torch.get_num_threads()
 _SMALL_STEP_FLOPS = 4e7
 
 
+def device_asked_for(name: str) -> str:
+    """Return the device that `name` means, there or not; auto is CUDA where there is one."""
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def choose_device(name: str, option: str = "training.device") -> torch.device:
-    """Return the device that `name` asks for; auto takes CUDA where there is one.
+    """Return the device that `name` asks for, and make it the one that PyTorch computes on.
 
     Args:
+        name: auto, cpu, cuda or cuda:N.
         option: what the user sets, for the message.
 
     Raises:
-        ConfigError: CUDA is asked for and absent.
+        ConfigError: CUDA is asked for and absent, or has no such device.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
+    device = torch.device(device_asked_for(name))
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            f"{option}=cuda, but PyTorch finds no CUDA GPU here: set {option}=cpu or auto"
+            f"{option}={name}, but PyTorch finds no CUDA GPU here: set {option}=cpu or auto"
         )
-    return torch.device(name)
+    if device.type == "cuda":
+        index, count = device.index or 0, torch.cuda.device_count()
+        if index >= count:
+            raise ConfigError(
+                f"{option}={name}, but CUDA's devices here go from 0 to {count - 1}: set "
+                f"{option}=cuda:{count - 1}"
+            )
+        torch.cuda.set_device(index)  # where events are recorded, and what `synchronize` waits for
+    return device
 
 
 def device_name(device: torch.device) -> str:
