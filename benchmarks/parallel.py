@@ -8,7 +8,11 @@ grows with the cube of the load, and a straight line through two figures of a wa
 
 import argparse
 import json
-import multiprocessing
+import os
+import shlex
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -112,21 +116,14 @@ def _row(name: str, config: CodeCarbonConfig, count: int, foreign: int, work: fl
 
 @contextmanager
 def _foreign_work(count: int) -> Iterator[None]:
-    """Keep so many cores busy with processes that nobody meters."""
-    others = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(count)]
-    for other in others:
-        other.start()
+    """Keep so many cores busy with processes that are nobody's children: nobody meters them."""
+    shell = f"{shlex.quote(sys.executable)} -c 'while True: pass' >/dev/null & echo $!"
+    others = [int(subprocess.check_output(["sh", "-c", shell])) for _ in range(count)]
     try:
         yield
     finally:
         for other in others:
-            other.terminate()
-            other.join()
-
-
-def _spin() -> None:
-    while True:
-        sum(range(10_000))
+            os.kill(other, signal.SIGTERM)
 
 
 def _trial(config: CodeCarbonConfig, work: float, sweep: Path) -> tuple[EnergyReading, float]:
