@@ -65,7 +65,9 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
         assert (row[1] == "*") == (line["pareto_optimal"] == "True")
         assert row[2] == f"{trial['validation_accuracy']:.4f}"
         assert float(line["validation_accuracy"]) == trial["validation_accuracy"]
-        assert row[3] == f"{trial['energy_joules']:.1f}"
+        uncertainty = trial["energy_uncertainty_joules"]
+        assert row[3] == f"{trial['energy_joules']:.1f} ± {uncertainty:.1f}"
+        assert run.data.metrics["energy/uncertainty_joules"] == uncertainty
         assert float(line["energy_joules"]) == trial["energy_joules"]
         assert row[4] == f"{trial['seconds']:.2f}"
         assert float(row[5]) == pytest.approx(float(rate), rel=1e-3)

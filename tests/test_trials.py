@@ -20,11 +20,13 @@ from greensweep.study.text import (
     selection_sentence,
     trials_table,
     trust_sentence,
+    uncertainty_sentence,
 )
 from greensweep.study.trials import (
     Trial,
     bargain_trial,
     best_trial,
+    contenders,
     keep_searched,
     pareto_front,
     read_trials,
@@ -285,6 +287,49 @@ def test_when_no_cheaper_trial_is_near_the_sentence_says_so() -> None:
         "Trial 0 is the most accurate (0.9500 for 100 J), and no cheaper trial comes within one "
         "point of it."
     )
+
+
+def uncertain(number: int, accuracy: float, joules: float, uncertainty: float) -> Trial:
+    each = trial(number, accuracy, joules)
+    return replace(each, result=replace(each.result, energy_uncertainty_joules=uncertainty))
+
+
+def test_trials_within_each_others_uncertainty_are_not_ranked_by_energy() -> None:
+    trials = [uncertain(0, 0.955, 105.0, 10.0), uncertain(1, 0.95, 100.0, 10.0)]
+    summary = summarise(trials)
+    assert summary.pareto_trials == (0,)
+    assert summary.trials_not_told_apart == (1,)
+    assert recommendation(summary) == (
+        "Trial 0 is the most accurate (0.9550 for 105 ± 10 J), and no cheaper trial comes within "
+        "one point of it, by energies that can be told apart."
+    )
+    assert uncertainty_sentence(summary) == (
+        "Trial 1 cannot be told apart in energy from one that is more accurate: longer training, "
+        "or a faster counter, would tell."
+    )
+    assert list(trials_table(trials).columns[3].cells) == ["105.0 ± 10.0", "100.0 ± 10.0"]
+
+
+def test_trials_that_can_be_told_apart_are_ranked_by_energy() -> None:
+    trials = [
+        uncertain(0, 0.955, 105.0, 3.0),
+        uncertain(1, 0.95, 100.0, 3.0),
+        uncertain(2, 0.948, 98.0, 3.0),
+        uncertain(3, 0.90, 60.0, 3.0),
+    ]
+    assert [each.number for each in pareto_front(trials)] == [3, 1, 0]
+    summary = summarise(trials)
+    assert summary.trials_not_told_apart == (2,)
+    # Of the two cheapest near the best, which are not told apart, the more accurate.
+    assert summary.bargain_trial == 1
+    assert recommendation(summary).endswith("(0.9500 for 100 ± 3 J, 95% of the energy).")
+
+
+def test_a_dense_front_keeps_the_steps_that_can_be_told() -> None:
+    """No step between neighbours can, which says nothing of the ends."""
+    trials = [uncertain(number, 0.9 + number / 1000, 100.0 + number, 1.0) for number in range(30)]
+    assert [each.number for each in pareto_front(trials)] == [*range(1, 30, 2)]
+    assert len(contenders(trials)) == 30  # whose weights are kept: more trials may tell
 
 
 def test_joules_scale_their_unit() -> None:

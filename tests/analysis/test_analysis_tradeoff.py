@@ -124,6 +124,28 @@ def test_where_nothing_is_that_cheap_it_is_said() -> None:
     assert free.answers == ["d: the most accurate takes 0 J for 0.9000: nothing costs less."]
 
 
+def test_energies_within_their_uncertainty_rank_nothing() -> None:
+    points = [(0.5, 10.0), (0.8, 20.0), (0.9, 50.0), (0.92, 100.0)]
+    result = weighed(rows_of(points, energy_uncertainty_joules=30.0))
+    table = result.tables["front"]
+    assert table["energy_joules"].tolist() == [50.0, 100.0]
+    assert table["energy_uncertainty_joules"].tolist() == [30.0, 30.0]
+    result = weighed(rows_of(points, energy_uncertainty_joules=60.0))
+    assert result.answers == [
+        "d: the most accurate takes 100 J for 0.9200, and the energy of what costs half as much "
+        "cannot be told apart from it."
+    ]
+
+
+def test_repeats_make_an_energy_more_certain() -> None:
+    rows = rows_of([(0.8, 40.0), (0.9, 50.0)] * 25, energy_uncertainty_joules=10.0)
+    rows = [{**row, "lr": index % 2} for index, row in enumerate(rows)]
+    assert weighed(rows).tables["front"]["energy_joules"].tolist() == [50.0]
+    table = weighed(rows, configuration=["lr"]).tables["front"]
+    assert table["energy_joules"].tolist() == [40.0, 50.0]
+    assert table["energy_uncertainty_joules"].tolist() == [2.0, 2.0]
+
+
 def test_points_lost_of_many_draws_are_those_of_each() -> None:
     accuracies, joules = np.array(POINTS).T
     draws = np.random.default_rng(2).integers(0, 6, (40, 6))

@@ -12,7 +12,7 @@ from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.uncertainty import told_apart
-from greensweep.energy.units import uncertain_joules_text
+from greensweep.energy.units import energy_text
 
 Laps = Callable[..., list[EnergyReading]]
 
@@ -156,4 +156,4 @@ def test_figures_within_each_others_uncertainty_are_not_told_apart(
 def test_energy_is_shown_with_its_uncertainty_in_one_unit(
     joules: float | None, uncertainty: float | None, text: str
 ) -> None:
-    assert uncertain_joules_text(joules, uncertainty) == text
+    assert energy_text(joules, uncertainty) == text

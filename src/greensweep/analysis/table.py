@@ -30,9 +30,10 @@ from greensweep.errors import AnalysisError, unknown
 ENERGY, ACCURACY = "energy_joules", "accuracy"
 SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_seed", "_order"
 STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
-SELECTED_ON_TEST = "_selected_on_test"
+SELECTED_ON_TEST, UNCERTAINTY = "_selected_on_test", "_uncertainty"
 ADDED = (
     SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED, SELECTED_ON_TEST,
+    UNCERTAINTY,
 )  # fmt: skip
 
 # How the columns of our own runs' options begin.
@@ -150,6 +151,10 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     frame[MACHINE] = _optional(raw, columns, "machine", UNKNOWN, source)
     for name, key in ((CONTENDED, "contended"), (SELECTED_ON_TEST, "selected_on_test")):
         frame[name] = _flags(raw, columns, key, source)
+    frame[UNCERTAINTY] = 0.0
+    if _has(raw, columns, "uncertainty", source):
+        told = _numbers(raw, str(columns.uncertainty), "uncertainty", source, ENERGY_UNITS)
+        frame[UNCERTAINTY] = told.fillna(0.0)
     frame[STRATEGY] = _optional(raw, columns, "strategy", NO_STRATEGY, source)
     frame[SEED] = _optional(raw, columns, "seed", 0, source)
     for name in set(columns.setting) - set(_DEFAULTS.setting):

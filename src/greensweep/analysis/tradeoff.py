@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from greensweep.analysis.comparison import resamples_that_fit, told_range
 from greensweep.analysis.front import (
@@ -19,9 +20,18 @@ from greensweep.analysis.front import (
 from greensweep.analysis.importance import importance, unused, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
-from greensweep.analysis.table import ACCURACY, ENERGY, OPTION_GROUPS, RunTable, column, joined
+from greensweep.analysis.table import (
+    ACCURACY,
+    ENERGY,
+    OPTION_GROUPS,
+    UNCERTAINTY,
+    RunTable,
+    column,
+    joined,
+)
 from greensweep.analysis.units import joules as in_joules
 from greensweep.config.schema_analysis import TradeoffConfig
+from greensweep.energy.uncertainty import stairs, told_apart
 from greensweep.errors import AnalysisError
 
 _SHARES = (0.5, 0.25, 0.1)  # of the most accurate one's energy
@@ -47,6 +57,16 @@ class _Group:
     @property
     def joules(self) -> Figures:
         return self.means[ENERGY].to_numpy(float)
+
+    @property
+    def uncertainties(self) -> Figures:
+        return self.means[UNCERTAINTY].to_numpy(float)
+
+    @property
+    def front(self) -> NDArray[np.intp]:
+        """Places of the Pareto front, cheapest first, whose energies can be told apart."""
+        kept = front(self.accuracies, self.joules)
+        return kept[stairs([*self.joules[kept]], [*self.uncertainties[kept]])]
 
 
 def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
@@ -138,8 +158,10 @@ def _groups(finished: pd.DataFrame, within: Sequence[str], config: TradeoffConfi
         rows = rows.assign(**{_UNIT: unit})
         first = rows.groupby(_UNIT).first()
         means = rows.groupby(_UNIT)[[ACCURACY, ENERGY]].mean()
+        squares = rows[UNCERTAINTY].pow(2).groupby(rows[_UNIT])
+        means[UNCERTAINTY] = squares.sum().pow(0.5) / squares.size()
         means = (
-            first.drop(columns=[ACCURACY, ENERGY])
+            first.drop(columns=[ACCURACY, ENERGY, UNCERTAINTY])
             .join(means)
             .assign(**{_RUNS: rows.groupby(_UNIT).size()})
         )
@@ -202,7 +224,7 @@ def _told_probabilities(table: pd.DataFrame) -> str:
 
 def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame:
     """The front, cheapest first, with what each step up buys."""
-    kept = front(group.accuracies, group.joules)
+    kept = group.front
     rows = group.means.iloc[kept].reset_index(drop=True)
     accuracy, joules = group.accuracies[kept], group.joules[kept]
     extra = np.diff(joules, prepend=np.nan) / _JOULES_PER_KILOJOULE
@@ -212,6 +234,7 @@ def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame
             "group": group.name,
             "accuracy": accuracy,
             "energy_joules": joules,
+            **_known(group.uncertainties[kept]),
             "runs": rows[_RUNS],
             "accuracy_per_extra_kilojoule": np.diff(accuracy, prepend=np.nan) / extra,
             "is_knee": np.arange(len(kept)) == (-1 if place is None else place),
@@ -221,6 +244,10 @@ def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame
         table["on_front_probability"] = odds[kept]
     named = [name for name in ("run_id", "model", *config.configuration) if name in rows]
     return table.join(rows[named], rsuffix=" (column)")
+
+
+def _known(uncertainties: Figures) -> dict[str, Figures]:
+    return {"energy_uncertainty_joules": uncertainties} if uncertainties.any() else {}
 
 
 def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
@@ -267,7 +294,7 @@ def _row(
 
 
 def _figures(group: _Group) -> dict[str, object]:
-    kept = front(group.accuracies, group.joules)
+    kept = group.front
     place = knee(group.accuracies[kept], group.joules[kept])
     return {
         "runs": len(group.runs),
@@ -323,6 +350,8 @@ def _recommendation(group: _Group) -> str:
         return f"{most}: nothing costs less."
     if other is None:
         return f"{most}, and nothing that was tried costs half as much or less."
+    if not told_apart(joules[best], joules[other], *group.uncertainties[[best, other]]):
+        return f"{most}, and the energy of what costs half as much cannot be told apart from it."
     lost = 100.0 * (accuracy[best] - accuracy[other])
     return (
         f"{most}; if {lost:.2g} points of accuracy are not worth more than half of that, take "

@@ -47,6 +47,10 @@ class ColumnsConfig:
         "energy_comparable",
         doc="whether the energy compares with other runs': it counts in energy only where not",
     )
+    uncertainty: str | None = option(
+        "energy_uncertainty_joules",
+        doc="joules that the energy may be off by: runs that differ by less are not ranked by it",
+    )
     selected_on_test: str | None = option(
         "selected_on_test", doc="whether the run was selected by its accuracy on the test split"
     )

@@ -18,10 +18,10 @@ def joules_text(joules: float | None, digits: int = 4) -> str:
     return _scaled(joules, _UNITS, digits)
 
 
-def uncertain_joules_text(joules: float | None, uncertainty: float | None) -> str:
+def energy_text(joules: float | None, uncertainty: float | None) -> str:
     """Return energy with what it may be off by, in one unit.
 
-    >>> uncertain_joules_text(323.04, 40.2)
+    >>> energy_text(323.04, 40.2)
     '323 ± 40 J'
     """
     text = joules_text(joules)

@@ -22,6 +22,7 @@ from greensweep.study.text import (
     outside_sentence,
     print_summary,
     trust_sentence,
+    uncertainty_sentence,
 )
 from greensweep.study.trials import Trial, read_trials
 from greensweep.tracking.mlflow import known_parent
@@ -53,7 +54,7 @@ def close_sweep(
 
     mend_dead(directory, config, store)
     found = read_bill(directory)
-    drop_beaten_weights(directory, store, settled_only=found is not None)
+    drop_beaten_weights(directory, store, settled_only=found is not None, ended=not interrupted)
     trials = read_trials(directory)
     test_joules, drifted = None, None
     if not interrupted:
@@ -84,6 +85,7 @@ def close_sweep(
             trust,
             outside_sentence(trials),
             comparison_sentence(summary),
+            uncertainty_sentence(summary),
             machine_sentence(summary),
             drift_sentence(summary),
         ]

@@ -22,6 +22,7 @@ from greensweep.study.trials import (
     finished,
     front_numbers,
     searched_keys,
+    unbeaten_trials,
 )
 
 TRIALS_FILE = "trials.csv"
@@ -33,6 +34,7 @@ _FIGURES = (
     "selected_on_test",
     "energy_joules",
     "energy_net_joules",
+    "energy_uncertainty_joules",
     "energy_spent_joules",
     "energy_quality",
     "energy_measured_share",
@@ -66,6 +68,8 @@ class StudySummary:
             they are never the best; `whole_run` counts the cheaper runs.
         trials_not_comparable: how many finished trials have joules that do not compare with the
             others', so that they are on no front.
+        trials_not_told_apart: numbers of candidates that are off the front since they are cheaper
+            than a more accurate one by less than their energies can be told apart.
         trials_selected_on_test: how many finished trials were selected by test accuracy.
         best_trial: number of the most accurate candidate; None without one.
         bargain_trial: number of the cheapest trial within one point of it.
@@ -88,16 +92,19 @@ class StudySummary:
     trials_by_status: Mapping[str, int]
     trials_breaking: Mapping[str, int] = field(default_factory=dict)
     trials_not_comparable: int = 0
+    trials_not_told_apart: tuple[int, ...] = ()
     trials_selected_on_test: int = 0
     best_trial: int | None = None
     best_validation_accuracy: float | None = None
     best_test_accuracy: float | None = None
     best_energy_joules: float | None = None
+    best_energy_uncertainty_joules: float | None = None
     best_energy_comparable: bool = True
     bargain_trial: int | None = None
     bargain_validation_accuracy: float | None = None
     bargain_test_accuracy: float | None = None
     bargain_energy_joules: float | None = None
+    bargain_energy_uncertainty_joules: float | None = None
     pareto_trials: tuple[int, ...] = ()
     energy_spent_joules: float | None = None
     energy_test_joules: float | None = None
@@ -202,11 +209,16 @@ def summarise(
         best_validation_accuracy=best.result.validation_accuracy,
         best_test_accuracy=best.result.test_accuracy,
         best_energy_joules=best.result.energy_joules,
+        best_energy_uncertainty_joules=best.uncertainty,
         best_energy_comparable=best.comparable,
         bargain_trial=bargain.number,
         bargain_validation_accuracy=bargain.result.validation_accuracy,
         bargain_test_accuracy=bargain.result.test_accuracy,
         bargain_energy_joules=bargain.result.energy_joules,
+        bargain_energy_uncertainty_joules=bargain.uncertainty,
+        trials_not_told_apart=tuple(
+            sorted({t.number for t in unbeaten_trials(trials)} - front_numbers(trials))
+        ),
         pareto_trials=tuple(sorted(front_numbers(trials))),
     )
 
@@ -246,7 +258,9 @@ def read_summary(directory: Path) -> StudySummary | None:
     """Read `study.json` of a sweep, or return None where there is none (or an older one)."""
     values = read_json(directory / STUDY_FILE) or {}
     try:
-        return StudySummary(**{**values, "pareto_trials": tuple(values["pareto_trials"])})
+        alike = tuple(values.get("trials_not_told_apart", ()))
+        front = tuple(values["pareto_trials"])
+        return StudySummary(**{**values, "pareto_trials": front, "trials_not_told_apart": alike})
     except (TypeError, KeyError):
         return None
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from greensweep.energy.units import joules_text
+from greensweep.energy.units import energy_text, joules_text
 from greensweep.result import RunResult
 from greensweep.search.fidelity import WHOLE_RUN
 from greensweep.search.text import FILE_WIDTH
@@ -42,7 +42,7 @@ def run_line(result: RunResult) -> str:
             selected = f"{_interval(result, 'test_accuracy', _accuracy)} (selected on this split)"
         parts.append(f"test accuracy {_accuracy(result.test_accuracy)}{selected}")
     parts.append(
-        f"training energy {joules_text(result.energy_joules)}"
+        f"training energy {energy_text(result.energy_joules, result.energy_uncertainty_joules)}"
         + _interval(result, "energy_joules", joules_text)
         + f" gross ({result.energy_quality})"
     )
@@ -122,6 +122,18 @@ def comparison_sentence(summary: StudySummary) -> str | None:
     )
 
 
+def uncertainty_sentence(summary: StudySummary) -> str | None:
+    """Name the trials that are off the front since their energy cannot be told apart."""
+    alike = summary.trials_not_told_apart
+    if not alike:
+        return None
+    many = len(alike) > 1
+    return (
+        f"Trial{'s' if many else ''} {', '.join(map(str, alike))} cannot be told apart in energy "
+        "from one that is more accurate: longer training, or a faster counter, would tell."
+    )
+
+
 def outside_sentence(trials: Sequence[Trial]) -> str | None:
     """Count the replayed trials whose answers extrapolate; None where none was replayed."""
     replayed = [trial for trial in trials if trial.result.replayed]
@@ -197,7 +209,8 @@ def trials_table(trials: Sequence[Trial]) -> Table:
             str(trial.number),
             "*" if trial.number in front else "",
             _accuracy(result.accuracy) + _remark(trial),
-            *(_joules(joules) for joules in _energies(result, has_net)),
+            _joules(result.energy_joules, result.energy_uncertainty_joules),
+            *([_joules(result.energy_net_joules)] if has_net else []),
             "-" if result.seconds is None else f"{result.seconds:.2f}",
             *(_short(trial.searched.get(key, "-")) for key in searched),
         )
@@ -208,22 +221,23 @@ def recommendation(summary: StudySummary) -> str:
     """Return one sentence: the best trial, and the cheapest within one point of its accuracy."""
     if summary.best_trial is None:
         return _no_best(summary)
+    energy = energy_text(summary.best_energy_joules, summary.best_energy_uncertainty_joules)
     best = (
         f"Trial {summary.best_trial} is the most accurate "
-        f"({_accuracy(summary.best_accuracy)} for "
-        f"{joules_text(summary.best_energy_joules)})"
+        f"({_accuracy(summary.best_accuracy)} for {energy})"
     )
     if not summary.best_energy_comparable:
         return f"{best}; its energy does not compare with other trials', so none is the bargain."
     if summary.bargain_trial == summary.best_trial:
-        return f"{best}, and no cheaper trial comes within one point of it."
+        told = ", by energies that can be told apart" if summary.trials_not_told_apart else ""
+        return f"{best}, and no cheaper trial comes within one point of it{told}."
     saved = ""
     if summary.best_energy_joules and summary.bargain_energy_joules is not None:
         saved = f", {summary.bargain_energy_joules / summary.best_energy_joules:.0%} of the energy"
+    energy = energy_text(summary.bargain_energy_joules, summary.bargain_energy_uncertainty_joules)
     return (
         f"{best}; trial {summary.bargain_trial} is the cheapest within one point of it "
-        f"({_accuracy(summary.bargain_accuracy)} for "
-        f"{joules_text(summary.bargain_energy_joules)}{saved})."
+        f"({_accuracy(summary.bargain_accuracy)} for {energy}{saved})."
     )
 
 
@@ -257,10 +271,6 @@ def _interval(result: RunResult, name: str, shown: Callable[[float], str]) -> st
     return f" ({shown(spread['low'])} to {shown(spread['high'])})" if spread else ""
 
 
-def _energies(result: RunResult, has_net: bool) -> list[float | None]:
-    return [result.energy_joules, *([result.energy_net_joules] if has_net else [])]
-
-
 def _remark(trial: Trial) -> str:
     """Say, behind its accuracy, why a trial cannot be the best."""
     if trial.result.status != "finished":
@@ -287,8 +297,10 @@ def _no_best(summary: StudySummary) -> str:
     )
 
 
-def _joules(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _joules(value: float | None, uncertainty: float | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if uncertainty is None else f"{value:.1f} ± {uncertainty:.1f}"
 
 
 def _accuracy(value: float | None) -> str:

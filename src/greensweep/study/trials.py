@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greensweep.config import TrainConfig, load_run_config, read_overrides
+from greensweep.energy.uncertainty import stairs, told_apart
 from greensweep.errors import ConfigError, StudyError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
@@ -58,6 +59,15 @@ class Trial:
         """Training energy in joules; where nothing was metered, training seconds."""
         joules = self.result.energy_joules
         return joules if joules is not None else self.result.seconds or 0.0
+
+    @property
+    def uncertainty(self) -> float | None:
+        """How far the cost may be off, in joules; None where that is not known."""
+        return self.result.energy_uncertainty_joules
+
+    def costs_as(self, other: "Trial") -> bool:
+        """Tell whether the costs of two trials cannot be told apart."""
+        return not told_apart(self.cost, other.cost, self.uncertainty, other.uncertainty)
 
 
 def keep_searched(sweep: Path, options: Iterable[str]) -> None:
@@ -136,7 +146,8 @@ def best_trial(trials: Iterable[Trial]) -> Trial:
 def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
     """Return the cheapest candidate at most `points` less accurate than the best.
 
-    The best itself where its cost, or that of all others, does not compare.
+    Of those that cannot be told apart from it in cost the most accurate. The best itself where its
+    cost, or that of all others, does not compare.
 
     Raises:
         StudyError: there is none.
@@ -147,13 +158,26 @@ def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
     # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
     least = best.accuracy - points - 1e-9
     near = [each for each in candidates(trials) if each.comparable and each.accuracy >= least]
-    return min(near, key=lambda trial: (trial.cost, -trial.accuracy))
+    cheapest = min(near, key=lambda trial: (trial.cost, -trial.accuracy))
+    return best_trial(trial for trial in near if trial.costs_as(cheapest))
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
     """Return the candidates that no other beats in accuracy and cost together, cheap first.
 
-    A trial whose cost does not compare is left off.
+    A trial whose cost does not compare is left off, and one that is cheaper than a more accurate
+    one by less than their costs can be told apart.
+    """
+    unbeaten = unbeaten_trials(trials)
+    costs, uncertainties = [t.cost for t in unbeaten], [t.uncertainty for t in unbeaten]
+    return [unbeaten[place] for place in stairs(costs, uncertainties)]
+
+
+def unbeaten_trials(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the candidates that no other beats in accuracy and cost by their figures alone.
+
+    Who is beaten stays so when trials are added; who is left off the front for an uncertainty may
+    come back to it.
     """
     front: list[Trial] = []
     able = [trial for trial in candidates(trials) if trial.comparable]
@@ -164,8 +188,16 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def winners(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials whose weights are worth keeping: the Pareto-optimal ones, and the best."""
-    front = pareto_front(trials)
+    """Return the trials worth testing: the Pareto-optimal ones, and the best."""
+    return _with_best(pareto_front(trials), trials)
+
+
+def contenders(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials whose weights are worth keeping: those that are or may become winners."""
+    return _with_best(unbeaten_trials(trials), trials)
+
+
+def _with_best(front: list[Trial], trials: Sequence[Trial]) -> list[Trial]:
     if not candidates(trials):
         return front
     best = best_trial(trials)

@@ -24,7 +24,7 @@ from greensweep.result import (
 )
 from greensweep.search.folders import TRIAL_FILE, trial_directories
 from greensweep.search.trial import broken_in, read_trial_file
-from greensweep.study.trials import Trial, winners
+from greensweep.study.trials import Trial, contenders, winners
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
@@ -33,13 +33,15 @@ log = logging.getLogger(__name__)
 
 
 def drop_beaten_weights(
-    sweep: Path, store: "MlflowStore | None", *, settled_only: bool = False
+    sweep: Path, store: "MlflowStore | None", *, settled_only: bool = False, ended: bool = False
 ) -> None:
-    """Delete the weights of every trial that is not Pareto-optimal so far, as the best one is.
+    """Delete the weights of every trial that another beats so far in accuracy and cost.
 
     A trial that is beaten stays beaten, so a long sweep never holds more weights than its front.
 
     Args:
+        ended: no trial will follow, so that those go too whose cost cannot be told apart from that
+            of one more accurate.
         settled_only: pass over trials that the search has not settled yet, since only that tells
             whether they keep its constraints.
     """
@@ -49,7 +51,8 @@ def drop_beaten_weights(
             for folder, result in read_results(trial_directories(sweep)).items()
             if _checkpoints(folder) and (not settled_only or (folder / TRIAL_FILE).is_file())
         ]
-        keep = {trial.directory for trial in winners(kept)}
+        choose = winners if ended else contenders
+        keep = {trial.directory for trial in choose(kept)}
         for trial in kept:
             if trial.directory not in keep:
                 for checkpoint in _checkpoints(trial.directory):
