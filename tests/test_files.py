@@ -129,7 +129,7 @@ def test_what_commands_leave_is_written_whole_or_not_at_all(
         "layer_energy=true",
     )
     (tmp_path / "joules.csv").write_text("joules\n" + "1.5\n" * 99)
-    sweep = ("-m", "hydra/sweeper=greensweep", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep")
+    sweep = ("-m", "hydra/sweeper=greensweep", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep")
     ended = cli("train.py", *sweep, *run)
     assert ended.status == 0, ended.errors
     table = ("source=sweep/trials.csv", "columns.accuracy=validation_accuracy", "analysis=tradeoff")
