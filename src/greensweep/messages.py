@@ -61,7 +61,7 @@ _SAID = (
     ),
     (
         r"\(\w+\.OperationalError\) ([^\n]+)",
-        r"the study's storage failed (\1): free or start it, then begin the sweep anew",
+        r"a database failed (\1): free or start it, then give the command again",
     ),
     (
         r"can't allocate memory|Storage size calculation overflowed|Unable to allocate",

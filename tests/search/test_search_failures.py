@@ -359,8 +359,8 @@ def test_what_the_stock_sweepers_storage_raises_is_told_by_its_cause() -> None:
     fault.__cause__ = full
     for each in (fault, full):
         assert sentence(each) == (
-            "Error: the study's storage failed (database or disk is full): free or start it, then "
-            "begin the sweep anew"
+            "Error: a database failed (database or disk is full): free or start it, then give the "
+            "command again"
         )
 
 
