@@ -36,6 +36,14 @@ def test_the_page_stands_alone_with_its_figures_and_tables_beside(cli: Cli, tmp_
     assert r"50\% \& more\_or\_less" in (folder / "tables" / "runs.tex").read_text()
 
 
+def test_energy_is_shown_with_what_it_may_be_off_by(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv", energy_uncertainty_joules=[40.0 + number for number in range(12)])
+    finished = cli("report.py", "source=runs.csv")
+    assert finished.status == 0, finished.errors
+    page = (tmp_path / "outputs" / "report" / "index.html").read_text()
+    assert page.count('data-sort="1000.0">1 ± 0.04 kJ<') == 2  # on the front, and of all runs
+
+
 def test_a_thousand_runs_are_a_page_of_less_than_three_megabytes(cli: Cli, tmp_path: Path) -> None:
     varying = [0.1 * n for n in range(1000)]
     names = ["optimizer.learning_rate", *(f"column_{place}" for place in range(14))]

@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from greensweep.analysis.table import ENERGY
 from greensweep.analysis.units import cell
+from greensweep.energy.units import energy_text
 from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.style import as_text
 from greensweep.rendering.svg import inline_svg
 
 GENERATOR = "Greensweep report"
+_UNCERTAINTY = "energy_uncertainty_joules"
 _MOST_ROWS = 1000  # of a table in the page; files have all
 _FEW_ROWS = 8  # that need no filter
 
@@ -81,15 +84,17 @@ def _rows(table: Table) -> list[list[dict[str, Any]]]:
     """Return the cells of a table: as shown, as sorted by, and where they lead to."""
     rows = []
     names = [str(name) for name in table.frame.columns]
+    uncertain = names.index(_UNCERTAINTY) if {ENERGY, _UNCERTAINTY} <= set(names) else None
     records = table.frame.head(_MOST_ROWS).itertuples(index=False, name=None)
     for place, record in enumerate(records):
         cells = []
         for name, value in zip(names, record, strict=True):
             value = value.item() if hasattr(value, "item") else value
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            cells.append(
-                {"text": cell(name, value, names), "sort": value if is_number else None, "link": ""}
-            )
+            text = cell(name, value, names)
+            if name == ENERGY and uncertain is not None and record[uncertain] > 0:
+                text = energy_text(value, record[uncertain])
+            cells.append({"text": text, "sort": value if is_number else None, "link": ""})
         if place < len(table.links):
             cells[0]["link"] = table.links[place]
         rows.append(cells)
