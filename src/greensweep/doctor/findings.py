@@ -55,6 +55,8 @@ class SelfCheck:
         sum_share: both windows and the pause over that; 1 is right.
         idle_watts, idle_load: mean power and share of busy cores at rest, before the load.
         edge_seconds: what one reading of the meter costs.
+        update_seconds: the period of the slowest counter; 0 where all have a figure at each
+            reading.
     """
 
     short_seconds: float
@@ -66,6 +68,7 @@ class SelfCheck:
     idle_watts: float
     idle_load: float
     edge_seconds: float
+    update_seconds: float = 0.0
 
     @property
     def proportion(self) -> float:

@@ -25,7 +25,7 @@ def page(found: Examination) -> str:
 
 def _component(component: ComponentSource) -> str:
     every = component.update_seconds
-    interval = "" if every is None else f"; a new figure every {every:g} s"
+    interval = f"; a new figure {'at each reading' if every is None else f'every {every:g} s'}"
     return (
         f"{component.component:<4} {component.quality} by {component.source}: "
         f"{component.basis}{interval}"

@@ -9,6 +9,7 @@ from greensweep.energy.build import build_source
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import Processes
+from greensweep.energy.uncertainty import STEADY_PERIODS
 from greensweep.training import choose_device, device_asked_for
 from greensweep.training.reference import ReferenceJob
 
@@ -70,6 +71,7 @@ def check_meter(config: EnergyConfig, device: str) -> SelfCheck | None:
         idle_watts=idle.power_watts or 0.0,
         idle_load=max(idle_load / processes.cores(), 0.0),
         edge_seconds=edge_seconds,
+        update_seconds=outer.update_seconds,
     )
 
 
@@ -102,8 +104,18 @@ def judge(check: SelfCheck) -> list[Finding]:
             if abs(share - 1) <= _TOLERANCE
             else "short windows are uncertain by as much: compare long runs only",
         ),
-        Finding("metering", "ok", f"one reading costs {check.edge_seconds * 1000:.2g} ms"),
+        Finding("metering", "ok", _metering(check)),
     ]
+
+
+def _metering(check: SelfCheck) -> str:
+    cost = f"one reading costs {check.edge_seconds * 1000:.2g} ms"
+    if not check.update_seconds:
+        return cost
+    return (
+        f"{cost}; the slowest counter has a new figure every {check.update_seconds:g} s, so that "
+        f"epochs are told one by one from {STEADY_PERIODS * check.update_seconds:g} s on"
+    )
 
 
 def _private_meter(config: EnergyConfig, device: str) -> Meter | None:
