@@ -8,6 +8,8 @@ from torch import Tensor
 
 from greensweep.training.capture import Repeat
 
+# PyTorch's allocator keeps asking a graph whose capture failed: it must not be freed.
+_failed: list[torch.cuda.CUDAGraph] = []
 # As in PyTorch's documentation: libraries choose kernels and take memory in the first steps.
 _WARM_UP_STEPS = 3
 
@@ -18,6 +20,7 @@ def cuda_graph(step: Repeat) -> Repeat:
     It follows "Whole-network capture" of PyTorch's notes on CUDA, and has not run on a GPU.
     """
     before, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    graph = torch.cuda.CUDAGraph()
     side.wait_stream(before)
     try:
         with torch.cuda.stream(side):
@@ -27,11 +30,11 @@ def cuda_graph(step: Repeat) -> Repeat:
             with _waiting_refused():
                 step()
         before.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
         # Other threads, those of a meter say, may use CUDA meanwhile.
         with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             loss = step()
     except Exception:
+        _failed.append(graph)
         torch.cuda.set_stream(before)  # after a failed capture it is still `side`
         raise
 

@@ -71,7 +71,7 @@ def evaluate(
         _mode(model, device, evaluation=evaluation_mode),
     ):
         for images, labels in split.batches(batches):
-            labels = labels.to(device)
+            labels = labels.to(device, non_blocking=True)
             with autocast(dtype, device):
                 outputs = model(normalise(images)).float()
             correct += (outputs.argmax(dim=1) == labels).sum()

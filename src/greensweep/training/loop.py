@@ -20,7 +20,7 @@ from greensweep.training.running_loss import RunningLoss
 from greensweep.training.step import TrainingStep, is_left_over
 from greensweep.training.undo import buffers_kept
 
-# A diverged loss is noticed within about so many steps.
+# A diverged loss is noticed within so many steps; on a GPU, within twice as many.
 _LOSS_CHECK_STEPS = 50
 
 
