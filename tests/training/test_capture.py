@@ -168,6 +168,23 @@ def test_a_schedule_acts_on_captured_steps(
     assert isinstance(group["lr"], Tensor)  # a graph would not see a number of Python's change
 
 
+def test_the_scale_of_float16_begins_anew_after_the_trial() -> None:
+    class Loud(nn.Sequential):
+        def forward(self, seen: Tensor) -> Tensor:
+            return 100 * super().forward(seen)
+
+    def training(capture: str) -> Training:
+        return training_of(
+            Loud(network()), images(), graph=Tape(), capture=capture, precision="float16"
+        )
+
+    losses, weights = learnt(captured := training("graph"))
+    plain, expected = learnt(training("none"))
+    assert captured._plain.scaler.get_scale() < 2**16  # some steps were too loud, and skipped
+    assert losses == plain
+    assert torch.equal(weights, expected)
+
+
 def traces(training: Training) -> list[Any]:
     model, update = training._plain.model, training._plain.update
     return [
@@ -247,7 +264,8 @@ def replace_buffer(module: Impure) -> None:
 def test_what_a_network_does_in_python_is_not_lost_to_a_graph(
     what: Callable[[Impure], object], told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model, tape = Impure(what), Tape()
+    model, tape, plain_model = Impure(what), Tape(), Impure(what)
+    random.seed(0)
     training = training_of(model, images(), graph=tape, capture="graph")
     losses, _ = learnt(training)
     assert training.capture.mode == "none"
@@ -255,8 +273,11 @@ def test_what_a_network_does_in_python_is_not_lost_to_a_graph(
     assert training.capture.reason == reason
     assert [record.message for record in caplog.records] == [f"{WORDS}{reason}."]
     assert tape.replays == 0
-    plain, _ = learnt(training_of(Impure(what), images(), capture="none"))
+    drawn = random.random()
+    random.seed(0)
+    plain, _ = learnt(training_of(plain_model, images(), capture="none"))
     assert losses == plain
+    assert (drawn, model.calls) == (random.random(), plain_model.calls)
 
 
 def test_a_capture_that_fails_costs_one_line(caplog: pytest.LogCaptureFixture) -> None:
