@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Skipped(Exception):
@@ -61,15 +63,15 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[f
 
 
 def interleave(
-    measured: Mapping[str, Callable[[], float]], rounds: int, warmup_rounds: int = 1
-) -> dict[str, list[float]]:
+    measured: Mapping[str, Callable[[], T]], rounds: int, warmup_rounds: int = 1
+) -> dict[str, list[T]]:
     """Call each of `measured` once a round and return its values by name, without the warm-up's.
 
     Every second round goes backwards, so that a machine that grows slower or faster within a
     round favours none of them.
     """
     names = list(measured)
-    values: dict[str, list[float]] = {name: [] for name in names}
+    values: dict[str, list[T]] = {name: [] for name in names}
     for number in range(warmup_rounds + rounds):
         for name in names if number % 2 == 0 else reversed(names):
             value = measured[name]()

@@ -1,5 +1,6 @@
 """Training loops as people write them by hand: what Greensweep's is measured against."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,13 +32,26 @@ def fused_adam(model: nn.Module, learning_rate: float = 1e-3) -> torch.optim.Opt
 
 
 def bare_epoch(
-    model: nn.Module, optimizer: torch.optim.Optimizer, data: RawData, batch_size: int
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: RawData,
+    batch_size: int,
+    *,
+    order_on: str = "cpu",
+    dtype: torch.dtype | None = None,
 ) -> float:
-    """Train one epoch over tensors, with nothing that could be left out; return the last loss."""
+    """Train one epoch over tensors, with nothing that could be left out; return the last loss.
+
+    Args:
+        order_on: the device that draws the order.
+        dtype: what autocast casts to; None for float32.
+    """
     model.train()
-    for indices in torch.randperm(len(data.labels)).split(batch_size):
+    device = data.images.device.type
+    for indices in torch.randperm(len(data.labels), device=order_on).split(batch_size):
         inputs = (data.images[indices].float() - data.mean) / data.deviation
-        loss = cross_entropy(model(inputs), data.labels[indices])
+        with nullcontext() if dtype is None else torch.autocast(device, dtype=dtype):
+            loss = cross_entropy(model(inputs), data.labels[indices])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

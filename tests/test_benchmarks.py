@@ -1,6 +1,7 @@
 """The benchmarks work; what they measure is not asserted, since machines differ."""
 
 import importlib
+import itertools
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -65,3 +67,18 @@ def test_benchmarks_of_images_are_skipped_without_them(
 
     with pytest.raises(skipped, match="no images at"):
         throughput.measure(tmp_path / "nowhere", throughput.QUICK)
+
+
+def test_training_on_a_gpu_is_compared_with_bare_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    gpu_training = importlib.import_module("gpu_training")
+    counter = itertools.count(0.0, 2.0)
+
+    found = gpu_training.measure(torch.device("cpu"), gpu_training.QUICK, lambda: next(counter))
+
+    assert [figure.of.rsplit(", ", 1)[1] for figure in found] == [
+        "seconds per epoch",
+        "joules per epoch",
+    ]
+    assert found[1].value == 1
+    assert found[0].details["auto"] == {"mode": "none", "reason": "CUDA graphs need a GPU"}
