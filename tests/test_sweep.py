@@ -17,7 +17,9 @@ from omegaconf import OmegaConf
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
 
-SWEEP = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep", "warmup=0")
+SWEEP = (
+    "-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep", "warmup=0", "inference.seconds=0",
+)  # fmt: skip
 QUICK = ("training.epochs=1", "tracking=local", "energy=unmetered")
 
 

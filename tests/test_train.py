@@ -66,7 +66,8 @@ def test_a_run_leaves_its_result_and_says_it_in_one_line(
 
 @no_sensors
 def test_energy_figures_agree_with_each_other(cli: Cli, results: Results) -> None:
-    cli("train.py", "training.epochs=3", "energy.grams_co2e_per_kwh=400", "tracking=local")
+    cli("train.py", "training.epochs=3", "energy.grams_co2e_per_kwh=400", "tracking=local",
+        "inference.seconds=0")  # fmt: skip
     (result,) = results()
     parts = result["energy_components"]
     assert {name: (part["source"], part["quality"]) for name, part in parts.items()} == {
@@ -146,7 +147,8 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(cli: Cli, tmp_path: Pat
 
 @no_sensors
 def test_a_kept_model_can_be_tested_again(cli: Cli, results: Results) -> None:
-    cli("train.py", "training.epochs=4", "hydra.run.dir=run", "tracking=local")
+    cli("train.py", "training.epochs=4", "hydra.run.dir=run", "tracking=local",
+        "inference.seconds=0")  # fmt: skip
     (result,) = results()
     ended = cli("evaluate.py", "checkpoint=run/model.pt")
     assert ended.status == 0
@@ -244,7 +246,7 @@ def test_an_unreachable_server_costs_no_result_and_is_sent_to_later(
     from greensweep.__main__ import main
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    ended = cli("train.py", "training.epochs=2", "hydra.run.dir=run")
+    ended = cli("train.py", "training.epochs=2", "hydra.run.dir=run", "inference.seconds=0")
     assert ended.status == 0
     assert "MLflow at http://127.0.0.1:9 cannot be reached" in ended.output
     (result,) = results()

@@ -83,6 +83,10 @@ def test_a_counter_with_a_figure_at_every_reading_is_certain(laps: Laps) -> None
     assert laps(5.0, update_seconds=None)[0].uncertainty_joules == 0.0
 
 
+def test_a_record_does_not_say_how_certain_it_is(laps: Laps) -> None:
+    assert laps(5.0, quality="replayed")[0].uncertainty_joules is None
+
+
 def test_what_is_not_known_is_not_0() -> None:
     known, unknown = (ComponentEnergy(1.0, "table", "replayed") for _ in range(2))
     assert EnergyReading(1.0, {"cpu": known, "gpu": unknown}).uncertainty_joules is None

@@ -157,15 +157,7 @@ class MachineMeter:
             if ends_lap and self._name in book.members:
                 last = None if missed else reading.charged_joules
                 book.told(self._name, sum_joules((self._pending.charged_joules, last)) or 0.0)
-        reading = replace(
-            reading,
-            components={
-                name: replace(
-                    part, uncertainty=self._steps[name].of_lap(began, self._now, part.joules)
-                )
-                for name, part in reading.components.items()
-            },
-        )
+        reading = self._with_uncertainty(reading, began)
         if missed:
             reading = reading.left_out(missed)
             if not self._told_gap:
@@ -177,6 +169,14 @@ class MachineMeter:
                     "No joules" if reading.gap_joules is None else f"{reading.gap_joules:.3g} J",
                 )
         self._pending += reading
+
+    def _with_uncertainty(self, reading: EnergyReading, began: float) -> EnergyReading:
+        parts = dict(reading.components)
+        for name, part in parts.items():
+            if part.counted != "replayed":  # a record says nothing of its own edges
+                steps = self._steps[name].of_lap(began, self._now, part.joules)
+                parts[name] = replace(part, uncertainty=steps)
+        return replace(reading, components=parts)
 
     def _slice(self, book: Book, computes: bool | None = None) -> EnergyReading:
         """Return what was used since the last slice.
