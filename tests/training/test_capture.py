@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 
 from greensweep.config import schema
 from greensweep.data import Split, StreamedSplit, TensorSplit
+from greensweep.errors import TrainingError
 from greensweep.training import Normalise, Training, deterministic, train
 from greensweep.training.capture import Recorder, Repeat
 
@@ -464,6 +465,25 @@ def test_steps_on_a_gpu_do_not_wait_for_it(capture: str) -> None:
             take(indices)
     finally:
         torch.cuda.set_sync_debug_mode(before)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("capture", ["none", "graph"])
+def test_a_loss_that_diverges_on_a_gpu_ends_the_epoch_early(capture: str) -> None:
+    training = training_of(
+        network(),
+        images(7 * 20_000),
+        optimizer=replace(SGD, learning_rate=1e20),
+        capture=capture,
+        epochs=1,
+        device=torch.device("cuda"),
+    )
+    training.warm_up()
+    seen, take = [], training._take
+    training._take = lambda *batch: (seen.append(1), take(*batch))[1]
+    with pytest.raises(TrainingError, match="the training loss became"):
+        list(training)
+    assert len(seen) < 20_000
 
 
 @pytest.mark.cuda

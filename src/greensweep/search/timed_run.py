@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import ceil
 
 from greensweep.config import TrainConfig
 from greensweep.search.flops import untrained
@@ -64,15 +65,18 @@ def seconds_of_run(config: TrainConfig) -> float:
         return statistics.median(taken[1:])
 
     seen = images(min(2 * training.batch_size, sizes.train))
+    # As many steps as the run will take, by which it may choose to capture them; few are taken.
+    passes = training.epochs * ceil(sizes.train / len(seen))
     epochs = train(
         model,
         seen,
         normalise,
-        training=replace(training, epochs=1 + _TIMES),
+        training=replace(training, epochs=1 + _TIMES + passes),
         optimizer=replace(config.optimizer, learning_rate=1e-6),  # nothing diverges
         scheduler=config.scheduler,
         seed=config.seed,
     )
+    epochs.warm_up()
     to_train = seconds_each(partial(next, iter(epochs))) * sizes.train / len(seen)
     shown = images(min(2 * training.evaluation_batch_size, sizes.validation))
     validate = partial(

@@ -21,7 +21,8 @@ class RunningLoss:
         self._total = torch.zeros((), dtype=torch.float64, device=device)
         if device.type == "cuda":
             self._copy = torch.zeros((), dtype=torch.float64, pin_memory=True)
-            self._copied = torch.cuda.Event()
+            # Whoever waits for such an event sleeps; other waits keep a CPU core busy.
+            self._copied = torch.cuda.Event(blocking=True)
 
     def add(self, loss: Tensor, images: int) -> None:
         """Add the mean loss over so many images."""
@@ -52,6 +53,9 @@ class RunningLoss:
         """
         if self._images == 0:
             raise DataError("no training image could be read: check the data set's files")
+        if self._total.is_cuda:
+            self._copied.record()
+            self._copied.synchronize()
         return self._refuse_unless_finite(self._total) / self._images
 
     def _refuse_unless_finite(self, total: Tensor) -> float:
