@@ -31,10 +31,11 @@ class Uncertainty:
 
     def __add__(self, other: "Uncertainty") -> "Uncertainty":
         """Return that of both windows together."""
-        inner = self.edges.keys() & other.edges.keys()
         edges = {**self.edges, **other.edges}
+        for inner in self.edges.keys() & other.edges.keys():
+            del edges[inner]
         return Uncertainty(
-            {time: joules for time, joules in edges.items() if time not in inner},
+            edges,
             self.model_joules + other.model_joules,
             max(self.update_seconds, other.update_seconds),
         )
