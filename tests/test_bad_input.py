@@ -58,6 +58,15 @@ def one_sentence(errors: str) -> str:
         (["energy=replay"], "energy.path has no value"),
         (["energy=replay", "energy.path=nowhere.csv"], "energy.path=nowhere.csv cannot be read"),
         (["training.device=cuda"], "set training.device=cpu or auto"),
+        (["training.device=cuda:1"], "training.device=cuda:1, but PyTorch finds no CUDA GPU here"),
+        (
+            ["training.device=gpu"],
+            "training.device must be auto, cpu, cuda, or one of several GPUs",
+        ),
+        (
+            ["energy=nvml_rapl", "energy.gpus=[first]"],
+            "energy.gpus must be all, null, or a list of",
+        ),
         (["dataset.image_size=16000"], "images of 16000x16000 pixels take 460 GB"),
         (["dataset.image_size=1000000"], "dataset.image_size must be at most 16384"),
         (["training.threads=100000000"], "set training.threads=null"),
@@ -87,6 +96,15 @@ def test_names_all_faults_of_range_and_consistency_at_once(cli: Callable[..., Fi
         (["hydra/sweeper=optuna", "hydra/sweeper/sampler=tpee"], "no sampler is called 'tpee'"),
         (["hydra/sweeper=optuna", "hydra.sweeper.n_trials=0"], "n_trials must be at least 1"),
         (["hydra/sweeper=optuna", "training.epochs=-1"], "training.epochs must be at least 1"),
+        (["hydra/sweeper=greensweep", "hydra.sweeper.n_workers=0"], "n_workers must be at least 1"),
+        (
+            ["hydra/sweeper=greensweep", "hydra.sweeper.n_workers=all"],
+            "hydra.sweeper.n_workers must be auto or a whole number, got all",
+        ),
+        (
+            ["hydra/sweeper=greensweep", "hydra.sweeper.gpus_per_worker=2"],
+            "gpus_per_worker=2 and workers_per_gpu=1 need more than the GPUs that CUDA shows here",
+        ),
         (
             ["hydra/sweeper=optuna", "+space={training.epochs:{low:9,high:3}}"],
             "space: training.epochs must have low at most high, got 9 > 3",

@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 from codecarbon.external.ram import RAM
-from fakes import Gpus, Machine, Powercap, meter_of, origins
+from fakes import Machine, Powercap, meter_of, origins
+from gpus import Gpus
 
 from greensweep.config import schema
 from greensweep.energy import (

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Gpus, Powercap
+from fakes import Powercap
+from gpus import Gpus
 
 from greensweep.config import schema
 from greensweep.energy import Meter, build_meter
@@ -210,6 +211,7 @@ def test_what_all_runs_of_a_sweep_lack_is_told_once(
     second.mkdir()
 
     def warnings(sweep: Path) -> int:
+        monkeypatch.setattr("greensweep.energy.notices._told", set())  # another process
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             build_source(schema.NvmlRaplConfig(), told_in=sweep).open()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pynvml
 import pytest
-from fakes import Gpus, Powercap, origins
+from fakes import Powercap, origins
+from gpus import Gpus
 
 from greensweep.config import schema
 from greensweep.energy import Meter, build_meter

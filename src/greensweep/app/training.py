@@ -50,6 +50,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     if config.replay is not None:
         run_once = partial(replay_once, config, directory)
     else:
+        _take_gpu(config)
         from greensweep.training import device_asked_for
 
         run_once = partial(
@@ -79,6 +80,16 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     if trust and not sweeping:
         log.info(trust)
     return objective_values(config.objective, result)
+
+
+def _take_gpu(config: TrainConfig) -> None:
+    """Let a process of a launcher's have a GPU of its own, where the run takes what it finds."""
+    from greensweep.search.placement import take_gpus, takes_any_gpu
+
+    hydra = HydraConfig.get()
+    is_elsewhere = not str(hydra.launcher._target_).endswith("BasicLauncher")
+    if hydra.mode == RunMode.MULTIRUN and is_elsewhere and takes_any_gpu(config):
+        take_gpus(1)
 
 
 def _parse_run(

@@ -115,7 +115,15 @@ class SweeperConfig:
     params: dict[str, Any] | None = option(None, doc="search space, in Hydra's sweep syntax")
     direction: Any = option("minimize", doc="minimize or maximize; a list for several objectives")
     n_trials: int = option(20, doc="trials in all, those of earlier commands included", at_least=1)
-    n_workers: int = option(1, doc="trials at a time", at_least=1, largest=1024)
+    n_workers: Any = option(
+        1, doc="trials at a time; auto: one a GPU, else one a core pair", at_least=1, largest=1024
+    )
+    gpus_per_worker: int | None = option(
+        None, doc="GPUs of each worker; null is one where there are any", at_least=0, largest=1024
+    )
+    workers_per_gpu: int | None = option(
+        None, doc="workers that may share a GPU, most", at_least=1, largest=1024
+    )
     seed: int | None = option(None, doc="seed of the search; null draws one", at_least=0, example=0)
     study_name: str = option("greensweep", doc="name of the study")
     storage: str | None = option(

@@ -66,7 +66,7 @@ def check_sweep(config: DictConfig) -> None:
             f"hydra.sweeper.{name} must be at least 1, got {sweeper[name]}: "
             f"set hydra.sweeper.{name}={example}"
             for name, example in (("n_trials", 12), ("n_jobs", 1), ("n_workers", 1))
-            if name in sweeper and sweeper[name] < 1
+            if name in sweeper and isinstance(sweeper[name], int) and sweeper[name] < 1
         ]
     )
     if not searched and not config.space:

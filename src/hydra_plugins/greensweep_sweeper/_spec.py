@@ -53,6 +53,11 @@ def sweeper_options(config: DictConfig, run: TrainConfig | None) -> SweeperConfi
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
     faults = [*range_faults(options, _PREFIX), *unknown_options(config.hydra.sweeper, _PREFIX)]
+    if options.n_workers != "auto" and type(options.n_workers) is not int:
+        faults.append(
+            f"{_PREFIX}n_workers must be auto or a whole number, got {options.n_workers}: set "
+            f"{_PREFIX}n_workers=1"
+        )
     options.constraints = options.constraints or {}
     if not isinstance(options.constraints, dict):
         raise StudyError(

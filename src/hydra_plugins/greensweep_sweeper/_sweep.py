@@ -37,6 +37,7 @@ from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
 from greensweep.search.opening import begin_trials
+from greensweep.search.placement import gpus_of_worker, workers_of
 from greensweep.search.pool import run_workers
 from greensweep.search.records import counted, outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
@@ -92,6 +93,8 @@ class Sweep:
         options = sweeper_options(self._config, run)
         _check_name(options.study_name)
         check_subdir(self._config.hydra)
+        gpus = gpus_of_worker(options, run)
+        workers = workers_of(options, gpus)
         energy = _energy(options.energy)
         grid = declared_grid(energy)
         per_kwh = None if grid is None else grid.emissions_kg(1.0)
@@ -99,7 +102,7 @@ class Sweep:
             self._config,
             options,
             arguments,
-            parallel=options.n_workers > 1,
+            parallel=workers > 1,
             kg_per_joule=None if per_kwh is None else per_kwh / JOULES_PER_KWH,
             metered=_is_metered(options, energy, run),
         )
@@ -112,7 +115,9 @@ class Sweep:
             tuple(shared),
             energy=energy if options.meter != "nothing" else UnmeteredConfig(name="unmetered"),
             meters_trials=options.meter == "trials",
+            gpus=gpus,
         )
+        apart = workers > 1 or options.gpus_per_worker is not None
         if options.preview:
             preview(worker, options.preview_overrides, spec.total)
             return
@@ -151,11 +156,11 @@ class Sweep:
             total = spec.total
             try:
                 with shown(spec, study, total):
-                    if options.n_workers > 1 and worker.launches_here:
-                        run_workers(worker, options.n_workers, claims.settle_dead)
+                    if apart and worker.launches_here:
+                        run_workers(worker, workers, claims.settle_dead)
                     else:
                         with graceful():
-                            worker.work(1 if worker.launches_here else options.n_workers)
+                            worker.work(1 if worker.launches_here else workers)
             finally:
                 check_present(spec.directory)
                 ended = "interrupted" if interrupted() else claims.ended()

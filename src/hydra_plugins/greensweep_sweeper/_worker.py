@@ -33,6 +33,7 @@ from greensweep.search.flops import flops_of_run
 from greensweep.search.folders import check_present
 from greensweep.search.interrupt import graceful, is_graceful
 from greensweep.search.objective import objective_values
+from greensweep.search.placement import take_gpus
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import run_trial
@@ -46,7 +47,11 @@ _NOT_COMPOSED = (HydraException, OmegaConfBaseException)
 
 @dataclass
 class Worker:
-    """What a process needs to run trials; pickled to others."""
+    """What a process needs to run trials; pickled to others.
+
+    Attributes:
+        gpus: how many a process of its own takes; None where it may use any.
+    """
 
     config: DictConfig
     context: HydraContext
@@ -55,6 +60,7 @@ class Worker:
     shared: tuple[str, ...]
     energy: EnergyConfig
     meters_trials: bool
+    gpus: int | None = None
     singletons: Any = field(default_factory=Singleton.get_state)
 
     def __post_init__(self) -> None:
@@ -78,6 +84,7 @@ class Worker:
 
     def __call__(self) -> None:
         """Work in a process of its own."""
+        take_gpus(self.gpus)
         Singleton.set_state(self.singletons)
         HydraConfig.instance().set_config(self.config)
         guard_program(self.config)
@@ -91,9 +98,11 @@ class Worker:
     def work(self, batch: int) -> Exhausted:
         """Run trials until there are no more."""
         study = open_once(self.spec)
-        meter = SearchMeter(build_meter(self.energy))
-        own_meter = build_meter(self.energy) if self.meters_trials else None
-        task = TrialTask(self.task, self.spec, own_meter)
+        told_in = self.spec.directory
+        # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
+        meter = SearchMeter(build_meter(self.energy, device="cpu", told_in=told_in))
+        own_meter = build_meter(self.energy, told_in=told_in) if self.meters_trials else None
+        task = TrialTask(self.task, self.spec, own_meter, self.gpus)
         launcher = Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.context, task_function=task
         )
@@ -214,10 +223,12 @@ class TrialTask:
     task: TaskFunction
     spec: SearchSpec
     meter: Meter | None
+    gpus: int | None
 
     def __call__(self, config: DictConfig) -> Any:
         job = HydraConfig.get()
         if not is_graceful():  # a process of a launcher's
+            take_gpus(self.gpus)
             guard_program(config)
         joules = _search_meter.take() if _search_meter is not None else None
         # A process of a launcher's: Ctrl-C reaches it as well.

@@ -1,0 +1,122 @@
+"""Which GPU a worker has: each process takes one that no other of the user's workers has."""
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_runtime_path
+
+from greensweep.config import TrainConfig
+from greensweep.config.sweeper import SweeperConfig
+from greensweep.energy.gpus import VISIBLE, CudaDevice, cuda_devices, machine_gpus
+from greensweep.errors import StudyError, first_line
+from greensweep.resources import usable_cores
+
+log = logging.getLogger(__name__)
+
+# Held for as long as this process lives; a dead one's are free again.
+_taken: list[FileLock] = []
+
+
+def visible_gpus() -> list[CudaDevice]:
+    """Return what CUDA shows this process, without starting CUDA; nothing where NVML refuses."""
+    try:
+        return cuda_devices(machine_gpus())
+    except Exception:  # pynvml's errors, whose class needs the library; the meter tells of them
+        return []
+
+
+def take_gpus(wanted: int | None) -> None:
+    """Let CUDA show this process so many GPUs, those that the fewest other workers have.
+
+    To be called before CUDA starts here; a process that has taken some keeps them, and they are
+    always among those that it saw before.
+
+    Args:
+        wanted: 0 hides all; None leaves everything as it is.
+    """
+    torch = sys.modules.get("torch")
+    if wanted is None or _taken or (torch is not None and torch.cuda.is_initialized()):
+        return
+    if wanted == 0:
+        os.environ[VISIBLE] = ""
+    elif visible := visible_gpus():
+        try:
+            folder = user_runtime_path("greensweep", ensure_exists=True)
+            with FileLock(folder / "gpus.lock"):  # so that two do not take halves of what both need
+                os.environ[VISIBLE] = ",".join(_least_used(visible, wanted, folder))
+        except OSError as error:
+            log.warning(f"No worker has a GPU of its own: {first_line(error)}.")
+
+
+def _least_used(visible: list[CudaDevice], wanted: int, folder: Path) -> list[str]:
+    mine: list[str] = []
+    for user, device in ((user, device) for user in count() for device in visible):
+        if len(mine) == min(wanted, len(visible)):
+            break
+        if device.id not in mine:
+            slot = FileLock(folder / f"{device.id.replace('/', '-')}.{user}.lock")
+            with suppress(Timeout):
+                slot.acquire(timeout=0)
+                _taken.append(slot)
+                mine.append(device.id)
+    return mine
+
+
+def gpus_of_worker(options: SweeperConfig, run: TrainConfig | None) -> int | None:
+    """Return how many GPUs each worker takes; None where it takes none, and may use any.
+
+    Args:
+        run: the configuration of Greensweep's own runs; None of another program, which may train
+            on a GPU.
+    """
+    if options.gpus_per_worker is not None:
+        return options.gpus_per_worker
+    if run is not None and not takes_any_gpu(run):
+        return None
+    return 1 if visible_gpus() else None
+
+
+def takes_any_gpu(run: TrainConfig) -> bool:
+    """Tell whether a run computes on the GPU that it finds: not on the CPU, nor on a named one."""
+    if run.replay is not None:
+        return False
+    if run.training.device != "auto":
+        return run.training.device == "cuda"
+    from torch import version  # to ask torch.cuda would start CUDA here
+
+    return version.cuda is not None
+
+
+def workers_of(options: SweeperConfig, each: int | None) -> int:
+    """Return how many workers a sweep has.
+
+    Args:
+        each: the GPUs that each takes.
+
+    Raises:
+        StudyError: there are too few GPUs for them.
+    """
+    cores = max(usable_cores() // 2, 1)
+    if not each:
+        return cores if options.n_workers == "auto" else int(options.n_workers)
+    shown, share = len(visible_gpus()), options.workers_per_gpu or 1
+    room = shown * share // each
+    workers = room if options.n_workers == "auto" else int(options.n_workers)
+    if 0 < workers <= room:
+        return workers
+    if options.gpus_per_worker is not None or options.workers_per_gpu is not None:
+        raise StudyError(
+            f"hydra.sweeper.n_workers={options.n_workers}, gpus_per_worker={each} and "
+            f"workers_per_gpu={share} need more than the GPUs that CUDA shows here, which are "
+            f"{shown}: set hydra.sweeper.n_workers={max(room, 1)}, or change the other two"
+        )
+    log.info(
+        f"{workers} workers share {shown} GPUs, so that their energy is attributed: "
+        f"hydra.sweeper.n_workers={room} gives each worker its own."
+    )
+    return workers
