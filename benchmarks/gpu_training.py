@@ -6,7 +6,7 @@ Images are noise: what they show does not matter for time.
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from greensweep.training import (
     Normalise,
     Training,
     choose_device,
+    deterministic,
     device_name,
     start_state,
     synchronize,
@@ -122,6 +123,53 @@ def measure(device: torch.device, plan: Plan, joules: Joules | None = None) -> l
             and cell.subject.name in plan.compiled,
         )
     ]
+
+
+def measure_determinism(device: torch.device, plan: Plan) -> list[Figure]:
+    """Train twice by deterministic algorithms and compare the weights, and the time to plain steps.
+
+    The first figure of a network is 1 where the weights are equal bit by bit, else 0.
+    """
+    figures = []
+    for subject in plan.subjects:
+        cell = Cell(subject, plan.batch_sizes[0], plan.precisions[0])
+        data = _noise(plan.images, device)
+        with deterministic(True):
+            one, other = (_weights_after_an_epoch(cell, data) for _ in range(2))
+        epochs = {name: iter(_greensweep(cell, data, "none")) for name in ("plain", "fixed")}
+
+        def fixed(epochs: Iterator[object] = epochs["fixed"]) -> object:
+            with deterministic(True):
+                return next(epochs)
+
+        loops = {"plain": partial(next, epochs["plain"]), "fixed": fixed}
+        read = {name: partial(_read, loop, plan.seconds, None) for name, loop in loops.items()}
+        readings = interleave(read, plan.rounds)
+        seconds = {name: [each.seconds for each in found] for name, found in readings.items()}
+        figures += [
+            Figure(
+                "gpu_training",
+                cell.name,
+                "equal weights of two deterministic epochs",
+                float(torch.equal(one, other)),
+                at_least=1,
+                details={"device": device_name(device)},
+            ),
+            Figure(
+                "gpu_training",
+                cell.name,
+                "deterministic / plain, seconds per epoch",
+                **summarised(ratios(seconds["fixed"], seconds["plain"])),
+                details={"device": device_name(device), "seconds": seconds},
+            ),
+        ]
+    return figures
+
+
+def _weights_after_an_epoch(cell: Cell, data: RawData) -> torch.Tensor:
+    model = _network(cell, data.images.device)
+    next(iter(_greensweep(cell, data, "none", model)))
+    return torch.cat([each.detach().flatten() for each in model.parameters()])
 
 
 def _compare(
@@ -231,10 +279,12 @@ def _bare(cell: Cell, data: RawData, place: str) -> Callable[[], object]:
     )
 
 
-def _greensweep(cell: Cell, data: RawData, asked: Asked) -> Training:
+def _greensweep(
+    cell: Cell, data: RawData, asked: Asked, model: nn.Module | None = None
+) -> Training:
     device = data.images.device
     return train(
-        _network(cell, device),
+        model or _network(cell, device),
         TensorSplit(data.images, data.labels),
         Normalise(data.mean, data.deviation, device, "contiguous"),
         training=TrainingConfig(
@@ -258,10 +308,11 @@ def nvml_joules(device: torch.device) -> Joules:
 
 def lines(figures: Sequence[Figure]) -> list[str]:
     """Return the figures, one a line."""
-    marks = {None: "", True: "  met", False: "  NOT met"}
+    marks = {None: "", True: ": met", False: ": NOT met"}
     return [
         f"{each.subject:32}{each.value:7.2f}  {each.of}"
-        + (f" (at most {each.at_most:.2f}){marks[each.met]}" if each.at_most else "")
+        + (f" (at most {each.at_most:.2f})" if each.at_most else "")
+        + marks[each.met]
         for each in figures
     ]
 
@@ -275,7 +326,8 @@ def main() -> None:
     arguments = parser.parse_args()
     device = choose_device(arguments.device, "--device")
     joules = nvml_joules(device) if device.type == "cuda" else None
-    figures = measure(device, QUICK if arguments.quick else FULL, joules)
+    plan = QUICK if arguments.quick else FULL
+    figures = [*measure(device, plan, joules), *measure_determinism(device, plan)]
     print("\n".join(lines(figures)))
     if device.type != "cuda":
         print("No GPU was used: CUDA graphs and joules are left out.")

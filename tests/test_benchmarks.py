@@ -82,3 +82,6 @@ def test_training_on_a_gpu_is_compared_with_bare_loops(monkeypatch: pytest.Monke
     ]
     assert found[1].value == 1
     assert found[0].details["auto"] == {"mode": "none", "reason": "CUDA graphs need a GPU"}
+
+    equal, _ = gpu_training.measure_determinism(torch.device("cpu"), gpu_training.QUICK)
+    assert equal.met

@@ -4,9 +4,11 @@ Where there is no GPU, a tape of operations stands for the CUDA graph. All else,
 batches of other shapes, what is undone and what is refused, is the same code.
 """
 
+import gc
 import json
 import random
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -226,6 +228,23 @@ def test_capturing_leaves_no_trace(fails: bool) -> None:
     assert torch.equal(after[4], before[4])
     assert after[5:] == before[5:]
     assert (training.capture.mode == "none") is fails
+
+
+@pytest.mark.parametrize("capture", ["none", "graph"])
+def test_what_a_training_holds_is_free_as_soon_as_it_ends(capture: str) -> None:
+    training_of(network(), images())  # PyTorch keeps what its first optimizer was made in
+    gc.disable()
+    try:
+        model = network()
+        training = training_of(
+            model, images(), graph=Tape(), capture=capture, scheduler=schema.CosineConfig()
+        )
+        learnt(training)
+        held = [weakref.ref(each) for each in (model, training, training._plain.update)]
+        del model, training
+        assert [each() for each in held] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 # --- what cannot be captured --------------------------------------------------------------------

@@ -183,7 +183,8 @@ class Training:
 
     def _on_batches(self, step: TrainingStep) -> Step:
         """Return the step on what `_batches` yields."""
-        return lambda *batch: step(*self._gather(*batch))
+        gather = self._gather  # not `self`: a cycle would keep a GPU's memory for later
+        return lambda *batch: step(*gather(*batch))
 
 
 def _as_read(images: Tensor, labels: Tensor) -> Batch:
