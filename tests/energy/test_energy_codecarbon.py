@@ -27,7 +27,7 @@ from greensweep.energy.codecarbon import (
     _origin,
 )
 from greensweep.energy.counters import Counter, Step
-from greensweep.energy.ledger import Ledger
+from greensweep.energy.ledger import Ledger, MachineLedger
 from greensweep.energy.load_model import CalibratedSource, LoadCounter
 from greensweep.energy.machine import MachineMeter
 from greensweep.errors import EnergyError
@@ -289,6 +289,40 @@ def test_calibrated_power_never_starts_anew_when_the_busy_time_falls() -> None:
     machine.now += 0.001
     machine.busy -= 0.05
     assert counter.since(before, counter.read(), 0.001) == Step(0.0)
+
+
+def test_runs_side_by_side_that_declare_other_figures_each_have_joules_by_their_own(
+    tmp_path: Path,
+) -> None:
+    machine = Machine()
+
+    class Declared:
+        def __init__(self, idle_watts: float) -> None:
+            processes = MachineProcesses(machine, 1)
+            self.counter = LoadCounter(
+                idle_watts, 90.0, cores=4, processes=processes, clock=lambda: machine.now
+            )
+
+        def open(self) -> list[Counter]:
+            return [self.counter]
+
+        def close(self) -> None: ...
+
+    meters = [
+        MachineMeter(
+            Declared(idle_watts),
+            MachineLedger(tmp_path),
+            clock=lambda: machine.now,
+            processes=MachineProcesses(machine, process),
+            samples=False,
+        )
+        for process, idle_watts in enumerate((30.0, 50.0))
+    ]
+    for meter in meters:
+        meter.start()
+    for _ in range(2):
+        machine.run(1.0, {0: 1.0, 1: 1.0})
+        assert [meter.lap().joules for meter in meters] == pytest.approx([45.0, 60.0])
 
 
 @no_sensors

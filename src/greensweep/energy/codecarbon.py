@@ -165,6 +165,11 @@ class HardwareCounter(Counter):
         self._read_at = time.monotonic()
 
     @property
+    def key(self) -> str:
+        of = f"/{self._hardware._tdp:g} W" if _rests_on_tdp(self) else ""
+        return f"{super().key}{of}"
+
+    @property
     def basis(self) -> str:
         if self.component == "ram" and self.quality == "estimated":
             watts = self._hardware.total_power().W

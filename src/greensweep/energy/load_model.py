@@ -42,6 +42,10 @@ class LoadCounter(Counter):
         self._clock = clock
 
     @property
+    def key(self) -> str:
+        return f"{super().key}/{self._idle:g}-{self._load:g} W"  # another line is another counter
+
+    @property
     def basis(self) -> str:
         return f"{self._idle:g} W at rest to {self._load:g} W with all cores busy, as declared"
 
