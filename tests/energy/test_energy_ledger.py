@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,18 @@ def test_a_neighbour_that_died_is_not_waited_for(machine: Machine, run: Maker) -
     assert (cpu(lap), lap.neighbours, lap.quality) == (30.0, 0, "measured")
 
 
+def test_a_run_that_joins_after_a_death_leaves_the_time_before_as_it_was(
+    machine: Machine, run: Maker
+) -> None:
+    one, _ = run(1), run(2)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=30.0)
+    one.lap()
+    machine.run(1.0, {1: 1.0, 2: 9.0}, others=10.0, cpu=40.0)
+    machine.dead.add(2)
+    run(3)
+    assert cpu(one.lap()) == pytest.approx(40.0 / 20)
+
+
 def test_runs_that_all_died_leave_nothing_to_the_next(machine: Machine, run: Maker) -> None:
     run(1)
     run(2)
@@ -200,6 +213,7 @@ def test_what_another_process_computes_on_a_gpu_is_not_charged(
     machine: Machine, run: Maker
 ) -> None:
     one = run(1, "gpu", idle_watts=100.0)
+    one.lap()
     machine.gpu_users = {1, 77}
     machine.run(1.0, {1: 1.0}, gpu=400.0)
     lap = one.lap()
@@ -209,6 +223,47 @@ def test_what_another_process_computes_on_a_gpu_is_not_charged(
     machine.run(1.0, {1: 1.0}, gpu=400.0)
     lap = one.lap()
     assert (lap.joules, lap.contended, lap.quality) == (400.0, (), "measured")
+
+
+def test_what_a_gpu_does_is_seen_by_the_run_that_reads_it_however_often_others_lap(
+    machine: Machine, run: Maker
+) -> None:
+    one, other = run(1, "gpu", idle_watts=100.0), run(2, "cpu")
+    one.lap()
+    machine.gpu_users = {1, 77}
+    charged = 0.0
+    for _ in range(20):
+        machine.run(0.625, {1: 1.0, 2: 1.0}, gpu=400.0)
+        other.lap()
+        machine.run(0.125, {1: 1.0, 2: 1.0}, gpu=400.0)
+        charged += one.lap().charged_joules or 0.0
+    assert charged == pytest.approx(20 * 0.75 * 250.0, rel=0.1)
+
+
+def test_a_run_that_leaves_a_gpu_is_not_taken_for_others(machine: Machine, run: Maker) -> None:
+    """The driver's samples name who computed within the last second."""
+    one, other = run(1, "gpu", idle_watts=100.0), run(2, "gpu", idle_watts=100.0)
+    for meter in (one, other):
+        meter.lap()
+    machine.gpu_users = {1, 2}
+    machine.run(1.0, {1: 1.0, 2: 1.0}, gpu=400.0)
+    other.stop()
+    one.lap()
+    machine.run(0.75, {1: 1.0}, gpu=400.0)
+    assert one.lap().contended == ()
+    machine.gpu_users = {1}
+    machine.run(0.75, {1: 1.0}, gpu=400.0)
+    assert one.lap().contended == ()
+
+
+def test_a_meter_that_was_told_of_no_work_takes_no_turn_of_a_gpu(
+    machine: Machine, run: Maker
+) -> None:
+    """As a search's, which draws trials while another worker trains."""
+    one, search = run(1, "gpu", idle_watts=100.0), run(2, "gpu", idle_watts=100.0)
+    one.lap()
+    machine.run(1.0, {1: 1.0}, gpu=400.0)
+    assert [meter.lap().charged_joules for meter in (one, search)] == [350.0, 50.0]
 
 
 @pytest.mark.parametrize("common", [True, False])
@@ -325,6 +380,70 @@ def test_identical_work_has_the_same_joules_whatever_runs_beside_it(
     assert all(each.comparable for each in readings)
 
 
+def train_on_a_gpu(
+    at_a_time: int, folder: Path, *, foreign: int = 0, others: float = 0.0
+) -> list[EnergyReading]:
+    """Train 4 runs that keep a GPU of 100 W at rest and 400 W busy, and a quarter of a core.
+
+    The machine is that of `train`. `foreign` processes compute on the GPU too, and `others` keep
+    its 4 cores busy.
+    """
+    machine, folder = Machine(), folder / "ledger"
+    folder.mkdir()
+    waiting, running, done = [1, 2, 3, 4], {}, []
+    left = dict.fromkeys(waiting, WORK)
+    while waiting or running:
+        while waiting and len(running) < at_a_time:
+            process = waiting.pop()
+            running[process] = meter_of(
+                machine, MachineLedger(folder), process, ("cpu", "gpu"), baseline=Idle()
+            )
+            running[process].start()
+            running[process].lap()
+            done.append(EnergyReading())
+        machine.gpu_users = {*running, *range(100, 100 + foreign)}
+        machine.gpu_busy = 1.0 if others <= 4 else 4 / others
+        turn = machine.gpu_busy / (len(running) + foreign)
+        cores = min(others, 4 - turn * len(running) / 4) + turn * len(running) / 4
+        machine.run(
+            1.0,
+            dict.fromkeys(running, turn / 4),
+            others=cores - turn * len(running) / 4,
+            waiting=dict.fromkeys(running, 1.0 - machine.gpu_busy),
+            cpu=20.0 + 10.0 * cores,
+            gpu=100.0 + 300.0 * machine.gpu_busy,
+        )
+        for place, (process, meter) in enumerate(list(running.items()), len(done) - len(running)):
+            done[place] += meter.lap()
+            left[process] -= turn
+            if left[process] <= 1e-9:
+                meter.stop()
+                del running[process]
+    return done
+
+
+class Idle:
+    """A baseline of the CPU and the GPU."""
+
+    def watts(self, counters: object) -> dict[str, float]:
+        return {"cpu/script": 20.0, "gpu/script": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("at_a_time", "foreign", "others"), [(1, 0, 0), (2, 0, 0), (4, 0, 0), (1, 1, 0), (1, 0, 8)]
+)
+def test_identical_work_on_a_gpu_has_the_same_joules_whatever_runs_beside_it(
+    tmp_path: Path, at_a_time: int, foreign: int, others: float
+) -> None:
+    """Those of the CPU too, whose idle power lasts while the run waits for its turn."""
+    readings = train_on_a_gpu(at_a_time, tmp_path, foreign=foreign, others=others)
+    gpus = [each.components["gpu"].joules for each in readings]
+    assert gpus == pytest.approx([WORK * 400.0] * 4, rel=0.01)
+    assert [cpu(each) for each in readings] == pytest.approx([WORK * 22.5] * 4, rel=0.01)
+    shared = at_a_time > 1 or foreign or others
+    assert {each.quality for each in readings} == {"attributed" if shared else "measured"}
+
+
 def test_shared_joules_without_an_idle_power_are_not_called_comparable(
     machine: Machine, run: Maker
 ) -> None:
@@ -362,67 +481,124 @@ def test_a_neighbour_that_leaves_is_not_taken_for_others(machine: Machine, run: 
         assert one.lap().contended == ()
 
 
-def play(seed: int, folder: Path, *, others: bool, common: bool) -> tuple[Machine, float, float]:
+@dataclass
+class Played:
+    """What runs that came, read laps, left and died at random were charged.
+
+    Attributes:
+        metered: joules that the machine used while a run was metered.
+        readings: by run.
+        killed: those among them whose last laps nobody read.
+        alone: CPU joules that each would have used alone, where power is linear.
+    """
+
+    metered: float = 0.0
+    readings: dict[int, EnergyReading] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
+    alone: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def charged(self) -> float:
+        return sum(each.charged_joules or 0.0 for each in self.readings.values())
+
+
+def play(
+    seed: int,
+    folder: Path,
+    *,
+    others: bool,
+    common: bool = True,
+    idle_watts: float | None = None,
+    linear: bool = False,
+) -> Played:
     """Let runs come, read laps, leave and die at random, all of one sweep.
 
-    Returns:
-        the machine, the joules that it used while a run was metered, and those charged.
+    Args:
+        others: processes without a meter work too, by turns, and runs are killed.
+        linear: there is a CPU alone, which draws 10 W for each busy core above its idle power, and
+            what it does lasts for long enough to be seen.
     """
     chance, machine = random.Random(seed), Machine()
     running: dict[int, MachineMeter] = {}
-    metered = charged = 0.0
+    played = Played()
     sweep = folder / "sweep"
     sweep.mkdir()
-    wraps_at = 1024.0 if common else None
+    wraps_at = 8192.0 if common else None
     for process in range(1, 80):
         event = chance.choice(["join", "join", "lap", "lap", "lap", "leave", "die"])
         some = chance.choice(list(running)) if running else None
         if event == "join" and len(running) < 5:
             running[process] = meter_of(
-                machine, MachineLedger(folder), process, sweep=sweep, common=common,
-                wraps_at=wraps_at,
+                machine, MachineLedger(folder), process, ("cpu",) if linear else ("cpu", "gpu"),
+                sweep=sweep, common=common, wraps_at=wraps_at, idle_watts=idle_watts,
             )  # fmt: skip
             running[process].start()
+            played.readings[process], played.alone[process] = EnergyReading(), 0.0
         elif event == "lap" and some:
-            lap = running[some].lap().joules or 0.0
-            assert lap >= 0.0
-            charged += lap
+            lap = running[some].lap(chance.random() < 0.7)
+            assert idle_watts or (lap.joules or 0.0) >= 0.0
+            played.readings[some] += lap
         elif event == "leave" and some:
-            charged += running[some].lap().joules or 0.0
+            played.readings[some] += running[some].lap()
             running.pop(some).stop()
         elif event == "die" and some and others and len(running) > 1:
             machine.dead.add(some)
+            played.killed.add(some)
             del running[some]
+        busy = {each: chance.uniform(0.1, 1.0) for each in running}
+        outside = chance.choice([0.0, chance.uniform(0.5, 2.0)]) if others else 0.0
+        crowd = len(running) > 1 or outside
+        waits = {each: chance.uniform(0.0, 1.0 - busy[each]) if crowd else 0.0 for each in running}
         watts = chance.uniform(1.0, 90.0) if common else 50.0
-        seconds = chance.choice([0.125, 0.25, 3.0])
-        machine.run(
-            seconds,
-            {each: chance.uniform(0.1, 1.0) for each in running},
-            others=chance.uniform(0.0, 2.0) if others else 0.0,
-            cpu=watts,
-        )
-        metered += watts * seconds if running else 0.0
-    for meter in running.values():
-        charged += meter.lap().joules or 0.0
+        gpu = chance.uniform(80.0, 300.0) if common else 200.0
+        if linear:
+            watts, gpu = (idle_watts or 0.0) + 10.0 * (sum(busy.values()) + outside), 0.0
+        machine.gpu_busy = chance.random()
+        seconds = chance.choice([0.625, 0.75, 3.0] if linear else [0.125, 0.25, 3.0])
+        machine.run(seconds, busy, others=outside, waiting=waits, cpu=watts, gpu=gpu)
+        if running:
+            played.metered += (watts + gpu) * seconds
+        for each in running:
+            idle = (idle_watts or 0.0) * (1.0 - waits[each])
+            played.alone[each] += (10.0 * busy[each] + idle) * seconds
+    for process, meter in running.items():
+        played.readings[process] += meter.lap()
         meter.stop()
-    return machine, metered, charged
+    return played
 
 
+@pytest.mark.parametrize("idle_watts", [None, 60.0])
 @pytest.mark.parametrize("common", [True, False])
-@pytest.mark.parametrize("seed", range(12))
-def test_runs_and_remainder_add_up_to_the_machine(tmp_path: Path, seed: int, common: bool) -> None:
-    _, metered, charged = play(seed, tmp_path, others=True, common=common)
+@pytest.mark.parametrize("seed", range(8))
+def test_runs_and_remainder_add_up_to_the_machine(
+    tmp_path: Path, seed: int, common: bool, idle_watts: float | None
+) -> None:
+    played = play(seed, tmp_path, others=True, common=common, idle_watts=idle_watts)
     total = total_of(tmp_path / "sweep")
-    assert total.machine_joules == pytest.approx(metered, rel=1e-9)
-    assert total.trials_joules == pytest.approx(charged, rel=1e-9)
-    assert charged <= metered * (1 + 1e-9)
+    assert total.machine_joules == pytest.approx(played.metered, rel=1e-9)
+    assert total.trials_joules == pytest.approx(played.charged, rel=1e-9)
+    assert played.charged <= played.metered * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("idle_watts", [None, 60.0])
 @pytest.mark.parametrize("common", [True, False])
-@pytest.mark.parametrize("seed", range(12))
-def test_where_nothing_else_runs_nothing_remains(tmp_path: Path, seed: int, common: bool) -> None:
-    _, metered, charged = play(seed, tmp_path, others=False, common=common)
-    assert charged == pytest.approx(metered, rel=1e-9)
+@pytest.mark.parametrize("seed", range(8))
+def test_where_nothing_else_runs_nothing_remains(
+    tmp_path: Path, seed: int, common: bool, idle_watts: float | None
+) -> None:
+    played = play(seed, tmp_path, others=False, common=common, idle_watts=idle_watts)
+    assert played.charged == pytest.approx(played.metered, rel=1e-9)
+
+
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.parametrize("seed", range(8))
+def test_whoever_comes_and_goes_a_run_has_the_joules_of_its_work_alone(
+    tmp_path: Path, seed: int, others: bool
+) -> None:
+    played = play(seed, tmp_path, others=others, idle_watts=60.0, linear=True)
+    kept = [each for each in played.readings if each not in played.killed and played.alone[each]]
+    joules = [played.readings[each].joules for each in kept]
+    assert joules == pytest.approx([played.alone[each] for each in kept], rel=0.01)
 
 
 def test_a_run_that_joins_does_not_tell_what_was_used_before_it(tmp_path: Path) -> None:
@@ -643,7 +819,7 @@ def test_without_a_folder_of_the_user_there_is_a_warning_and_a_private_ledger(
     ledger = open_machine_ledger()
     assert type(ledger) is Ledger
     (warning,) = caplog.records
-    assert warning.getMessage().startswith("Metered runs beside this one are not seen")
+    assert warning.getMessage().startswith("Metered runs beside this one count as other")
     machine = Machine()
     one = meter_of(machine, ledger)
     one.start()

@@ -424,3 +424,10 @@ def test_how_busy_a_gpu_is_is_the_drivers_figure(gpus: Gpus) -> None:
     assert counter().busy() is None  # a GPU that does not tell
     gpus.busy[0] = 40
     assert counter().busy() == 0.4
+
+
+def test_slices_of_a_gpu_do_not_wait_for_one_another(gpus: Gpus) -> None:
+    gpus.joules = [0.0]
+    gpus.busy[0] = 40
+    (gpu,) = machine_gpus()
+    assert NvmlCounter(CudaDevice(gpu, "MIG-5d5df1de-2b9c-4f4b-8e7c-f25d30f3c09f")).busy() == 0.0

@@ -35,6 +35,9 @@ _SHARE_WINDOW_SECONDS = 0.1
 _OTHERS_WINDOW_SECONDS = 0.5
 _ROUNDING_SECONDS = 0.03
 
+# A GPU's driver tells who computed on it of late, those among them who have left since.
+_LOAD_SECONDS = 1.0
+
 # A machine of whose busy CPU time others have no more than this is a run's own.
 QUIET_PART = 0.1
 
@@ -121,7 +124,7 @@ class Member:
     born: str
     sweep: str | None
     keys: list[str]
-    computes: bool = True
+    computes: bool = False
     share: float = 1.0
     waiting: float = 0.0
     neighbours: int = 0
@@ -170,6 +173,7 @@ class Edge:
         in_turn: its users have it in turn, as a GPU's have; otherwise they share the CPUs.
         idle_watts: of the machine; None where no member knows it.
         load: how busy it was of late, and with whom, if its users have it in turn.
+        looked: when that was looked at.
     """
 
     value: float
@@ -177,6 +181,7 @@ class Edge:
     in_turn: bool = False
     idle_watts: float | None = None
     load: Load = field(default_factory=Load)
+    looked: float = 0.0
 
 
 @dataclass
@@ -255,30 +260,32 @@ class Book:
         if len(self.members) == 1:
             self.others = None
         self._begin_windows(now, cpu())
+        runs = 1.0 - (self.others or 0.0)
         for each in self.members.values():
-            each.share = 1.0 / len(self.members)  # until a first window tells
+            each.share = runs / len(self.members)  # until a first window tells
 
     def pass_time(
         self,
         now: float,
         cpu: Callable[[], CpuTimes],
-        load: Callable[[str], Load],
+        load: Callable[[str], Load | None],
     ) -> None:
         """Give the time up to now to the members.
 
         Args:
             cpu: reads the CPU time spent up to now; asked for where shares are due.
-            load: looks at what a counter's component did of late; asked for as seldom.
+            load: looks at what a counter's component did in the last second; None where whoever
+                looks does not read that counter.
         """
         neighbours = len(self.members) - 1
         window = _SHARE_WINDOW_SECONDS if self.others is None else _OTHERS_WINDOW_SECONDS
         if now - self.rest.begun >= window:
             self._work_out(now, cpu())
-            for key, edge in self.edges.items():
-                if edge.in_turn:
-                    edge.load = load(key)
         elif neighbours and now - self.shares.begun >= _SHARE_WINDOW_SECONDS:
             self._work_out_shares(now, cpu())
+        for key, edge in self.edges.items():
+            if edge.in_turn and now - edge.looked >= _LOAD_SECONDS and (found := load(key)):
+                edge.load, edge.looked = found, now
         running = {m.sweep for m in self.members.values() if m.sweep is not None}
         for sweep in running:
             total = self.sweeps.setdefault(sweep, SweepTotal())
@@ -286,12 +293,17 @@ class Book:
             total.neighbours = max(total.neighbours, neighbours)
         for member in self.members.values():
             member.neighbours = max(member.neighbours, neighbours)
+        delays = {name: self._delay(name) for name in self.members}
         for key, edge in self.edges.items():
             growing = edge.slices[-1]
             seconds, growing.end = now - growing.end, now
-            users = {name: m for name, m in self.members.items() if key in m.keys}
+            users = self._users(key)
             for name in users:
-                part = self._part_in_turn(name, users, edge) if edge.in_turn else self._part(name)
+                part = (
+                    self._part_in_turn(name, key, delays[name])
+                    if edge.in_turn
+                    else self._part(name, delays[name])
+                )
                 part = Part(**{each: value * seconds for each, value in vars(part).items()})
                 growing.members.setdefault(name, Part()).add(part)
             for sweep in running:
@@ -374,8 +386,10 @@ class Book:
 
     def leave(self, name: str, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Let a member go; what it did not claim stays in the remainder."""
-        del self.members[name]
-        self._begin_windows(now, cpu())  # what it used in the present ones would count as others'
+        # What it used in the present windows, or of late, would count as others'.
+        for key in self.members.pop(name).keys:
+            self.edges[key].looked = now
+        self._begin_windows(now, cpu())
         if len(self.members) == 1:
             (last,) = self.members.values()
             last.share, last.waiting = 1.0 - (self.others or 0.0), 0.0
@@ -384,32 +398,59 @@ class Book:
         """Return a sweep's totals since they were last taken."""
         return self.sweeps.pop(sweep, SweepTotal())
 
-    def _part(self, name: str) -> Part:
+    def _users(self, key: str) -> dict[str, Member]:
+        return {name: member for name, member in self.members.items() if key in member.keys}
+
+    @property
+    def _is_disturbed(self) -> bool:
+        return (self.others or 0.0) > QUIET_PART
+
+    def _delay(self, name: str) -> float:
+        """Return the part of the time that a member lost to others, 0 to 1.
+
+        It waits for a CPU or for its turn on a GPU; while it waits for the one, the other does not
+        delay it.
+        """
+        member = self.members[name]
+        is_alone = len(self.members) == 1 and not self._is_disturbed
+        turns = {key: self._turn(name, key) for key in member.keys if self.edges[key].in_turn}
+        return max(
+            0.0 if is_alone else member.waiting,  # alone, its threads wait for one another
+            *(self.edges[key].load.busy * (1.0 - turn) for key, turn in turns.items() if turn),
+            0.0,
+        )
+
+    def _turn(self, name: str, key: str) -> float:
+        """Return a member's part of the work of what its users have in turn."""
+        users = self._users(key)
+        computing = [each for each, member in users.items() if member.computes]
+        others = self.edges[key].load.others
+        if not computing and not others:
+            return 1.0 / len(users)
+        return 1.0 / (len(computing) + others) if name in computing else 0.0
+
+    def _part(self, name: str, delay: float) -> Part:
         """Return a member's part of a second of the CPUs."""
         member, count = self.members[name], len(self.members)
-        is_disturbed = (self.others or 0.0) > QUIET_PART
-        if count == 1 and not is_disturbed:
-            return Part(1.0, 1.0, 1.0, whole=1.0)
+        is_alone = count == 1 and not self._is_disturbed
         return Part(
-            work=member.share,
-            alone=1.0 - member.waiting,
+            work=1.0 if is_alone else member.share,
+            alone=1.0 - delay,
             idle=1.0 / count,
             beside_runs=float(count > 1),
-            beside_others=float(is_disturbed),
+            beside_others=delay if is_alone else float(self._is_disturbed),
             whole=1.0,
         )
 
-    def _part_in_turn(self, name: str, users: Mapping[str, Member], edge: Edge) -> Part:
+    def _part_in_turn(self, name: str, key: str, delay: float) -> Part:
         """Return a member's part of a second of what its users have in turn."""
-        computing = [each for each, member in users.items() if member.computes] or list(users)
-        turn = 1.0 / (len(computing) + edge.load.others) if name in computing else 0.0
+        users, count = self._users(key), len(self.members)
         return Part(
-            work=turn,
-            # Alone it would not have waited while the GPU did the others' work.
-            alone=1.0 - edge.load.busy * (1.0 - turn) if turn else 1.0,
+            work=self._turn(name, key),
+            alone=1.0 - delay,
             idle=1.0 / len(users),
-            beside_runs=float(len(users) > 1),
-            beside_others=float(edge.load.others > 0),
+            beside_runs=1.0 if len(users) > 1 else delay * (count > 1),
+            beside_others=1.0 if self.edges[key].load.others else delay * self._is_disturbed,
             whole=1.0,
         )
 
@@ -510,7 +551,7 @@ class MachineLedger(Ledger):
             self._is_shared = False
             log.warning(
                 "Another process has held the ledger of metered runs (%s) for %g s: from here on "
-                "runs beside this one are not seen, and the machine's energy is charged to it.",
+                "this run takes those beside it for other processes, and none of them sees it.",
                 self._path,
                 self._lock_seconds,
             )
@@ -543,8 +584,8 @@ def open_machine_ledger() -> Ledger:
         return MachineLedger()
     except OSError as error:
         log.warning(
-            "Metered runs beside this one are not seen, and the machine's energy is charged to "
-            "each, since their ledger cannot be kept (%s).",
+            "Metered runs beside this one count as other processes, since their ledger cannot be "
+            "kept (%s).",
             error,
         )
         return Ledger()

@@ -225,17 +225,16 @@ class MachineMeter:
         return reading
 
     def _join(self, book: Book) -> None:
-        self._drop_dead(book, self._clock())
-        if not book.members:
-            book.edges, book.sweeps = {}, {}
+        if not any(map(self._is_alive, book.members.values())):
+            book.members, book.edges, book.sweeps = {}, {}, {}
         self._now, self._last = now, values = self._read()
         if not values:
             return  # there is nothing to share
-        book.pass_time(now, lambda: self._cpu_times(book), lambda key: self._load(book, key))
+        self._pass_time(book, now)
         for key, value in values.items():
             counter = self._counters[key]
             if key not in book.edges:
-                book.edges[key] = Edge(value, [Slice(now, now)], counter.in_turn)
+                book.edges[key] = Edge(value, [Slice(now, now)], counter.in_turn, looked=now)
             elif counter.common:
                 self._read_common(book, key, value, now)
             idle = self._idle.get(key, counter.idle_watts)
@@ -249,9 +248,7 @@ class MachineMeter:
         """Bring the book up to now."""
         now, values = self._read()
         book.members[self._name].keys = self._keys()
-        book.pass_time(now, lambda: self._cpu_times(book), lambda key: self._load(book, key))
-        if len(book.members) > 1:
-            self._drop_dead(book, now)  # after the time that they were neighbours
+        self._pass_time(book, now)
         for key, value in values.items():
             counter = self._counters[key]
             if counter.common:
@@ -263,15 +260,22 @@ class MachineMeter:
                     self._last[key] = value
         self._now = now
 
+    def _pass_time(self, book: Book, now: float) -> None:
+        book.pass_time(now, lambda: self._cpu_times(book), lambda key: self._load(book, key))
+        for name, member in list(book.members.items()):
+            # Who died was a neighbour until now; this process itself lives.
+            if name != self._name and not self._is_alive(member):
+                book.leave(name, now, lambda: self._cpu_times(book))
+
     def _read_common(self, book: Book, key: str, value: float, now: float) -> None:
         edge = book.edges[key]
         step = self._counters[key].since(edge.value, value, now - edge.slices[0].start)
         book.read_common(key, step.joules, value)
 
-    def _load(self, book: Book, key: str) -> Load:
+    def _load(self, book: Book, key: str) -> Load | None:
         counter = self._counters.get(key)
         if counter is None:
-            return book.edges[key].load  # one who reads it will look
+            return None
         busy, users = counter.busy(), set(counter.users() or ())
         own = {member.process for member in book.members.values()}
         # In a container the driver may name processes by ids that are not ours.
@@ -346,10 +350,8 @@ class MachineMeter:
             return CpuTimes(0.0, {})
         return self._processes.cpu_times({member.process for member in book.members.values()})
 
-    def _drop_dead(self, book: Book, now: float) -> None:
-        for name, member in list(book.members.items()):
-            if not self._processes.alive(member.process, member.born):
-                book.leave(name, now, lambda: self._cpu_times(book))
+    def _is_alive(self, member: Member) -> bool:
+        return self._processes.alive(member.process, member.born)
 
 
 def _component(account: Account, counter: Counter, baseline: float | None) -> ComponentEnergy:

@@ -52,6 +52,8 @@ class NvmlCounter(Counter):
     def busy(self) -> float | None:
         import pynvml
 
+        if self._device.is_slice:
+            return 0.0  # slices compute side by side: none waits for its turn
         with suppress(pynvml.NVMLError):  # not supported
             return float(pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu) / 100.0
         return None
