@@ -12,6 +12,7 @@ import pytest
 from conftest import Finished
 from mlflow import MlflowClient
 
+from greensweep.checkpoint import test_checkpoint
 from greensweep.config import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.energy.counters import Counter
@@ -26,6 +27,8 @@ from greensweep.tracking import MemoryTracker
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]
 QUICK = ("training.epochs=2", "tracking=local")
+
+test_checkpoint.__test__ = False  # type: ignore[attr-defined]
 
 
 class Clockwork(Counter):
@@ -197,6 +200,15 @@ def test_inference_is_measured_until_the_slowest_counter_can_tell(
         phase = result.energy_phases["inference"]
         assert phase["seconds"] >= 20 * 0.005
         assert phase["joules"] == pytest.approx(100.0 * phase["seconds"], rel=0.05)
+        told = result.inference
+        assert 0 < told["uncertainty_joules_per_1000"] <= 0.11 * told["joules_per_1000"]
+    assert result.checkpoint is not None
+    tested = test_checkpoint(
+        Path(result.checkpoint), MachineMeter(SteppingSource(), Ledger()), periods=20
+    )
+    assert (tested.test.images, tested.images % 360) == (360, 0)
+    assert tested.reading.seconds >= 20 * 0.005
+    assert tested.reading.joules == pytest.approx(100.0 * tested.reading.seconds, rel=0.05)
 
 
 def test_epochs_too_short_for_the_counter_are_told_together(

@@ -40,10 +40,12 @@ class CheckpointTest:
     Attributes:
         test: accuracy and loss.
         reading: energy of the evaluation, after one warm-up batch.
+        images: that the reading is of, several times the split where it is read again.
     """
 
     test: Evaluation
     reading: EnergyReading
+    images: int
 
 
 def copy_weights(model: nn.Module, into: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -167,7 +169,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 
 def test_checkpoint(
-    path: Path, meter: Meter, *, device: str = "auto", batch_size: int = 512
+    path: Path, meter: Meter, *, device: str = "auto", batch_size: int = 512, periods: int = 0
 ) -> CheckpointTest:
     """Rebuild the model of a checkpoint from the config beside it and test it.
 
@@ -175,6 +177,7 @@ def test_checkpoint(
         batch_size: images per step. A model that is never put in evaluation mode
             (`training.evaluation_mode=false`) keeps the size of its run, on which its accuracy
             depends.
+        periods: of the slowest counter, that the reading holds at least.
 
     Raises:
         ConfigError: the checkpoint or its config is missing or broken.
@@ -208,5 +211,9 @@ def test_checkpoint(
     phases.start()
     with phases.phase("test"):
         result = evaluate_split(split=split, batch_size=batch_size)
+    images = result.images
+    while (reading := phases.of("test")).seconds < periods * reading.update_seconds:
+        with phases.phase("test"):
+            images += evaluate_split(split=split, batch_size=batch_size).images
     phases.stop()
-    return CheckpointTest(result, phases.of("test"))
+    return CheckpointTest(result, reading, images)

@@ -15,7 +15,7 @@ from greensweep.config import TrainConfig, save_run_config
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.energy.layers import LayerEnergy
-from greensweep.energy.uncertainty import STEADY_PERIODS
+from greensweep.energy.uncertainty import INFERENCE_PERIODS, STEADY_PERIODS
 from greensweep.errors import GreensweepError, TrialEnded, first_line
 from greensweep.models import LayerCensus, build_model, check_batch_fits, model_name, take_census
 from greensweep.reporting import Progress, report_progress
@@ -55,9 +55,6 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
 }
 
 log = logging.getLogger(__name__)
-
-# Of the slowest counter, in a measurement of inference.
-_INFERENCE_PERIODS = 20
 
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
 Report = Callable[[Progress], None]
@@ -248,7 +245,7 @@ def _train_and_evaluate(
                 first = torch.arange(min(config.inference.batch_size, len(validation_split)))
                 use(split=validation_split.select(first))
             # In fewer periods of the slowest counter the figure would be chance.
-            least = _INFERENCE_PERIODS * phases.total.update_seconds
+            least = INFERENCE_PERIODS * phases.total.update_seconds
             with phases.phase("inference"):
                 images = use(split=validation_split, seconds=max(config.inference.seconds, least))
             notes.inference = _inference(
@@ -295,6 +292,9 @@ def _inference(reading: EnergyReading, images: int, batch_size: int) -> dict[str
     joules = reading.joules
     return {
         "joules_per_1000": None if joules is None else 1000.0 * joules / images,
+        "uncertainty_joules_per_1000": None
+        if reading.uncertainty_joules is None
+        else 1000.0 * reading.uncertainty_joules / images,
         "seconds_per_1000": 1000.0 * reading.seconds / images,
         "images": images,
         "batch_size": batch_size,

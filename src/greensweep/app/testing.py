@@ -15,7 +15,8 @@ def evaluate(composed: DictConfig) -> float:
     """Test a kept model and print its accuracy and the energy of testing it."""
     from greensweep.checkpoint import test_checkpoint
     from greensweep.energy import build_meter
-    from greensweep.energy.units import joules_text
+    from greensweep.energy.uncertainty import INFERENCE_PERIODS
+    from greensweep.energy.units import energy_text
     from greensweep.study.text import trust_sentence
     from greensweep.training import device_asked_for
 
@@ -25,12 +26,16 @@ def evaluate(composed: DictConfig) -> float:
         build_meter(config.energy, device=device_asked_for(config.device)),
         device=config.device,
         batch_size=config.batch_size,
+        periods=INFERENCE_PERIODS,
     )
-    reading, images = tested.reading, tested.test.images
-    per_thousand = None if reading.joules is None else 1000 * reading.joules / images
+    reading, images = tested.reading, tested.images
+    per_thousand, uncertainty = (
+        None if joules is None else 1000 * joules / images
+        for joules in (reading.joules, reading.uncertainty_joules)
+    )
     log.info(
-        f"test accuracy {tested.test.accuracy:.4f} on {images} images, inference "
-        f"{joules_text(per_thousand)} per 1000 images ({reading.quality}), "
+        f"test accuracy {tested.test.accuracy:.4f} on {tested.test.images} images, inference "
+        f"{energy_text(per_thousand, uncertainty)} per 1000 images ({reading.quality}), "
         f"{1000 * reading.seconds / images:.3g} s per 1000 images"
     )
     components = {name: part.source for name, part in reading.components.items()}

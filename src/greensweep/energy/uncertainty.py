@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 # A counter's figures of fewer periods do not tell its power.
 STEADY_PERIODS = 10
 
+# Of so many, two edges are worth a tenth, and hardly ever more than a twentieth.
+INFERENCE_PERIODS = 20
+
 
 @dataclass(frozen=True)
 class Uncertainty:

@@ -50,7 +50,8 @@ def run_line(result: RunResult) -> str:
         parts.append(f"{joules_text(result.energy_net_joules)} net of the idle machine")
     per_thousand = result.inference.get("joules_per_1000")
     if per_thousand is not None:
-        parts.append(f"inference {joules_text(per_thousand)} per 1000 images")
+        uncertainty = result.inference.get("uncertainty_joules_per_1000")
+        parts.append(f"inference {energy_text(per_thousand, uncertainty)} per 1000 images")
     if result.emissions_kg is not None:
         parts.append(f"{result.emissions_kg * 1000:.3g} g CO2e ({result.emissions_grid})")
     parts.append(f"{result.seconds or 0.0:.1f} s, {result.epochs} epochs")
