@@ -54,7 +54,7 @@ def one_sentence(errors: str) -> str:
         (["objective=pareto"], "objective=pareto needs energy, but energy=unmetered"),
         (["energy=codecarbon", "energy.country=XXX"], "energy.country=XXX"),
         (["energy=codecarbon", "energy.country=USA", "energy.region=bavaria"], "energy.region=bav"),
-        (["energy=codecarbon", "energy.gpus=[7]"], "energy.gpus names GPU 7, and there is"),
+        (["energy=codecarbon", "energy.gpus=[99]"], "energy.gpus names GPU 99, and there is"),
         (["energy=replay"], "energy.path has no value"),
         (["energy=replay", "energy.path=nowhere.csv"], "energy.path=nowhere.csv cannot be read"),
         (["training.device=cuda"], "set training.device=cpu or auto"),

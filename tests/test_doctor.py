@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import no_sensors
+from gpus import Gpus
 
 from greensweep.__main__ import main
 from greensweep.config.schema import LocalConfig, MlflowConfig
@@ -216,6 +217,30 @@ def test_nvml_that_refuses_is_told_from_none(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("pynvml.nvmlInit", absent)
     assert [each.verdict for each in find_gpus()] == ["ok"]
+
+
+def test_each_gpu_is_named_with_its_slices_counter_and_accounting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpus = Gpus(monkeypatch, count=3)
+    gpus.names[1], gpus.slices[1] = "NVIDIA A100", ["MIG-7c1a", "MIG-9e8d"]
+    gpus.accounting = {0: False, 1: True}
+    gpus.broken.add(2)
+    found = find_gpus()
+    assert [(each.subject, each.verdict) for each in found] == [
+        ("GPU 0", "ok"),
+        ("GPU 1", "ok"),
+        ("GPU 2", "note"),
+    ]
+    assert found[0].text == (
+        f"NVIDIA H200, {Gpus.uuid(0)}; its energy counter moves every 0.1 s; accounting off"
+    )
+    assert found[1].text == (
+        f"NVIDIA A100, {Gpus.uuid(1)}; in 2 MIG slices (MIG-7c1a, MIG-9e8d), counted together; "
+        "its energy counter moves every 0.1 s; accounting on"
+    )
+    assert "no energy counter: NVML refuses (GPU is lost)" in found[2].text
+    assert found[2].advice is not None
 
 
 @pytest.mark.parametrize(

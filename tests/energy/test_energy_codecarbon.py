@@ -16,6 +16,7 @@ from codecarbon.external.hardware import CPU, AppleSiliconChip, Raspberry
 from codecarbon.external.ram import RAM
 from conftest import no_sensors
 from fakes import Machine, MachineProcesses, Powercap, ScriptedCounter
+from gpus import Gpus
 
 from greensweep.config import schema
 from greensweep.energy import EnergyReading, Meter, build_meter
@@ -325,8 +326,10 @@ def test_runs_side_by_side_that_declare_other_figures_each_have_joules_by_their_
         assert [meter.lap().joules for meter in meters] == pytest.approx([45.0, 60.0])
 
 
-@no_sensors
-def test_a_gpu_that_does_not_exist_is_refused_in_one_sentence() -> None:
+def test_a_gpu_that_does_not_exist_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Gpus(monkeypatch, count=0)
     meter = codecarbon(gpus=[3])
     with pytest.raises(EnergyError) as refused:
         meter.start()

@@ -129,7 +129,8 @@ class CodeCarbonSource:
         found = {device._uuid: device for group in groups for device in group.devices}
         gpus, named = machine_gpus(), self._gpus
         if not gpus:  # AMD's, of which CUDA tells nothing
-            gpus = [Gpu(each.gpu_index, uuid, each._gpu_name) for uuid, each in found.items()]
+            amd = {uuid: each for uuid, each in found.items() if not _is_nvidia(each)}
+            gpus = [Gpu(each.gpu_index, uuid, each._gpu_name) for uuid, each in amd.items()]
             named = "all" if named is None and self._device != "cpu" else named
         counters: list[Counter] = []
         for device in charged_devices(gpus, named, self._device):
