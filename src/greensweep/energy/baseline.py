@@ -13,6 +13,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from greensweep.energy.counters import Counter
+from greensweep.energy.notices import warn_once
 from greensweep.energy.processes import Processes
 from greensweep.files import put_aside, read_json, write_json
 
@@ -50,6 +51,7 @@ class IdleBaseline:
         fresh_hours: for how long a record holds.
         measures: measure where no record holds; otherwise there is no figure then.
         file: where the record is kept; by default in the user's cache folder.
+        sweep: directory of the sweep that warns once.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class IdleBaseline:
         *,
         measures: bool = True,
         file: Path | None = None,
+        sweep: Path | None = None,
         processes: Processes | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -66,6 +69,7 @@ class IdleBaseline:
         self._seconds = seconds
         self._fresh_hours = fresh_hours
         self._measures = measures
+        self._sweep = sweep
         self._file = file or user_cache_path("greensweep") / "idle_baseline.json"
         self._processes = processes or Processes()
         self._clock = clock
@@ -76,7 +80,7 @@ class IdleBaseline:
         try:
             return self._kept_or_measured(counters)
         except OSError as error:
-            log.warning("No net joules: the idle baseline cannot be kept (%s).", error)
+            warn_once(self._sweep, f"No net joules: the idle baseline cannot be kept ({error}).")
             return {}
 
     def _kept_or_measured(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
@@ -88,13 +92,15 @@ class IdleBaseline:
                 return {}
             if record is None or reason is not None:
                 if record is not None:
-                    log.warning("The idle baseline in %s %s: measured anew.", self._file, reason)
+                    warn_once(
+                        self._sweep, f"The idle baseline in {self._file} {reason}: measured anew."
+                    )
                 record = self._measure(counters)
                 if record.load > _IDLE_LOAD:
-                    log.warning(
-                        "No net joules: the machine was %.0f%% busy while its idle power was to be "
-                        "measured; stop what runs on it and try again.",
-                        100 * record.load,
+                    warn_once(
+                        self._sweep,
+                        f"No net joules: the machine was more than {_IDLE_LOAD:.0%} busy while its "
+                        "idle power was to be measured; stop what runs on it and try again.",
                     )
                     return {}
                 write_json(self._file, asdict(record))

@@ -35,7 +35,8 @@ def build_meter(
     """
     if isinstance(config, schema.ReplayConfig) and config.time_column is None:
         return ReplayTable(Path(config.path), config.column, config.component, config.unit)
-    source = build_source(config, device, told_in or sweep)
+    told_in = told_in or sweep
+    source = build_source(config, device, told_in)
     if source is None:
         return UnmeteredMeter()
     # What a record or a model says of this process alone is not the machine's to share out.
@@ -44,8 +45,8 @@ def build_meter(
     )
     return MachineMeter(
         source,
-        Ledger() if own else open_machine_ledger(),
-        baseline=build_baseline(config),
+        Ledger() if own else open_machine_ledger(told_in),
+        baseline=build_baseline(config, told_in),
         sweep=sweep,
         whole=not own,
     )
@@ -79,12 +80,17 @@ def build_source(
     return None
 
 
-def build_baseline(config: schema.EnergyConfig) -> IdleBaseline | None:
-    """Return the idle baseline that the configuration asks for."""
+def build_baseline(config: schema.EnergyConfig, told_in: Path | None = None) -> IdleBaseline | None:
+    """Return the idle baseline that the configuration asks for.
+
+    Args:
+        told_in: as `build_meter` takes it.
+    """
     if not isinstance(config, schema.MachineEnergyConfig) or config.baseline == "none":
         return None
     measures = config.baseline == "measure"
-    return IdleBaseline(config.baseline_seconds, config.baseline_hours, measures=measures)
+    seconds, hours = config.baseline_seconds, config.baseline_hours
+    return IdleBaseline(seconds, hours, measures=measures, sweep=told_in)
 
 
 def measure_idle(config: schema.EnergyConfig, sweep: Path | None = None) -> None:
@@ -106,6 +112,7 @@ def measure_idle(config: schema.EnergyConfig, sweep: Path | None = None) -> None
     try:
         is_known = all(each.idle_watts is not None for each in counters.values())
         if config.baseline == "measure" or (config.baseline == "auto" and not is_known):
-            IdleBaseline(config.baseline_seconds, config.baseline_hours).watts(counters)
+            seconds, hours = config.baseline_seconds, config.baseline_hours
+            IdleBaseline(seconds, hours, sweep=sweep).watts(counters)
     finally:
         source.close()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from greensweep.energy.notices import warn_once
 from greensweep.energy.processes import CpuTimes
 
 try:
@@ -578,15 +579,19 @@ class MachineLedger(Ledger):
             time.sleep(_LOCK_RETRY_SECONDS)
 
 
-def open_machine_ledger() -> Ledger:
-    """Return the machine's ledger; where it cannot be kept, a warning and a private one."""
+def open_machine_ledger(sweep: Path | None = None) -> Ledger:
+    """Return the machine's ledger; where it cannot be kept, a warning and a private one.
+
+    Args:
+        sweep: directory of the sweep that warns once.
+    """
     try:
         return MachineLedger()
     except OSError as error:
-        log.warning(
+        warn_once(
+            sweep,
             "Metered runs beside this one count as other processes, since their ledger cannot be "
-            "kept (%s).",
-            error,
+            f"kept ({error}).",
         )
         return Ledger()
 
