@@ -208,6 +208,26 @@ def test_rapl_is_read_as_the_kernel_shows_it(powercap: Powercap) -> None:
     assert counter.since(900.0, counter.read(), 1.0).joules == 150.0
 
 
+def test_dies_that_show_one_counter_are_counted_once(powercap: Powercap) -> None:
+    for die in (0, 1):
+        powercap.zone(f"intel-rapl:{die}", f"package-0-die-{die}", 100.0)
+    counters = rapl_counters(powercap)
+    before = [each.read() for each in counters]
+    for die in (0, 1):
+        powercap.set(f"intel-rapl:{die}", 160.0)
+    used = [each.read() - then for each, then in zip(counters, before, strict=True)]
+    assert sum(used) == 60.0
+
+
+def test_a_sensor_that_does_not_tell_its_period_is_not_certain() -> None:
+    class Raspberry:
+        chip_part = "CPU"
+
+        def start(self) -> None: ...
+
+    assert HardwareCounter(Raspberry()).update_seconds == 0.1
+
+
 def test_a_rapl_counter_that_vanishes_is_lost_and_not_0(powercap: Powercap) -> None:
     powercap.zone("intel-rapl:0", "package-0", 100.0)
     (counter,) = rapl_counters(powercap)

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from fakes import Machine, ScriptedSource, meter_of
+from fakes import Machine, ScriptedCounter, ScriptedSource, meter_of
 
 from greensweep.energy import EnergyReading
 from greensweep.energy.counters import Counter
@@ -62,6 +62,12 @@ def test_an_epoch_longer_than_many_ranges_of_a_counter_loses_none_of_them() -> N
     lap = meter.lap()
     meter.stop()
     assert (lap.joules, lap.seconds, lap.quality) == (pytest.approx(2250.0), 9.0, "measured")
+
+
+def test_a_counter_is_read_twice_at_least_in_each_of_its_ranges() -> None:
+    """Whatever hardware of 10 kW at most draws."""
+    assert ScriptedCounter(Machine(), wraps_at=262_000.0).seconds_to_half_range == 13.1
+    assert ScriptedCounter(Machine()).seconds_to_half_range is None
 
 
 def test_a_stopped_meter_leaves_no_thread() -> None:
@@ -135,7 +141,7 @@ def test_a_stopped_process_is_charged_nothing_meanwhile(
     (warning,) = caplog.records
     assert warning.getMessage() == (
         "This process did not run for 25.0 s: it was stopped, or the machine slept. 750 J of that "
-        "time are charged to nothing that it does."
+        "time are in no phase of it."
     )
 
 

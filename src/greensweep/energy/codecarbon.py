@@ -33,6 +33,9 @@ _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
 LOAD_WINDOW_SECONDS = 0.1
 _LOAD_MODEL_ERROR = 0.01
 
+# Of a sensor that does not tell how often it has a new figure: as NVML's counter.
+_UNTOLD_SECONDS = 0.1
+
 # CodeCarbon's curve is 0.1 + 0.9 load³ of the rated power.
 _IDLE_PART_OF_TDP = 0.1
 
@@ -150,6 +153,8 @@ class HardwareCounter(Counter):
 
     def __init__(self, hardware: Any) -> None:
         self.component, self.source, self.quality = _origin(hardware)
+        if self.quality == "measured":
+            self.update_seconds = _UNTOLD_SECONDS
         if self.source == "cpu_load_model":
             self.update_seconds = LOAD_WINDOW_SECONDS
             self.model_error = _LOAD_MODEL_ERROR
@@ -224,6 +229,7 @@ class DeviceCounter(Counter):
 
     component = "gpu"
     in_turn = True
+    update_seconds = _UNTOLD_SECONDS
 
     def __init__(self, device: Any) -> None:
         self.source = "nvml_power" if _is_nvidia(device) else "amdsmi"

@@ -164,7 +164,7 @@ class MachineMeter:
                 self._told_gap = True
                 log.warning(
                     "This process did not run for %.1f s: it was stopped, or the machine slept. "
-                    "%s of that time are charged to nothing that it does.",
+                    "%s of that time are in no phase of it.",
                     missed,
                     "No joules" if reading.gap_joules is None else f"{reading.gap_joules:.3g} J",
                 )
