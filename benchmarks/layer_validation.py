@@ -13,7 +13,7 @@ import itertools
 import json
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -54,6 +54,10 @@ FACTORS: Mapping[str, tuple[object, object, str]] = {
 }
 
 Architecture = tuple[int, int, bool]
+ARCHITECTURES: Sequence[Architecture] = tuple(itertools.product((1, 4), (3, 7), (False, True)))
+
+Results = Mapping[tuple[Architecture, int], RunResult]
+"""By network and seed."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,10 @@ def main() -> None:
     arguments = _parse()
     ReferenceJob(torch.device("cpu")).run(_WARMUP_SECONDS)
     results: dict[tuple[Architecture, int], RunResult] = {}
-    architectures = list(itertools.product((1, 4), (3, 7), (False, True)))
-    for seed in range(arguments.seeds):
-        # In an order by chance, so that no network always has the machine at its warmest.
-        for architecture in random.Random(seed).sample(architectures, len(architectures)):
-            results[architecture, seed] = _train(architecture, seed, arguments)
-            print(_run_line(architecture, seed, results[architecture, seed]), flush=True)
-    pairs = list(_pairs(results))
+    for architecture, seed in in_turn(arguments.seeds):
+        results[architecture, seed] = _train(architecture, seed, arguments)
+        print(_run_line(architecture, seed, results[architecture, seed]), flush=True)
+    pairs = list(pairs_of(results))
     report = {
         "machine": describe_machine(),
         "runs": [
@@ -112,9 +113,9 @@ def main() -> None:
         "pairs": [
             {**asdict(pair), "disagreement_joules": pair.disagreement_joules} for pair in pairs
         ],
-        "rank_correlation": _rank_correlation(pairs),
+        "rank_correlation": rank_correlation(pairs),
         "rank_correlation_by_factor": {
-            factor: _rank_correlation([pair for pair in pairs if pair.factor == factor])
+            factor: rank_correlation([pair for pair in pairs if pair.factor == factor])
             for factor in FACTORS
         },
     }
@@ -122,13 +123,28 @@ def main() -> None:
     _print(pairs, report)
 
 
-def _train(architecture: Architecture, seed: int, arguments: argparse.Namespace) -> RunResult:
+def in_turn(seeds: int) -> Iterator[tuple[Architecture, int]]:
+    """Yield every network with every seed, one seed after the other.
+
+    In an order by chance, so that no network always has the machine at its warmest.
+    """
+    for seed in range(seeds):
+        for architecture in random.Random(seed).sample(ARCHITECTURES, len(ARCHITECTURES)):
+            yield architecture, seed
+
+
+def network(architecture: Architecture) -> SimpleCnnConfig:
+    """Return the model of an architecture."""
     conv, linear, relu = architecture
+    return SimpleCnnConfig(conv_layers=conv, linear_layers=linear, relu=relu)
+
+
+def _train(architecture: Architecture, seed: int, arguments: argparse.Namespace) -> RunResult:
     config = TrainConfig(
         dataset=ImageFolderConfig(
             root=str(arguments.images), cache=None, train_limit=arguments.train_limit
         ),
-        model=SimpleCnnConfig(conv_layers=conv, linear_layers=linear, relu=relu),
+        model=network(architecture),
         optimizer=AdamConfig(name="adam"),
         scheduler=ConstantConfig(),
         training=TrainingConfig(epochs=arguments.epochs),
@@ -149,14 +165,17 @@ def _train(architecture: Architecture, seed: int, arguments: argparse.Namespace)
         )
 
 
-def _pairs(results: Mapping[tuple[Architecture, int], RunResult]) -> Iterator[Pair]:
+def pairs_of(results: Results) -> Iterator[Pair]:
+    """Yield the pairs of which both networks were trained."""
     for index, (factor, (large, small, kind)) in enumerate(FACTORS.items()):
         for (architecture, seed), larger in results.items():
             if architecture[index] != large:
                 continue
             changed = list(architecture)
             changed[index] = small  # type: ignore[call-overload]
-            smaller = results[tuple(changed), seed]  # type: ignore[index]
+            smaller = results.get((tuple(changed), seed))  # type: ignore[arg-type]
+            if smaller is None:
+                continue
             others = ", ".join(
                 f"{name}={value}"
                 for name, value in zip(FACTORS, architecture, strict=True)
@@ -181,7 +200,8 @@ def _all_layers(result: RunResult) -> float:
     return sum(_joules(result, kind) for kind in result.layers)
 
 
-def _rank_correlation(pairs: list[Pair]) -> float | None:
+def rank_correlation(pairs: list[Pair]) -> float | None:
+    """Return Spearman's of intervention and attribution; None of fewer than three pairs."""
     if len(pairs) < 3:
         return None
     found = spearmanr(

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def describe_machine() -> dict[str, Any]:
         "load_1_minute": os.getloadavg()[0],
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
     }
 
 
@@ -49,6 +49,13 @@ def machine_line(machine: dict[str, Any]) -> str:
         f"{machine['cpu_model']}, {machine['cores']} cores (load {machine['load_1_minute']:.1f} "
         f"before the start), Python {machine['python']}, {versions}"
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout
+        return "not installed"
 
 
 def _cpu_model() -> str:
