@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.profiler import record_function
 
 from greensweep.models import take_census
 from greensweep.models.layer_types import module_type
@@ -349,6 +350,21 @@ class InScript(Scale):
 class Turn(Scale):
     def forward(self, images: Tensor) -> Tensor:
         return images.permute(0, 1, 3, 2).contiguous()
+
+
+def test_an_annotation_for_a_profiler_is_no_layer() -> None:
+    class Annotated(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = [inner]
+
+        def forward(self, images: Tensor) -> Tensor:
+            with record_function("annotated"):
+                return self.inner[0](images)
+
+    census = take_census(nn.Sequential(Annotated(nn.Conv2d(3, 3, 1)), Annotated(Turn())), SHAPE)
+
+    assert census.layers == {"conv": 1}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

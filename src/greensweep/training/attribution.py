@@ -160,7 +160,7 @@ class StepTrace:
                 labels[event] = Label(owner, owner)
             elif event.name in called and (layer := called[event.name].layer):
                 layers.append((layer, event))
-                path = ""
+                path = ""  # of the module in which the operator around it was called
                 for each in around:
                     if each.name in called:
                         path = called[each.name].path
@@ -207,7 +207,8 @@ class StepTrace:
         places = [_place(span) for span in spans]
         seconds: Seconds = {}
         for event in ran:
-            by = operators.get(event.number) or launches.get(event.launch)
+            launch = launches.get(event.launch)
+            by = operators.get((launch or event).number) or launch
             key: tuple[Owner, bool] = (OTHER, False)
             if by is not None:
                 span = spans[max(bisect_right(places, (by.thread, by.start_ns)) - 1, 0)]

@@ -29,6 +29,10 @@ _LONGEST_STEP_SECONDS = 0.05  # a GPU that is busy for longer has its next launc
 _LARGEST_SHARE = 0.95
 _ROUNDS, _ROUND_STEPS = 3, 5
 
+# Losses of a captured step are a plain one's but for the order of sums, also in half precision.
+_AGREEING_STEPS = 3
+_ROUNDING = 0.02
+
 log = logging.getLogger(__name__)
 
 
@@ -107,6 +111,8 @@ def _graphed(
             raise NotCapturedError(f"steps of {1000 * seconds:.0f} ms do not wait for launches")
     with _capturable(step.update):
         taken = _recorded(plain, plain, batch, graph, step.model)
+        if not _agree(step, partial(plain, *batch), partial(taken, *batch)):
+            raise NotCapturedError("captured steps gave other losses than plain ones in a trial")
         if asked == "graph":
             return taken, Capture("graph", "training.capture=graph")
         share = _share_of_time(partial(taken, *batch), partial(plain, *batch))
@@ -202,6 +208,21 @@ def _capturable(update: Optimizer) -> Iterator[None]:
     finally:
         for group in update.param_groups:
             group["capturable"] = False
+
+
+def _agree(step: TrainingStep, plain: Repeat, captured: Repeat) -> bool:
+    """Tell whether some steps from the same beginning have the same losses, but for rounding.
+
+    A graph that holds less than the step does, an update of the weights say, would train wrongly
+    without a word.
+    """
+    with first_steps_undone(step):
+        pass  # so that both begin with what the optimizer begins with
+    losses = []
+    for take in (plain, captured):
+        with first_steps_undone(step):
+            losses.append(torch.stack([take().detach().double() for _ in range(_AGREEING_STEPS)]))
+    return torch.allclose(*losses, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
 
 
 def _share_of_time(captured: Repeat, plain: Repeat) -> float:
