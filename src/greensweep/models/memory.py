@@ -41,16 +41,22 @@ def kept_for_backward(model: nn.Module, image: Tensor) -> int:
     Each memory counts once, however many layers keep it. 0 where the pass fails, which training
     will tell.
     """
-    own = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers())}
+    own = {_address(each) for each in (*model.parameters(), *model.buffers())}
     kept: dict[int, Tensor] = {}  # held, so that no memory is used twice
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.detach()
+        if (address := _address(tensor)) is not None:
+            kept[address] = tensor.detach()
         return tensor
 
     with suppress(Exception), torch.enable_grad(), saved_tensors_hooks(keep, lambda each: each):
         model(image)
     return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in own)
+
+
+def _address(tensor: Tensor) -> int | None:
+    """Return where a tensor's memory is; None of a sparse one, which has several."""
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else None
 
 
 def check_batch_fits(kept_bytes: float, batch_size: int) -> None:

@@ -222,7 +222,8 @@ def _agree(step: TrainingStep, plain: Repeat, captured: Repeat) -> bool:
     for take in (plain, captured):
         with first_steps_undone(step):
             losses.append(torch.stack([take().detach().double() for _ in range(_AGREEING_STEPS)]))
-    return torch.allclose(*losses, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
+    one, other = losses
+    return torch.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
 
 
 def _share_of_time(captured: Repeat, plain: Repeat) -> float:
