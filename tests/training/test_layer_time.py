@@ -292,21 +292,20 @@ def test_time_in_which_no_operator_runs_is_its_layers_too() -> None:
 
 def test_layers_of_a_network_whose_steps_differ_are_those_that_ran() -> None:
     class Skipping(nn.Module):
-        """Skips its convolution in every second forward pass, or in every third."""
+        """Skips its convolution in every third forward pass."""
 
-        def __init__(self, every: int) -> None:
+        def __init__(self) -> None:
             super().__init__()
             self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
-            self.calls, self.every = 0, every
+            self.calls = 0
 
         def forward(self, batch: Tensor) -> Tensor:
             self.calls += 1
-            if self.calls % self.every:
+            if self.calls % 3:
                 batch = functional.relu(self.conv(batch))
             return self.head(batch.mean((2, 3)))
 
-    assert calls_by_kind(timed(Skipping(2), steps=6)) == {"linear": 1}
-    thirds = calls_by_kind(timed(Skipping(3), steps=6))
+    thirds = calls_by_kind(timed(Skipping(), steps=6))
     assert thirds == {"conv": pytest.approx(2 / 3), "relu": pytest.approx(2 / 3), "linear": 1}
 
 
@@ -473,23 +472,22 @@ def test_the_batches_of_the_split_come_again_until_there_are_enough() -> None:
 
     times = timed(model, numbered(9), steps=7, batch_size=4)
 
-    # each once unwatched and once watched; the ninth image joins the second batch
-    shown = [batch[:, 0, 0, 0].tolist() for batch in model.batches[::2]]
+    # the ninth image joins the second batch
+    shown = [batch[:, 0, 0, 0].tolist() for batch in model.batches]
     assert times.steps == 7
-    assert len(shown) > 7
-    assert shown == [batch[:, 0, 0, 0].tolist() for batch in model.batches[1::2]]
+    assert len(shown) > 2 * 7
     assert sorted(shown[0] + shown[1]) == list(range(9))
     assert shown[2:] == shown[:-2]
 
 
 def test_the_length_of_unwatched_steps_is_given_apart() -> None:
-    class SlowEverySecondTime(Witness):
+    class SlowWhenProfiled(Witness):
         def forward(self, batch: Tensor) -> Tensor:
-            if len(self.batches) % 2:
+            if torch.autograd._profiler_enabled():
                 time.sleep(0.04)
             return super().forward(batch)
 
-    times = timed(SlowEverySecondTime(), numbered(8))
+    times = timed(SlowWhenProfiled(), numbered(8))
 
     assert times.plain_step_seconds < 0.035
     assert times.step_seconds > 0.04
@@ -550,7 +548,7 @@ def test_too_few_readable_images_are_an_error(readable: int, size: int) -> None:
 def test_unreadable_batches_are_left_out_of_the_mean() -> None:
     times = timed(Witness(), Unreadable(12), steps=10)
 
-    assert times.steps == 3
+    assert times.steps == 2  # after 3 to warm up, 1 + 5 unwatched and 1 that starts the trace
     assert [layer.calls for layer in times.layers] == [1]
 
 
@@ -592,7 +590,7 @@ def state_of(model: nn.Module) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("fail_at", [None, 1, 2, 9, 10])
+@pytest.mark.parametrize("fail_at", [None, 1, 2, 7, 10])
 def test_the_model_and_the_random_state_are_as_they_were(fail_at: int | None) -> None:
     model = Reassigning(fail_at)
     model.eval()

@@ -255,6 +255,15 @@ class StepTrace:
                 yield operator, label
 
 
+def steps_of(events: Sequence[Event]) -> Iterator[StepTrace]:
+    """Yield the steps of a trace, but for one that ended before its forward pass."""
+    for step in events:
+        if step.name == STEP and step.kind in HOST_KINDS:
+            within = [event for event in events if _begins_in(event, step)]
+            if any(event.name == FORWARD for event in within):
+                yield StepTrace(within)
+
+
 def _begins_in(event: Event, other: Event) -> bool:
     return other.start_ns <= event.start_ns < other.end_ns
 

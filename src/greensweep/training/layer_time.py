@@ -33,6 +33,7 @@ from greensweep.training.attribution import (
     Owner,
     Seconds,
     StepTrace,
+    steps_of,
 )
 from greensweep.training.batches import shuffled_batches
 from greensweep.training.device import synchronize
@@ -43,11 +44,8 @@ from greensweep.training.step import TrainingStep, is_left_over
 from greensweep.training.traces import traced
 from greensweep.training.undo import buffers_kept
 
-# The first steps make the optimizer's state, choose kernels and start the workers that load.
-_WARM_UP_STEPS = 3
-
-# A GPU is given its next step before it is done with the last; a step that is waited for is longer.
-_STEPS_AHEAD = 10
+# Beside the first: they make the optimizer's state, choose kernels, start the workers that load.
+_WARM_UP_STEPS = 2
 
 # In which no kernel runs: the GPU waits for the CPU to launch one.
 LAUNCH = "launch"
@@ -89,8 +87,8 @@ class LayerTimes:
             additions, reshaping, dropout and the keeping of gradients.
         step_seconds: mean length of a sampled step, from asking for its batch to the update.
         steps: how many were sampled.
-        plain_step_seconds: mean length of steps on the same batches with nothing watched, run in
-            turn with the sampled ones: so much longer does watching make a step.
+        plain_step_seconds: mean length of as many steps with nothing watched, half of them before
+            the sampled ones and half after: so much longer does watching make a step.
         key: `time` on the CPU, or `kernel_time`.
     """
 
@@ -134,10 +132,9 @@ def time_layers(
     compiles them. On CUDA this has not run on a GPU.
 
     Args:
-        split: where `normalise` puts its batches; repeated when it has fewer than `steps`.
+        split: its batches come again until there are enough.
         seed: seeds the order of the images and what is random in a step.
-        steps: how many to sample, at least 1; as many run unwatched, on a GPU ten times as many,
-            and a few before to warm up.
+        steps: how many to sample, at least 1; as many run unwatched, and a few to warm up.
 
     Raises:
         DataError: no image could be read.
@@ -147,18 +144,11 @@ def time_layers(
     device = normalise.device
     order = torch.Generator().manual_seed(seed)
     batches = shuffled_batches(len(split), training.batch_size, order)
-    ahead = _STEPS_AHEAD if device.type == "cuda" else 1
-    fetched = split.batches(
-        [
-            indices
-            for indices in islice(cycle(batches), _WARM_UP_STEPS + steps)
-            for _ in range(ahead + 1)
-        ]
-    )
+    # To start a trace and to read it leave cold caches: the first step after is not counted.
+    needed = 1 + _WARM_UP_STEPS + (1 + steps) + (2 + steps)
+    fetched = split.batches(list(islice(cycle(batches), needed)))
     if any(hasattr(module, "_orig_mod") for module in model.modules()):
         log.warning("The network is compiled: its layers are timed as they run uncompiled.")
-    plain: list[float] = []
-    samples: list[Sample | None] = []
     with (
         computing(
             "timing the layers failed", training.batch_size, smaller="training.batch_size lower"
@@ -179,16 +169,24 @@ def time_layers(
                     return True
             return False
 
-        start = time.perf_counter()
-        while all(take(nullcontext) for _ in range(ahead)):
+        def time_plain(count: int) -> tuple[float, int]:
+            """Return the length of that many steps, and how many there were."""
+            take(nullcontext)
             synchronize()
-            plain.append((time.perf_counter() - start) / ahead)
-            samples += sampler.sample(take)
             start = time.perf_counter()
-    kept = [sample for sample in samples[_WARM_UP_STEPS:] if sample is not None]
-    if not kept:
+            taken = sum(take(nullcontext) for _ in range(count))
+            synchronize()
+            return time.perf_counter() - start, taken
+
+        sampler.sample(take, 1)
+        sampler.sample(take, _WARM_UP_STEPS)
+        before = time_plain(steps - steps // 2)
+        samples = [each for each in sampler.sample(take, 1 + steps)[1:] if each is not None]
+        after = time_plain(steps // 2)
+    if not samples:
         raise DataError("too few training images could be read: check the data set's files")
-    return mean_times(kept, fmean(plain[_WARM_UP_STEPS:]), on_gpu=device.type == "cuda")
+    plain_seconds = (before[0] + after[0]) / (before[1] + after[1])
+    return mean_times(samples, plain_seconds, on_gpu=device.type == "cuda")
 
 
 @dataclass(frozen=True)
@@ -210,8 +208,8 @@ class _Sampler:
     """Traces steps by PyTorch's profiler, at the cost of a few microseconds for each operator.
 
     Seeing which layer calls an operator costs more, and is done for the first step only: others
-    that call the same operators in their forward pass are taken to call the same layers. In a
-    network whose steps differ it is done for each.
+    that call the same operators in their forward pass are taken to call the same layers. Once
+    there was a step that did not, it is done for each.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
@@ -220,28 +218,33 @@ class _Sampler:
         self._known: dict[object, Labels] = {}
         self._varies = False
 
-    def sample(self, take: Callable[[_Watching], bool]) -> Iterator[Sample | None]:
-        """Sample a step: yield what it told, None where its layers are not known, or nothing.
+    def sample(self, take: Callable[[_Watching], bool], count: int) -> list[Sample | None]:
+        """Return what steps told, or None for one whose layers are not known.
 
         Args:
-            take: takes the step, its forward pass within the given context, and tells whether
+            take: takes a step, its forward pass within the given context, and tells whether
                 there was one to take.
+            count: how many to take.
         """
         calls = None if self._known and not self._varies else _CallRecorder(self._model)
-        with traced(self._device) as events, record_function(STEP):
-            if not take(_running if calls is None else calls.watching):
-                return
-            synchronize()
-        trace = StepTrace(events)
-        if calls is not None:
-            self._known[trace.operators] = trace.label(calls.calls)
-        labels = self._known.get(trace.operators)
-        self._varies |= labels is None
-        yield (
-            None
-            if labels is None
-            else Sample(labels.calls, self._spent(trace, labels), trace.seconds)
-        )
+        with traced(self._device) as events:
+            for _ in range(count):
+                with record_function(STEP):
+                    if not take(_running if calls is None else calls.watching):
+                        break
+                    synchronize()
+        samples: list[Sample | None] = []
+        for trace in steps_of(events):
+            if calls is not None:
+                self._known[trace.operators] = trace.label(calls.calls)
+            labels = self._known.get(trace.operators)
+            self._varies |= labels is None
+            samples.append(
+                None
+                if labels is None
+                else Sample(labels.calls, self._spent(trace, labels), trace.seconds)
+            )
+        return samples
 
     def _spent(self, trace: StepTrace, labels: Labels) -> Seconds:
         if self._device.type != "cuda":
