@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+_BEGAN = time.monotonic()  # importing PyTorch is part of the minutes
 _FOLDER = Path(__file__).resolve().parent
 _PROJECT = _FOLDER.parent
 sys.path.insert(1, str(_PROJECT / "src"))  # also where Greensweep is not installed
@@ -36,13 +37,13 @@ from greensweep.files import write_json  # noqa: E402
 PARTS = {
     "doctor": 30.0,
     "meters": 25.0,
-    "neighbours": 60.0,
+    "neighbours": 50.0,
     "placement": 25.0,
-    "cuda_tests": 60.0,
-    "inference": 40.0,
-    "determinism": 45.0,
+    "cuda_tests": 50.0,
+    "inference": 45.0,
+    "determinism": 40.0,
     "training": 100.0,
-    "layers": 70.0,
+    "layers": 80.0,
     "compiled": 0.0,
 }
 _MINUTES = 8.0
@@ -52,6 +53,7 @@ _GRACE_SECONDS = 15.0
 _LEAST_SECONDS = 15.0
 _SCRIPTED_WATTS = (100.0, 300.0)
 _FAKE_NVML = _PROJECT / "tests" / "fake_nvml"
+_LOG_LINES = 200
 _FILE_WIDTH = 170  # columns where the output is no terminal
 
 
@@ -62,17 +64,21 @@ class Found:
     Attributes:
         left_out: rows and parts, and why.
         failed: rows and parts, and their error.
+        seconds: of each part.
+        logs: the ends of what each part printed.
     """
 
     figures: list[Figure] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
 
 
 def main() -> None:
     """Run the parts that the command line asks for, as far as there is time."""
-    until = time.monotonic() + 60 * (arguments := _parse()).minutes - _CLOSING_SECONDS
+    arguments = _parse()
+    until = _BEGAN + 60 * arguments.minutes - _CLOSING_SECONDS
     has_gpu = torch.cuda.is_available()
     report: dict[str, Any] = {
         "gpu_seen": has_gpu,
@@ -127,10 +133,10 @@ def run_part(part: str, seconds: float, folder: Path, found: Found, *, has_gpu: 
             process.wait()
     found.seconds[part] = time.monotonic() - began
     take_lines(lines, part, found)
+    found.logs[part] = output.read_text(errors="replace").splitlines()[-_LOG_LINES:]
     if status != 0:
-        last = output.read_text(errors="replace").strip().splitlines()[-3:]
         how = "was ended: it took too long" if status is None else f"ended with status {status}"
-        found.failed[part] = "; ".join([how, *last])
+        found.failed[part] = "; ".join([how, *found.logs[part][-2:]])
 
 
 def take_lines(lines: Path, part: str, found: Found) -> None:
@@ -208,6 +214,7 @@ def _write(file: Path, report: Mapping[str, Any], found: Found) -> None:
         "failed": found.failed,
         "left_out": found.left_out,
         "part_seconds": found.seconds,
+        "logs": found.logs,
     }
     write_json(file, {**report, **results})
 

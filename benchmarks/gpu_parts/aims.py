@@ -34,7 +34,7 @@ AIMS: Sequence[Aim] = (
     Aim("the doctor finds nothing that would stop a sweep", "doctor"),
     Aim("both meters agree with the counter over 5 s", "meters", "long window"),
     Aim("0.2 s are off by no more than their uncertainty", "meters", "short window"),
-    Aim("four equal runs within 10 % of each other", "neighbours", "largest - smallest"),
+    Aim("equal runs side by side within 10 % of each other", "neighbours", "largest - smallest"),
     Aim("what is charged to runs side by side adds up", "neighbours", "charged to all"),
     Aim("a run is charged the GPU that it computes on", "placement"),
     Aim("the CUDA tests pass", "cuda_tests"),

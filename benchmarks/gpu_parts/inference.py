@@ -13,12 +13,12 @@ from gpu_parts.runs import config_of, run
 from gpu_parts.session import Session
 from greensweep.config.schema import InferenceConfig
 
-_SECONDS = 4.5  # of one
+_SECONDS = 4.0  # of one
 
 
 def measure(session: Session) -> Iterator[Figure]:
     """Measure as runs do: for 20 periods of the counter."""
-    subjects = SUBJECTS[:1] if session.plan.is_tiny else SUBJECTS[::-1]
+    subjects = SUBJECTS[:1] if session.plan.is_tiny else SUBJECTS[::-2]
     for subject in subjects:
         if session.is_time_for(subject.name, session.plan.repeats * _SECONDS):
             with session.trying(subject.name):

@@ -22,7 +22,7 @@ from gpu_parts.session import Session
 from greensweep.result import RunResult
 
 _SEEDS = 3
-_SECONDS = 4.0  # of one run
+_SECONDS = 3.5  # of one run
 _TINY = ARCHITECTURES[:2]  # one pair, with and without ReLU
 
 
@@ -35,10 +35,26 @@ def measure(session: Session) -> Iterator[Figure]:
             continue
         if session.is_time_for(row, _SECONDS):
             with session.trying(row):
-                results[architecture, seed] = _train(session, architecture, seed)
+                results[architecture, seed] = result = _train(session, architecture, seed)
+                yield _energy(row, result)
     if results:
         yield from _shares(list(results.values()))
-        yield from _comparison(list(pairs_of(results)))
+    pairs = list(pairs_of(results))
+    for factor in FACTORS:
+        if own := [pair for pair in pairs if pair.factor == factor]:
+            with session.trying(factor):
+                yield from _comparison(factor, own)
+    correlation = rank_correlation(pairs)
+    if correlation is not None:
+        yield Figure(
+            "layers",
+            "all factors",
+            "rank correlation of attribution and intervention",
+            correlation,
+            pairs=len(pairs),
+            unit="",
+            details={"pairs": [asdict(pair) for pair in pairs]},
+        )
 
 
 def _train(session: Session, architecture: Architecture, seed: int) -> RunResult:
@@ -50,6 +66,14 @@ def _train(session: Session, architecture: Architecture, seed: int) -> RunResult
     if not result.layer_energy:
         raise RuntimeError("the run has no layer_energy: a warning above says why")
     return result
+
+
+def _energy(row: str, result: RunResult) -> Figure:
+    kept = ("energy_uncertainty_joules", "energy_quality", "seconds", "layers", "layer_energy")
+    details = {name: getattr(result, name) for name in kept}
+    return Figure(
+        "layers", row, "energy of a run", result.energy_joules or 0.0, unit="J", details=details
+    )
 
 
 def _shares(results: list[RunResult]) -> Iterator[Figure]:
@@ -67,9 +91,7 @@ def _shares(results: list[RunResult]) -> Iterator[Figure]:
             1.3,
         ),
     }
-    kept = ("model", "seed", "energy_joules", "energy_uncertainty_joules", "seconds", "layers")
-    runs = [{name: getattr(of, name) for name in (*kept, "layer_energy")} for of in results]
-    for number, (of, (figure_of, at_most)) in enumerate(sampled.items()):
+    for of, (figure_of, at_most) in sampled.items():
         found = [figure_of(result) for result in results]
         yield Figure(
             "layers",
@@ -80,35 +102,21 @@ def _shares(results: list[RunResult]) -> Iterator[Figure]:
             high=max(found),
             pairs=len(found),
             at_most=at_most,
-            details={"figures": found} if number else {"figures": found, "runs": runs},
+            details={"figures": found},
         )
 
 
-def _comparison(pairs: list[Pair]) -> Iterator[Figure]:
-    for factor in FACTORS:
-        own = [pair for pair in pairs if pair.factor == factor]
-        saved = sum(pair.intervention_joules for pair in own)
-        for of, given in (
-            ("its layers", sum(pair.attributed_joules for pair in own)),
-            ("all layers", sum(pair.all_layers_joules for pair in own)),
-        ):
-            if own:
-                yield Figure(
-                    "layers",
-                    factor,
-                    f"joules attributed to {of} / saved without them",
-                    given / saved,
-                    pairs=len(own),
-                    details={"attributed_joules": given, "intervention_joules": saved},
-                )
-    correlation = rank_correlation(pairs)
-    if correlation is not None:
+def _comparison(factor: str, pairs: list[Pair]) -> Iterator[Figure]:
+    saved = sum(pair.intervention_joules for pair in pairs)
+    for of, given in (
+        ("its layers", sum(pair.attributed_joules for pair in pairs)),
+        ("all layers", sum(pair.all_layers_joules for pair in pairs)),
+    ):
         yield Figure(
             "layers",
-            "all factors",
-            "rank correlation of attribution and intervention",
-            correlation,
+            factor,
+            f"joules attributed to {of} / saved without them",
+            given / saved,
             pairs=len(pairs),
-            unit="",
-            details={"pairs": [asdict(pair) for pair in pairs]},
+            details={"attributed_joules": given, "intervention_joules": saved},
         )

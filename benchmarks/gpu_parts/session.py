@@ -2,6 +2,7 @@
 
 import json
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -40,7 +41,7 @@ class Plan:
     baseline_seconds: float = 4.0
     together: tuple[int, ...] = (1, 2, 4)
     neighbour_epochs: int = 16
-    layer_epochs: int = 8
+    layer_epochs: int = 6
     repeats: int = 5
     side: int = 4096
     is_tiny: bool = False
@@ -111,6 +112,7 @@ class Session:
         try:
             yield
         except Exception as error:
+            traceback.print_exc()
             self.fail(row, f"{type(error).__name__}: {first_line(error)}")
 
     def fail(self, row: str, error: str) -> None:
