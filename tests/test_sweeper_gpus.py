@@ -117,6 +117,8 @@ def test_each_worker_of_a_sweep_is_charged_the_gpus_that_it_has(
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+    lacking = (ended.stdout + ended.stderr).count("No cpu energy in this run's figures")
+    assert lacking == (meter == "nvml_rapl")
     found = found_in(tmp_path)
     names = {uuid(index): index for index in range(len(watts))}
     assert sorted(sorted(names[each] for each in one["shown"].split(",")) for one in found) == [

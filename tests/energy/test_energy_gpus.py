@@ -10,7 +10,7 @@ from fakes import Powercap
 from gpus import Gpus
 
 from greensweep.config import schema
-from greensweep.energy import Meter, build_meter
+from greensweep.energy import Meter, build_meter, told_once
 from greensweep.energy.build import build_source
 from greensweep.energy.gpus import cuda_devices, machine_gpus
 from greensweep.errors import EnergyError
@@ -213,8 +213,8 @@ def test_what_all_runs_of_a_sweep_lack_is_told_once(
     def warnings(sweep: Path) -> int:
         monkeypatch.setattr("greensweep.energy.notices._told", set())  # another process
         caplog.clear()
-        with caplog.at_level(logging.WARNING):
-            build_source(schema.NvmlRaplConfig(), told_in=sweep).open()
+        with told_once(sweep), caplog.at_level(logging.WARNING):
+            build_source(schema.NvmlRaplConfig()).open()
         return len(caplog.records)
 
     assert [warnings(each) for each in (first, first, second, first)] == [1, 0, 1, 0]

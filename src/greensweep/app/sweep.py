@@ -59,7 +59,7 @@ def sweep_of(hydra: Any) -> "SweepRun":
 
 
 def _begin_sweep(config: DictConfig) -> None:
-    from greensweep.energy import measure_idle
+    from greensweep.energy import measure_idle, told_once
     from greensweep.search.storage import check_storage, keep_private, storage_faults
     from greensweep.study import drift
     from greensweep.study.trials import keep_searched
@@ -74,12 +74,13 @@ def _begin_sweep(config: DictConfig) -> None:
         with storage_faults(storage):
             keep_private(storage)
     parsed: TrainConfig = parse(shared_config(config))
-    measure_idle(parsed.energy, directory)
-    drift.begin(directory, _reference_meter(parsed, directory), parsed)
+    with told_once(directory):
+        measure_idle(parsed.energy)
+        drift.begin(directory, _reference_meter(parsed), parsed)
     SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)
 
 
-def _reference_meter(config: TrainConfig, directory: Path) -> "Meter":
+def _reference_meter(config: TrainConfig) -> "Meter":
     """Return the meter of the reference job, which computes where the trials do."""
     from greensweep.energy import build_meter
 
@@ -87,8 +88,7 @@ def _reference_meter(config: TrainConfig, directory: Path) -> "Meter":
         return build_meter(config.energy)  # nothing is trained, so PyTorch is not loaded
     from greensweep.training import device_asked_for
 
-    device = device_asked_for(config.training.device)
-    return build_meter(config.energy, device=device, told_in=directory)
+    return build_meter(config.energy, device=device_asked_for(config.training.device))
 
 
 def close_current(fault: BaseException | None) -> BaseException | None:
@@ -107,6 +107,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         return lost(directory)
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun
+    from greensweep.energy import told_once
     from greensweep.study.close import close_sweep
     from greensweep.study.mend import fail_running
     from greensweep.tracking import open_store
@@ -118,14 +119,15 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
         if storage is not None and not resumes(config.hydra):
             fail_running(directory, storage)
         store = open_store(parsed.tracking)
-        summary = close_sweep(
-            directory.absolute(),
-            parsed,
-            _reference_meter(parsed, directory),
-            store,
-            interrupted=interrupted,
-            notes=_sweep_notes(config, store),
-        )
+        with told_once(directory):
+            summary = close_sweep(
+                directory.absolute(),
+                parsed,
+                _reference_meter(parsed),
+                store,
+                interrupted=interrupted,
+                notes=_sweep_notes(config, store),
+            )
     except (GreensweepError, OSError) as error:
         return fault or error
     if parsed.report.auto:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def train(composed: DictConfig) -> float | tuple[float, ...]:
     """Train once and return the objective's value or values; a failed trial of a sweep raises."""
-    from greensweep.energy import build_meter
+    from greensweep.energy import build_meter, told_once
     from greensweep.repeats import run_repeats
     from greensweep.replay import replay_once
     from greensweep.result import RESULT_FILE
@@ -47,30 +47,29 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     config = _parse_run(composed, directory, overrides, sweeping)
     store = open_store(config.tracking)
     sweep = sweep_of(hydra) if sweeping else None
-    if config.replay is not None:
-        run_once = partial(replay_once, config, directory)
-    else:
-        _take_gpu(config)
-        from greensweep.training import device_asked_for
+    folder = sweep.directory if sweep else None
+    with told_once(folder):
+        if config.replay is not None:
+            run_once = partial(replay_once, config, directory)
+        else:
+            _take_gpu(config)
+            from greensweep.training import device_asked_for
 
-        run_once = partial(
-            run_repeats,
-            config,
-            directory,
-            meter=build_meter(
-                config.energy,
-                sweep.directory if sweep else None,
-                device=device_asked_for(config.training.device),
-            ),
-            test=not sweeping,
-            show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
+            device = device_asked_for(config.training.device)
+            run_once = partial(
+                run_repeats,
+                config,
+                directory,
+                meter=build_meter(config.energy, folder, device=device),
+                test=not sweeping,
+                show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
+            )
+        result = run_once(
+            tracker=build_tracker(store, sweep),
+            name=f"trial {hydra.job.num}" if sweeping else config.model.name,
+            trial=hydra.job.num if sweeping else None,
+            overrides=overrides,
         )
-    result = run_once(
-        tracker=build_tracker(store, sweep),
-        name=f"trial {hydra.job.num}" if sweeping else config.model.name,
-        trial=hydra.job.num if sweeping else None,
-        overrides=overrides,
-    )
     if sweep is not None and config.replay is None:
         from greensweep.study.winners import drop_beaten_weights
 

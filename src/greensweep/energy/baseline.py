@@ -51,7 +51,6 @@ class IdleBaseline:
         fresh_hours: for how long a record holds.
         measures: measure where no record holds; otherwise there is no figure then.
         file: where the record is kept; by default in the user's cache folder.
-        sweep: directory of the sweep that warns once.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class IdleBaseline:
         *,
         measures: bool = True,
         file: Path | None = None,
-        sweep: Path | None = None,
         processes: Processes | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -69,7 +67,6 @@ class IdleBaseline:
         self._seconds = seconds
         self._fresh_hours = fresh_hours
         self._measures = measures
-        self._sweep = sweep
         self._file = file or user_cache_path("greensweep") / "idle_baseline.json"
         self._processes = processes or Processes()
         self._clock = clock
@@ -80,7 +77,7 @@ class IdleBaseline:
         try:
             return self._kept_or_measured(counters)
         except OSError as error:
-            warn_once(self._sweep, f"No net joules: the idle baseline cannot be kept ({error}).")
+            warn_once(f"No net joules: the idle baseline cannot be kept ({error}).")
             return {}
 
     def _kept_or_measured(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
@@ -92,13 +89,10 @@ class IdleBaseline:
                 return {}
             if record is None or reason is not None:
                 if record is not None:
-                    warn_once(
-                        self._sweep, f"The idle baseline in {self._file} {reason}: measured anew."
-                    )
+                    warn_once(f"The idle baseline in {self._file} {reason}: measured anew.")
                 record = self._measure(counters)
                 if record.load > _IDLE_LOAD:
                     warn_once(
-                        self._sweep,
                         f"No net joules: the machine was more than {_IDLE_LOAD:.0%} busy while its "
                         "idle power was to be measured; stop what runs on it and try again.",
                     )

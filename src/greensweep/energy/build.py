@@ -20,7 +20,6 @@ def build_meter(
     sweep: Path | None = None,
     *,
     device: str | None = None,
-    told_in: Path | None = None,
 ) -> Meter:
     """Return the configured meter, not yet started.
 
@@ -28,15 +27,13 @@ def build_meter(
         sweep: directory of the sweep that the metered run belongs to.
         device: where the run computes, cpu, cuda or cuda:1, say, which is the GPU that it is
             charged; None where that is not known, so that it is charged all that CUDA shows.
-        told_in: directory of the sweep, where that gives a warning once: `sweep` if left out.
 
     Raises:
         EnergyError: a file that the meter reads is missing or wrong.
     """
     if isinstance(config, schema.ReplayConfig) and config.time_column is None:
         return ReplayTable(Path(config.path), config.column, config.component, config.unit)
-    told_in = told_in or sweep
-    source = build_source(config, device, told_in)
+    source = build_source(config, device)
     if source is None:
         return UnmeteredMeter()
     # What a record or a model says of this process alone is not the machine's to share out.
@@ -45,25 +42,23 @@ def build_meter(
     )
     return MachineMeter(
         source,
-        Ledger() if own else open_machine_ledger(told_in),
-        baseline=build_baseline(config, told_in),
+        Ledger() if own else open_machine_ledger(),
+        baseline=build_baseline(config),
         sweep=sweep,
         whole=not own,
     )
 
 
-def build_source(
-    config: schema.EnergyConfig, device: str | None = None, told_in: Path | None = None
-) -> Source | None:
+def build_source(config: schema.EnergyConfig, device: str | None = None) -> Source | None:
     """Return what opens the configured counters, or None where the meter has none.
 
     Args:
-        device, told_in: as `build_meter` takes them.
+        device: as `build_meter` takes it.
     """
     match config:
         case schema.CodeCarbonConfig():
             source = CodeCarbonSource(
-                config.tracking_mode, config.cpu_tdp_watts, config.gpus, device, sweep=told_in
+                config.tracking_mode, config.cpu_tdp_watts, config.gpus, device
             )
             idle, load = config.calibration.idle_watts, config.calibration.load_watts
             if idle is None or load is None:
@@ -72,7 +67,7 @@ def build_source(
             counter = LoadCounter(idle, load, cores=processes.cores(), processes=processes)
             return CalibratedSource(source, counter)
         case schema.NvmlRaplConfig():
-            return NvmlRaplSource(config.gpus, device, sweep=told_in)
+            return NvmlRaplSource(config.gpus, device)
         case schema.ReplayConfig() if config.time_column is not None:
             return ReplayTrace(
                 Path(config.path), config.column, config.time_column, config.component
@@ -80,32 +75,25 @@ def build_source(
     return None
 
 
-def build_baseline(config: schema.EnergyConfig, told_in: Path | None = None) -> IdleBaseline | None:
-    """Return the idle baseline that the configuration asks for.
-
-    Args:
-        told_in: as `build_meter` takes it.
-    """
+def build_baseline(config: schema.EnergyConfig) -> IdleBaseline | None:
+    """Return the idle baseline that the configuration asks for."""
     if not isinstance(config, schema.MachineEnergyConfig) or config.baseline == "none":
         return None
     measures = config.baseline == "measure"
     seconds, hours = config.baseline_seconds, config.baseline_hours
-    return IdleBaseline(seconds, hours, measures=measures, sweep=told_in)
+    return IdleBaseline(seconds, hours, measures=measures)
 
 
-def measure_idle(config: schema.EnergyConfig, sweep: Path | None = None) -> None:
+def measure_idle(config: schema.EnergyConfig) -> None:
     """Measure the idle machine before a sweep, where no model of its counters tells its power.
 
     Without it, joules of trials side by side would not compare with those of one alone. All GPUs
     that CUDA shows are measured at once: each trial may have another, and a machine that is busy.
 
-    Args:
-        sweep: its directory, where a warning is given once.
-
     Raises:
         EnergyError: there is nothing to read here.
     """
-    source = build_source(config, told_in=sweep)
+    source = build_source(config)
     if not isinstance(config, schema.MachineEnergyConfig) or source is None:
         return
     counters = {counter.key: counter for counter in source.open()}
@@ -113,6 +101,6 @@ def measure_idle(config: schema.EnergyConfig, sweep: Path | None = None) -> None
         is_known = all(each.idle_watts is not None for each in counters.values())
         if config.baseline == "measure" or (config.baseline == "auto" and not is_known):
             seconds, hours = config.baseline_seconds, config.baseline_hours
-            IdleBaseline(seconds, hours, sweep=sweep).watts(counters)
+            IdleBaseline(seconds, hours).watts(counters)
     finally:
         source.close()

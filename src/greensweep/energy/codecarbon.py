@@ -58,7 +58,6 @@ class CodeCarbonSource:
             changes nothing where a counter measures the CPU.
         gpus: the GPUs to count, as `energy.gpus` names them; None counts those of `device`.
         device: where the run computes, as `charged_devices` takes it.
-        sweep: folder of the sweep that warns once.
     """
 
     def __init__(
@@ -67,14 +66,11 @@ class CodeCarbonSource:
         cpu_tdp_watts: float | None = None,
         gpus: Any = None,
         device: str | None = None,
-        *,
-        sweep: Path | None = None,
     ) -> None:
         self._mode = tracking_mode
         self._tdp = cpu_tdp_watts
         self._gpus = gpus
         self._device = device
-        self._sweep = sweep
         self._tracker: OfflineEmissionsTracker | None = None
 
     def open(self) -> list[Counter]:
@@ -102,7 +98,7 @@ class CodeCarbonSource:
             self.close()
             raise
         except Exception as error:  # pynvml's errors, whose class needs the library
-            warn_once(self._sweep, f"No gpu energy in this run's figures: {refusal(error)}.")
+            warn_once(f"No gpu energy in this run's figures: {refusal(error)}.")
             return counters
 
     def close(self) -> None:

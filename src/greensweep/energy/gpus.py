@@ -148,7 +148,6 @@ def _in_cuda_order(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> Seque
     if set(order) == by_uuid.keys():
         return [by_uuid[uuid] for uuid in order]
     warn_once(
-        None,
         "The GPUs of this machine differ, and CUDA does not say how it numbers them: their numbers "
         "are taken to be nvidia-smi's; set CUDA_DEVICE_ORDER=PCI_BUS_ID, which makes it so.",
     )

@@ -528,7 +528,7 @@ class MachineLedger(Ledger):
         self._is_shared = True
         if fcntl is None:
             raise OSError("this system has no POSIX file locks")
-        self._path = (folder or _runtime_folder()) / f"energy-ledger-{_FORMAT}.json"
+        self._path = (folder or runtime_folder()) / f"energy-ledger-{_FORMAT}.json"
         self._open_file()
 
     def __del__(self) -> None:
@@ -579,17 +579,12 @@ class MachineLedger(Ledger):
             time.sleep(_LOCK_RETRY_SECONDS)
 
 
-def open_machine_ledger(sweep: Path | None = None) -> Ledger:
-    """Return the machine's ledger; where it cannot be kept, a warning and a private one.
-
-    Args:
-        sweep: directory of the sweep that warns once.
-    """
+def open_machine_ledger() -> Ledger:
+    """Return the machine's ledger; where it cannot be kept, a warning and a private one."""
     try:
         return MachineLedger()
     except OSError as error:
         warn_once(
-            sweep,
             "Metered runs beside this one count as other processes, since their ledger cannot be "
             f"kept ({error}).",
         )
@@ -620,7 +615,7 @@ def _parsed(text: bytes) -> Book:
         return Book()  # none yet, or another version's
 
 
-def _runtime_folder() -> Path:
+def runtime_folder() -> Path:
     """Return a folder of this machine and user alone."""
     given = os.environ.get("XDG_RUNTIME_DIR")
     folder = (

@@ -18,7 +18,6 @@ class NvmlRaplSource:
     Args:
         gpus: the GPUs to count, as `energy.gpus` names them; None counts those of `device`.
         device: where the run computes, as `charged_devices` takes it.
-        sweep: folder of the sweep that warns once.
         powercap: folder of the kernel's powercap zones.
     """
 
@@ -27,12 +26,10 @@ class NvmlRaplSource:
         gpus: Any = None,
         device: str | None = None,
         *,
-        sweep: Path | None = None,
         powercap: Path | None = None,
     ) -> None:
         self._gpus = gpus
         self._device = device
-        self._sweep = sweep
         self._powercap = powercap
 
     def open(self) -> list[Counter]:
@@ -54,7 +51,7 @@ class NvmlRaplSource:
         # without RAPL hides what its CPU used.
         for component, fault in (("cpu", cpu_fault), ("ram", ram_fault), ("gpu", nvml_fault)):
             if fault and fault not in (_NO_GPU, _NO_MEMORY):
-                warn_once(self._sweep, f"No {component} energy in this run's figures: {fault}.")
+                warn_once(f"No {component} energy in this run's figures: {fault}.")
         return [*cpu, *ram, *nvml]
 
     def close(self) -> None:

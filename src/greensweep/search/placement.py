@@ -8,11 +8,11 @@ from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from platformdirs import user_runtime_path
 
 from greensweep.config import TrainConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy.gpus import VISIBLE, CudaDevice, cuda_devices, machine_gpus
+from greensweep.energy.ledger import runtime_folder
 from greensweep.errors import StudyError, first_line
 from greensweep.resources import usable_cores
 
@@ -46,7 +46,7 @@ def take_gpus(wanted: int | None) -> None:
         os.environ[VISIBLE] = ""
     elif visible := visible_gpus():
         try:
-            folder = user_runtime_path("greensweep", ensure_exists=True)
+            folder = runtime_folder()
             with FileLock(folder / "gpus.lock"):  # so that two do not take halves of what both need
                 os.environ[VISIBLE] = ",".join(_least_used(visible, wanted, folder))
         except OSError as error:

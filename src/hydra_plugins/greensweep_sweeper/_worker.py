@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from greensweep.config import TrainConfig, parse_run, without_hydra
 from greensweep.config.grammar import kept_as_override
 from greensweep.config.schema import EnergyConfig
-from greensweep.energy import Meter, build_meter
+from greensweep.energy import Meter, build_meter, told_once
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import told
 from greensweep.result import RunResult, write_result
@@ -98,16 +98,16 @@ class Worker:
     def work(self, batch: int) -> Exhausted:
         """Run trials until there are no more."""
         study = open_once(self.spec)
-        told_in = self.spec.directory
-        # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
-        meter = SearchMeter(build_meter(self.energy, device="cpu", told_in=told_in))
-        own_meter = build_meter(self.energy, told_in=told_in) if self.meters_trials else None
-        task = TrialTask(self.task, self.spec, own_meter, self.gpus)
-        launcher = Plugins.instance().instantiate_launcher(
-            config=self.config, hydra_context=self.context, task_function=task
-        )
-        run = partial(self._launch, launcher, meter, study)
-        return work(study, self.claims(study), run, meter, batch)
+        with told_once(self.spec.directory):
+            # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
+            meter = SearchMeter(build_meter(self.energy, device="cpu"))
+            own_meter = build_meter(self.energy) if self.meters_trials else None
+            task = TrialTask(self.task, self.spec, own_meter, self.gpus)
+            launcher = Plugins.instance().instantiate_launcher(
+                config=self.config, hydra_context=self.context, task_function=task
+            )
+            run = partial(self._launch, launcher, meter, study)
+            return work(study, self.claims(study), run, meter, batch)
 
     def claims(self, study: optuna.Study) -> Claims:
         """Return the trials to take."""
@@ -232,7 +232,8 @@ class TrialTask:
             guard_program(config)
         joules = _search_meter.take() if _search_meter is not None else None
         # A process of a launcher's: Ctrl-C reaches it as well.
-        with nullcontext() if is_graceful() else graceful(quiet=True):
+        to_the_end = nullcontext() if is_graceful() else graceful(quiet=True)
+        with told_once(self.spec.directory), to_the_end:
             return run_trial(
                 self.spec,
                 open_once(self.spec),
