@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -380,6 +381,40 @@ def test_identical_work_has_the_same_joules_whatever_runs_beside_it(
     assert all(each.comparable for each in readings)
 
 
+def test_waiting_that_the_system_tells_late_is_counted(machine: Machine, run: Maker) -> None:
+    """The kernel adds what a process waits for a CPU when that ends."""
+    one, other = run(1, idle_watts=20.0), run(2, idle_watts=20.0)
+    total = EnergyReading()
+    for step in range(42):
+        machine.run(0.125, {1: 0.5, 2: 0.5}, cpu=30.0)
+        if step % 4 == 3:
+            machine.waited[1] = 0.25 * (step + 1) / 4
+        total += one.lap()
+        other.lap()
+    assert total.idle_joules == pytest.approx(20.0 * (42 * 0.125 - 2.5), rel=0.01)
+
+
+def test_a_run_that_waits_for_the_ledger_is_not_charged_for_it(
+    machine: Machine, tmp_path: Path
+) -> None:
+    ledger = MachineLedger(tmp_path)
+    one, other = (
+        meter_of(machine, MachineLedger(tmp_path) if each else ledger, each, idle_watts=20.0)
+        for each in (0, 1)
+    )
+    one.start()
+    other.start()
+    machine.run(1.0, {0: 1.0, 1: 1.0}, cpu=40.0)
+    with (tmp_path / "energy-ledger-4.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        release = threading.Timer(0.1, fcntl.flock, (file, fcntl.LOCK_UN))
+        release.start()
+        lap = one.lap()
+        release.join()
+    assert ledger.asleep > 0.02
+    assert lap.idle_joules == pytest.approx(20.0 * (1.0 - ledger.asleep))
+
+
 def train_on_a_gpu(
     at_a_time: int, folder: Path, *, foreign: int = 0, others: float = 0.0
 ) -> list[EnergyReading]:
@@ -721,7 +756,7 @@ def test_a_machine_whose_file_was_torn_is_told_and_never_read_as_zeros(
 def test_a_ledger_lost_midway_is_begun_anew(
     machine: Machine, run: Maker, tmp_path: Path, spoil: str
 ) -> None:
-    file = tmp_path / "energy-ledger-3.json"
+    file = tmp_path / "energy-ledger-4.json"
     one, other = run(1), run(2)
     machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
     one.lap()
@@ -741,7 +776,7 @@ def test_a_ledger_lost_with_all_counters_does_not_end_the_run(
     machine: Machine, run: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = run(1)
-    (tmp_path / "energy-ledger-3.json").unlink()
+    (tmp_path / "energy-ledger-4.json").unlink()
     machine.broken.add("cpu")
     machine.run(1.0, cpu=40.0)
     assert one.lap().joules is None
@@ -758,7 +793,7 @@ def test_a_ledgers_folder_that_vanishes_does_not_end_the_run(
     folder.mkdir()
     one = meter_of(machine, MachineLedger(folder))
     one.start()
-    (folder / "energy-ledger-3.json").unlink()
+    (folder / "energy-ledger-4.json").unlink()
     folder.rmdir()
     machine.run(1.0, cpu=40.0)
     assert cpu(one.lap()) == 40.0
@@ -772,7 +807,7 @@ def test_a_lock_that_another_process_holds_stalls_no_run(
     one = meter_of(machine, ledger)
     one.start()
     machine.run(1.0, {1: 1.0}, cpu=40.0)
-    with (tmp_path / "energy-ledger-3.json").open() as file:
+    with (tmp_path / "energy-ledger-4.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         laps = [one.lap()]
         machine.run(1.0, {1: 1.0}, cpu=40.0)
@@ -789,7 +824,7 @@ def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert isinstance(open_machine_ledger(), MachineLedger)
     assert (tmp_path / "greensweep").stat().st_mode & 0o777 == 0o700
-    file = tmp_path / "greensweep" / "energy-ledger-3.json"
+    file = tmp_path / "greensweep" / "energy-ledger-4.json"
     assert file.stat().st_mode & 0o777 == 0o600
 
 

@@ -13,7 +13,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +47,7 @@ _LOCK_SECONDS = 5.0
 _LOCK_RETRY_SECONDS = 0.005
 
 # Another version of Greensweep keeps another book.
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass
@@ -115,6 +115,7 @@ class Member:
         computes: it has work for a GPU at present.
         share: its part of the machine's busy CPU time of late, 0 to 1.
         waiting: part of the time of late that it waited for a CPU, 0 to 1.
+        waited: seconds of its waiting that are told of by that, as its process counts them.
         neighbours: most other members since its last claim.
         accounts: by counter, since its last claim.
         since: when it last read each counter itself.
@@ -128,6 +129,7 @@ class Member:
     computes: bool = False
     share: float = 1.0
     waiting: float = 0.0
+    waited: float = 0.0
     neighbours: int = 0
     accounts: dict[str, Account] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
@@ -193,13 +195,11 @@ class CpuWindow:
         begun: the moment.
         machine: CPU seconds of everything that ran, until then.
         members: CPU seconds by member.
-        waited: seconds that each member had waited for a CPU.
     """
 
     begun: float = 0.0
     machine: float = 0.0
     members: dict[str, float] = field(default_factory=dict)
-    waited: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -260,7 +260,9 @@ class Book:
             member.since[key] = now
         if len(self.members) == 1:
             self.others = None
-        self._begin_windows(now, cpu())
+        spent = cpu()
+        self._begin_windows(now, spent)
+        member.waited = spent.waited.get(member.process, 0.0)
         runs = 1.0 - (self.others or 0.0)
         for each in self.members.values():
             each.share = runs / len(self.members)  # until a first window tells
@@ -469,9 +471,12 @@ class Book:
     def _work_out_shares(self, now: float, cpu: CpuTimes) -> None:
         busy, used = self._used_since(self.shares, cpu)
         for name, member in self.members.items():
-            waited = cpu.waited.get(member.process, 0.0) - self.shares.waited.get(name, 0.0)
             member.share = used[name] / busy if busy > 0 else 0.0
-            member.waiting = min(max(waited / (now - self.shares.begun), 0.0), 1.0)
+            # Waiting is counted when it ends: what is too much for this window is of the next.
+            seconds = now - self.shares.begun
+            waited = cpu.waited.get(member.process, member.waited) - member.waited
+            member.waiting = min(max(waited / seconds, 0.0), 1.0)
+            member.waited += member.waiting * seconds
         self.shares = self._window(now, cpu)
 
     def _used_since(self, window: CpuWindow, cpu: CpuTimes) -> tuple[float, dict[str, float]]:
@@ -484,26 +489,29 @@ class Book:
         return max(cpu.machine - window.machine, sum(used.values())), used
 
     def _begin_windows(self, now: float, cpu: CpuTimes) -> None:
+        for member in self.members.values():
+            member.waited += member.waiting * (now - self.shares.begun)
         self.shares = self.rest = self._window(now, cpu)
 
     def _window(self, now: float, cpu: CpuTimes) -> CpuWindow:
-        return CpuWindow(
-            now,
-            cpu.machine,
-            {name: self._spent(name, cpu.processes, self.shares.members) for name in self.members},
-            {name: self._spent(name, cpu.waited, self.shares.waited) for name in self.members},
-        )
-
-    def _spent(self, name: str, now: Mapping[int, float], before: Mapping[str, float]) -> float:
         # Of a process that has died nothing more is known.
-        return now.get(self.members[name].process, before.get(name, 0.0))
+        spent = {
+            name: cpu.processes.get(member.process, self.shares.members.get(name, 0.0))
+            for name, member in self.members.items()
+        }
+        return CpuWindow(now, cpu.machine, spent)
 
 
 class Ledger:
-    """A book that one meter keeps for itself: nobody else is seen."""
+    """A book that one meter keeps for itself: nobody else is seen.
+
+    Attributes:
+        asleep: seconds that the last opening slept, since another process had the book.
+    """
 
     def __init__(self) -> None:
         self._book = Book()
+        self.asleep = 0.0
 
     @contextmanager
     def open(self) -> Iterator[Book]:
@@ -569,7 +577,7 @@ class MachineLedger(Ledger):
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _locked(self) -> bool:
-        until = time.monotonic() + self._lock_seconds
+        until, self.asleep = time.monotonic() + self._lock_seconds, 0.0
         while True:
             with suppress(BlockingIOError):
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -577,6 +585,7 @@ class MachineLedger(Ledger):
             if time.monotonic() >= until:
                 return False
             time.sleep(_LOCK_RETRY_SECONDS)
+            self.asleep += _LOCK_RETRY_SECONDS
 
 
 def open_machine_ledger() -> Ledger:

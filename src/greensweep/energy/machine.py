@@ -153,6 +153,8 @@ class MachineMeter:
         missed = self._pulse.look() if self._samples else 0.0
         began = self._now
         with self._ledger.open() as book:
+            if ends_lap and self._name in book.members:  # which is as good as waiting for a CPU
+                book.members[self._name].waited -= self._ledger.asleep
             reading = self._slice(book, computes)
             if ends_lap and self._name in book.members:
                 last = None if missed else reading.charged_joules
@@ -262,6 +264,8 @@ class MachineMeter:
 
     def _pass_time(self, book: Book, now: float) -> None:
         book.pass_time(now, lambda: self._cpu_times(book), lambda key: self._load(book, key))
+        if book.shares.begun < now:
+            return  # the dead are looked for as seldom as shares are worked out
         for name, member in list(book.members.items()):
             # Who died was a neighbour until now; this process itself lives.
             if name != self._name and not self._is_alive(member):
