@@ -25,6 +25,8 @@ def measure(session: Session) -> Iterator[Figure]:
             figures = gpu_training.measure(session.device, plan, joules)
             yield from (replace(figure, benchmark="training") for figure in figures)
             auto = figures[0].details["auto"]
+            if session.has_gpu and not any("capture=graph" in figure.of for figure in figures):
+                session.fail(f"{cell.name}, capture=graph", f"not captured ({auto['reason']})")
             yield Figure(
                 "training",
                 cell.name,
