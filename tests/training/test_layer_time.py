@@ -179,7 +179,6 @@ def test_a_recurrent_layer_takes_its_time(kind: type[nn.Module], name: str) -> N
     layer = by_path(times)["reader", name]
     assert layer.calls == 1
     assert layer.forward_seconds > 0 < layer.backward_seconds
-    assert times.by_kind()[name] > times.by_kind()["linear"]
 
 
 class Drawn(nn.Module):
