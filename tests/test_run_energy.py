@@ -193,13 +193,14 @@ class SteppingSource:
 def test_inference_is_measured_until_the_slowest_counter_can_tell(
     config: Compose, tmp_path: Path
 ) -> None:
-    short = config(*QUICK, "dataset.train_limit=100", "inference.seconds=0.001")
+    short = config(*QUICK, "dataset.train_limit=100", "inference.seconds=null")
     for _ in range(5):
         meter = MachineMeter(SteppingSource(), Ledger())
         result = run(short, tmp_path, meter=meter)
         phase = result.energy_phases["inference"]
         assert phase["seconds"] >= 20 * 0.005
-        assert phase["joules"] == pytest.approx(100.0 * phase["seconds"], rel=0.05)
+        # A period at each edge, on a machine whose other work may delay a reading.
+        assert phase["joules"] == pytest.approx(100.0 * phase["seconds"], abs=2 * 0.5 + 0.1)
         told = result.inference
         assert 0 < told["uncertainty_joules_per_1000"] <= 0.11 * told["joules_per_1000"]
     assert result.checkpoint is not None
@@ -208,7 +209,7 @@ def test_inference_is_measured_until_the_slowest_counter_can_tell(
     )
     assert (tested.test.images, tested.images % 360) == (360, 0)
     assert tested.reading.seconds >= 20 * 0.005
-    assert tested.reading.joules == pytest.approx(100.0 * tested.reading.seconds, rel=0.05)
+    assert tested.reading.joules == pytest.approx(100.0 * tested.reading.seconds, abs=2 * 0.5 + 0.1)
 
 
 def test_epochs_too_short_for_the_counter_are_told_together(

@@ -54,6 +54,9 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
     "stopped": "KILLED",
 }
 
+# For how long inference runs where no counter asks for longer.
+_SHORT_SECONDS = 0.1
+
 log = logging.getLogger(__name__)
 
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
@@ -232,7 +235,7 @@ def _train_and_evaluate(
             break
 
     notes.checkpoint = save_weights(weights, directory)
-    if config.inference.seconds > 0:
+    if config.inference.seconds != 0:
         with _optional("inference"):
             use = partial(
                 infer,
@@ -245,9 +248,9 @@ def _train_and_evaluate(
                 first = torch.arange(min(config.inference.batch_size, len(validation_split)))
                 use(split=validation_split.select(first))
             # In fewer periods of the slowest counter the figure would be chance.
-            least = INFERENCE_PERIODS * phases.total.update_seconds
+            enough = max(INFERENCE_PERIODS * phases.total.update_seconds, _SHORT_SECONDS)
             with phases.phase("inference"):
-                images = use(split=validation_split, seconds=max(config.inference.seconds, least))
+                images = use(split=validation_split, seconds=config.inference.seconds or enough)
             notes.inference = _inference(
                 phases.of("inference"), images, config.inference.batch_size
             )

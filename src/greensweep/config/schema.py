@@ -245,12 +245,13 @@ class InferenceConfig:
     """How the energy of inference is measured after training, on the validation split."""
 
     batch_size: int = option(128, doc="images per step", at_least=1)
-    seconds: float = option(
-        0.1,
-        doc="repeat passes for at least so long, and 20 periods of the slowest counter; 0 does not "
-        "measure",
+    seconds: float | None = option(
+        None,
+        doc="repeat passes for at least so long; null: for 20 periods of the slowest counter; 0 "
+        "does not measure",
         at_least=0,
         largest=3600,
+        example=1,
     )
 
 
