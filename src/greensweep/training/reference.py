@@ -1,48 +1,41 @@
-"""A fixed piece of training, the same on every machine and day: to warm up, and to compare by."""
+"""A fixed piece of computing, the same on every machine and day: to warm up, and to compare by."""
 
 import time
 from itertools import pairwise
 
 import torch
-from torch import nn
 
 from greensweep.training.device import synchronize
 
-_IMAGES, _CHANNELS, _SIZE, _CLASSES = 64, 3, 32, 10
+# A step takes some milliseconds: long beside a clock's tick, short beside what else may run.
+_SIZE = {"cpu": 1024, "cuda": 4096}
 
 
 class ReferenceJob:
-    """Training steps of a small CNN on random images; they never depend on the user's options.
+    """Matrix products and sums, as training consists of; they never depend on the user's options.
+
+    All is computed in the same memory. Memory that is freed after each step may be returned to the
+    system and have to be mapped anew, by what the process did before: training steps took up to
+    half as long again for that after two trials, on a machine that had not changed at all.
 
     Args:
-        device: where to run them.
+        device: where to compute.
     """
 
     def __init__(self, device: torch.device) -> None:
+        size = _SIZE.get(device.type, _SIZE["cuda"])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self._images = torch.randn(_IMAGES, _CHANNELS, _SIZE, _SIZE).to(device)
-            self._labels = (torch.arange(_IMAGES) % _CLASSES).to(device)
-            self._model = nn.Sequential(
-                nn.Conv2d(_CHANNELS, 32, 3, padding=1),
-                nn.ReLU(),
-                nn.MaxPool2d(2),
-                nn.Conv2d(32, 64, 3, padding=1),
-                nn.ReLU(),
-                nn.MaxPool2d(2),
-                nn.Flatten(),
-                nn.Linear(64 * (_SIZE // 4) ** 2, _CLASSES),
-            ).to(device)
-        # No momentum: a step then costs the same whenever it is taken.
-        self._update = torch.optim.SGD(self._model.parameters(), lr=1e-3)
+            self._factors = torch.randn(2, size, size).to(device)
+        self._product = torch.empty_like(self._factors[0])
+        self._sum = torch.empty_like(self._factors)
 
     def run(self, seconds: float) -> list[float]:
-        """Train for at least so long, and for one step at least; return the seconds of each."""
+        """Compute for at least so long, and for one step at least; return the seconds of each."""
         edges = [time.perf_counter()]
         while len(edges) == 1 or edges[-1] - edges[0] < seconds:
-            self._update.zero_grad(set_to_none=True)
-            nn.functional.cross_entropy(self._model(self._images), self._labels).backward()
-            self._update.step()
+            torch.mm(*self._factors, out=self._product)
+            torch.add(self._factors, self._product, out=self._sum)
             synchronize()
             edges.append(time.perf_counter())
         return [after - before for before, after in pairwise(edges)]
