@@ -516,6 +516,19 @@ def test_a_neighbour_that_leaves_is_not_taken_for_others(machine: Machine, run: 
         assert one.lap().contended == ()
 
 
+def test_what_a_neighbour_does_after_it_left_is_not_charged_to_the_last_run(
+    machine: Machine, run: Maker
+) -> None:
+    """As the end of a worker, which imports, writes and shuts down without a meter."""
+    one, other = run(1, idle_watts=20.0), run(2, idle_watts=20.0)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=40.0)
+    one.lap()
+    other.stop()
+    for _ in range(3):
+        machine.run(0.125, {1: 1.0, 2: 1.0}, cpu=40.0)
+        assert one.lap().joules == pytest.approx(0.125 * 30.0)
+
+
 @dataclass
 class Played:
     """What runs that came, read laps, left and died at random were charged.

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +394,10 @@ class Book:
             self.edges[key].looked = now
         self._begin_windows(now, cpu())
         if len(self.members) == 1:
+            # Who left may work on without a meter, as a worker that ends does: look soon.
+            self.rest = replace(
+                self.rest, begun=now - _OTHERS_WINDOW_SECONDS + _SHARE_WINDOW_SECONDS
+            )
             (last,) = self.members.values()
             last.share, last.waiting = 1.0 - (self.others or 0.0), 0.0
 
