@@ -22,6 +22,7 @@ from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.errors import TrainingError
 from greensweep.result import RunResult, read_result
 from greensweep.run import run_once
+from greensweep.study.text import run_line
 from greensweep.tracking import MemoryTracker
 
 Cli = Callable[..., Finished]
@@ -141,6 +142,8 @@ def test_a_result_names_what_its_joules_are_and_who_disturbed_them(
     assert result.energy_comparable is (basis != "share")
     assert result.energy_joules == pytest.approx(per_second * result.seconds, rel=0.02)
     assert result.energy_quality == ("measured" if by is None else "attributed")
+    said = "measured" if by is None else f"attributed, beside {by}"
+    assert f" gross ({said})" in run_line(result)
     assert tracker.tags["energy.basis"] == basis
     assert tracker.tags.get("energy.contended_by") == by
     assert tracker.tags.get("energy.comparable") == ("false" if basis == "share" else None)

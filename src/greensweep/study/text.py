@@ -41,10 +41,11 @@ def run_line(result: RunResult) -> str:
         if result.selected_on_test:
             selected = f"{_interval(result, 'test_accuracy', _accuracy)} (selected on this split)"
         parts.append(f"test accuracy {_accuracy(result.test_accuracy)}{selected}")
+    beside = f", beside {result.energy_contended_by}" if result.energy_contended_by else ""
     parts.append(
         f"training energy {energy_text(result.energy_joules, result.energy_uncertainty_joules)}"
         + _interval(result, "energy_joules", joules_text)
-        + f" gross ({result.energy_quality})"
+        + f" gross ({result.energy_quality}{beside})"
     )
     if result.energy_net_joules is not None:
         parts.append(f"{joules_text(result.energy_net_joules)} net of the idle machine")
@@ -73,7 +74,7 @@ def trust_sentence(
     words = {
         "estimated": "estimates, not measurements",
         "mixed": "not all measured",
-        "attributed": "parts of the machine's, by CPU time, since it was shared",
+        "attributed": "parts of a shared machine's, not its readings",
         "replayed": "replayed from a record, not measured",
     }.get(quality)
     if words is None:
