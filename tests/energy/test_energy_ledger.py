@@ -16,8 +16,9 @@ import pytest
 from fakes import Machine, ScriptedSource, meter_of
 
 from greensweep.energy import EnergyReading
+from greensweep.energy.accounts import SweepTotal
 from greensweep.energy.counters import Counter
-from greensweep.energy.ledger import Ledger, MachineLedger, SweepTotal, open_machine_ledger
+from greensweep.energy.ledger import Ledger, MachineLedger, open_machine_ledger
 from greensweep.energy.machine import MachineMeter, machine_total
 from greensweep.energy.processes import Processes
 from greensweep.errors import EnergyError

@@ -13,18 +13,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
+from greensweep.energy.accounts import Account, Edge, Load, Member, Part, Slice, SweepTotal
+from greensweep.energy.book import Book
 from greensweep.energy.counters import Counter, Source, read_again
-from greensweep.energy.ledger import (
-    Account,
-    Book,
-    Edge,
-    Ledger,
-    Load,
-    Member,
-    Part,
-    Slice,
-    SweepTotal,
-)
+from greensweep.energy.ledger import Ledger
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading, sum_joules

@@ -9,7 +9,7 @@ from typing import Any
 
 from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
-from greensweep.energy.ledger import SweepTotal
+from greensweep.energy.accounts import SweepTotal
 from greensweep.files import read_json, write_json, write_whole
 from greensweep.search.bill import Bill
 from greensweep.search.folders import STUDY_FILE

@@ -1,0 +1,314 @@
+"""Whose joules are whose, between runs that share a machine.
+
+Runs side by side read one machine. The edges of their laps cut its energy into slices. What a slice
+holds above the idle power is shared out by work: of a CPU by parts of the machine's busy CPU time,
+of which other processes have theirs; of a GPU, which runs its processes in turn, by the time of
+those that compute. Idle power is shared by time. The parts of all runs and the remainder add up to
+the machine. A run that has a component nearly to itself is charged all of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from greensweep.energy.accounts import (
+    Account,
+    CpuWindow,
+    Edge,
+    Load,
+    Member,
+    Part,
+    Slice,
+    SweepTotal,
+)
+from greensweep.energy.processes import CpuTimes
+
+# CPU time is counted in ticks of 10 ms: over shorter windows shares would be chance. What
+# processes without a meter used is the small rest of large figures: it needs longer windows, and
+# of each so much may be a matter of rounding.
+_SHARE_WINDOW_SECONDS = 0.1
+_OTHERS_WINDOW_SECONDS = 0.5
+_ROUNDING_SECONDS = 0.03
+
+# A GPU's driver tells who computed on it of late, those among them who have left since.
+_LOAD_SECONDS = 1.0
+
+# A machine of whose busy CPU time others have no more than this is a run's own.
+QUIET_PART = 0.1
+
+
+@dataclass
+class Book:
+    """The state of a ledger.
+
+    Attributes:
+        members: by name.
+        edges: by counter.
+        sweeps: by directory.
+        time: up to when members were last charged time.
+        shares: when shares of CPU time were last worked out.
+        rest: when the part of processes without a meter was.
+        others: their part of the busy CPU time of late, 0 to 1; None before a first window.
+    """
+
+    members: dict[str, Member] = field(default_factory=dict)
+    edges: dict[str, Edge] = field(default_factory=dict)
+    sweeps: dict[str, SweepTotal] = field(default_factory=dict)
+    time: float = 0.0
+    shares: CpuWindow = field(default_factory=CpuWindow)
+    rest: CpuWindow = field(default_factory=CpuWindow)
+    others: float | None = None
+
+    def join(self, name: str, member: Member, now: float, cpu: Callable[[], CpuTimes]) -> None:
+        """Take in a member; the time before is the others'."""
+        self.members[name] = member
+        for key in member.keys:
+            edge = self.edges[key]
+            if edge.slices[-1].end > edge.slices[-1].start:
+                edge.slices.append(Slice(now, now))
+            member.since[key] = now
+        if len(self.members) == 1:
+            self.others = None
+        spent = cpu()
+        self._begin_windows(now, spent)
+        member.waited = spent.waited.get(member.process, 0.0)
+        runs = 1.0 - (self.others or 0.0)
+        for each in self.members.values():
+            each.share = runs / len(self.members)  # until a first window tells
+
+    def pass_time(
+        self,
+        now: float,
+        cpu: Callable[[], CpuTimes],
+        load: Callable[[str], Load | None],
+    ) -> None:
+        """Give the time up to now to the members.
+
+        Args:
+            cpu: reads the CPU time spent up to now; asked for where shares are due.
+            load: looks at what a counter's component did in the last second; None where whoever
+                looks does not read that counter.
+        """
+        neighbours = len(self.members) - 1
+        window = _SHARE_WINDOW_SECONDS if self.others is None else _OTHERS_WINDOW_SECONDS
+        if now - self.rest.begun >= window:
+            self._work_out(now, cpu())
+        elif neighbours and now - self.shares.begun >= _SHARE_WINDOW_SECONDS:
+            self._work_out_shares(now, cpu())
+        for key, edge in self.edges.items():
+            if edge.in_turn and now - edge.looked >= _LOAD_SECONDS and (found := load(key)):
+                edge.load, edge.looked = found, now
+        running = {m.sweep for m in self.members.values() if m.sweep is not None}
+        for sweep in running:
+            total = self.sweeps.setdefault(sweep, SweepTotal())
+            total.seconds += now - self.time
+            total.neighbours = max(total.neighbours, neighbours)
+        for member in self.members.values():
+            member.neighbours = max(member.neighbours, neighbours)
+        delays = {name: self._delay(name) for name in self.members}
+        for key, edge in self.edges.items():
+            growing = edge.slices[-1]
+            seconds, growing.end = now - growing.end, now
+            users = self._users(key)
+            for name in users:
+                part = (
+                    self._part_in_turn(name, key, delays[name])
+                    if edge.in_turn
+                    else self._part(name, delays[name])
+                )
+                part = Part(**{each: value * seconds for each, value in vars(part).items()})
+                growing.members.setdefault(name, Part()).add(part)
+            for sweep in running:
+                if any(member.sweep == sweep for member in users.values()):
+                    growing.sweeps[sweep] = growing.sweeps.get(sweep, 0.0) + seconds
+        self.time = now
+
+    def read_common(self, key: str, joules: float, value: float) -> None:
+        """Share out what a counter gave that all processes have in common.
+
+        Args:
+            joules: since its last edge.
+            value: now.
+        """
+        if self._share_out(key, joules, self.edges[key].slices):
+            self.edges[key].value = value
+
+    def read_own(self, name: str, key: str, joules: float) -> bool:
+        """Share out what a counter gave that one process alone can read.
+
+        Of the time since the member's own last reading, others may have shared out a part.
+        Returns whether there was any time; if not, the joules are to be read again.
+
+        Args:
+            joules: since that reading.
+        """
+        member = self.members[name]
+        slices = [each for each in self.edges[key].slices if each.start >= member.since[key]]
+        left = max(joules - member.seen.get(key, 0.0), 0.0)
+        if not self._share_out(key, left, slices):
+            return False
+        member.since[key], member.seen[key] = self.time, 0.0
+        return True
+
+    def _share_out(self, key: str, joules: float, slices: list[Slice]) -> bool:
+        seconds = sum(each.end - each.start for each in slices)
+        if seconds <= 0:
+            return False  # nobody has had any time, so the joules belong to what begins now
+        for each in slices:
+            for name, part in each.members.items():
+                if name in self.members:
+                    account = self.members[name].accounts.setdefault(key, Account())
+                    account.joules += joules * part.work / seconds
+                    account.part.add(part)
+                    account.idle_watts = self.edges[key].idle_watts
+            self._charge_sweeps(each, joules, seconds)
+            for member in self.members.values():
+                if key in member.since and each.start >= member.since[key]:
+                    told = joules * (each.end - each.start) / seconds
+                    member.seen[key] = member.seen.get(key, 0.0) + told
+        edge = self.edges[key]
+        shared = {id(each) for each in slices}
+        left = [each for each in edge.slices if id(each) not in shared]
+        edge.slices = [each for each in left if self.members.keys() & each.members.keys()]
+        for each in left:
+            # What was used before a member's time only those can tell who were there. When all of
+            # them have died, nobody is charged, and the present power stands for it in the total.
+            if not self.members.keys() & each.members.keys():
+                self._charge_sweeps(each, joules, seconds)
+        edge.slices.append(Slice(self.time, self.time))
+        return True
+
+    def _charge_sweeps(self, each: Slice, joules: float, seconds: float) -> None:
+        for sweep, part in each.sweeps.items():
+            if sweep in self.sweeps:
+                self.sweeps[sweep].machine_joules += joules * part / seconds
+
+    def claim(self, name: str) -> tuple[dict[str, Account], int]:
+        """Hand a member what it was charged since it last asked, and its neighbours since then."""
+        member = self.members[name]
+        accounts, member.accounts = member.accounts, {}
+        neighbours, member.neighbours = member.neighbours, 0
+        return accounts, neighbours
+
+    def told(self, name: str, joules: float) -> None:
+        """Note what a member has told of what it was charged, for its sweep."""
+        sweep = self.members[name].sweep
+        if sweep in self.sweeps:
+            self.sweeps[sweep].trials_joules += joules
+
+    def leave(self, name: str, now: float, cpu: Callable[[], CpuTimes]) -> None:
+        """Let a member go; what it did not claim stays in the remainder."""
+        # What it used in the present windows, or of late, would count as others'.
+        for key in self.members.pop(name).keys:
+            self.edges[key].looked = now
+        self._begin_windows(now, cpu())
+        if len(self.members) == 1:
+            # Who left may work on without a meter, as a worker that ends does: look soon.
+            self.rest = replace(
+                self.rest, begun=now - _OTHERS_WINDOW_SECONDS + _SHARE_WINDOW_SECONDS
+            )
+            (last,) = self.members.values()
+            last.share, last.waiting = 1.0 - (self.others or 0.0), 0.0
+
+    def take_total(self, sweep: str) -> SweepTotal:
+        """Return a sweep's totals since they were last taken."""
+        return self.sweeps.pop(sweep, SweepTotal())
+
+    def _users(self, key: str) -> dict[str, Member]:
+        return {name: member for name, member in self.members.items() if key in member.keys}
+
+    @property
+    def _is_disturbed(self) -> bool:
+        return (self.others or 0.0) > QUIET_PART
+
+    def _delay(self, name: str) -> float:
+        """Return the part of the time that a member lost to others, 0 to 1.
+
+        It waits for a CPU or for its turn on a GPU; while it waits for the one, the other does not
+        delay it.
+        """
+        member = self.members[name]
+        is_alone = len(self.members) == 1 and not self._is_disturbed
+        turns = {key: self._turn(name, key) for key in member.keys if self.edges[key].in_turn}
+        return max(
+            0.0 if is_alone else member.waiting,  # alone, its threads wait for one another
+            *(self.edges[key].load.busy * (1.0 - turn) for key, turn in turns.items() if turn),
+            0.0,
+        )
+
+    def _turn(self, name: str, key: str) -> float:
+        """Return a member's part of the work of what its users have in turn."""
+        users = self._users(key)
+        computing = [each for each, member in users.items() if member.computes]
+        others = self.edges[key].load.others
+        if not computing and not others:
+            return 1.0 / len(users)
+        return 1.0 / (len(computing) + others) if name in computing else 0.0
+
+    def _part(self, name: str, delay: float) -> Part:
+        """Return a member's part of a second of the CPUs."""
+        member, count = self.members[name], len(self.members)
+        is_alone = count == 1 and not self._is_disturbed
+        return Part(
+            work=1.0 if is_alone else member.share,
+            alone=1.0 - delay,
+            idle=1.0 / count,
+            beside_runs=float(count > 1),
+            beside_others=delay if is_alone else float(self._is_disturbed),
+            whole=1.0,
+        )
+
+    def _part_in_turn(self, name: str, key: str, delay: float) -> Part:
+        """Return a member's part of a second of what its users have in turn."""
+        users, count = self._users(key), len(self.members)
+        return Part(
+            work=self._turn(name, key),
+            alone=1.0 - delay,
+            idle=1.0 / len(users),
+            beside_runs=1.0 if len(users) > 1 else delay * (count > 1),
+            beside_others=1.0 if self.edges[key].load.others else delay * self._is_disturbed,
+            whole=1.0,
+        )
+
+    def _members_in(self, process: int) -> int:
+        return sum(member.process == process for member in self.members.values())
+
+    def _work_out(self, now: float, cpu: CpuTimes) -> None:
+        """Work shares out, and the part of processes without a meter."""
+        busy, used = self._used_since(self.rest, cpu)
+        known = sum(used.values()) + _ROUNDING_SECONDS
+        self.others = max(1.0 - known / busy, 0.0) if busy > 0 else 0.0
+        self._work_out_shares(now, cpu)
+        self.rest = self.shares
+
+    def _work_out_shares(self, now: float, cpu: CpuTimes) -> None:
+        busy, used = self._used_since(self.shares, cpu)
+        for name, member in self.members.items():
+            member.share = used[name] / busy if busy > 0 else 0.0
+            # Waiting is counted when it ends: what is too much for this window is of the next.
+            seconds = now - self.shares.begun
+            waited = cpu.waited.get(member.process, member.waited) - member.waited
+            member.waiting = min(max(waited / seconds, 0.0), 1.0)
+            member.waited += member.waiting * seconds
+        self.shares = self._window(now, cpu)
+
+    def _used_since(self, window: CpuWindow, cpu: CpuTimes) -> tuple[float, dict[str, float]]:
+        """Return the CPU seconds that the machine spent, and each member."""
+        used = {
+            name: max(cpu.processes.get(member.process, 0.0) - window.members.get(name, 0.0), 0.0)
+            / self._members_in(member.process)
+            for name, member in self.members.items()
+        }
+        return max(cpu.machine - window.machine, sum(used.values())), used
+
+    def _begin_windows(self, now: float, cpu: CpuTimes) -> None:
+        for member in self.members.values():
+            member.waited += member.waiting * (now - self.shares.begun)
+        self.shares = self.rest = self._window(now, cpu)
+
+    def _window(self, now: float, cpu: CpuTimes) -> CpuWindow:
+        # Of a process that has died nothing more is known.
+        spent = {
+            name: cpu.processes.get(member.process, self.shares.members.get(name, 0.0))
+            for name, member in self.members.items()
+        }
+        return CpuWindow(now, cpu.machine, spent)
