@@ -69,6 +69,7 @@ def test_benchmarks_of_images_are_skipped_without_them(
         throughput.measure(tmp_path / "nowhere", throughput.QUICK)
 
 
+@pytest.mark.slow
 def test_training_on_a_gpu_is_compared_with_bare_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
     gpu_training = importlib.import_module("gpu_training")

@@ -60,7 +60,9 @@ def test_the_kept_searches_follow_from_the_kept_runs(
         )
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [VARIANTS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in VARIANTS[1:])]
+)
 def test_the_kept_layers_and_front_follow_from_the_kept_runs(variant: str) -> None:
     factors = ["model.conv_layers", "model.linear_layers", "model.relu"]
     layers = explain_layers(runs(variant, "rq2_layers"), LayersConfig(factors=factors))

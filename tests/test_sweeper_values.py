@@ -93,7 +93,7 @@ def test_a_choice_of_the_space_keeps_its_type(
     assert read == {as_override(literal(value)) for value in values}
 
 
-@pytest.mark.parametrize("sweeper", [OURS, STOCK])
+@pytest.mark.parametrize("sweeper", [OURS, pytest.param(STOCK, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("option", "values"),
     [("training.patience", [None, 300]), ("dataset.name", ["a,b", "true", "5"])],

@@ -69,6 +69,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return run
 
 
+# The first two stand for the others where the mechanism is the search's, not the strategy's.
+NAMES = list(STRATEGIES)
+FEW = [*NAMES[:2], *(pytest.param(each, marks=pytest.mark.slow) for each in NAMES[2:])]
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_same_seed_runs_the_same_trials(tmp_path: Path, whole: Any, strategy: str) -> None:
     again = search(tmp_path / "again", strategy)
@@ -77,14 +82,14 @@ def test_the_same_seed_runs_the_same_trials(tmp_path: Path, whole: Any, strategy
     assert len({str(point) for point in points(again)}) > 4
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", FEW)
 def test_another_seed_runs_others(tmp_path: Path, whole: Any, strategy: str) -> None:
     other = search(tmp_path / "other", strategy, seed=4)
     other.run(5)
     assert points(other) != whole(strategy)[:5]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", FEW)
 def test_a_search_that_is_cut_runs_on_as_it_would_have(
     tmp_path: Path, whole: Any, strategy: str
 ) -> None:
@@ -98,7 +103,7 @@ def test_a_search_that_is_cut_runs_on_as_it_would_have(
     assert points(last) == whole(strategy)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", FEW)
 def test_a_first_trial_that_dies_changes_nothing(tmp_path: Path, whole: Any, strategy: str) -> None:
     first = search(tmp_path, strategy)
     kill(first, first.take())

@@ -102,7 +102,12 @@ def test_a_wide_range_is_searched_in_its_logarithm(
 
 
 @pytest.mark.parametrize(
-    "sampler", [EI, TPE, PAPER_GP], ids=["ei_per_joule", "scaled_tpe", "paper_gp"]
+    "sampler",
+    [
+        pytest.param(EI, id="ei_per_joule"),
+        pytest.param(TPE, id="scaled_tpe", marks=pytest.mark.slow),
+        pytest.param(PAPER_GP, id="paper_gp", marks=pytest.mark.slow),
+    ],
 )
 def test_a_search_that_is_cut_draws_the_same_points(
     tmp_path: Path, sampler: tuple[str, dict[str, Any]]

@@ -231,7 +231,7 @@ def test_capturing_leaves_no_trace(fails: bool) -> None:
     assert (training.capture.mode == "none") is fails
 
 
-@pytest.mark.parametrize("capture", ["none", "graph"])
+@pytest.mark.parametrize("capture", ["graph", pytest.param("none", marks=pytest.mark.slow)])
 def test_what_a_training_holds_is_free_as_soon_as_it_ends(capture: str) -> None:
     training_of(network(), images())  # PyTorch keeps what its first optimizer was made in
     gc.disable()
