@@ -55,10 +55,10 @@ class Results(TorchDispatchMode):
 def test_the_reference_job_asks_for_no_memory_once_it_is_made() -> None:
     """What a process did before decides what memory costs, and is no drift of the machine."""
     job = ReferenceJob(torch.device("cpu"))
+    own = {each.untyped_storage().data_ptr() for each in (job._factors, job._product, job._sum)}
     with Results() as results:
         job.run(0.0)
-    own = (job._factors, job._product, job._sum)
-    assert results.addresses <= {each.untyped_storage().data_ptr() for each in own}
+    assert results.addresses <= own
 
 
 def test_a_reading_has_the_steps_that_little_disturbed_and_all_of_their_joules(
