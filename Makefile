@@ -35,6 +35,9 @@ ui: $(INSTALLED) ## compare the runs in the MLflow UI, on 127.0.0.1:5000
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns/mlflow.db}" \
 		--default-artifact-root mlruns/artifacts
 
+# Tests start hundreds of commands: without bytecode each would compile the same modules anew.
+test test-all: export PYTHONDONTWRITEBYTECODE =
+
 test: $(INSTALLED) ## run the fast tests
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 $(ARGS)
 
