@@ -9,6 +9,7 @@ from greensweep.energy.reading import (
     ComponentEnergy,
     EnergyReading,
     Quality,
+    joined,
     shared_quality,
     sum_joules,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Window",
     "build_meter",
     "declared_grid",
+    "joined",
     "measure_idle",
     "shared_quality",
     "sum_joules",

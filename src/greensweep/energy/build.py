@@ -79,9 +79,11 @@ def build_baseline(config: schema.EnergyConfig) -> IdleBaseline | None:
     """Return the idle baseline that the configuration asks for."""
     if not isinstance(config, schema.MachineEnergyConfig) or config.baseline == "none":
         return None
-    measures = config.baseline == "measure"
-    seconds, hours = config.baseline_seconds, config.baseline_hours
-    return IdleBaseline(seconds, hours, measures=measures)
+    return _baseline(config, measures=config.baseline == "measure")
+
+
+def _baseline(config: schema.MachineEnergyConfig, *, measures: bool) -> IdleBaseline:
+    return IdleBaseline(config.baseline_seconds, config.baseline_hours, measures=measures)
 
 
 def measure_idle(config: schema.EnergyConfig) -> None:
@@ -100,7 +102,6 @@ def measure_idle(config: schema.EnergyConfig) -> None:
     try:
         is_known = all(each.idle_watts is not None for each in counters.values())
         if config.baseline == "measure" or (config.baseline == "auto" and not is_known):
-            seconds, hours = config.baseline_seconds, config.baseline_hours
-            IdleBaseline(seconds, hours).watts(counters)
+            _baseline(config, measures=True).watts(counters)
     finally:
         source.close()

@@ -32,6 +32,11 @@ def sum_joules(joules: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
+def joined(words: Iterable[str], by: str = "+") -> str:
+    """Return what some texts are made of, each part once; sources are joined by `+`."""
+    return by.join(dict.fromkeys(part for each in words for part in each.split(by)))
+
+
 @dataclass(frozen=True)
 class ComponentEnergy:
     """Energy of one component (cpu, gpu or ram) over a window.
@@ -105,7 +110,7 @@ class ComponentEnergy:
         charged = self.charged_joules, other.charged_joules
         return ComponentEnergy(
             joules=self.joules + other.joules,
-            source=_joined(self.source, other.source),
+            source=joined((self.source, other.source)),
             counted=shared_quality((self.counted, other.counted)),
             net_joules=_sum_of_known(self.net_joules, other.net_joules),
             idle_joules=_sum_of_known(self.idle_joules, other.idle_joules),
@@ -124,7 +129,7 @@ class ComponentEnergy:
 
     def incomplete(self, why: str) -> "ComponentEnergy":
         """Return the same as an estimate, with the reason in its source."""
-        return replace(self, source=_joined(self.source, why), counted="estimated")
+        return replace(self, source=joined((self.source, why)), counted="estimated")
 
 
 @dataclass(frozen=True)
@@ -267,7 +272,3 @@ class EnergyReading:
 
 def _sum_of_known(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
-
-
-def _joined(one: str, other: str) -> str:
-    return "+".join(dict.fromkeys([*one.split("+"), *other.split("+")]))

@@ -1,6 +1,7 @@
 """Which layers run in a forward pass: seen as they are called, whoever calls them."""
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class _Running:
     has_layers: bool = False
 
 
-class LayerCalls(TorchFunctionMode):
+class LayerCalls(TorchFunctionMode, ABC):
     """Sees each layer that runs within `watching()`: functions, and modules that hide theirs.
 
     Torch switches the mode off inside a call, so a layer counts once, however deep the functions
@@ -54,6 +55,7 @@ class LayerCalls(TorchFunctionMode):
     def begin(self) -> Any:
         """Return what `end` is to know of a call's beginning."""
 
+    @abstractmethod
     def end(self, kind: str, begun: Any, result: Any) -> None:
         """Take note of a layer's call.
 
@@ -62,7 +64,6 @@ class LayerCalls(TorchFunctionMode):
             begun: what `begin` returned.
             result: of the call.
         """
-        raise NotImplementedError
 
     def enter(self, module: nn.Module) -> None:
         """Take note that a module begins."""

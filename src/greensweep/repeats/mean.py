@@ -9,7 +9,7 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from greensweep.config import TrainConfig
-from greensweep.energy import shared_quality, sum_joules
+from greensweep.energy import joined, shared_quality, sum_joules
 from greensweep.result import RunResult
 
 _CONFIDENCE = 0.95
@@ -65,10 +65,13 @@ def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
         energy_quality=shared_quality(
             run.energy_quality for run in done if run.energy_joules is not None
         ),
-        energy_basis=_joined("+", [run.energy_basis for run in done]),
+        energy_basis=joined(run.energy_basis for run in done if run.energy_basis) or None,
         energy_comparable=all(run.energy_comparable for run in done),
         energy_contended=any(run.energy_contended for run in done),
-        energy_contended_by=_joined(", ", [run.energy_contended_by for run in done]),
+        energy_contended_by=joined(
+            (run.energy_contended_by for run in done if run.energy_contended_by), by=", "
+        )
+        or None,
         energy_neighbours=max((run.energy_neighbours for run in done), default=0),
         energy_key=next((run.energy_key for run in done if run.energy_key), None),
         energy_phases=_phases(runs),
@@ -124,11 +127,6 @@ def _spread(runs: Sequence[RunResult], name: str) -> dict[str, float]:
     return {"std": deviation, "low": mean - margin, "high": mean + margin}
 
 
-def _joined(by: str, texts: Sequence[str | None]) -> str | None:
-    parts = (part for text in texts if text is not None for part in text.split(by))
-    return by.join(dict.fromkeys(parts)) or None
-
-
 def _components(runs: Sequence[RunResult]) -> dict[str, Mapping[str, Any]]:
     names = dict.fromkeys(name for run in runs for name in run.energy_components)
     merged: dict[str, Mapping[str, Any]] = {}
@@ -136,7 +134,7 @@ def _components(runs: Sequence[RunResult]) -> dict[str, Mapping[str, Any]]:
         parts = [run.energy_components[name] for run in runs if name in run.energy_components]
         merged[name] = {
             "joules": _mean([part["joules"] for part in parts]),
-            "source": _joined("+", [part["source"] for part in parts]),
+            "source": joined(part["source"] for part in parts),
             "quality": shared_quality(part["quality"] for part in parts),
             "net_joules": _mean([part["net_joules"] for part in parts]),
             "uncertainty_joules": _mean_uncertainty(

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from greensweep.energy import joined
 from greensweep.energy.units import energy_text, joules_text
 from greensweep.result import RunResult
 from greensweep.search.fidelity import WHOLE_RUN
@@ -191,8 +192,8 @@ def all_sources(trials: Sequence[Trial]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for trial in trials:
         for name, source in sources(trial.result).items():
-            found.setdefault(name, []).extend(source.split("+"))
-    return {name: "+".join(dict.fromkeys(each)) for name, each in found.items()}
+            found.setdefault(name, []).append(source)
+    return {name: joined(each) for name, each in found.items()}
 
 
 def trials_table(trials: Sequence[Trial]) -> Table:
