@@ -182,15 +182,31 @@ class Stepping(Counter):
 
     component, source, common, update_seconds = "gpu", "steps", True, 0.005
 
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
     def read(self) -> float:
-        return 100.0 * 0.005 * (time.monotonic() // 0.005)
+        self.now = time.monotonic()
+        return 100.0 * 0.005 * (self.now // 0.005)
 
 
 class SteppingSource:
+    def __init__(self) -> None:
+        self.counter = Stepping()
+
     def open(self) -> list[Counter]:
-        return [Stepping()]
+        return [self.counter]
 
     def close(self) -> None: ...
+
+
+def stepping() -> MachineMeter:
+    """Return a meter whose clock shows the moment of the last reading.
+
+    A busy machine may let a while pass between the two.
+    """
+    source = SteppingSource()
+    return MachineMeter(source, Ledger(), clock=lambda: source.counter.now)
 
 
 def test_inference_is_measured_until_the_slowest_counter_can_tell(
@@ -198,18 +214,14 @@ def test_inference_is_measured_until_the_slowest_counter_can_tell(
 ) -> None:
     short = config(*QUICK, "dataset.train_limit=100", "inference.seconds=null")
     for _ in range(5):
-        meter = MachineMeter(SteppingSource(), Ledger())
-        result = run(short, tmp_path, meter=meter)
+        result = run(short, tmp_path, meter=stepping())
         phase = result.energy_phases["inference"]
         assert phase["seconds"] >= 20 * 0.005
-        # A period at each edge, on a machine whose other work may delay a reading.
         assert phase["joules"] == pytest.approx(100.0 * phase["seconds"], abs=2 * 0.5 + 0.1)
         told = result.inference
         assert 0 < told["uncertainty_joules_per_1000"] <= 0.11 * told["joules_per_1000"]
     assert result.checkpoint is not None
-    tested = test_checkpoint(
-        Path(result.checkpoint), MachineMeter(SteppingSource(), Ledger()), periods=20
-    )
+    tested = test_checkpoint(Path(result.checkpoint), stepping(), periods=20)
     assert (tested.test.images, tested.images % 360) == (360, 0)
     assert tested.reading.seconds >= 20 * 0.005
     assert tested.reading.joules == pytest.approx(100.0 * tested.reading.seconds, abs=2 * 0.5 + 0.1)
