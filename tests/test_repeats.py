@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from scipy.stats import t as student_t
 
 from greensweep.config import TrainConfig
-from greensweep.energy import ScriptedMeter, UnmeteredMeter
+from greensweep.energy import EnergyReading, ScriptedMeter, UnmeteredMeter
 from greensweep.errors import TrainingError
 from greensweep.repeats import run_repeats
 from greensweep.result import read_result
@@ -60,6 +60,41 @@ def test_figures_are_means_and_costs_are_sums(config: Compose, tmp_path: Path) -
     assert read_result(tmp_path) == result
     assert [child.name for child in tracker.children] == [f"run, repeat {i}" for i in range(3)]
     assert tracker.metrics["energy/total_joules"] == result.energy_joules
+
+
+class KnowsIdle(ScriptedMeter):
+    """A meter that knows the idle power, 1 W, in some of the runs that it is started for."""
+
+    def __init__(self, *knowing: bool) -> None:
+        super().__init__([(1.0, 4.0)])
+        self._knowing, self._knows = iter(knowing), False
+
+    def start(self) -> None:
+        super().start()
+        self._knows = next(self._knowing)
+
+    def lap(self, computes: bool = True) -> EnergyReading:
+        lap = super().lap()
+        net = 3.0 if self._knows else None
+        return replace(lap, components={"cpu": replace(lap.components["cpu"], net_joules=net)})
+
+
+@pytest.mark.parametrize("knowing", [(True, True), (True, False), (False, True)])
+def test_net_energy_is_that_of_all_repeats_or_not_known(
+    config: Compose, tmp_path: Path, knowing: tuple[bool, bool]
+) -> None:
+    result = run_repeats(
+        config(*QUICK, "repeats=2"),
+        tmp_path,
+        meter=KnowsIdle(*knowing),
+        tracker=MemoryTracker(),
+        test=False,
+    )
+    known = all(knowing)
+    assert result.energy_phases["training"]["joules"] == 16.0  # of two repeats, of two epochs each
+    assert result.energy_phases["training"]["net_joules"] == (12.0 if known else None)
+    assert result.energy_net_joules == (6.0 if known else None)
+    assert result.energy_components["cpu"]["net_joules"] == (6.0 if known else None)
 
 
 def test_the_interval_is_students_for_the_mean(config: Compose, tmp_path: Path) -> None:

@@ -249,6 +249,18 @@ def test_epochs_too_short_for_the_counter_are_told_together(
     assert {each["energy/epoch_joules"] for _, each in shown} == {10.0}
 
 
+def test_the_seconds_of_epochs_are_their_own_and_add_up_to_the_training(
+    config: Compose, tmp_path: Path
+) -> None:
+    source = Clockworks()
+    meter = MachineMeter(source, Ledger(), clock=lambda: source.counter.now, samples=False)
+    result = run(
+        config("training.epochs=3", "tracking=local", "inference.seconds=0"), tmp_path, meter=meter
+    )
+    assert [point["seconds"] for point in result.history] == [1.0, 1.0, 1.0]
+    assert result.seconds == 3.0
+
+
 def test_epochs_that_the_counter_can_tell_have_figures_of_their_own(
     config: Compose, tmp_path: Path
 ) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial
 from searches import (
     RANDOM,
     RATE,
@@ -28,8 +30,9 @@ from greensweep.errors import StudyError
 from greensweep.reporting import report
 from greensweep.search import interrupt, recovery
 from greensweep.search.claim import Claim, Claims, Exhausted
-from greensweep.search.records import OUTCOME, PROGRESS, Outcome, counted, outcome_of
+from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, outcome_of
 from greensweep.search.recovery import Recovery
+from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import TRIAL_FILE, settle, trial_of, write_json
 
@@ -240,8 +243,7 @@ def test_a_trial_that_another_machine_draws_has_its_time_whatever_the_clocks_say
     search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
     search.study.ask(dict(SPACE))  # by another machine, which holds no lock of this one
     shift_the_clock(monkeypatch, set_by)
-    asked = replace(search.spec, storage="postgresql://elsewhere/studies")
-    other = Recovery(asked, search.study, lambda trial: tmp_path / str(trial.number))
+    other = Recovery(elsewhere(tmp_path), search.study, lambda trial: tmp_path / str(trial.number))
     assert other.settle_dead() == 0
     later = time.monotonic() + 121.0
     monkeypatch.setattr("time.monotonic", lambda: later)
@@ -254,8 +256,69 @@ def test_a_trial_left_without_an_owner_days_ago_is_dead_at_once(
     search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
     search.study.ask(dict(SPACE))
     shift_the_clock(monkeypatch, 3 * 86400.0)
-    asked = replace(search.spec, storage="postgresql://elsewhere/studies")
-    assert Recovery(asked, search.study, lambda _: tmp_path / "0").settle_dead() == 1
+    assert Recovery(elsewhere(tmp_path), search.study, lambda _: tmp_path / "0").settle_dead() == 1
+
+
+# Other machines
+
+
+def elsewhere(folder: Path, n_trials: int = 3) -> SearchSpec:
+    """A search whose study is on a server, where no lock of this machine holds others back."""
+    asked = spec(folder, n_trials, sampler=RANDOM)
+    return replace(asked, storage="postgresql://elsewhere/studies")
+
+
+def server(folder: Path) -> RDBStorage:
+    """A storage that notices which machines still live, as one on a server does."""
+    return RDBStorage(f"sqlite:///{folder}/server.db", heartbeat_interval=30, grace_period=120)
+
+
+@pytest.mark.filterwarnings("ignore:Argument ``heartbeat_interval``", "ignore:Heartbeat of storage")
+@pytest.mark.parametrize(("silent_seconds", "is_dead"), [(30, False), (300, True)])
+def test_a_trial_of_another_machine_is_dead_once_that_has_long_been_silent(
+    tmp_path: Path, silent_seconds: int, is_dead: bool
+) -> None:
+    storage = server(tmp_path)
+    search = Search(elsewhere(tmp_path), value_of, storage)
+    claim = search.take()
+    owner = {"host": "another machine", "pid": 1, "born": "there"}
+    set_attribute(search, claim.number, OWNER, owner)
+    assert search.claims.settle_dead() == 0  # nothing has been heard of it yet
+    storage.record_heartbeat(trial_of(search.study, claim.number)._trial_id)
+    with storage.engine.begin() as connection:
+        ago = f"datetime('now', '-{silent_seconds} seconds')"
+        connection.exec_driver_sql(f"update trial_heartbeats set heartbeat = {ago}")
+    assert search.claims.settle_dead() == is_dead
+    assert search.states() == (["FAIL", "WAITING"] if is_dead else ["RUNNING"])
+
+
+class Overtaken(InMemoryStorage):
+    """A storage in which another machine takes a trial just before this one does."""
+
+    faster: Search | None = None
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        other, self.faster = self.faster, None
+        if other is not None:
+            other.run(1)
+        return super().create_new_trial(study_id, template_trial)
+
+
+def test_a_trial_too_many_is_given_back_where_another_machine_was_faster(tmp_path: Path) -> None:
+    storage = Overtaken()
+    mine = Search(elsewhere(tmp_path / "here", 1), value_of, storage)
+    storage.faster = Search(elsewhere(tmp_path / "there", 1), value_of, storage)
+    assert mine.claims.next() == Exhausted("all 1 trials are taken", early=True)
+    assert mine.states() == ["COMPLETE", "FAIL"]
+    withdrawn = outcome_of(mine.trials[1])
+    assert withdrawn is not None
+    assert withdrawn.status == "withdrawn"
+    assert count(mine) == 1
+    assert mine.claims.next() == Exhausted("all 1 trials are done", early=False)
+    # What was given back is not lost: with a larger total it runs.
+    more = Search(elsewhere(tmp_path / "here", 2), value_of, storage)
+    assert more.run() == Exhausted("all 2 trials are done", early=False)
+    assert more.points()[2] == more.points()[1]
 
 
 # Interrupts

@@ -41,10 +41,16 @@ def contrary_accuracy(params: Mapping[str, Any]) -> float:
 class Runs:
     """A search with one cheaper way, or none."""
 
-    def __init__(self, folder: Path, cheap: Any = cheap_accuracy, **changes: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cheap: Any = cheap_accuracy,
+        joules: tuple[float, float] = JOULES,
+        **changes: Any,
+    ) -> None:
         options = {"sampler": CHEAPER, "fidelities": (("epochs=1",),), **changes}
         self.search = Search(spec(folder, distributions=SPACE, **options), cheap)
-        self._accuracies = (whole_accuracy, cheap)
+        self._accuracies, self._joules = (whole_accuracy, cheap), joules
 
     def run(self, most: int = 1000) -> None:
         for _ in range(most):
@@ -59,7 +65,7 @@ class Runs:
 
         def task() -> float:
             for epoch in (1, 2):
-                joules = JOULES[fidelity] * epoch / 2
+                joules = self._joules[fidelity] * epoch / 2
                 report(epoch=epoch, accuracy=accuracy * epoch / 2, joules=joules, epochs=2)
             return accuracy
 
@@ -77,7 +83,7 @@ class Runs:
     def joules_to(self, target: float) -> float:
         spent = 0.0
         for trial in self.trials:
-            spent += JOULES[fidelity_of(trial)]
+            spent += self._joules[fidelity_of(trial)]
             if not fidelity_of(trial) and (trial.value or 0.0) >= target:
                 return spent
         return math.inf
@@ -115,6 +121,19 @@ def test_cheaper_runs_that_tell_save_energy(tmp_path: Path) -> None:
     telling = [needed("telling", seed) for seed in seeds]
     plain = [needed("plain", seed, sampler=PLAIN, fidelities=()) for seed in seeds]
     assert sum(telling) < 0.95 * sum(plain)
+
+
+def test_cheaper_runs_get_no_more_than_half_of_the_energy(tmp_path: Path) -> None:
+    """Then a search that they mislead takes no more than twice what it would without them."""
+    joules = (100.0, 50.0)
+    runs = Runs(tmp_path, joules=joules, n_trials=9)
+    runs.run()
+    spent = [0.0, 0.0]
+    for place, fidelity in enumerate(runs.fidelities()):
+        if place > 4 and spent[1] > spent[0]:
+            assert fidelity == 0
+        spent[fidelity] += joules[fidelity]
+    assert runs.fidelities()[4:] == [0, 0, 1, 0, 1]
 
 
 def test_cheaper_runs_neither_are_pruned_nor_prune(tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ import pytest
 from searches import Search, spec
 
 from greensweep.reporting import Progress, report_repeat
+from greensweep.search.racing import falls_short
 
 
 def repeats_of(values: Mapping[int, list[float]], search: list[Search]) -> Any:
     def task(params: Mapping[str, Any]) -> float:
         mine = values[len(search[0].trials) - 1]
         for number, value in enumerate(mine):
-            report_repeat(Progress(1, value, 10.0, repeat=number, repeats=len(mine)))
+            is_max = search[0].spec.directions == ("maximize",)
+            told = {"accuracy" if is_max else "value": value}
+            report_repeat(Progress(1, joules=10.0, repeat=number, repeats=len(mine), **told))
         return sum(mine) / len(mine)
 
     return task
@@ -48,10 +51,14 @@ def test_near_repeats_all_run(tmp_path: Path) -> None:
 
 
 def test_less_is_better_where_the_search_minimizes(tmp_path: Path) -> None:
-    values = {0: [0.50, 0.51, 0.52], 1: [0.90, 0.91, 0.92]}
+    values = {0: [0.50, 0.51, 0.52], 1: [0.90, 0.91, 0.92], 2: [0.10, 0.11, 0.12]}
     search = race(tmp_path, values, directions=("minimize",))
-    # An accuracy is no objective to minimize: nothing is known of the repeats, and all run.
-    assert search.states() == ["COMPLETE", "COMPLETE"]
+    assert search.states() == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert search.trials[1].user_attrs["outcome"]["repeats"] == [0.90, 0.91]
+    # The rival is the lowest of those that finished.
+    rival = falls_short(search.study, [0.30, 0.31])
+    assert rival is not None
+    assert rival[0] == 2
 
 
 @pytest.mark.parametrize("repeats", [[0.1], [0.1, 0.1]])
