@@ -29,13 +29,13 @@ from greensweep.config.schema import (
     AdamConfig,
     CodeCarbonConfig,
     ConstantConfig,
-    ImageFolderConfig,
     InferenceConfig,
     LocalConfig,
     PlainObjectiveConfig,
-    SimpleCnnConfig,
     TrainingConfig,
 )
+from greensweep.config.schema_dataset import ImageFolderConfig
+from greensweep.config.schema_model import SimpleCnnConfig
 from greensweep.energy import build_meter
 from greensweep.result import RunResult
 from greensweep.run import run_once

@@ -14,13 +14,13 @@ from greensweep.config.schema import (
     CodeCarbonConfig,
     ConstantConfig,
     EnergyConfig,
-    ImageFolderConfig,
     InferenceConfig,
     LocalConfig,
     PlainObjectiveConfig,
     TrainingConfig,
     UnmeteredConfig,
 )
+from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.energy import EnergyReading, Meter, build_meter
 from greensweep.run import run_once
 from greensweep.tracking import MemoryTracker

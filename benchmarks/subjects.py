@@ -11,15 +11,9 @@ from figures import Skipped
 from loops import RawData
 from torch import nn
 
-from greensweep.config.schema import (
-    AdamConfig,
-    ConstantConfig,
-    ImageFolderConfig,
-    ModelConfig,
-    NamedModelConfig,
-    SimpleCnnConfig,
-    TrainingConfig,
-)
+from greensweep.config.schema import AdamConfig, ConstantConfig, TrainingConfig
+from greensweep.config.schema_dataset import ImageFolderConfig
+from greensweep.config.schema_model import ModelConfig, NamedModelConfig, SimpleCnnConfig
 from greensweep.data import Splits, TensorSplit, load_splits
 from greensweep.models import build_model
 from greensweep.training import Normalise, start_state, train

@@ -12,13 +12,13 @@ from greensweep.config import TrainConfig
 from greensweep.config.schema import (
     AdamConfig,
     ConstantConfig,
-    CustomDatasetConfig,
     InferenceConfig,
     LocalConfig,
-    ModelConfig,
     PlainObjectiveConfig,
     TrainingConfig,
 )
+from greensweep.config.schema_dataset import CustomDatasetConfig
+from greensweep.config.schema_model import ModelConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.result import RunResult
 from greensweep.run import run_once

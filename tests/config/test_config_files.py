@@ -9,7 +9,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from greensweep.config import TrainConfig, load_run_config, save_run_config, schema
+from greensweep.config import (
+    TrainConfig,
+    load_run_config,
+    save_run_config,
+    schema,
+    schema_dataset,
+    schema_model,
+)
 from greensweep.errors import ConfigError
 from greensweep.tracking import flat
 
@@ -109,11 +116,11 @@ def test_a_name_that_looks_like_something_else_survives_its_file(
 @pytest.mark.parametrize(
     ("choice", "kind"),
     [
-        ("dataset=digits", schema.DigitsConfig),
-        ("dataset=cifar10", schema.TorchvisionDatasetConfig),
-        ("model=simple_cnn", schema.SimpleCnnConfig),
-        ("model=dense_linear", schema.DenseConfig),
-        ("model=timm", schema.NamedModelConfig),
+        ("dataset=digits", schema_dataset.DigitsConfig),
+        ("dataset=cifar10", schema_dataset.TorchvisionDatasetConfig),
+        ("model=simple_cnn", schema_model.SimpleCnnConfig),
+        ("model=dense_linear", schema_model.DenseConfig),
+        ("model=timm", schema_model.NamedModelConfig),
         ("optimizer=adamw", schema.AdamConfig),
         ("optimizer=sgd", schema.SgdConfig),
         ("scheduler=constant", schema.ConstantConfig),

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from greensweep.config.schema import CustomDatasetConfig
+from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.data import Splits, make_splits
 from greensweep.data.custom import custom
 

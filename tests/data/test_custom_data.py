@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from greensweep.config.schema import CustomDatasetConfig
+from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.data import StreamedSplit, TensorSplit, load_splits
 from greensweep.data.custom import custom
 from greensweep.errors import ConfigError, DataError

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torchvision import datasets
 
-from greensweep.config.schema import TorchvisionDatasetConfig
+from greensweep.config.schema_dataset import TorchvisionDatasetConfig
 from greensweep.data import downloads, load_splits
 from greensweep.data.downloads import downloaded
 from greensweep.errors import DataError

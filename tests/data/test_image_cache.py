@@ -7,7 +7,7 @@ import pytest
 import torch
 from image_trees import count_decodes, write_images
 
-from greensweep.config.schema import ImageFolderConfig
+from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.data.image_folder import image_folder
 from greensweep.errors import DataError
 

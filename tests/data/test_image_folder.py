@@ -9,7 +9,7 @@ import torch
 from image_trees import count_decodes, write_images
 from PIL import Image
 
-from greensweep.config.schema import ImageFolderConfig
+from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.data import load_splits
 from greensweep.data.image_folder import image_folder
 from greensweep.errors import DataError

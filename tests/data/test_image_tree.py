@@ -11,7 +11,7 @@ import pytest
 from image_trees import write_images
 from PIL import Image
 
-from greensweep.config.schema import ImageFolderConfig
+from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.data import image_files, load_splits
 from greensweep.data import image_tree as image_tree_module
 from greensweep.data.image_folder import image_folder

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from image_trees import write_images
 
-from greensweep.config.schema import DigitsConfig, ImageFolderConfig
+from greensweep.config.schema_dataset import DigitsConfig, ImageFolderConfig
 from greensweep.data import load_splits, make_splits
 from greensweep.data.image_folder import image_folder
 from greensweep.data.manifest import write_manifest

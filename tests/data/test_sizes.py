@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from greensweep.config.schema import DigitsConfig, TorchvisionDatasetConfig
+from greensweep.config.schema_dataset import DigitsConfig, TorchvisionDatasetConfig
 from greensweep.data import load_splits
 from greensweep.data.sizes import Sizes, split_sizes
 from greensweep.data.split import TensorSplit

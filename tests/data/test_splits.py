@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from greensweep.config.schema import DigitsConfig
+from greensweep.config.schema_dataset import DigitsConfig
 from greensweep.data import Source, Splits, TensorSplit, load_splits, make_splits
 from greensweep.errors import DataError
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from image_trees import write_images
 
-from greensweep.config.schema import ImageFolderConfig
+from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.data import StreamedSplit, TensorSplit, load_splits
 from greensweep.data.image_folder import image_folder
 from greensweep.errors import DataError

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional
 
-from greensweep.config.schema import SimpleCnnConfig
+from greensweep.config.schema_model import SimpleCnnConfig
 from greensweep.errors import ModelError
 from greensweep.models import build_model, take_census
 

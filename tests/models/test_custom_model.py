@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 import torch
 
-from greensweep.config.schema import CustomModelConfig
+from greensweep.config.schema_model import CustomModelConfig
 from greensweep.errors import ConfigError, ModelError
 from greensweep.models import build_model, take_census
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from greensweep.config.schema import NamedModelConfig
+from greensweep.config.schema_model import NamedModelConfig
 from greensweep.errors import ModelError
 from greensweep.models import build_model, model_name, take_census
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from greensweep.config.schema import DenseConfig, SimpleCnnConfig
+from greensweep.config.schema_model import DenseConfig, SimpleCnnConfig
 from greensweep.errors import ModelError
 from greensweep.models import build_model, take_census
 

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from greensweep.app.compose import compose_sweep
 from greensweep.config import TrainConfig
-from greensweep.config.schema import DatasetConfig, DigitsConfig, TorchvisionDatasetConfig
+from greensweep.config.schema_dataset import DatasetConfig, DigitsConfig, TorchvisionDatasetConfig
 from greensweep.errors import ConfigError, GreensweepError
 from greensweep.study.params import ARCHITECTURES, study_cells
 

@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf._utils import get_omega_conf_dumper
 
-from greensweep.config import schema, schema_analysis
+from greensweep.config import schema, schema_analysis, schema_dataset, schema_model
 from greensweep.config.checks import consistency_faults
 from greensweep.config.folders import locate
 from greensweep.config.options import range_faults
@@ -22,16 +22,16 @@ from greensweep.secrets import learn, masked, restored
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "dataset": {
-        "digits": schema.DigitsConfig,
-        "torchvision": schema.TorchvisionDatasetConfig,
-        "image_folder": schema.ImageFolderConfig,
-        "custom": schema.CustomDatasetConfig,
+        "digits": schema_dataset.DigitsConfig,
+        "torchvision": schema_dataset.TorchvisionDatasetConfig,
+        "image_folder": schema_dataset.ImageFolderConfig,
+        "custom": schema_dataset.CustomDatasetConfig,
     },
     "model": {
-        "simple_cnn": schema.SimpleCnnConfig,
-        "dense": schema.DenseConfig,
-        "named": schema.NamedModelConfig,
-        "custom": schema.CustomModelConfig,
+        "simple_cnn": schema_model.SimpleCnnConfig,
+        "dense": schema_model.DenseConfig,
+        "named": schema_model.NamedModelConfig,
+        "custom": schema_model.CustomModelConfig,
     },
     "optimizer": {"adam": schema.AdamConfig, "sgd": schema.SgdConfig},
     "scheduler": {

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from greensweep.config import schema
+from greensweep.config import schema_dataset
 from greensweep.data.seeding import seeded
 from greensweep.data.split import Batch, Split, StreamedSplit, TensorSplit
 from greensweep.data.splits import Source, Splits, make_splits
@@ -23,7 +23,7 @@ __all__ = [
 _loaded: dict[str, Splits] = {}
 
 
-def load_splits(config: schema.DatasetConfig, seed: int) -> Splits:
+def load_splits(config: schema_dataset.DatasetConfig, seed: int) -> Splits:
     """Load the splits of a data set; the same call again in this process returns the same object.
 
     Raises:
@@ -37,20 +37,20 @@ def load_splits(config: schema.DatasetConfig, seed: int) -> Splits:
     return _loaded[key]
 
 
-def _read(config: schema.DatasetConfig) -> Source:
+def _read(config: schema_dataset.DatasetConfig) -> Source:
     # Each reader is imported when used: torchvision's take half a second.
-    if isinstance(config, schema.DigitsConfig):
+    if isinstance(config, schema_dataset.DigitsConfig):
         from greensweep.data.digits import digits
 
         return digits(config)
-    if isinstance(config, schema.TorchvisionDatasetConfig):
+    if isinstance(config, schema_dataset.TorchvisionDatasetConfig):
         from greensweep.data.downloads import downloaded
 
         return downloaded(config)
-    if isinstance(config, schema.ImageFolderConfig):
+    if isinstance(config, schema_dataset.ImageFolderConfig):
         from greensweep.data.image_folder import image_folder
 
         return image_folder(config)
     from greensweep.data.custom import custom
 
-    return custom(cast(schema.CustomDatasetConfig, config))
+    return custom(cast(schema_dataset.CustomDatasetConfig, config))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from greensweep.config.schema import CustomDatasetConfig
+from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.data.arrays import tensor_split
 from greensweep.data.map_style import MapStyle
 from greensweep.data.split import Split, StreamedSplit, TensorSplit

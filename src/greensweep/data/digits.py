@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from greensweep.config.schema import DigitsConfig
+from greensweep.config.schema_dataset import DigitsConfig
 from greensweep.data.arrays import tensor_split
 from greensweep.data.splits import Source
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
-from greensweep.config.schema import TorchvisionDatasetConfig
+from greensweep.config.schema_dataset import TorchvisionDatasetConfig
 from greensweep.data.arrays import tensor_split
 from greensweep.data.split import TensorSplit
 from greensweep.data.splits import Source

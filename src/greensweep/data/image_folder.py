@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from greensweep.config.schema import ImageFolderConfig
+from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.data.image_cache import decode_or_recall, warn_skipped
 from greensweep.data.image_files import Decoder, UnreadableImage, upright_size
 from greensweep.data.image_tree import ImageFiles, check_every_class, list_parts

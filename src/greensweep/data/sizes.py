@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from greensweep.config.schema import DatasetConfig, TorchvisionDatasetConfig
+from greensweep.config.schema_dataset import DatasetConfig, TorchvisionDatasetConfig
 from greensweep.data import load_splits
 
 # Channels, side in pixels, training images, classes.

@@ -12,7 +12,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from greensweep.config.schema import DatasetConfig
+from greensweep.config.schema_dataset import DatasetConfig
 from greensweep.data.seeding import seeded
 from greensweep.data.split import Split, StreamedSplit, TensorSplit
 from greensweep.errors import DataError, listed

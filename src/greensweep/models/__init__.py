@@ -4,7 +4,7 @@ from functools import partial
 
 from torch import nn
 
-from greensweep.config import schema
+from greensweep.config import schema_model as schema
 from greensweep.errors import ModelError
 from greensweep.models.census import LayerCensus, take_census
 from greensweep.models.memory import build_where_it_fits, check_batch_fits

@@ -1,0 +1,71 @@
+"""The options of data sets."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from omegaconf import MISSING
+
+from greensweep.config.options import option
+
+
+@dataclass
+class DatasetConfig:
+    name: Any = option(MISSING, doc="name under which runs record the data set")
+    image_size: int | None = option(
+        None,
+        doc="resize to this height and width, pixels",
+        at_least=1,
+        largest=2**14,
+        example=32,
+    )
+    train_limit: int | None = option(
+        None, doc="train on a seeded, stratified subset of this size", at_least=1, example=2000
+    )
+    evaluation_limit: int | None = option(
+        None, doc="validate and test on subsets of at most this size", at_least=1, example=2000
+    )
+    validation_fraction: float = option(
+        0.15, doc="share of the training images held out for validation", above=0, below=1
+    )
+    test_fraction: float = option(
+        0.2, doc="share held out for testing where the data set has no test split", above=0, below=1
+    )
+    memory_share: float = option(
+        0.5, doc="largest share of free memory that a data set may fill", above=0, at_most=1
+    )
+
+
+@dataclass
+class DigitsConfig(DatasetConfig):
+    name: str = option("digits", doc="name under which runs record the data set")
+
+
+@dataclass
+class TorchvisionDatasetConfig(DatasetConfig):
+    name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
+        MISSING, doc="name of the data set"
+    )
+    root: str = option("data/downloads", doc="folder of the data set's own files", path=True)
+    download: bool = option(True, doc="fetch missing files")
+
+
+@dataclass
+class ImageFolderConfig(DatasetConfig):
+    name: str = option("image_folder", doc="name under which runs record the data set")
+    root: str = option(
+        MISSING, doc="folder with train/<class>/* and optional val/ and test/", path=True
+    )
+    corrupt: Literal["fatal", "skip"] = option("fatal", doc="what to do with an unreadable image")
+    cache: str | None = option(
+        "data/cache", doc="folder that keeps decoded images; null keeps none", path=True
+    )
+
+
+@dataclass
+class CustomDatasetConfig(DatasetConfig):
+    name: str = option("custom", doc="name under which runs record the data set")
+    target: str = option(MISSING, doc="import path of a function that returns the splits")
+    kwargs: dict[str, Any] = option(dict, doc="arguments of that function")
+    layout: Literal["auto", "NCHW", "NHWC"] = option(
+        "auto", doc="axes of its images: channels first, channels last, or as their shape tells"
+    )

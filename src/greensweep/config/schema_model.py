@@ -1,0 +1,48 @@
+"""The options of networks."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from omegaconf import MISSING
+
+from greensweep.config.options import option
+
+
+@dataclass
+class ModelConfig:
+    name: Any = option(MISSING, doc="name of the network")
+
+
+@dataclass
+class SimpleCnnConfig(ModelConfig):
+    name: Literal["simple_cnn"] = "simple_cnn"
+    conv_layers: int = option(2, doc="convolution blocks", at_least=0, largest=32)
+    linear_layers: int = option(
+        3, doc="linear layers, the last to the classes", at_least=1, largest=1000
+    )
+    relu: bool = option(True, doc="a ReLU in each convolution block")
+
+
+@dataclass
+class DenseConfig(ModelConfig):
+    name: Literal["dense_poly", "dense_linear"] = option(MISSING, doc="name of the network")
+    linear_layers: int = option(
+        3, doc="linear layers, the last to the classes", at_least=1, largest=1000
+    )
+
+
+@dataclass
+class NamedModelConfig(ModelConfig):
+    name: str = option(MISSING, doc="name of the network in its library")
+    library: Literal["timm", "torchvision"] = option(MISSING, doc="whose model it is")
+    pretrained: bool = option(False, doc="start from the library's pretrained weights")
+    kwargs: dict[str, Any] = option(dict, doc="further arguments of the library's constructor")
+
+
+@dataclass
+class CustomModelConfig(ModelConfig):
+    name: Literal["custom"] = "custom"
+    target: str = option(
+        MISSING, doc="import path of an nn.Module class, or function returning one"
+    )
+    kwargs: dict[str, Any] = option(dict, doc="arguments of that class")
