@@ -8,8 +8,8 @@ from typing import Any
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
-from greensweep.replay.table import Point, RecordedTable, read_table
-from greensweep.reporting import report
+from greensweep.record.reporting import report
+from greensweep.runs.replay.table import Point, RecordedTable, read_table
 from greensweep.search.claim import Claim, Claims
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_study

@@ -29,7 +29,7 @@ from ratios import finite, quantile, shown
 from rich.console import Console
 from rich.table import Table
 
-from greensweep.replay.answer import ReplayModel
+from greensweep.runs.replay.answer import ReplayModel
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import outcome_of
 

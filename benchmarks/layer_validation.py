@@ -37,8 +37,8 @@ from greensweep.config.schema import (
 from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.config.schema_model import SimpleCnnConfig
 from greensweep.energy import build_meter
-from greensweep.result import RunResult
-from greensweep.run import run_once
+from greensweep.record.result import RunResult
+from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
 from greensweep.training.reference import ReferenceJob
 

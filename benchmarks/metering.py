@@ -22,7 +22,7 @@ from greensweep.config.schema import (
 )
 from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.energy import EnergyReading, Meter, build_meter
-from greensweep.run import run_once
+from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
 
 _EDGES = 200

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from greensweep.replay.table import Configuration
+from greensweep.runs.replay.table import Configuration
 from greensweep.search.records import outcome_of
 
 _FOLDER = Path(__file__).resolve().parent

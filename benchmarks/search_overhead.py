@@ -28,7 +28,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from rich.console import Console
 from rich.table import Table
 
-from greensweep.reporting import report
+from greensweep.record.reporting import report
 from greensweep.search.claim import Claim, Claims
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study

@@ -31,8 +31,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, TPESampler
 from ratios import finite, quantile, shown
 
-from greensweep.replay.answer import ReplayModel
-from greensweep.replay.table import read_table
+from greensweep.runs.replay.answer import ReplayModel
+from greensweep.runs.replay.table import read_table
 from greensweep.search.records import OUTCOME, Outcome
 from greensweep.search.spec import SearchSpec
 

@@ -15,7 +15,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from stopwatch import Stopwatch
 from turns import Turn
 
-import greensweep.run as run
+import greensweep.runs.once as run
 from greensweep import app
 from greensweep.energy.machine import MachineMeter
 from greensweep.study import winners

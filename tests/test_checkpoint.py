@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from greensweep.checkpoint import copy_weights, load_weights, restore_weights, test_checkpoint
 from greensweep.config import TrainConfig
 from greensweep.energy import UnmeteredMeter
 from greensweep.errors import ConfigError, ModelError
-from greensweep.result import RunResult, read_result
-from greensweep.run import run_once
+from greensweep.record.result import RunResult, read_result
+from greensweep.runs.checkpoint import copy_weights, load_weights, restore_weights, test_checkpoint
+from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
 
 test_checkpoint.__test__ = False  # type: ignore[attr-defined]

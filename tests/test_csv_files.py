@@ -15,11 +15,11 @@ from greensweep.config import schema
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.csv_files import write_frame, write_rows
 from greensweep.energy import build_meter
-from greensweep.energy.layers import LayerEnergy
 from greensweep.errors import AnalysisError, EnergyError, StudyError
+from greensweep.record.result import RunResult
 from greensweep.rendering import write_report
-from greensweep.replay.table import Columns, read_table
-from greensweep.result import RunResult
+from greensweep.runs.layer_energy import LayerEnergy
+from greensweep.runs.replay.table import Columns, read_table
 from greensweep.study.summary import summarise, write_summary
 from greensweep.study.trials import Trial
 from greensweep.training.layer_time import LayerTime, LayerTimes

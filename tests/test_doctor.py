@@ -12,12 +12,12 @@ from conftest import no_sensors
 from gpus import Gpus
 
 from greensweep.__main__ import main
+from greensweep.app.doctor import Examination, Finding, page
+from greensweep.app.doctor.findings import ComponentSource, SelfCheck
+from greensweep.app.doctor.self_check import judge
+from greensweep.app.doctor.sources import find_gpus, find_rapl
+from greensweep.app.doctor.stores import find_mlflow, find_optuna
 from greensweep.config.schema import LocalConfig, MlflowConfig
-from greensweep.doctor import Examination, Finding, page
-from greensweep.doctor.findings import ComponentSource, SelfCheck
-from greensweep.doctor.self_check import judge
-from greensweep.doctor.sources import find_gpus, find_rapl
-from greensweep.doctor.stores import find_mlflow, find_optuna
 
 Doctor = Callable[..., tuple[int, str, str]]
 

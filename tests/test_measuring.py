@@ -2,10 +2,10 @@
 
 import pytest
 
-from greensweep import measuring
 from greensweep.energy import ScriptedMeter
-from greensweep.measuring import measured_by, open_windows
-from greensweep.reporting import Progress, judged_by, report
+from greensweep.record import measuring
+from greensweep.record.measuring import measured_by, open_windows
+from greensweep.record.reporting import Progress, judged_by, report
 
 
 def meter() -> ScriptedMeter:

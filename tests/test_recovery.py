@@ -16,14 +16,14 @@ from greensweep.__main__ import main
 from greensweep.config import TrainConfig, save_run_config
 from greensweep.energy import build_meter
 from greensweep.files import write_json
-from greensweep.repeats import run_repeats
-from greensweep.result import RunResult, read_result, write_result
+from greensweep.record.result import RunResult, read_result, write_result
+from greensweep.runs.repeats import run_repeats
 from greensweep.search.records import Outcome
 from greensweep.study import winners
 from greensweep.study.mend import mend_dead
 from greensweep.study.trials import read_trials
+from greensweep.study.upload import upload
 from greensweep.tracking.mlflow import MlflowStore, MlflowTracker
-from greensweep.upload import upload
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]
@@ -199,7 +199,7 @@ def test_what_a_full_disk_refuses_is_sent_into_the_same_run_later(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     from greensweep.energy import UnmeteredMeter
-    from greensweep.run import run_once
+    from greensweep.runs.once import run_once
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -14,8 +14,8 @@ from scipy.stats import t as student_t
 from greensweep.config import TrainConfig
 from greensweep.energy import EnergyReading, ScriptedMeter, UnmeteredMeter
 from greensweep.errors import TrainingError
-from greensweep.repeats import run_repeats
-from greensweep.result import read_result
+from greensweep.record.result import read_result
+from greensweep.runs.repeats import run_repeats
 from greensweep.search.folders import trial_directories
 from greensweep.study.trials import read_trials
 from greensweep.tracking import MemoryTracker
@@ -127,7 +127,7 @@ def test_one_repeat_is_a_plain_run_without_a_spread(config: Compose, tmp_path: P
 def test_a_repeat_that_fails_fails_the_run_and_keeps_what_all_cost(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from greensweep import run
+    from greensweep.runs import once
 
     seeds = []
 
@@ -137,8 +137,8 @@ def test_a_repeat_that_fails_fails_the_run_and_keeps_what_all_cost(
             raise TrainingError("the training loss became nan in epoch 1")
         return real(*arguments, seed=seed, **options)
 
-    real = run.train
-    monkeypatch.setattr(run, "train", train)
+    real = once.train
+    monkeypatch.setattr(once, "train", train)
     tracker = MemoryTracker()
     with pytest.raises(TrainingError, match="became nan"):
         run_repeats(
@@ -199,7 +199,7 @@ def test_in_a_sweep_repeats_are_grandchildren_and_trials_are_still_trials(
 
 
 def test_the_search_sees_the_mean(config: Compose, tmp_path: Path) -> None:
-    from greensweep.search.objective import objective_values
+    from greensweep.study.objective import objective_values
 
     parsed = config(*QUICK, "repeats=2", "training.epochs=1", "objective=pareto")
     result = run_repeats(
@@ -212,7 +212,7 @@ def test_the_search_sees_the_mean(config: Compose, tmp_path: Path) -> None:
 def test_repeats_that_could_not_reach_their_server_are_sent_below_their_run(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from greensweep.upload import upload
+    from greensweep.study.upload import upload
 
     ended = cli("train.py", *QUICK, "training.epochs=1", "repeats=2", "hydra.run.dir=run")
     assert ended.status == 0, ended.errors

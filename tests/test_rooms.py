@@ -1,6 +1,8 @@
 """The architecture: rooms in a row, each importing only rooms before it."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +10,21 @@ import pytest
 from conftest import PROJECT
 
 PACKAGE = PROJECT / "src" / "greensweep"
-ROOMS = [
-    "ctrl_c", "errors", "secrets", "files", "csv_files", "resources", "config", "messages",
+GROUND = [
+    "ctrl_c",
+    "errors",
+    "secrets",
+    "files",
+    "csv_files",
+    "resources",
+    "config",
+    "messages",
     "imports",
-    "data", "models", "training", "energy", "measuring", "reporting", "tracking", "result",
-    "checkpoint", "run", "repeats", "replay", "search", "study", "analysis", "rendering",
-    "upload", "doctor", "app", "__main__",
+]
+ANY_PROGRAM = ["energy", "tracking", "record", "search", "sweeper"]
+TRAINER = ["data", "models", "training", "runs"]
+ROOMS = [
+    *GROUND, *ANY_PROGRAM, *TRAINER, "study", "sources", "analysis", "rendering", "app", "__main__",
 ]  # fmt: skip
 
 
@@ -57,6 +68,32 @@ def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
     assert not later, f"{room} imports rooms after it: {later}"
 
 
+def test_the_plugin_of_hydra_is_a_door() -> None:
+    for path in (PROJECT / "src" / "hydra_plugins").rglob("*.py"):
+        assert {name for name, _ in imported_rooms(path)} <= {"config", "study", "sweeper"}
+
+
+def test_our_trainer_knows_nothing_of_searches() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if room_of(path) in TRAINER:
+            met = {"search", "sweeper"} & {name for name, _ in imported_rooms(path)}
+            assert not met, f"{path.relative_to(PACKAGE)} imports {met}"
+
+
+def test_what_serves_any_program_loads_no_torch() -> None:
+    modules = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in PACKAGE.rglob("*.py")
+        if room_of(path) in (*GROUND, *ANY_PROGRAM)
+    ]
+    code = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        "import hydra_plugins.greensweep_sweeper.greensweep_sweeper\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("script", ["train", "evaluate", "prepare", "analyse", "report"])
 def test_a_script_is_thin(script: str) -> None:
     tree = ast.parse((PROJECT / "src" / f"{script}.py").read_text(encoding="utf-8"))
@@ -66,7 +103,7 @@ def test_a_script_is_thin(script: str) -> None:
 
 def test_only_config_and_app_know_omegaconf() -> None:
     """Config stops at the door: no other room sees Hydra's objects."""
-    allowed = {"config", "app", "study/preflight.py"}
+    allowed = {"config", "app", "sweeper", "study/preflight.py", "study/planned.py"}
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         if "from omegaconf" in text or "from hydra" in text:

@@ -12,7 +12,6 @@ import pytest
 from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep.checkpoint import test_checkpoint
 from greensweep.config import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.energy.counters import Counter
@@ -20,8 +19,9 @@ from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.errors import TrainingError
-from greensweep.result import RunResult, read_result
-from greensweep.run import run_once
+from greensweep.record.result import RunResult, read_result
+from greensweep.runs.checkpoint import test_checkpoint
+from greensweep.runs.once import run_once
 from greensweep.study.text import run_line
 from greensweep.tracking import MemoryTracker
 
@@ -375,8 +375,8 @@ def test_a_measurement_that_fails_costs_a_warning_and_not_the_run(
     def fail(*_: Any, **__: Any) -> None:
         raise TrainingError("out of memory with 128 images")
 
-    monkeypatch.setattr("greensweep.run.infer", fail)
-    monkeypatch.setattr("greensweep.run.time_layers", fail)
+    monkeypatch.setattr("greensweep.runs.once.infer", fail)
+    monkeypatch.setattr("greensweep.runs.once.time_layers", fail)
     with caplog.at_level(logging.WARNING):
         result = run(config(*QUICK, "layer_energy=true"), tmp_path, test=True)
     assert result.status == "finished"

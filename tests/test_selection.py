@@ -12,16 +12,16 @@ import torch
 from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep import checkpoint
 from greensweep.analysis import read_mlflow
 from greensweep.config import TrainConfig, save_run_config
 from greensweep.energy import UnmeteredMeter
-from greensweep.repeats import run_repeats
-from greensweep.reporting import Progress
-from greensweep.result import RunResult, read_result
-from greensweep.run import run_once
-from greensweep.search.objective import objective_values
+from greensweep.record.reporting import Progress
+from greensweep.record.result import RunResult, read_result
+from greensweep.runs import checkpoint
+from greensweep.runs.once import run_once
+from greensweep.runs.repeats import run_repeats
 from greensweep.study.mend import mend_dead
+from greensweep.study.objective import objective_values
 from greensweep.tracking import MemoryTracker
 
 Cli = Callable[..., Finished]

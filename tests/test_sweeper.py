@@ -14,7 +14,7 @@ import pytest
 from conftest import PROJECT, Finished
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from hydra_plugins.greensweep_sweeper._spec import trial_overrides
+from greensweep.sweeper.spec import trial_overrides
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]

@@ -51,7 +51,7 @@ def test_trials_that_ended_tell_what_the_rest_takes(
     def not_timed(_: object) -> float:
         raise AssertionError("a step was timed")
 
-    monkeypatch.setattr("hydra_plugins.greensweep_sweeper._confirm.seconds_of_run", not_timed)
+    monkeypatch.setattr("greensweep.study.planned.seconds_of_run", not_timed)
     refused = cli("train.py", *QUICK, SHORT, "hydra.sweeper.n_trials=5")
     assert refused.status == 1
     assert "(trials in all: 5, of which 1 ended; about " in refused.errors

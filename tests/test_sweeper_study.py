@@ -83,7 +83,7 @@ def test_a_preview_leaves_no_trace_in_the_figures_of_its_sweep(
 
 
 def test_a_preview_counts_what_the_search_itself_costs() -> None:
-    from hydra_plugins.greensweep_sweeper._preview import _whole
+    from greensweep.sweeper.preview import _whole
 
     curve = ((1, 0.5, 15.0, 30.0, 3.0), (2, 0.6, 30.0, 50.0, 5.0))
     cut = Outcome(
@@ -145,9 +145,9 @@ def test_a_study_name_that_is_no_folder_of_its_own_is_refused(
 def test_a_sampler_without_its_package_is_refused_before_anything_is_trained(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hydra_plugins.greensweep_sweeper import _sweep
+    from greensweep.sweeper import sweep
 
-    monkeypatch.setattr(_sweep, "find_spec", lambda name: None if name == "cmaes" else object())
+    monkeypatch.setattr(sweep, "find_spec", lambda name: None if name == "cmaes" else object())
     refused = cli("train.py", *QUICK, ONE, "hydra/sweeper/sampler=cmaes")
     assert refused.status == 1
     assert "CmaEsSampler needs the package cmaes: pip install cmaes" in refused.errors

@@ -9,7 +9,7 @@ import pytest
 
 from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
-from greensweep.result import RunResult, Status, read_result, write_result
+from greensweep.record.result import RunResult, Status, read_result, write_result
 from greensweep.search.bill import Bill
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.text import (

@@ -19,7 +19,7 @@ from layer_validation import (
 
 from gpu_parts.runs import config_of, run
 from gpu_parts.session import Session
-from greensweep.result import RunResult
+from greensweep.record.result import RunResult
 
 _SEEDS = 3
 _SECONDS = 3.5  # of one run

@@ -20,8 +20,8 @@ from greensweep.config.schema import (
 from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.config.schema_model import ModelConfig
 from greensweep.energy import Meter, build_meter
-from greensweep.result import RunResult
-from greensweep.run import run_once
+from greensweep.record.result import RunResult
+from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
 
 _CLASSES, _SHAPE = 10, (3, 32, 32)

@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _doctor(asked: argparse.Namespace) -> int:
     from greensweep.app import compose_sweep
-    from greensweep.doctor import examine, page
+    from greensweep.app.doctor import examine, page
 
     sweep = compose_sweep(asked.overrides)
     found = examine(sweep.config, sweep.storage)
@@ -99,7 +99,7 @@ def _doctor(asked: argparse.Namespace) -> int:
 
 
 def _upload(asked: argparse.Namespace) -> None:
-    from greensweep.upload import upload
+    from greensweep.study.upload import upload
 
     sent = upload(asked.directory)
     print(f"Sent {len(sent)} runs." if sent else "Everything is in MLflow already.")
@@ -124,7 +124,7 @@ def _summarise(asked: argparse.Namespace) -> None:
 
 
 def _runs(asked: argparse.Namespace) -> None:
-    from greensweep.analysis.study_runs import read_study, write_study
+    from greensweep.sources.study import read_study, write_study
 
     runs, figures = read_study(asked.study, study_cells(read_params()))
     write_study(runs, figures, asked.output)

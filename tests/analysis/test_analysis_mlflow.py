@@ -11,15 +11,15 @@ import pytest
 from mlflow import MlflowClient
 
 from greensweep.analysis import read_mlflow, read_sweeps, standard_table
-from greensweep.analysis.mlflow_runs import (
+from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.errors import AnalysisError
+from greensweep.sources.mlflow import (
     _columns,
     _from_api,
     _from_database,
     _sweeps_from_api,
     _table,
 )
-from greensweep.config.schema_analysis import ColumnsConfig
-from greensweep.errors import AnalysisError
 from greensweep.tracking import SweepRun
 from greensweep.tracking.mlflow import MlflowStore, MlflowTracker, known_parent
 

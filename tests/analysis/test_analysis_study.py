@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from greensweep.analysis.study_runs import read_study, write_study
 from greensweep.errors import AnalysisError
-from greensweep.result import RunResult, Status, write_result
+from greensweep.record.result import RunResult, Status, write_result
 from greensweep.search.bill import Bill
+from greensweep.sources.study import read_study, write_study
 from greensweep.study.summary import summarise, write_summary
 from greensweep.study.trials import read_trials
 

@@ -7,9 +7,9 @@ import pytest
 from run_tables import runs, search
 
 from greensweep.analysis import add_up, compare_strategies, read_file, standard_table
-from greensweep.analysis.table import qualities
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
 from greensweep.errors import AnalysisError
+from greensweep.sources.table import qualities
 
 
 def test_rows_that_cannot_be_used_are_counted_by_their_reason() -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greensweep.replay.table import RecordedTable, read_table
+from greensweep.runs.replay.table import RecordedTable, read_table
 
 
 def write(folder: Path, text: str) -> Path:

@@ -8,10 +8,10 @@ import pytest
 from tables import CURVES, table, write
 
 from greensweep.errors import StudyError
-from greensweep.replay import regression
-from greensweep.replay.answer import ReplayModel
-from greensweep.replay.regression import Surface
-from greensweep.replay.table import Point, read_table
+from greensweep.runs.replay import regression
+from greensweep.runs.replay.answer import ReplayModel
+from greensweep.runs.replay.regression import Surface
+from greensweep.runs.replay.table import Point, read_table
 
 RATES = """
     lr    accuracy energy_joules

@@ -12,10 +12,10 @@ from tables import CURVES, write
 
 from greensweep.config import TrainConfig, load_run_config
 from greensweep.errors import ConfigError, StudyError, TrialEnded
-from greensweep.replay import replay_once
-from greensweep.replay.source import replay_model
-from greensweep.reporting import Progress
-from greensweep.result import RunResult, read_result
+from greensweep.record.reporting import Progress
+from greensweep.record.result import RunResult, read_result
+from greensweep.runs.replay import replay_once
+from greensweep.runs.replay.source import replay_model
 from greensweep.tracking import MemoryTracker
 
 Cli = Callable[..., Finished]

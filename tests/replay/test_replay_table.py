@@ -6,7 +6,7 @@ import pytest
 from tables import CURVES, table, write
 
 from greensweep.errors import StudyError
-from greensweep.replay.table import Columns, Point, read_table
+from greensweep.runs.replay.table import Columns, Point, read_table
 
 FLAT = """
     dataset  learning_rate batch_size relu  accuracy energy_joules

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from greensweep.analysis import Result, compare_strategies, standard_table, weigh_tradeoff
-from greensweep.analysis.table import SETTING
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig, TradeoffConfig
 from greensweep.rendering import draw_curves, draw_front, draw_shares, draw_survival
 from greensweep.rendering.svg import inline_svg
+from greensweep.sources.table import SETTING
 
 HIDDEN, BELL = "_hidden", "a\x07b"  # Matplotlib hides the first, XML refuses the second
 RUNS = standard_table(

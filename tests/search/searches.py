@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.storages import BaseStorage
 
 from greensweep.energy import ComponentEnergy, EnergyReading, Meter
-from greensweep.reporting import report
+from greensweep.record.reporting import report
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.records import OWNER, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec

@@ -15,10 +15,10 @@ from greensweep.config import TrainConfig
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.energy import Meter, ScriptedMeter, UnmeteredMeter
 from greensweep.errors import ConstraintError
-from greensweep.measuring import measured_by
-from greensweep.repeats import run_repeats
-from greensweep.reporting import Progress, report, report_progress, report_repeat
-from greensweep.result import read_result
+from greensweep.record.measuring import measured_by
+from greensweep.record.reporting import Progress, report, report_progress, report_repeat
+from greensweep.record.result import read_result
+from greensweep.runs.repeats import run_repeats
 from greensweep.search.bill import bill
 from greensweep.search.claim import Exhausted
 from greensweep.search.constraints import broken_by
@@ -449,7 +449,7 @@ def test_what_a_dead_trial_had_told_of_its_set_up_counts(tmp_path: Path) -> None
 @pytest.fixture(autouse=True)
 def no_open_block() -> Iterator[None]:
     """See that no test leaves a meter open."""
-    from greensweep.measuring import open_windows
+    from greensweep.record.measuring import open_windows
 
     yield
     assert open_windows() == ()

@@ -15,7 +15,7 @@ from searches import RANDOM, Search, kill, set_attribute, spec
 
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import TrialEnded
-from greensweep.reporting import Progress, report
+from greensweep.record.reporting import Progress, report
 from greensweep.search.bill import bill
 from greensweep.search.budget import CostModel, Spent, over_budget, spent
 from greensweep.search.claim import Claim, Claims, Exhausted

@@ -27,7 +27,7 @@ from searches import (
 
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import StudyError
-from greensweep.reporting import report
+from greensweep.record.reporting import report
 from greensweep.search import interrupt, recovery
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, outcome_of

@@ -7,13 +7,16 @@ import pytest
 
 from greensweep.config import TrainConfig
 from greensweep.search.constraint_faults import constraint_faults
+from greensweep.study.planned import PlannedTraining
 from greensweep.tracking.params import dotted
 
 Compose = Callable[..., TrainConfig]
 
 
 def faults(given: dict[str, Any], run: TrainConfig | None) -> list[str]:
-    return list(constraint_faults(dotted(given), run, has_results=run is not None))
+    return list(
+        constraint_faults(dotted(given), run and PlannedTraining(run), has_results=run is not None)
+    )
 
 
 @pytest.mark.parametrize(

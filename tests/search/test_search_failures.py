@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from greensweep.errors import StudyError
 from greensweep.messages import sentence
-from greensweep.reporting import TrialEnded, report
+from greensweep.record.reporting import TrialEnded, report
 from greensweep.search import storage
 from greensweep.search.bill import bill
 from greensweep.search.claim import Claim, Exhausted

@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 from searches import Search, kill, spec
 
-from greensweep.reporting import report
+from greensweep.record.reporting import report
 from greensweep.search.bill import best_trials
 from greensweep.search.claim import Claim
 from greensweep.search.fidelity import fidelity_of

@@ -6,7 +6,7 @@ import pytest
 from searches import RANDOM, Search, spec
 
 from greensweep.errors import StudyError
-from greensweep.result import RunResult, write_result
+from greensweep.record.result import RunResult, write_result
 from greensweep.search.folders import OWNER_FILE, check_owner, keep_owner
 
 

@@ -12,7 +12,7 @@ from searches import RANDOM, Search, spec, task_of_epochs
 
 from greensweep.config.sweeper import PruningConfig
 from greensweep.errors import ConstraintError
-from greensweep.reporting import Progress, report
+from greensweep.record.reporting import Progress, report
 from greensweep.search.bill import best_trials
 from greensweep.search.judge import is_mark
 from greensweep.search.pareto_rule import Finished, ParetoRule, gain_since

@@ -13,6 +13,7 @@ from greensweep.config import TrainConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.search.placement import gpus_of_worker, take_gpus, workers_of
+from greensweep.study.planned import PlannedTraining
 
 A, B, C, D = (Gpus.uuid(index) for index in range(4))
 SLICES = ["MIG-7c1a5d5a-0d4c-5e5a-9f0e-1a2b3c4d5e6f", "MIG-9e8d7c6b-5a49-5837-8261-504f3e2d1c0b"]
@@ -124,7 +125,7 @@ def test_without_gpus_nothing_is_set(gpus: Gpus, workers: Workers) -> None:
 def test_runs_on_the_cpu_or_on_a_named_gpu_are_left_where_they_are(
     gpus: Gpus, config: Callable[..., TrainConfig], device: str, each: int | None
 ) -> None:
-    run = config(f"training.device={device}")
+    run = PlannedTraining(config(f"training.device={device}"))
     assert gpus_of_worker(SweeperConfig(), run) == each
     assert gpus_of_worker(SweeperConfig(gpus_per_worker=2), run) == 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from searches import Search, spec
 
-from greensweep.reporting import Progress, report_repeat
+from greensweep.record.reporting import Progress, report_repeat
 from greensweep.search.racing import falls_short
 
 

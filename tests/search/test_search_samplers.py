@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from searches import Search, spec
 
 from greensweep.errors import StudyError
-from greensweep.reporting import report
+from greensweep.record.reporting import report
 from greensweep.search.records import OUTCOME, Outcome
 from greensweep.search.samplers import PaperGpSampler
 from greensweep.search.samplers.acquisition import Acquisition

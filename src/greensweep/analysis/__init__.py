@@ -2,11 +2,8 @@
 
 from greensweep.analysis.bill import add_up
 from greensweep.analysis.layers import explain_layers
-from greensweep.analysis.mlflow_runs import read_mlflow, read_sweeps
-from greensweep.analysis.read import read_file
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
-from greensweep.analysis.table import RunTable, standard_table
 from greensweep.analysis.tradeoff import weigh_tradeoff
 from greensweep.config.schema_analysis import (
     AnalysisConfig,
@@ -14,6 +11,9 @@ from greensweep.config.schema_analysis import (
     StrategiesConfig,
     TradeoffConfig,
 )
+from greensweep.sources.files import read_file
+from greensweep.sources.mlflow import read_mlflow, read_sweeps
+from greensweep.sources.table import RunTable, standard_table
 
 __all__ = [
     "Result",

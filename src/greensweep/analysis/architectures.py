@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from greensweep.analysis.searches import Figures
-from greensweep.analysis.table import ENERGY
 from greensweep.errors import AnalysisError
+from greensweep.sources.table import ENERGY
 
 # Columns of the tables here: a user's column may be called otherwise only.
 RESERVED = ("number_of_runs", "layer_type", "share", "predicted_joules", "mean_of_others")

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from greensweep.analysis.result import Result
-from greensweep.analysis.table import (
+from greensweep.analysis.units import joules, number
+from greensweep.energy.units import watt_hours_text
+from greensweep.sources.table import (
     ACCURACY,
     ENERGY,
     QUALITY,
@@ -17,8 +19,6 @@ from greensweep.analysis.table import (
     RunTable,
     qualities,
 )
-from greensweep.analysis.units import joules, number
-from greensweep.energy.units import watt_hours_text
 
 _SUFFIX = "_joules"
 _COMPONENTS = ("cpu", "gpu", "ram")

@@ -10,7 +10,6 @@ from greensweep.analysis.bill import add_up
 from greensweep.analysis.layers import SIZES, explain_layers
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
-from greensweep.analysis.table import NO_STRATEGY, STRATEGY, RunTable
 from greensweep.analysis.tradeoff import weigh_tradeoff
 from greensweep.config.schema_analysis import (
     AnalysisConfig,
@@ -19,6 +18,7 @@ from greensweep.config.schema_analysis import (
     StrategiesConfig,
 )
 from greensweep.errors import AnalysisError
+from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
 
 _LAYERS = "layers/"
 _FIRST = ("layers/conv", "layers/linear", "layers/relu")  # what people ask about

@@ -24,9 +24,9 @@ from greensweep.analysis.architectures import (
     with_sizes,
 )
 from greensweep.analysis.result import Result
-from greensweep.analysis.table import ENERGY, RunTable, column
 from greensweep.config.schema_analysis import LayersConfig
 from greensweep.errors import AnalysisError
+from greensweep.sources.table import ENERGY, RunTable, column
 
 # What runs tell of the size of their network, which predicts its energy beside the layers.
 SIZES = ("model/flops", "model/parameters")

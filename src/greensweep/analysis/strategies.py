@@ -20,7 +20,9 @@ from greensweep.analysis.searches import (
 )
 from greensweep.analysis.strategies_text import answers_of, notes_of, warnings_of
 from greensweep.analysis.survival import energy_survival
-from greensweep.analysis.table import (
+from greensweep.config.schema_analysis import StrategiesConfig
+from greensweep.errors import AnalysisError, unknown
+from greensweep.sources.table import (
     ACCURACY,
     NO_STRATEGY,
     ORDER,
@@ -30,8 +32,6 @@ from greensweep.analysis.table import (
     STRATEGY,
     RunTable,
 )
-from greensweep.config.schema_analysis import StrategiesConfig
-from greensweep.errors import AnalysisError, unknown
 
 _SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is told
 

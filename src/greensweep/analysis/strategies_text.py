@@ -8,8 +8,8 @@ import pandas as pd
 from greensweep.analysis.bands import OVER_ORDERS
 from greensweep.analysis.comparison import told_range
 from greensweep.analysis.ratios import Ratios
-from greensweep.analysis.table import NO_STRATEGY, STRATEGY, RunTable
 from greensweep.config.schema_analysis import StrategiesConfig
+from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
 
 
 def answers_of(

@@ -20,7 +20,11 @@ from greensweep.analysis.front import (
 from greensweep.analysis.importance import importance, unused, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
-from greensweep.analysis.table import (
+from greensweep.analysis.units import joules as in_joules
+from greensweep.config.schema_analysis import TradeoffConfig
+from greensweep.energy.uncertainty import stairs, told_apart
+from greensweep.errors import AnalysisError
+from greensweep.sources.table import (
     ACCURACY,
     ENERGY,
     OPTION_GROUPS,
@@ -29,10 +33,6 @@ from greensweep.analysis.table import (
     column,
     joined,
 )
-from greensweep.analysis.units import joules as in_joules
-from greensweep.config.schema_analysis import TradeoffConfig
-from greensweep.energy.uncertainty import stairs, told_apart
-from greensweep.errors import AnalysisError
 
 _SHARES = (0.5, 0.25, 0.1)  # of the most accurate one's energy
 _MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds

@@ -16,7 +16,8 @@ from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import new_folder
 from greensweep.messages import sentence
 from greensweep.search.folders import COMMAND_LOCK
-from greensweep.study.preflight import check_subdir, check_sweep_folder, resumes
+from greensweep.study.preflight import check_sweep_folder
+from greensweep.sweeper.command import check_subdir, resumes
 
 
 class FolderCallback(Callback):
@@ -43,7 +44,7 @@ class FolderCallback(Callback):
             ) from error
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        from greensweep.result import RESULT_FILE
+        from greensweep.record.result import RESULT_FILE
 
         with refusals():
             directory = Path(config.hydra.run.dir)

@@ -11,14 +11,9 @@ from greensweep.config.grammar import literal
 from greensweep.config.searched import present_value
 from greensweep.resources import usable_cores
 from greensweep.study.params import read_param
-from greensweep.study.preflight import (
-    declared_in,
-    declared_space,
-    fixed_keys,
-    resumes,
-    swept_keys,
-)
+from greensweep.study.preflight import declared_in
 from greensweep.study.space import search_params
+from greensweep.sweeper.command import declared_space, fixed_keys, resumes, swept_keys
 
 
 def register() -> None:

@@ -61,7 +61,7 @@ def check_length(params: Mapping[str, Any]) -> None:
         GreensweepError: it would; or a network cannot be built.
     """
     from greensweep.search.text import duration_text
-    from greensweep.search.timed_run import seconds_of_run
+    from greensweep.study.timed_run import seconds_of_run
 
     first = compose_sweep(next(_cells(params))[1], "greensweep")
     if first.confirm_hours is None or params["confirmed"]:
@@ -119,7 +119,7 @@ def _check_network(config: TrainConfig) -> None:
     """Build a network that comes with Greensweep, for images whose size is known without files."""
     from greensweep.data.sizes import split_sizes
     from greensweep.models import build_model
-    from greensweep.search.flops import untrained
+    from greensweep.study.flops import untrained
 
     if isinstance(config.dataset, DigitsConfig | TorchvisionDatasetConfig):
         sizes = split_sizes(config.dataset, config.seed)

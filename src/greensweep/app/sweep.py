@@ -15,7 +15,8 @@ from greensweep.config.schema_analysis import sweep_report
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import sentence
 from greensweep.search.opening import before_trials
-from greensweep.study.preflight import check_sweep, resumes, searched_names, shared_config
+from greensweep.study.preflight import check_sweep
+from greensweep.sweeper.command import resumes, searched_names, shared_config
 
 if TYPE_CHECKING:
     from greensweep.energy import Meter
@@ -149,7 +150,7 @@ def _report_sweep(
 
     from greensweep.analysis import standard_table
     from greensweep.analysis.collect import analyses_of
-    from greensweep.analysis.sweep_runs import read_sweep
+    from greensweep.sources.sweep import read_sweep
     from greensweep.study.trials import read_trials
     from greensweep.tracking.view import ui_address
 

@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 def evaluate(composed: DictConfig) -> float:
     """Test a kept model and print its accuracy and the energy of testing it."""
-    from greensweep.checkpoint import test_checkpoint
     from greensweep.energy import build_meter
     from greensweep.energy.uncertainty import INFERENCE_PERIODS
     from greensweep.energy.units import energy_text
+    from greensweep.runs.checkpoint import test_checkpoint
     from greensweep.study.text import trust_sentence
     from greensweep.training import device_asked_for
 

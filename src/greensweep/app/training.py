@@ -16,7 +16,7 @@ from greensweep.app.sweep import sweep_of
 from greensweep.config import TrainConfig
 from greensweep.errors import ConfigError, StudyError
 from greensweep.secrets import guard, mask_override
-from greensweep.study.preflight import resumes, task_overrides
+from greensweep.sweeper.command import resumes, task_overrides
 
 if TYPE_CHECKING:
     from greensweep.training import Epoch
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 def train(composed: DictConfig) -> float | tuple[float, ...]:
     """Train once and return the objective's value or values; a failed trial of a sweep raises."""
     from greensweep.energy import build_meter, told_once
-    from greensweep.repeats import run_repeats
-    from greensweep.replay import replay_once
-    from greensweep.result import RESULT_FILE
-    from greensweep.search.objective import objective_values
+    from greensweep.record.result import RESULT_FILE
+    from greensweep.runs.repeats import run_repeats
+    from greensweep.runs.replay import replay_once
+    from greensweep.study.objective import objective_values
     from greensweep.study.text import run_line, sources, trust_sentence
     from greensweep.tracking import build_tracker, open_store
 
@@ -83,11 +83,12 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
 
 def _take_gpu(config: TrainConfig) -> None:
     """Let a process of a launcher's have a GPU of its own, where the run takes what it finds."""
-    from greensweep.search.placement import take_gpus, takes_any_gpu
+    from greensweep.search.placement import take_gpus
+    from greensweep.study.planned import PlannedTraining
 
     hydra = HydraConfig.get()
     is_elsewhere = not str(hydra.launcher._target_).endswith("BasicLauncher")
-    if hydra.mode == RunMode.MULTIRUN and is_elsewhere and takes_any_gpu(config):
+    if hydra.mode == RunMode.MULTIRUN and is_elsewhere and PlannedTraining(config).takes_any_gpu:
         take_gpus(1)
 
 
@@ -99,7 +100,7 @@ def _parse_run(
         config = checked(composed, TrainConfig)
     except ConfigError as error:
         if sweeping:
-            from greensweep.result import RunResult, write_result
+            from greensweep.record.result import RunResult, write_result
 
             refused = RunResult(
                 status="failed",

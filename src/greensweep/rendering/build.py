@@ -8,7 +8,10 @@ import pandas as pd
 
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
-from greensweep.analysis.table import (
+from greensweep.config.schema_analysis import ColumnsConfig, ReportConfig
+from greensweep.rendering import figures
+from greensweep.rendering.page import Section, Table
+from greensweep.sources.table import (
     ACCURACY,
     ADDED,
     ENERGY,
@@ -18,9 +21,6 @@ from greensweep.analysis.table import (
     SPENT,
     STATUS,
 )
-from greensweep.config.schema_analysis import ColumnsConfig, ReportConfig
-from greensweep.rendering import figures
-from greensweep.rendering.page import Section, Table
 
 _FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial")
 _MOST_COLUMNS = 20

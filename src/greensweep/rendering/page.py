@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from greensweep.analysis.table import ENERGY
 from greensweep.analysis.units import cell
 from greensweep.energy.units import energy_text
 from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.style import as_text
 from greensweep.rendering.svg import inline_svg
+from greensweep.sources.table import ENERGY
 
 GENERATOR = "Greensweep report"
 _UNCERTAINTY = "energy_uncertainty_joules"

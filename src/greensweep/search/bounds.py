@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from greensweep.energy import sum_joules
 from greensweep.errors import MissingFigure, TrialEnded
-from greensweep.reporting import Progress
+from greensweep.record.reporting import Progress
 from greensweep.search.budget import drawing_joules, over_budget, spent
 from greensweep.search.constraints import (
     OPTION,

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from greensweep.config import TrainConfig
 from greensweep.errors import unknown
 from greensweep.search.constraints import OPTION, SHORT_NAMES, bounds_of, figure_names
+from greensweep.search.planned_run import PlannedRun
 
 # What is above 0 in every run.
 _POSITIVE = {
@@ -16,13 +16,13 @@ _POSITIVE = {
 
 
 def constraint_faults(
-    constraints: Mapping[str, Any], run: TrainConfig | None, *, has_results: bool
+    constraints: Mapping[str, Any], run: PlannedRun | None, *, has_results: bool
 ) -> Iterator[str]:
     """Say of each constraint what is wrong with it, in a sentence.
 
     Args:
         constraints: by name, as the user gave them.
-        run: the present configuration; None of a program other than ours.
+        run: as the present configuration plans it; None where that tells nothing.
         has_results: each trial leaves a `result.json`, whose figures count too.
     """
     figures = figure_names(has_results=has_results)
@@ -45,7 +45,7 @@ def constraint_faults(
                 f"{OPTION}: {constraint} must be a number, got {bound!r}: write "
                 f"'{OPTION}={{{constraint}: 1}}', say"
             )
-        elif fault := _range_fault(constraint, figure, bound) or _missing(figure, run):
+        elif fault := _fault(constraint, figure, bound, run):
             yield f"{OPTION}: {fault}"
         else:
             sound[constraint] = float(bound)
@@ -57,6 +57,13 @@ def constraint_faults(
                 f"{OPTION}: nothing keeps both {low.constraint}={low.limit:g} and "
                 f"{most.constraint}={most.limit:g}: swap them"
             )
+
+
+def _fault(constraint: str, figure: str, bound: float, run: PlannedRun | None) -> str | None:
+    fault = _range_fault(constraint, figure, bound)
+    if fault is None and run is not None and (missing := run.missing(figure)) is not None:
+        fault = f"these runs have no figure of {figure}: {missing}"
+    return fault
 
 
 def _range_fault(constraint: str, figure: str, bound: float) -> str | None:
@@ -73,28 +80,3 @@ def _range_fault(constraint: str, figure: str, bound: float) -> str | None:
     if bound == 0 and constraint.startswith("max_") and figure in _POSITIVE:
         return f"no run keeps {constraint}=0, as {figure} is above that: set a larger one"
     return None
-
-
-def _missing(figure: str, run: TrainConfig | None) -> str | None:
-    """Say why no run of this configuration has a figure; None where it has, or may have, one."""
-    if run is None:
-        return None
-    replayed = run.replay is not None
-    energy, way = run.energy, None
-    if replayed and figure.startswith(("inference.", "parameters", "trainable", "flops")):
-        way = "train instead of training=replay"
-    elif figure.startswith("inference.") and run.inference.seconds == 0:
-        way = "set inference.seconds=0.1"
-    elif figure.startswith("spread.") and run.repeats == 1:
-        way = "set repeats=3"
-    elif figure == "energy_net_joules" and (
-        replayed or getattr(energy, "baseline", "none") != "measure"
-    ):
-        way = "set energy.baseline=measure"
-    elif figure == "emissions_kg" and energy.country is None and energy.grams_co2e_per_kwh is None:
-        way = "set energy.country=NLD, say"
-    elif "test_accuracy" in figure and run.select_on != "test":
-        way = "bound validation_accuracy, since a search does not see the test split"
-    elif replayed and run.select_on == "test" and figure == "validation_accuracy":
-        way = "bound test_accuracy"
-    return None if way is None else f"these runs have no figure of {figure}: {way}"

@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from greensweep.errors import ConstraintError, MissingFigure
-from greensweep.result import RunResult, find_result
+from greensweep.record.result import RunResult, find_result
 from greensweep.search.records import Outcome
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.tracking.params import dotted

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from greensweep.errors import StudyError
 from greensweep.files import read_json, was_put_aside, write_json
-from greensweep.result import REPEATS_FOLDER, RESULT_FILE
+from greensweep.record.result import REPEATS_FOLDER, RESULT_FILE
 
 if TYPE_CHECKING:  # `--help` asks for a sweep's folder too, and loads no Optuna
     import optuna

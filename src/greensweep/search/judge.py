@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.errors import ConstraintError, TrialEnded, first_line
-from greensweep.reporting import Progress
+from greensweep.record.reporting import Progress
 from greensweep.search.bounds import Bounds
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.pareto_rule import Finished, ParetoRule

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from greensweep.config import TrainConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy.gpus import VISIBLE, CudaDevice, cuda_devices, machine_gpus
 from greensweep.energy.ledger import runtime_folder
 from greensweep.errors import StudyError, first_line
 from greensweep.resources import usable_cores
+from greensweep.search.planned_run import PlannedRun
 
 log = logging.getLogger(__name__)
 
@@ -67,29 +67,18 @@ def _least_used(visible: list[CudaDevice], wanted: int, folder: Path) -> list[st
     return mine
 
 
-def gpus_of_worker(options: SweeperConfig, run: TrainConfig | None) -> int | None:
+def gpus_of_worker(options: SweeperConfig, run: PlannedRun | None) -> int | None:
     """Return how many GPUs each worker takes; None where it takes none, and may use any.
 
     Args:
-        run: the configuration of Greensweep's own runs; None of another program, which may train
-            on a GPU.
+        run: as the configuration plans it; None of a program of which that is not known, and which
+            may train on a GPU.
     """
     if options.gpus_per_worker is not None:
         return options.gpus_per_worker
-    if run is not None and not takes_any_gpu(run):
+    if run is not None and not run.takes_any_gpu:
         return None
     return 1 if visible_gpus() else None
-
-
-def takes_any_gpu(run: TrainConfig) -> bool:
-    """Tell whether a run computes on the GPU that it finds: not on the CPU, nor on a named one."""
-    if run.replay is not None:
-        return False
-    if run.training.device != "auto":
-        return run.training.device == "cuda"
-    from torch import version  # to ask torch.cuda would start CUDA here
-
-    return version.cuda is not None
 
 
 def workers_of(options: SweeperConfig, each: int | None) -> int:

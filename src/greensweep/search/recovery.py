@@ -11,7 +11,7 @@ from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import GreensweepError
-from greensweep.result import RunResult, find_result
+from greensweep.record.result import RunResult, find_result
 from greensweep.search.constraints import broken_by
 from greensweep.search.records import (
     PROGRESS,

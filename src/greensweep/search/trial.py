@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.energy import Meter, Window
 from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_line
 from greensweep.files import put_aside, read_json, was_put_aside, write_json
-from greensweep.measuring import measured_by
-from greensweep.reporting import judged_by
-from greensweep.result import RESULT_FILE, RunResult, find_result
+from greensweep.record.measuring import measured_by
+from greensweep.record.reporting import judged_by
+from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.folders import TRIAL_FILE

@@ -19,7 +19,7 @@ from greensweep.config import (
     storage_url,
 )
 from greensweep.files import was_put_aside
-from greensweep.result import (
+from greensweep.record.result import (
     CONFIG_FILE,
     RESULT_FILE,
     RunResult,
@@ -27,7 +27,7 @@ from greensweep.result import (
     repeat_directories,
     write_result,
 )
-from greensweep.run import TRACKED_STATUS
+from greensweep.runs.once import TRACKED_STATUS
 from greensweep.search.folders import (
     COMMAND_LOCK,
     STUDY_FILE,

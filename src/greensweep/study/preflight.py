@@ -1,6 +1,6 @@
 """Refuse a sweep that cannot work before anything is trained."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,16 @@ from greensweep.config.grammar import as_override, choices_of, ends_of
 from greensweep.config.searched import Searched, any_of, read_searched
 from greensweep.errors import GreensweepError, StudyError, first_line, unknown
 from greensweep.messages import told
-from greensweep.secrets import has_secrets
-
-_BASIC = "BasicSweeper"
-_RESUMES = "GreensweepSweeper"
+from greensweep.sweeper.command import (
+    BASIC,
+    declared_space,
+    fixed_keys,
+    refuse_secrets,
+    resumes,
+    searched_in,
+    task_overrides,
+    with_values,
+)
 
 
 def check_sweep(config: DictConfig) -> None:
@@ -39,16 +45,16 @@ def check_sweep(config: DictConfig) -> None:
         GreensweepError: what is wrong; faults of one kind all in one.
     """
     hydra, sweeper = config.hydra, config.hydra.sweeper
-    is_basic = str(sweeper._target_).endswith(_BASIC)
-    searched = _searched(hydra)
+    is_basic = str(sweeper._target_).endswith(BASIC)
+    searched = searched_in(hydra)
     for each in searched:
         refuse_secrets(each.key, ends_of(each.override))
     raise_faults(unknown_options(hydra, "hydra."))
-    app = _with_values(without_hydra(config), searched)
+    app = with_values(without_hydra(config), searched)
     raise_faults(list(_condition_faults(config, app)))
     run: TrainConfig = parse(app)
     if run.replay is not None:
-        from greensweep.replay.source import replay_model
+        from greensweep.runs.replay.source import replay_model
 
         replay_model(run)  # a table that answers nothing is found before the first trial
     if not searched and is_basic:
@@ -98,86 +104,6 @@ def check_sweep_folder(directory: Path) -> None:
         )
 
 
-def check_subdir(hydra: DictConfig) -> None:
-    """Refuse one folder for several trials.
-
-    Raises:
-        StudyError: `hydra.sweep.subdir` does not tell trials by their numbers; where the user lists
-            the values of all trials, these may tell them too.
-    """
-    sweep = OmegaConf.to_container(hydra.sweep, resolve=False)
-    assert isinstance(sweep, dict)
-    subdir = str(sweep["subdir"])
-    is_listed = str(hydra.sweeper._target_).endswith(_BASIC)
-    if not ("job.num" in subdir or "job.id" in subdir or (is_listed and "${" in subdir)):
-        raise StudyError(
-            f"hydra.sweep.subdir={subdir} may give several trials one folder, where each would "
-            "overwrite the one before: let it hold ${hydra.job.num}"
-        )
-
-
-def shared_config(config: DictConfig) -> DictConfig:
-    """Return the program's configuration that a sweep's trials have in common.
-
-    What is searched has the value that a single run would have, or else the first of its own.
-
-    Raises:
-        GreensweepError: the space is malformed, or a range is.
-    """
-    return _with_values(without_hydra(config), _searched(config.hydra))
-
-
-def refuse_secrets(name: str, choices: Iterable[Any]) -> None:
-    """Refuse to search an option over secrets, which a study and its tables would hold.
-
-    Raises:
-        StudyError: one of the choices is a secret.
-    """
-    if has_secrets(list(choices), name):
-        raise StudyError(
-            f"{name} cannot be searched, since its choices are secrets, which a study keeps: give "
-            f"one of them as {name}='${{oc.env:NAME}}'"
-        )
-
-
-def resumes(hydra: Any) -> bool:
-    """Tell whether the sweeper goes on with an earlier sweep, and settles its trials itself."""
-    return str(hydra.sweeper._target_).endswith(_RESUMES)
-
-
-def fixed_keys(hydra: DictConfig) -> list[str]:
-    """Return the options that the command line sets, to a value or a range of its own."""
-    return [text.lstrip("+~").partition("=")[0] for text in task_overrides(hydra)]
-
-
-def task_overrides(hydra: Any) -> list[str]:
-    """Return the overrides of the program's own options as they were written, not resolved."""
-    overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)
-    assert isinstance(overrides, list)
-    return [str(text) for text in overrides]
-
-
-def swept_keys(hydra: DictConfig) -> list[str]:
-    """Return the options that the command line sweeps over."""
-    return [each.key for each in read_searched({}, task_overrides(hydra))[0]]
-
-
-def searched_names(hydra: DictConfig) -> list[str]:
-    """Return the options that a sweep searches, whichever its sweeper.
-
-    Raises:
-        GreensweepError: the space is malformed, or a range is.
-    """
-    return [each.key.lstrip("+") for each in _searched(hydra)]
-
-
-def declared_space(config: DictConfig) -> dict[str, Any]:
-    """Return the chosen space as it is declared."""
-    space = OmegaConf.to_container(config.space, resolve=True)
-    assert isinstance(space, dict)
-    return {str(key): declared for key, declared in space.items()}
-
-
 def declared_in(hydra: DictConfig, key: str) -> str:
     """Return where the chosen space declares an option, in brackets, for errors; or nothing."""
     if any(name.startswith("space.") for name in fixed_keys(hydra)) or any(
@@ -194,30 +120,6 @@ def declared_in(hydra: DictConfig, key: str) -> str:
             ]
             return f" (in {file}, line {keys.index(key) + 1})" if key in keys else ""
     return ""
-
-
-def _searched(hydra: DictConfig) -> list[Searched]:
-    """Return what a sweep searches, whichever its sweeper.
-
-    Raises:
-        GreensweepError: the space is malformed, or a range is.
-    """
-    try:
-        params = OmegaConf.to_container(hydra.sweeper.params or OmegaConf.create({}), resolve=True)
-    except OmegaConfBaseException as error:  # the space is read as it is resolved
-        raise StudyError(told(error)) from error
-    assert isinstance(params, dict)
-    named = {str(key): given for key, given in params.items()}
-    return read_searched(named, task_overrides(hydra))[0]
-
-
-def _with_values(app: DictConfig, searched: Sequence[Searched]) -> DictConfig:
-    """Return a configuration in which what has no value but a searched one has its first."""
-    missing = OmegaConf.missing_keys(app)
-    for each in searched:
-        if each.key in missing:
-            OmegaConf.update(app, each.key, ends_of(each.override)[0])
-    return app
 
 
 def _condition_faults(config: DictConfig, app: DictConfig) -> Iterator[str]:
@@ -261,7 +163,7 @@ def _value_faults(
             continue
         for value in map(as_override, choices_of(each.override)):
             try:
-                made[value] = _with_values(_compose(config, f"{each.key}={value}"), searched)
+                made[value] = with_values(_compose(config, f"{each.key}={value}"), searched)
                 parse(made[value])
             except Exception as error:
                 yield f"{_origin(each)}: {told(error)}"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from greensweep.energy import joined
 from greensweep.energy.units import energy_text, joules_text
-from greensweep.result import RunResult
+from greensweep.record.result import RunResult
 from greensweep.search.fidelity import WHOLE_RUN
 from greensweep.search.text import FILE_WIDTH
 from greensweep.study.summary import StudySummary

@@ -9,7 +9,7 @@ from greensweep.config import TrainConfig, load_run_config, read_overrides
 from greensweep.energy.uncertainty import stairs, told_apart
 from greensweep.errors import ConfigError, StudyError
 from greensweep.files import read_json, was_put_aside, write_json
-from greensweep.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
+from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import Outcome, ended_as
 from greensweep.search.trial import SettledTrial, broken_in, read_trial_file

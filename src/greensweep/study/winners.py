@@ -11,8 +11,7 @@ from filelock import FileLock
 
 from greensweep.energy import Meter, sum_joules
 from greensweep.errors import GreensweepError
-from greensweep.repeats import with_test_accuracies
-from greensweep.result import (
+from greensweep.record.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
     RunResult,
@@ -22,6 +21,7 @@ from greensweep.result import (
     repeat_directories,
     write_result,
 )
+from greensweep.runs.mean import with_test_accuracies
 from greensweep.search.folders import TRIAL_FILE, trial_directories
 from greensweep.search.trial import broken_in, read_trial_file
 from greensweep.study.trials import Trial, contenders, winners
@@ -104,7 +104,7 @@ def _test_run(
     checkpoint: Path, meter: Meter, store: "MlflowStore | None"
 ) -> tuple[RunResult, float | None]:
     """Test kept weights and record it with their run; return the result and the joules spent."""
-    from greensweep.checkpoint import test_checkpoint
+    from greensweep.runs.checkpoint import test_checkpoint
 
     directory = checkpoint.parent
     tested = test_checkpoint(checkpoint, meter)

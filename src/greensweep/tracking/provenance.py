@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,10 +26,9 @@ def provenance(dataset: str) -> dict[str, str]:
     Args:
         dataset: that the run trains on.
     """
-    import torch
-
     tags = {**code_and_machine(), **pipeline_tags(dataset)}
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         tags["hardware.gpu"] = torch.cuda.get_device_name()
     return tags
 

@@ -35,9 +35,10 @@ class GreensweepSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         # Hydra imports every plugin at each start: what takes long waits for a sweep.
-        from hydra_plugins.greensweep_sweeper._sweep import Sweep
+        from greensweep.study.planned import planned_run
+        from greensweep.sweeper.sweep import Sweep
 
-        self._sweep = Sweep(config, hydra_context, task_function)
+        self._sweep = Sweep(config, hydra_context, task_function, planned_run)
 
     def sweep(self, arguments: list[str]) -> None:
         self._sweep.run(arguments)

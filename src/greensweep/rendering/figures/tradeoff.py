@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from greensweep.analysis import Result, RunTable
-from greensweep.analysis.table import ACCURACY, ENERGY, joined
 from greensweep.analysis.units import joules, number
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
 from greensweep.rendering.style import COLOURS, FAINT, INK, blank, style
+from greensweep.sources.table import ACCURACY, ENERGY, joined
 
 _MOST_POINTS = 2000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6

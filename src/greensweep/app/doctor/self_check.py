@@ -1,0 +1,127 @@
+"""The meter held against itself: twice as long must be twice as much, and parts must add up."""
+
+import time
+
+from greensweep.app.doctor.findings import Finding, SelfCheck
+from greensweep.config.schema import EnergyConfig
+from greensweep.energy import EnergyReading, Meter
+from greensweep.energy.build import build_source
+from greensweep.energy.ledger import Ledger
+from greensweep.energy.machine import MachineMeter
+from greensweep.energy.processes import Processes
+from greensweep.energy.uncertainty import STEADY_PERIODS
+from greensweep.training import choose_device, device_asked_for
+from greensweep.training.reference import ReferenceJob
+
+_IDLE_SECONDS = 1.0
+_SHORT_SECONDS = 1.0
+_EDGES = 20
+_TOLERANCE = 0.1
+_BUSY = 0.1
+
+
+def check_meter(config: EnergyConfig, device: str) -> SelfCheck | None:
+    """Read the machine at rest, then under the reference job for one second and for two.
+
+    Two meters with sources of their own read it side by side, so that the sum of the one's parts
+    can be held against the other's whole.
+
+    Raises:
+        EnergyError: the meter cannot start.
+    """
+    computes_on = device_asked_for(device)
+    parts, whole = _private_meter(config, computes_on), _private_meter(config, computes_on)
+    if parts is None or whole is None:
+        return None
+    job = ReferenceJob(choose_device(device))
+    job.run(_SHORT_SECONDS / 2)
+    processes = Processes()
+    parts.start()
+    whole.start()
+    try:
+        busy, began = processes.busy_seconds(), time.monotonic()
+        time.sleep(_IDLE_SECONDS)
+        idle = parts.lap()
+        idle_load = (processes.busy_seconds() - busy) / (time.monotonic() - began)
+        whole.lap()
+        began = time.perf_counter()
+        for _ in range(_EDGES):
+            parts.lap()
+        edge_seconds = (time.perf_counter() - began) / _EDGES
+        parts.lap()
+        whole.lap()
+        job.run(_SHORT_SECONDS)
+        short = parts.lap()
+        time.sleep(_SHORT_SECONDS / 4)
+        pause = parts.lap()
+        job.run(2 * _SHORT_SECONDS)
+        long = parts.lap()
+        outer = whole.lap()
+    finally:
+        parts.stop()
+        whole.stop()
+    total = _joules(short) + _joules(pause) + _joules(long)
+    return SelfCheck(
+        short_seconds=short.seconds,
+        short_joules=_joules(short),
+        long_seconds=long.seconds,
+        long_joules=_joules(long),
+        outer_joules=_joules(outer),
+        sum_share=total / _joules(outer),
+        idle_watts=idle.power_watts or 0.0,
+        idle_load=max(idle_load / processes.cores(), 0.0),
+        edge_seconds=edge_seconds,
+        update_seconds=outer.update_seconds,
+    )
+
+
+def judge(check: SelfCheck) -> list[Finding]:
+    """Put the self-check into words."""
+    proportion, share = check.proportion, check.sum_share
+    busy = check.idle_load > _BUSY
+    return [
+        Finding(
+            "idle power",
+            "note" if busy else "ok",
+            f"{check.idle_watts:.3g} W at {check.idle_load:.0%} load",
+            "other work ran meanwhile: a sweep is charged for it too" if busy else None,
+        ),
+        Finding(
+            "proportion",
+            "ok" if abs(proportion - 1) <= _TOLERANCE else "note",
+            f"a load of {check.long_seconds:.1f} s took {check.long_joules:.3g} J and one of "
+            f"{check.short_seconds:.1f} s {check.short_joules:.3g} J: mean power differs by "
+            f"{proportion - 1:+.1%}",
+            None
+            if abs(proportion - 1) <= _TOLERANCE
+            else "the machine was not steady: stop other work, and repeat",
+        ),
+        Finding(
+            "additivity",
+            "ok" if abs(share - 1) <= _TOLERANCE else "note",
+            f"two windows and the pause between them add up to {share:.1%} of the window around",
+            None
+            if abs(share - 1) <= _TOLERANCE
+            else "short windows are uncertain by as much: compare long runs only",
+        ),
+        Finding("metering", "ok", _metering(check)),
+    ]
+
+
+def _metering(check: SelfCheck) -> str:
+    cost = f"one reading costs {check.edge_seconds * 1000:.2g} ms"
+    if not check.update_seconds:
+        return cost
+    return (
+        f"{cost}; the slowest counter has a new figure every {check.update_seconds:g} s, so that "
+        f"epochs are told one by one from {STEADY_PERIODS * check.update_seconds:g} s on"
+    )
+
+
+def _private_meter(config: EnergyConfig, device: str) -> Meter | None:
+    source = build_source(config, device)
+    return None if source is None else MachineMeter(source, Ledger())
+
+
+def _joules(reading: EnergyReading) -> float:
+    return reading.joules or 0.0

@@ -1,0 +1,136 @@
+"""A run as a trial of a search: it reports while it trains, and is told when to end."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from greensweep.energy import Window
+from greensweep.errors import TrialEnded
+from greensweep.record.measuring import open_windows
+
+__all__ = [
+    "Judge",
+    "Progress",
+    "TrialEnded",
+    "judged_by",
+    "report",
+    "report_progress",
+    "report_repeat",
+]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run has come to after an epoch.
+
+    Attributes:
+        epoch: from 1; 0 once the run is set up, before its first epoch.
+        accuracy: accuracy after it on the split that selects, 0 to 1.
+        joules: training energy so far.
+        spent_joules: energy of everything so far, set-up and earlier repeats included.
+        epochs: how many are planned; None when the run does not know.
+        value: the objective as it stands, for a search of one objective that is no accuracy.
+        repeat: which training of this configuration, from 0, of `repeats`.
+        seconds: of training so far; None where the run does not tell them from others.
+        lost: components whose meter failed, so that no joules of theirs are counted any more.
+        known: figures of the run's result that nothing will change; None where it will lack one.
+    """
+
+    epoch: int
+    accuracy: float | None = None
+    joules: float | None = None
+    spent_joules: float | None = None
+    epochs: int | None = None
+    value: float | None = None
+    repeat: int = 0
+    repeats: int = 1
+    seconds: float | None = None
+    lost: frozenset[str] = frozenset()
+    known: Mapping[str, float | None] = field(default_factory=dict)
+
+
+class Judge(Protocol):
+    """What decides, report by report, whether a run goes on."""
+
+    def judge(self, progress: Progress) -> None:
+        """Take a report.
+
+        Raises:
+            TrialEnded: the run should end here.
+        """
+
+    def judge_repeat(self, progress: Progress) -> None:
+        """Take what one of several trainings of a configuration came to.
+
+        Raises:
+            TrialEnded: the others are not needed.
+        """
+
+
+_judge: Judge | None = None
+
+
+@contextmanager
+def judged_by(judge: Judge) -> Iterator[None]:
+    """Hand every report of the block to `judge`."""
+    global _judge
+    before, _judge = _judge, judge
+    try:
+        yield
+    finally:
+        _judge = before
+
+
+def report_progress(progress: Progress) -> None:
+    """Hand a report to whatever searches; outside of a search it goes nowhere.
+
+    Raises:
+        TrialEnded: the search wants no more of this run.
+    """
+    if _judge is not None:
+        _judge.judge(progress)
+
+
+def report_repeat(progress: Progress) -> None:
+    """Report one of several trainings of a configuration at its end.
+
+    Raises:
+        TrialEnded: the search wants no more of them.
+    """
+    if _judge is not None:
+        _judge.judge_repeat(progress)
+
+
+def report(
+    *,
+    epoch: int,
+    accuracy: float | None = None,
+    value: float | None = None,
+    joules: float | None = None,
+    epochs: int | None = None,
+) -> None:
+    """Report an epoch of a training loop to the search that it is part of.
+
+    Outside of `hydra/sweeper=greensweep` it does nothing, so a program may always call it.
+
+    Args:
+        epoch: how many epochs are done. 0 tells that the set-up is, so that a budget which it used
+            up ends the trial before its first epoch.
+        accuracy: validation accuracy now, 0 to 1.
+        value: the objective now, where one objective is searched that is no accuracy.
+        joules: energy so far; left out, what the surrounding `measure()` has read. A budget counts
+            what the trial has used since its start, whatever of it was measured so.
+        epochs: how many there will be, so that the cost to the end can be told.
+
+    Raises:
+        TrialEnded: the search prunes or stops the trial: let it through.
+    """
+    if _judge is not None:
+        windows = open_windows()
+        if joules is None and windows:
+            joules = windows[-1].joules
+        trial = windows[0] if windows else Window()
+        spent = max((each for each in (joules, trial.joules) if each is not None), default=None)
+        lost = trial.reading.lost
+        _judge.judge(Progress(epoch, accuracy, joules, spent, epochs, value, lost=lost))

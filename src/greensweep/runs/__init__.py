@@ -1,0 +1,1 @@
+"""One run of ours: trained once, with repeats, or answered from a recorded table."""

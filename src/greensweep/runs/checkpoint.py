@@ -1,0 +1,219 @@
+"""Kept weights: written during a run, tested after it."""
+
+import io
+import logging
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from greensweep.config import TrainConfig, load_run_config
+from greensweep.data import load_splits
+from greensweep.energy import EnergyReading, Meter, Phases
+from greensweep.errors import ConfigError, ModelError, first_line
+from greensweep.files import write_whole
+from greensweep.models import build_model
+from greensweep.record.result import CHECKPOINT_FILE, CONFIG_FILE
+from greensweep.secrets import still_masked
+from greensweep.training import (
+    Evaluation,
+    Normalise,
+    autocast_dtype,
+    choose_device,
+    evaluate,
+    synchronize,
+    use_threads,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CheckpointTest:
+    """A kept model on its test split.
+
+    Attributes:
+        test: accuracy and loss.
+        reading: energy of the evaluation, after one warm-up batch.
+        images: that the reading is of, several times the split where it is read again.
+    """
+
+    test: Evaluation
+    reading: EnergyReading
+    images: int
+
+
+def copy_weights(model: nn.Module, into: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of the model's state on the CPU, in the memory of an earlier copy if given.
+
+    That is its tensors, and what modules add to them by `get_extra_state`.
+
+    Raises:
+        ModelError: there is more in it than a checkpoint can hold, or it cannot be had. Where an
+            earlier copy has that part, it stays, with a warning: the run is not lost.
+    """
+    try:
+        state = model.state_dict()
+    except Exception as error:
+        raise ModelError(
+            f"the model's state_dict() fails ({type(error).__name__}: {first_line(error)}): "
+            "correct its get_extra_state"
+        ) from error
+    earlier = into or {}
+    return {name: _copied(name, value, earlier.get(name)) for name, value in state.items()}
+
+
+def _copied(name: str, value: Any, earlier: Any) -> Any:
+    if type(value) not in (Tensor, nn.Parameter):
+        try:
+            return _filed(name, value)
+        except ModelError as error:
+            if earlier is None:
+                raise
+            log.warning("An earlier state is kept: %s.", error)
+            return earlier
+    # The scale of quantised numbers and the places of sparse ones are not in the numbers' memory.
+    plain = value.layout is torch.strided and not value.is_quantized
+    if plain and isinstance(earlier, Tensor) and earlier.shape == value.shape:
+        return earlier.copy_(value)
+    return value.detach().to("cpu", copy=True)
+
+
+def _filed(name: str, value: Any) -> Any:
+    """Return a value as it comes back from a file of which no code is run."""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"the model's state {name} ({type(value).__name__}) holds Python objects, which no "
+            "checkpoint keeps: let get_extra_state return tensors, numbers, texts, lists or dicts"
+        ) from error
+
+
+def restore_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Give a model the state that was copied; its buffers get the shapes that they had then.
+
+    Raises:
+        ModelError: the model does not take it.
+    """
+    device = next((each.device for each in model.parameters()), torch.device("cpu"))
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, buffer in module._buffers.items():
+            kept = weights.get(f"{path}.{name}" if path else name)
+            there, then = (None if each is None else each.shape for each in (buffer, kept))
+            if there != then and name not in module._non_persistent_buffers_set:
+                module._buffers[name] = (
+                    None if kept is None else torch.empty_like(kept, device=device)
+                )
+    try:
+        model.load_state_dict(weights)
+    except Exception as error:
+        # The first line tells the class only.
+        raise ModelError(
+            f"the model does not take back its own state ({' '.join(str(error).split())}): correct "
+            "its set_extra_state"
+        ) from error
+
+
+def save_weights(weights: Mapping[str, Any], directory: Path) -> Path:
+    """Write a state_dict into a run's directory and return its path.
+
+    Raises:
+        OSError: the directory cannot be written to.
+    """
+    path = directory / CHECKPOINT_FILE
+    try:
+        write_whole(path, partial(_save, dict(weights)))
+    except RuntimeError as error:  # torch's writer reports a full disk so
+        raise OSError(f"cannot write {path}: {first_line(error)}") from error
+    return path
+
+
+def _save(weights: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:  # torch would write a path's name into the file
+        torch.save(weights, file)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Load a state_dict file into `model`; no code in it is run.
+
+    Raises:
+        ConfigError: no such file, no state_dict, or one of another model.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no checkpoint at {path}: name the model.pt of a run")
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        if lacking := model.state_dict().keys() - weights.keys():
+            raise LookupError(f"it lacks {min(lacking)}")
+        restore_weights(model, weights)
+    except pickle.UnpicklingError as error:
+        # Its text goes on with how to load it all the same.
+        raise ConfigError(
+            f"{path} is no checkpoint, or holds more than tensors, such as code, which is never "
+            "run: name the model.pt that a run of yours left"
+        ) from error
+    except Exception as error:
+        raise ConfigError(
+            f"{path} does not hold weights of the model in its config.yaml "
+            f"({type(error).__name__}: {first_line(error)})"
+        ) from error
+
+
+def test_checkpoint(
+    path: Path, meter: Meter, *, device: str = "auto", batch_size: int = 512, periods: int = 0
+) -> CheckpointTest:
+    """Rebuild the model of a checkpoint from the config beside it and test it.
+
+    Args:
+        batch_size: images per step. A model that is never put in evaluation mode
+            (`training.evaluation_mode=false`) keeps the size of its run, on which its accuracy
+            depends.
+        periods: of the slowest counter, that the reading holds at least.
+
+    Raises:
+        ConfigError: the checkpoint or its config is missing or broken.
+    """
+    config: TrainConfig = load_run_config(path.parent / CONFIG_FILE)
+    hidden = still_masked({"model": asdict(config.model), "dataset": asdict(config.dataset)})
+    if hidden:
+        raise ConfigError(
+            f"{path.parent / CONFIG_FILE} does not hold the secret {hidden[0]}, which the run was "
+            f"given itself: train with '{hidden[0]}=${{oc.env:NAME}}', which is read again here"
+        )
+    target = choose_device(device, option="device")
+    use_threads(config.training.threads, step_flops=None)
+    splits = load_splits(config.dataset, config.seed)
+    model = build_model(config.model, splits.image_shape, len(splits.classes))
+    load_weights(path, model)
+    model.to(target)
+    normalise = Normalise(*splits.statistics, target, config.training.memory_format)
+    dtype = autocast_dtype(config.training.precision, target)
+    split = splits.test.to(target)
+    evaluation_mode = config.training.evaluation_mode
+    if not evaluation_mode:
+        batch_size = config.training.evaluation_batch_size
+    evaluate_split = partial(
+        evaluate, model, normalise=normalise, dtype=dtype, evaluation_mode=evaluation_mode
+    )
+    evaluate_split(
+        split=split.select(torch.arange(min(batch_size, len(split)))), batch_size=batch_size
+    )
+    phases = Phases(meter, synchronize)
+    phases.start()
+    with phases.phase("test"):
+        result = evaluate_split(split=split, batch_size=batch_size)
+    images = result.images
+    while (reading := phases.of("test")).seconds < periods * reading.update_seconds:
+        with phases.phase("test"):
+            images += evaluate_split(split=split, batch_size=batch_size).images
+    phases.stop()
+    return CheckpointTest(result, reading, images)

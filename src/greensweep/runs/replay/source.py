@@ -1,0 +1,146 @@
+"""From a run's config to what answers it, read and fitted once in a process."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from greensweep.config import TrainConfig
+from greensweep.errors import ConfigError, StudyError, unknown
+from greensweep.runs.replay.answer import Method, ReplayModel
+from greensweep.runs.replay.table import Columns, RecordedTable, as_text, last_part, read_table
+
+log = logging.getLogger(__name__)
+
+# Rows that differ in it alone are repeats of one configuration, which are averaged.
+_SEED = "seed"
+
+# So many of a curve's epochs are answered.
+_EPOCHS = "training.epochs"
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What makes one model differ from another, beside the file."""
+
+    options: tuple[str, ...] | None
+    searched: tuple[str, ...]
+    where: tuple[tuple[str, str], ...]
+    columns: Columns
+    method: Method
+    log: tuple[str, ...]
+    radius: float | None
+
+
+def replay_model(config: TrainConfig) -> ReplayModel:
+    """Return what answers a run: one for all runs of a process that differ in values only.
+
+    Raises:
+        StudyError: the table cannot be read, or lacks what `config.replay` names.
+    """
+    settings = config.replay
+    assert settings is not None
+    path = Path(settings.table)
+    try:
+        stamp = path.stat()
+    except OSError as error:
+        raise StudyError(
+            f"replay.table={path} cannot be read ({error.strerror}): name a CSV file with a header"
+        ) from error
+    options = None if settings.options is None else tuple(settings.options)
+    sought = tuple(config.space) if options is None else options
+    declared = {key for key, each in config.space.items() if isinstance(each, Mapping)}
+    declared = {key for key in declared if config.space[key].get("log")}
+    request = _Request(
+        options=options,
+        searched=tuple(config.space),
+        where=tuple((str(column), as_text(value)) for column, value in settings.where.items()),
+        columns=Columns(*astuple(settings.columns)),
+        method=settings.method,
+        log=(*(key for key in sought if key in declared), *settings.log),
+        radius=settings.radius,
+    )
+    model = _model(path.absolute(), (stamp.st_mtime_ns, stamp.st_size), request)
+    _introduce(model, tuple(config.space), tuple(_names(asdict(config))))
+    return model
+
+
+def option_values(config: TrainConfig, options: Iterable[str]) -> dict[str, Any]:
+    """Return the run's values of options, by their full names.
+
+    Raises:
+        ConfigError: the config has no such option.
+    """
+    return {option: _value(config, option) for option in options}
+
+
+@cache
+def _model(path: Path, stamp: tuple[int, int], request: _Request) -> ReplayModel:
+    table = read_table(
+        path,
+        options=request.options,
+        searched=request.searched,
+        where=dict(request.where),
+        columns=request.columns,
+    )
+    # The space may declare a logarithm of what the table lacks; replay.log may not.
+    searched = set(request.searched) - set(table.dimensions)
+    wanted = tuple(key for key in request.log if key not in searched)
+    return ReplayModel(table, method=request.method, log=wanted, radius=request.radius)
+
+
+@cache
+def _introduce(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Say once what answers, how well, and what it does not tell apart."""
+    table = model.table
+    log.info(
+        "%d recorded configurations of %s answer by %s (%s)%s.",
+        len(table.configurations),
+        table.path,
+        ", ".join(table.dimensions),
+        model.method,
+        ""
+        if model.error is None
+        else f"; each left out in turn, they err by {100 * model.error.accuracy:.2g} points of "
+        f"accuracy and {model.error.joules:.1%} of the joules (root mean squares)",
+    )
+    for caution in _cautions(table, searched, names):
+        log.warning("%s", caution)
+
+
+def _cautions(table: RecordedTable, searched: Iterable[str], names: Iterable[str]) -> Iterator[str]:
+    yield from table.doubts
+    told = {*table.dimensions, *([_EPOCHS] if table.curves else [])}
+    if lacking := [key for key in searched if key not in told]:
+        yield (
+            f"The table does not tell runs apart by {', '.join(lacking)}: searching that makes no "
+            "difference."
+        )
+    known = {*names, *map(last_part, names)} - {_SEED}
+    if loose := [column for column in table.loose if column in known]:
+        yield (
+            f"The rows used differ in {', '.join(loose)} too, which the answers mix: keep one "
+            "value by replay.where, or name the option in replay.options."
+        )
+
+
+def _names(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the names of all options and groups of a config."""
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _names(value, f"{prefix}{key}.")
+
+
+def _value(config: TrainConfig, option: str) -> Any:
+    node: Any = config
+    for part in option.split("."):
+        held = (
+            node if isinstance(node, Mapping) else vars(node) if hasattr(node, "__dict__") else {}
+        )
+        if part not in held:
+            raise ConfigError(f"replay.options names {option}, but {unknown('option', part, held)}")
+        node = held[part]
+    return node

@@ -1,0 +1,42 @@
+"""What a search can know of a run before it runs."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from greensweep.record.result import RunResult
+
+
+class PlannedRun(Protocol):
+    """A run that a program will do, as its configuration tells."""
+
+    @property
+    def size(self) -> str:
+        """How much it trains, in words: `3 repeats of 20 epochs`."""
+
+    @property
+    def is_metered(self) -> bool:
+        """It will have energy figures."""
+
+    @property
+    def takes_any_gpu(self) -> bool:
+        """It computes on the GPU that it finds: not on the CPU, nor on a named one."""
+
+    def missing(self, figure: str) -> str | None:
+        """Say why its result will not have a figure; None where it will, or may."""
+
+    def values(self, result: RunResult) -> Sequence[float]:
+        """Return its objectives, told by its result alone.
+
+        Raises:
+            GreensweepError: it lacks a figure.
+        """
+
+    def flops(self) -> float | None:
+        """Return how much it will compute; None where only running it tells."""
+
+    def seconds(self) -> float | None:
+        """Return how long it will take on this machine; None where that is no time at all.
+
+        Raises:
+            GreensweepError: it cannot be built.
+        """

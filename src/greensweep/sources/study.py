@@ -1,0 +1,144 @@
+"""The runs of a whole study, which is a folder of sweeps, as one table."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from greensweep.config import read_plain_config
+from greensweep.csv_files import write_frame
+from greensweep.errors import AnalysisError
+from greensweep.files import write_json, write_whole
+from greensweep.record.result import CONFIG_FILE
+from greensweep.search.folders import trial_directories
+from greensweep.sources.sweep import read_sweep
+from greensweep.sources.table import OPTION_GROUPS
+from greensweep.study.summary import read_summary, summarise
+from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
+from greensweep.tracking.mlflow import known_experiment
+
+# Config groups whose choice tells the cells of a study apart, by their column.
+_CHOICES = {
+    "dataset": "dataset",
+    "model": "model",
+    "experiment": "experiment",
+    "size": "size",
+    "variant": "variant",
+    "space": "space",
+    "hydra/sweeper/sampler": "strategy",
+}
+
+
+def read_study(
+    folder: Path, cells: Mapping[str, int]
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """Return the runs of these cells as one table, and the figures of each cell.
+
+    The runs are those of `read_sweep`, with options, `cell` and its choices. `strategy_in_space`
+    names two of these, as `random@paper_log`: for comparisons across spaces.
+
+    Args:
+        folder: holds a sweep's folder of each cell's name.
+        cells: the trials that are asked of each; a sweep that has more counts by its first.
+
+    Returns:
+        Figures are accuracies of the best run, 0 to 1, the joules of training that run, and those
+        of the whole search.
+
+    Raises:
+        AnalysisError: there are no cells, or one has not ended.
+        StudyError: a result file is broken.
+    """
+    tables, figures = [], {}
+    for cell, asked in cells.items():
+        sweep = folder / cell
+        _check_ended(sweep, asked)
+        told = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
+        told["strategy_in_space"] = f"{told['strategy']}@{told['space']}"
+        trials = first_trials(read_trials(sweep), asked)
+        runs = read_sweep(sweep, trials)
+        if len(runs) < len(trials):
+            raise _unfinished(sweep)
+        told["pareto_optimal"] = runs["trial"].isin(front_numbers(trials))
+        tables.append(_with_options(runs, trials).assign(**told))
+        figures[cell] = _figures(trials)
+    if not tables:
+        raise AnalysisError(f"no cell of a study in {folder} is asked for: see params.yaml")
+    return pd.concat(tables, ignore_index=True), figures
+
+
+def _check_ended(sweep: Path, asked: int) -> None:
+    """Refuse a sweep that was interrupted, or whose last end was before more was asked of it."""
+    summary = read_summary(sweep)
+    if summary is None or summary.status != "finished":
+        raise _unfinished(sweep)
+    total = summary.trials if summary.search is None else summary.search["trials_total"]
+    if total < asked:
+        raise _unfinished(sweep)
+
+
+def _unfinished(sweep: Path) -> AnalysisError:
+    return AnalysisError(
+        f"{sweep} holds no finished sweep: run dvc repro, which goes on where it stopped"
+    )
+
+
+def _with_options(runs: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
+    """Add the options of each run that its sweep did not search, which tell cells apart."""
+    options = {trial.number: _options(trial.directory) for trial in trials}
+    added = pd.DataFrame.from_dict(options, orient="index")
+    return runs.join(added[added.columns.difference(runs.columns, sort=False)], on="trial")
+
+
+def _options(directory: Path) -> dict[str, Any]:
+    """Return a run's options of the groups that tell runs apart, by their names."""
+    config = read_plain_config(directory / CONFIG_FILE)
+    return {
+        f"{group}{name}": value
+        for group in OPTION_GROUPS
+        for name, value in config.get(group.rstrip("."), {}).items()
+        if isinstance(value, str | int | float)
+    }
+
+
+def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], output: Path) -> None:
+    """Write `runs.csv` and `runs.parquet` of a study, numbers unrounded, and what DVC shows of it.
+
+    Args:
+        runs, figures: as `read_study` returns them; figures become DVC's metrics, two columns of
+            the runs its plot.
+
+    Raises:
+        OSError: the folder cannot be written. No file is half written.
+    """
+    (output / "metrics").mkdir(parents=True, exist_ok=True)
+    write_whole(output / "runs.csv", partial(write_frame, runs))
+    write_whole(output / "runs.parquet", runs.to_parquet)
+    plotted = ["energy_joules", "accuracy"]
+    write_whole(output / "plot.csv", partial(runs[plotted].to_csv, index=False))
+    for cell, told in figures.items():
+        write_json(output / "metrics" / f"{cell}.json", told)
+
+
+def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
+    summary = summarise(list(trials))
+    return {
+        "validation_accuracy": summary.best_validation_accuracy,
+        "test_accuracy": summary.best_test_accuracy,
+        "energy_joules": summary.best_energy_joules,
+        "search_energy_joules": summary.energy_spent_joules,
+        "energy_quality": summary.energy_quality,
+    }
+
+
+def _choices(sweep: Path) -> dict[str, Any]:
+    """Return what the first run of a sweep chose in the groups that tell cells apart."""
+    for run in trial_directories(sweep):
+        composed = read_plain_config(run / ".hydra" / "hydra.yaml")
+        with suppress(KeyError, TypeError):  # none, or half a file: another run chose the same
+            chosen = composed["hydra"]["runtime"]["choices"]
+            return {column: chosen.get(group) for group, column in _CHOICES.items()}
+    return dict.fromkeys(_CHOICES.values())

@@ -1,0 +1,43 @@
+"""Read the runs of one sweep from its folder as a table."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from greensweep.record.result import RunResult
+from greensweep.sources.files import read_file
+from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS, ORIGIN_TAGS
+from greensweep.study.summary import TRIALS_FILE
+from greensweep.study.trials import Trial
+
+
+def read_sweep(directory: Path, trials: Iterable[Trial]) -> pd.DataFrame:
+    """Return these trials of a sweep as `trials.csv` has them, with what else MLflow would have.
+
+    That is, as columns, the accuracy that the trials were selected by, the energy by phase and
+    component with its quality, the layers, the machine, the versions and the origin, under the
+    names that `read_mlflow` gives them.
+
+    Args:
+        trials: of those that `read_trials` reads there.
+
+    Raises:
+        AnalysisError: there is no such table.
+    """
+    table = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
+    further = {trial.number: _further(trial.result) for trial in trials}
+    rows = table[table["trial"].isin(further)]
+    return rows.join(pd.DataFrame.from_dict(further, orient="index"), on="trial")
+
+
+def _further(result: RunResult) -> dict[str, Any]:
+    metrics, tags = result.metrics(), {**result.provenance, **result.tags()}
+    kept: dict[str, Any] = {
+        **{name: value for name, value in metrics.items() if name.startswith(KEPT_METRICS)},
+        **{name: value for name, value in tags.items() if name.startswith(KEPT_TAGS)},
+    }
+    machine = " ".join(tags[name] for name in MACHINE_TAGS if name in tags)
+    origin = {column: tags[name] for name, column in ORIGIN_TAGS.items() if name in tags}
+    return {**kept, **origin, "accuracy": result.accuracy, "machine": machine or None}

@@ -1,0 +1,81 @@
+"""Our runs as a search knows them before they run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from greensweep.config import TrainConfig, parse_run
+from greensweep.config.schema import UnmeteredConfig
+from greensweep.record.result import RunResult
+from greensweep.study.flops import flops_of_run
+from greensweep.study.objective import objective_values
+from greensweep.study.timed_run import seconds_of_run
+
+
+@dataclass(frozen=True)
+class PlannedTraining:
+    """A run of `src/train.py`, which is a `greensweep.search.planned_run.PlannedRun`."""
+
+    config: TrainConfig
+
+    @property
+    def size(self) -> str:
+        repeats, epochs = self.config.repeats, self.config.training.epochs
+        return f"{repeats} repeats of {epochs} epochs" if repeats > 1 else f"{epochs} epochs"
+
+    @property
+    def is_metered(self) -> bool:
+        config = self.config
+        return config.replay is not None or not isinstance(config.energy, UnmeteredConfig)
+
+    @property
+    def takes_any_gpu(self) -> bool:
+        if self.config.replay is not None:
+            return False
+        if self.config.training.device != "auto":
+            return self.config.training.device == "cuda"
+        from torch import version  # to ask torch.cuda would start CUDA here
+
+        return version.cuda is not None
+
+    def missing(self, figure: str) -> str | None:
+        run, replayed = self.config, self.config.replay is not None
+        if replayed and figure.startswith(("inference.", "parameters", "trainable", "flops")):
+            return "train instead of training=replay"
+        if figure.startswith("inference.") and run.inference.seconds == 0:
+            return "set inference.seconds=0.1"
+        if figure.startswith("spread.") and run.repeats == 1:
+            return "set repeats=3"
+        if figure == "energy_net_joules" and (
+            replayed or getattr(run.energy, "baseline", "none") != "measure"
+        ):
+            return "set energy.baseline=measure"
+        grid = run.energy.country, run.energy.grams_co2e_per_kwh
+        if figure == "emissions_kg" and grid == (None, None):
+            return "set energy.country=NLD, say"
+        if "test_accuracy" in figure and run.select_on != "test":
+            return "bound validation_accuracy, since a search does not see the test split"
+        if replayed and run.select_on == "test" and figure == "validation_accuracy":
+            return "bound test_accuracy"
+        return None
+
+    def values(self, result: RunResult) -> Sequence[float]:
+        values = objective_values(self.config.objective, result)
+        return values if isinstance(values, tuple) else (values,)
+
+    def flops(self) -> float | None:
+        return flops_of_run(self.config)
+
+    def seconds(self) -> float | None:
+        return None if self.config.replay is not None else seconds_of_run(self.config)
+
+
+def planned_run(config: DictConfig) -> PlannedTraining | None:
+    """Return the run that a composed configuration describes; None of another program's.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    run = parse_run(config)
+    return None if run is None else PlannedTraining(run)

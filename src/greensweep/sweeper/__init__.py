@@ -1,0 +1,1 @@
+"""The Hydra sweeper: searches any program, in this process, in workers or through a launcher."""

@@ -1,0 +1,248 @@
+"""From `hydra.sweeper` and the command's overrides to a search."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution
+
+from greensweep.config import (
+    command_folder,
+    raise_faults,
+    storage_url,
+    unknown_options,
+    use_sweep_folder,
+)
+from greensweep.config.grammar import (
+    as_override,
+    kept_as_override,
+    literal,
+)
+from greensweep.config.options import range_faults
+from greensweep.config.sweeper import (
+    AutoSamplerConfig,
+    EiPerJouleConfig,
+    ScaledTpeConfig,
+    SweeperConfig,
+)
+from greensweep.errors import StudyError
+from greensweep.search.constraint_faults import constraint_faults
+from greensweep.search.constraints import of_energy
+from greensweep.search.planned_run import PlannedRun
+from greensweep.search.spec import SearchSpec
+from greensweep.search.stopping import least_gain_per_joule
+from greensweep.sweeper.command import refuse_secrets
+from greensweep.sweeper.space import read_points, read_space
+from greensweep.tracking.params import dotted
+
+_PREFIX = "hydra.sweeper."
+_MULTI_FIDELITY = "greensweep.search.samplers.MultiFidelitySampler"
+
+
+def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig:
+    """Return the sweeper's own options, checked.
+
+    Args:
+        run: as the present configuration plans it; None where that is not known.
+
+    Raises:
+        GreensweepError: one is out of its range; all faults in one.
+    """
+    options = OmegaConf.to_object(config.hydra.sweeper)
+    assert isinstance(options, SweeperConfig)
+    faults = [*range_faults(options, _PREFIX), *unknown_options(config.hydra.sweeper, _PREFIX)]
+    if options.n_workers != "auto" and type(options.n_workers) is not int:
+        faults.append(
+            f"{_PREFIX}n_workers must be auto or a whole number, got {options.n_workers}: set "
+            f"{_PREFIX}n_workers=1"
+        )
+    options.constraints = options.constraints or {}
+    if not isinstance(options.constraints, dict):
+        raise StudyError(
+            f"{_PREFIX}constraints must be bounds by name, as in "
+            f"'{{max_joules_per_run: 500}}', got {options.constraints}"
+        )
+    options.constraints = dotted(options.constraints)
+    # A program that measures its runs by itself leaves a `result.json` of each.
+    has_results = run is not None or options.meter == "search"
+    faults += constraint_faults(options.constraints, run, has_results=has_results)
+    raise_faults(faults)
+    return options
+
+
+def use_study_folder(config: DictConfig) -> None:
+    """Name the sweep's folder by its study, where the user did not choose it.
+
+    The same command then finds its study again, which no time stamp would let it.
+    """
+    chosen = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    assert isinstance(chosen, dict)
+    if "${now:" in str(chosen["dir"]):
+        use_sweep_folder(config, f"multirun/{config.hydra.sweeper.study_name}")
+
+
+def build_spec(
+    config: DictConfig,
+    options: SweeperConfig,
+    arguments: Sequence[str],
+    *,
+    parallel: bool,
+    kg_per_joule: float | None,
+    metered: bool,
+) -> tuple[SearchSpec, list[str]]:
+    """Return the search, and the overrides that all of its trials share.
+
+    Args:
+        arguments: the command's overrides of the program's own options.
+        metered: each trial has energy figures.
+
+    Raises:
+        GreensweepError: the search makes no sense.
+    """
+    directory = command_folder() / config.hydra.sweep.dir
+    space, shared = read_space(options.params or {}, arguments, config)
+    if not space.distributions:
+        raise StudyError(
+            "there is nothing to search: give ranges in hydra.sweeper.params, or on the command "
+            "line, as in 'optimizer.learning_rate=tag(log,interval(1e-4,1e-1))'"
+        )
+    directions = _directions(options.direction)
+    target, sampler = _sampler(options.sampler, len(directions))
+    if options.fidelities:
+        target = _with_fidelities(options, target, len(directions), space.distributions)
+    if target.endswith("GridSampler") and space.size == math.inf:
+        raise StudyError(
+            "a grid needs values, not an interval: write choice(…) or range(…,…,step=…)"
+        )
+    seed = options.seed if options.seed is not None else sampler.pop("seed", None)
+    spec = SearchSpec(
+        directory=directory,
+        study_name=options.study_name,
+        storage=storage_url(options.storage, directory),
+        directions=directions,
+        distributions=space.distributions,
+        conditions=space.conditions,
+        n_trials=options.n_trials,
+        sampler=(target, sampler),
+        seed=seed if seed is not None else int(numpy.random.SeedSequence().generate_state(1)[0]),
+        fixed=tuple(shared),
+        changeable=tuple(options.changeable),
+        pruner=options.pruner,
+        pruning=options.pruning,
+        budget=options.budget,
+        stop=options.stop,
+        constraints={name: float(bound) for name, bound in options.constraints.items()},
+        price_per_kilojoule=options.price_per_kilojoule,
+        enqueue=read_points(options.enqueue, config, space),
+        extend=options.extend,
+        parallel=parallel,
+        racing=options.racing,
+        fidelities=tuple(
+            tuple(f"{name}={as_override(literal(value))}" for name, value in each.items())
+            for each in options.fidelities
+        ),
+        max_failure_rate=options.max_failure_rate,
+        kg_per_joule=kg_per_joule,
+    )
+    _check(spec, metered)
+    return spec, shared
+
+
+def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[str]:
+    """Return what a trial sets, in Hydra's syntax.
+
+    Args:
+        params: as Optuna keeps them.
+    """
+    return [*(f"{name}={kept_as_override(value)}" for name, value in params.items()), *shared]
+
+
+def _check(spec: SearchSpec, metered: bool) -> None:
+    for name, each in spec.distributions.items():
+        refuse_secrets(name, getattr(each, "choices", ()))
+    if spec.budget.emissions_kg is not None and not spec.kg_per_joule:
+        raise StudyError(
+            "hydra.sweeper.budget.emissions_kg needs a declared grid: set energy.country=NLD, say"
+        )
+    one = len(spec.directions) == 1
+    if spec.pruner == "pareto" and not spec.seeks_accuracy_and_energy:
+        raise StudyError(
+            "hydra.sweeper.pruner=pareto weighs accuracy against energy, so it needs "
+            f"hydra.sweeper.direction=[maximize,minimize], got {list(spec.directions)}: "
+            "set hydra.sweeper.pruner=auto"
+        )
+    if spec.pruner not in ("auto", "none", "pareto") and not one:
+        raise StudyError(
+            f"hydra.sweeper.pruner={spec.pruner} compares one objective, and there are "
+            f"{len(spec.directions)}: set hydra.sweeper.pruner=pareto"
+        )
+    if spec.stop.min_gain_per_kg_co2e is not None and not spec.kg_per_joule:
+        raise StudyError(
+            "hydra.sweeper.stop.min_gain_per_kg_co2e needs a declared grid: set "
+            "energy.country=NLD, say"
+        )
+    if least_gain_per_joule(spec) is not None and not one:
+        raise StudyError(
+            "hydra.sweeper.stop weighs one objective against energy, and there are "
+            f"{len(spec.directions)}: set objective=accuracy, or a budget instead"
+        )
+    if spec.racing and not one:
+        raise StudyError(
+            "hydra.sweeper.racing compares one objective, and there are "
+            f"{len(spec.directions)}: set hydra.sweeper.racing=false"
+        )
+    needing = of_energy(spec)
+    if needing and not metered:
+        raise StudyError(
+            f"{needing[0]} needs energy figures, and no trial has any: set energy=codecarbon (in a "
+            "program of your own hydra.sweeper.meter=trials, or search where it reports joules "
+            "itself), or leave it out"
+        )
+    spec.build_sampler(0)
+
+
+def _directions(given: Any) -> tuple[Any, ...]:
+    directions = tuple(given) if isinstance(given, list | tuple) else (given,)
+    names = tuple(getattr(each, "name", each) for each in directions)
+    if not names or any(name not in ("minimize", "maximize") for name in names):
+        raise StudyError(
+            f"hydra.sweeper.direction must be minimize or maximize, one per objective, got {given}"
+        )
+    return names
+
+
+def _sampler(config: Any, objectives: int) -> tuple[str, dict[str, Any]]:
+    if isinstance(config, AutoSamplerConfig):
+        return _sampler(EiPerJouleConfig() if objectives == 1 else ScaledTpeConfig(), objectives)
+    values = dict(config) if isinstance(config, dict) else dict(vars(config))
+    target = str(values.pop("_target_"))
+    return target, {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def _with_fidelities(
+    options: SweeperConfig,
+    target: str,
+    objectives: int,
+    distributions: Mapping[str, BaseDistribution],
+) -> str:
+    """Return the sampler that chooses among cheaper ways to train, where `target` can.
+
+    Raises:
+        StudyError: it cannot.
+    """
+    name = f"{_PREFIX}fidelities"
+    if objectives > 1 or target != EiPerJouleConfig._target_:
+        raise StudyError(
+            f"{name} needs one objective and hydra/sweeper/sampler=ei_per_joule, which alone "
+            "weighs what a cheaper run tells: set both, or leave fidelities out"
+        )
+    if options.racing:
+        raise StudyError(f"{name} and {_PREFIX}racing exclude each other: set one of them")
+    for each in options.fidelities:
+        searched = [f"{option} is searched itself" for option in each if option in distributions]
+        if not each or searched:
+            reason = searched[0] if searched else "one of them is empty"
+            raise StudyError(f"{name}: {reason}: give {{training.epochs: 3}}, say")
+    return _MULTI_FIDELITY

@@ -1,0 +1,291 @@
+"""A process's part of a sweep: it claims trials, and runs them through Hydra's launcher."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException, HydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from optuna.trial import FrozenTrial
+
+from greensweep.config import TrainConfig, without_hydra
+from greensweep.config.grammar import kept_as_override
+from greensweep.config.schema import EnergyConfig
+from greensweep.energy import Meter, build_meter, told_once
+from greensweep.errors import GreensweepError, StudyError, first_line
+from greensweep.messages import told
+from greensweep.record.result import RunResult, write_result
+from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.fidelity import fidelity_of
+from greensweep.search.folders import check_present
+from greensweep.search.interrupt import graceful, is_graceful
+from greensweep.search.placement import take_gpus
+from greensweep.search.planned_run import PlannedRun
+from greensweep.search.spec import SearchSpec
+from greensweep.search.storage import open_storage, open_study, storage_faults
+from greensweep.search.trial import run_trial
+from greensweep.search.work import SearchMeter, keep_search_energy, work
+from greensweep.secrets import guard, learn, learn_overrides
+from greensweep.sweeper.spec import trial_overrides
+
+_BASIC_LAUNCHER = "BasicLauncher"
+_NOT_COMPOSED = (HydraException, OmegaConfBaseException)
+
+Plan = Callable[[DictConfig], PlannedRun | None]
+
+
+@dataclass
+class Worker:
+    """What a process needs to run trials; pickled to others.
+
+    Attributes:
+        gpus: how many a process of its own takes; None where it may use any.
+    """
+
+    config: DictConfig
+    context: HydraContext
+    task: TaskFunction
+    plan: Plan
+    spec: SearchSpec
+    shared: tuple[str, ...]
+    energy: EnergyConfig
+    meters_trials: bool
+    gpus: int | None = None
+    singletons: Any = field(default_factory=Singleton.get_state)
+
+    def __post_init__(self) -> None:
+        """Refuse cheaper ways to train that the program does not have, before anything is trained.
+
+        Raises:
+            StudyError: one sets an option that there is not.
+        """
+        for way, cheaper in enumerate(self.spec.fidelities, 1):
+            try:
+                self._composed({}, way)
+            except CompactHydraException as error:
+                raise StudyError(
+                    f"hydra.sweeper.fidelities: {', '.join(cheaper)}: {first_line(error)}"
+                ) from error
+
+    @property
+    def launches_here(self) -> bool:
+        """Hydra's launcher runs trials in this process, one at a time."""
+        return str(self.config.hydra.launcher._target_).endswith(_BASIC_LAUNCHER)
+
+    def __call__(self) -> None:
+        """Work in a process of its own."""
+        take_gpus(self.gpus)
+        Singleton.set_state(self.singletons)
+        HydraConfig.instance().set_config(self.config)
+        guard_program(self.config)
+        try:
+            with storage_faults(self.spec.storage):
+                self.work(1)
+        except GreensweepError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    def work(self, batch: int) -> Exhausted:
+        """Run trials until there are no more."""
+        study = open_once(self.spec)
+        with told_once(self.spec.directory):
+            # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
+            meter = SearchMeter(build_meter(self.energy, device="cpu"))
+            own_meter = build_meter(self.energy) if self.meters_trials else None
+            task = TrialTask(self.task, self.spec, own_meter, self.gpus)
+            launcher = Plugins.instance().instantiate_launcher(
+                config=self.config, hydra_context=self.context, task_function=task
+            )
+            run = partial(self._launch, launcher, meter, study)
+            return work(study, self.claims(study), run, meter, batch)
+
+    def claims(self, study: optuna.Study) -> Claims:
+        """Return the trials to take."""
+        return Claims(self.spec, study, self.folder, self.values, self.flops)
+
+    def values(self, result: RunResult) -> Sequence[float]:
+        """Return the objectives of a run by its result alone.
+
+        Raises:
+            GreensweepError: the result does not tell them, or lacks a figure.
+        """
+        run = self.planned({})
+        if run is None:
+            raise StudyError("its result tells nothing of what the program returns")
+        return run.values(result)
+
+    def folder(self, trial: FrozenTrial) -> Path:
+        """Return the folder of a trial: `hydra.sweep.subdir`, with the trial's number as job's.
+
+        One that cannot be composed has its number as its folder.
+        """
+        try:
+            composed = self._composed(trial.params, fidelity_of(trial))
+        except _NOT_COMPOSED:
+            return self.spec.directory / str(trial.number)
+        with open_dict(composed):
+            composed.hydra.job.id = str(trial.number)
+            composed.hydra.job.num = trial.number
+        return self.spec.directory / str(composed.hydra.sweep.subdir)
+
+    def planned(self, params: Mapping[str, Any], fidelity: int = 0) -> PlannedRun | None:
+        """Return the run of a trial as it is planned; None where that is not known.
+
+        Raises:
+            ConfigError: its configuration is wrong.
+        """
+        return self.plan(self._composed(params, fidelity))
+
+    def flops(self, claim: Claim) -> float | None:
+        """Return how much a trial will compute; None where only running it tells."""
+        try:
+            run = self.planned(claim.params, claim.fidelity)
+        except (GreensweepError, *_NOT_COMPOSED):
+            return None  # the trial itself will say what is wrong
+        return None if run is None else run.flops()
+
+    def _composed(self, params: Mapping[str, Any], fidelity: int) -> DictConfig:
+        overrides = self._overrides(params, fidelity)
+        return self.context.config_loader.load_sweep_config(self.config, overrides)
+
+    def _overrides(self, params: Mapping[str, Any], fidelity: int) -> list[str]:
+        cheaper = self.spec.fidelities[fidelity - 1] if fidelity else ()
+        return [*trial_overrides(self.spec.space.in_steps(params), self.shared), *cheaper]
+
+    def _launch(
+        self, launcher: Any, meter: SearchMeter, study: optuna.Study, claims: list[Claim]
+    ) -> list[BaseException | None]:
+        """Run trials through Hydra's launcher; a job's number is its trial's."""
+        global _search_meter
+        check_present(self.spec.directory)
+        _search_meter = meter if self.launches_here else None
+        if not self.launches_here:
+            keep_search_energy(study, meter)  # a budget must know of it while trials run
+        faults: dict[int, BaseException | None] = {}
+        for claim in claims if len(claims) > 1 else ():
+            try:
+                self._composed(claim.params, claim.fidelity)
+            except _NOT_COMPOSED as error:  # which would end the whole batch
+                faults[claim.number] = error
+        for run in _consecutive([claim for claim in claims if claim.number not in faults]):
+            overrides = [self._overrides(claim.params, claim.fidelity) for claim in run]
+            try:
+                returned = launcher.launch(overrides, initial_job_idx=run[0].number)
+            except Exception as error:
+                faults |= {claim.number: error for claim in run}
+            else:
+                found = map(_fault_of, returned)
+                faults |= {claim.number: each for claim, each in zip(run, found, strict=True)}
+        for claim in claims:
+            if isinstance(fault := faults[claim.number], _NOT_COMPOSED):
+                self._leave_result(claim, fault)
+        return [faults[claim.number] for claim in claims]
+
+    def _leave_result(self, claim: Claim, fault: BaseException) -> None:
+        """Leave the result of a trial that could not be composed, and thus not leave its own."""
+        folder = self.spec.directory / str(claim.number)
+        config = without_hydra(self.config)
+        if OmegaConf.get_type(config) is not TrainConfig or folder.exists():
+            return
+        folder.mkdir(parents=True)
+        chosen = {name: kept_as_override(value) for name, value in claim.params.items()}
+        asked = self._overrides(claim.params, claim.fidelity)
+        refused = RunResult(
+            status="failed",
+            error=told(fault),
+            model=chosen.get("model", config.model.name),
+            dataset=chosen.get("dataset", config.dataset.name),
+            seed=config.seed,
+            trial=claim.number,
+            overrides=tuple(asked),
+        )
+        write_result(refused, folder)
+
+
+_search_meter: SearchMeter | None = None
+
+
+@dataclass
+class TrialTask:
+    """The program's function, as a trial of the search; Hydra's launchers take it for it."""
+
+    task: TaskFunction
+    spec: SearchSpec
+    meter: Meter | None
+    gpus: int | None
+
+    def __call__(self, config: DictConfig) -> Any:
+        job = HydraConfig.get()
+        if not is_graceful():  # a process of a launcher's
+            take_gpus(self.gpus)
+            guard_program(config)
+        joules = _search_meter.take() if _search_meter is not None else None
+        # A process of a launcher's: Ctrl-C reaches it as well.
+        to_the_end = nullcontext() if is_graceful() else graceful(quiet=True)
+        with told_once(self.spec.directory), to_the_end:
+            return run_trial(
+                self.spec,
+                open_once(self.spec),
+                job.job.num,
+                partial(self.task, config),
+                Path(job.runtime.output_dir),
+                meter=self.meter,
+                search_joules=joules,
+            )
+
+
+def guard_program(config: DictConfig) -> None:
+    """Mask what this process logs and prints, knowing the secrets of the program's configuration.
+
+    Args:
+        config: with `hydra` or without.
+    """
+    guard()
+    plain = OmegaConf.to_container(config, resolve=False)
+    learn(plain)
+    assert isinstance(plain, dict)
+    overrides = plain.get("hydra", {}).get("overrides", {})
+    learn_overrides([*overrides.get("task", ()), *overrides.get("hydra", ())])
+
+
+_studies: dict[tuple[str, str], optuna.Study] = {}
+
+
+def open_once(spec: SearchSpec, *, anew: bool = False) -> optuna.Study:
+    """Open a search's study, once in each process."""
+    name = (spec.storage, spec.study_name)
+    if anew or name not in _studies:
+        # Processes that open a new file at once race in making its tables.
+        with FileLock(spec.lock_file("study")):
+            _studies[name] = open_study(spec, open_storage(spec.storage))
+    return _studies[name]
+
+
+def _consecutive(claims: list[Claim]) -> list[list[Claim]]:
+    """Split trials into runs of numbers that follow each other, as launchers number jobs."""
+    runs: list[list[Claim]] = []
+    for claim in claims:
+        if runs and claim.number == runs[-1][-1].number + 1:
+            runs[-1].append(claim)
+        else:
+            runs.append([claim])
+    return runs
+
+
+def _fault_of(returned: JobReturn) -> BaseException | None:
+    if returned.status == JobStatus.FAILED:
+        fault = returned._return_value
+        return fault if isinstance(fault, BaseException) else StudyError(str(fault))
+    return None
