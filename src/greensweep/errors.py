@@ -37,6 +37,10 @@ class StudyError(GreensweepError):
     """A sweep cannot be run or summarised."""
 
 
+class SeveralObjectivesError(StudyError, ValueError):
+    """A strategy of one objective is to seek several; a `ValueError`, as of Optuna's samplers."""
+
+
 class ConstraintError(StudyError):
     """A budget or constraint cannot be kept to, which ends the search."""
 

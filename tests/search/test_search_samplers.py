@@ -16,7 +16,7 @@ from searches import Search, spec
 from greensweep.errors import StudyError
 from greensweep.record.reporting import report
 from greensweep.search.records import OUTCOME, Outcome
-from greensweep.search.samplers import PaperGpSampler
+from greensweep.search.samplers import ExpectedImprovementPerJouleSampler, PaperGpSampler
 from greensweep.search.samplers.acquisition import Acquisition
 from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.process import log_expected_improvement
@@ -124,6 +124,21 @@ def test_a_search_that_is_cut_draws_the_same_points(
     assert points(tmp_path / "cut", 7) == whole
     assert points(tmp_path / "early", 2) == whole
     assert points(tmp_path / "other", 9, seed=4) != whole
+
+
+@pytest.mark.parametrize("make", [ExpectedImprovementPerJouleSampler, PaperGpSampler])
+def test_trials_drawn_side_by_side_get_the_points_of_trials_in_turn(make: Any) -> None:
+    """In a program that asks Optuna by itself, say."""
+    points = []
+    for order in ((0, 0, 1, 1), (0, 1, 0, 1)):
+        study = optuna.create_study(sampler=make(seed=1))
+        asked = [study.ask(), study.ask()]
+        names = [iter("xy"), iter("xy")]
+        for trial in order:
+            asked[trial].suggest_float(next(names[trial]), 0.0, 1.0)
+        points.append([trial.params for trial in asked])
+    assert points[0] == points[1]
+    assert points[0][0] != points[0][1]
 
 
 def test_without_energy_it_is_plain_expected_improvement(tmp_path: Path) -> None:

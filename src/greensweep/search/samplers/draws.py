@@ -53,6 +53,11 @@ class Draw:
         """Return how many trials there is a figure of."""
         return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
 
+    def at_random(self, distribution: BaseDistribution) -> object:
+        """Return the next option's value, drawn at random."""
+        box = Box({"": distribution})
+        return box.values(self.side_generator().random(box.sides))[""]
+
     def even(self, distribution: BaseDistribution) -> object:
         """Return the next option's value of an evenly spread sequence over all trials (Sobol).
 

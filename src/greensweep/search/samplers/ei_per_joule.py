@@ -13,7 +13,6 @@ from greensweep.search.samplers.past import Past
 from greensweep.search.samplers.scales import Box, scaled, scaled_space
 from greensweep.search.space import Conditions
 
-_FEWEST = 2  # trials below which there is nothing to learn from
 _CANDIDATES = 1024  # spread over the whole box
 _REACHES = (0.1, 0.03, 0.01)  # of the neighbours that follow, round after round
 
@@ -63,13 +62,12 @@ class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw all options together, once there is something to learn from."""
-        draw = self._draw
-        assert draw is not None
-        if not search_space or draw.tried() < max(self._n_startup_trials, _FEWEST):
+        draw = self._draw_of(study, trial)
+        if not search_space or draw.tried() < self._n_startup_trials:
             return {}
         box = Box(scaled_space(search_space, self._log_decades), self._conditions)
         past = Past(draw.trials, box, search_space, study.direction == StudyDirection.MAXIMIZE)
-        if len(past.scores) < _FEWEST:
+        if not len(past.scores):
             return {}
         acquisition = Acquisition(past, self._cost_exponent)
         place = best_place(
@@ -85,9 +83,8 @@ class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw one option by itself: of the first trials."""
-        assert self._draw is not None
-        distribution = scaled(param_distribution, self._log_decades)
-        if self._even_start:
-            return self._draw.even(distribution)
-        place = self._draw.side_generator().random(Box({"": distribution}).sides)
-        return Box({"": distribution}).values(place)[""]
+        draw, distribution = (
+            self._draw_of(study, trial),
+            scaled(param_distribution, self._log_decades),
+        )
+        return draw.even(distribution) if self._even_start else draw.at_random(distribution)

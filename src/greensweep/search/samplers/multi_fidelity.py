@@ -50,8 +50,7 @@ class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
         """Draw the way to train, and all options together once there is something to learn from."""
         if trial.params or "fixed_params" in trial.system_attrs:
             return {}  # a point to start from is trained whole, a repeat as before
-        draw = self._draw
-        assert draw is not None
+        draw = self._draw_of(study, trial)
         cheaper = sum(fidelity_of(each) > 0 for each in draw.trials)
         if cheaper < max(self._n_startup_trials, self._fidelities):
             set_fidelity(study, trial, 1 + cheaper % self._fidelities)

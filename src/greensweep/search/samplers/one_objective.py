@@ -1,12 +1,14 @@
 """What samplers of one objective that draw all options together have in common."""
 
+from collections.abc import Sequence
+
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.errors import StudyError
+from greensweep.errors import SeveralObjectivesError
 from greensweep.search.samplers.draws import Draw, seed_or_any
 from greensweep.search.space import Conditions
 
@@ -29,20 +31,37 @@ class OneObjectiveSampler(BaseSampler):
 
     def __init__(self, seed: int | None, conditions: Conditions | None = None) -> None:
         self._seed, self._conditions = seed_or_any(seed), conditions or {}
-        self._draw: Draw | None = None
+        self._draws: dict[int, Draw] = {}  # by number, of the trials that are being drawn
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin a draw.
 
         Raises:
-            StudyError: the study has several objectives.
+            SeveralObjectivesError: the study has several objectives.
         """
+        self._draws.pop(trial.number, None)
+        self._draw_of(study, trial)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """End a trial."""
+        self._draws.pop(trial.number, None)
+
+    def _draw_of(self, study: optuna.Study, trial: FrozenTrial) -> Draw:
+        """Return the draw of a trial; it begins here where nobody has begun it."""
         if len(study.directions) != 1:
-            raise StudyError(
+            raise SeveralObjectivesError(
                 f"hydra/sweeper/sampler={self.name} seeks one objective, and there are "
                 f"{len(study.directions)}: set objective=accuracy, or hydra/sweeper/sampler=tpe"
             )
-        self._draw = Draw(self._seed, study, trial.number)
+        if trial.number not in self._draws:
+            self._draws[trial.number] = Draw(self._seed, study, trial.number)
+        return self._draws[trial.number]
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

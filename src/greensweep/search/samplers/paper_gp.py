@@ -49,8 +49,7 @@ class PaperGpSampler(OneObjectiveSampler):
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF
 
-        draw = self._draw
-        assert draw is not None
+        draw = self._draw_of(study, trial)
         if not search_space:
             return {}
         box = Box(search_space, self._conditions)
@@ -75,6 +74,4 @@ class PaperGpSampler(OneObjectiveSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw one option by itself: of the first trial."""
-        assert self._draw is not None
-        box = Box({param_name: param_distribution})
-        return box.values(self._draw.side_generator().random(box.sides))[param_name]
+        return self._draw_of(study, trial).at_random(param_distribution)
