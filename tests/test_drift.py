@@ -16,8 +16,8 @@ from greensweep.config import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.study import drift
 from greensweep.study.drift import Drift, Reference
+from greensweep.study.sentences import drift_sentence
 from greensweep.study.summary import summarise
-from greensweep.study.text import drift_sentence
 from greensweep.training.reference import ReferenceJob
 
 Cli = Callable[..., Finished]

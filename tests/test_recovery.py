@@ -20,7 +20,7 @@ from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.runs.repeats import run_repeats
 from greensweep.search.records import Outcome
 from greensweep.study import winners
-from greensweep.study.mend import mend_dead
+from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.trials import read_trials
 from greensweep.study.upload import upload
 from greensweep.tracking.mlflow import MlflowStore, MlflowTracker
@@ -67,7 +67,7 @@ def test_no_run_of_a_dead_trial_stays_running_nor_that_of_its_repeat(
     result = RunResult("finished", None, "m", "d", 0, validation_accuracy=0.5, mlflow_run_id=whole)
     write_result(result, repeat)
     before = statuses(store)
-    mend_dead(sweep, config("tracking=mlflow"), store)
+    record_dead_trials(sweep, config("tracking=mlflow"), store)
     changed = {name for name, status in statuses(store).items() if status != before[name]}
     assert changed == {"trial 0", "trial 0, repeat 0", "trial 0, repeat 1"}
     ended = {run.info.run_name: run for run in store.client.search_runs(store.experiment_id)}
@@ -94,7 +94,7 @@ def test_a_trial_without_a_result_gets_one_with_its_end_and_what_was_asked_of_it
     (folder / ".hydra").mkdir()
     asked = ["optimizer.learning_rate=0.01", "model=dense_linear"]
     (folder / ".hydra" / "overrides.yaml").write_text(f"- {asked[0]}\n- {asked[1]}\n")
-    mend_dead(tmp_path, config("tracking=local"), None)
+    record_dead_trials(tmp_path, config("tracking=local"), None)
     result = read_result(folder)
     assert (result.status, result.error) == (status, outcome.error)
     assert result.overrides == tuple(asked)
@@ -113,7 +113,7 @@ def test_a_trial_of_which_nothing_is_known_makes_no_column(
     if text is not None:
         (folder / ".hydra").mkdir()
         (folder / ".hydra" / "overrides.yaml").write_text(text)
-    mend_dead(tmp_path, config("tracking=local"), None)
+    record_dead_trials(tmp_path, config("tracking=local"), None)
     assert [dict(trial.searched) for trial in read_trials(tmp_path)] == [
         {"optimizer.learning_rate": "0.1"}, {"optimizer.learning_rate": "0.2"}, {},
     ]  # fmt: skip
@@ -263,7 +263,7 @@ def test_what_a_launcher_killed_of_a_stock_sweep_has_ended(
     parent = store.shared_parent(sweep, "sweep", {})
     run_id = store.create_run("trial 0", {}, parent)
     store.create_run("trial 0, repeat 0", {}, run_id)
-    mend_dead(sweep, config("tracking=mlflow"), store)
+    record_dead_trials(sweep, config("tracking=mlflow"), store)
     assert statuses(store) == {
         "sweep": "RUNNING", "trial 0": "KILLED", "trial 0, repeat 0": "KILLED",
     }  # fmt: skip
@@ -309,7 +309,7 @@ def test_what_another_command_of_a_search_still_runs_is_left_alone(
     begun(tmp_path, 0)
     write_json(tmp_path / "study_of.json", {"study_name": "s", "folder": "f"})
     store.create_run("trial 0", {}, store.shared_parent(tmp_path, "sweep", {}))
-    mend_dead(tmp_path, config("tracking=mlflow"), store)
+    record_dead_trials(tmp_path, config("tracking=mlflow"), store)
     assert set(statuses(store).values()) == {"RUNNING"}
     assert not read_trials(tmp_path)
 
@@ -321,7 +321,7 @@ def test_half_a_config_of_a_dead_trial_costs_no_other_anything(
     (folder / "config.yaml").write_text("model: {name: dense")
     settled(tmp_path, 1, Outcome("died", "its process died"))
     asked = config("tracking=local")
-    mend_dead(tmp_path, asked, None)
+    record_dead_trials(tmp_path, asked, None)
     assert [trial.result.model for trial in read_trials(tmp_path)] == [asked.model.name] * 2
     assert str(folder / "config.yaml") in caplog.text
 
@@ -388,7 +388,7 @@ def test_a_winner_without_kept_weights_costs_no_warning(
     )  # fmt: skip
     (tmp_path / "0").mkdir()
     write_result(result, tmp_path / "0")
-    winners.test_winners(
+    winners.evaluate_winners(
         read_trials(tmp_path), build_meter(config("energy=unmetered").energy), store
     )
     assert not caplog.text

@@ -230,7 +230,7 @@ def test_repeats_that_could_not_reach_their_server_are_sent_below_their_run(
 
 
 def test_a_run_says_that_its_figures_are_means(config: Compose, tmp_path: Path) -> None:
-    from greensweep.study.text import run_line
+    from greensweep.study.sentences import run_line
 
     result = run_repeats(
         config(*QUICK, "repeats=2", "training.epochs=1"),

@@ -11,11 +11,11 @@ from conftest import PROJECT
 
 from greensweep.analysis import (
     RunTable,
+    analyse_tradeoff,
     compare_strategies,
     explain_layers,
     read_file,
     standard_table,
-    weigh_tradeoff,
 )
 from greensweep.config.schema_analysis import (
     ColumnsConfig,
@@ -66,7 +66,7 @@ def test_the_kept_searches_follow_from_the_kept_runs(
 def test_the_kept_layers_and_front_follow_from_the_kept_runs(variant: str) -> None:
     factors = ["model.conv_layers", "model.linear_layers", "model.relu"]
     layers = explain_layers(runs(variant, "rq2_layers"), LayersConfig(factors=factors))
-    tradeoff = weigh_tradeoff(runs(variant), TradeoffConfig())
+    tradeoff = analyse_tradeoff(runs(variant), TradeoffConfig())
     for found, table in (
         (layers.tables["joules_per_layer"], "layers/joules_per_layer"),
         (layers.tables["anova_architectures"], "layers/anova_architectures"),

@@ -22,7 +22,7 @@ from greensweep.errors import TrainingError
 from greensweep.record.result import RunResult, read_result
 from greensweep.runs.checkpoint import test_checkpoint
 from greensweep.runs.once import run_once
-from greensweep.study.text import run_line
+from greensweep.study.sentences import run_line
 from greensweep.tracking import MemoryTracker
 
 Cli = Callable[..., Finished]

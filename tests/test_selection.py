@@ -20,7 +20,7 @@ from greensweep.record.result import RunResult, read_result
 from greensweep.runs import checkpoint
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
-from greensweep.study.mend import mend_dead
+from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.objective import objective_values
 from greensweep.tracking import MemoryTracker
 
@@ -218,7 +218,7 @@ def test_a_trial_whose_process_died_keeps_its_accuracy_under_its_own_name(
         kept = {"number": number, "values": None, "outcome": outcome, "constraints": {}}
         (folder / "trial.json").write_text(json.dumps(kept))
     save_run_config(asked, tmp_path / "0" / "config.yaml")
-    mend_dead(tmp_path, config("tracking=local"), None)
+    record_dead_trials(tmp_path, config("tracking=local"), None)
     died, other = (read_result(tmp_path / str(number)) for number in range(2))
     assert (died.test_accuracy, died.validation_accuracy) == (0.25, None)
     assert (other.test_accuracy, other.validation_accuracy) == (None, 0.25)

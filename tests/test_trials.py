@@ -11,17 +11,16 @@ from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.record.result import RunResult, Status, read_result, write_result
 from greensweep.search.bill import Bill
-from greensweep.study.summary import StudySummary, summarise, write_summary
-from greensweep.study.text import (
+from greensweep.study.sentences import (
     all_sources,
     beside_sentence,
     comparison_sentence,
     recommendation,
     selection_sentence,
-    trials_table,
     trust_sentence,
     uncertainty_sentence,
 )
+from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.trials import (
     Trial,
     bargain_trial,
@@ -32,6 +31,7 @@ from greensweep.study.trials import (
     read_trials,
     winners,
 )
+from greensweep.study.trials_table import trials_table
 
 
 def trial(

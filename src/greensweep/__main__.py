@@ -107,10 +107,10 @@ def _upload(asked: argparse.Namespace) -> None:
 
 def _summarise(asked: argparse.Namespace) -> None:
     from greensweep.errors import StudyError
-    from greensweep.study.mend import end_killed
+    from greensweep.study.dead_trials import end_killed
     from greensweep.study.summary import read_summary, summarise, write_summary
-    from greensweep.study.text import print_summary
     from greensweep.study.trials import read_trials
+    from greensweep.study.trials_table import print_summary
 
     at_work = end_killed(asked.sweep)
     trials = read_trials(asked.sweep)

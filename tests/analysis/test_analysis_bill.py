@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from greensweep.analysis import add_up, standard_table
+from greensweep.analysis import energy_bill, standard_table
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.energy.units import watt_hours_text
 
@@ -22,7 +22,7 @@ def test_the_bill_has_a_line_for_all_that_searching_took() -> None:
     sweeps = pd.DataFrame(
         {"search/search_joules": [2.0, 3.0], "sweep/energy_test_joules": [0.5, None]}
     )
-    found = add_up(standard_table(raw, ColumnsConfig(), "here"), sweeps)
+    found = energy_bill(standard_table(raw, ColumnsConfig(), "here"), sweeps)
     bill = found.tables["bill"].set_index("part")
     assert bill["joules"].to_dict() == {
         "training of finished runs": 30.0,
@@ -55,14 +55,14 @@ def test_each_component_has_its_own_quality() -> None:
             "energy.quality.ram": ["estimated", "attributed"],
         }
     )
-    components = add_up(standard_table(raw, ColumnsConfig(), "here")).tables["components"]
+    components = energy_bill(standard_table(raw, ColumnsConfig(), "here")).tables["components"]
     assert components.set_index("component")["quality"].to_dict() == {
         "ram": "attributed and estimated",
         "cpu": "measured",
         "gpu": "unknown",
     }
     untold = raw.drop(columns=["energy.quality.cpu", "energy.quality.ram"])
-    found = add_up(standard_table(untold, ColumnsConfig(), "here"))
+    found = energy_bill(standard_table(untold, ColumnsConfig(), "here"))
     assert "quality" not in found.tables["components"]
 
 
@@ -80,14 +80,14 @@ def test_each_phase_has_its_own_quality() -> None:
             "phases.quality.test": [None, "estimated"],
         }
     )
-    phases = add_up(standard_table(raw, ColumnsConfig(), "here")).tables["phases"]
+    phases = energy_bill(standard_table(raw, ColumnsConfig(), "here")).tables["phases"]
     assert phases.set_index("phase")["quality"].to_dict() == {
         "training": "measured",
         "inference": "estimated and measured",
         "test": "estimated",
     }
     untold = raw.drop(columns=["energy_quality", "phases.quality.inference"])
-    phases = add_up(standard_table(untold, ColumnsConfig(), "here")).tables["phases"]
+    phases = energy_bill(standard_table(untold, ColumnsConfig(), "here")).tables["phases"]
     assert phases.set_index("phase")["quality"].to_dict() == {
         "training": "unknown",
         "inference": "unknown",

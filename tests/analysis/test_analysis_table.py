@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from run_tables import runs, search
 
-from greensweep.analysis import add_up, compare_strategies, read_file, standard_table
+from greensweep.analysis import compare_strategies, energy_bill, read_file, standard_table
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
 from greensweep.errors import AnalysisError
 from greensweep.sources.table import qualities
@@ -65,7 +65,7 @@ def test_an_infeasible_run_counts_in_energy_only() -> None:
         "1 of 4 runs are infeasible, as they break a constraint of their search or were cheaper "
         "than whole ones: they count in energy only",
     )
-    ends = add_up(table).tables["ends"].set_index("status")["runs"].to_dict()
+    ends = energy_bill(table).tables["ends"].set_index("status")["runs"].to_dict()
     assert ends == {"finished": 2, "infeasible": 1, "pruned": 1}
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_failed_before_its_training_keeps_what_it_spent() -> None:
     assert table.left_out == {}
     assert table.warnings == (), "what was spent on it is measured"
     assert qualities(table.frame) == ["measured"]
-    assert add_up(table).figures["spent_joules"] == 12.0
+    assert energy_bill(table).figures["spent_joules"] == 12.0
     broken = runs([finished, {**failed, "energy_spent_joules": None}])
     assert broken.left_out == {"the energy is missing or no number": 1}
     with pytest.raises(AnalysisError, match=r"energy of all runs of runs\.csv is 0"):

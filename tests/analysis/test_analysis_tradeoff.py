@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from run_tables import runs
 
-from greensweep.analysis import weigh_tradeoff
+from greensweep.analysis import analyse_tradeoff
 from greensweep.analysis.front import (
     front,
     hypervolume,
@@ -29,7 +29,7 @@ POINTS = [(0.5, 10.0), (0.8, 20.0), (0.7, 25.0), (0.9, 50.0), (0.9, 60.0), (0.92
 
 
 def weighed(rows: list[dict[str, Any]], **options: Any) -> Result:
-    return weigh_tradeoff(runs(rows), TradeoffConfig(**options))
+    return analyse_tradeoff(runs(rows), TradeoffConfig(**options))
 
 
 def rows_of(points: list[tuple[float, float]], **further: Any) -> list[dict[str, Any]]:
@@ -327,7 +327,7 @@ def test_options_that_a_forest_would_not_take_are_ranked() -> None:
         for number in range(30)
     ]
     names = ["optimizer.huge", "optimizer.infinite", "optimizer.list", "optimizer.list"]
-    found = weigh_tradeoff(runs(rows), TradeoffConfig(hyperparameters=names)).tables["importance"]
+    found = analyse_tradeoff(runs(rows), TradeoffConfig(hyperparameters=names)).tables["importance"]
     energy = found[found["target"] == "energy_joules"].set_index("hyperparameter")["importance"]
     assert energy.index.is_unique
     # All three tell the same of the energy, and share what it takes to lose them.

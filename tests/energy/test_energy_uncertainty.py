@@ -11,7 +11,7 @@ from greensweep.energy import ComponentEnergy, EnergyReading
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
-from greensweep.energy.uncertainty import told_apart
+from greensweep.energy.uncertainty import distinguishable
 from greensweep.energy.units import energy_text
 
 Laps = Callable[..., list[EnergyReading]]
@@ -144,7 +144,7 @@ def test_the_true_figure_lies_within_what_is_told(seconds: float) -> None:
 def test_figures_within_each_others_uncertainty_are_not_told_apart(
     figures: tuple[float, ...], apart: bool
 ) -> None:
-    assert told_apart(*figures) is apart
+    assert distinguishable(*figures) is apart
 
 
 @pytest.mark.parametrize(

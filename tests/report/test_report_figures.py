@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from greensweep.analysis import Result, compare_strategies, standard_table, weigh_tradeoff
+from greensweep.analysis import Result, analyse_tradeoff, compare_strategies, standard_table
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig, TradeoffConfig
 from greensweep.rendering import draw_curves, draw_front, draw_shares, draw_survival
 from greensweep.rendering.svg import inline_svg
@@ -77,7 +77,7 @@ def test_a_control_character_in_a_name_is_drawn_and_warns_of_nothing(strategies:
 
 
 def test_figures_in_one_page_share_no_id() -> None:
-    tradeoff = weigh_tradeoff(RUNS, TradeoffConfig(resamples=100))
+    tradeoff = analyse_tradeoff(RUNS, TradeoffConfig(resamples=100))
     drawings = draw_front(tradeoff, RUNS, ["dataset"])
     assert len(drawings) == 2
     ids: list[str] = []
@@ -91,7 +91,7 @@ def test_figures_in_one_page_share_no_id() -> None:
 
 
 def test_the_axis_claims_a_validation_accuracy_only_where_it_is_one() -> None:
-    tradeoff = weigh_tradeoff(RUNS, TradeoffConfig(resamples=100))
+    tradeoff = analyse_tradeoff(RUNS, TradeoffConfig(resamples=100))
     first = draw_front(tradeoff, RUNS, ["dataset"])[0]
     assert first.figure.axes[0].get_ylabel() == "accuracy"
 

@@ -1,10 +1,10 @@
 """Statistics on tables of runs: from a table to frozen results. Nothing is drawn here."""
 
-from greensweep.analysis.bill import add_up
+from greensweep.analysis.bill import energy_bill
 from greensweep.analysis.layers import explain_layers
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
-from greensweep.analysis.tradeoff import weigh_tradeoff
+from greensweep.analysis.tradeoff import analyse_tradeoff
 from greensweep.config.schema_analysis import (
     AnalysisConfig,
     LayersConfig,
@@ -18,15 +18,15 @@ from greensweep.sources.table import RunTable, standard_table
 __all__ = [
     "Result",
     "RunTable",
-    "add_up",
+    "analyse_tradeoff",
     "answer",
     "compare_strategies",
+    "energy_bill",
     "explain_layers",
     "read_file",
     "read_mlflow",
     "read_sweeps",
     "standard_table",
-    "weigh_tradeoff",
 ]
 
 
@@ -42,4 +42,4 @@ def answer(runs: RunTable, config: AnalysisConfig) -> Result:
     if isinstance(config, StrategiesConfig):
         return compare_strategies(runs, config)
     assert isinstance(config, TradeoffConfig)
-    return weigh_tradeoff(runs, config)
+    return analyse_tradeoff(runs, config)

@@ -19,7 +19,7 @@ _TOLERANCE = 1e-8  # of ranks: columns that differ by less are taken for roundin
 _NONE, _SOME = 1e-8, tuple(np.geomspace(1e-4, 1e4, 9))
 
 
-def told_apart(counts: pd.DataFrame) -> tuple[list[str], dict[tuple[str, ...], list[str]]]:
+def separable_factors(counts: pd.DataFrame) -> tuple[list[str], dict[tuple[str, ...], list[str]]]:
     """Choose columns whose effects, level by level, can be told apart; earlier ones first.
 
     Args:

@@ -30,7 +30,7 @@ _BESIDE = {
 }
 
 
-def add_up(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
+def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     """Add up the energy of all runs, also of those that did not finish, and of their sweeps.
 
     Args:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from greensweep.analysis.architectures import told_apart
-from greensweep.analysis.bill import add_up
+from greensweep.analysis.architectures import separable_factors
+from greensweep.analysis.bill import energy_bill
 from greensweep.analysis.layers import SIZES, explain_layers
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
-from greensweep.analysis.tradeoff import weigh_tradeoff
+from greensweep.analysis.tradeoff import analyse_tradeoff
 from greensweep.config.schema_analysis import (
     AnalysisConfig,
     LayersConfig,
@@ -59,7 +59,7 @@ def analyses_of(
     Raises:
         AnalysisError: no run finished.
     """
-    bill = add_up(runs, sweeps)
+    bill = energy_bill(runs, sweeps)
     missing: dict[str, str] = {}
 
     def attempt(name: str, ask: Callable[[], Result]) -> Result | None:
@@ -75,7 +75,7 @@ def analyses_of(
     return Analyses(
         runs,
         bill,
-        attempt("tradeoff", lambda: weigh_tradeoff(chosen(config.tradeoff), config.tradeoff)),
+        attempt("tradeoff", lambda: analyse_tradeoff(chosen(config.tradeoff), config.tradeoff)),
         attempt(
             "strategies",
             lambda: compare_strategies(
@@ -107,7 +107,7 @@ def _layers(runs: RunTable, config: LayersConfig) -> Result:
     names = sorted(filter(_is_count, map(str, finished.columns)), key=_rank)
     varying = [name for name in names if finished[name].nunique() > 1]
     counted = finished.dropna(subset=varying)
-    factors, stand_for = told_apart(counted[varying])
+    factors, stand_for = separable_factors(counted[varying])
     architecture = config.architecture or [*factors, *_sizes_within(counted, factors)]
     chosen = replace(config, factors=factors, architecture=architecture, order=config.order or 1)
     result = explain_layers(runs, chosen)

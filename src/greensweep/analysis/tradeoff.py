@@ -22,7 +22,7 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
 from greensweep.analysis.units import joules as in_joules
 from greensweep.config.schema_analysis import TradeoffConfig
-from greensweep.energy.uncertainty import stairs, told_apart
+from greensweep.energy.uncertainty import distinguishable, stairs
 from greensweep.errors import AnalysisError
 from greensweep.sources.table import (
     ACCURACY,
@@ -69,7 +69,7 @@ class _Group:
         return kept[stairs([*self.joules[kept]], [*self.uncertainties[kept]])]
 
 
-def weigh_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
+def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     """Weigh the accuracy of finished runs against their training energy.
 
     Raises:
@@ -350,7 +350,7 @@ def _recommendation(group: _Group) -> str:
         return f"{most}: nothing costs less."
     if other is None:
         return f"{most}, and nothing that was tried costs half as much or less."
-    if not told_apart(joules[best], joules[other], *group.uncertainties[[best, other]]):
+    if not distinguishable(joules[best], joules[other], *group.uncertainties[[best, other]]):
         return f"{most}, and the energy of what costs half as much cannot be told apart from it."
     lost = 100.0 * (accuracy[best] - accuracy[other])
     return (

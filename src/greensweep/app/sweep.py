@@ -96,10 +96,10 @@ def close_current(fault: BaseException | None) -> BaseException | None:
     """Summarise the sweep that began, if one did; return the fault that the program ends with."""
     if SweepCallback.current is None:
         return fault
-    return _close_sweep(SweepCallback.current, fault)
+    return _finish_sweep(SweepCallback.current, fault)
 
 
-def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
+def _finish_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
     """Summarise a sweep however it ended; return the fault that the program ends with."""
     directory = Path(config.hydra.sweep.dir)
     if not SweepCallback.folder.close():
@@ -109,8 +109,8 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun
     from greensweep.energy import told_once
-    from greensweep.study.close import close_sweep
-    from greensweep.study.mend import fail_running
+    from greensweep.study.dead_trials import fail_running
+    from greensweep.study.finish import finish_sweep
     from greensweep.tracking import open_store
 
     interrupted = isinstance(fault, KeyboardInterrupt)
@@ -121,7 +121,7 @@ def _close_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcepti
             fail_running(directory, storage)
         store = open_store(parsed.tracking)
         with told_once(directory):
-            summary = close_sweep(
+            summary = finish_sweep(
                 directory.absolute(),
                 parsed,
                 _reference_meter(parsed),

@@ -64,9 +64,9 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
         OSError: the folder `output` cannot be written.
     """
     from greensweep.rendering import build_page, report_tables, write_report
-    from greensweep.rendering.facts import facts
+    from greensweep.rendering.colophon import colophon
 
-    sections, told = build_page(analyses, config), facts(config.source)
+    sections, told = build_page(analyses, config), colophon(config.source)
     tables = report_tables(analyses)
     page = write_report(Path(config.output), config.title, sections, tables, told)
     log.info(f"Report: {page}")

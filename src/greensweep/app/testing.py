@@ -17,7 +17,7 @@ def evaluate(composed: DictConfig) -> float:
     from greensweep.energy.uncertainty import INFERENCE_PERIODS
     from greensweep.energy.units import energy_text
     from greensweep.runs.checkpoint import test_checkpoint
-    from greensweep.study.text import trust_sentence
+    from greensweep.study.sentences import trust_sentence
     from greensweep.training import device_asked_for
 
     config = checked(composed, EvaluateConfig)

@@ -31,7 +31,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     from greensweep.runs.repeats import run_repeats
     from greensweep.runs.replay import replay_once
     from greensweep.study.objective import objective_values
-    from greensweep.study.text import run_line, sources, trust_sentence
+    from greensweep.study.sentences import run_line, sources, trust_sentence
     from greensweep.tracking import build_tracker, open_store
 
     hydra = HydraConfig.get()

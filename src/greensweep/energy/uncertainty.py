@@ -87,12 +87,12 @@ def stairs(figures: Sequence[float], uncertainties: Sequence[float | None]) -> l
     kept: list[int] = []
     for place in reversed(range(len(figures))):
         mine = figures[place], uncertainties[place]
-        if all(told_apart(mine[0], figures[k], mine[1], uncertainties[k]) for k in kept):
+        if all(distinguishable(mine[0], figures[k], mine[1], uncertainties[k]) for k in kept):
             kept.append(place)
     return kept[::-1]
 
 
-def told_apart(one: float, other: float, *uncertainties: float | None) -> bool:
+def distinguishable(one: float, other: float, *uncertainties: float | None) -> bool:
     """Tell whether two figures differ by more than both uncertainties together explain.
 
     Args:

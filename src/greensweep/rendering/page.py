@@ -52,7 +52,7 @@ class Section:
 
 
 def render(
-    title: str, sections: Sequence[Section], files: Sequence[str], facts: Mapping[str, str]
+    title: str, sections: Sequence[Section], files: Sequence[str], colophon: Mapping[str, str]
 ) -> str:
     """Return the page as HTML; all texts are escaped.
 
@@ -69,7 +69,7 @@ def render(
     page = environment.get_template("page.html").render(
         title=title,
         sections=sections,
-        facts=facts,
+        colophon=colophon,
         generator=GENERATOR,
         svg=inline_svg,
         rows=_rows,

@@ -21,7 +21,7 @@ def write_report(
     title: str,
     sections: Sequence[Section],
     tables: Mapping[str, pd.DataFrame],
-    facts: Mapping[str, str],
+    colophon: Mapping[str, str],
 ) -> Path:
     """Write `index.html`, `figures/NAME.svg|png` and `tables/NAME.csv|tex`; return the page.
 
@@ -42,7 +42,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         part = Path(name)
-        (part / _PAGE).write_text(render(title, sections, list(tables), facts), encoding="utf-8")
+        (part / _PAGE).write_text(render(title, sections, list(tables), colophon), encoding="utf-8")
         _write_figures(part / _FIGURES, sections)
         _write_tables(part / _TABLES, sections, tables)
         page.unlink(missing_ok=True)

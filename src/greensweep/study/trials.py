@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greensweep.config import TrainConfig, load_run_config, read_overrides
-from greensweep.energy.uncertainty import stairs, told_apart
+from greensweep.energy.uncertainty import distinguishable, stairs
 from greensweep.errors import ConfigError, StudyError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
@@ -67,7 +67,7 @@ class Trial:
 
     def costs_as(self, other: "Trial") -> bool:
         """Tell whether the costs of two trials cannot be told apart."""
-        return not told_apart(self.cost, other.cost, self.uncertainty, other.uncertainty)
+        return not distinguishable(self.cost, other.cost, self.uncertainty, other.uncertainty)
 
 
 def keep_searched(sweep: Path, options: Iterable[str]) -> None:

@@ -26,7 +26,7 @@ from greensweep.record.result import (
 from greensweep.runs.once import TRACKED_STATUS
 from greensweep.search.folders import trial_directories
 from greensweep.secrets import still_masked
-from greensweep.study.close import close_parent
+from greensweep.study.finish import finish_tracked_sweep
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
 from greensweep.tracking import flat, open_store
@@ -98,7 +98,7 @@ def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResul
         trials = read_trials(directory)
         summary = replace(read_summary(directory) or summarise(trials), mlflow_run_id=parent)
         files = write_summary(summary, trials, directory)
-        close_parent(store, parent, summary, trials, files)
+        finish_tracked_sweep(store, parent, summary, trials, files)
     return run_ids
 
 

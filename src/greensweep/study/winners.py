@@ -62,7 +62,7 @@ def drop_beaten_weights(
                 _update(trial.directory, replace(trial.result, checkpoint=None), store)
 
 
-def test_winners(
+def evaluate_winners(
     trials: Sequence[Trial], meter: Meter, store: "MlflowStore | None"
 ) -> float | None:
     """Test the Pareto-optimal trials and the best one from their kept weights, once.

@@ -6,7 +6,7 @@ import greensweep
 from greensweep.tracking.provenance import code_and_machine
 
 
-def facts(source: str) -> dict[str, str]:
+def colophon(source: str) -> dict[str, str]:
     """Return what the page's last part tells: source, time, and by what the page was written.
 
     Of the machines and versions that the runs were on the page's part on method tells.

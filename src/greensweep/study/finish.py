@@ -11,27 +11,27 @@ from greensweep.energy.machine import machine_total
 from greensweep.search.bill import read_bill
 from greensweep.search.text import bill_sentences
 from greensweep.study import drift
-from greensweep.study.mend import mend_dead
-from greensweep.study.summary import StudySummary, summarise, write_summary
-from greensweep.study.text import (
+from greensweep.study.dead_trials import record_dead_trials
+from greensweep.study.sentences import (
     all_sources,
     beside_sentence,
     comparison_sentence,
     drift_sentence,
     machine_sentence,
     outside_sentence,
-    print_summary,
     trust_sentence,
     uncertainty_sentence,
 )
+from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.trials import Trial, read_trials
+from greensweep.study.trials_table import print_summary
 from greensweep.tracking.mlflow import known_parent
 
 if TYPE_CHECKING:
     from greensweep.tracking.mlflow import MlflowStore
 
 
-def close_sweep(
+def finish_sweep(
     directory: Path,
     config: TrainConfig,
     meter: Meter,
@@ -50,16 +50,16 @@ def close_sweep(
         StudyError: a result file is broken.
         OSError: the directory cannot be written to.
     """
-    from greensweep.study.winners import drop_beaten_weights, test_winners
+    from greensweep.study.winners import drop_beaten_weights, evaluate_winners
 
-    mend_dead(directory, config, store)
+    record_dead_trials(directory, config, store)
     found = read_bill(directory)
     drop_beaten_weights(directory, store, settled_only=found is not None, ended=not interrupted)
     trials = read_trials(directory)
     test_joules, drifted = None, None
     if not interrupted:
         drifted = drift.end(directory, meter, config)
-        test_joules = test_winners(trials, meter, store)
+        test_joules = evaluate_winners(trials, meter, store)
         trials = read_trials(directory)
     parent = known_parent(directory)
     summary = summarise(
@@ -73,7 +73,7 @@ def close_sweep(
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
-        store.attempt(partial(close_parent, store, parent, summary, trials, files))
+        store.attempt(partial(finish_tracked_sweep, store, parent, summary, trials, files))
     if found is not None:
         beside = beside_sentence(summary)
         notes = [*bill_sentences(found), *([beside] if beside else []), *notes]
@@ -94,7 +94,7 @@ def close_sweep(
     return summary
 
 
-def close_parent(
+def finish_tracked_sweep(
     store: "MlflowStore",
     run_id: str,
     summary: StudySummary,

@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 _REPEAT = ", repeat "  # between the name of a run and the number of its repeat
 
 
-def mend_dead(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> None:
+def record_dead_trials(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> None:
     """Leave a result where a trial's process died before it could.
 
     Args:
@@ -96,7 +96,7 @@ def end_killed(sweep: Path) -> bool:
             config = next((load_run_config(each) for each in begun if each.is_file()), None)
             if config is not None:  # a run began
                 store = open_store(config.tracking)
-                mend_dead(sweep, config, store)
+                record_dead_trials(sweep, config, store)
                 if store is not None and (parent := known_parent(sweep)) is not None:
                     store.attempt(partial(store.close, parent, "KILLED"))
     except Timeout:

@@ -1,20 +1,13 @@
-"""A run or a sweep in words, for the terminal."""
+"""A run or a sweep in sentences, for the terminal."""
 
-import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from greensweep.energy import joined
 from greensweep.energy.units import energy_text, joules_text
 from greensweep.record.result import RunResult
 from greensweep.search.fidelity import WHOLE_RUN
-from greensweep.search.text import FILE_WIDTH
 from greensweep.study.summary import StudySummary
-from greensweep.study.trials import Trial, finished, front_numbers, searched_keys
+from greensweep.study.trials import Trial
 
 _SOURCES = {
     "rapl": "RAPL counters",
@@ -34,14 +27,16 @@ def run_line(result: RunResult) -> str:
     """Return one run in one line."""
     parts = [
         f"{result.model} on {result.dataset}: {result.status}",
-        f"validation accuracy {_accuracy(result.validation_accuracy)}"
-        + _interval(result, "validation_accuracy", _accuracy),
+        f"validation accuracy {accuracy_text(result.validation_accuracy)}"
+        + _interval(result, "validation_accuracy", accuracy_text),
     ]
     if result.test_accuracy is not None:
         selected = ""
         if result.selected_on_test:
-            selected = f"{_interval(result, 'test_accuracy', _accuracy)} (selected on this split)"
-        parts.append(f"test accuracy {_accuracy(result.test_accuracy)}{selected}")
+            selected = (
+                f"{_interval(result, 'test_accuracy', accuracy_text)} (selected on this split)"
+            )
+        parts.append(f"test accuracy {accuracy_text(result.test_accuracy)}{selected}")
     beside = f", beside {result.energy_contended_by}" if result.energy_contended_by else ""
     parts.append(
         f"training energy {energy_text(result.energy_joules, result.energy_uncertainty_joules)}"
@@ -163,7 +158,7 @@ def selection_sentence(summary: StudySummary) -> str | None:
     if summary.best_validation_accuracy is not None:
         unseen = (
             "; on the validation split, which selected nothing, the most accurate has "
-            f"{_accuracy(summary.best_validation_accuracy)}"
+            f"{accuracy_text(summary.best_validation_accuracy)}"
         )
     return (
         "Accuracies were selected on the test split (select_on=test), so the best of them are "
@@ -196,30 +191,6 @@ def all_sources(trials: Sequence[Trial]) -> dict[str, str]:
     return {name: joined(each) for name, each in found.items()}
 
 
-def trials_table(trials: Sequence[Trial]) -> Table:
-    """Return the table of a sweep's trials; `*` marks the Pareto-optimal candidates."""
-    searched, front = searched_keys(trials), front_numbers(trials)
-    table = Table(title="Trials (* = no other is more accurate and cheaper)")
-    has_net = any(trial.result.energy_net_joules is not None for trial in trials)
-    energies = ["gross energy J", "net energy J"] if has_net else ["gross energy J"]
-    for name in ("trial", "", _accuracy_name(trials), *energies, "seconds"):
-        table.add_column(name, justify="right", overflow="fold")
-    for key in searched:
-        table.add_column(key, justify="right", overflow="fold")
-    for trial in trials:
-        result = trial.result
-        table.add_row(
-            str(trial.number),
-            "*" if trial.number in front else "",
-            _accuracy(result.accuracy) + _remark(trial),
-            _joules(result.energy_joules, result.energy_uncertainty_joules),
-            *([_joules(result.energy_net_joules)] if has_net else []),
-            "-" if result.seconds is None else f"{result.seconds:.2f}",
-            *(_short(trial.searched.get(key, "-")) for key in searched),
-        )
-    return table
-
-
 def recommendation(summary: StudySummary) -> str:
     """Return one sentence: the best trial, and the cheapest within one point of its accuracy."""
     if summary.best_trial is None:
@@ -227,7 +198,7 @@ def recommendation(summary: StudySummary) -> str:
     energy = energy_text(summary.best_energy_joules, summary.best_energy_uncertainty_joules)
     best = (
         f"Trial {summary.best_trial} is the most accurate "
-        f"({_accuracy(summary.best_accuracy)} for {energy})"
+        f"({accuracy_text(summary.best_accuracy)} for {energy})"
     )
     if not summary.best_energy_comparable:
         return f"{best}; its energy does not compare with other trials', so none is the bargain."
@@ -240,29 +211,8 @@ def recommendation(summary: StudySummary) -> str:
     energy = energy_text(summary.bargain_energy_joules, summary.bargain_energy_uncertainty_joules)
     return (
         f"{best}; trial {summary.bargain_trial} is the cheapest within one point of it "
-        f"({_accuracy(summary.bargain_accuracy)} for {energy}{saved})."
+        f"({accuracy_text(summary.bargain_accuracy)} for {energy}{saved})."
     )
-
-
-def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequence[str]) -> None:
-    """Print the table, the recommendation, on which split it rests, and further notes."""
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(width=FILE_WIDTH, highlight=False)
-    selected = selection_sentence(summary)
-    with suppress(SystemExit):  # of rich, where the reader has closed the pipe: the sweep is done
-        if trials:
-            console.print(trials_table(trials))
-        for sentence in (recommendation(summary), *([selected] if selected else []), *notes):
-            console.print(sentence, markup=False, soft_wrap=True)
-
-
-def _accuracy_name(trials: Sequence[Trial]) -> str:
-    """Return what the accuracy that the trials go by is called."""
-    on_test = {trial.result.selected_on_test for trial in finished(trials)}
-    if len(on_test) > 1:
-        return "accuracy"
-    return "test accuracy" if True in on_test else "validation accuracy"
 
 
 def _origins(source: str) -> str:
@@ -272,17 +222,6 @@ def _origins(source: str) -> str:
 def _interval(result: RunResult, name: str, shown: Callable[[float], str]) -> str:
     spread = result.spread.get(name)
     return f" ({shown(spread['low'])} to {shown(spread['high'])})" if spread else ""
-
-
-def _remark(trial: Trial) -> str:
-    """Say, behind its accuracy, why a trial cannot be the best."""
-    if trial.result.status != "finished":
-        return f" {trial.result.status}"
-    remarks = [] if trial.comparable else ["energy does not compare"]
-    remarks += ["cheaper run"] if WHOLE_RUN in trial.broken else []
-    bounds = [name for name in trial.broken if name != WHOLE_RUN]
-    remarks += [f"breaks {', '.join(bounds)}"] if bounds else []
-    return "".join(f" {remark}" for remark in remarks)
 
 
 def _no_best(summary: StudySummary) -> str:
@@ -300,19 +239,5 @@ def _no_best(summary: StudySummary) -> str:
     )
 
 
-def _joules(value: float | None, uncertainty: float | None = None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if uncertainty is None else f"{value:.1f} ± {uncertainty:.1f}"
-
-
-def _accuracy(value: float | None) -> str:
+def accuracy_text(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _short(value: str) -> str:
-    try:
-        number = float(value)
-    except ValueError:
-        return escape(value)
-    return value if not math.isfinite(number) or number == int(number) else f"{number:.4g}"
