@@ -11,9 +11,10 @@ from optuna.trial import FrozenTrial
 from greensweep.record.reporting import report
 from greensweep.runs.replay.table import Point, RecordedTable, read_table
 from greensweep.search.claim import Claim, Claims
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_study
-from greensweep.search.trial import run_trial, trial_of
+from greensweep.search.trial import run_trial
 
 TABLE = Path(__file__).resolve().parent / "learning_curves.csv"
 OPTIONS = (

@@ -16,10 +16,11 @@ from optuna.storages import BaseStorage
 from greensweep.energy import ComponentEnergy, EnergyReading, Meter
 from greensweep.record.reporting import report
 from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import OWNER, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
-from greensweep.search.trial import run_trial, trial_of
+from greensweep.search.trial import run_trial
 
 RATE = FloatDistribution(1e-5, 1e-1, log=True)
 SPACE: dict[str, BaseDistribution] = {"rate": RATE, "width": IntDistribution(1, 8)}

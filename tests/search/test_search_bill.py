@@ -9,9 +9,10 @@ from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
 from greensweep.search.bill import Bill, bill, read_bill, write_bill
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, SEARCH_ENERGY, Outcome
 from greensweep.search.text import bill_sentences
-from greensweep.search.trial import settle, trial_of
+from greensweep.search.trial import settle
 
 
 def settled(folder: Path, outcomes: list[tuple[Outcome, float | None]], **changes: Any) -> Search:

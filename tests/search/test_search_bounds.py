@@ -23,8 +23,8 @@ from greensweep.search.bill import bill
 from greensweep.search.claim import Exhausted
 from greensweep.search.constraints import broken_by
 from greensweep.search.judge import TrialJudge
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, Outcome, outcome_of
-from greensweep.search.trial import trial_of
 from greensweep.tracking import MemoryTracker
 
 SPACE = {"width": IntDistribution(1, 64, log=True)}

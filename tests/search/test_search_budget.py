@@ -20,6 +20,7 @@ from greensweep.search.bill import bill
 from greensweep.search.budget import CostModel, Spent, over_budget, spent
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.judge import TrialJudge
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import (
     FLOPS,
     OUTCOME,
@@ -32,7 +33,7 @@ from greensweep.search.records import (
     whole_seconds,
 )
 from greensweep.search.text import bill_sentences
-from greensweep.search.trial import settle, trial_of
+from greensweep.search.trial import settle
 
 SPACE = {"width": IntDistribution(1, 64, log=True), "epochs": IntDistribution(1, 6)}
 

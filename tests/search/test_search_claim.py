@@ -30,11 +30,12 @@ from greensweep.errors import StudyError
 from greensweep.record.reporting import report
 from greensweep.search import interrupt, recovery
 from greensweep.search.claim import Claim, Claims, Exhausted
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, outcome_of
 from greensweep.search.recovery import Recovery
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
-from greensweep.search.trial import TRIAL_FILE, settle, trial_of, write_json
+from greensweep.search.trial import TRIAL_FILE, settle, write_json
 
 GRID = ("optuna.samplers.GridSampler", {})
 GRID_SPACE = {"a": CategoricalDistribution([1, 2, 3]), "b": CategoricalDistribution(["x", "y"])}

@@ -14,8 +14,9 @@ from greensweep.record.reporting import report
 from greensweep.search.bill import best_trials
 from greensweep.search.claim import Claim
 from greensweep.search.fidelity import fidelity_of
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import counted
-from greensweep.search.trial import run_trial, trial_of
+from greensweep.search.trial import run_trial
 
 SPACE = {"rate": FloatDistribution(1e-5, 1e-1), "beta": FloatDistribution(0.0, 1.0)}
 PLAIN = ("greensweep.search.samplers.ExpectedImprovementPerJouleSampler", {})

@@ -14,6 +14,7 @@ from greensweep.config.grammar import kept_as_override
 from greensweep.errors import StudyError
 from greensweep.search.budget import CostModel, drawing_joules, over_budget, spent
 from greensweep.search.fidelity import fidelity_of
+from greensweep.search.optuna_internals import set_user_attribute, trial_of
 from greensweep.search.records import (
     FLOPS,
     OWNER,
@@ -30,10 +31,10 @@ from greensweep.search.records import (
 from greensweep.search.recovery import Folder, Recovery, ValuesOf
 from greensweep.search.samplers.scales import holds
 from greensweep.search.samplers.untried import UntriedSampler
-from greensweep.search.space import range_text
+from greensweep.search.space import range_text, suggest
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
-from greensweep.search.trial import settle, trial_of
+from greensweep.search.trial import settle
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Claims:
             params: dict[str, Any] = {}
             for name in space.names:
                 if space.has(name, params):
-                    params[name] = drawn._suggest(name, space.distributions[name])
+                    params[name] = suggest(drawn, name, space.distributions[name])
             drawn.set_user_attr(OWNER, asdict(this_process()))
             claim = Claim(drawn.number, params, self._fidelity(drawn.number))
             reason = self._surplus(claim.number) or self._unaffordable(trials, claim)
@@ -219,7 +220,7 @@ class Claims:
         flops = self._flops_of(claim) if self._flops_of else None
         if flops is not None:
             own = trial_of(self._study, claim.number)
-            self._study._storage.set_trial_user_attr(own._trial_id, FLOPS, flops)
+            set_user_attribute(self._study, own, FLOPS, flops)
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.distributions, trials)

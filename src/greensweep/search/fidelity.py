@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import optuna
 from optuna.trial import FrozenTrial
 
+from greensweep.search.optuna_internals import set_system_attribute
+
 # System attribute of a trial: which of the search's fidelities it runs in, from 1.
 _FIDELITY = "greensweep:fidelity"
 
@@ -14,7 +16,7 @@ WHOLE_RUN = "whole_run"
 
 def set_fidelity(study: optuna.Study, trial: FrozenTrial, fidelity: int) -> None:
     """Let a trial that is being drawn run in the `fidelity`-th cheaper way."""
-    study._storage.set_trial_system_attr(trial._trial_id, _FIDELITY, fidelity)
+    set_system_attribute(study, trial, _FIDELITY, fidelity)
 
 
 def fidelity_of(trial: FrozenTrial) -> int:

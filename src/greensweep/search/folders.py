@@ -64,11 +64,13 @@ def keep_owner(spec: "SearchSpec", study: "optuna.Study") -> None:
         StudyError: as `check_owner`; another command may have come first.
         OSError: the folder cannot be written.
     """
+    from greensweep.search.optuna_internals import set_study_attribute
+
     check_owner(spec, study)
     if not _owner(spec.directory):
         owner = {"study_name": spec.study_name, "folder": uuid.uuid4().hex}
         name = f"{_FOLDER}{owner['folder']}"
-        study._storage.set_study_system_attr(study._study_id, name, True)
+        set_study_attribute(study, name, True)
         write_json(spec.directory / OWNER_FILE, owner)
 
 
@@ -110,8 +112,10 @@ def _folders(study: "optuna.Study | None") -> set[str]:
     """Return the names of the folders that a study has."""
     if study is None:
         return set()
-    attributes = study._storage.get_study_system_attrs(study._study_id)
-    return {name.removeprefix(_FOLDER) for name in attributes if name.startswith(_FOLDER)}
+    from greensweep.search.optuna_internals import study_attributes
+
+    names = study_attributes(study)
+    return {name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)}
 
 
 def trial_directories(sweep: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from greensweep.errors import ConstraintError, TrialEnded, first_line
 from greensweep.record.reporting import Progress
 from greensweep.search.bounds import Bounds
 from greensweep.search.fidelity import fidelity_of
+from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
 from greensweep.search.pareto_rule import Finished, ParetoRule
 from greensweep.search.racing import falls_short
 from greensweep.search.records import PROGRESS, Point, curve_of
@@ -163,10 +164,10 @@ class TrialJudge:
             "search_joules": self._search_joules,
             "seconds": now - self._began,
         }
-        self._study._storage.set_trial_user_attr(self._trial._trial_id, PROGRESS, kept)
+        set_user_attribute(self._study, self._trial, PROGRESS, kept)
 
     def _report(self, epoch: int, value: float) -> None:
-        self._study._storage.set_trial_intermediate_value(self._trial._trial_id, epoch, value)
+        report_value(self._study, self._trial, epoch, value)
         self._trial.intermediate_values[epoch] = value
         self.reported = True
 
@@ -175,7 +176,7 @@ class TrialJudge:
         if isinstance(pruner, NopPruner):
             return
         # As it stands now: successive halving keeps in it which rungs it has passed.
-        self._trial = self._study._storage.get_trial(self._trial._trial_id)
+        self._trial = trial_of(self._study, self._trial.number)
         if pruner.prune(self._study, self._trial):
             raise TrialEnded(
                 "pruned",

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
-from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import GreensweepError
 from greensweep.record.result import RunResult, find_result
 from greensweep.search.constraints import broken_by
+from greensweep.search.optuna_internals import heartbeat_is_stale, trial_of
 from greensweep.search.records import (
     PROGRESS,
     Outcome,
@@ -23,7 +23,7 @@ from greensweep.search.records import (
     retry_history,
 )
 from greensweep.search.spec import SearchSpec
-from greensweep.search.trial import figures_of_result, read_trial_file, settle, trial_of
+from greensweep.search.trial import figures_of_result, read_trial_file, settle
 
 log = logging.getLogger(__name__)
 
@@ -135,10 +135,7 @@ class Recovery:
             return time.monotonic() - first > _OWNERLESS_SECONDS
         if owner.here:
             return not owner.alive()
-        storage = self._study._storage
-        if not isinstance(storage, BaseHeartbeat) or not is_heartbeat_enabled(storage):
-            return False
-        return trial._trial_id in storage._get_stale_trial_ids(self._study._study_id)
+        return heartbeat_is_stale(self._study, trial)
 
     def _settle_as(
         self, trial: FrozenTrial, outcome: Outcome, values: Sequence[float] | None, folder: Path

@@ -14,8 +14,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import Trial
 
 from greensweep.config.grammar import kept_as_override
+from greensweep.search.optuna_internals import contains
 
 Params = Mapping[str, Any]
 # By option: other ones, each with the values of which it needs one.
@@ -87,7 +89,7 @@ class Space:
         place = float(distribution.to_internal_repr(value))
         if isinstance(distribution, FloatDistribution) and distribution.step is not None:
             place = float(f"{place:.12g}")  # 0.3, where three tenths add up to more
-        if not distribution._contains(place):
+        if not contains(distribution, place):
             raise ValueError(f"{name} has no {value}")
         if name not in self.levels or self.is_choice(name):
             return place
@@ -130,6 +132,18 @@ class Space:
             sizes = [len(self.levels[n]) if n in self.levels else math.inf for n in rest]
             parts.append((chosen, math.prod(sizes)))
         return parts
+
+
+def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Return the value of an option that Optuna draws for a trial."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    draw: Any = (
+        trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
+    )
+    low, high = distribution.low, distribution.high
+    return draw(name, low, high, step=distribution.step, log=distribution.log)
 
 
 def range_text(distribution: BaseDistribution) -> str:

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 import optuna
-from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window
@@ -23,6 +22,12 @@ from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.folders import TRIAL_FILE
 from greensweep.search.judge import TrialJudge
+from greensweep.search.optuna_internals import (
+    heartbeat,
+    set_system_attribute,
+    set_user_attribute,
+    trial_of,
+)
 from greensweep.search.records import OUTCOME, Outcome, Status
 from greensweep.search.spec import SearchSpec
 
@@ -67,10 +72,7 @@ def run_trial(
     returned: Any = None
     try:
         with ExitStack() as stack:
-            # Tells workers of other machines that this one still lives; nothing on SQLite.
-            heartbeat = get_heartbeat_thread(trial._trial_id, study._storage)
-            heartbeat.start()
-            stack.callback(heartbeat.join)
+            stack.enter_context(heartbeat(study, trial))
             stack.enter_context(judged_by(judge))
             if meter is not None:
                 window = stack.enter_context(measured_by(meter))
@@ -137,10 +139,9 @@ def settle(
             "constraints": dict(constraints),
         }
         write_json(directory / TRIAL_FILE, kept)
-    storage, trial_id = study._storage, trial._trial_id
-    storage.set_trial_user_attr(trial_id, OUTCOME, outcome.as_attribute())
+    set_user_attribute(study, trial, OUTCOME, outcome.as_attribute())
     for name, value in constraints.items():
-        storage.set_trial_system_attr(trial_id, f"{_CONSTRAINT}:{name}", value)
+        set_system_attribute(study, trial, f"{_CONSTRAINT}:{name}", value)
     state = _state_of(outcome)
     study.tell(trial.number, list(values or []) if state is None else None, state)
 
@@ -152,14 +153,6 @@ def _state_of(outcome: Outcome) -> TrialState | None:
     if outcome.status == "pruned" or (outcome.status == "stopped" and not outcome.interrupted):
         return TrialState.PRUNED
     return TrialState.FAIL
-
-
-def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
-    """Return a trial by its number."""
-    storage = study._storage
-    return storage.get_trial(
-        storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
-    )
 
 
 def checked_values(returned: Any, objectives: int) -> list[float]:

@@ -12,8 +12,9 @@ from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.messages import told
 from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.interrupt import interrupted
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
-from greensweep.search.trial import settle, trial_of
+from greensweep.search.trial import settle
 
 log = logging.getLogger(__name__)
 

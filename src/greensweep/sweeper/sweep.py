@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.util import find_spec
@@ -14,7 +13,6 @@ import optuna
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from optuna._imports import _LazyImport
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config.grammar import read_kept
@@ -36,6 +34,7 @@ from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.live import shown
 from greensweep.search.opening import begin_trials
+from greensweep.search.optuna_internals import packages_of
 from greensweep.search.placement import gpus_of_worker, workers_of
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.pool import run_workers
@@ -266,16 +265,11 @@ def _check_packages(spec: SearchSpec) -> None:
     Raises:
         StudyError: it is not installed.
     """
-    sampler = type(spec.build_sampler(0))
-    lazy = [
-        each
-        for each in vars(sys.modules[sampler.__module__]).values()
-        if isinstance(each, _LazyImport)
-    ]
-    for package in dict.fromkeys(each.__name__.partition(".")[0] for each in lazy):
+    sampler = spec.build_sampler(0)
+    for package in packages_of(sampler):
         if find_spec(package) is None:
             raise StudyError(
-                f"hydra.sweeper.sampler: {sampler.__name__} needs the package {package}: "
+                f"hydra.sweeper.sampler: {type(sampler).__name__} needs the package {package}: "
                 f"pip install {package}, or choose hydra/sweeper/sampler=tpe, say"
             )
 

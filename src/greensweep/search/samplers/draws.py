@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
+from greensweep.search.optuna_internals import trials_at_draw
 from greensweep.search.records import counted
 from greensweep.search.samplers.scales import Box
 
@@ -27,7 +28,7 @@ class Draw:
     """
 
     def __init__(self, seed: int, study: optuna.Study, number: int) -> None:
-        trials = study._get_trials(deepcopy=False, use_cache=True)
+        trials = trials_at_draw(study)
         self.trials: list[FrozenTrial] = [each for each in trials if each.number != number]
         self.index = len(counted(self.trials))
         self.state = np.random.SeedSequence([seed, self.index])

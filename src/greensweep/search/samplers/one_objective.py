@@ -9,6 +9,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import SeveralObjectivesError
+from greensweep.search.optuna_internals import trials_at_draw
 from greensweep.search.samplers.draws import Draw, seed_or_any
 from greensweep.search.space import Conditions
 
@@ -71,7 +72,7 @@ class OneObjectiveSampler(BaseSampler):
         And those that are there with certain values of others, where one of the trials has them.
         """
         space = IntersectionSearchSpace(include_pruned=self.learns_from_pruned).calculate(study)
-        for known in study._get_trials(deepcopy=False, use_cache=True) if self._conditions else ():
+        for known in trials_at_draw(study) if self._conditions else ():
             for name in known.distributions.keys() & self._conditions.keys():
                 if self._conditions[name].keys() <= space.keys():
                     space[name] = known.distributions[name]

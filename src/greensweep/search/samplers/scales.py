@@ -14,6 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from greensweep.search.optuna_internals import contains
 from greensweep.search.space import Conditions
 
 Coordinates = NDArray[np.float64]
@@ -25,7 +26,7 @@ _CHOSEN = math.sqrt(0.5)
 def holds(distribution: BaseDistribution, value: Any) -> bool:
     """Tell whether a range, or a choice, has a value."""
     try:
-        return distribution._contains(float(distribution.to_internal_repr(value)))
+        return contains(distribution, float(distribution.to_internal_repr(value)))
     except (ValueError, TypeError):
         return False
 

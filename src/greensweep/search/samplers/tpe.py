@@ -4,15 +4,14 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import RandomSampler, TPESampler
-from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.trial import FrozenTrial
 
+from greensweep.search.optuna_internals import AdaptableTPESampler
 from greensweep.search.samplers.draws import Draw, seed_or_any
 from greensweep.search.samplers.scales import scaled, scaled_space
 
 
-class ScaledTPESampler(TPESampler):
+class ScaledTPESampler(AdaptableTPESampler):
     """TPE in the coordinates that suit its options.
 
     Args:
@@ -36,21 +35,19 @@ class ScaledTPESampler(TPESampler):
     ) -> None:
         self._study_seed = seed_or_any(seed)
         self._log_decades, self._even_start = log_decades, even_start
+        self._startup = n_startup_trials
         self._draw: Draw | None = None
         super().__init__(seed=seed, n_startup_trials=n_startup_trials, multivariate=True, **further)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin a draw: its randomness is that of its place in the search."""
         self._draw = Draw(self._study_seed, study, trial.number)
-        self._rng = LazyRandomState(self._draw.seed)
-        self._random_sampler = RandomSampler(seed=self._draw.seed)
+        self.reseed(self._draw.seed)
         super().before_trial(study, trial)
 
-    def _sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Draw options together: all, or those that are there with the same values of others."""
-        return super()._sample_relative(study, trial, scaled_space(search_space, self._log_decades))
+    def drawn_from(self, space: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+        """Return the options that are drawn together, in the scales that suit them."""
+        return scaled_space(space, self._log_decades)
 
     def sample_independent(
         self,
@@ -62,6 +59,6 @@ class ScaledTPESampler(TPESampler):
         """Draw one option by itself: of the first trials."""
         distribution = scaled(param_distribution, self._log_decades)
         draw = self._draw
-        if draw is not None and self._even_start and draw.tried() < self._n_startup_trials:
+        if draw is not None and self._even_start and draw.tried() < self._startup:
             return draw.even(distribution)
         return super().sample_independent(study, trial, param_name, distribution)

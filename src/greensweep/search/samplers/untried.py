@@ -5,12 +5,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, _get_single_value
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.fidelity import fidelity_of
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.space import Params, Space
 
 _FAR = 50  # tries after which the whole space is near
@@ -57,13 +58,13 @@ class UntriedSampler(BaseSampler):
             if name in given:
                 point[name] = given[name]
             elif distributions[name].single():
-                point[name] = _get_single_value(distributions[name])
+                point[name] = self._space.levels[name][0]
             elif name in drawn:
                 point[name] = drawn[name]
             else:
                 point[name] = sampler.sample_independent(study, trial, name, distributions[name])
         # As it is stored: the strategy may just have chosen a cheaper way.
-        way = fidelity_of(study._storage.get_trial(trial._trial_id))
+        way = fidelity_of(trial_of(study, trial.number))
         taken = {key for fidelity, key in self._taken if fidelity == way}
         if self._space.key(point) not in taken or len(taken) >= self._space.size:
             return point

@@ -1,0 +1,118 @@
+"""All that greensweep uses of Optuna's private interface, each with the reason.
+
+`tests/search/test_optuna_internals.py` holds each of them to the Optuna that is installed.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna._imports import _LazyImport
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import BaseHeartbeat, get_heartbeat_thread, is_heartbeat_enabled
+from optuna.trial import FrozenTrial
+
+
+# A trial's attributes and reports are written by its own `Trial` alone, and to make one draws. A
+# worker settles trials of others, too, so it goes by the storage, whose methods are public.
+def _storage(study: optuna.Study) -> BaseStorage:
+    return study._storage
+
+
+def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
+    """Return a trial by its number, as it is stored now."""
+    storage = _storage(study)
+    return storage.get_trial(
+        storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    )
+
+
+def set_user_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value: Any) -> None:
+    """Keep a user attribute of a running trial."""
+    _storage(study).set_trial_user_attr(trial._trial_id, name, value)
+
+
+def set_system_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value: Any) -> None:
+    """Keep a system attribute of a running trial."""
+    _storage(study).set_trial_system_attr(trial._trial_id, name, value)
+
+
+def report_value(study: optuna.Study, trial: FrozenTrial, step: int, value: float) -> None:
+    """Keep an intermediate value of a running trial."""
+    _storage(study).set_trial_intermediate_value(trial._trial_id, step, value)
+
+
+def study_attributes(study: optuna.Study) -> Mapping[str, Any]:
+    """Return a study's system attributes, which dashboards do not show."""
+    return _storage(study).get_study_system_attrs(study._study_id)
+
+
+def set_study_attribute(study: optuna.Study, name: str, value: Any) -> None:
+    """Keep a system attribute of a study."""
+    _storage(study).set_study_system_attr(study._study_id, name, value)
+
+
+@contextmanager
+def heartbeat(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
+    """Let workers of other machines know that this one lives; it does nothing on SQLite.
+
+    Public is only what beats within `Study.optimize`.
+    """
+    with get_heartbeat_thread(trial._trial_id, _storage(study)):
+        yield
+
+
+def heartbeat_is_stale(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Tell whether a trial's worker has not been heard of for too long.
+
+    The public `fail_stale_trials` does not ask: it fails such trials, of whatever sweeper.
+    """
+    storage = _storage(study)
+    if not isinstance(storage, BaseHeartbeat) or not is_heartbeat_enabled(storage):
+        return False
+    return trial._trial_id in storage._get_stale_trial_ids(study._study_id)
+
+
+def trials_at_draw(study: optuna.Study) -> list[FrozenTrial]:
+    """Return all trials as they were when the present one was drawn.
+
+    A draw asks for them several times, once for each option, and `get_trials` reads each time.
+    """
+    return study._get_trials(deepcopy=False, use_cache=True)
+
+
+def contains(distribution: BaseDistribution, internal: float) -> bool:
+    """Tell whether a range has a value, given as Optuna stores it; of a choice, its index."""
+    return distribution._contains(internal)
+
+
+def packages_of(sampler: BaseSampler) -> list[str]:
+    """Return the packages that a sampler's module imports only when it draws."""
+    found = vars(sys.modules[type(sampler).__module__]).values()
+    lazy = [each.__name__ for each in found if isinstance(each, _LazyImport)]
+    return [*dict.fromkeys(name.partition(".")[0] for name in lazy)]
+
+
+class AdaptableTPESampler(TPESampler):
+    """TPE that can be seeded anew, and draws from ranges other than those of the space."""
+
+    def reseed(self, seed: int) -> None:
+        """Draw from here on as if made with this seed; `reseed_rng` takes none."""
+        self._rng = LazyRandomState(seed)
+        self._random_sampler = RandomSampler(seed=seed)
+
+    def drawn_from(self, space: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+        """Return the ranges to draw options together from; to be overridden."""
+        return space
+
+    def _sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        # The public `sample_relative` takes its groups of options from the study, not from its
+        # argument: here each of them passes.
+        return super()._sample_relative(study, trial, self.drawn_from(search_space))
