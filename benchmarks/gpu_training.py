@@ -286,7 +286,7 @@ def _greensweep(
     return train(
         model or _network(cell, device),
         TensorSplit(data.images, data.labels),
-        Normalise(data.mean, data.deviation, device, "contiguous"),
+        Normalise((data.mean, data.deviation), device, "contiguous"),
         training=TrainingConfig(
             epochs=10**6, batch_size=cell.batch_size, precision=cell.precision, capture=asked
         ),

@@ -91,7 +91,7 @@ def _keep_arrays(splits: Splits, file: Path) -> int:
         ("test", splits.test),
     ):
         assert isinstance(split, TensorSplit)
-        arrays[f"{name}_images"] = split.images.numpy()
+        arrays[f"{name}_images"] = split.inputs.numpy()
         arrays[f"{name}_labels"] = split.labels.numpy()
     np.savez(file, allow_pickle=False, **arrays)
     return sum(array.nbytes for name, array in arrays.items() if name.endswith("images"))

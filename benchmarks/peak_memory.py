@@ -43,7 +43,7 @@ def greensweep_run(folder: str, overrides: list[str]) -> None:
 
 def bare_run(train: RawData, held_out: list[RawData], epochs: int) -> None:
     """Train and evaluate the same network with a hand-written loop."""
-    channels, size = train.images.shape[1:3]
+    channels, size = train.inputs.shape[1:3]
     classes = int(train.labels.max()) + 1
     model = simple_cnn(channels, size, classes, conv_layers=1, linear_layers=3, relu=False)
     optimizer = fused_adam(model)

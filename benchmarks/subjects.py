@@ -63,13 +63,13 @@ def training_part(splits: Splits, share: float, at_most: int) -> TensorSplit:
 
 def raw_data(splits: Splits, part: TensorSplit) -> RawData:
     """Return the same tensors for a loop written by hand."""
-    return RawData(part.images, part.labels, *splits.statistics)
+    return RawData(part.inputs, part.labels, *splits.statistics)
 
 
 def fresh_model(subject: Subject, splits: Splits) -> nn.Module:
     """Build a subject's network from the seed that Greensweep starts runs with."""
     start_state(TrainingConfig(), SEED)
-    return build_model(subject.model, splits.image_shape, len(splits.classes))
+    return build_model(subject.model, splits.input_shape, splits.outputs)
 
 
 def greensweep_epochs(
@@ -84,7 +84,7 @@ def greensweep_epochs(
     """Train as `run_once` does, and yield the seconds of each epoch."""
     device = torch.device("cpu")
     model = fresh_model(subject, splits).to(device)
-    normalise = Normalise(*splits.statistics, device, memory_format)
+    normalise = Normalise(splits.statistics, device, memory_format)
     if memory_format == "channels_last":
         model = model.to(memory_format=normalise.layout)
     trained = train(

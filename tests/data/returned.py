@@ -11,7 +11,7 @@ from greensweep.data import Splits, make_splits
 from greensweep.data.custom import custom
 
 
-def read(layout="auto", memory_share=0.5, image_size=None, **returned) -> Splits:
+def read(layout="auto", memory_share=0.5, image_size=None, targets="classes", **returned) -> Splits:
     """Make splits of what a user's function returns: `read(train=(images, labels))`."""
     module = sys.modules["user_code"] = ModuleType("user_code")
     module.make_splits = lambda: returned
@@ -21,7 +21,7 @@ def read(layout="auto", memory_share=0.5, image_size=None, **returned) -> Splits
         memory_share=memory_share,
         image_size=image_size,
     )
-    return make_splits(custom(config), config, seed=0)
+    return make_splits(custom(config, targets), config, seed=0)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

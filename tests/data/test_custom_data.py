@@ -108,8 +108,8 @@ MINE = """
     def text():
         return {"train": (np.array(["a", "b"]), [0, 1])}
 
-    def flat():
-        return {"train": (PIXELS.reshape(40, -1), LABELS)}
+    def single():
+        return {"train": (PIXELS[:, 0, 0, 0], LABELS)}
 """
 
 
@@ -148,25 +148,25 @@ def read(function, memory_share=0.5, image_size=None, **kwargs):
 def test_colour_images_of_any_layout_become_channels_first(pixels, layout):
     train = read("arrays", layout=layout).train
 
-    assert train.images.dtype == torch.uint8
-    assert train.images.is_contiguous()
-    assert torch.equal(train.images, pixels)
+    assert train.inputs.dtype == torch.uint8
+    assert train.inputs.is_contiguous()
+    assert torch.equal(train.inputs, pixels)
     assert train.labels.dtype == torch.int64
     assert train.labels.tolist() == [0, 1, 2, 3] * 10
 
 
 @pytest.mark.parametrize("layout", ["grey", "one channel first", "one channel last"])
 def test_grey_images_get_one_channel(pixels, layout):
-    assert torch.equal(read("arrays", layout=layout).train.images, pixels[:, :1])
+    assert torch.equal(read("arrays", layout=layout).train.inputs, pixels[:, :1])
 
 
 def test_mirrored_views_are_taken(pixels):
-    assert torch.equal(read("arrays", layout="flipped").train.images, pixels.flip(2))
+    assert torch.equal(read("arrays", layout="flipped").train.inputs, pixels.flip(2))
 
 
 @pytest.mark.parametrize(("layout", "scale"), [("floats", 255), ("list", 1)])
 def test_other_numbers_become_float32(pixels, layout, scale):
-    images = read("arrays", layout=layout).train.images
+    images = read("arrays", layout=layout).train.inputs
 
     assert images.dtype == torch.float32
     expected = pixels if layout == "floats" else pixels.float()
@@ -174,7 +174,7 @@ def test_other_numbers_become_float32(pixels, layout, scale):
 
 
 def test_arrays_are_resized(pixels):
-    images = read("arrays", image_size=12).train.images
+    images = read("arrays", image_size=12).train.inputs
 
     assert images.shape == (40, 3, 12, 12)
     assert images.dtype == torch.uint8
@@ -182,7 +182,7 @@ def test_arrays_are_resized(pixels):
 
 
 def test_shrinking_arrays_averages_as_pillow_does(pixels):
-    images = read("arrays", image_size=2).train.images
+    images = read("arrays", image_size=2).train.inputs
 
     for image, shrunk in zip(pixels[:10], images, strict=False):
         picture = Image.fromarray(image.permute(1, 2, 0).numpy())
@@ -232,9 +232,9 @@ def test_splits_drawn_without_a_seed_are_those_of_the_run_wherever_they_are_read
     again = drawn("again")
 
     for part in ("train", "validation", "test"):
-        assert torch.equal(getattr(first, part).images, getattr(again, part).images)
+        assert torch.equal(getattr(first, part).inputs, getattr(again, part).inputs)
         assert torch.equal(getattr(first, part).labels, getattr(again, part).labels)
-    assert not torch.equal(drawn("again", seed=2).train.images, first.train.images)
+    assert not torch.equal(drawn("again", seed=2).train.inputs, first.train.inputs)
 
 
 def test_config_of_the_command_line_reaches_the_function(config):
@@ -242,7 +242,7 @@ def test_config_of_the_command_line_reaches_the_function(config):
 
     splits = load_splits(config(*overrides).dataset, seed=0)
 
-    assert splits.image_shape == (1, 6, 5)
+    assert splits.input_shape == (1, 6, 5)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (27, 5, 8)
 
 
@@ -254,17 +254,17 @@ def test_data_set_of_pictures_or_arrays_is_held_in_memory(pixels, kind):
     train = read("dataset", kind=kind).train
 
     assert isinstance(train, TensorSplit)
-    assert train.images.dtype == torch.uint8
-    assert torch.equal(train.images, pixels)
+    assert train.inputs.dtype == torch.uint8
+    assert torch.equal(train.inputs, pixels)
     assert train.labels.tolist() == [0, 1, 2, 3] * 10
 
 
 def test_data_set_of_float_tensors_keeps_its_values(pixels):
-    torch.testing.assert_close(read("dataset", kind="tensor").train.images, pixels / 255)
+    torch.testing.assert_close(read("dataset", kind="tensor").train.inputs, pixels / 255)
 
 
 def test_palette_pictures_become_colours(pixels):
-    images = read("dataset", kind="palette").train.images
+    images = read("dataset", kind="palette").train.inputs
 
     assert images.shape == pixels.shape
     assert (images.int() - pixels.int()).abs().float().mean() < 8
@@ -276,10 +276,10 @@ def test_data_set_beyond_the_memory_share_is_streamed_with_the_same_pixels(image
     streamed = read("dataset", image_size=image_size, memory_share=1e-12).train
 
     assert isinstance(streamed, StreamedSplit)
-    assert streamed.image_shape == held.image_shape
+    assert streamed.input_shape == held.input_shape
     assert torch.equal(streamed.labels, held.labels)
     ((images, labels),) = streamed.batches([torch.arange(40)])
-    assert torch.equal(images, held.images)
+    assert torch.equal(images, held.inputs)
     assert torch.equal(labels, held.labels)
 
 
@@ -293,11 +293,11 @@ def test_data_set_beyond_the_memory_share_is_streamed_with_the_same_pixels(image
         ("nothing", {}, r"^a split of mine.nothing must be .*, got NoneType"),
         ("misnamed", {}, r"no split is called 'valdation': did you mean validation"),
         ("a_list", {}, r"must return a mapping with 'train' .*, got list"),
-        ("number", {}, r"must be \(images, labels\) or a map-style data set, got int"),
+        ("number", {}, r"must be \(inputs, labels\) or a map-style data set, got int"),
         ("fails", {}, r"^mine.fails failed with FileNotFoundError: data.csv is gone: mend it"),
         ("arrays", {"depth": 3}, r"failed with TypeError: .*unexpected keyword argument 'depth'"),
-        ("text", {}, r"^images must be an array or tensor of numbers, got ndarray"),
-        ("flat", {}, r"got \(40, 90\) and \(40,\): reshape them in make_splits"),
+        ("text", {}, r"^inputs must be an array or tensor of numbers, got ndarray"),
+        ("single", {}, r"inputs must have shape \(N, …\), .* got \(40,\) and \(40,\): reshape"),
         ("arrays", {"labels": [0, 1]}, r"got \(40, 6, 5, 3\) and \(2,\): reshape"),
         ("arrays", {"labels": [0.5] * 40}, r"^labels must be whole numbers from 0, got 0.5 among"),
         ("dataset", {"count": 0}, r"^a data set of make_splits is empty"),

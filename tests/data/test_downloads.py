@@ -131,8 +131,8 @@ def test_mnist_is_read_from_its_published_files(tmp_path, mnist_files, grey_imag
 
     for split, part in ((source.train, "train"), (source.test, "t10k")):
         images, labels = grey_images[part]
-        assert split.images.dtype == torch.uint8
-        np.testing.assert_array_equal(split.images[:, 0], images)
+        assert split.inputs.dtype == torch.uint8
+        np.testing.assert_array_equal(split.inputs[:, 0], images)
         assert split.labels.tolist() == labels.tolist()
     assert source.classes == tuple(CLASSES[name].classes)
 
@@ -145,9 +145,9 @@ def test_cifar_is_read_from_its_published_files(tmp_path, cifar_files, colour_im
 
     for split, part in ((source.train, "train"), (source.test, "test")):
         images, labels = colour_images[part]
-        assert split.images.dtype == torch.uint8
-        assert split.images.is_contiguous()
-        np.testing.assert_array_equal(split.images, images)
+        assert split.inputs.dtype == torch.uint8
+        assert split.inputs.is_contiguous()
+        np.testing.assert_array_equal(split.inputs, images)
         assert split.labels.tolist() == labels.tolist()
     assert source.classes == tuple(f"thing {index}" for index in range(10))
 
@@ -157,7 +157,7 @@ def test_images_are_resized_and_split(tmp_path, mnist_files):
 
     splits = load_splits(config("mnist", tmp_path, image_size=32, validation_fraction=0.2), seed=0)
 
-    assert splits.image_shape == (1, 32, 32)
+    assert splits.input_shape == (1, 32, 32)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (40, 10, 20)
 
 
@@ -182,7 +182,7 @@ def test_unpacked_copies_without_a_checksum_are_not_believed(tmp_path, mnist_fil
 
     source = downloaded(config("mnist", tmp_path))
 
-    np.testing.assert_array_equal(source.train.images[:, 0], grey_images["train"][0])
+    np.testing.assert_array_equal(source.train.inputs[:, 0], grey_images["train"][0])
 
 
 # --- checksums ----------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_archive_put_in_place_is_unpacked_without_a_network(tmp_path, published,
         patch.setattr(datasets.CIFAR10, "tgz_md5", checksum)
         source = downloaded(config("cifar10", tmp_path, download=False))
 
-    np.testing.assert_array_equal(source.train.images, colour_images["train"][0])
+    np.testing.assert_array_equal(source.train.inputs, colour_images["train"][0])
 
 
 # --- downloading --------------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def test_missing_files_are_downloaded_once(tmp_path, server, published, name, fi
     assert server == []
     expected = downloaded(TorchvisionDatasetConfig(name=name, root=str(published), download=False))
     for source in (first, second):
-        assert torch.equal(source.train.images, expected.train.images)
+        assert torch.equal(source.train.inputs, expected.train.inputs)
         assert torch.equal(source.test.labels, expected.test.labels)
 
 

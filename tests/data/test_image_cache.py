@@ -53,9 +53,9 @@ def test_second_load_decodes_nothing(read, decodes):
     second = read()
 
     assert decodes == []
-    assert torch.equal(second.train.images, first.train.images)
+    assert torch.equal(second.train.inputs, first.train.inputs)
     assert torch.equal(second.train.labels, first.train.labels)
-    assert torch.equal(second.test.images, first.test.images)
+    assert torch.equal(second.test.inputs, first.test.inputs)
 
 
 def test_cache_does_not_depend_on_where_or_when_the_files_lie(read, root, decodes):
@@ -82,8 +82,8 @@ def test_altered_image_is_decoded_anew(read, root, image_tree, decodes):
     assert sorted({path.rpartition("images/")[2] for path in decodes}) == [
         f"train/{name}.png" for name in ("a/1", "a/2", "b/1", "b/2")
     ]
-    np.testing.assert_array_equal(after.train.images[2].permute(1, 2, 0), changed)
-    assert torch.equal(after.train.images[[0, 1, 3]], before.train.images[[0, 1, 3]])
+    np.testing.assert_array_equal(after.train.inputs[2].permute(1, 2, 0), changed)
+    assert torch.equal(after.train.inputs[[0, 1, 3]], before.train.inputs[[0, 1, 3]])
 
 
 def test_swapped_images_are_not_taken_for_each_other(read, root):
@@ -93,14 +93,14 @@ def test_swapped_images_are_not_taken_for_each_other(read, root):
     first.write_bytes(last.read_bytes())
     last.write_bytes(content)
 
-    assert torch.equal(read().train.images, before.images[[3, 1, 2, 0]])
+    assert torch.equal(read().train.inputs, before.inputs[[3, 1, 2, 0]])
 
 
 def test_another_image_size_has_a_cache_of_its_own(read):
-    assert read(image_size=4).train.image_shape == (3, 4, 4)
-    assert read(image_size=6).train.image_shape == (3, 6, 6)
-    assert read().train.image_shape == (3, 8, 8)
-    assert read(image_size=4).train.image_shape == (3, 4, 4)
+    assert read(image_size=4).train.input_shape == (3, 4, 4)
+    assert read(image_size=6).train.input_shape == (3, 6, 6)
+    assert read().train.input_shape == (3, 8, 8)
+    assert read(image_size=4).train.input_shape == (3, 4, 4)
 
 
 DAMAGE = {
@@ -122,7 +122,7 @@ def test_broken_cache_is_made_again_with_a_warning(read, tmp_path, caplog, decod
 
     assert len(decodes) == 8
     assert caplog.text.count("is broken and is made again") == 2
-    assert torch.equal(again.train.images, first.train.images)
+    assert torch.equal(again.train.inputs, first.train.inputs)
     decodes.clear()
     read()
     assert decodes == []
@@ -156,7 +156,7 @@ def test_skipped_images_are_cached_away_and_still_named(read, root, caplog, deco
 
     assert decodes == []
     assert second.train.labels.tolist() == [0, 1, 1]
-    assert torch.equal(second.train.images, first.train.images)
+    assert torch.equal(second.train.inputs, first.train.inputs)
     assert caplog.messages == [f"Skipped {root / 'train/a/1.png'}: it cannot be read as an image."]
 
 

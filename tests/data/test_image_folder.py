@@ -47,7 +47,7 @@ def tree(part="train", classes=("cat", "dog"), count=3):
 
 def as_stored(split):
     """Images in the layout of pictures, (N, H, W, 3)."""
-    return split.images.permute(0, 2, 3, 1).numpy()
+    return split.inputs.permute(0, 2, 3, 1).numpy()
 
 
 # --- what is read -------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def test_images_and_labels_are_those_of_the_tree(image_tree):
 
     assert source.classes == ("cat", "dog")
     assert source.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert source.train.images.dtype == torch.uint8
+    assert source.train.inputs.dtype == torch.uint8
     np.testing.assert_array_equal(as_stored(source.train), np.stack(list(files.values())))
     assert source.validation is None
     assert source.test is None
@@ -234,9 +234,9 @@ def test_image_size_resizes_images_of_any_size_to_a_square(image_tree):
 
     source = read(root, image_size=16)
 
-    assert source.train.image_shape == source.test.image_shape == (3, 16, 16)
-    assert source.train.images.unique().tolist() == [90, 200]
-    assert source.test.images.unique().tolist() == [10]
+    assert source.train.input_shape == source.test.input_shape == (3, 16, 16)
+    assert source.train.inputs.unique().tolist() == [90, 200]
+    assert source.test.inputs.unique().tolist() == [10]
 
 
 def test_resizing_is_pillows_antialiased_bilinear(image_tree):
@@ -252,7 +252,7 @@ def test_resizing_is_pillows_antialiased_bilinear(image_tree):
 def test_images_that_are_not_square_keep_their_shape(image_tree):
     root = image_tree({f"train/{name}/1.png": pixels(1, (6, 9, 3)) for name in "ab"})
 
-    assert read(root).train.image_shape == (3, 6, 9)
+    assert read(root).train.input_shape == (3, 6, 9)
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
@@ -280,7 +280,7 @@ def test_shared_cifar10_images_are_read_whole(cifar10_images, tmp_path, decodes)
     decodes.clear()
     again = image_folder(config)
     assert decodes == []
-    assert torch.equal(again.train.images, source.train.images)
+    assert torch.equal(again.train.inputs, source.train.inputs)
     assert torch.equal(again.test.labels, source.test.labels)
 
 

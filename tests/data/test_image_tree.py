@@ -61,7 +61,7 @@ FORMATS = {
 def test_images_of_every_format_are_read(image_tree, caplog, suffix, format_name):
     root = image_tree(tree() | {f"train/a/1.{suffix}": encoded(format_name)})
 
-    images = image_folder(ImageFolderConfig(root=str(root), cache=None)).train.images
+    images = image_folder(ImageFolderConfig(root=str(root), cache=None)).train.inputs
 
     assert len(images) == 3
     assert np.abs(images[1].int().numpy() - pixels().transpose(2, 0, 1)).mean() < 60
@@ -85,7 +85,7 @@ def test_heic_is_read_where_pillow_heif_is_installed(image_tree, tmp_path, monke
     root = image_tree(tree() | {"train/a/1.HEIC": encoded("PNG")})
 
     try:
-        images = image_folder(ImageFolderConfig(root=str(root), cache=None)).train.images
+        images = image_folder(ImageFolderConfig(root=str(root), cache=None)).train.inputs
     finally:
         image_tree_module._suffixes.cache_clear()
 

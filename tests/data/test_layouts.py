@@ -19,7 +19,7 @@ def images(*shape, dtype=np.uint8):
 
 
 def pixels_of(given, layout="auto"):
-    return tensor_split(given, LABELS, None, layout).images.numpy()
+    return tensor_split(given, LABELS, None, layout).inputs.numpy()
 
 
 # --- axes ---------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_what_a_user_returns_is_read_in_the_layout_that_is_set(as_items, layout)
     train = read(layout=layout, train=part, validation=part, test=part).train
 
     expected = given if layout == "NCHW" else given.transpose(0, 3, 1, 2)
-    np.testing.assert_array_equal(train.images, expected)
+    np.testing.assert_array_equal(train.inputs, expected)
 
 
 def test_layout_is_an_option_of_the_command_line(config):

@@ -121,7 +121,7 @@ def test_fixed_transforms_are_held_in_memory():
     splits = read(train=Pictures(v2.Compose([v2.CenterCrop(4), v2.PILToTensor()])))
 
     assert isinstance(splits.train, TensorSplit)
-    assert splits.image_shape == (3, 4, 4)
+    assert splits.input_shape == (3, 4, 4)
 
 
 def test_random_training_repeats_with_its_seed():
@@ -302,8 +302,8 @@ def test_deep_pictures_keep_their_upper_8_bits():
 
     train = read(train=Made([Image.fromarray(each) for each in deep]), test=None).train
 
-    assert train.images.dtype == torch.uint8
-    assert set(train.images.unique().tolist()) <= set(PIXELS[..., 0].ravel().tolist())
+    assert train.inputs.dtype == torch.uint8
+    assert set(train.inputs.unique().tolist()) <= set(PIXELS[..., 0].ravel().tolist())
 
 
 def test_pictures_of_four_pixels_in_height_are_pictures_still(caplog):
@@ -312,14 +312,14 @@ def test_pictures_of_four_pixels_in_height_are_pictures_still(caplog):
     train = Made([Image.fromarray(each) for each in small])
     splits = read(train=train, validation=train, test=train)
 
-    np.testing.assert_array_equal(splits.train.images, small.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(splits.train.inputs, small.transpose(0, 3, 1, 2))
     assert warnings(caplog) == []
 
 
 def test_layout_is_told_once_for_images_of_any_size():
     images = [np.resize(PIXELS[index], (5 + index % 5, 7, 3)) for index in range(60)]
 
-    assert read(train=Made(images), image_size=8).image_shape == (3, 8, 8)
+    assert read(train=Made(images), image_size=8).input_shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -337,5 +337,5 @@ def test_photographs_of_a_data_set_are_turned_upright_once(tmp_path, orientation
 
     train = ImageFolder(tmp_path)
 
-    images = read(train=train, validation=train, test=train).train.images
+    images = read(train=train, validation=train, test=train).train.inputs
     np.testing.assert_array_equal(images[0], picture.transpose(2, 0, 1))

@@ -7,7 +7,7 @@ import torch
 
 from greensweep.config.schema_dataset import DigitsConfig, TorchvisionDatasetConfig
 from greensweep.data import load_splits
-from greensweep.data.sizes import Sizes, split_sizes
+from greensweep.data.sizes import sized_splits
 from greensweep.data.split import TensorSplit
 from greensweep.data.splits import Source, make_splits
 
@@ -31,17 +31,22 @@ def test_published_sizes_are_those_of_the_splits(
     images = TensorSplit(torch.zeros(50_000, 1, 1, 1, dtype=torch.uint8), labels)
     classes = tuple("abcdefghij")
     splits = make_splits(Source(images, classes, test=images), config, seed=0)
-    told = split_sizes(config, seed=0)
-    assert told == Sizes((3, 32, 32), 10, len(splits.train), len(splits.validation))
+    told = sized_splits(config, seed=0)
+    assert (told.input_shape, told.outputs) == ((3, 32, 32), 10)
+    for name in ("train", "validation"):
+        assert len(getattr(told, name)) == len(getattr(splits, name))
     assert not list(tmp_path.iterdir()), "nothing is fetched"
 
 
 def test_other_data_sets_are_read() -> None:
     config = DigitsConfig(image_size=16, train_limit=300)
-    splits = load_splits(config, 0)
-    assert split_sizes(config, 0) == Sizes((1, 16, 16), 10, 300, len(splits.validation))
+    assert sized_splits(config, 0) is load_splits(config, 0)
 
 
 def test_fashion_mnist_can_be_resized() -> None:
     config = TorchvisionDatasetConfig(name="fashion_mnist", image_size=32)
-    assert split_sizes(config, 0) == Sizes((1, 32, 32), 10, 51_000, 9_000)
+    splits = sized_splits(config, 0)
+    assert (splits.input_shape, len(splits.train), len(splits.validation)) == (
+        (1, 32, 32), 51_000, 9_000,
+    )  # fmt: skip
+    assert len(splits.train.labels.unique()) == splits.outputs == 10

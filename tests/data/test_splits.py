@@ -24,7 +24,7 @@ def numbered(counts, channels=1):
 
 def members(split):
     """The numbers of a split's images in their source."""
-    return split.images[:, 0, 0, 0].int().tolist()
+    return split.inputs[:, 0, 0, 0].int().tolist()
 
 
 def test_digits_are_scikit_learns_scaled_to_a_byte():
@@ -34,16 +34,16 @@ def test_digits_are_scikit_learns_scaled_to_a_byte():
 
     sizes = {name: len(getattr(splits, name)) for name in PARTS}
     assert sizes == {"train": 1221, "validation": 216, "test": 360}
-    assert splits.image_shape == (1, 8, 8)
+    assert splits.input_shape == (1, 8, 8)
     assert splits.classes == tuple("0123456789")
     known = {
         image.astype(np.uint8).tobytes(): label
         for image, label in zip(bunch.images * 15, bunch.target, strict=True)
     }
     for split in (splits.train, splits.validation, splits.test):
-        assert split.images.dtype == torch.uint8
+        assert split.inputs.dtype == torch.uint8
         assert split.labels.dtype == torch.int64
-        for image, label in zip(split.images, split.labels, strict=True):
+        for image, label in zip(split.inputs, split.labels, strict=True):
             assert known[image.numpy().tobytes()] == label
 
 
@@ -131,7 +131,9 @@ def test_evaluation_limit_draws_seeded_stratified_subsets_of_what_it_is_below(he
     above = make_splits(source, DigitsConfig(evaluation_limit=1000), seed=1)
     assert members(above.validation) == members(full.validation)
     assert members(above.test) == members(full.test)
-    with pytest.raises(DataError, match=r"dataset.evaluation_limit=2 cannot hold an image of each"):
+    with pytest.raises(
+        DataError, match=r"dataset.evaluation_limit=2 cannot hold one image of each"
+    ):
         make_splits(source, DigitsConfig(evaluation_limit=2), seed=1)
 
 
@@ -255,8 +257,8 @@ def test_statistics_are_of_the_training_split_only():
 
     mean, deviation = splits.statistics
 
-    np.testing.assert_allclose(mean.item(), splits.train.images.numpy().mean(), rtol=1e-6)
-    np.testing.assert_allclose(deviation.item(), splits.train.images.numpy().std(), rtol=1e-6)
+    np.testing.assert_allclose(mean.item(), splits.train.inputs.numpy().mean(), rtol=1e-6)
+    np.testing.assert_allclose(deviation.item(), splits.train.inputs.numpy().std(), rtol=1e-6)
 
 
 def test_channel_without_variation_has_deviation_one():
@@ -275,10 +277,10 @@ def test_channel_without_variation_has_deviation_one():
 def test_image_size_resizes_to_a_square_of_the_same_picture():
     small, large = (load_splits(DigitsConfig(image_size=size), seed=0) for size in (None, 32))
 
-    assert large.image_shape == (1, 32, 32)
-    assert large.train.images.dtype == torch.uint8
+    assert large.input_shape == (1, 32, 32)
+    assert large.train.inputs.dtype == torch.uint8
     assert torch.equal(large.train.labels, small.train.labels)
-    for image, resized in zip(small.train.images[:20], large.train.images, strict=False):
+    for image, resized in zip(small.train.inputs[:20], large.train.inputs, strict=False):
         expected = Image.fromarray(image[0].numpy()).resize((32, 32), Image.Resampling.BILINEAR)
         np.testing.assert_allclose(resized[0].int(), np.asarray(expected).astype(int), atol=1)
 

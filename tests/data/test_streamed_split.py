@@ -54,7 +54,7 @@ def test_streamed_splits_give_the_same_pixels_as_those_in_memory(root, image_siz
         one, other = getattr(streamed, name), getattr(held, name)
         assert isinstance(one, StreamedSplit)
         assert isinstance(other, TensorSplit)
-        assert one.image_shape == other.image_shape
+        assert one.input_shape == other.input_shape
         assert torch.equal(one.labels, other.labels)
         assert all(torch.equal(a, b) for a, b in zip(whole(one), whole(other), strict=True))
     for one, other in zip(streamed.statistics, held.statistics, strict=True):
@@ -85,7 +85,7 @@ def test_broken_image_is_left_out_of_its_batch_with_a_warning(root, image_tree, 
     image_tree({f"train/a/{number:02}.png": b"broken" for number in (1, 5, 6)})
     order = [torch.tensor([0, 1, 2]), torch.tensor([5, 6]), torch.tensor([20])]
 
-    in_this_process = StreamedSplit(split.dataset, split.labels, split.image_shape, workers=0)
+    in_this_process = StreamedSplit(split.dataset, split.labels, split.input_shape, workers=0)
     batches = [labels.tolist() for _, labels in in_this_process.batches(order)]
 
     assert batches == [[0, 0], [1]]
@@ -98,7 +98,7 @@ def test_broken_image_is_left_out_of_its_batch_with_a_warning(root, image_tree, 
 def test_fatal_image_is_named_in_one_sentence_whichever_process_read_it(root, image_tree, workers):
     split = image_folder(options(root, TINY)).train
     image_tree({"train/b/03.png": b"broken"})
-    streamed = StreamedSplit(split.dataset, split.labels, split.image_shape, workers)
+    streamed = StreamedSplit(split.dataset, split.labels, split.input_shape, workers)
 
     with pytest.raises(DataError, match=r"train/b/03.png cannot be read as an image") as fault:
         whole(streamed)

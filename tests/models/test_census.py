@@ -52,7 +52,7 @@ from greensweep.models import build_model, take_census
     ],
 )
 def test_known_networks_execute_their_known_layers(build, size, expected):
-    layers = take_census(build(), (3, size, size), 1000).layers
+    layers = take_census(build(), torch.zeros(1, 3, size, size), 1000).layers
 
     assert {kind: layers.get(kind, 0) for kind in expected} == expected
 
@@ -62,14 +62,14 @@ def test_what_a_network_keeps_for_its_backward_pass_is_counted_once():
         nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(inplace=True), nn.BatchNorm2d(2), nn.Flatten(),
         nn.Linear(2 * 64, 10),
     )  # fmt: skip
-    kept = take_census(network, (1, 8, 8)).kept_bytes
+    kept = take_census(network, torch.zeros(1, 1, 8, 8)).kept_bytes
     # The image, what the convolution gave and the ReLU wrote into, and what the norm gave.
     assert kept == 4 * (64 + 128 + 128)
 
 
 def test_modules_are_counted_apart_from_their_calls():
-    resnet = take_census(torchvision.models.resnet18(), (3, 64, 64))
-    densenet = take_census(torchvision.models.densenet121(), (3, 64, 64))
+    resnet = take_census(torchvision.models.resnet18(), torch.zeros(1, 3, 64, 64))
+    densenet = take_census(torchvision.models.densenet121(), torch.zeros(1, 3, 64, 64))
 
     assert (resnet.layer_modules["relu"], resnet.layers["relu"]) == (9, 17)
     assert (densenet.layer_modules["relu"], densenet.layers["relu"]) == (120, 121)
@@ -77,8 +77,8 @@ def test_modules_are_counted_apart_from_their_calls():
 
 def test_layers_with_children_count_as_modules():
     # timm's batch norms hold their activation, torch's attention a projection that it never calls
-    mobilenet = take_census(timm.create_model("mobilenetv3_small_100"), (3, 64, 64))
-    encoder = take_census(AttentionNet(), (3, 8, 8))
+    mobilenet = take_census(timm.create_model("mobilenetv3_small_100"), torch.zeros(1, 3, 64, 64))
+    encoder = take_census(AttentionNet(), torch.zeros(1, 3, 8, 8))
 
     assert mobilenet.layer_modules["batch_norm"] == mobilenet.layers["batch_norm"] == 34
     assert (encoder.layer_modules["attention"], encoder.layers["attention"]) == (1, 1)
@@ -118,7 +118,7 @@ class FunctionalNet(nn.Module):
 
 
 def test_functional_repeated_and_in_place_calls_count_each_time():
-    census = take_census(FunctionalNet(), (3, 8, 8), classes=5)
+    census = take_census(FunctionalNet(), torch.zeros(1, 3, 8, 8), outputs=5)
 
     assert census.layers == {
         "adaptive_avg_pool": 1,
@@ -130,27 +130,31 @@ def test_functional_repeated_and_in_place_calls_count_each_time():
 
 
 def test_modules_count_whether_they_run_or_not():
-    census = take_census(FunctionalNet(), (3, 8, 8))
+    census = take_census(FunctionalNet(), torch.zeros(1, 3, 8, 8))
 
     assert census.layer_modules == {"conv": 1, "linear": 1, "relu": 1}
 
 
 def test_matrix_products_inside_attention_are_no_linear_layers():
-    assert take_census(AttentionNet(), (3, 8, 8)).layers == {"attention": 1, "linear": 1}
+    layers = take_census(AttentionNet(), torch.zeros(1, 3, 8, 8)).layers
+
+    assert layers == {"attention": 1, "linear": 1}
 
 
 def test_flops_of_a_convolution_are_those_of_the_formula():
     # 15x20 positions (stride 2) x 8 outputs x (6 inputs / 2 groups x 3x3 kernel) multiply-adds
     convolution = nn.Conv2d(6, 8, kernel_size=3, stride=2, padding=1, groups=2)
 
-    census = take_census(convolution, (6, 30, 40))
+    census = take_census(convolution, torch.zeros(1, 6, 30, 40))
 
     assert census.flops == 2 * (15 * 20) * 8 * (3 * 9)
     assert census.parameters == 8 * (3 * 9) + 8
 
 
 def test_flops_of_a_linear_layer_are_those_of_the_formula():
-    census = take_census(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), (3, 2, 2), classes=5)
+    census = take_census(
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), torch.zeros(1, 3, 2, 2), outputs=5
+    )
 
     assert census.flops == 2 * 12 * 5
     assert census.parameters == 12 * 5 + 5
@@ -160,13 +164,15 @@ def test_flops_of_attention_include_its_projections_and_products():
     # 8 tokens of 24 features: 4 projections, queries x keys, weights x values; then the head
     projections, products = 4 * 8 * 24 * 24, 2 * 8 * 8 * 24
 
-    assert take_census(AttentionNet(), (3, 8, 8)).flops == 2 * (projections + products + 24 * 5)
+    flops = take_census(AttentionNet(), torch.zeros(1, 3, 8, 8)).flops
+
+    assert flops == 2 * (projections + products + 24 * 5)
 
 
 def test_papers_cnn_has_the_flops_and_parameters_computed_by_hand():
-    model = build_model(SimpleCnnConfig(), (3, 32, 32), classes=10)
+    model = build_model(SimpleCnnConfig(), (3, 32, 32), outputs=10)
 
-    census = take_census(model, (3, 32, 32), classes=10)
+    census = take_census(model, torch.zeros(1, 3, 32, 32), outputs=10)
 
     convolutions = 32 * 32 * 9 * 27 + 16 * 16 * 27 * 81
     linears = 1728 * 1536 + 1536 * 768 + 768 * 10
@@ -180,7 +186,7 @@ def test_flops_and_parameters_agree_with_torchvisions_published_ones(name):
     with torch.device("meta"):  # shapes without numbers: 86 million weights cost nothing
         model = torchvision.models.get_model(name)
 
-    census = take_census(model, (3, 224, 224), classes=1000)
+    census = take_census(model, torch.zeros(1, 3, 224, 224), outputs=1000)
 
     # published are billions of multiply-adds, to three places
     assert math.isclose(census.flops / 2e9, published["_ops"], abs_tol=0.0006)
@@ -191,7 +197,7 @@ def test_frozen_parameters_are_not_trainable():
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 2))
     model[1].requires_grad_(False)
 
-    census = take_census(model, (3, 2, 2))
+    census = take_census(model, torch.zeros(1, 3, 2, 2))
 
     assert (census.parameters, census.trainable_parameters) == (65 + 12, 12)
 
@@ -205,7 +211,7 @@ def test_census_leaves_the_network_as_it_was(training):
         model[1].running_mean.fill_(0.5)
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
-    take_census(model, (3, 8, 8))
+    take_census(model, torch.zeros(1, 3, 8, 8))
 
     assert [module.training for module in model] == [training, False, training, training]
     assert model.training is training
@@ -218,22 +224,22 @@ def test_census_counts_evaluation_mode():
         def forward(self, images):
             return functional.relu(images) if self.training else functional.gelu(images)
 
-    assert take_census(Switching(), (3, 8, 8)).layers == {"gelu": 1}
+    assert take_census(Switching(), torch.zeros(1, 3, 8, 8)).layers == {"gelu": 1}
 
 
 def test_network_that_fails_is_named_with_the_image_shape_and_keeps_its_mode():
     model = nn.Sequential(nn.Flatten(), nn.Linear(10, 5))
 
     with pytest.raises(ModelError, match=r"fails on an image of shape \(3, 2, 2\) \(RuntimeError"):
-        take_census(model, (3, 2, 2))
+        take_census(model, torch.zeros(1, 3, 2, 2))
     assert model.training
 
 
 def test_wrong_number_of_outputs_names_both_numbers():
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
 
-    with pytest.raises(ModelError, match=r"has 10 classes, .* \(1, 10\) .* got \(1, 5\): let"):
-        take_census(model, (3, 2, 2), classes=10)
+    with pytest.raises(ModelError, match=r"must return shape \(1, 10\) .* got \(1, 5\): let"):
+        take_census(model, torch.zeros(1, 3, 2, 2), outputs=10)
 
 
 def test_network_that_returns_no_tensor_is_refused():
@@ -241,8 +247,8 @@ def test_network_that_returns_no_tensor_is_refused():
         def forward(self, images):
             return images, images
 
-    with pytest.raises(ModelError, match=r"must return shape \(1, 10\) for one image, got tuple"):
-        take_census(Pair(), (3, 2, 2), classes=10)
+    with pytest.raises(ModelError, match=r"must return shape \(1, 10\) .* got tuple"):
+        take_census(Pair(), torch.zeros(1, 3, 2, 2), outputs=10)
 
 
 def test_flops_that_cannot_be_counted_are_left_out_with_a_warning(caplog):
@@ -257,7 +263,7 @@ def test_flops_that_cannot_be_counted_are_left_out_with_a_warning(caplog):
             self.ran = True
             return functional.relu(images)
 
-    census = take_census(RunsOnce(), (3, 2, 2))
+    census = take_census(RunsOnce(), torch.zeros(1, 3, 2, 2))
 
     assert census.flops is None
     assert census.layers == {"relu": 1}

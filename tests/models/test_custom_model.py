@@ -66,7 +66,7 @@ def test_own_arguments_win_over_those_of_the_data_set(config, user_module):
     own = ("+model.kwargs.width=9", "+model.kwargs.image_size=10")
     network = config("model=custom", "model.target=nets.Fitted", *own).model
 
-    model = build_model(network, (3, 6, 6), classes=7)
+    model = build_model(network, (3, 6, 6), outputs=7)
 
     assert (model[1].in_features, model[1].out_features) == (300, 9)
 
@@ -82,8 +82,8 @@ def test_wrong_class_count_names_both_numbers(user_module):
     user_module("nets", NETS)
     model = build("nets.Fixed", classes=10)
 
-    with pytest.raises(ModelError, match=r"has 10 classes, .* got \(1, 5\)"):
-        take_census(model, (3, 6, 6), classes=10)
+    with pytest.raises(ModelError, match=r"shape \(1, 10\) for one input, .* got \(1, 5\)"):
+        take_census(model, torch.zeros(1, 3, 6, 6), outputs=10)
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ LEFT_OUT = {
 def test_what_computes_has_a_type_and_its_flops(name: str) -> None:
     build, layers, flops = CASES[name]
 
-    census = take_census(build(), SHAPE)
+    census = take_census(build(), torch.zeros(1, *SHAPE))
 
     assert census.layers == layers
     assert census.flops == flops
@@ -306,7 +306,7 @@ def test_what_has_no_formula_is_told(
 ) -> None:
     import torchvision  # noqa: F401 - brings its operators
 
-    census = take_census(Net(call), SHAPE)
+    census = take_census(Net(call), torch.zeros(1, *SHAPE))
 
     assert census.layers == layers
     assert census.flops == 0
@@ -362,7 +362,8 @@ def test_an_annotation_for_a_profiler_is_no_layer() -> None:
             with record_function("annotated"):
                 return self.inner[0](images)
 
-    census = take_census(nn.Sequential(Annotated(nn.Conv2d(3, 3, 1)), Annotated(Turn())), SHAPE)
+    model = nn.Sequential(Annotated(nn.Conv2d(3, 3, 1)), Annotated(Turn()))
+    census = take_census(model, torch.zeros(1, *SHAPE))
 
     assert census.layers == {"conv": 1}
 
@@ -372,7 +373,7 @@ def test_a_module_that_hides_what_it_computes_is_a_layer_of_its_class() -> None:
     idle = (nn.Identity(), nn.Dropout(), Turn(), nn.Unflatten(1, (1, 3)), nn.Flatten(1, 2))
     model = nn.Sequential(Scale(), SinAct2d(), Written(), InScript(), *idle)
 
-    census = take_census(model, SHAPE)
+    census = take_census(model, torch.zeros(1, *SHAPE))
 
     assert census.layers == {"in_script": 1, "scale": 1, "sin_act2d": 1, "written": 1}
 

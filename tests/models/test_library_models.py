@@ -27,20 +27,20 @@ def test_networks_fit_small_images_of_any_channels_and_classes(library, name, ch
     network = NamedModelConfig(library=library, name=name)
 
     with torch.device("meta"):  # shapes without numbers: 86 million weights cost nothing
-        model = build_model(network, shape, classes=7)
+        model = build_model(network, shape, outputs=7)
         outputs = model.train()(torch.empty(2, *shape))
         outputs.sum().backward()
 
     assert outputs.shape == (2, 7)
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     assert first.weight.grad is not None
-    assert take_census(model, shape, classes=7).layers["conv"] >= 1
+    assert take_census(model, torch.zeros(1, *shape), outputs=7).layers["conv"] >= 1
 
 
 def test_timm_network_of_fixed_size_takes_images_that_are_not_square():
     network = NamedModelConfig(library="timm", name="vit_tiny_patch16_224")
 
-    model = build_model(network, (3, 32, 64), classes=7)
+    model = build_model(network, (3, 32, 64), outputs=7)
 
     assert model(torch.randn(2, 3, 32, 64)).shape == (2, 7)
 
@@ -48,7 +48,7 @@ def test_timm_network_of_fixed_size_takes_images_that_are_not_square():
 def test_library_options_reach_the_constructor(config):
     network = config("model=timm", "model.name=vit_tiny_patch16_224", "+model.kwargs.depth=2").model
 
-    census = take_census(build_model(network, (3, 32, 32), classes=7), (3, 32, 32))
+    census = take_census(build_model(network, (3, 32, 32), outputs=7), torch.zeros(1, 3, 32, 32))
 
     assert census.layers["linear"] == 2 * 4 + 1
 
@@ -58,7 +58,7 @@ def test_auxiliary_heads_stay_away_even_when_asked_for():
     network = NamedModelConfig(library="torchvision", name="googlenet", kwargs=kwargs)
 
     with torch.device("meta"):
-        outputs = build_model(network, (3, 32, 32), classes=7).train()(torch.empty(2, 3, 32, 32))
+        outputs = build_model(network, (3, 32, 32), outputs=7).train()(torch.empty(2, 3, 32, 32))
 
     assert outputs.shape == (2, 7)
 
@@ -68,17 +68,17 @@ def test_unknown_option_of_a_network_is_refused_by_name(library):
     network = NamedModelConfig(library=library, name="resnet18", kwargs={"depht": 2})
 
     with pytest.raises(ModelError, match=r"resnet18 cannot be built .*depht.*check model.kwargs"):
-        build_model(network, (3, 32, 32), classes=7)
+        build_model(network, (3, 32, 32), outputs=7)
 
 
 def test_images_too_small_for_inception_are_refused_in_one_sentence():
     network = NamedModelConfig(library="torchvision", name="inception_v3")
     with torch.device("meta"):
-        model = build_model(network, (3, 32, 32), classes=7)
+        model = build_model(network, (3, 32, 32), outputs=7)
 
     with pytest.raises(ModelError, match=r"shape \(3, 32, 32\) .*resize with dataset.image_size"):
-        take_census(model, (3, 32, 32), classes=7)
-    assert take_census(model, (3, 75, 75), classes=7).layers["conv"] == 94
+        take_census(model, torch.zeros(1, 3, 32, 32), outputs=7)
+    assert take_census(model, torch.zeros(1, 3, 75, 75), outputs=7).layers["conv"] == 94
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_unknown_network_gets_the_closest_names(library, name, closest):
     network = NamedModelConfig(library=library, name=name)
 
     with pytest.raises(ModelError, match=f"no {library} model is called '{name}'.*{closest}"):
-        build_model(network, (3, 32, 32), classes=7)
+        build_model(network, (3, 32, 32), outputs=7)
 
 
 def test_results_record_the_networks_name(config):
@@ -127,7 +127,7 @@ def test_pretrained_weights_are_kept_but_for_the_last_layer(kept_weights, name, 
     shape = (channels, 32, 32)
     network = NamedModelConfig(library="torchvision", name=name, pretrained=True)
 
-    model = build_model(network, shape, classes=7)
+    model = build_model(network, shape, outputs=7)
 
     assert model.train()(torch.randn(2, *shape)).shape == (2, 7)
     weights, expected = dict(model.named_parameters()), dict(original.named_parameters())
@@ -144,4 +144,4 @@ def test_pretrained_weights_out_of_reach_are_named_as_the_reason():
     network = NamedModelConfig(library="torchvision", name="resnet18", pretrained=True)
 
     with pytest.raises(ModelError, match=r"resnet18 cannot be built .*its weights can be reached"):
-        build_model(network, (3, 32, 32), classes=7)
+        build_model(network, (3, 32, 32), outputs=7)

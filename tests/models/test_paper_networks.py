@@ -46,7 +46,7 @@ def convolution_widths(model):
 )
 def test_simple_cnn_has_the_papers_widths(shape, conv_layers, linear_layers, convolutions, linears):
     network = SimpleCnnConfig(conv_layers=conv_layers, linear_layers=linear_layers)
-    model = build_model(network, shape, classes=10)
+    model = build_model(network, shape, outputs=10)
 
     assert convolution_widths(model) == convolutions
     assert linear_widths(model) == linears
@@ -64,7 +64,7 @@ def test_simple_cnn_has_the_papers_widths(shape, conv_layers, linear_layers, con
     ],
 )
 def test_dense_networks_have_the_papers_widths(name, shape, widths):
-    model = build_model(DenseConfig(name=name), shape, classes=10)
+    model = build_model(DenseConfig(name=name), shape, outputs=10)
 
     assert linear_widths(model) == widths
     assert model(torch.zeros(2, *shape)).shape == (2, 10)
@@ -78,35 +78,35 @@ def test_dense_networks_have_the_papers_widths(name, shape, widths):
     ],
 )
 def test_no_hidden_layer_is_narrower_than_the_channels(name, widths):
-    model = build_model(DenseConfig(name=name, linear_layers=6), (3, 4, 4), classes=10)
+    model = build_model(DenseConfig(name=name, linear_layers=6), (3, 4, 4), outputs=10)
 
     assert linear_widths(model) == widths
 
 
 def test_one_linear_layer_leads_straight_to_the_classes():
-    model = build_model(DenseConfig(name="dense_poly", linear_layers=1), CIFAR, classes=100)
+    model = build_model(DenseConfig(name="dense_poly", linear_layers=1), CIFAR, outputs=100)
 
     assert linear_widths(model) == [3072, 100]
 
 
 @pytest.mark.parametrize(("relu", "relus"), [(True, {"relu": 4}), (False, {})])
 def test_relus_follow_convolutions_only(relu, relus):
-    model = build_model(SimpleCnnConfig(conv_layers=4, relu=relu), CIFAR, classes=10)
+    model = build_model(SimpleCnnConfig(conv_layers=4, relu=relu), CIFAR, outputs=10)
 
-    layers = take_census(model, CIFAR).layers
+    layers = take_census(model, torch.zeros(1, *CIFAR)).layers
 
     assert layers == {"batch_norm": 4, "conv": 4, "linear": 3, "max_pool": 4} | relus
 
 
 @pytest.mark.parametrize("name", ["dense_poly", "dense_linear"])
 def test_dense_networks_have_linear_layers_only(name):
-    model = build_model(DenseConfig(name=name, linear_layers=5), CIFAR, classes=10)
+    model = build_model(DenseConfig(name=name, linear_layers=5), CIFAR, outputs=10)
 
-    assert take_census(model, CIFAR).layers == {"linear": 5}
+    assert take_census(model, torch.zeros(1, *CIFAR)).layers == {"linear": 5}
 
 
 def test_blocks_run_in_the_order_of_the_paper():
-    model = build_model(SimpleCnnConfig(conv_layers=1), CIFAR, classes=10)
+    model = build_model(SimpleCnnConfig(conv_layers=1), CIFAR, outputs=10)
 
     kinds = [type(module).__name__ for module in model]
     assert kinds == [
@@ -126,8 +126,8 @@ def test_image_too_small_for_the_poolings_is_refused_with_the_least_size():
     network = SimpleCnnConfig(conv_layers=4)
 
     with pytest.raises(ModelError, match=r"at least 16x16 pixels, got 8x8: set dataset.image_size"):
-        build_model(network, (1, 8, 8), classes=10)
-    assert build_model(network, (1, 16, 16), classes=10)(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+        build_model(network, (1, 8, 8), outputs=10)
+    assert build_model(network, (1, 16, 16), outputs=10)(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", ["simple_cnn", "dense_poly", "dense_linear"])
@@ -135,7 +135,7 @@ def test_paper_networks_refuse_images_that_are_not_square(config, name):
     network = config(f"model={name}").model
 
     with pytest.raises(ModelError, match=f"{name} needs square images, got 20x32: set dataset"):
-        build_model(network, (3, 20, 32), classes=10)
+        build_model(network, (3, 20, 32), outputs=10)
 
 
 @pytest.mark.parametrize(

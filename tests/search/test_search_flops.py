@@ -16,7 +16,7 @@ Composed = Callable[..., TrainConfig]
 def test_flops_are_those_of_all_images_epochs_and_repeats(config: Composed) -> None:
     run = config("dataset.train_limit=100", "training.epochs=3", "repeats=2", "model.relu=false")
     splits = load_splits(run.dataset, run.seed)
-    forward = take_census(build_model(run.model, splits.image_shape, 10), splits.image_shape)
+    forward = take_census(build_model(run.model, splits.input_shape, 10), splits.example)
     assert forward.flops is not None
     images = 3 * 100 + len(splits.validation)
     assert flops_of_run(run) == 2 * 3 * images * forward.flops

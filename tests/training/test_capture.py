@@ -99,7 +99,7 @@ class Read(Dataset[tuple[Tensor | None, int]]):
         self.split, self.unreadable = images(), unreadable
 
     def __getitem__(self, index: int) -> tuple[Tensor | None, int]:
-        image = None if index in self.unreadable else self.split.images[index]
+        image = None if index in self.unreadable else self.split.inputs[index]
         return image, int(self.split.labels[index])
 
 
@@ -121,7 +121,7 @@ def training_of(
     return train(
         model.to(device),
         split.to(device),
-        Normalise(middle, middle, device, "contiguous"),
+        Normalise((middle, middle), device, "contiguous"),
         training=schema.TrainingConfig(**{"epochs": 3, "batch_size": 7, **options}),
         optimizer=optimizer,
         scheduler=scheduler,

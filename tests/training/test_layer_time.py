@@ -40,7 +40,7 @@ def timed(
     return time_layers(
         model,
         split or images(),
-        Normalise(ones - 1, ones, torch.device(device), "contiguous"),
+        Normalise((ones - 1, ones), torch.device(device), "contiguous"),
         training=schema.TrainingConfig(**{"batch_size": 8, **training}),
         optimizer=schema.SgdConfig(learning_rate=0.1, momentum=0.9),
         seed=0,
@@ -103,7 +103,7 @@ def test_the_layers_are_those_of_the_census_each_with_a_gradient(
 
     times = timed(model, images(8, shape), steps=1, batch_size=4)
 
-    assert calls_by_kind(times) == take_census(model, shape).layers
+    assert calls_by_kind(times) == take_census(model, torch.zeros(1, *shape)).layers
     assert all(layer.forward_seconds > 0 < layer.backward_seconds for layer in times.layers)
 
 
@@ -523,7 +523,7 @@ class Unreadable:
     def __init__(self, readable: int, size: int = 8) -> None:
         self.readable, self.size = readable, size
         self.images = numbered(8)
-        self.labels, self.image_shape = self.images.labels, self.images.image_shape
+        self.labels, self.input_shape = self.images.labels, self.images.input_shape
 
     def __len__(self) -> int:
         return len(self.images)
@@ -661,7 +661,7 @@ def test_on_a_gpu_time_is_that_of_its_kernels() -> None:
 
     times = timed(model, split, device="cuda", batch_size=32)
 
-    assert calls_by_kind(times) == take_census(model, (3, 32, 32)).layers
+    assert calls_by_kind(times) == take_census(model, torch.zeros(1, 3, 32, 32)).layers
     assert all(layer.forward_seconds > 0 < layer.backward_seconds for layer in times.layers)
     assert times.key == "kernel_time"
     assert sum(times.by_kind().values()) == pytest.approx(times.plain_step_seconds)

@@ -13,7 +13,7 @@ from greensweep.training import Normalise, evaluate
 
 def as_they_are() -> Normalise:
     ones = torch.ones(1, 1, 1)
-    return Normalise(ones - 1, ones, torch.device("cpu"), "contiguous")
+    return Normalise((ones - 1, ones), torch.device("cpu"), "contiguous")
 
 
 def images(count: int = 23) -> TensorSplit:
@@ -38,7 +38,7 @@ def test_accuracy_and_loss_are_means_over_images_whatever_the_batches(batch_size
     model, split = network(), images()
     found = evaluate(model, split, as_they_are(), batch_size=batch_size)
     model.eval()
-    outputs = model(split.images)
+    outputs = model(split.inputs)
     pairs = zip(outputs, split.labels, strict=True)
     correct = [int(output.argmax()) == int(label) for output, label in pairs]
     assert 0 < sum(correct) < 23
@@ -72,7 +72,7 @@ def test_without_evaluation_mode_batch_norm_takes_the_statistics_of_each_batch()
     found = evaluate(model, split, as_they_are(), batch_size=20, evaluation_mode=False)
     copied = normalising().train()
     mixed = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    outputs = torch.cat([copied(part) for part in split.images[mixed].split(20)])
+    outputs = torch.cat([copied(part) for part in split.inputs[mixed].split(20)])
     labels = split.labels[mixed]
     assert found.accuracy == (outputs.argmax(1) == labels).double().mean().item()
     assert found.loss == pytest.approx(cross_entropy(outputs, labels).item(), rel=1e-6)
@@ -104,7 +104,7 @@ def test_evaluation_in_training_mode_leaves_the_model_and_the_random_state_as_th
     again = evaluate(model, images(), as_they_are(), batch_size=5, evaluation_mode=False)
     assert first == again
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    loss = cross_entropy(model(images().images), images().labels)
+    loss = cross_entropy(model(images().inputs), images().labels)
     loss.backward()  # training goes on
 
 
@@ -118,10 +118,9 @@ def test_in_training_mode_an_image_left_over_joins_the_batch_before() -> None:
 
 def test_images_are_normalised_as_in_training() -> None:
     split = images()
-    shifted = TensorSplit(split.images * 3 + 2, split.labels)
-    normalise = Normalise(
-        torch.full((1, 1, 1), 2.0), torch.full((1, 1, 1), 3.0), torch.device("cpu"), "contiguous"
-    )
+    shifted = TensorSplit(split.inputs * 3 + 2, split.labels)
+    statistics = torch.full((1, 1, 1), 2.0), torch.full((1, 1, 1), 3.0)
+    normalise = Normalise(statistics, torch.device("cpu"), "contiguous")
     plain = evaluate(network(), split, as_they_are(), batch_size=8)
     found = evaluate(network(), shifted, normalise, batch_size=8)
     assert found.accuracy == plain.accuracy
@@ -142,7 +141,7 @@ def test_lower_precision_casts_the_forward_pass_and_keeps_the_result_close() -> 
 class Unreadable(Dataset[tuple[Tensor | None, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor | None, int]:
         readable = images()
-        return (readable.images[index], int(readable.labels[index])) if index < 9 else (None, 0)
+        return (readable.inputs[index], int(readable.labels[index])) if index < 9 else (None, 0)
 
 
 def test_images_that_cannot_be_read_do_not_count() -> None:

@@ -26,7 +26,7 @@ def colourful(count: int = 50) -> Tensor:
 
 def normaliser(images: Tensor, memory_format: str = "contiguous") -> Normalise:
     split = TensorSplit(images, torch.zeros(len(images)).long())
-    return Normalise(*Splits(split, split, split, ("a", "b")).statistics, CPU, memory_format)
+    return Normalise(Splits(split, split, split, ("a", "b")).statistics, CPU, memory_format)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -49,7 +49,7 @@ def numbered(count: int, size: int = 2) -> TensorSplit:
 
 def as_they_are() -> Normalise:
     ones = torch.ones(1, 1, 1)
-    return Normalise(ones - 1, ones, CPU, "contiguous")
+    return Normalise((ones - 1, ones), CPU, "contiguous")
 
 
 def epochs_of(
@@ -155,7 +155,7 @@ def test_training_mode_returns_after_each_evaluation() -> None:
 def test_labels_are_smoothed_as_asked() -> None:
     torch.manual_seed(0)
     model, split = Witness(), numbered(8)
-    logits = model.linear(split.images.flatten(1)).detach()
+    logits = model.linear(split.inputs.flatten(1)).detach()
     plain, smooth = (cross_entropy(logits, split.labels, label_smoothing=s) for s in (0.0, 0.3))
     (epoch,) = epochs_of(model, split, batch_size=8, label_smoothing=0.3)
     assert epoch.loss == pytest.approx(smooth.item(), rel=1e-5)
@@ -167,7 +167,7 @@ def test_labels_are_smoothed_as_asked() -> None:
 def test_the_loss_of_an_epoch_weighs_each_image_alike() -> None:
     torch.manual_seed(0)
     model, split = Witness(), numbered(10)
-    expected = cross_entropy(model.linear(split.images.flatten(1)), split.labels).item()
+    expected = cross_entropy(model.linear(split.inputs.flatten(1)), split.labels).item()
     (epoch,) = epochs_of(model, split, learning_rate=1e-12, batch_size=4)
     assert epoch.number == 1
     assert epoch.loss == pytest.approx(expected, rel=1e-5)
@@ -246,8 +246,8 @@ def test_a_model_that_fails_at_once_is_one_sentence() -> None:
 def weights_after_training(config: TrainConfig) -> dict[str, Tensor]:
     start_state(config.training, config.seed)
     splits = load_splits(config.dataset, 0)
-    model = build_model(config.model, splits.image_shape, len(splits.classes))
-    normalise = Normalise(*splits.statistics, CPU, config.training.memory_format)
+    model = build_model(config.model, splits.input_shape, splits.outputs)
+    normalise = Normalise(splits.statistics, CPU, config.training.memory_format)
     for _ in train(
         model,
         splits.train,
@@ -294,8 +294,8 @@ def test_the_digits_are_learnt_under_each_precision_and_layout(
     parsed = config(*fast, option)
     start_state(parsed.training, 0)
     splits = load_splits(parsed.dataset, 0)
-    model = build_model(parsed.model, splits.image_shape, len(splits.classes))
-    normalise = Normalise(*splits.statistics, CPU, parsed.training.memory_format)
+    model = build_model(parsed.model, splits.input_shape, splits.outputs)
+    normalise = Normalise(splits.statistics, CPU, parsed.training.memory_format)
     model = model.to(memory_format=normalise.layout)
     losses = [
         epoch.loss
@@ -478,7 +478,7 @@ class Readable(Dataset[tuple[Tensor | None, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor | None, int]:
         if index in self.readable:
-            return self.images.images[index], index % 2
+            return self.images.inputs[index], index % 2
         if self.error:
             raise self.error
         return None, index % 2
@@ -492,7 +492,7 @@ def test_images_that_cannot_be_read_do_not_weigh_on_the_loss() -> None:
     torch.manual_seed(0)
     model = Witness()
     readable = numbered(10).select(torch.arange(6))
-    expected = cross_entropy(model.linear(readable.images.flatten(1)), readable.labels).item()
+    expected = cross_entropy(model.linear(readable.inputs.flatten(1)), readable.labels).item()
     (epoch,) = epochs_of(model, streamed(10, set(range(6))), learning_rate=1e-12, batch_size=10)
     assert epoch.loss == pytest.approx(expected, rel=1e-5)
 

@@ -55,7 +55,7 @@ def network() -> nn.Module:
 
 def as_they_are() -> Normalise:
     ones = torch.ones(1, 1, 1)
-    return Normalise(ones - 1, ones, torch.device("cpu"), "contiguous")
+    return Normalise((ones - 1, ones), torch.device("cpu"), "contiguous")
 
 
 def configured(name: str, **options: Any) -> schema.OptimizerConfig:
@@ -92,7 +92,7 @@ def trained_by_hand(name: str, rates: list[float] | None = None, **options: Any)
         if rates is not None:
             optimizer.param_groups[0]["lr"] = rates[step]
         optimizer.zero_grad()
-        cross_entropy(model(split.images), split.labels).backward()
+        cross_entropy(model(split.inputs), split.labels).backward()
         optimizer.step()
     return flat(model)
 

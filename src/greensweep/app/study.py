@@ -117,13 +117,13 @@ def _shared(params: Mapping[str, Any]) -> list[str]:
 
 def _check_network(config: TrainConfig) -> None:
     """Build a network that comes with Greensweep, for images whose size is known without files."""
-    from greensweep.data.sizes import split_sizes
+    from greensweep.data.sizes import sized_splits
     from greensweep.models import build_model
     from greensweep.study.flops import untrained
 
     if isinstance(config.dataset, DigitsConfig | TorchvisionDatasetConfig):
-        sizes = split_sizes(config.dataset, config.seed)
-        build_model(untrained(config.model), sizes.image_shape, sizes.classes)
+        splits = sized_splits(config.dataset, config.seed)
+        build_model(untrained(config.model), splits.input_shape, splits.outputs)
 
 
 def _shape_faults(params: Mapping[str, Any]) -> Iterator[str]:

@@ -377,5 +377,8 @@ class EvaluateConfig:
 @dataclass
 class PrepareConfig:
     dataset: DatasetConfig = MISSING
+    targets: Literal["classes", "labels", "values"] = option(
+        "classes", doc="what the labels are read as: classes, any of several labels, or values"
+    )
     seed: int = option(0, doc="seed of the splits", at_least=0, at_most=LARGEST_SEED)
     output: str = option("data/prepared", doc="folder for the split manifest", path=True)

@@ -66,6 +66,8 @@ class CustomDatasetConfig(DatasetConfig):
     name: str = option("custom", doc="name under which runs record the data set")
     target: str = option(MISSING, doc="import path of a function that returns the splits")
     kwargs: dict[str, Any] = option(dict, doc="arguments of that function")
-    layout: Literal["auto", "NCHW", "NHWC"] = option(
-        "auto", doc="axes of its images: channels first, channels last, or as their shape tells"
+    layout: Literal["auto", "NCHW", "NHWC", "NHW", "NCL"] = option(
+        "auto",
+        doc="axes of its inputs: images with channels first, with channels last, or grey; signals; "
+        "or as their shape tells",
     )

@@ -1,4 +1,4 @@
-"""From arrays and tensors of any layout to a split in memory."""
+"""From arrays and tensors of any shape to a split in memory."""
 
 import logging
 from collections.abc import Sequence
@@ -9,47 +9,82 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from greensweep.data.split import TensorSplit
+from greensweep.data.split import Targets, TensorSplit, is_image
 from greensweep.errors import DataError, first_line
 from greensweep.resources import fits_in_memory
 
 log = logging.getLogger(__name__)
 
-Layout = Literal["auto", "NCHW", "NHWC"]
+Layout = Literal["auto", "NCHW", "NHWC", "NHW", "NCL"]
 
 _RESIZE_BATCH = 4096
 _USUAL_CHANNELS = (1, 3, 4)
+# Of whole numbers that are no pixels: what torch indexes by; unsigned ones it hardly computes with.
+_IDS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def tensor_split(
-    images: Any, labels: Any, image_size: int | None, layout: Layout = "auto"
+    inputs: Any,
+    labels: Any,
+    image_size: int | None,
+    layout: Layout = "auto",
+    targets: Targets = "classes",
 ) -> TensorSplit:
     """Make a split from arrays or tensors.
 
     Args:
-        images: shape (N, H, W), (N, H, W, C) or (N, C, H, W); uint8 is kept, any other type
-            becomes float32.
-        labels: shape (N,), whole numbers from 0.
-        image_size: height and width to resize to, pixels; None keeps the size.
-        layout: which of the two shapes of rank 4 it is.
+        inputs: images of shape (N, H, W), (N, H, W, C) or (N, C, H, W), of which uint8 is kept and
+            any other type becomes float32; or anything else of shape (N, …), of which whole
+            numbers stay what they are, token ids say, and others become float32.
+        labels: class numbers (N,); 0 and 1 for each of K labels (N, K); values (N,) or (N, K).
+        image_size: height and width to resize images to, pixels; None keeps the size.
+        layout: which axes are which.
 
     Raises:
         DataError: shapes or types do not fit, or a shape may be of either layout.
     """
-    images, labels = as_tensor(images, "images"), class_indices(labels)
-    if images.ndim not in (3, 4) or len(images) != len(labels):
+    inputs, labels = as_tensor(inputs, "inputs"), as_labels(labels, targets)
+    if inputs.ndim < 2 or len(inputs) != len(labels):
         raise DataError(
-            "images must have shape (N, H, W), (N, H, W, C) or (N, C, H, W) and labels (N,), got "
-            f"{tuple(images.shape)} and {tuple(labels.shape)}: reshape them in make_splits"
+            "inputs must have shape (N, …), images (N, H, W), (N, H, W, C) or (N, C, H, W), and "
+            f"labels as many rows, got {tuple(inputs.shape)} and {tuple(labels.shape)}: reshape "
+            "them in make_splits"
         )
-    if images.ndim == 3:
-        images = images.unsqueeze(1)
-    elif channels_last(images.shape[1:], layout):
-        images = images.permute(0, 3, 1, 2)
-    return TensorSplit(prepared(images, image_size), labels)
+    layout = layout_of(inputs.shape[1:], inputs.dtype, layout, image_size)
+    return TensorSplit(prepared(channels_first(inputs, layout), image_size), labels)
 
 
-def channels_last(shape: Sequence[int], layout: Layout) -> bool:
+def layout_of(
+    shape: Sequence[int], dtype: torch.dtype, layout: Layout, image_size: int | None
+) -> Layout:
+    """Return the layout of inputs of `shape`, which has no N; `auto` where they are no images.
+
+    Two axes are a grey image where it is square, of bytes, or to be resized; else a signal.
+
+    Raises:
+        DataError: the shape may be of either layout, or is not of the one that is set.
+    """
+    if layout == "auto":
+        if len(shape) == 3:
+            return "NHWC" if channels_last(shape) else "NCHW"
+        grey = dtype == torch.uint8 or image_size is not None or shape[0] == shape[-1]
+        layout = "NHW" if len(shape) == 2 and grey else "auto"
+    elif layout in ("NCHW", "NHWC") and len(shape) == 2:
+        layout = "NHW"
+    elif len(shape) != len(layout) - 1:
+        raise DataError(
+            f"dataset.layout={layout} has {len(layout)} axes, and inputs of shape "
+            f"{('N', *shape)} have {1 + len(shape)}: set dataset.layout=auto".replace("'", "")
+        )
+    if image_size is not None and layout in ("auto", "NCL"):
+        raise DataError(
+            f"dataset.image_size resizes images, and inputs of shape {('N', *shape)} are none: set "
+            "dataset.image_size=null".replace("'", "")
+        )
+    return layout
+
+
+def channels_last(shape: Sequence[int]) -> bool:
     """Tell whether images of `shape`, three numbers, have their channels last.
 
     Two rules tell: an image has 1, 3 or 4 channels, and is square. Where neither does, or each
@@ -58,8 +93,6 @@ def channels_last(shape: Sequence[int], layout: Layout) -> bool:
     Raises:
         DataError: the shape may be (C, H, W) or (H, W, C).
     """
-    if layout != "auto":
-        return layout == "NHWC"
     first, middle, last = shape
     usual = {name for name, size in (("NCHW", first), ("NHWC", last)) if size in _USUAL_CHANNELS}
     square = {name for name, size in (("NCHW", last), ("NHWC", first)) if size == middle}
@@ -82,18 +115,30 @@ def channels_last(shape: Sequence[int], layout: Layout) -> bool:
     return found == "NHWC"
 
 
-def prepared(images: Tensor, image_size: int | None) -> Tensor:
-    """Return images (N, C, H, W) as a split holds them: uint8 or float32, of `image_size`."""
-    if images.dtype != torch.uint8:
-        if images.is_complex():
-            raise DataError(
-                "images hold complex numbers, of which only one part would be read: make them "
-                "real in make_splits, each part a channel, say"
-            )
-        images = images.float()
-    if image_size is not None:
-        images = resize(images, image_size)
-    return images.contiguous()
+def channels_first(inputs: Tensor, layout: Layout) -> Tensor:
+    """Return images as (N, C, H, W), and other inputs (N, …) as they are."""
+    if layout == "NHW":
+        return inputs.unsqueeze(1)
+    return inputs.permute(0, 3, 1, 2) if layout == "NHWC" else inputs
+
+
+def prepared(inputs: Tensor, image_size: int | None) -> Tensor:
+    """Return inputs (N, …) as a split holds them: of its types, images of `image_size`."""
+    if inputs.is_complex():
+        raise DataError(
+            "inputs hold complex numbers, of which only one part would be read: make them real in "
+            "make_splits, each part a channel, say"
+        )
+    if is_image(inputs.shape[1:]):
+        if inputs.dtype != torch.uint8:
+            inputs = inputs.float()
+        if image_size is not None:
+            inputs = resize(inputs, image_size)
+    elif inputs.is_floating_point() or inputs.dtype == torch.bool:
+        inputs = inputs.float()
+    elif inputs.dtype not in _IDS:
+        inputs = inputs.long()
+    return inputs.contiguous()
 
 
 def as_tensor(values: Any, what: str) -> Tensor:
@@ -116,16 +161,52 @@ def as_tensor(values: Any, what: str) -> Tensor:
         ) from error
 
 
+def as_labels(labels: Any, targets: Targets) -> Tensor:
+    """Return labels as a split holds them, by what is learnt of them.
+
+    Raises:
+        DataError: they are of another shape, or no such numbers.
+    """
+    if targets == "classes":
+        return class_indices(labels)
+    labels = as_tensor(labels, "labels")
+    if targets == "labels":
+        if labels.ndim != 2:
+            raise DataError(
+                "labels must have shape (N, K), 0 or 1 for each of K labels of a sample, got "
+                f"{tuple(labels.shape)}: reshape them in make_splits"
+            )
+        wrong = labels[(labels != 0) & (labels != 1)]
+        if len(wrong):
+            raise DataError(
+                f"labels must be 0 or 1, got {wrong[0].item():g} among them: give each of a "
+                "sample's labels a column of its own"
+            )
+    elif labels.ndim not in (1, 2):
+        raise DataError(
+            f"values must have shape (N,) or (N, K), got {tuple(labels.shape)}: reshape them in "
+            "make_splits"
+        )
+    values: Tensor = labels.float()
+    finite = values.isfinite().reshape(len(values), -1).all(dim=1)
+    if not finite.all():
+        raise DataError(
+            f"{int((~finite).sum())} of {len(values)} values are NaN or infinite, the first is "
+            f"number {int((~finite).nonzero()[0])}: replace them, or leave these samples out"
+        )
+    return values
+
+
 def class_indices(labels: Any) -> Tensor:
     """Return labels as class indices, int64, shape (N,).
 
     Raises:
-        DataError: they are no whole numbers, or more than one for each image.
+        DataError: they are no whole numbers, or more than one for each sample.
     """
     labels = as_tensor(labels, "labels")
     if labels.ndim != 1:
         raise DataError(
-            f"labels must have shape (N,), a class number for each image, got "
+            f"labels must have shape (N,), a class number for each sample, got "
             f"{tuple(labels.shape)}: take the argmax of one-hot labels, or reshape them"
         )
     whole: Tensor = labels.long()

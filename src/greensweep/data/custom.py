@@ -11,7 +11,7 @@ from torch import Tensor
 from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.data.arrays import tensor_split
 from greensweep.data.map_style import MapStyle
-from greensweep.data.split import Split, StreamedSplit, TensorSplit
+from greensweep.data.split import Split, StreamedSplit, Targets, TensorSplit, is_image, noun
 from greensweep.data.splits import Source
 from greensweep.errors import DataError, GreensweepError, first_line, listed, unknown
 from greensweep.imports import import_target
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 _PARTS = ("train", "validation", "test")
 
 
-def custom(config: CustomDatasetConfig) -> Source:
+def custom(config: CustomDatasetConfig, targets: Targets = "classes") -> Source:
     """Call `config.target(**config.kwargs)` and take what it returns.
 
     The function returns a mapping with "train" and, when it has them, "validation", "test" and
-    "classes". Each split is a pair (images, labels) of arrays or tensors (shapes as in
-    `tensor_split`), or a map-style data set of (image, label), which may exceed the memory.
+    "classes". Each split is a pair (inputs, labels) of arrays or tensors (shapes as in
+    `tensor_split`), or a map-style data set of (input, label), which may exceed the memory.
 
     Raises:
         DataError: the function fails, or returns something else; images are read at random
@@ -46,26 +46,42 @@ def custom(config: CustomDatasetConfig) -> Source:
     given = {
         name: returned[name] for name in _PARTS if name == "train" or returned.get(name) is not None
     }
-    _check_numbering(given, config.target)
+    if targets == "classes":
+        _check_numbering(given, config.target)
     held_out = [name for name in _PARTS if name not in given]
-    parts = {name: _split(part, name, config, held_out) for name, part in given.items()}
-    classes = _named(returned.get("classes"), config.target) or _numbered(
-        [part.labels for part in parts.values()], config.target
-    )
-    source = Source(classes=classes, **parts)
-    channels, height, width = source.train.image_shape
-    log.info(
-        f"{config.target}: {len(source.train)} images to train on, channels {channels}, height "
-        f"{height}, width {width}; {len(source.classes)} classes: {listed(source.classes)}"
-    )
+    parts = {name: _split(part, name, config, targets, held_out) for name, part in given.items()}
+    classes = _named(returned.get("classes"), config.target) if targets != "values" else ()
+    if targets == "classes":
+        classes = classes or _numbered([part.labels for part in parts.values()], config.target)
+    elif targets == "labels":
+        classes = classes or tuple(map(str, range(parts["train"].labels.shape[1])))
+    source = Source(parts["train"], classes, parts.get("validation"), parts.get("test"))
+    log.info(f"{config.target}: {_understood(source)}")
     return source
+
+
+def _understood(source: Source) -> str:
+    """Say what the training split was taken for."""
+    train, shape = source.train, source.train.input_shape
+    if is_image(shape):
+        inputs = "channels {}, height {}, width {}".format(*shape)
+    else:
+        inputs = f"shape {shape}, {str(train.input_dtype).removeprefix('torch.')}"
+    values = train.labels.shape[1] if train.labels.ndim == 2 else 1
+    learnt = (
+        f"{len(source.classes)} {'classes' if train.labels.ndim == 1 else 'labels'}: "
+        f"{listed(source.classes)}"
+        if source.classes
+        else f"{values} value{'' if values == 1 else 's'} to predict"
+    )
+    return f"{len(train)} {noun(shape)}s to train on, {inputs}; {learnt}"
 
 
 def _check_keys(returned: Any, target: str) -> None:
     if not isinstance(returned, Mapping):
         raise DataError(
             f"{target} must return a mapping with 'train' and optionally 'validation', 'test' "
-            f"and 'classes', got {type(returned).__name__}: return {{'train': (images, labels)}}"
+            f"and 'classes', got {type(returned).__name__}: return {{'train': (inputs, labels)}}"
         )
     for key in returned:
         if key not in (*_PARTS, "classes"):
@@ -74,7 +90,7 @@ def _check_keys(returned: Any, target: str) -> None:
     if "train" not in returned:
         raise DataError(
             f"{target} must return a mapping with 'train', got {', '.join(returned) or 'none'}: "
-            "add 'train': (images, labels)"
+            "add 'train': (inputs, labels)"
         )
 
 
@@ -95,31 +111,35 @@ def _check_numbering(given: Mapping[str, Any], target: str) -> None:
             )
 
 
-def _split(part: Any, name: str, config: CustomDatasetConfig, held_out: list[str]) -> Split:
+def _split(
+    part: Any, name: str, config: CustomDatasetConfig, targets: Targets, held_out: list[str]
+) -> Split:
     if isinstance(part, TensorSplit | StreamedSplit):
         return part
     if isinstance(part, tuple | list) and len(part) == 2:
-        images, labels = part
-        return tensor_split(images, labels, config.image_size, config.layout)
+        inputs, labels = part
+        return tensor_split(inputs, labels, config.image_size, config.layout, targets)
     if not (hasattr(part, "__getitem__") and hasattr(part, "__len__")):
         raise DataError(
-            f"a split of {config.target} must be (images, labels) or a map-style data set, "
+            f"a split of {config.target} must be (inputs, labels) or a map-style data set, "
             f"got {type(part).__name__}: return one of the two"
         )
-    items = MapStyle(part, config.image_size, config.layout)
+    items = MapStyle(part, config.image_size, config.layout, targets)
     if not items.is_random():
         return items.split(config.memory_share)
+    what = noun(items.first.shape)
     if name != "train":
         raise DataError(
-            f"the {name} data set of {config.target} gives another image when it is read again, "
-            "by a random transform perhaps, so that no two evaluations agree: leave it out there"
+            f"the {name} data set of {config.target} gives another {what} when it is read "
+            "again, by a random transform perhaps, so that no two evaluations agree: leave it out "
+            "there"
         )
     if held_out:
         raise DataError(
-            f"the train data set of {config.target} gives another image when it is read again, by "
-            f"a random transform perhaps, and {' and '.join(held_out)} images would be held out of "
-            f"it: return {' and '.join(map(repr, held_out))} without it, or leave it out and set "
-            "training.flip, training.crop_padding or training.cutout_size"
+            f"the train data set of {config.target} gives another {what} when it is read "
+            f"again, by a random transform perhaps, and {' and '.join(held_out)} {what}s would be "
+            f"held out of it: return {' and '.join(map(repr, held_out))} without it, or leave it "
+            "out and set training.flip, training.crop_padding or training.cutout_size"
         )
     return items.streamed()
 

@@ -8,53 +8,78 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from greensweep.data.arrays import Layout, as_tensor, channels_last, prepared
+from greensweep.data.arrays import (
+    Layout,
+    as_labels,
+    as_tensor,
+    channels_first,
+    layout_of,
+    prepared,
+)
 from greensweep.data.image_files import of_8_bits
 from greensweep.data.split import (
     Split,
     StreamedItem,
     StreamedSplit,
+    Targets,
     TensorSplit,
+    is_image,
     loader_workers,
+    noun,
 )
 from greensweep.errors import DataError, GreensweepError, first_line
 from greensweep.resources import fits_in_memory
 
+_LABELS = {"classes": "a class number", "labels": "its labels, 0 or 1", "values": "values"}
 # A transform that changes an image in every tenth read goes unseen in 1 of 600 data sets.
 _READ_TWICE = 32
 
 
 class MapStyle(Dataset[StreamedItem]):
-    """A map-style data set of (image, label), its images as tensors of one shape and type.
+    """A map-style data set of (input, label), its inputs as tensors of one shape and type.
 
     Raises:
         DataError: it is empty, or its first item cannot be read.
     """
 
-    def __init__(self, dataset: Any, image_size: int | None, layout: Layout = "auto"):
+    def __init__(
+        self,
+        dataset: Any,
+        image_size: int | None,
+        layout: Layout = "auto",
+        targets: Targets = "classes",
+    ):
         if len(dataset) == 0:
             raise DataError(
-                "a data set of make_splits is empty: return at least one image per class"
+                "a data set of make_splits is empty: return at least one sample per class"
             )
         self.dataset, self.image_size, self._layout = dataset, image_size, layout
+        self._layouts: dict[int, Layout] = {}  # by rank, of the first item that has it
+        self._targets: Targets = targets
         self._labels: Tensor | None = None
-        self.first, _ = self._read(0)
+        self.first, self._first_label = self._read(0)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image, label = self._read(index)
-        _check_alike(image, self.first, index)
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        sample, label = self._read(index)
+        _check_alike(sample, self.first, index)
+        if label.shape != self._first_label.shape:
+            raise DataError(
+                f"labels differ in shape (the first is {tuple(self._first_label.shape)}, number "
+                f"{index} {tuple(label.shape)}): give each sample as many"
+            )
         if self._labels is not None and label != self._labels[index]:
             raise DataError(
-                f"item {index} of a data set of make_splits has class {label}, where its `targets` "
-                f"make it {int(self._labels[index])}: remove that attribute, or keep it in step"
+                f"item {index} of a data set of make_splits has class {int(label)}, where its "
+                f"`targets` make it {int(self._labels[index])}: remove that attribute, or keep it "
+                "in step"
             )
-        return image, label
+        return sample, label
 
     def is_random(self) -> bool:
-        """Tell whether an item is another image when it is read again.
+        """Tell whether an item is another input when it is read again.
 
         Reading finds any random transform, wherever in the data set it hides.
         """
@@ -69,72 +94,73 @@ class MapStyle(Dataset[StreamedItem]):
         """
         if not fits_in_memory(self.first.nbytes * len(self), memory_share):
             return self.streamed()
-        images = self.first.new_empty((len(self), *self.first.shape))
-        labels = torch.empty(len(self), dtype=torch.int64)
+        inputs = self.first.new_empty((len(self), *self.first.shape))
+        labels = self._first_label.new_empty((len(self), *self._first_label.shape))
         for index in range(len(self)):
-            images[index], labels[index] = self[index]
-        return TensorSplit(images, labels)
+            inputs[index], labels[index] = self[index]
+        return TensorSplit(inputs, labels)
 
     def streamed(self) -> StreamedSplit:
-        """Return the split that reads each image whenever it is asked for."""
-        channels, height, width = self.first.shape
-        labels = self._read_labels()
-        return StreamedSplit(self, labels, (channels, height, width), loader_workers())
+        """Return the split that reads each input whenever it is asked for."""
+        labels, shape = self._read_labels(), tuple(self.first.shape)
+        return StreamedSplit(self, labels, shape, loader_workers(), self.first.dtype)
 
     def _read_labels(self) -> Tensor:
-        """Return the class indices of all items, int64, shape (N,).
+        """Return the labels of all items, as a split holds them.
 
-        Where the data set has `targets`, as torchvision's do, one item of each target is read, so
+        Where the data set has `targets`, as torchvision's do, one item of each class is read, so
         that what becomes of a target counts; the others are held against it when they are read.
         """
-        targets = _targets(self.dataset)
+        targets = _targets(self.dataset) if self._targets == "classes" else None
         if targets is None:
-            return torch.tensor([self._item(index)[1] for index in range(len(self))])
+            return torch.stack([self._item(index)[1] for index in range(len(self))])
         _, first, which = np.unique(targets, return_index=True, return_inverse=True)
-        of_target = torch.tensor([self._item(index)[1] for index in first.tolist()])
+        of_target = torch.stack([self._item(index)[1] for index in first.tolist()])
         self._labels = of_target[torch.from_numpy(which)]
         return self._labels
 
-    def _read(self, index: int) -> tuple[Tensor, int]:
-        image, label = self._item(index)
-        image = prepared(image.unsqueeze(0), self.image_size)[0]
-        if image.is_floating_point() and not image.isfinite().all():
+    def _read(self, index: int) -> tuple[Tensor, Tensor]:
+        sample, label = self._item(index)
+        sample = prepared(sample.unsqueeze(0), self.image_size)[0]
+        if sample.is_floating_point() and not sample.isfinite().all():
             raise DataError(
-                f"item {index} of a data set of make_splits holds NaN or infinite pixels: "
-                "replace them, or leave it out"
+                f"item {index} of a data set of make_splits holds NaN or infinite "
+                f"{'pixels' if is_image(sample.shape) else 'values'}: replace them, or leave it out"
             )
-        return image, label
+        return sample, label
 
-    def _item(self, index: int) -> tuple[Tensor, int]:
-        """Return an image, of shape (C, H, W), and its class."""
+    def _item(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return an input, images of shape (C, H, W), and its label."""
         try:
-            image, label = self.dataset[index]
-            number = int(label)
-            if number != label:
-                raise ValueError(f"its class is {label!r}")
-            return self._channels_first(image), number
+            sample, label = self.dataset[index]
+            if self._targets == "classes":
+                if int(label) != label:
+                    raise ValueError(f"its class is {label!r}")
+                label = int(label)
+            given = as_tensor(label, "labels")
+            return self._channels_first(sample), as_labels(given.unsqueeze(0), self._targets)[0]
         except GreensweepError:
             raise
         except Exception as error:
             raise DataError(
-                f"item {index} of a data set of make_splits is no pair of an image and a class "
-                f"number ({type(error).__name__}: {first_line(error)}): mend the data set"
+                f"item {index} of a data set of make_splits is no pair of an input and "
+                f"{_LABELS[self._targets]} ({type(error).__name__}: {first_line(error)}): "
+                "mend the data set"
             ) from error
 
-    def _channels_first(self, image: Any) -> Tensor:
-        if isinstance(image, Image.Image):
-            image = of_8_bits(image)
+    def _channels_first(self, sample: Any) -> Tensor:
+        if isinstance(sample, Image.Image):
+            image = of_8_bits(sample)
             image = image.convert("L" if image.mode in ("1", "L") else "RGB")
             pixels = torch.from_numpy(np.array(image))
             return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1)
-        pixels = as_tensor(image, "images")
-        if pixels.ndim == 2:
-            return pixels.unsqueeze(0)
-        if pixels.ndim != 3:
-            raise ValueError(f"its image has shape {tuple(pixels.shape)}")
-        if self._layout == "auto":  # told once: other images may have another shape
-            self._layout = "NHWC" if channels_last(pixels.shape, "auto") else "NCHW"
-        return pixels.permute(2, 0, 1) if self._layout == "NHWC" else pixels
+        values = as_tensor(sample, "inputs")
+        if values.ndim == 0:
+            raise ValueError("its input is one number, and has no axis")
+        if values.ndim not in self._layouts:
+            found = layout_of(values.shape, values.dtype, self._layout, self.image_size)
+            self._layouts[values.ndim] = found
+        return channels_first(values.unsqueeze(0), self._layouts[values.ndim])[0]
 
 
 def _targets(dataset: Any) -> np.ndarray | None:
@@ -145,19 +171,25 @@ def _targets(dataset: Any) -> np.ndarray | None:
     return targets if targets.shape == (len(dataset),) else None
 
 
-def _check_alike(image: Tensor, first: Tensor, index: int) -> None:
-    if image.dtype != first.dtype:
+def _check_alike(sample: Tensor, first: Tensor, index: int) -> None:
+    what, are_images = noun(first.shape), is_image(first.shape)
+    if sample.dtype != first.dtype:
         raise DataError(
-            f"images differ in type (the first is {first.dtype}, number {index} {image.dtype}): "
+            f"{what}s differ in type (the first is {first.dtype}, number {index} {sample.dtype}): "
             "convert all to one type in the data set"
         )
-    if len(image) != len(first):
+    if are_images and len(sample) != len(first):
         raise DataError(
             f"images differ in channels (the first has {len(first)}, number {index} "
-            f"{len(image)}): convert all to colour, or all to grey, in the data set"
+            f"{len(sample)}): convert all to colour, or all to grey, in the data set"
         )
-    if image.shape != first.shape:
+    if sample.shape != first.shape:
         raise DataError(
-            f"images differ in shape (the first is {tuple(first.shape)}, number {index} "
-            f"{tuple(image.shape)}): set dataset.image_size=32, say, to resize all"
+            f"{what}s differ in shape (the first is {tuple(first.shape)}, number {index} "
+            f"{tuple(sample.shape)}): "
+            + (
+                "set dataset.image_size=32, say, to resize all"
+                if are_images
+                else "pad or cut them to one length in the data set"
+            )
         )

@@ -1,8 +1,8 @@
-"""A split: images and labels, held in memory or read batch by batch."""
+"""A split: inputs and labels, held in memory or read batch by batch."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -12,7 +12,20 @@ from greensweep.errors import DataError
 from greensweep.resources import usable_cores
 
 Batch = tuple[Tensor, Tensor]
-StreamedItem = tuple[Tensor | None, int]
+StreamedItem = tuple[Tensor | None, int | Tensor]
+
+Targets = Literal["classes", "labels", "values"]
+"""What is learnt: one class of several, any of several labels, or numbers."""
+
+
+def is_image(input_shape: Sequence[int]) -> bool:
+    """Tell whether a sample of this shape is an image: channels, height and width."""
+    return len(input_shape) == 3
+
+
+def noun(input_shape: Sequence[int]) -> str:
+    """Return what a sample of this shape is called."""
+    return "image" if is_image(input_shape) else "sample"
 
 
 def loader_workers() -> int:
@@ -21,56 +34,69 @@ def loader_workers() -> int:
 
 
 class Split(Protocol):
-    """Labelled images of one size."""
+    """Labelled inputs of one shape: images (C, H, W), signals (C, L), rows (F,), token ids (T,)."""
 
     @property
     def labels(self) -> Tensor:
-        """Class indices, int64, shape (N,)."""
+        """Class indices, int64 (N,); labels of 0 or 1, float32 (N, K); values, float32 (N[, K])."""
 
     def __len__(self) -> int: ...
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch."""
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """Type of the inputs as they are kept."""
 
     def select(self, indices: Tensor) -> "Split":
-        """Return the split of the images at `indices`, int64, shape (M,)."""
+        """Return the split of the samples at `indices`, int64, shape (M,)."""
 
     def to(self, device: torch.device) -> "Split":
         """Return the split as `device` reads it fastest."""
 
     def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
-        """Yield images (B, C, H, W), not normalised, and labels (B,) for each index tensor."""
+        """Yield inputs (B, …), not normalised, and labels (B, …) for each index tensor."""
 
 
 @dataclass(frozen=True)
 class TensorSplit:
-    """A split whole in memory: uint8 (or float32) images of shape (N, C, H, W)."""
+    """A split whole in memory.
 
-    images: Tensor
+    Attributes:
+        inputs: shape (N, …): images of uint8 or float32, other numbers of float32, token ids of
+            any type of whole numbers.
+        labels: as of `Split`.
+    """
+
+    inputs: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.inputs.shape[1:])
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        return self.inputs.dtype
 
     def select(self, indices: Tensor) -> "TensorSplit":
-        return TensorSplit(self.images[indices], self.labels[indices])
+        return TensorSplit(self.inputs[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "TensorSplit":
-        return TensorSplit(self.images.to(device), self.labels.to(device))
+        return TensorSplit(self.inputs.to(device), self.labels.to(device))
 
     def gather(self, indices: Tensor) -> Batch:
-        """Return the batch at `indices`, which lie where the images do."""
-        return self.images.index_select(0, indices), self.labels.index_select(0, indices)
+        """Return the batch at `indices`, which lie where the inputs do."""
+        return self.inputs.index_select(0, indices), self.labels.index_select(0, indices)
 
     def indices(self, order: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Return `order` where the images lie: by one copy, since a GPU is waited for at each."""
-        device = self.images.device
+        """Return `order` where the inputs lie: by one copy, since a GPU is waited for at each."""
+        device = self.inputs.device
         if device.type == "cpu":
             return order
         placed = torch.cat(list(order)).to(device)
@@ -82,22 +108,23 @@ class TensorSplit:
 
 @dataclass(frozen=True)
 class StreamedSplit:
-    """A split too large for memory: a map-style data set of (image tensor or None, label).
+    """A split too large for memory: a map-style data set of (input tensor or None, label).
 
-    An item whose image is None is left out of its batch.
+    An item whose input is None, an unreadable image, is left out of its batch.
     """
 
     dataset: Dataset[StreamedItem]
     labels: Tensor
-    image_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     workers: int = 0
+    input_dtype: torch.dtype = torch.uint8
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, indices: Tensor) -> "StreamedSplit":
         subset = torch.utils.data.Subset(self.dataset, indices.tolist())
-        return StreamedSplit(subset, self.labels[indices], self.image_shape, self.workers)
+        return replace(self, dataset=subset, labels=self.labels[indices])
 
     def to(self, device: torch.device) -> "StreamedSplit":
         return self
@@ -139,5 +166,5 @@ def _collate_readable(items: list[StreamedItem | DataError]) -> Batch | DataErro
             readable.append(item)
     if not readable:
         return None
-    images, labels = default_collate(readable)
-    return images, labels
+    inputs, labels = default_collate(readable)
+    return inputs, labels

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from greensweep.data import is_image
 from greensweep.errors import ModelError, first_line, nondeterministic
 from greensweep.models.flops import count_flops
 from greensweep.models.layer_calls import LayerCalls
@@ -27,10 +28,10 @@ class LayerCensus:
         parameters: scalars in all parameters.
         trainable_parameters: those of them that training changes.
         flops: of the products, convolutions, recurrences and Fourier transforms of one forward
-            pass over one image; a multiply-add is 2. None when the network cannot run under
+            pass over one input; a multiply-add is 2. None when the network cannot run under
             torch's counter.
         flops_left_out: operators that ran and should count, but for which there is no formula.
-        kept_bytes: what a forward pass over one image keeps for the backward pass; 0 where
+        kept_bytes: what a forward pass over one input keeps for the backward pass; 0 where
             that cannot be told.
     """
 
@@ -44,45 +45,42 @@ class LayerCensus:
 
     @property
     def training_flops(self) -> int | None:
-        """Of one image's forward and backward pass; the latter takes about twice the former's."""
+        """Of one input's forward and backward pass; the latter takes about twice the former's."""
         return None if self.flops is None else 3 * self.flops
 
 
-def take_census(
-    model: nn.Module, image_shape: tuple[int, int, int], classes: int | None = None
-) -> LayerCensus:
-    """Run one blank image through `model` in evaluation mode and count; the model stays as it was.
+def take_census(model: nn.Module, example: Tensor, outputs: int | None = None) -> LayerCensus:
+    """Run one input through `model` in evaluation mode and count; the model stays as it was.
 
     Args:
-        image_shape: channels, height, width.
-        classes: outputs per image that the data set asks for; None checks nothing.
+        example: the input, shape (1, …).
+        outputs: numbers per input that the data set asks for; None checks nothing.
 
     Raises:
-        ModelError: the forward pass fails, or gives another number of classes.
+        ModelError: the forward pass fails, or gives another number of outputs.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    image = torch.zeros((1, *image_shape), device=device)
+    example = example.to(device)
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
         count = _Count()
         with torch.no_grad(), count.watching():
-            output = model(image)
-        flops = count_flops(model, image)
-        kept = kept_for_backward(model, image)
+            output = model(example)
+        flops = count_flops(model, example)
+        kept = kept_for_backward(model, example)
     except Exception as error:
         if refused := nondeterministic(error):
             raise ModelError(refused) from error
         raise ModelError(
-            f"the model fails on an image of shape {image_shape} "
-            f"({type(error).__name__}: {first_line(error)}): "
-            "check the model's options, or resize with dataset.image_size"
+            f"the model fails on {_described(example)} ({type(error).__name__}: "
+            f"{first_line(error)}): check the model's options, or {_way_out(example)}"
         ) from error
     finally:
         for module, training in was_training.items():
             module.training = training
-    if classes is not None:
-        _check_output(output, classes)
+    if outputs is not None:
+        _check_output(output, outputs)
     types = Counter(kind for module in model.modules() if (kind := module_type(module)))
     return LayerCensus(
         layers=dict(sorted(count.layers.items())),
@@ -106,10 +104,30 @@ class _Count(LayerCalls):
         self.layers[kind] += 1
 
 
-def _check_output(output: Any, classes: int) -> None:
-    if not isinstance(output, Tensor) or output.shape != (1, classes):
+def _described(example: Tensor) -> str:
+    shape = tuple(example.shape[1:])
+    if is_image(shape):
+        return f"an image of shape {shape}"
+    kind = "numbers" if example.is_floating_point() else "whole numbers"
+    return f"an input of shape {shape}, {kind}"
+
+
+def _way_out(example: Tensor) -> str:
+    if is_image(example.shape[1:]):
+        return "resize with dataset.image_size"
+    if example.is_floating_point():
+        return "let its constructor take input_shape"
+    return (
+        "return floats from make_splits where these are quantities: whole numbers reach it as they "
+        "are, for an nn.Embedding"
+    )
+
+
+def _check_output(output: Any, outputs: int) -> None:
+    if not isinstance(output, Tensor) or output.shape != (1, outputs):
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ModelError(
-            f"the data set has {classes} classes, so the model must return shape (1, {classes}) "
-            f"for one image, got {got}: let its constructor take num_classes, or set model.kwargs"
+            f"the model must return shape (1, {outputs}) for one input, a number for each class, "
+            f"label or value of the data set, got {got}: let its constructor take num_outputs, or "
+            "set model.kwargs"
         )

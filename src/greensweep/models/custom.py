@@ -5,26 +5,31 @@ from typing import Any
 
 from torch import nn
 
+from greensweep.data import is_image
 from greensweep.errors import ModelError, first_line
 from greensweep.imports import import_target
 
 
 def custom_model(
-    target: str, image_shape: tuple[int, int, int], classes: int, kwargs: dict[str, Any]
+    target: str, input_shape: tuple[int, ...], outputs: int, kwargs: dict[str, Any]
 ) -> nn.Module:
-    """Call `target` with `kwargs`, and `in_channels`, `image_size`, `num_classes` if it takes them.
+    """Call `target` with `kwargs`, and of what tells about the data with what it takes.
+
+    That is `input_shape` and `num_outputs`, also called `num_classes`, and its first axis,
+    `in_channels`; of images `image_size`, the height of square ones, (height, width) of others.
 
     Args:
-        image_shape: channels, height, width; `image_size` is the height of square images, and
-            (height, width) of others.
+        input_shape: channels, height, width of images.
 
     Raises:
         ModelError: the call fails or returns no nn.Module.
     """
     build = import_target("model.target", target)
-    channels, height, width = image_shape
-    image_size = height if height == width else (height, width)
-    fitted = {"in_channels": channels, "image_size": image_size, "num_classes": classes}
+    fitted: dict[str, Any] = {"input_shape": input_shape, "in_channels": input_shape[0]}
+    fitted |= {"num_outputs": outputs, "num_classes": outputs}
+    if is_image(input_shape):
+        _, height, width = input_shape
+        fitted["image_size"] = height if height == width else (height, width)
     try:
         taken = inspect.signature(build).parameters
         arguments = {name: value for name, value in fitted.items() if name in taken} | kwargs

@@ -34,7 +34,7 @@ _TORCHS = ("aten", "prim", "prims")
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of one image's forward pass.
+    """FLOPs of one input's forward pass.
 
     Attributes:
         total: None when the network cannot run under torch's counter.
@@ -45,7 +45,7 @@ class Flops:
     left_out: tuple[str, ...] = ()
 
 
-def count_flops(model: nn.Module, image: Tensor) -> Flops:
+def count_flops(model: nn.Module, example: Tensor) -> Flops:
     """Count, on the plain path of attention: the counter does not see into its fused kernels."""
     seen = _Uncounted()
     try:
@@ -56,7 +56,7 @@ def count_flops(model: nn.Module, image: Tensor) -> Flops:
             seen,
             FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter,
         ):
-            model(image)
+            model(example)
     except Exception as error:
         log.warning("FLOPs cannot be counted (%s: %s).", type(error).__name__, first_line(error))
         return Flops(None)

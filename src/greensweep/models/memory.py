@@ -35,7 +35,7 @@ def build_where_it_fits(name: str, build: Callable[[], nn.Module]) -> nn.Module:
     return build()
 
 
-def kept_for_backward(model: nn.Module, image: Tensor) -> int:
+def kept_for_backward(model: nn.Module, example: Tensor) -> int:
     """Return the bytes that a forward pass keeps for the backward pass, but for the network's own.
 
     Each memory counts once, however many layers keep it. 0 where the pass fails, which training
@@ -50,7 +50,7 @@ def kept_for_backward(model: nn.Module, image: Tensor) -> int:
         return tensor
 
     with suppress(Exception), torch.enable_grad(), saved_tensors_hooks(keep, lambda each: each):
-        model(image)
+        model(example)
     return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in own)
 
 
@@ -63,7 +63,7 @@ def check_batch_fits(kept_bytes: float, batch_size: int) -> None:
     """Refuse a batch of which the free memory of the machine cannot hold the activations.
 
     Args:
-        kept_bytes: of one image.
+        kept_bytes: of one input.
 
     Raises:
         ModelError: it cannot.
@@ -71,7 +71,7 @@ def check_batch_fits(kept_bytes: float, batch_size: int) -> None:
     needed = kept_bytes * batch_size
     if not fits_in_memory(needed):
         raise ModelError(
-            f"a batch of {batch_size} images would keep {needed / 1e9:.3g} GB of activations to "
+            f"a batch of {batch_size} would keep {needed / 1e9:.3g} GB of activations to "
             "train this network, more than the memory that is free: set a smaller "
-            "training.batch_size or dataset.image_size"
+            "training.batch_size, or give smaller inputs, as by dataset.image_size"
         )

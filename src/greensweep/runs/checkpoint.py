@@ -192,10 +192,10 @@ def test_checkpoint(
     target = choose_device(device, option="device")
     use_threads(config.training.threads, step_flops=None)
     splits = load_splits(config.dataset, config.seed)
-    model = build_model(config.model, splits.image_shape, len(splits.classes))
+    model = build_model(config.model, splits.input_shape, splits.outputs)
     load_weights(path, model)
     model.to(target)
-    normalise = Normalise(*splits.statistics, target, config.training.memory_format)
+    normalise = Normalise(splits.statistics, target, config.training.memory_format)
     dtype = autocast_dtype(config.training.precision, target)
     split = splits.test.to(target)
     evaluation_mode = config.training.evaluation_mode

@@ -175,11 +175,11 @@ def _train_and_evaluate(
         notes.grid = declared_grid(config.energy)
         start_state(training, config.seed)
         splits = load_splits(config.dataset, config.seed)
-        model = build_model(config.model, splits.image_shape, len(splits.classes)).to(device)
-        census = take_census(model, splits.image_shape, len(splits.classes))
+        model = build_model(config.model, splits.input_shape, splits.outputs).to(device)
+        census = take_census(model, splits.example, splits.outputs)
         notes.census = census
         use_threads(training.threads, _step_flops(census, training.batch_size))
-        normalise = Normalise(*splits.statistics, device, training.memory_format)
+        normalise = Normalise(splits.statistics, device, training.memory_format)
         if training.memory_format == "channels_last":
             model = model.to(memory_format=normalise.layout)
         train_split, validation_split = splits.train.to(device), splits.validation.to(device)

@@ -21,8 +21,8 @@ def flops_of_run(config: TrainConfig) -> float | None:
 
     try:
         splits = load_splits(config.dataset, config.seed)
-        model = build_model(untrained(config.model), splits.image_shape, len(splits.classes))
-        census = take_census(model, splits.image_shape)
+        model = build_model(untrained(config.model), splits.input_shape, splits.outputs)
+        census = take_census(model, splits.example)
     except GreensweepError:
         return None
     if census.flops is None or census.training_flops is None:

@@ -16,8 +16,8 @@ _TIMES = 3
 def seconds_of_run(config: TrainConfig) -> float:
     """Return the seconds of a run's training and validation, over all epochs and repeats.
 
-    The run's own network takes steps of the run's own shape on random images, on the device and
-    with the threads that the run would have. What a run does beside its epochs is not counted.
+    The run's own network takes steps of the run's own shape on a few inputs, on the device and with
+    the threads that the run would have. What a run does beside its epochs is not counted.
 
     Raises:
         GreensweepError: the data or the network cannot be built, or the network fails.
@@ -25,8 +25,8 @@ def seconds_of_run(config: TrainConfig) -> float:
     # Imported when a sweep asks: torch takes seconds.
     import torch
 
-    from greensweep.data.sizes import split_sizes
-    from greensweep.data.split import TensorSplit
+    from greensweep.data.sizes import sized_splits
+    from greensweep.data.split import Split, TensorSplit
     from greensweep.models import build_model, take_census
     from greensweep.training import (
         Normalise,
@@ -39,21 +39,24 @@ def seconds_of_run(config: TrainConfig) -> float:
         use_threads,
     )
 
-    sizes, training = split_sizes(config.dataset, config.seed), config.training
+    splits, training = sized_splits(config.dataset, config.seed), config.training
     device = choose_device(training.device)
     start_state(training, config.seed)
-    model = build_model(untrained(config.model), sizes.image_shape, sizes.classes).to(device)
-    census = take_census(model, sizes.image_shape, sizes.classes)
+    model = build_model(untrained(config.model), splits.input_shape, splits.outputs).to(device)
+    census = take_census(model, splits.example, splits.outputs)
     step_flops = census.training_flops and float(census.training_flops * training.batch_size)
     use_threads(training.threads, step_flops)
-    middle = torch.full((sizes.image_shape[0], 1, 1), 127.5)
-    normalise = Normalise(middle, middle, device, training.memory_format)
+
+    def some(split: Split, count: int) -> TensorSplit:
+        batch = torch.arange(min(count, len(split)))
+        return TensorSplit(*next(split.batches([batch])))
+
+    seen = some(splits.train, 2 * training.batch_size)
+    shown = some(splits.validation, 2 * training.evaluation_batch_size).to(device)
+    of_seen = replace(splits, train=seen).statistics
+    normalise = Normalise(of_seen, device, training.memory_format)
     if training.memory_format == "channels_last":
         model = model.to(memory_format=normalise.layout)
-
-    def images(count: int) -> TensorSplit:
-        pixels = torch.randint(0, 256, (count, *sizes.image_shape), dtype=torch.uint8)
-        return TensorSplit(pixels, torch.randint(0, sizes.classes, (count,))).to(device)
 
     def seconds_each(work: Callable[[], object]) -> float:
         taken = []
@@ -64,12 +67,11 @@ def seconds_of_run(config: TrainConfig) -> float:
             taken.append(time.monotonic() - began)
         return statistics.median(taken[1:])
 
-    seen = images(min(2 * training.batch_size, sizes.train))
     # As many steps as the run will take, by which it may choose to capture them; few are taken.
-    passes = training.epochs * ceil(sizes.train / len(seen))
+    passes = training.epochs * ceil(len(splits.train) / len(seen))
     epochs = train(
         model,
-        seen,
+        seen.to(device),
         normalise,
         training=replace(training, epochs=1 + _TIMES + passes),
         optimizer=replace(config.optimizer, learning_rate=1e-6),  # nothing diverges
@@ -77,8 +79,7 @@ def seconds_of_run(config: TrainConfig) -> float:
         seed=config.seed,
     )
     epochs.warm_up()
-    to_train = seconds_each(partial(next, iter(epochs))) * sizes.train / len(seen)
-    shown = images(min(2 * training.evaluation_batch_size, sizes.validation))
+    to_train = seconds_each(partial(next, iter(epochs))) * len(splits.train) / len(seen)
     validate = partial(
         evaluate,
         model,
@@ -87,5 +88,5 @@ def seconds_of_run(config: TrainConfig) -> float:
         batch_size=training.evaluation_batch_size,
         dtype=autocast_dtype(training.precision, device),
     )
-    to_validate = seconds_each(validate) * sizes.validation / len(shown)
+    to_validate = seconds_each(validate) * len(splits.validation) / len(shown)
     return config.repeats * training.epochs * (to_train + to_validate)

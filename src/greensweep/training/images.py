@@ -1,35 +1,64 @@
 """From raw batches to what the network sees: normalised, augmented, in the right layout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from greensweep.config.schema import TrainingConfig
+from greensweep.data import is_image
+from greensweep.errors import ConfigError
 
 
 class Normalise:
-    """Turn raw images into float32 with the training split's mean 0 and deviation 1.
+    """Turn raw inputs into float32 with the training split's mean 0 and deviation 1.
 
     Args:
-        mean, deviation: per channel, shape (C, 1, 1), in raw units.
+        statistics: mean and deviation per channel, shape (C, 1, …), in raw units; None leaves
+            inputs what they are, floats or, as int64, ids.
     """
 
     def __init__(
-        self, mean: Tensor, deviation: Tensor, device: torch.device, memory_format: str
+        self, statistics: tuple[Tensor, Tensor] | None, device: torch.device, memory_format: str
     ) -> None:
-        self.mean = mean.to(device)
-        self.scale = deviation.reciprocal().to(device)
+        self._shift_and_scale = None
+        if statistics is not None:
+            mean, deviation = statistics
+            self._shift_and_scale = mean.to(device), deviation.reciprocal().to(device)
         self.device = device
         self.layout = (
             torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
         )
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return images (B, C, H, W) on the device; the argument stays as it was."""
-        images = images.to(self.device, non_blocking=True)
-        floats = images.to(torch.float32, memory_format=self.layout, copy=True)
-        return floats.sub_(self.mean).mul_(self.scale)
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return inputs (B, …) on the device; the argument stays as it was."""
+        inputs = inputs.to(self.device, non_blocking=True)
+        if self._shift_and_scale is None:
+            return inputs.to(
+                torch.float32 if inputs.is_floating_point() else torch.int64, copy=True
+            )
+        mean, scale = self._shift_and_scale
+        floats = inputs.to(torch.float32, memory_format=self.layout, copy=True)
+        return floats.sub_(mean).mul_(scale)
+
+
+def check_for_images(training: TrainingConfig, input_shape: Sequence[int]) -> None:
+    """Refuse what is done to images alone.
+
+    Raises:
+        ConfigError: the inputs are no images.
+    """
+    if is_image(input_shape):
+        return
+    usual = TrainingConfig()
+    for name in ("flip", "crop_padding", "cutout_size", "memory_format"):
+        asked, plain = getattr(training, name), getattr(usual, name)
+        if asked != plain:
+            raise ConfigError(
+                f"training.{name}={str(asked).lower()} is for images, and inputs of shape "
+                f"{tuple(input_shape)} are none: set training.{name}={str(plain).lower()}"
+            )
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
-from greensweep.data import Batch, Split, TensorSplit
+from greensweep.data import Batch, Split, TensorSplit, noun
 from greensweep.errors import ConfigError
 from greensweep.training.batches import batches_of_epochs, cut_batches
 from greensweep.training.capture import Capture, Recorder, Step, capture_step
 from greensweep.training.cuda_graph import cuda_graph
 from greensweep.training.faults import computing
-from greensweep.training.images import Normalise
+from greensweep.training.images import Normalise, check_for_images
 from greensweep.training.optimizers import build_optimizer, build_schedule
 from greensweep.training.running_loss import RunningLoss
 from greensweep.training.step import TrainingStep, is_left_over
@@ -61,12 +61,14 @@ def train(
         graph: captures a step; None is by CUDA graphs, where there is a GPU.
 
     Raises:
-        ConfigError: a batch larger than the split.
+        ConfigError: a batch larger than the split, or an option of images for other inputs.
         ModelError: nothing to train in the model.
     """
+    check_for_images(training, split.input_shape)
     if training.batch_size > len(split):
         raise ConfigError(
-            f"training.batch_size must be at most the {len(split)} training images, got "
+            f"training.batch_size must be at most the {len(split)} training "
+            f"{noun(split.input_shape)}s, got "
             f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
         )
     steps = training.epochs * len(cut_batches(torch.arange(len(split)), training.batch_size))
