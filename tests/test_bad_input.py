@@ -203,7 +203,7 @@ def test_class_count_that_does_not_fit_names_both_counts(
     ended = cli("train.py", *FAST, "model=custom", "model.target=seven.net")
     said = one_sentence(ended.errors)
     assert ended.status == 1
-    assert "10 classes" in said
+    assert "(1, 10)" in said
     assert "(1, 7)" in said
 
 
