@@ -7,7 +7,7 @@ import pytest
 
 from greensweep.config import TrainConfig
 from greensweep.errors import ModelError
-from greensweep.search import timed_run
+from greensweep.study import timed_run
 from greensweep.study.timed_run import seconds_of_run
 
 Compose = Callable[..., TrainConfig]
