@@ -15,9 +15,10 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from stopwatch import Stopwatch
 from turns import Turn
 
-import greensweep.runs.once as run
 from greensweep import app
 from greensweep.energy.machine import MachineMeter
+from greensweep.record import recorded_run
+from greensweep.runs import fit, once, setup
 from greensweep.study import winners
 from greensweep.tracking.mlflow import MlflowTracker
 from greensweep.training import Training
@@ -30,10 +31,12 @@ WORK = "work"
 PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("tracking", MlflowTracker, ("start", "log_step", "finish")),
     ("metering", MachineMeter, ("start", "lap", "stop")),
-    ("census", run, ("take_census",)),
+    ("census", setup, ("take_census",)),
     ("warm-up", Training, ("warm_up",)),
-    ("weights and result.json", run, ("copy_weights", "save_weights", "write_result")),
-    ("config.yaml", run, ("save_run_config",)),
+    ("weights and result.json", fit, ("copy_weights",)),
+    ("weights and result.json", once, ("save_weights",)),
+    ("weights and result.json", recorded_run, ("write_result",)),
+    ("config.yaml", recorded_run, ("save_run_config",)),
     ("winners' bookkeeping", winners, ("drop_beaten_weights",)),
 )
 
@@ -64,9 +67,9 @@ class TrialTimer:
 def main() -> None:
     """Replace the functions, then run the script as `python src/train.py` would."""
     watch = Stopwatch()
-    watch.on_items(run, "train", WORK)
+    watch.on_items(setup, "train", WORK)
     for name in ("evaluate", "load_splits", "build_model"):
-        watch.on_calls(run, name, WORK)
+        watch.on_calls(setup, name, WORK)
     for part, owner, attributes in PARTS:
         for attribute in attributes:
             watch.on_calls(owner, attribute, f"part: {part}")

@@ -221,12 +221,12 @@ def test_a_full_disk_does_not_lose_the_tracked_result(
 ) -> None:
     from mlflow import MlflowClient
 
-    import greensweep.runs.once
+    import greensweep.record.recorded_run
 
     def full(*_: object) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device", "run/result.json")
 
-    monkeypatch.setattr(greensweep.runs.once, "write_result", full)
+    monkeypatch.setattr(greensweep.record.recorded_run, "write_result", full)
     ended = cli("train.py", "training.epochs=1", "energy=unmetered", "hydra.run.dir=run")
     assert ended.status == 1
     assert "No space left on device" in one_sentence(ended.errors)

@@ -127,7 +127,7 @@ def test_one_repeat_is_a_plain_run_without_a_spread(config: Compose, tmp_path: P
 def test_a_repeat_that_fails_fails_the_run_and_keeps_what_all_cost(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from greensweep.runs import once
+    from greensweep.runs import setup
 
     seeds = []
 
@@ -137,8 +137,8 @@ def test_a_repeat_that_fails_fails_the_run_and_keeps_what_all_cost(
             raise TrainingError("the training loss became nan in epoch 1")
         return real(*arguments, seed=seed, **options)
 
-    real = once.train
-    monkeypatch.setattr(once, "train", train)
+    real = setup.train
+    monkeypatch.setattr(setup, "train", train)
     tracker = MemoryTracker()
     with pytest.raises(TrainingError, match="became nan"):
         run_repeats(

@@ -9,7 +9,8 @@ import pytest
 
 from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
-from greensweep.record.result import RunResult, Status, read_result, write_result
+from greensweep.record.ending import Status
+from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.search.bill import Bill
 from greensweep.study.sentences import (
     all_sources,

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from greensweep.errors import AnalysisError
-from greensweep.record.result import RunResult, Status, write_result
+from greensweep.record.ending import Status
+from greensweep.record.result import RunResult, write_result
 from greensweep.search.bill import Bill
 from greensweep.sources.study import read_study, write_study
 from greensweep.study.summary import summarise, write_summary

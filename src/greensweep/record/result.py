@@ -5,11 +5,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
 from greensweep.files import read_json, write_text
+from greensweep.record.ending import Status
 from greensweep.secrets import masked
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,6 @@ _SPREAD_NAMES = {
     "energy_joules": "energy/total_joules",
     "energy_net_joules": "energy/net_joules",
 }
-
-Status = Literal["finished", "failed", "pruned", "stopped"]
 
 
 @dataclass(frozen=True)

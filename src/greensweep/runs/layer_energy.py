@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from greensweep.csv_files import write_rows
+from greensweep.energy import Phases
 from greensweep.files import write_whole
-from greensweep.training.layer_time import LayerTimes
+from greensweep.record.recorded_run import RecordedRun
+from greensweep.runs.setup import Setup
+from greensweep.training import LayerTimes, time_layers
 
 _COLUMNS = (
     "module",
@@ -21,6 +24,33 @@ _COLUMNS = (
     "quality",
     "key",
 )
+
+
+def share_out_by_layer(setup: Setup, run: RecordedRun, phases: Phases, file: Path) -> None:
+    """Share a run's training energy out by layer type, from sampled steps, and note it.
+
+    Args:
+        file: the table by layer.
+
+    Raises:
+        DataError: no image could be read.
+        TrainingError: memory ran out, the model failed, or the GPU could not be watched.
+        OSError: the table cannot be written.
+    """
+    config = setup.config
+    with phases.phase("layer_energy"):
+        times = time_layers(
+            setup.model,
+            setup.train,
+            setup.normalise,
+            training=config.training,
+            optimizer=config.optimizer,
+            seed=config.seed,
+        )
+        energy = LayerEnergy(times, phases.of("training").joules)
+        run.files.append(energy.write(file))
+    cost = phases.of("layer_energy")
+    run.note(layer_energy=energy.summary(cost.joules, cost.seconds))
 
 
 @dataclass(frozen=True)

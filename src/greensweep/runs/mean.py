@@ -8,7 +8,6 @@ from typing import Any
 
 from scipy.stats import t as student_t
 
-from greensweep.config import TrainConfig
 from greensweep.energy import joined, shared_quality, sum_joules
 from greensweep.record.result import RunResult
 
@@ -38,22 +37,26 @@ _LISTED = (
 )
 
 
-def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
+def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> RunResult:
     """Return the means of finished runs, and what all of them cost.
 
     Phases add up over all runs, unfinished ones included, and with them `energy_spent_joules`
     and gaps.
+
+    Args:
+        whole: what is known of the run that they are repeats of.
+        repeats: how many were asked for.
     """
     done = [run for run in runs if run.status == "finished"]
-    sample = (done or list(runs))[0] if runs else None
-    if sample is None:
-        sample = RunResult("failed", None, config.model.name, config.dataset.name, config.seed)
-        sample = replace(sample, selected_on_test=config.select_on == "test")
+    sample = next(iter(done or runs), whole)
     means: dict[str, Any] = {name: _mean_of(done, name) for name in _MEANS}
     best = max(done, key=lambda run: run.accuracy or 0.0, default=None)
     return replace(
         sample,
-        seed=config.seed,
+        seed=whole.seed,
+        trial=whole.trial,
+        overrides=whole.overrides,
+        provenance=whole.provenance,
         **means,
         energy_spent_joules=sum_joules(run.energy_spent_joules for run in runs),
         energy_uncertainty_joules=_mean_uncertainty(
@@ -81,7 +84,7 @@ def mean_result(runs: Sequence[RunResult], config: TrainConfig) -> RunResult:
         best_epoch=None,
         history=_mean_history(done),
         checkpoint=None if best is None else best.checkpoint,
-        repeats=config.repeats,
+        repeats=repeats,
         repeat_runs=tuple({name: getattr(run, name) for name in _LISTED} for run in runs),
         spread={name: spread for name in _SPREAD if (spread := _spread(done, name))},
     )

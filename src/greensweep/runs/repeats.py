@@ -1,26 +1,24 @@
 """One configuration trained with several seeds, as one run."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from greensweep.config import TrainConfig, save_run_config
+from greensweep.config import TrainConfig
 from greensweep.energy import Meter, sum_joules
-from greensweep.errors import GreensweepError, TrialEnded, first_line
+from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import Progress, report_progress, report_repeat
 from greensweep.record.result import (
-    CONFIG_FILE,
     REPEATS_FOLDER,
     RunResult,
-    Status,
     read_results,
     repeat_directories,
 )
+from greensweep.runs.fit import ShowEpochs
 from greensweep.runs.mean import mean_result
-from greensweep.runs.once import ShowEpochs, record, run_once
-from greensweep.secrets import masked
-from greensweep.tracking import Tracker, flat, provenance
+from greensweep.runs.once import run_once, unknown_result
+from greensweep.tracking import Tracker
 
 
 def run_repeats(
@@ -51,61 +49,36 @@ def run_repeats(
     )
     if config.repeats == 1:
         return train_once(config, directory, tracker=tracker, name=name, trial=trial)
-    directory.mkdir(parents=True, exist_ok=True)
-    config_file = directory / CONFIG_FILE
-    save_run_config(config, config_file)
-    origin = provenance(config.dataset.name)
-    status: Status = "failed"
-    error: str | None = None
+    unknown = unknown_result(config, trial, overrides)
     spent: float | None = None
-    number = 0
-    try:
-        tracker.start(name, flat(masked(asdict(config))), origin)
-        for number in range(config.repeats):
-            run = train_once(
-                replace(config, seed=config.seed + number, repeats=1),
-                directory / REPEATS_FOLDER / str(number),
-                tracker=tracker.child(),
-                name=f"{name}, repeat {number}",
-                report=partial(_report_epoch, number, config.repeats, spent),
-            )
-            spent = sum_joules([spent, run.energy_spent_joules])
-            report_repeat(
-                Progress(
-                    run.epochs,
-                    run.accuracy,
-                    run.energy_joules,
-                    spent,
-                    config.training.epochs,
-                    repeat=number,
-                    repeats=config.repeats,
-                    seconds=run.seconds,
+    with recorded_run(unknown, config, directory, tracker, name) as recorded:
+        try:
+            for number in range(config.repeats):
+                recorded.repeat = f"repeat {number + 1} of {config.repeats}"
+                run = train_once(
+                    replace(config, seed=config.seed + number, repeats=1),
+                    directory / REPEATS_FOLDER / str(number),
+                    tracker=tracker.child(),
+                    name=f"{name}, repeat {number}",
+                    report=partial(_report_epoch, number, config.repeats, spent),
                 )
-            )
-        status = "finished"
-    except KeyboardInterrupt:
-        status, error = "stopped", f"interrupted in repeat {number + 1} of {config.repeats}"
-        raise
-    except TrialEnded as ended:
-        status, error = ended.status, f"repeat {number + 1} of {config.repeats}: {ended}"
-        raise
-    except Exception as fault:
-        text = str(fault) if isinstance(fault, GreensweepError) else first_line(fault)
-        error = f"repeat {number + 1} of {config.repeats} failed: {text}"
-        raise
-    finally:
-        runs = list(read_results(repeat_directories(directory)).values())
-        result = replace(
-            mean_result(runs, config),
-            status=status,
-            error=error,
-            trial=trial,
-            overrides=overrides,
-            provenance=origin,
-            mlflow_run_id=tracker.run_id,
-        )
-        record(result, directory, tracker, [config_file])
-    return result
+                spent = sum_joules([spent, run.energy_spent_joules])
+                report_repeat(
+                    Progress(
+                        run.epochs,
+                        run.accuracy,
+                        run.energy_joules,
+                        spent,
+                        config.training.epochs,
+                        repeat=number,
+                        repeats=config.repeats,
+                        seconds=run.seconds,
+                    )
+                )
+        finally:
+            runs = read_results(repeat_directories(directory)).values()
+            recorded.result = mean_result(list(runs), recorded.result, config.repeats)
+    return recorded.result
 
 
 def _report_epoch(

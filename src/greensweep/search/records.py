@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy.processes import Processes, boot_of
 from greensweep.energy.reading import Quality
-from greensweep.record.result import Status as RunStatus
+from greensweep.record.ending import Status as RunStatus
 from greensweep.secrets import masked
 
 # User attributes of a trial, which optuna-dashboard shows.

@@ -19,6 +19,7 @@ from greensweep.config import (
     storage_url,
 )
 from greensweep.files import was_put_aside
+from greensweep.record.recorded_run import TRACKED_STATUS
 from greensweep.record.result import (
     CONFIG_FILE,
     RESULT_FILE,
@@ -27,7 +28,6 @@ from greensweep.record.result import (
     repeat_directories,
     write_result,
 )
-from greensweep.runs.once import TRACKED_STATUS
 from greensweep.search.folders import (
     COMMAND_LOCK,
     STUDY_FILE,

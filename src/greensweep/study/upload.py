@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from greensweep.config import load_run_config, read_plain_config
 from greensweep.config.schema import MlflowConfig
 from greensweep.errors import StudyError, TrackingError
+from greensweep.record.recorded_run import TRACKED_STATUS
 from greensweep.record.result import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -23,7 +24,6 @@ from greensweep.record.result import (
     repeat_directories,
     write_result,
 )
-from greensweep.runs.once import TRACKED_STATUS
 from greensweep.search.folders import trial_directories
 from greensweep.secrets import still_masked
 from greensweep.study.finish import finish_tracked_sweep

@@ -1,0 +1,36 @@
+"""How a run ended: its status, and one sentence on why it did not finish."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from greensweep.errors import GreensweepError, TrialEnded, first_line
+
+Status = Literal["finished", "failed", "pruned", "stopped"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        error: one sentence on why it did not finish, or None.
+        interrupted: it was stopped from outside, and may run again.
+    """
+
+    status: Status
+    error: str | None = None
+    interrupted: bool = False
+
+
+def ending_of(raised: BaseException) -> Ending:
+    """Return what an exception says of the run that it ended."""
+    match raised:
+        case KeyboardInterrupt():
+            return Ending("stopped", "interrupted", interrupted=True)
+        case TrialEnded():
+            return Ending(raised.status, str(raised), raised.interrupted)
+        case SystemExit():
+            return Ending("failed", f"the program ended itself with status {raised.code}")
+        case GreensweepError():
+            return Ending("failed", str(raised))
+    return Ending("failed", f"{type(raised).__name__}: {first_line(raised)}")

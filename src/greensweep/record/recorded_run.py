@@ -1,0 +1,96 @@
+"""A run that leaves its result, however it ends: in `result.json` and in the tracker."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from greensweep.config import TrainConfig, save_run_config
+from greensweep.record.ending import Ending, Status, ending_of
+from greensweep.record.result import CONFIG_FILE, RunResult, write_result
+from greensweep.secrets import masked
+from greensweep.tracking import RunStatus, Tracker, flat, provenance
+
+TRACKED_STATUS: dict[Status, RunStatus] = {
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "pruned": "FINISHED",
+    "stopped": "KILLED",
+}
+
+
+@dataclass
+class RecordedRun:
+    """A run while it is recorded.
+
+    Attributes:
+        result: what is known so far; a run that breaks off leaves that.
+        files: kept by the tracker beside `result.json`.
+        repeat: which of several trainings runs, in words; empty for a run of one.
+    """
+
+    result: RunResult
+    files: list[Path] = field(default_factory=list)
+    repeat: str = ""
+
+    def note(self, **figures: Any) -> None:
+        """Set figures of the result."""
+        self.result = replace(self.result, **figures)
+
+    def ended_by(self, raised: BaseException) -> Ending:
+        """Return how an exception ends the run, and where."""
+        ending = ending_of(raised)
+        if isinstance(raised, KeyboardInterrupt):
+            where = self.repeat or f"epoch {len(self.result.history) + 1}"
+            return replace(ending, error=f"{ending.error} in {where}")
+        if self.repeat:
+            failed = " failed" if ending.status == "failed" else ""
+            return replace(ending, error=f"{self.repeat}{failed}: {ending.error}")
+        return ending
+
+
+@contextmanager
+def recorded_run(
+    result: RunResult, config: TrainConfig, directory: Path, tracker: Tracker, name: str
+) -> Iterator[RecordedRun]:
+    """Record what the block does as one run, and leave `config.yaml` and `result.json`.
+
+    Args:
+        result: what is known before the run.
+        directory: the run's own; made where it is missing.
+        tracker: not yet started.
+        name: the run's name in the tracker.
+
+    Raises:
+        BaseException: what the block raised; the result says so and holds what was noted.
+        OSError: a file cannot be written; the tracker has the result.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    config_file = directory / CONFIG_FILE
+    save_run_config(config, config_file)
+    run = RecordedRun(replace(result, provenance=provenance(config.dataset.name)), [config_file])
+    ending = Ending("finished")
+    try:
+        tracker.start(name, flat(masked(asdict(config))), run.result.provenance)
+        yield run
+    except BaseException as raised:
+        ending = run.ended_by(raised)
+        raise
+    finally:
+        run.note(status=ending.status, error=ending.error, mlflow_run_id=tracker.run_id)
+        _record(run.result, directory, tracker, run.files)
+
+
+def _record(result: RunResult, directory: Path, tracker: Tracker, files: list[Path]) -> None:
+    """Write the file and the tracked run; one that cannot be written does not cost the other."""
+    unwritten: OSError | None = None
+    try:
+        files = [*files, write_result(result, directory)]
+    except OSError as error:
+        unwritten = error
+    tracker.finish(TRACKED_STATUS[result.status], result.metrics(), result.tags(), files)
+    if unwritten is not None:
+        raise unwritten
+    if tracker.incomplete:
+        write_result(replace(result, mlflow_incomplete=True), directory)

@@ -1,0 +1,117 @@
+"""Train epoch by epoch under the meter: evaluate, keep the best weights, report."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from greensweep.energy import Phases
+from greensweep.record.recorded_run import RecordedRun
+from greensweep.record.reporting import Progress
+from greensweep.runs.checkpoint import copy_weights, restore_weights
+from greensweep.runs.history import History
+from greensweep.runs.setup import Setup
+from greensweep.tracking import Tracker
+from greensweep.training import Epoch
+
+ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
+Report = Callable[[Progress], None]
+
+
+class KeptWeights:
+    """The weights of the best epoch, or of the last, on the CPU.
+
+    Attributes:
+        weights: to restore.
+        best_epoch: the first of the best accuracy, from 1; 0 before any.
+
+    Raises:
+        ModelError: the weights cannot be kept and put back, which nothing was trained for yet.
+    """
+
+    def __init__(self, model: nn.Module, *, keep_last: bool) -> None:
+        self._model, self._keep_last = model, keep_last
+        self._best_accuracy: float | None = None
+        self.best_epoch = 0
+        self.weights: Mapping[str, Any] = copy_weights(model, into=None)
+        self.restore()
+
+    def keep(self, epoch: int, accuracy: float) -> bool:
+        """Keep the weights as they stand, where they are the better ones; tell whether they are."""
+        is_better = self._best_accuracy is None or accuracy > self._best_accuracy
+        if is_better:
+            self._best_accuracy, self.best_epoch = accuracy, epoch
+        if is_better or self._keep_last:
+            self.weights = copy_weights(self._model, into=self.weights)
+            return True
+        return False
+
+    def restore(self) -> None:
+        """Put the kept weights back into the model."""
+        restore_weights(self._model, self.weights)
+
+
+def fit(
+    setup: Setup,
+    kept: KeptWeights,
+    run: RecordedRun,
+    phases: Phases,
+    tracker: Tracker,
+    *,
+    report: Report,
+    show_epochs: ShowEpochs | None,
+) -> None:
+    """Train until the last epoch, or until `training.patience` ends it.
+
+    Only the making of an epoch is charged to the phase `training`.
+
+    Args:
+        report: takes what the run has come to after each epoch.
+        show_epochs: wraps the epochs, given their number, to show progress.
+
+    Raises:
+        TrialEnded: the search that the run is part of ended it.
+        DataError: no image could be read.
+        TrainingError: the loss is no longer finite, memory ran out, or the model failed.
+    """
+    config, training = setup.config, setup.config.training
+    report(_progress(0, None, setup, phases))
+    history = History(config.select_on, tracker, trained=phases.of("training"))
+    epochs: Iterable[Epoch] = phases.each("training", setup.training)
+    try:
+        for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
+            trained = phases.of("training")
+            with phases.phase("evaluation"):
+                reached = setup.evaluate(setup.selecting)
+                if kept.keep(epoch.number, reached.accuracy):
+                    run.note(
+                        best_epoch=epoch.number,
+                        **{f"{config.select_on}_accuracy": reached.accuracy},
+                    )
+            history.add(epoch, reached, trained)
+            run.note(epochs=epoch.number, history=history.points)
+            report(_progress(epoch.number, reached.accuracy, setup, phases))
+            waited = epoch.number - kept.best_epoch
+            if training.patience is not None and waited >= training.patience:
+                break
+    finally:
+        history.finish()
+        run.note(history=history.points)
+
+
+def _progress(epoch: int, accuracy: float | None, setup: Setup, phases: Phases) -> Progress:
+    trained, total = phases.of("training"), phases.total
+    return Progress(
+        epoch,
+        accuracy,
+        trained.joules,
+        total.joules,
+        setup.config.training.epochs,
+        seconds=trained.seconds,
+        lost=total.lost,
+        known={
+            "parameters": setup.census.parameters,
+            "trainable_parameters": setup.census.trainable_parameters,
+            "flops": setup.census.flops,
+        },
+    )

@@ -1,0 +1,70 @@
+"""The energy of a run by phase, as its result holds it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from greensweep.config.schema import EnergyConfig
+from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
+from greensweep.record.recorded_run import RecordedRun
+from greensweep.training import synchronize
+
+
+@contextmanager
+def metered(run: RecordedRun, meter: Meter, config: EnergyConfig) -> Iterator[Phases]:
+    """Meter a run by phases; its result gets the energy, however the block ends.
+
+    Raises:
+        EnergyError: the meter cannot start or fails, or the declared grid is unknown.
+    """
+    phases = Phases(meter, synchronize)
+    grid = declared_grid(config)
+    try:
+        phases.start()
+        yield phases
+    finally:
+        phases.stop()
+        run.note(**_figures(phases, grid))
+
+
+def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
+    training, total = phases.of("training"), phases.total
+    return {
+        "energy_joules": training.joules,
+        "energy_basis": training.basis,
+        "energy_comparable": training.comparable,
+        "energy_net_joules": training.net_joules,
+        "energy_idle_joules": training.idle_joules,
+        "energy_charged_joules": training.charged_joules,
+        "energy_spent_joules": total.joules,
+        "energy_kwh": training.kwh,
+        "energy_gap_joules": total.gap_joules,
+        "gap_seconds": total.gap_seconds,
+        "energy_uncertainty_joules": training.uncertainty_joules,
+        "energy_components": {name: part.summary() for name, part in training.components.items()},
+        "energy_quality": training.quality,
+        "energy_measured_share": training.measured_share,
+        "energy_constant_share": training.constant_share,
+        "energy_contended": bool(training.contended),
+        "energy_contended_by": ", ".join(training.contended) or None,
+        "energy_neighbours": training.neighbours,
+        "energy_key": _sharing_key(training),
+        "energy_phases": {
+            name: {
+                "joules": reading.joules,
+                "net_joules": reading.net_joules,
+                "seconds": reading.seconds,
+                "quality": reading.quality,
+            }
+            for name, reading in phases.readings.items()
+        },
+        "emissions_kg": grid.emissions_kg(training.kwh) if grid else None,
+        "emissions_grid": grid.declared if grid else None,
+        "seconds": training.seconds if "training" in phases.readings else None,
+    }
+
+
+def _sharing_key(training: EnergyReading) -> str | None:
+    if not training.contended:
+        return None
+    return "cpu_time+gpu_time" if "gpu" in training.components else "cpu_time"
