@@ -301,12 +301,12 @@ def test_trials_within_each_others_uncertainty_are_not_ranked_by_energy() -> Non
     assert summary.pareto_trials == (0,)
     assert summary.trials_not_told_apart == (1,)
     assert recommendation(summary) == (
-        "Trial 0 is the most accurate (0.9550 for 105 ± 10 J), and no cheaper trial comes within "
-        "one point of it, by energies that can be told apart."
+        "Trial 0 is the most accurate (0.9550 for 105 ± 10 J), and no trial that is cheaper by "
+        "more than the uncertainty comes within one point of it."
     )
     assert uncertainty_sentence(summary) == (
-        "Trial 1 cannot be told apart in energy from one that is more accurate: longer training, "
-        "or a faster counter, would tell."
+        "Trial 1 does not differ in energy from a more accurate one by more than the uncertainty: "
+        "train longer, or use a faster counter."
     )
     assert list(trials_table(trials).columns[3].cells) == ["105.0 ± 10.0", "100.0 ± 10.0"]
 

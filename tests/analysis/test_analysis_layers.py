@@ -356,7 +356,7 @@ def test_runs_without_a_factor_are_counted_and_left_out() -> None:
 
 def test_factors_that_go_together_are_refused() -> None:
     rows = [{**row, "twin": 10 * row["conv"]} for row in design()]
-    with pytest.raises(AnalysisError, match="conv, twin cannot be told apart"):
+    with pytest.raises(AnalysisError, match="conv, twin cannot be separated"):
         layers(rows, factors=["conv", "twin"], order=1)
 
 

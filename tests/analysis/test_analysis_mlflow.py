@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,12 +14,12 @@ from mlflow import MlflowClient
 from greensweep.analysis import read_mlflow, read_sweeps, standard_table
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.errors import AnalysisError
-from greensweep.sources.mlflow import (
-    _columns,
-    _from_api,
-    _from_database,
-    _sweeps_from_api,
-    _table,
+from greensweep.sources.mlflow import READ_KEYS, SWEEP_METRICS, table_of
+from greensweep.sources.mlflow_store import (
+    columns_of,
+    read_database,
+    read_server,
+    sweeps_on_server,
 )
 from greensweep.tracking import SweepRun
 from greensweep.tracking.mlflow import MlflowStore, MlflowTracker, known_parent
@@ -91,8 +92,8 @@ def test_rows_are_the_runs_that_ended(uri: str) -> None:
 def both_ways(uri: str, experiment: str = "mine") -> list[pd.DataFrame]:
     """The rows by SQL, and those through MLflow."""
     return [
-        _table(*read(uri, experiment)).sort_values("run_id", ignore_index=True)
-        for read in (_from_database, _from_api)
+        table_of(*found).sort_values("run_id", ignore_index=True)
+        for found in (read_database(uri, experiment, READ_KEYS), read_server(uri, experiment))
     ]
 
 
@@ -149,7 +150,7 @@ def test_the_repeats_of_a_run_that_no_search_drew_are_no_rows(tmp_path: Path) ->
 
 def test_a_run_that_begins_while_others_are_read_is_left_out() -> None:
     rows = [("late", "a", "1"), ("two", "b", "2"), ("one", "a", "3")]
-    assert _columns(rows, ["one", "two"]) == {"a": ["3", None], "b": [None, "2"]}
+    assert columns_of(rows, ["one", "two"]) == {"a": ["3", None], "b": [None, "2"]}
 
 
 def test_reading_changes_nothing(uri: str) -> None:
@@ -197,7 +198,7 @@ def test_an_experiment_that_was_deleted_is_none(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     client = MlflowClient(uri)
     client.delete_experiment(client.create_experiment("mine", str(tmp_path / "artifacts")))
-    for read in (_from_database, _from_api):
+    for read in (partial(read_database, keys=READ_KEYS), read_server):
         with pytest.raises(AnalysisError, match="no experiment is called 'mine'"):
             read(uri, "mine")
 
@@ -221,5 +222,5 @@ def test_what_sweeps_spent_beside_their_runs_is_read_both_ways(tmp_path: Path) -
     store.log_now(str(known_parent(tmp_path)), {**figures, "best/energy_joules": 3.0})
     sweeps = read_sweeps(uri, "mine")
     assert sweeps.to_dict("records") == [figures]
-    by_api, (_,) = _sweeps_from_api(uri, "mine")
+    by_api, (_,) = sweeps_on_server(uri, "mine", SWEEP_METRICS)
     assert by_api == {name: [value] for name, value in figures.items()}

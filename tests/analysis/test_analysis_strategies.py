@@ -15,9 +15,9 @@ from greensweep.analysis.comparison import (
     holm,
     median_interval,
     pairwise,
+    range_text,
     resamples_that_fit,
     signed_rank,
-    told_range,
 )
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Search, best_so_far, energy_to_target, mean_best_accuracy
@@ -159,7 +159,7 @@ def test_the_notes_tell_as_many_draws_as_there_were() -> None:
     assert resamples_that_fit(2000, 100) == 2000
     assert resamples_that_fit(2000, 20_000) == 500, "more would not fit in memory"
     assert resamples_that_fit(2000, 10**9) == 20
-    assert told_range({500, 20}) == "20 to 500"
+    assert range_text({500, 20}) == "20 to 500"
 
 
 def test_below_six_settings_a_ratio_has_no_interval() -> None:

@@ -137,7 +137,7 @@ def test_a_machine_that_is_not_told_is_none_of_its_own() -> None:
     one = {"energy_joules": 5.0, "accuracy": 0.5, "machine": "a"}
     table = runs([one, {**one, "machine": " "}, {**one, "machine": None}])
     assert table.frame["_machine"].tolist() == ["a", "unknown", "unknown"]
-    assert table.warnings == ("2 of 3 runs do not tell their machine",)
+    assert table.warnings == ("2 of 3 runs do not state their machine",)
     assert runs([{**one, "machine": ""}] * 2).warnings == ()
 
 

@@ -133,7 +133,7 @@ def test_energies_within_their_uncertainty_rank_nothing() -> None:
     result = weighed(rows_of(points, energy_uncertainty_joules=60.0))
     assert result.answers == [
         "d: the most accurate takes 100 J for 0.9200, and the energy of what costs half as much "
-        "cannot be told apart from it."
+        "does not differ from it by more than the uncertainty."
     ]
 
 

@@ -13,7 +13,8 @@ from greensweep.config.schema_analysis import (
 )
 from greensweep.sources.files import read_file
 from greensweep.sources.mlflow import read_mlflow, read_sweeps
-from greensweep.sources.table import RunTable, standard_table
+from greensweep.sources.standard import standard_table
+from greensweep.sources.table import RunTable
 
 __all__ = [
     "Result",

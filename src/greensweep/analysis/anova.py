@@ -46,7 +46,7 @@ def factorial_anova(
     runs, coefficients = model.exog.shape
     if runs > coefficients > np.linalg.matrix_rank(model.exog):
         raise AnalysisError(
-            f"the effects of {', '.join(factors)} cannot be told apart, since some rise and fall "
+            f"the effects of {', '.join(factors)} cannot be separated, since some rise and fall "
             "together in all runs: leave one out of analysis.factors"
         )
     if runs <= coefficients:

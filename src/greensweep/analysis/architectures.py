@@ -1,4 +1,4 @@
-"""Energy of layers with the architecture as the unit: its runs are no independent witnesses."""
+"""Energy of layers with the architecture as the unit: its runs are not independent observations."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _NONE, _SOME = 1e-8, tuple(np.geomspace(1e-4, 1e4, 9))
 
 
 def separable_factors(counts: pd.DataFrame) -> tuple[list[str], dict[tuple[str, ...], list[str]]]:
-    """Choose columns whose effects, level by level, can be told apart; earlier ones first.
+    """Choose columns whose effects, level by level, can be separated; earlier ones first.
 
     Args:
         counts: one column per factor, in the order of preference, without missing values.
@@ -43,7 +43,7 @@ def separable_factors(counts: pd.DataFrame) -> tuple[list[str], dict[tuple[str, 
 def with_sizes(
     frame: pd.DataFrame, unit: Sequence[str], factors: Sequence[str], sizes: Sequence[str]
 ) -> list[str]:
-    """Return the factors, and the sizes of architectures that a regression can tell from them.
+    """Return the factors, and the sizes of architectures that a regression can separate from them.
 
     A size has to be there for all runs and the same in all runs of an architecture, and each
     column takes one more architecture than there are coefficients.
@@ -125,7 +125,7 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
     freedom = len(means) - len(counts) - 1
     if freedom < 1:
         raise AnalysisError(
-            f"{len(means)} architectures cannot tell {len(counts)} layer types apart: add "
+            f"{len(means)} architectures cannot separate {len(counts)} layer types: add "
             "architectures, or name fewer in analysis.factors"
         )
     design = add_constant(means[list(counts)].to_numpy(float), has_constant="add")

@@ -38,8 +38,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
 
     Returns:
         Tables `bill` (part, joules, share), `ends` (strategy, status, runs, spent_joules, share),
-        and `phases` and `components` where the runs tell them apart, each with its `quality`
-        where they tell that; joules, summed over runs.
+        and `phases` and `components` where the runs record them, each with its `quality`
+        where they record that; joules, summed over runs.
 
     Raises:
         AnalysisError: no run finished.
@@ -52,16 +52,16 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     )
     ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
     best = runs.finished.sort_values([ACCURACY, ENERGY], ascending=[False, True]).iloc[0]
-    told = " and ".join(qualities(frame))
+    quality = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
-    for kind, columns, quality in (
+    for kind, columns, quality_of in (
         ("phase", _phases(frame), _quality_of_phase),
         ("component", _components(frame), _quality_of_component),
     ):
         if not columns:
             continue
         sums = _sums(frame, kind, columns)
-        found = [quality(frame, name) for name in sums[kind]]
+        found = [quality_of(frame, name) for name in sums[kind]]
         if any(found):
             sums["quality"] = [each or UNKNOWN for each in found]
         tables[f"{kind}s"] = sums
@@ -74,7 +74,7 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
         name="bill",
         answers=[
             f"{len(frame)} runs took {joules(total)} ({watt_hours_text(total)}) in all "
-            f"({told}){times}.",
+            f"({quality}){times}.",
             f"All but the training of those that finished is the price of searching: "
             f"{joules(total - trained)}, {1 - trained / total:.0%}.",
         ],
@@ -84,7 +84,7 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
             "best_joules": float(best[ENERGY]),
             "ratio_to_best": float(ratio),
             "search_joules": total - trained,
-            "quality": told,
+            "quality": quality,
         },
         warnings=runs.warnings,
         source=runs.source,
@@ -124,17 +124,17 @@ def _components(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _quality_of_component(frame: pd.DataFrame, component: str) -> str:
-    """Return the qualities that the runs tell of a component's energy; empty where they do not."""
+    """Return the qualities of a component's energy; empty where the runs record none."""
     name = f"energy.quality.{component}"
     return _listed(frame[name]) if name in frame else ""
 
 
 def _quality_of_phase(frame: pd.DataFrame, phase: str) -> str:
-    """The same of a phase: what a run does not tell of it is as the run's energy of training."""
+    """The same of a phase: where a run records none of its own, that of its training energy."""
     metered = frame[frame[f"phases/{phase}{_SUFFIX}"].notna()]
     own = metered.get(f"phases.quality.{phase}")
-    told = metered[QUALITY] if own is None else own.fillna(metered[QUALITY])
-    return "" if told.eq(UNKNOWN).all() else _listed(told)
+    found = metered[QUALITY] if own is None else own.fillna(metered[QUALITY])
+    return "" if found.eq(UNKNOWN).all() else _listed(found)
 
 
 def _listed(qualities: "pd.Series[Any]") -> str:

@@ -26,7 +26,7 @@ _FIRST = ("layers/conv", "layers/linear", "layers/relu")  # what people ask abou
 
 @dataclass(frozen=True)
 class Analyses:
-    """What the page tells of.
+    """What the page is about.
 
     Attributes:
         runs: the table of runs.
@@ -99,7 +99,7 @@ def _layers(runs: RunTable, config: LayersConfig) -> Result:
     """Take the counts of layers that vary for factors where none are named.
 
     Counts that vary together are one factor: networks repeat the same block. Architectures of the
-    same counts that differ in size are told apart by it.
+    same counts that differ in size are distinguished by it.
     """
     if config.factors:
         return explain_layers(runs, config)
@@ -111,8 +111,8 @@ def _layers(runs: RunTable, config: LayersConfig) -> Result:
     architecture = config.architecture or [*factors, *_sizes_within(counted, factors)]
     chosen = replace(config, factors=factors, architecture=architecture, order=config.order or 1)
     result = explain_layers(runs, chosen)
-    told = [_stands_for(kept, others) for kept, others in stand_for.items()]
-    return replace(result, notes=[*result.notes, *told])
+    aliases = [_stands_for(kept, others) for kept, others in stand_for.items()]
+    return replace(result, notes=[*result.notes, *aliases])
 
 
 def _sizes_within(frame: pd.DataFrame, factors: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ def resamples_that_fit(asked: int, values: int, most: int = 10_000_000) -> int:
     return max(min(asked, most // values), min(asked, _FEWEST_RESAMPLES))
 
 
-def told_range(counts: Collection[int]) -> str:
+def range_text(counts: Collection[int]) -> str:
     """Return counts in words: `500`, or `20 to 500`."""
     low, high = min(counts), max(counts)
     return f"{low}" if low == high else f"{low} to {high}"

@@ -116,16 +116,16 @@ def _shuffles(runs: int, seed: int) -> NDArray[np.intp]:
 
 def unused(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Say of options that a user named why they have no importance, in one sentence each."""
-    told = []
+    notes = []
     for name in dict.fromkeys(names):
         missing = int(frame[name].isna().sum())
         if missing:
-            told.append(
+            notes.append(
                 f"No importance of {name}: it is missing in {missing} of {len(frame)} runs."
             )
         elif frame[name].astype(str).nunique() < 2:
-            told.append(f"No importance of {name}: it has one value in all runs.")
-    return told
+            notes.append(f"No importance of {name}: it has one value in all runs.")
+    return notes
 
 
 def varying(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from greensweep.config.schema_analysis import LayersConfig
 from greensweep.errors import AnalysisError
 from greensweep.sources.table import ENERGY, RunTable, column
 
-# What runs tell of the size of their network, which predicts its energy beside the layers.
+# What runs record of the size of their network, which predicts its energy beside the layers.
 SIZES = ("model/flops", "model/parameters")
 _MOST = 1e30  # of a factor or feature: the squares of larger ones may overflow
 
@@ -36,11 +36,12 @@ _MOST = 1e30  # of a factor or feature: the squares of larger ones may overflow
 def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
     """Tell which layers use the energy: by runs, as the paper did, and by architectures.
 
-    The paper's ANOVA (Yarally et al. 2023, RQ2) takes each run for an independent witness. Runs of
-    one architecture are not: beside it stands everything that the architectures themselves say.
+    The paper's ANOVA (Yarally et al. 2023, RQ2) takes each run for an independent
+    observation. Runs of one architecture are not: beside it stands everything that the
+    architectures themselves say.
 
     Raises:
-        AnalysisError: the design cannot be analysed; it is said which factor or cell is at fault.
+        AnalysisError: the design cannot be analysed; the message names the factor or cell at fault.
     """
     if not config.factors:
         raise AnalysisError(
@@ -132,9 +133,9 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
     if texts:
         notes.append(f"No prediction from {', '.join(texts)}: a regression needs numbers.")
     elif len(means) > len(features) + 2:
-        told = predicted_energy(means, features)
-        tables["predictions"] = told
-        figures |= _errors(told)
+        predictions = predicted_energy(means, features)
+        tables["predictions"] = predictions
+        figures |= _errors(predictions)
         answers.append(_by_prediction(figures, features))
     return Result(
         name="layers",
@@ -208,10 +209,10 @@ def _attributed(frame: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame | None
     )
 
 
-def _errors(told: pd.DataFrame) -> dict[str, object]:
-    energy = told[ENERGY].to_numpy(float)
-    error = np.abs(told["predicted_joules"].to_numpy(float) - energy)
-    by_mean = np.abs(told["mean_of_others"].to_numpy(float) - energy)
+def _errors(predictions: pd.DataFrame) -> dict[str, object]:
+    energy = predictions[ENERGY].to_numpy(float)
+    error = np.abs(predictions["predicted_joules"].to_numpy(float) - energy)
+    by_mean = np.abs(predictions["mean_of_others"].to_numpy(float) - energy)
     return {
         "prediction_mean_error_joules": float(error.mean()),
         "prediction_mean_error_share": float((error / energy).mean()) if energy.all() else np.nan,

@@ -33,7 +33,7 @@ from greensweep.sources.table import (
     RunTable,
 )
 
-_SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is told
+_SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is computed
 
 _BySetting = Mapping[str, Mapping[str, Sequence[Search]]]  # and by strategy
 
@@ -111,7 +111,7 @@ def searches_of(runs: RunTable) -> list[Search]:
     unnumbered = int(drawn[ORDER].isna().sum())
     if unnumbered:
         raise AnalysisError(
-            f"{unnumbered} trials of {runs.source} have no number in columns.order, which tells "
+            f"{unnumbered} trials of {runs.source} have no number in columns.order, which gives "
             "their order: name another column, or set columns.order=null for the order of the rows"
         )
     twice = drawn[drawn.duplicated([SETTING, STRATEGY, SEED, ORDER])]
@@ -119,8 +119,8 @@ def searches_of(runs: RunTable) -> list[Search]:
         first = twice.iloc[0]
         raise AnalysisError(
             f"{runs.source} has trial {first[ORDER]:g} of {first[STRATEGY]} in {first[SETTING]} "
-            f"twice, and {len(twice)} such rows in all: name what tells several searches apart in "
-            "columns.seed"
+            f"twice, and {len(twice)} such rows in all: name the column that numbers the searches "
+            "in columns.seed"
         )
     finished = drawn.loc[drawn.index.isin(runs.finished.index), ACCURACY]
     if len(finished) > 1 and finished.nunique() == 1:

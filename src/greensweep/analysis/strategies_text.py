@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from greensweep.analysis.bands import OVER_ORDERS
-from greensweep.analysis.comparison import told_range
+from greensweep.analysis.comparison import range_text
 from greensweep.analysis.ratios import Ratios
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
@@ -39,15 +39,15 @@ def _overall(
         return []
     name, least = min(found.items(), key=lambda each: each[1].median_ratio)
     settings = "1 setting" if least.settings == 1 else f"{least.settings} settings"
-    told = f"{_told_ratio(least, config)}, in {settings}."
+    ratio = f"{_ratio_text(least, config)}, in {settings}."
     if least.median_ratio < 1:
         return [
             f"Overall {name} needs the least energy to reach the target: the median ratio of its "
-            f"energy to that of {config.baseline} is {told}"
+            f"energy to that of {config.baseline} is {ratio}"
         ]
     return [
         f"Overall {config.baseline} needs the least energy to reach the target: the smallest "
-        f"median ratio of another's energy to its own is that of {name}, {told}"
+        f"median ratio of another's energy to its own is that of {name}, {ratio}"
     ]
 
 
@@ -57,21 +57,21 @@ def _answer(
     if strategy not in found:
         rows = ratios[ratios["strategy"] == strategy]
         return f"{_why_no_ratio(rows, config.baseline, strategy)}."
-    told = found[strategy]
-    alone = f" (in {told.alone} of them it alone arrives)" if told.alone else ""
+    own = found[strategy]
+    alone = f" (in {own.alone} of them it alone arrives)" if own.alone else ""
     return (
-        f"{strategy} reaches the target with less energy than {config.baseline} in {told.cheaper} "
-        f"of {told.settings} settings{alone}, with as much or more in {told.dearer}, and never in "
-        f"{told.never}; the median ratio of the energies is {_told_ratio(told, config)}."
+        f"{strategy} reaches the target with less energy than {config.baseline} in {own.cheaper} "
+        f"of {own.settings} settings{alone}, with as much or more in {own.dearer}, and never in "
+        f"{own.never}; the median ratio of the energies is {_ratio_text(own, config)}."
     )
 
 
-def _told_ratio(told: Ratios, config: StrategiesConfig) -> str:
-    if told.median_ratio_low is None or told.median_ratio_high is None:
-        return _ratio(told.median_ratio)
-    span = f"{_ratio(told.median_ratio_low)} to {_ratio(told.median_ratio_high)}"
+def _ratio_text(own: Ratios, config: StrategiesConfig) -> str:
+    if own.median_ratio_low is None or own.median_ratio_high is None:
+        return _ratio(own.median_ratio)
+    span = f"{_ratio(own.median_ratio_low)} to {_ratio(own.median_ratio_high)}"
     interval = f"{config.confidence:.0%} interval over settings: {span}"
-    return f"{_ratio(told.median_ratio)} ({interval})"
+    return f"{_ratio(own.median_ratio)} ({interval})"
 
 
 def _why_no_ratio(rows: pd.DataFrame, baseline: str, strategy: str) -> str:
@@ -116,13 +116,13 @@ def notes_of(
     if len(over_orders):
         notes.append(
             "Intervals over orders of trials are over "
-            f"{told_range(set(over_orders['interval_draws']))} random orders "
+            f"{range_text(set(over_orders['interval_draws']))} random orders "
             f"({', '.join(config.order_free)}): for strategies whose next trial hangs on the "
             "earlier ones there is no such interval."
         )
     if bands is not None and len(bands):
         notes.append(
-            f"Bands of the curves are over {told_range(set(bands['band_draws']))} draws each."
+            f"Bands of the curves are over {range_text(set(bands['band_draws']))} draws each."
         )
     return notes
 

@@ -13,7 +13,7 @@ def energy_survival(
 ) -> tuple[pd.DataFrame, dict[str, object]]:
     """Return each strategy's Kaplan-Meier curve, and the log-rank test between strategies.
 
-    Settings differ in what a trial costs, so energies are told as multiples of what the baseline
+    Settings differ in what a trial costs, so energies are multiples of what the baseline
     needed in the same setting, or of what it spent where it never arrived.
 
     Args:
@@ -23,7 +23,7 @@ def energy_survival(
         Rows (strategy, energy_ratio, not_yet): the share of searches that have not arrived after
         so much energy, from 0 to the most that a search of the strategy was watched for: until it
         arrived, or else all that it spent. And the median ratio of each strategy, infinite where
-        half never arrive, with the log-rank p-value, missing where it cannot be told.
+        half never arrive, with the log-rank p-value, missing where it cannot be computed.
     """
     # Imported when used: statsmodels takes a second.
     from statsmodels.duration.survfunc import SurvfuncRight, survdiff

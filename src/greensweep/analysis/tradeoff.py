@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from greensweep.analysis.comparison import resamples_that_fit, told_range
+from greensweep.analysis.comparison import range_text, resamples_that_fit
 from greensweep.analysis.front import (
     best_below,
     front,
@@ -64,7 +64,7 @@ class _Group:
 
     @property
     def front(self) -> NDArray[np.intp]:
-        """Places of the Pareto front, cheapest first, whose energies can be told apart."""
+        """Places of the Pareto front, cheapest first, whose energies are distinguishable."""
         kept = front(self.accuracies, self.joules)
         return kept[stairs([*self.joules[kept]], [*self.uncertainties[kept]])]
 
@@ -100,17 +100,17 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         "The knee is the point of the front at the maximum distance above the chord between its "
         "ends, with both axes scaled to the front's own range, as in the first step of Kneedle "
         "(Satopää et al. 2011).",
-        f"Intervals of the points lost are over {told_range(set(halving['interval_draws']))} draws "
+        f"Intervals of the points lost are over {range_text(set(halving['interval_draws']))} draws "
         "of the configurations that were tried: they say what another search of that size may "
         "find, and are infinite where in such a draw nothing costs that little.",
     ]
     if repeated:
-        notes.append(_told_probabilities(tables["on_front"]))
+        notes.append(_probabilities_note(tables["on_front"]))
     hyperparameters = _hyperparameters(runs, config)
     notes += unused(runs.finished, config.hyperparameters)
-    told = _importance(groups, hyperparameters, config.seed)
-    if told is not None:
-        tables["importance"] = told
+    important = _importance(groups, hyperparameters, config.seed)
+    if important is not None:
+        tables["importance"] = important
     else:
         notes.append(
             "No importance of hyperparameters: fewer than 10 finished runs, no option in "
@@ -207,17 +207,17 @@ def _probabilities(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.D
     return table.sort_values(by, ascending=[False, True], kind="stable")
 
 
-def _told_probabilities(table: pd.DataFrame) -> str:
-    told = (
+def _probabilities_note(table: pd.DataFrame) -> str:
+    note = (
         "The probability of being on the front is over "
-        f"{told_range(set(table['draws']))} draws of the repeats of each configuration; equals are "
+        f"{range_text(set(table['draws']))} draws of the repeats of each configuration; equals are "
         "on it together"
     )
     single = int((table["runs"] == 1).sum())
     if not single:
-        return f"{told}."
+        return f"{note}."
     return (
-        f"{told}. {single} of {len(table)} configurations have a single run, which counts as "
+        f"{note}. {single} of {len(table)} configurations have a single run, which counts as "
         "certain."
     )
 
@@ -260,8 +260,8 @@ def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
     rows = [_row(group, 1.0, best, 0.0, (0.0, 0.0), best)]
     for share, low, high in zip(_SHARES, lows, highs, strict=True):
         other = best_below(accuracy, joules, share * joules[best])
-        told = float(points_lost(accuracy, joules, share))
-        rows.append(_row(group, share, other, told, (float(low), float(high)), best))
+        in_all = float(points_lost(accuracy, joules, share))
+        rows.append(_row(group, share, other, in_all, (float(low), float(high)), best))
     return pd.DataFrame(rows).assign(interval_draws=draws)
 
 
@@ -351,7 +351,10 @@ def _recommendation(group: _Group) -> str:
     if other is None:
         return f"{most}, and nothing that was tried costs half as much or less."
     if not distinguishable(joules[best], joules[other], *group.uncertainties[[best, other]]):
-        return f"{most}, and the energy of what costs half as much cannot be told apart from it."
+        return (
+            f"{most}, and the energy of what costs half as much does not differ from it by more "
+            "than the uncertainty."
+        )
     lost = 100.0 * (accuracy[best] - accuracy[other])
     return (
         f"{most}; if {lost:.2g} points of accuracy are not worth more than half of that, take "

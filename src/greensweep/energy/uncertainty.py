@@ -80,9 +80,9 @@ class Steps:
 
 
 def stairs(figures: Sequence[float], uncertainties: Sequence[float | None]) -> list[int]:
-    """Return the places, in rising figures, of those that can be told apart from all above them.
+    """Return the places, in rising figures, of those that are distinguishable from all above them.
 
-    The last is one; what cannot be told apart from one of them is passed over.
+    The last is one; what is not distinguishable from one of them is passed over.
     """
     kept: list[int] = []
     for place in reversed(range(len(figures))):

@@ -63,24 +63,24 @@ def _answer(analyses: Analyses) -> Section:
     tables = [] if tradeoff is None else [_halving(tradeoff)]
     return Section(
         "The answer",
-        [*sentences[:3], *(_untold(name, why) for name, why in analyses.missing.items())],
+        [*sentences[:3], *(_not_answered(name, why) for name, why in analyses.missing.items())],
         tables=tables,
         warnings=list(dict.fromkeys(each for result in analyses.found for each in result.warnings)),
     )
 
 
 def _recommended(tradeoff: Result) -> str:
-    told = list(tradeoff.answers[:_MOST_RECOMMENDED])
-    more = len(tradeoff.answers) - len(told)
+    sentences = list(tradeoff.answers[:_MOST_RECOMMENDED])
+    more = len(tradeoff.answers) - len(sentences)
     if more:
-        told.append(f"Recommendations for {more} more are under Accuracy and energy.")
-    return " ".join(told)
+        sentences.append(f"Recommendations for {more} more are under Accuracy and energy.")
+    return " ".join(sentences)
 
 
-def _untold(name: str, why: str) -> str:
-    told = _reworded(why, name)
-    hint = f" ({name}.… are options of src/report.py)" if f"{name}." in told else ""
-    return f"Not told: {told}{hint}."
+def _not_answered(name: str, why: str) -> str:
+    reason = _reworded(why, name)
+    hint = f" ({name}.… are options of src/report.py)" if f"{name}." in reason else ""
+    return f"Not answered: {reason}{hint}."
 
 
 def _reworded(text: str, name: str) -> str:
@@ -205,17 +205,17 @@ def _method(analyses: Analyses) -> Section:
 
 def _machines(frame: pd.DataFrame) -> list[str]:
     counts = frame.loc[frame[MACHINE] != "unknown", MACHINE].astype(str).value_counts()
-    told = [f"{machine} ({count} runs)" for machine, count in counts.items()]
-    return [f"Machine of the runs: {_listed(told)}."] if told else []
+    machines = [f"{machine} ({count} runs)" for machine, count in counts.items()]
+    return [f"Machine of the runs: {_listed(machines)}."] if machines else []
 
 
 def _versions(frame: pd.DataFrame) -> list[str]:
-    told = []
+    versions = []
     for name in [each for each in map(str, frame.columns) if each.startswith(_VERSION)]:
         found = sorted(map(str, frame[name].dropna().unique()))
         if found:
-            told.append(f"{name.removeprefix(_VERSION)} {_listed(found, ' and ')}")
-    return [f"They ran with {', '.join(told)}."] if told else []
+            versions.append(f"{name.removeprefix(_VERSION)} {_listed(found, ' and ')}")
+    return [f"They ran with {', '.join(versions)}."] if versions else []
 
 
 def _listed(texts: Sequence[str], between: str = "; ") -> str:
@@ -229,7 +229,7 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
     further = [
         name
         for name in map(str, frame.columns)
-        if name not in (*ours, *ADDED) and _tells_more(frame, name, ours)
+        if name not in (*ours, *ADDED) and _adds_information(frame, name, ours)
     ]
     # Options first, then a table's own columns, then what our own runs measured.
     further.sort(key=lambda name: (not name.startswith(OPTION_GROUPS), "/" in name))
@@ -241,7 +241,7 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
     return Section("Runs", tables=[Table("runs", caption, shown, _links(frame, config))])
 
 
-def _tells_more(frame: pd.DataFrame, name: str, others: Sequence[str]) -> bool:
+def _adds_information(frame: pd.DataFrame, name: str, others: Sequence[str]) -> bool:
     """Return whether a column varies, and is none of the others under another name."""
     values = frame[name]
     if values.astype(str).nunique() < 2:

@@ -7,9 +7,9 @@ from greensweep.tracking.provenance import code_and_machine
 
 
 def colophon(source: str) -> dict[str, str]:
-    """Return what the page's last part tells: source, time, and by what the page was written.
+    """Return the page's last part: the source, the time, and by what the page was written.
 
-    Of the machines and versions that the runs were on the page's part on method tells.
+    The machines and versions of the runs are in the page's part on method.
     """
     tags = code_and_machine()
     versions = {
@@ -17,7 +17,7 @@ def colophon(source: str) -> dict[str, str]:
         for name, found in tags.items()
         if name.startswith("version.")
     }
-    told = {
+    lines = {
         "Runs from": source,
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "Written on": f"{tags['hardware.cpu']}, {tags['hardware.cores']} cores",
@@ -26,5 +26,5 @@ def colophon(source: str) -> dict[str, str]:
     }
     if "mlflow.source.git.commit" in tags:
         changed = ", with changes of its own" if tags["git.dirty"] == "true" else ""
-        told["at commit"] = tags["mlflow.source.git.commit"] + changed
-    return told
+        lines["at commit"] = tags["mlflow.source.git.commit"] + changed
+    return lines

@@ -1,4 +1,4 @@
-"""A figure as SVG that lives in a page: its colours, and what hovering tells."""
+"""A figure as SVG that lives in a page: its colours, and what hovering shows."""
 
 import re
 from itertools import accumulate

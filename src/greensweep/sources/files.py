@@ -43,7 +43,7 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path, layout: Layout) -> pd.DataFrame:
-    whole_cells = layout.separator != ","  # a decimal comma in one column tells of the others
+    whole_cells = layout.separator != ","  # a decimal comma in one column shows that of the others
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)

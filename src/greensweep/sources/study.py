@@ -20,7 +20,7 @@ from greensweep.study.summary import read_summary, summarise
 from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
 from greensweep.tracking.mlflow import known_experiment
 
-# Config groups whose choice tells the cells of a study apart, by their column.
+# Config groups whose choice distinguishes the cells of a study, by their column.
 _CHOICES = {
     "dataset": "dataset",
     "model": "model",
@@ -56,14 +56,14 @@ def read_study(
     for cell, asked in cells.items():
         sweep = folder / cell
         _check_ended(sweep, asked)
-        told = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
-        told["strategy_in_space"] = f"{told['strategy']}@{told['space']}"
+        labels = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
+        labels["strategy_in_space"] = f"{labels['strategy']}@{labels['space']}"
         trials = first_trials(read_trials(sweep), asked)
         runs = read_sweep(sweep, trials)
         if len(runs) < len(trials):
             raise _unfinished(sweep)
-        told["pareto_optimal"] = runs["trial"].isin(front_numbers(trials))
-        tables.append(_with_options(runs, trials).assign(**told))
+        labels["pareto_optimal"] = runs["trial"].isin(front_numbers(trials))
+        tables.append(_with_options(runs, trials).assign(**labels))
         figures[cell] = _figures(trials)
     if not tables:
         raise AnalysisError(f"no cell of a study in {folder} is asked for: see params.yaml")
@@ -87,14 +87,14 @@ def _unfinished(sweep: Path) -> AnalysisError:
 
 
 def _with_options(runs: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
-    """Add the options of each run that its sweep did not search, which tell cells apart."""
+    """Add the options of each run that its sweep did not search, which distinguish cells."""
     options = {trial.number: _options(trial.directory) for trial in trials}
     added = pd.DataFrame.from_dict(options, orient="index")
     return runs.join(added[added.columns.difference(runs.columns, sort=False)], on="trial")
 
 
 def _options(directory: Path) -> dict[str, Any]:
-    """Return a run's options of the groups that tell runs apart, by their names."""
+    """Return a run's options of the groups that distinguish runs, by their names."""
     config = read_plain_config(directory / CONFIG_FILE)
     return {
         f"{group}{name}": value
@@ -119,8 +119,8 @@ def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], ou
     write_whole(output / "runs.parquet", runs.to_parquet)
     plotted = ["energy_joules", "accuracy"]
     write_whole(output / "plot.csv", partial(runs[plotted].to_csv, index=False))
-    for cell, told in figures.items():
-        write_json(output / "metrics" / f"{cell}.json", told)
+    for cell, own in figures.items():
+        write_json(output / "metrics" / f"{cell}.json", own)
 
 
 def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
 
 
 def _choices(sweep: Path) -> dict[str, Any]:
-    """Return what the first run of a sweep chose in the groups that tell cells apart."""
+    """Return what the first run of a sweep chose in the groups that distinguish cells."""
     for run in trial_directories(sweep):
         composed = read_plain_config(run / ".hydra" / "hydra.yaml")
         with suppress(KeyError, TypeError):  # none, or half a file: another run chose the same

@@ -107,7 +107,7 @@ def end_killed(sweep: Path) -> bool:
 def fail_running(sweep: Path, storage: str) -> None:
     """Mark as failed what the stock sweeper was running when it ended, in a storage of its own.
 
-    Who else runs trials in a storage that others share, nobody can tell.
+    Who else runs trials in a shared storage is not known.
 
     Raises:
         StudyError: the storage failed.

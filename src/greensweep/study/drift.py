@@ -1,4 +1,4 @@
-"""Did the machine change while a sweep ran? A fixed job before it and after it tells."""
+"""Did the machine change while a sweep ran? A fixed job before it and after it shows."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,11 +97,11 @@ def read_reference(
             steps = sorted(job.run(seconds))
     finally:
         phases.stop()
-    told = [each for each in window.reading.components.values() if each.counted != "estimated"]
-    used = sum(each.joules for each in told)
-    unsure = sum(each.uncertainty_joules or 0.0 for each in told)
+    measured = [each for each in window.reading.components.values() if each.counted != "estimated"]
+    used = sum(each.joules for each in measured)
+    unsure = sum(each.uncertainty_joules or 0.0 for each in measured)
     return Reference(
-        joules_per_step=used / len(steps) if told else None,
+        joules_per_step=used / len(steps) if measured else None,
         seconds_per_step=steps[int(_QUANTILE * len(steps))],
         joules=phases.total.joules,
         uncertainty=unsure / used if used else 0.0,

@@ -121,14 +121,16 @@ def comparison_sentence(summary: StudySummary) -> str | None:
 
 
 def uncertainty_sentence(summary: StudySummary) -> str | None:
-    """Name the trials that are off the front since their energy cannot be told apart."""
+    """Name the trials that are off the front since their energies are not distinguishable."""
     alike = summary.trials_not_told_apart
     if not alike:
         return None
     many = len(alike) > 1
     return (
-        f"Trial{'s' if many else ''} {', '.join(map(str, alike))} cannot be told apart in energy "
-        "from one that is more accurate: longer training, or a faster counter, would tell."
+        f"Trial{'s' if many else ''} {', '.join(map(str, alike))} do{'' if many else 'es'} not "
+        "differ in energy "
+        "from a more accurate one by more than the uncertainty: train longer, or use a faster "
+        "counter."
     )
 
 
@@ -203,8 +205,10 @@ def recommendation(summary: StudySummary) -> str:
     if not summary.best_energy_comparable:
         return f"{best}; its energy does not compare with other trials', so none is the bargain."
     if summary.bargain_trial == summary.best_trial:
-        told = ", by energies that can be told apart" if summary.trials_not_told_apart else ""
-        return f"{best}, and no cheaper trial comes within one point of it{told}."
+        cheaper = "cheaper trial"
+        if summary.trials_not_told_apart:
+            cheaper = "trial that is cheaper by more than the uncertainty"
+        return f"{best}, and no {cheaper} comes within one point of it."
     saved = ""
     if summary.best_energy_joules and summary.bargain_energy_joules is not None:
         saved = f", {summary.bargain_energy_joules / summary.best_energy_joules:.0%} of the energy"

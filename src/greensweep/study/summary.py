@@ -69,7 +69,7 @@ class StudySummary:
         trials_not_comparable: how many finished trials have joules that do not compare with the
             others', so that they are on no front.
         trials_not_told_apart: numbers of candidates that are off the front since they are cheaper
-            than a more accurate one by less than their energies can be told apart.
+            than a more accurate one by less than their energies' uncertainty.
         trials_selected_on_test: how many finished trials were selected by test accuracy.
         best_trial: number of the most accurate candidate; None without one.
         bargain_trial: number of the cheapest trial within one point of it.
@@ -249,8 +249,8 @@ def _write_trials(trials: Sequence[Trial], path: Path) -> None:
         spread = trial.result.spread
         figures += [spread.get(name.removesuffix("_std"), {}).get("std") for name in _SPREADS]
         values = [trial.searched.get(key) for key in searched]
-        told = [trial.number, trial.number in front, trial.infeasible]
-        rows.append([*told, *figures, *values])
+        labels = [trial.number, trial.number in front, trial.infeasible]
+        rows.append([*labels, *figures, *values])
     write_rows(rows, path)
 
 

@@ -66,7 +66,7 @@ class Trial:
         return self.result.energy_uncertainty_joules
 
     def costs_as(self, other: "Trial") -> bool:
-        """Tell whether the costs of two trials cannot be told apart."""
+        """Return whether the costs of two trials differ by no more than their uncertainty."""
         return not distinguishable(self.cost, other.cost, self.uncertainty, other.uncertainty)
 
 
@@ -146,7 +146,7 @@ def best_trial(trials: Iterable[Trial]) -> Trial:
 def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
     """Return the cheapest candidate at most `points` less accurate than the best.
 
-    Of those that cannot be told apart from it in cost the most accurate. The best itself where its
+    Of those whose cost is not distinguishable from it the most accurate. The best itself where its
     cost, or that of all others, does not compare.
 
     Raises:
@@ -166,7 +166,7 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
     """Return the candidates that no other beats in accuracy and cost together, cheap first.
 
     A trial whose cost does not compare is left off, and one that is cheaper than a more accurate
-    one by less than their costs can be told apart.
+    one by less than their costs' uncertainty.
     """
     unbeaten = unbeaten_trials(trials)
     costs, uncertainties = [t.cost for t in unbeaten], [t.uncertainty for t in unbeaten]
@@ -228,7 +228,7 @@ def result_of(
         try:
             config = load_run_config(directory / CONFIG_FILE)
         except ConfigError as error:  # half a file: what the sweep has in common still holds
-            log.warning("Trial %d is told by the sweep's own options: %s.", number, error)
+            log.warning("Trial %d is described by the sweep's own options: %s.", number, error)
     status = ended_as(outcome)
     on_test = config is not None and config.select_on == "test"
     result = RunResult(

@@ -40,9 +40,9 @@ def drop_beaten_weights(
     A trial that is beaten stays beaten, so a long sweep never holds more weights than its front.
 
     Args:
-        ended: no trial will follow, so that those go too whose cost cannot be told apart from that
-            of one more accurate.
-        settled_only: pass over trials that the search has not settled yet, since only that tells
+        ended: no trial will follow, so that those go too whose cost is not distinguishable from
+            that of one more accurate.
+        settled_only: pass over trials that the search has not settled yet, since only that decides
             whether they keep its constraints.
     """
     with FileLock(sweep / ".winners.lock"):

@@ -11,18 +11,18 @@ def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
     """Draw energy by phase or by component, of all runs together.
 
     Args:
-        quality: of all of it; a column `quality` of the table tells it of each part.
+        quality: of all of it; a column `quality` of the table has that of each part.
     """
     kind = str(table.columns[0])
     names, values = [str(each) for each in table[kind]], table["joules"].tolist()
-    told = [joules(value) for value in values]
+    texts = [joules(value) for value in values]
     if "quality" in table:
-        told = [f"{each} ({own})" for each, own in zip(told, table["quality"], strict=True)]
+        texts = [f"{each} ({own})" for each, own in zip(texts, table["quality"], strict=True)]
     with style():
         figure = blank(0.7 + 0.3 * len(table))
         axes = figure.add_subplot()
         axes.barh(range(len(table)), values, 0.7, color=COLOURS[0])
-        for place, (value, text) in enumerate(zip(values, told, strict=True)):
+        for place, (value, text) in enumerate(zip(values, texts, strict=True)):
             axes.annotate(
                 short(text), (value, place), (3, 0), textcoords="offset points", va="center"
             )
@@ -30,6 +30,6 @@ def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
         axes.invert_yaxis()
         axes.margins(x=0.45 if "quality" in table else 0.18)
         joules_along(axes)
-    alt = ", ".join(f"{each}: {text}" for each, text in zip(names, told, strict=True))
+    alt = ", ".join(f"{each}: {text}" for each, text in zip(names, texts, strict=True))
     of_all = "" if "quality" in table else f" ({quality})"
     return Drawing(name, figure, f"Energy of all runs by {kind}{of_all}.", alt)

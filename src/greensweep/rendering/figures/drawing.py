@@ -25,7 +25,7 @@ class Drawing:
         name: of its files.
         caption: what is seen.
         alt: what it says, for those who do not see it.
-        tips: by the id of a group of points, what hovering over each of them tells.
+        tips: by the id of a group of points, what hovering over each of them shows.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Drawing:
 def points(
     axes: Axes, x: Any, y: Any, gid: str, colour: str, marker: str, size: float, alpha: float = 1.0
 ) -> None:
-    """Draw points as the group `gid`, by which `Drawing.tips` tells what each of them is."""
+    """Draw points as the group `gid`, by which `Drawing.tips` names each of them."""
     axes.scatter(x, y, s=size, color=colour, marker=marker, alpha=alpha, lw=0, gid=gid, zorder=3)
 
 

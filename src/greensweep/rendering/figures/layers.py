@@ -46,7 +46,7 @@ def draw_quantiles(result: Result) -> Drawing:
         if ends[1] > ends[0]:
             slope = (high - low) / (ends[1] - ends[0])
             axes.axline((ends[0], low), slope=slope, color=INK, lw=0.8)
-        # A line of points, not points: there is nothing to tell of any one of them.
+        # A line of points, not points: no single one of them is of interest.
         axes.plot(normal, residuals, "o", ms=2.5, color=COLOURS[0])
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: joules(value)))
         axes.set(xlabel="quantile of the normal distribution", ylabel="residual energy")

@@ -119,12 +119,12 @@ def draw_ranks(result: Result) -> Drawing:
         for place, (low, high) in enumerate(_cliques(list(means.values()), difference)):
             height = -0.15 - 0.14 * place
             axes.plot([low - 0.04, high + 0.04], [height, height], color=COLOURS[1], lw=3)
-    told = ", ".join(f"{strategy} {rank:.2f}" for strategy, rank in means.items())
+    listed = ", ".join(f"{strategy} {rank:.2f}" for strategy, rank in means.items())
     return Drawing(
         "ranks", figure,
         "Mean ranks over the settings, 1 the least energy; what a bar joins does not differ "
         "(Nemenyi).",
-        f"Mean ranks: {told}. The critical difference is {difference:.2f}.",
+        f"Mean ranks: {listed}. The critical difference is {difference:.2f}.",
     )  # fmt: skip
 
 

@@ -1,0 +1,183 @@
+"""What is wrong or doubtful about a table of runs: refusals, and warnings."""
+
+import pandas as pd
+
+from greensweep.csv_files import TIME_UNITS, doubtful_power
+from greensweep.errors import AnalysisError
+from greensweep.sources.columns import DEFAULTS, SourceColumns
+from greensweep.sources.table import (
+    ACCURACY,
+    CONTENDED,
+    ENERGY,
+    FINISHED,
+    INFEASIBLE,
+    MACHINE,
+    NO_STRATEGY,
+    ORDER,
+    QUALITY,
+    SELECTED_ON_TEST,
+    SETTING,
+    SHARED,
+    STATUS,
+    STRATEGY,
+    UNKNOWN,
+    qualities_in_use,
+)
+
+_ENDED = ("failed", "pruned", "stopped", "killed", "running", "fail")
+_STATES = (FINISHED, INFEASIBLE, SHARED, *_ENDED)
+
+
+def refuse_high_accuracies(read: SourceColumns, frame: pd.DataFrame) -> None:
+    """Refuse accuracies above 1: were they left out, the best runs would be missing.
+
+    Raises:
+        AnalysisError: a finished run has one.
+    """
+    over = frame[frame[STATUS].eq(FINISHED) & (frame[ACCURACY] > 1)][ACCURACY]
+    if over.empty:
+        return
+    most = 100 if read.config.accuracy_unit == "percent" else 1
+    way = "" if most == 100 else "set columns.accuracy_unit=percent if they are percent, else "
+    raise AnalysisError(
+        f"columns.accuracy: {read.name('accuracy')} of {len(over)} finished runs of {read.source} "
+        f"is above {most}, such as {over.iloc[0] * most:g}: {way}correct them"
+    )
+
+
+def power_doubts(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
+    """Compare joules with seconds; return what is doubtful.
+
+    Raises:
+        AnalysisError: no machine draws such a power.
+    """
+    name = read.config.seconds
+    if name == DEFAULTS.seconds and name not in read.raw and "duration" in read.raw:
+        name = "duration"  # as CodeCarbon calls it
+    elif not read.has("seconds"):
+        return []
+    seconds = read.numbers("seconds", TIME_UNITS, name=name)
+    metered = frame[QUALITY].ne("replayed")
+    doubt = doubtful_power(frame[ENERGY][metered], seconds[metered])
+    if doubt is None:
+        return []
+    power, is_possible = doubt
+    finding = f"{read.name('energy')} over {name} is {power}"
+    if not is_possible:
+        raise AnalysisError(
+            f"{read.source}: {finding}: set columns.energy_unit=kWh or its like, or "
+            "columns.seconds=null to check nothing"
+        )
+    return [f"{finding}: is columns.energy_unit right?"]
+
+
+def refuse_repeated_trials(read: SourceColumns, frame: pd.DataFrame) -> None:
+    """Refuse rows that are the same in every column, where trials are numbered.
+
+    Raises:
+        AnalysisError: there are some.
+    """
+    alike = frame.duplicated([ORDER, ENERGY], keep=False) & frame[ORDER].notna()
+    if not alike.any():
+        return
+    repeated = read.raw[alike].astype(str).duplicated()
+    if not repeated.any():
+        return
+    first = frame.loc[repeated.index[repeated][0]]
+    search = "" if first[STRATEGY] == NO_STRATEGY else f" of {first[STRATEGY]} in {first[SETTING]}"
+    raise AnalysisError(
+        f"{read.source} has trial {first[ORDER]:g}{search} twice, and {int(repeated.sum())} such "
+        "rows in all: leave out the copies, or name the column that numbers the searches in "
+        "columns.seed"
+    )
+
+
+def refuse_repeated_runs(read: SourceColumns) -> None:
+    """Refuse a run that is there twice, where runs have ids.
+
+    Raises:
+        AnalysisError: there is one.
+    """
+    if "run_id" not in read.raw:
+        return
+    ids = read.raw["run_id"]
+    repeated = ids[ids.duplicated() & ids.notna()]
+    if len(repeated):
+        raise AnalysisError(
+            f"{read.source} has the run {repeated.iloc[0]} twice, and {len(repeated)} such rows in "
+            "all: leave out the copies"
+        )
+
+
+def copies(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
+    """Warn of rows that are the same in every column, where joules have digits to differ in."""
+    alike = frame[frame.duplicated([ENERGY, ACCURACY], keep=False)]
+    exact = alike.index[alike[ENERGY].map(lambda joules: float(f"{joules:.6g}") != joules)]
+    found = int(read.raw.loc[exact].duplicated().sum())
+    return [f"{found} rows are copies of others: each counts as a run"] if found else []
+
+
+def table_warnings(frame: pd.DataFrame) -> list[str]:
+    """Return what makes the runs of a table hard to compare, in sentences."""
+    return [*_mixtures(frame), *_only_in_energy(frame), *_sharing(frame), *_selection(frame)]
+
+
+def _mixtures(frame: pd.DataFrame) -> list[str]:
+    found = []
+    for values, what, missing in (
+        (qualities_in_use(frame), "qualities of energy figures", "the quality of their energy"),
+        (frame[MACHINE], "machines", "their machine"),
+    ):
+        known = sorted({str(each) for each in values.unique()} - {UNKNOWN})
+        unknown_ones = int(values.eq(UNKNOWN).sum())
+        if len(known) > 1:
+            found.append(f"the runs mix {what} ({', '.join(known)}): they compare badly")
+        if known and unknown_ones:
+            found.append(f"{unknown_ones} of {len(frame)} runs do not state {missing}")
+    return found
+
+
+def _only_in_energy(frame: pd.DataFrame) -> list[str]:
+    """Count the runs that no analysis may recommend, by why."""
+    status, found = frame[STATUS], []
+    infeasible = int(status.eq(INFEASIBLE).sum())
+    if infeasible:
+        found.append(
+            f"{infeasible} of {len(frame)} runs are infeasible, as they break a constraint of "
+            "their search or were cheaper than whole ones: they count in energy only"
+        )
+    shared = int(status.eq(SHARED).sum())
+    if shared:
+        found.append(
+            f"{shared} of {len(frame)} runs shared their machine while its idle power was not "
+            "known: their energy does not compare, and they count in energy only"
+        )
+    states = status[~status.isin(_STATES)]
+    if len(states):
+        found.append(
+            f"{len(states)} of {len(frame)} runs have another status than finished, failed, pruned "
+            f"and stopped, such as {states.iloc[0]}: they count in energy only"
+        )
+    return found
+
+
+def _sharing(frame: pd.DataFrame) -> list[str]:
+    contended = int(frame[CONTENDED].sum())
+    if not contended:
+        return []
+    return [f"{contended} of {len(frame)} runs shared their machine with other work"]
+
+
+def _selection(frame: pd.DataFrame) -> list[str]:
+    on_test = frame[frame[STATUS].eq(FINISHED)][SELECTED_ON_TEST]
+    if on_test.all() and len(on_test):
+        return [
+            "the runs were selected by their accuracy on the test split, so the best of them are "
+            "optimistic"
+        ]
+    if on_test.any():
+        return [
+            f"{int(on_test.sum())} of {len(on_test)} finished runs were selected by their accuracy "
+            "on the test split, the others not: they compare badly"
+        ]
+    return []
