@@ -12,7 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from greensweep.config import schema, schema_analysis, sweeper
-from greensweep.config.store import SCHEMAS
+from greensweep.config.register import SCHEMAS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SIGNS = {"above": ">", "at_least": "≥", "below": "<", "at_most": "≤"}

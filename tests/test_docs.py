@@ -170,7 +170,7 @@ def test_no_option_goes_without_a_description() -> None:
 
 
 def hooks_groups() -> set[str]:
-    from greensweep.config.store import SCHEMAS
+    from greensweep.config.register import SCHEMAS
 
     return {*SCHEMAS, "tradeoff", "strategies", "layers"}
 

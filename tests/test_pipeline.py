@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from mlflow import MlflowClient
 from greensweep.__main__ import main
 from greensweep.app import check_length, compose_sweep
 from greensweep.study.params import SIZES, read_param, read_params, set_study, study_cells
+from greensweep.study.source_files import source_files
 
 BIN = Path(sys.executable).parent
 SMALL = {
@@ -321,6 +323,118 @@ def test_a_digest_changes_with_what_is_in_a_folder(
     assert all(first[name] != changed[name] for name in first)
     assert main(["digest", "out/inputs.json", "nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "mine/loop.py",
+        "mine/lazy.py",
+        "mine/named.py",
+        "mine/parts/deep.py",
+        "mine/parts/__init__.py",
+        "beside.py",
+    ],
+)
+def test_a_digest_of_code_changes_with_all_that_it_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine/parts").mkdir(parents=True)
+    for name, text in {
+        "mine/__init__.py": "",
+        "mine/loop.py": "import torch, beside\ndef train():\n    from mine import lazy\n",
+        "mine/lazy.py": "from .parts.deep import layer\nbuilds = 'mine.named.Net'\n",
+        "mine/named.py": "",
+        "mine/parts/__init__.py": "",
+        "mine/parts/deep.py": "layer = 1\n",
+        "mine/other.py": "",
+        "beside.py": "",
+    }.items():
+        Path(name).write_text(text)
+
+    def digest(name: str) -> dict[str, str]:
+        with Path(name).open("a") as file:
+            file.write("# changed\n")
+        assert main(["digest", "code.json", "mine/loop.py"]) == 0
+        found: dict[str, str] = json.loads(Path("code.json").read_text())
+        return found
+
+    before, after = digest("mine/other.py"), digest(changed)
+    assert {name for name in after if after[name] != before[name]} == {changed}
+    assert digest("mine/other.py") == after
+
+
+def inputs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, set[str]]:
+    """The files whose digests the stage `inputs` leaves, by the name of its output."""
+    monkeypatch.chdir(PROJECT)
+    stage = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]["inputs"]
+    found = {}
+    for command in stage["cmd"]:
+        output, *paths = shlex.split(command.partition(" digest ")[2])
+        assert main(["digest", str(tmp_path / Path(output).name), *paths]) == 0
+        found[output] = set(json.loads((tmp_path / Path(output).name).read_text()))
+    assert sorted(found) == sorted(stage["outs"])
+    return found
+
+
+def test_searches_depend_on_all_that_their_runs_are_made_of_and_on_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = inputs(monkeypatch, tmp_path)
+    code, conf = found["outputs/inputs/code.json"], found["outputs/inputs/conf.json"]
+    for name in (
+        "config/schema.py",
+        "data/digits.py",
+        "energy/codecarbon.py",
+        "energy/nvml_rapl.py",
+        "models/paper.py",
+        "record/result.py",
+        "runs/once.py",
+        "runs/repeats.py",
+        "search/samplers/paper_gp.py",
+        "tracking/mlflow.py",
+        "training/loop.py",
+    ):
+        assert f"src/greensweep/{name}" in code
+    rooms = {Path(name).parts[2].removesuffix(".py") for name in code}
+    assert not rooms & {"study", "sources", "analysis", "rendering", "app", "sweeper", "__main__"}
+    assert "src/greensweep/config/schema_analysis.py" not in code
+    assert {"conf/train.yaml", "conf/optimizer/adam.yaml", "conf/search/greensweep.yaml"} <= conf
+    groups = {Path(name).parts[1] for name in conf}
+    # Each search names its own of these.
+    assert not groups & {"dataset", "experiment", "model", "space", "analysis", "tracking"}
+
+
+def test_a_search_names_what_its_stage_depends_on_as_what_it_is_made_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    made_from = re.compile(r"made_from=\[(.*?)\]")
+    stages = [each for each in Repo(str(PROJECT)).index.stages if "made_from" in str(each.cmd)]
+    assert {each.name.partition("@")[0] for each in stages} == {"sweep", "layers"}
+    for stage in stages:
+        (named,) = made_from.findall(str(stage.cmd))
+        known = [Path(str(each.fs_path)) for each in stage.deps]
+        for path in named.split(","):
+            assert {PROJECT / path, (PROJECT / path).parent} & {*known}, path
+
+
+def test_tables_analyses_and_the_page_depend_on_their_rooms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = inputs(monkeypatch, tmp_path)["outputs/inputs/code.json"]
+    below = {Path(name).parts[2] for name in code}
+    stages = {each.addressing: each for each in Repo(str(PROJECT)).index.stages}
+    for name, path in (
+        ("runs", "sources/study.py"),
+        ("analyse@layers", "analysis"),
+        ("report", "rendering"),
+    ):
+        files = source_files(Path("src/greensweep") / path)
+        known = {Path(str(each.fs_path)).relative_to(PROJECT) for each in stages[name].deps}
+        rooms = {Path(*file.parts[:3]) for file in files if file.parts[2] not in below}
+        assert rooms <= known, name
 
 
 @pytest.fixture(scope="module")

@@ -230,6 +230,9 @@ def test_a_sweep_starts_anew_where_what_it_was_made_from_has_changed(
     anew = cli("train.py", *QUICK, ONE, made)
     assert "Starting anew: images.txt changed since the study began" in anew.output
     assert study_file(tmp_path)["trials"] == 1
-    smaller = cli("train.py", *QUICK, ONE, made, "training.batch_size=32")
-    assert "Starting anew: the configuration changed" in smaller.output
-    assert len(list((tmp_path / "multirun").glob("*.*/study.json"))) == 2
+    for other in ("training.batch_size=32", "hydra.sweeper.pruner=none"):
+        assert (
+            "Starting anew: the configuration changed"
+            in cli("train.py", *QUICK, ONE, made, other).output
+        )
+    assert len(list((tmp_path / "multirun").glob("*.*/study.json"))) == 3

@@ -53,10 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     gather.set_defaults(command=_runs)
 
     fingerprint = commands.add_parser(
-        "digest", help="SHA-256 of files and folders, for a stage of a pipeline to hang on"
+        "digest", help="SHA-256 of what a part of a program is made of, for a stage to depend on"
     )
     fingerprint.add_argument("output", type=Path, help="the JSON file to write")
-    fingerprint.add_argument("paths", type=Path, nargs="+", help="files and folders")
+    fingerprint.add_argument(
+        "paths", type=Path, nargs="+",
+        help="modules and packages, with all that they import; configurations, with the groups "
+        "that they compose; other files and folders",
+    )  # fmt: skip
+    fingerprint.add_argument("--without", nargs="+", default=[], help="groups that are left out")
     fingerprint.set_defaults(command=_digest)
 
     check = commands.add_parser(
@@ -134,8 +139,10 @@ def _runs(asked: argparse.Namespace) -> None:
 def _digest(asked: argparse.Namespace) -> None:
     from greensweep.files import write_json
     from greensweep.search.inputs import digest
+    from greensweep.study.source_files import source_files
 
-    digests = {path.as_posix(): digest(path) for path in asked.paths}
+    files = [file for path in asked.paths for file in source_files(path, asked.without)]
+    digests = {file.as_posix(): digest(file) for file in files}
     asked.output.parent.mkdir(parents=True, exist_ok=True)
     write_json(asked.output, digests)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import guard_yaml, register_schemas, storage_url
+from greensweep.config import guard_yaml, storage_url
 from greensweep.config.grammar import literal
+from greensweep.config.register import register_schemas
 from greensweep.config.searched import present_value
 from greensweep.resources import usable_cores
 from greensweep.study.params import read_param

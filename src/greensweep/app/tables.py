@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from greensweep.app.door import checked
-from greensweep.config import AnalyseConfig, ReportConfig
 from greensweep.config.folders import located
-from greensweep.config.schema_analysis import SourceConfig
+from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig, SourceConfig
 from greensweep.errors import AnalysisError
 
 if TYPE_CHECKING:

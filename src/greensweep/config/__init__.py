@@ -8,7 +8,6 @@ from greensweep.config.folders import (
     use_sweep_folder,
 )
 from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
-from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig
 from greensweep.config.store import (
     load_run_config,
     parse,
@@ -16,7 +15,6 @@ from greensweep.config.store import (
     raise_faults,
     read_overrides,
     read_plain_config,
-    register_schemas,
     save_run_config,
     without_hydra,
 )
@@ -24,10 +22,8 @@ from greensweep.config.unknown import is_option, is_option_somewhere, no_option,
 from greensweep.config.yaml_door import guard_yaml
 
 __all__ = [
-    "AnalyseConfig",
     "EvaluateConfig",
     "PrepareConfig",
-    "ReportConfig",
     "TrainConfig",
     "command_folder",
     "guard_yaml",
@@ -40,7 +36,6 @@ __all__ = [
     "raise_faults",
     "read_overrides",
     "read_plain_config",
-    "register_schemas",
     "save_run_config",
     "sqlite_file",
     "sqlite_url",

@@ -15,19 +15,10 @@ from greensweep.config.schema import (
     SgdConfig,
     TrainConfig,
 )
-from greensweep.config.schema_analysis import ReportConfig, StrategiesConfig
 
 
 def consistency_faults(config: Any) -> Iterator[str]:
     """Yield one sentence per pair of options that contradict each other."""
-    for name in ("analysis", "strategies"):
-        analysis = getattr(config, name, None)
-        if isinstance(analysis, StrategiesConfig):
-            yield from _strategies_faults(analysis, name)
-    if isinstance(config, ReportConfig) and not (config.ui or "http://").startswith(
-        ("http://", "https://")
-    ):
-        yield f"ui={config.ui} is no address: give http://HOST:PORT of the MLflow UI"
     energy = getattr(config, "energy", None)
     if isinstance(energy, EnergyConfig):
         yield from _energy_faults(energy)
@@ -39,14 +30,6 @@ def consistency_faults(config: Any) -> Iterator[str]:
         yield from _repeat_faults(config)
         yield from _replay_faults(config)
         yield from _objective_faults(config.objective, config.energy, config.replay is not None)
-
-
-def _strategies_faults(analysis: StrategiesConfig, name: str) -> Iterator[str]:
-    if analysis.target is not None and analysis.fraction_of_best is not None:
-        yield (
-            f"{name}.target and {name}.fraction_of_best both state the accuracy to reach: set "
-            "one of them to null"
-        )
 
 
 def _energy_faults(energy: EnergyConfig) -> Iterator[str]:

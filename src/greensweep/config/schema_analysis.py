@@ -1,5 +1,6 @@
 """Schemas of `src/analyse.py`: which table, which columns, which question."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ class ColumnsConfig:
 
 @dataclass
 class AnalysisConfig:
+    """What all analyses have in common."""
+
     name: str = option(MISSING, doc="of the analysis, and of its folder in `output`")
     # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
     where: Any = option(
@@ -66,6 +69,14 @@ class AnalysisConfig:
     confidence: float = option(0.95, doc="of all intervals", above=0.0, below=1.0)
     resamples: int = option(2000, doc="of each bootstrap", at_least=100, largest=10**6)
     seed: int = option(0, doc="of the bootstraps", at_least=0, at_most=LARGEST_SEED)
+
+    def faults(self, name: str) -> Iterator[str]:
+        """Yield one sentence per pair of options that contradict each other.
+
+        Args:
+            name: that the command line knows the analysis by.
+        """
+        yield from ()
 
 
 @dataclass
@@ -82,6 +93,13 @@ class StrategiesConfig(AnalysisConfig):
         lambda: ["random", "grid"],
         doc="strategies whose trials do not hang on earlier ones; `random` is `random@SPACE` too",
     )
+
+    def faults(self, name: str) -> Iterator[str]:
+        if self.target is not None and self.fraction_of_best is not None:
+            yield (
+                f"{name}.target and {name}.fraction_of_best both state the accuracy to reach: set "
+                "one of them to null"
+            )
 
 
 @dataclass
@@ -118,6 +136,13 @@ class TradeoffConfig(AnalysisConfig):
     price_per_kwh: float | None = option(None, doc="price, in your currency", at_least=0.0)
 
 
+ANALYSES: dict[str, type[AnalysisConfig]] = {
+    "strategies": StrategiesConfig,
+    "layers": LayersConfig,
+    "tradeoff": TradeoffConfig,
+}
+
+
 @dataclass
 class SourceConfig:
     source: str = option(MISSING, doc="a CSV or Parquet file, or mlflow")
@@ -130,6 +155,10 @@ class SourceConfig:
 class AnalyseConfig(SourceConfig):
     analysis: AnalysisConfig = MISSING
     output: str = option("outputs/analysis", doc="folder for tables and analysis.json", path=True)
+
+    def faults(self) -> Iterator[str]:
+        """Yield one sentence per pair of options that contradict each other."""
+        yield from self.analysis.faults("analysis")
 
 
 @dataclass
@@ -147,6 +176,13 @@ class ReportConfig(SourceConfig):
     output: str = option(
         "outputs/report", doc="folder for index.html, figures and tables", path=True
     )
+
+    def faults(self) -> Iterator[str]:
+        """Yield one sentence per pair of options that contradict each other."""
+        for name in ("tradeoff", "strategies", "layers"):
+            yield from getattr(self, name).faults(name)
+        if not (self.ui or "http://").startswith(("http://", "https://")):
+            yield f"ui={self.ui} is no address: give http://HOST:PORT of the MLflow UI"
 
 
 def sweep_report(directory: Path) -> ReportConfig:

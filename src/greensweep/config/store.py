@@ -1,4 +1,4 @@
-"""Hand the schemas to Hydra, and turn what Hydra composed into plain, checked objects."""
+"""Turn what Hydra composed into plain, checked objects, and keep those of a run."""
 
 import copy
 from collections.abc import Mapping
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import yaml
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf._utils import get_omega_conf_dumper
 
-from greensweep.config import schema, schema_analysis, schema_dataset, schema_model
+from greensweep.config import schema, schema_dataset, schema_model
 from greensweep.config.checks import consistency_faults
 from greensweep.config.folders import locate
 from greensweep.config.options import range_faults
@@ -46,40 +45,8 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "unmetered": schema.UnmeteredConfig,
     },
     "tracking": {"mlflow": schema.MlflowConfig, "local": schema.LocalConfig},
-    "columns": {"runs": schema_analysis.ColumnsConfig},
-    "analysis": {
-        "strategies": schema_analysis.StrategiesConfig,
-        "layers": schema_analysis.LayersConfig,
-        "tradeoff": schema_analysis.TradeoffConfig,
-    },
     "objective": {"plain": schema.PlainObjectiveConfig, "priced": schema.PricedConfig},
 }
-
-
-def register_schemas() -> None:
-    """Register each schema under `schema/`, out of the way of the options that users choose."""
-    store = ConfigStore.instance()
-    for group, options in SCHEMAS.items():
-        for name, node in options.items():
-            store.store(group=f"schema/{group}", name=name, node=node)
-    store.store(group="schema", name="replay", node=_replay_schema())
-    for script in (
-        schema.TrainConfig,
-        schema.EvaluateConfig,
-        schema.PrepareConfig,
-        schema_analysis.AnalyseConfig,
-        schema_analysis.ReportConfig,
-    ):
-        name = script.__name__.removesuffix("Config").lower()
-        store.store(group="schema", name=name, node=script, package="_global_")
-
-
-def _replay_schema() -> DictConfig:
-    """The options of `training=replay`; its `where` takes new keys, as `replay.where.key=value`."""
-    node = OmegaConf.structured(schema.ReplayTableConfig)
-    OmegaConf.set_struct(node.where, False)
-    assert isinstance(node, DictConfig)
-    return node
 
 
 def parse(composed: DictConfig) -> Any:
@@ -94,7 +61,8 @@ def parse(composed: DictConfig) -> Any:
     config: Any = OmegaConf.to_object(composed)
     locate(config)
     learn(asdict(config))
-    raise_faults([*range_faults(config), *consistency_faults(config)])
+    own = config.faults() if hasattr(config, "faults") else consistency_faults(config)
+    raise_faults([*range_faults(config), *own])
     return config
 
 

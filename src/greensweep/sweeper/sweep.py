@@ -57,6 +57,12 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 
+# Of the sweeper's options: a study goes on with more trials, workers or budget.
+_DECIDES_TRIALS = (
+    *("params", "direction", "sampler", "seed", "enqueue", "fidelities"),
+    *("pruner", "pruning", "racing", "stop", "constraints", "price_per_kilojoule"),
+)
+
 
 class Sweep:
     """A sweep of a Hydra program.
@@ -127,7 +133,7 @@ class Sweep:
         inputs: dict[str, str] = {}
         changed: list[str] = []
         if options.made_from:
-            inputs = digest_inputs(self._configuration(spec), options.made_from)
+            inputs = digest_inputs(self._configuration(options), options.made_from)
             changed = changed_inputs(spec.directory, inputs)
         with storage_faults(spec.storage):
             earlier: list[FrozenTrial] = []
@@ -175,15 +181,16 @@ class Sweep:
                 print_search(trials, found)
             _require_one(trials)
 
-    def _configuration(self, spec: SearchSpec) -> str:
-        """Return the program's configuration as text, without secrets and what may differ."""
-        kept = [str(name) for name in self._config if name not in ("hydra", *spec.changeable)]
+    def _configuration(self, options: SweeperConfig) -> str:
+        """Return what decides which trials there are and what they come to, without secrets."""
+        kept = [str(name) for name in self._config if name not in ("hydra", *options.changeable)]
         nodes = {name: OmegaConf.select(self._config, name) for name in kept}
         plain = {
             name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
             for name, node in nodes.items()
         }
-        return json.dumps(masked(plain), sort_keys=True, default=str)
+        search = {name: getattr(options, name) for name in _DECIDES_TRIALS}
+        return json.dumps(masked({**plain, "hydra": search}), sort_keys=True, default=str)
 
 
 def _why_anew(

@@ -1,0 +1,43 @@
+"""Hand the schemas to Hydra.
+
+What a run is made of does not import this: another analysis changes no run.
+"""
+
+from collections.abc import Mapping
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.config import schema, schema_analysis, store
+
+SCHEMAS: dict[str, Mapping[str, type]] = {
+    **store.SCHEMAS,
+    "columns": {"runs": schema_analysis.ColumnsConfig},
+    "analysis": schema_analysis.ANALYSES,
+}
+
+
+def register_schemas() -> None:
+    """Register each schema under `schema/`, out of the way of the options that users choose."""
+    hydra = ConfigStore.instance()
+    for group, options in SCHEMAS.items():
+        for name, node in options.items():
+            hydra.store(group=f"schema/{group}", name=name, node=node)
+    hydra.store(group="schema", name="replay", node=_replay_schema())
+    for script in (
+        schema.TrainConfig,
+        schema.EvaluateConfig,
+        schema.PrepareConfig,
+        schema_analysis.AnalyseConfig,
+        schema_analysis.ReportConfig,
+    ):
+        name = script.__name__.removesuffix("Config").lower()
+        hydra.store(group="schema", name=name, node=script, package="_global_")
+
+
+def _replay_schema() -> DictConfig:
+    """The options of `training=replay`; its `where` takes new keys, as `replay.where.key=value`."""
+    node = OmegaConf.structured(schema.ReplayTableConfig)
+    OmegaConf.set_struct(node.where, False)
+    assert isinstance(node, DictConfig)
+    return node
