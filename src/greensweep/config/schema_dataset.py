@@ -1,7 +1,7 @@
 """The options of data sets."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
@@ -10,6 +10,9 @@ from greensweep.config.options import option
 
 @dataclass
 class DatasetConfig:
+    reader: ClassVar[str]  # "module:function" in greensweep.data, which takes the options
+    targets: ClassVar[tuple[str, ...]] = ("classes",)  # of several, the reader takes which as well
+
     name: Any = option(MISSING, doc="name under which runs record the data set")
     image_size: int | None = option(
         None,
@@ -37,11 +40,15 @@ class DatasetConfig:
 
 @dataclass
 class DigitsConfig(DatasetConfig):
+    reader = "digits:digits"
+
     name: str = option("digits", doc="name under which runs record the data set")
 
 
 @dataclass
 class TorchvisionDatasetConfig(DatasetConfig):
+    reader = "downloads:downloaded"
+
     name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
         MISSING, doc="name of the data set"
     )
@@ -51,6 +58,8 @@ class TorchvisionDatasetConfig(DatasetConfig):
 
 @dataclass
 class ImageFolderConfig(DatasetConfig):
+    reader = "image_folder:image_folder"
+
     name: str = option("image_folder", doc="name under which runs record the data set")
     root: str = option(
         MISSING, doc="folder with train/<class>/* and optional val/ and test/", path=True
@@ -63,6 +72,8 @@ class ImageFolderConfig(DatasetConfig):
 
 @dataclass
 class CustomDatasetConfig(DatasetConfig):
+    reader, targets = "custom:custom", ("classes", "labels", "values")
+
     name: str = option("custom", doc="name under which runs record the data set")
     target: str = option(MISSING, doc="import path of a function that returns the splits")
     kwargs: dict[str, Any] = option(dict, doc="arguments of that function")
@@ -71,3 +82,12 @@ class CustomDatasetConfig(DatasetConfig):
         doc="axes of its inputs: images with channels first, with channels last, or grey; signals; "
         "or as their shape tells",
     )
+
+
+# By the name under which conf/dataset/*.yaml refers to them.
+DATASETS: dict[str, type[DatasetConfig]] = {
+    "digits": DigitsConfig,
+    "torchvision": TorchvisionDatasetConfig,
+    "image_folder": ImageFolderConfig,
+    "custom": CustomDatasetConfig,
+}

@@ -1,7 +1,7 @@
 """The options of networks."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
@@ -12,9 +12,13 @@ from greensweep.config.options import option
 class ModelConfig:
     name: Any = option(MISSING, doc="name of the network")
 
+    builder: ClassVar[str]  # "module:function" in greensweep.models: (config, input_shape, outputs)
+
 
 @dataclass
 class SimpleCnnConfig(ModelConfig):
+    builder = "paper:build_simple_cnn"
+
     name: Literal["simple_cnn"] = "simple_cnn"
     conv_layers: int = option(2, doc="convolution blocks", at_least=0, largest=32)
     linear_layers: int = option(
@@ -25,6 +29,8 @@ class SimpleCnnConfig(ModelConfig):
 
 @dataclass
 class DenseConfig(ModelConfig):
+    builder = "paper:build_dense"
+
     name: Literal["dense_poly", "dense_linear"] = option(MISSING, doc="name of the network")
     linear_layers: int = option(
         3, doc="linear layers, the last to the classes", at_least=1, largest=1000
@@ -33,6 +39,8 @@ class DenseConfig(ModelConfig):
 
 @dataclass
 class NamedModelConfig(ModelConfig):
+    builder = "libraries:library_model"
+
     name: str = option(MISSING, doc="name of the network in its library")
     library: Literal["timm", "torchvision"] = option(MISSING, doc="whose model it is")
     pretrained: bool = option(False, doc="start from the library's pretrained weights")
@@ -41,8 +49,19 @@ class NamedModelConfig(ModelConfig):
 
 @dataclass
 class CustomModelConfig(ModelConfig):
+    builder = "custom:custom_model"
+
     name: Literal["custom"] = "custom"
     target: str = option(
         MISSING, doc="import path of an nn.Module class, or function returning one"
     )
     kwargs: dict[str, Any] = option(dict, doc="arguments of that class")
+
+
+# By the name under which conf/model/*.yaml refers to them.
+MODELS: dict[str, type[ModelConfig]] = {
+    "simple_cnn": SimpleCnnConfig,
+    "dense": DenseConfig,
+    "named": NamedModelConfig,
+    "custom": CustomModelConfig,
+}

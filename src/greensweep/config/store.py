@@ -20,18 +20,8 @@ from greensweep.files import put_aside, write_text
 from greensweep.secrets import learn, masked, restored
 
 SCHEMAS: dict[str, dict[str, type]] = {
-    "dataset": {
-        "digits": schema_dataset.DigitsConfig,
-        "torchvision": schema_dataset.TorchvisionDatasetConfig,
-        "image_folder": schema_dataset.ImageFolderConfig,
-        "custom": schema_dataset.CustomDatasetConfig,
-    },
-    "model": {
-        "simple_cnn": schema_model.SimpleCnnConfig,
-        "dense": schema_model.DenseConfig,
-        "named": schema_model.NamedModelConfig,
-        "custom": schema_model.CustomModelConfig,
-    },
+    "dataset": {**schema_dataset.DATASETS},
+    "model": {**schema_model.MODELS},
     "optimizer": {"adam": schema.AdamConfig, "sgd": schema.SgdConfig},
     "scheduler": {
         "constant": schema.ConstantConfig,

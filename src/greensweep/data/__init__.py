@@ -1,8 +1,8 @@
 """Data sets as seeded training, validation and test splits."""
 
-from typing import cast
+from pkgutil import resolve_name
 
-from greensweep.config import schema_dataset
+from greensweep.config.schema_dataset import DatasetConfig
 from greensweep.data.seeding import seeded
 from greensweep.data.split import (
     Batch,
@@ -35,9 +35,7 @@ __all__ = [
 _loaded: dict[str, Splits] = {}
 
 
-def load_splits(
-    config: schema_dataset.DatasetConfig, seed: int, targets: Targets = "classes"
-) -> Splits:
+def load_splits(config: DatasetConfig, seed: int, targets: Targets = "classes") -> Splits:
     """Load the splits of a data set; the same call again in this process returns the same object.
 
     Args:
@@ -56,25 +54,13 @@ def load_splits(
     return _loaded[key]
 
 
-def _read(config: schema_dataset.DatasetConfig, targets: Targets) -> Source:
-    # Each reader is imported when used: torchvision's take half a second.
-    if isinstance(config, schema_dataset.CustomDatasetConfig):
-        from greensweep.data.custom import custom
-
-        return custom(config, targets)
-    if targets != "classes":
+def _read(config: DatasetConfig, targets: Targets) -> Source:
+    if targets not in config.targets:
         raise DataError(
-            f"dataset {config.name} has classes, and no {targets} to learn: take one that has, as "
-            "dataset=custom may"
+            f"dataset {config.name} has {' or '.join(config.targets)}, and no {targets} to learn: "
+            "take one that has, as dataset=custom may"
         )
-    if isinstance(config, schema_dataset.DigitsConfig):
-        from greensweep.data.digits import digits
-
-        return digits(config)
-    if isinstance(config, schema_dataset.TorchvisionDatasetConfig):
-        from greensweep.data.downloads import downloaded
-
-        return downloaded(config)
-    from greensweep.data.image_folder import image_folder
-
-    return image_folder(cast(schema_dataset.ImageFolderConfig, config))
+    # Imported when used: torchvision's readers take half a second.
+    read = resolve_name(f"greensweep.data.{config.reader}")
+    source: Source = read(config, targets) if len(config.targets) > 1 else read(config)
+    return source

@@ -5,15 +5,16 @@ from typing import Any
 
 from torch import nn
 
+from greensweep.config.schema_model import CustomModelConfig
 from greensweep.data import is_image
 from greensweep.errors import ModelError, first_line
 from greensweep.imports import import_target
 
 
 def custom_model(
-    target: str, input_shape: tuple[int, ...], outputs: int, kwargs: dict[str, Any]
+    config: CustomModelConfig, input_shape: tuple[int, ...], outputs: int
 ) -> nn.Module:
-    """Call `target` with `kwargs`, and of what tells about the data with what it takes.
+    """Call `config.target` with its `kwargs`, and of what tells about the data with what it takes.
 
     That is `input_shape` and `num_outputs`, also called `num_classes`, and its first axis,
     `in_channels`; of images `image_size`, the height of square ones, (height, width) of others.
@@ -24,6 +25,7 @@ def custom_model(
     Raises:
         ModelError: the call fails or returns no nn.Module.
     """
+    target, kwargs = config.target, config.kwargs
     build = import_target("model.target", target)
     fitted: dict[str, Any] = {"input_shape": input_shape, "in_channels": input_shape[0]}
     fitted |= {"num_outputs": outputs, "num_classes": outputs}

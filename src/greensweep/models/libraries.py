@@ -1,19 +1,33 @@
 """Classification models of timm and torchvision, by name, fitted to the data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
 
+from greensweep.config.schema_model import NamedModelConfig
 from greensweep.errors import ModelError, first_line, unknown
+from greensweep.models.images import image_shape
 
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 _AUXILIARY_HEADS = {"aux_logits": False, "aux1": None, "aux2": None, "AuxLogits": None}
 
 
+def library_model(config: NamedModelConfig, input_shape: Sequence[int], outputs: int) -> nn.Module:
+    """Build a model of either library as configured."""
+    build = timm_model if config.library == "timm" else torchvision_model
+    return build(
+        config.name,
+        image_shape(config.name, input_shape),
+        outputs,
+        pretrained=config.pretrained,
+        kwargs=config.kwargs,
+    )
+
+
 def timm_model(
     name: str,
-    image_shape: tuple[int, int, int],
+    shape: tuple[int, int, int],
     classes: int,
     *,
     pretrained: bool,
@@ -28,7 +42,7 @@ def timm_model(
 
     if not timm.is_model(name):
         raise ModelError(unknown("timm model", name, timm.list_models()))
-    channels, height, width = image_shape
+    channels, height, width = shape
     fitted: dict[str, Any] = {"num_classes": classes, "in_chans": channels}
     known = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
     if known is not None and known.fixed_input_size:
@@ -39,7 +53,7 @@ def timm_model(
 
 def torchvision_model(
     name: str,
-    image_shape: tuple[int, int, int],
+    shape: tuple[int, int, int],
     classes: int,
     *,
     pretrained: bool,
@@ -58,7 +72,7 @@ def torchvision_model(
     names = models.list_models(module=models)
     if name not in names:
         raise ModelError(unknown("torchvision model", name, names))
-    channels, height, _ = image_shape
+    channels, height, _ = shape
     if pretrained:
         weights = models.get_model_weights(name).DEFAULT
         model = _build(name, lambda: models.get_model(name, weights=weights, **kwargs), pretrained)

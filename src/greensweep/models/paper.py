@@ -1,11 +1,41 @@
 """The networks of Yarally et al. 2023: their text and tables give the widths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 from torch import nn
 
+from greensweep.config.schema_model import DenseConfig, SimpleCnnConfig
 from greensweep.errors import ModelError
+from greensweep.models.images import square_shape
+from greensweep.models.memory import build_where_it_fits
+
+
+def build_simple_cnn(
+    config: SimpleCnnConfig, input_shape: Sequence[int], outputs: int
+) -> nn.Module:
+    """Build SimpleCNN as configured."""
+    return build_where_it_fits(
+        config.name,
+        partial(
+            simple_cnn,
+            *square_shape(config.name, input_shape),
+            outputs,
+            conv_layers=config.conv_layers,
+            linear_layers=config.linear_layers,
+            relu=config.relu,
+        ),
+    )
+
+
+def build_dense(config: DenseConfig, input_shape: Sequence[int], outputs: int) -> nn.Module:
+    """Build DensePolyNN or DenseLinearNN as configured."""
+    dense = {"dense_poly": dense_poly, "dense_linear": dense_linear}[config.name]
+    shape = square_shape(config.name, input_shape)
+    return build_where_it_fits(
+        config.name, partial(dense, *shape, outputs, linear_layers=config.linear_layers)
+    )
 
 
 def simple_cnn(
