@@ -25,6 +25,7 @@ RANGES = [
     ("", "model.conv_layers", "at least 0", [-1]),
     ("", "model.linear_layers", "at least 1", [0]),
     ("model=dense_poly", "model.linear_layers", "at least 1", [0]),
+    ("model=mlp", "model.dropout", "at least 0 and below 1", [-0.1, 1.0]),
     ("", "optimizer.learning_rate", "above 0", [0.0, -0.5]),
     ("optimizer=sgd", "optimizer.learning_rate", "above 0", [0.0]),
     ("", "optimizer.weight_decay", "at least 0", [-0.5]),

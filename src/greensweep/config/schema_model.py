@@ -38,6 +38,20 @@ class DenseConfig(ModelConfig):
 
 
 @dataclass
+class MlpConfig(ModelConfig):
+    builder = "mlp:mlp"
+
+    name: Literal["mlp"] = "mlp"
+    hidden: list[int] = option(lambda: [64, 64], doc="units of each hidden layer")
+    activation: Literal["relu", "leaky_relu", "gelu", "silu", "tanh"] = option(
+        "relu", doc="between the layers"
+    )
+    dropout: float = option(
+        0.0, doc="share of the units that each training step leaves out", at_least=0, below=1
+    )
+
+
+@dataclass
 class NamedModelConfig(ModelConfig):
     builder = "libraries:library_model"
 
@@ -62,6 +76,7 @@ class CustomModelConfig(ModelConfig):
 MODELS: dict[str, type[ModelConfig]] = {
     "simple_cnn": SimpleCnnConfig,
     "dense": DenseConfig,
+    "mlp": MlpConfig,
     "named": NamedModelConfig,
     "custom": CustomModelConfig,
 }
