@@ -165,19 +165,20 @@ def _condensed(text: str, chain: list[BaseException]) -> str:
 def _of_option(cause: Any, text: str) -> str:
     """Say what is wrong with one option, and in which file it is set where it is one."""
     from greensweep.config import no_option
+    from greensweep.config.omegaconf_internals import root_of
 
     key, said = str(cause.full_key), first_line(cause)
     file = found[1] if (found := _FILE.match(text)) else None
     where = f"{file}.yaml: " if file else ""
     override = _OVERRIDE.match(text)
     if override and override[1].startswith(f"{key}."):  # it goes on below what there is
-        return no_option(override[1], cause.parent_node._get_root())
+        return no_option(override[1], root_of(cause.parent_node))
     if file and key == file.partition("/")[0]:
         return f"{where}its options are no mapping, or it does not begin with # @package _global_"
     if absent := _KEY.match(said):
         meant = absent["key"] or key
         asks = f"{key} asks for another option: " if absent["key"] else ""
-        return f"{where}{asks}{no_option(meant, cause.parent_node._get_root())}"
+        return f"{where}{asks}{no_option(meant, root_of(cause.parent_node))}"
     if "does not support deletion" in said:
         return f"{key} cannot be taken away: set {key}=VALUE, or leave it as it is"
     return f"{where}{key}: {said}"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from hydra._internal.grammar import grammar_functions
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
@@ -19,9 +18,11 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
+from greensweep.config.hydra_internals import let_choices_be_null
 from greensweep.errors import ConfigError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+_SPECIAL = re.compile(r"[\\()\[\]{}:=, \t]")  # to be escaped where no quotes are
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 # Begins what Optuna keeps of a choice that it has no type for; Hydra's text follows.
@@ -41,6 +42,8 @@ def as_override(value: Any) -> str:
             return "true" if value else "false"
         case int() | float():
             return repr(value)
+        case QuotedString():
+            return value.with_quotes()
         case str():
             return value if _is_plain(value) else QuotedString(value, Quote.single).with_quotes()
         case Mapping():
@@ -71,14 +74,15 @@ def read_value(text: str) -> Any:
 
 def choices_of(override: Override) -> list[Any]:
     """Return the values of a choice, in the order that they were given in."""
-    if isinstance(override._value, ChoiceSweep):  # also a shuffled one, which differs each time
-        return [Override._convert_value(value) for value in override._value.list]
-    return [Override._convert_value(value) for value in override.sweep_iterator()]
+    values = override.value()
+    # Not by the iterator: a shuffled choice differs each time.
+    each = values.list if isinstance(values, ChoiceSweep) else override.sweep_iterator()
+    return [_unquoted(value) for value in each]
 
 
 def ends_of(override: Override) -> list[Any]:
     """Return the values of a choice, or the least and the most of a range."""
-    value = override._value
+    value = override.value()
     if isinstance(value, IntervalSweep):
         return [value.start, value.end]
     if isinstance(value, RangeSweep):
@@ -148,7 +152,7 @@ def _is_number(value: Any) -> bool:
 
 def _key(key: Any) -> str:
     """Return a mapping's key, which the grammar cannot quote."""
-    text = Override._get_value_element_as_str(key)
+    text = "null" if key is None else _SPECIAL.sub(r"\\\g<0>", str(key))
     try:
         read = list(read_value(f"{{{text}:0}}"))
     except ConfigError:
@@ -167,19 +171,22 @@ def _is_plain(text: str) -> bool:
     return bool(_PLAIN.fullmatch(text)) and isinstance(read_value(text), str)
 
 
-def _element(value: Any) -> str:
-    """Return an element of a sweep as the stock sweepers write it into an override."""
-    return (
-        as_override(value) if isinstance(value, str) else Override._get_value_element_as_str(value)
-    )
+def _unquoted(value: Any) -> Any:
+    """Return a parsed value without the quotes that a text in it stood in."""
+    match value:
+        case QuotedString():
+            return value.text
+        case list():
+            return [_unquoted(each) for each in value]
+        case dict():
+            return {_unquoted(key): _unquoted(each) for key, each in value.items()}
+    return value
 
 
-# Hydra's choice(…) and shuffle(…) refuse null, which `OPTION=1,null` may hold, and like its other
-# functions take off the quotes that keep a text a text, so that the stock sweepers set 'true' as
-# true and take 'a,b' for two.
-for _function in (grammar_functions.choice, grammar_functions.shuffle):
-    _function.__annotations__["args"] |= None
-Transformer.str = staticmethod(_element)  # type: ignore[method-assign, assignment]
+let_choices_be_null()
+# Hydra's functions take off the quotes that keep a text a text, so that the stock sweepers set
+# 'true' as true and take 'a,b' for two.
+Transformer.str = staticmethod(as_override)  # type: ignore[method-assign, assignment]
 Transformer.encode = staticmethod(  # type: ignore[method-assign, assignment]
-    lambda value: value if isinstance(value, int | float) else _element(value)
+    lambda value: value if isinstance(value, int | float) else as_override(value)
 )

@@ -8,11 +8,11 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf._utils import get_omega_conf_dumper
 
 from greensweep.config import schema, schema_dataset, schema_model
 from greensweep.config.checks import consistency_faults
 from greensweep.config.folders import locate
+from greensweep.config.omegaconf_internals import to_yaml
 from greensweep.config.options import range_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
@@ -94,15 +94,7 @@ def save_run_config(config: schema.TrainConfig, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    # OmegaConf's own dumper, which quotes what its loader would take for a number, without the
-    # nodes that it would make of the values first: they take ten times as long.
-    text = yaml.dump(
-        masked(asdict(config), restorable=True),
-        Dumper=get_omega_conf_dumper(),
-        sort_keys=False,
-        allow_unicode=True,
-    )
-    write_text(path, text)
+    write_text(path, to_yaml(masked(asdict(config), restorable=True)))
 
 
 def read_plain_config(path: Path) -> dict[str, Any]:

@@ -7,9 +7,6 @@ from typing import Any
 
 from hydra.core.override_parser.types import RangeSweep
 from hydra.errors import HydraException
-from hydra_plugins.hydra_optuna_sweeper._impl import (
-    create_optuna_distribution_from_override,
-)
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
@@ -20,6 +17,7 @@ from greensweep.config.grammar import (
     kept_choices,
     literal,
 )
+from greensweep.config.hydra_internals import distribution_of
 from greensweep.config.searched import (
     Searched,
     present_value,
@@ -89,12 +87,11 @@ def _distribution(searched: Searched) -> BaseDistribution:
             return CategoricalDistribution(kept_choices(choices_of(override)))
         if isinstance(values := override.value(), RangeSweep):
             values.shuffle = False  # a search has an order of its own
-        found: BaseDistribution = create_optuna_distribution_from_override(override)
+        return distribution_of(override)
     except (ValueError, NotImplementedError, AssertionError, HydraException) as error:
         raise StudyError(
             f"{override.input_line} cannot be searched: {first_line(error)}"
         ) from error
-    return found
 
 
 def _as_kept(distribution: BaseDistribution, value: Any) -> Any:

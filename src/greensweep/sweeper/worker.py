@@ -13,7 +13,7 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException, HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 
 from greensweep.config import TrainConfig, without_hydra
 from greensweep.config.grammar import kept_as_override
+from greensweep.config.hydra_internals import fault_of
 from greensweep.config.schema import EnergyConfig
 from greensweep.energy import Meter, build_meter, told_once
 from greensweep.errors import GreensweepError, StudyError, first_line
@@ -285,7 +286,5 @@ def _consecutive(claims: list[Claim]) -> list[list[Claim]]:
 
 
 def _fault_of(returned: JobReturn) -> BaseException | None:
-    if returned.status == JobStatus.FAILED:
-        fault = returned._return_value
-        return fault if isinstance(fault, BaseException) else StudyError(str(fault))
-    return None
+    fault = fault_of(returned)
+    return fault if isinstance(fault, BaseException | None) else StudyError(str(fault))
