@@ -14,6 +14,25 @@ class DatasetConfig:
     targets: ClassVar[tuple[str, ...]] = ("classes",)  # of several, the reader takes which as well
 
     name: Any = option(MISSING, doc="name under which runs record the data set")
+    train_limit: int | None = option(
+        None,
+        doc="train on a seeded subset of this size, of classes a stratified one",
+        at_least=1,
+        example=2000,
+    )
+    evaluation_limit: int | None = option(
+        None, doc="validate and test on subsets of at most this size", at_least=1, example=2000
+    )
+    validation_fraction: float = option(
+        0.15, doc="share of the training data held out for validation", above=0, below=1
+    )
+    test_fraction: float = option(
+        0.2, doc="share held out for testing where the data set has no test split", above=0, below=1
+    )
+
+
+@dataclass
+class ImageDatasetConfig(DatasetConfig):
     image_size: int | None = option(
         None,
         doc="resize to this height and width, pixels",
@@ -21,32 +40,20 @@ class DatasetConfig:
         largest=2**14,
         example=32,
     )
-    train_limit: int | None = option(
-        None, doc="train on a seeded, stratified subset of this size", at_least=1, example=2000
-    )
-    evaluation_limit: int | None = option(
-        None, doc="validate and test on subsets of at most this size", at_least=1, example=2000
-    )
-    validation_fraction: float = option(
-        0.15, doc="share of the training images held out for validation", above=0, below=1
-    )
-    test_fraction: float = option(
-        0.2, doc="share held out for testing where the data set has no test split", above=0, below=1
-    )
     memory_share: float = option(
         0.5, doc="largest share of free memory that a data set may fill", above=0, at_most=1
     )
 
 
 @dataclass
-class DigitsConfig(DatasetConfig):
+class DigitsConfig(ImageDatasetConfig):
     reader = "digits:digits"
 
     name: str = option("digits", doc="name under which runs record the data set")
 
 
 @dataclass
-class TorchvisionDatasetConfig(DatasetConfig):
+class TorchvisionDatasetConfig(ImageDatasetConfig):
     reader = "downloads:downloaded"
 
     name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
@@ -57,7 +64,7 @@ class TorchvisionDatasetConfig(DatasetConfig):
 
 
 @dataclass
-class ImageFolderConfig(DatasetConfig):
+class ImageFolderConfig(ImageDatasetConfig):
     reader = "image_folder:image_folder"
 
     name: str = option("image_folder", doc="name under which runs record the data set")
@@ -71,7 +78,7 @@ class ImageFolderConfig(DatasetConfig):
 
 
 @dataclass
-class CustomDatasetConfig(DatasetConfig):
+class CustomDatasetConfig(ImageDatasetConfig):
     reader, targets = "custom:custom", ("classes", "labels", "values")
 
     name: str = option("custom", doc="name under which runs record the data set")
