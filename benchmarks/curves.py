@@ -10,11 +10,11 @@ from optuna.trial import FrozenTrial
 
 from greensweep.record.reporting import report
 from greensweep.runs.replay.table import Point, RecordedTable, read_table
-from greensweep.search.claim import Claim, Claims
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_study
 from greensweep.search.trial import run_trial
+from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
 TABLE = Path(__file__).resolve().parent / "learning_curves.csv"
 OPTIONS = (
@@ -31,7 +31,9 @@ def read_curves(path: Path = TABLE) -> RecordedTable:
     return read_table(path, options=OPTIONS)
 
 
-def search(curve_of: Callable[[Claim], Sequence[Point]], **asked: Any) -> Iterator[FrozenTrial]:
+def search(
+    curve_of: Callable[[ReservedTrial], Sequence[Point]], **asked: Any
+) -> Iterator[FrozenTrial]:
     """Run a search as the sweeper does, and yield each trial when it is settled.
 
     Args:
@@ -43,10 +45,10 @@ def search(curve_of: Callable[[Claim], Sequence[Point]], **asked: Any) -> Iterat
             directory=Path(temporary), study_name="study", storage="sqlite:///in-memory", **asked
         )
         study = open_study(spec, InMemoryStorage())
-        claims = Claims(spec, study, lambda trial: spec.directory / str(trial.number))
-        claims.prepare()
-        while isinstance(claim := claims.next(), Claim):
-            curve = curve_of(claim)
+        queue = TrialQueue(spec, study, lambda trial: spec.directory / str(trial.number))
+        queue.prepare()
+        while isinstance(reserved := queue.reserve(), ReservedTrial):
+            curve = curve_of(reserved)
 
             def train(curve: Sequence[Point] = curve) -> Any:
                 for point in curve:
@@ -59,5 +61,5 @@ def search(curve_of: Callable[[Claim], Sequence[Point]], **asked: Any) -> Iterat
                 values = max(point.accuracy for point in curve), curve[-1].joules
                 return values[: len(spec.directions)]
 
-            run_trial(spec, study, claim.number, train, spec.directory / str(claim.number))
-            yield trial_of(study, claim.number)
+            run_trial(spec, study, reserved.number, train, spec.directory / str(reserved.number))
+            yield trial_of(study, reserved.number)

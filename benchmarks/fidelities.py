@@ -121,7 +121,7 @@ def trials_of(
     epochs = (EPOCHS, *cheaper)
     rows: list[tuple[float, float, int]] = []
     for trial in search(
-        lambda claim: model.answer(claim.params, epochs[claim.fidelity]).curve,
+        lambda reserved: model.answer(reserved.params, epochs[reserved.fidelity]).curve,
         directions=("maximize",),
         distributions=SPACE,
         n_trials=TRIALS,

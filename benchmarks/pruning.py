@@ -120,7 +120,7 @@ def tried(
     """Try recorded configurations in the order of a seed."""
     done = list(
         search(
-            lambda claim: known[claim.params[LINE]].curve,
+            lambda reserved: known[reserved.params[LINE]].curve,
             directions=("maximize", "minimize")[:objectives],
             distributions={LINE: CategoricalDistribution(range(len(known)))},
             n_trials=trials,

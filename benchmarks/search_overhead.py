@@ -29,10 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 from greensweep.record.reporting import report
-from greensweep.search.claim import Claim, Claims
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import run_trial
+from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
 _FOLDER = Path(__file__).resolve().parent
 _ROOT = _FOLDER.parent
@@ -167,22 +167,22 @@ def the_sweeper(sampler: str, folder: Path, trials: int) -> Callable[[], None]:
     # Asks at every epoch, as the other side, and prunes next to nothing.
     spec.pruning.percentile = 99.9
     study = open_study(spec, open_storage(spec.storage))
-    claims = Claims(spec, study, lambda trial: folder / str(trial.number))
-    claims.prepare()
+    queue = TrialQueue(spec, study, lambda trial: folder / str(trial.number))
+    queue.prepare()
 
     def run() -> None:
-        claim = claims.next()
-        assert isinstance(claim, Claim)
-        own = folder / str(claim.number)
+        reserved = queue.reserve()
+        assert isinstance(reserved, ReservedTrial)
+        own = folder / str(reserved.number)
         own.mkdir()
 
         def task() -> float:
             for epoch in range(1, _EPOCHS + 1):
-                accuracy = accuracy_of(claim.params, epoch)
+                accuracy = accuracy_of(reserved.params, epoch)
                 report(epoch=epoch, accuracy=accuracy, joules=float(epoch), epochs=_EPOCHS)
-            return accuracy_of(claim.params, _EPOCHS)
+            return accuracy_of(reserved.params, _EPOCHS)
 
-        run_trial(spec, study, claim.number, task, own)
+        run_trial(spec, study, reserved.number, task, own)
 
     return run
 

@@ -220,7 +220,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def monotonic() -> float:
             return seconds[0]
 
-    for module in ("judge", "bounds", "trial"):
+    for module in ("monitor", "limits", "trial"):
         monkeypatch.setattr(f"greensweep.search.{module}.time", Clock)
     return seconds
 

@@ -15,7 +15,7 @@ from conftest import Finished
 from test_sweeper import QUICK, STUDY
 
 from greensweep.search.forecast import early_forecast
-from greensweep.search.live import status_line
+from greensweep.search.progress_line import progress_line
 from greensweep.search.records import Outcome
 from greensweep.search.spec import SearchSpec
 
@@ -187,7 +187,7 @@ def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:
     sampler: tuple[str, dict[str, Any]] = ("optuna.samplers.RandomSampler", {})
     spec = SearchSpec(tmp_path, "s", "sqlite://", ("maximize",), {}, 5, sampler)
     left = [
-        status_line(spec, study, study.get_trials(), 5, 8.0 + waited, waited).rpartition(", ")[2]
+        progress_line(spec, study, study.get_trials(), 5, 8.0 + waited, waited).rpartition(", ")[2]
         for waited in (0.0, 3.0, 20.0)
     ]
     assert left == ["about 12 s left", "about 9 s left", "about 0 s left"]

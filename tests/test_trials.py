@@ -11,7 +11,7 @@ from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.record.ending import Status
 from greensweep.record.result import RunResult, read_result, write_result
-from greensweep.search.bill import Bill
+from greensweep.search.cost import SearchCost
 from greensweep.study.sentences import (
     all_sources,
     beside_sentence,
@@ -196,7 +196,7 @@ def test_a_trial_whose_result_broke_counts_by_what_the_search_knows_of_it(
 
 
 def test_what_the_bill_leaves_out_is_said_beside_it() -> None:
-    bill = asdict(Bill(4, 4, {"finished": 4}, spent_joules=244.0))
+    bill = asdict(SearchCost(4, 4, {"finished": 4}, spent_joules=244.0))
     summary = StudySummary("finished", 4, {"finished": 4}, search=bill)
     assert beside_sentence(summary) is None
     spent = replace(summary, energy_reference_joules=155.0, energy_test_joules=12.5)

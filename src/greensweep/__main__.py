@@ -138,7 +138,7 @@ def _runs(asked: argparse.Namespace) -> None:
 
 def _digest(asked: argparse.Namespace) -> None:
     from greensweep.files import write_json
-    from greensweep.search.inputs import digest
+    from greensweep.search.made_from import digest
     from greensweep.study.source_files import source_files
 
     files = [file for path in asked.paths for file in source_files(path, asked.without)]

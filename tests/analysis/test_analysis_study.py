@@ -9,7 +9,7 @@ import pytest
 from greensweep.errors import AnalysisError
 from greensweep.record.ending import Status
 from greensweep.record.result import RunResult, write_result
-from greensweep.search.bill import Bill
+from greensweep.search.cost import SearchCost
 from greensweep.sources.study import read_study, write_study
 from greensweep.study.summary import summarise, write_summary
 from greensweep.study.trials import read_trials
@@ -43,7 +43,7 @@ def ran(
 def close(sweep: Path, *, interrupted: bool = False) -> None:
     trials = read_trials(sweep)
     counted = sum(each.result.status != "stopped" for each in trials)
-    bill = Bill(counted, counted, {})
+    bill = SearchCost(counted, counted, {})
     summary = summarise(trials, interrupted=interrupted, bill=bill)
     write_summary(summary, trials, sweep)
     assert (summary.search or {})["trials_total"] == asdict(bill)["trials_total"]
@@ -98,7 +98,7 @@ def test_a_search_that_did_not_end_makes_no_table(tmp_path: Path) -> None:
     third = read_trials(tmp_path / "earlier")[1].result
     (tmp_path / "earlier" / "2").mkdir()
     write_result(replace(third, trial=2), tmp_path / "earlier" / "2")
-    summary = summarise(read_trials(tmp_path / "earlier"), bill=Bill(3, 3, {}))
+    summary = summarise(read_trials(tmp_path / "earlier"), bill=SearchCost(3, 3, {}))
     (tmp_path / "earlier" / "trials.csv").rename(tmp_path / "kept.csv")
     write_summary(summary, read_trials(tmp_path / "earlier"), tmp_path / "earlier")
     (tmp_path / "kept.csv").replace(tmp_path / "earlier" / "trials.csv")

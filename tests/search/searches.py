@@ -15,12 +15,12 @@ from optuna.storages import BaseStorage
 
 from greensweep.energy import ComponentEnergy, EnergyReading, Meter
 from greensweep.record.reporting import report
-from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import OWNER, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import run_trial
+from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
 
 RATE = FloatDistribution(1e-5, 1e-1, log=True)
 SPACE: dict[str, BaseDistribution] = {"rate": RATE, "width": IntDistribution(1, 8)}
@@ -120,25 +120,25 @@ class Search:
     ) -> None:
         self.spec, self.task, self.meter = asked, task, meter
         self.study: optuna.Study = open_study(asked, storage or open_storage(asked.storage))
-        self.claims = Claims(asked, self.study, lambda trial: self.folder(trial.number))
-        self.claims.prepare()
+        self.queue = TrialQueue(asked, self.study, lambda trial: self.folder(trial.number))
+        self.queue.prepare()
 
     def folder(self, number: int) -> Path:
         return self.spec.directory / str(number)
 
-    def take(self) -> Claim:
-        claim = self.claims.next()
-        assert isinstance(claim, Claim), claim
-        return claim
+    def take(self) -> ReservedTrial:
+        reserved = self.queue.reserve()
+        assert isinstance(reserved, ReservedTrial), reserved
+        return reserved
 
-    def run_one(self, claim: Claim, search_joules: float | None = None) -> None:
-        self.folder(claim.number).mkdir(exist_ok=True)
+    def run_one(self, reserved: ReservedTrial, search_joules: float | None = None) -> None:
+        self.folder(reserved.number).mkdir(exist_ok=True)
         run_trial(
             self.spec,
             self.study,
-            claim.number,
-            lambda: self.task(claim.params),
-            self.folder(claim.number),
+            reserved.number,
+            lambda: self.task(reserved.params),
+            self.folder(reserved.number),
             meter=self.meter,
             search_joules=search_joules,
         )
@@ -146,10 +146,10 @@ class Search:
     def run(self, most: int = 1000) -> Exhausted | None:
         """Run trials until there are no more, or so many are done."""
         for _ in range(most):
-            claim = self.claims.next()
-            if isinstance(claim, Exhausted):
-                return claim
-            self.run_one(claim)
+            reserved = self.queue.reserve()
+            if isinstance(reserved, Exhausted):
+                return reserved
+            self.run_one(reserved)
         return None
 
     @property
@@ -163,10 +163,10 @@ class Search:
         return [dict(trial.params) for trial in self.trials]
 
 
-def kill(search: Search, claim: Claim) -> None:
+def kill(search: Search, reserved: ReservedTrial) -> None:
     """Let a trial look as if its process had died: nobody of its birth has the number any more."""
     owner = {"host": platform.node(), "pid": os.getpid(), "born": "before"}
-    set_attribute(search, claim.number, OWNER, owner)
+    set_attribute(search, reserved.number, OWNER, owner)
 
 
 def set_attribute(search: Search, number: int, name: str, value: Any) -> None:

@@ -17,7 +17,7 @@ from greensweep.search.samplers import (
     PaperGpSampler,
     ScaledTPESampler,
 )
-from greensweep.search.samplers.untried import UntriedSampler
+from greensweep.search.samplers.deduplicating import DeduplicatingSampler
 from greensweep.search.space import Space
 
 Make = Callable[[], BaseSampler]
@@ -56,4 +56,4 @@ class TestUntried(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
 
     @pytest.fixture
     def sampler(self) -> Make:
-        return lambda: UntriedSampler(TPESampler(n_startup_trials=0), Space({}), (), [0])
+        return lambda: DeduplicatingSampler(TPESampler(n_startup_trials=0), Space({}), (), [0])

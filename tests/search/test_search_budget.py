@@ -16,10 +16,9 @@ from searches import RANDOM, Search, kill, set_attribute, spec
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import TrialEnded
 from greensweep.record.reporting import Progress, report
-from greensweep.search.bill import bill
 from greensweep.search.budget import CostModel, Spent, over_budget, spent
-from greensweep.search.claim import Claim, Claims, Exhausted
-from greensweep.search.judge import TrialJudge
+from greensweep.search.cost import search_cost
+from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import (
     FLOPS,
@@ -32,8 +31,9 @@ from greensweep.search.records import (
     outcome_of,
     whole_seconds,
 )
-from greensweep.search.text import bill_sentences
-from greensweep.search.trial import settle
+from greensweep.search.terminal import cost_sentences
+from greensweep.search.trial import finish_trial
+from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
 
 SPACE = {"width": IntDistribution(1, 64, log=True), "epochs": IntDistribution(1, 6)}
 
@@ -84,7 +84,7 @@ def test_fifty_searches_overshoot_by_an_epoch_at_most(tmp_path: Path, block: int
         ends |= {outcome.status for trial in found.trials if (outcome := outcome_of(trial))}
         assert truth.spent <= budget + truth.dearest, seed
         assert ended.early == (len(found.trials) < 40 or ended.reason != "all 40 trials are done")
-        told = bill(found.spec, found.study, 40)
+        told = search_cost(found.spec, found.study, 40)
         assert told.spent_joules == pytest.approx(truth.spent)
         assert told.left_joules == pytest.approx(max(budget - truth.spent, 0.0))
     assert {"finished", "stopped", "withdrawn"} >= ends > {"finished"}
@@ -108,18 +108,20 @@ def test_two_workers_overshoot_by_an_epoch_each_at_most(tmp_path: Path) -> None:
         while workers:
             worker = turn.choice(list(workers))
             if workers[worker] is None:
-                claim = found.claims.next()
-                if isinstance(claim, Exhausted):
+                reserved = found.queue.reserve()
+                if isinstance(reserved, Exhausted):
                     del workers[worker]
                     continue
-                judge = TrialJudge(found.spec, found.study, trial_of(found.study, claim.number))
-                workers[worker] = claim, judge, 0, 0.0
+                judge = TrialMonitor(
+                    found.spec, found.study, trial_of(found.study, reserved.number)
+                )
+                workers[worker] = reserved, judge, 0, 0.0
                 continue
-            claim, judge, epoch, joules = workers[worker]
-            joules += truth.epoch(claim.params["width"])
+            reserved, judge, epoch, joules = workers[worker]
+            joules += truth.epoch(reserved.params["width"])
             epoch += 1
-            workers[worker] = claim, judge, epoch, joules
-            last = claim.params["epochs"]
+            workers[worker] = reserved, judge, epoch, joules
+            last = reserved.params["epochs"]
             outcome = None
             try:
                 judge.judge(Progress(epoch, 0.5, joules, joules, last))
@@ -129,8 +131,8 @@ def test_two_workers_overshoot_by_an_epoch_each_at_most(tmp_path: Path) -> None:
                 outcome = Outcome(ended.status, str(ended), spent_joules=joules, epochs=epoch)
             if outcome is not None:
                 values = [0.5] if outcome.status == "finished" else None
-                trial = trial_of(found.study, claim.number)
-                settle(found.study, trial, outcome, values, tmp_path / "none")
+                trial = trial_of(found.study, reserved.number)
+                finish_trial(found.study, trial, outcome, values, tmp_path / "none")
                 workers[worker] = None
         assert truth.spent <= budget + 2 * truth.dearest, seed
 
@@ -151,9 +153,9 @@ def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_budget(tmp_path: P
         "stopped after epoch 4: 5 J are left of the budget, and 10 J are forecast"
     )
     assert outcome.accuracy == pytest.approx(0.4)
-    told = bill(found.spec, found.study, 40)
+    told = search_cost(found.spec, found.study, 40)
     assert (told.stopped_joules, told.left_joules) == (40.0, 5.0)
-    assert "Of the budget of 45 J 5 J are left." in bill_sentences(told)
+    assert "Of the budget of 45 J 5 J are left." in cost_sentences(told)
 
 
 def test_an_epoch_that_just_fits_is_run(tmp_path: Path) -> None:
@@ -231,16 +233,16 @@ def test_every_kind_of_trial_costs(tmp_path: Path) -> None:
 def test_a_dead_trial_and_its_repeat_both_cost(tmp_path: Path) -> None:
     truth = Truth(0)
     found = Search(budgeted(tmp_path, 0, 500.0), truth.task)
-    claim = found.take()
-    set_attribute(found, claim.number, PROGRESS, {"epoch": 1, "spent_joules": 300.0})
-    kill(found, claim)
-    found.claims.settle_dead()
+    reserved = found.take()
+    set_attribute(found, reserved.number, PROGRESS, {"epoch": 1, "spent_joules": 300.0})
+    kill(found, reserved)
+    found.queue.recover_dead()
     assert spent(found.study, found.trials).joules == 300.0
     again = found.take()
-    assert isinstance(again, Claim)
+    assert isinstance(again, ReservedTrial)
     set_attribute(found, again.number, PROGRESS, {"epoch": 1, "spent_joules": 200.0})
     assert spent(found.study, found.trials).joules == 500.0
-    assert found.claims.next() == Exhausted("the budget of 500 J is spent", early=True)
+    assert found.queue.reserve() == Exhausted("the budget of 500 J is spent", early=True)
 
 
 def test_hours_are_those_in_which_any_trial_ran() -> None:
@@ -300,7 +302,7 @@ def test_a_budget_of_hours_stops_a_trial_and_the_search(tmp_path: Path, clock: l
     outcome = outcome_of(found.trials[0])
     assert outcome is not None
     assert (outcome.status, outcome.epochs, outcome.seconds) == ("stopped", 4, 3600.0)
-    told = bill(asked, found.study, 9)
+    told = search_cost(asked, found.study, 9)
     assert (told.hours, told.left_hours, told.spent_joules) == (1.0, 0.0, None)
 
 
@@ -405,11 +407,11 @@ def test_a_trial_too_large_for_the_budget_is_not_started_though_none_like_it_has
         return 0.5
 
     found = Search(asked, task)
-    found.claims = Claims(
+    found.queue = TrialQueue(
         asked,
         found.study,
         lambda trial: found.folder(trial.number),
-        flops_of=lambda claim: flops[claim.params["kind"]],
+        flops_of=lambda reserved: flops[reserved.params["kind"]],
     )
     ended = found.run()
     assert found.states() == ["COMPLETE", "FAIL"]
@@ -489,7 +491,7 @@ def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Pa
     found.study.add_trial(known)
     # Its hour is over, whatever it was: with a longer budget the next trial is what is too long.
     longer = Search(replace(asked, extend=True, budget=BudgetConfig(hours=1.5)), lambda _: 1.0)
-    ended = longer.claims.next()
+    ended = longer.queue.reserve()
     assert isinstance(ended, Exhausted)
     assert "left of the budget, and 4e+03 s are forecast" in ended.reason
     assert longer.states() == ["COMPLETE", "FAIL"]
@@ -506,8 +508,8 @@ def test_the_search_itself_fits_into_the_budget_too(tmp_path: Path) -> None:
     for budget in range(30, 300, 7):
         folder = tmp_path / str(budget)
         found = Search(budgeted(folder, 0, float(budget)), task, InMemoryStorage())
-        while isinstance(claim := found.claims.next(), Claim):
-            found.run_one(claim, search_joules=9.0)
+        while isinstance(reserved := found.queue.reserve(), ReservedTrial):
+            found.run_one(reserved, search_joules=9.0)
         used = spent(found.study, found.trials).joules
         assert budget - 60.0 < used <= budget - 9.0, budget
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from greensweep.config import TrainConfig
-from greensweep.search.constraint_faults import constraint_faults
+from greensweep.search.constraint_errors import constraint_errors
 from greensweep.study.planned import PlannedTraining
 from greensweep.tracking.params import dotted
 
@@ -15,7 +15,7 @@ Compose = Callable[..., TrainConfig]
 
 def faults(given: dict[str, Any], run: TrainConfig | None) -> list[str]:
     return list(
-        constraint_faults(dotted(given), run and PlannedTraining(run), has_results=run is not None)
+        constraint_errors(dotted(given), run and PlannedTraining(run), has_results=run is not None)
     )
 
 

@@ -16,12 +16,12 @@ from greensweep.errors import StudyError
 from greensweep.messages import sentence
 from greensweep.record.reporting import TrialEnded, report
 from greensweep.search import storage
-from greensweep.search.bill import bill
-from greensweep.search.claim import Claim, Exhausted
+from greensweep.search.cost import search_cost
+from greensweep.search.loop import SearchMeter, run_trials
 from greensweep.search.records import Outcome, counted, outcome_of
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import checked_values, read_trial_file
-from greensweep.search.work import SearchMeter, work
+from greensweep.search.trial_queue import Exhausted, ReservedTrial
 
 RANDOM = ("optuna.samplers.RandomSampler", {})
 
@@ -39,17 +39,17 @@ def ended(found: Search, number: int = 0) -> Outcome:
 def run_all(found: Search) -> Exhausted:
     """Work as a worker does, which goes on after a trial that failed."""
 
-    def run(claims: list[Claim]) -> list[BaseException | None]:
+    def run(trials: list[ReservedTrial]) -> list[BaseException | None]:
         faults: list[BaseException | None] = []
-        for claim in claims:
+        for reserved in trials:
             try:
-                found.run_one(claim)
+                found.run_one(reserved)
                 faults.append(None)
             except Exception as fault:
                 faults.append(fault)
         return faults
 
-    return work(found.study, found.claims, run, SearchMeter(None))
+    return run_trials(found.study, found.queue, run, SearchMeter(None))
 
 
 # The program
@@ -82,7 +82,7 @@ def test_a_program_that_raises_fails_its_trial_and_no_other(
     assert (ended(found).status, ended(found).error) == ("failed", error)
     assert (ended(found).accuracy, ended(found).spent_joules) == (0.5, 7.0)
     assert read_trial_file(found.folder(0)) is not None
-    assert bill(found.spec, found.study, 3).failed_joules == 7.0
+    assert search_cost(found.spec, found.study, 3).failed_joules == 7.0
     assert f"Trial 0 failed: {error}" in caplog.text
 
 
@@ -264,7 +264,7 @@ def test_a_finished_trial_that_cannot_be_recorded_is_not_run_again(
     tmp_path: Path, impatient: None
 ) -> None:
     found = search(tmp_path, task_of_epochs(2))
-    claim = found.take()
+    reserved = found.take()
     runs: list[Any] = []
 
     def task(params: Any) -> Any:
@@ -281,15 +281,15 @@ def test_a_finished_trial_that_cannot_be_recorded_is_not_run_again(
 
     found.task = then_locked
     with pytest.raises(StudyError, match="is locked"), storage_faults(found.spec.storage):
-        found.run_one(claim)
+        found.run_one(reserved)
     lock.__exit__(None, None, None)
     # This process still owns it; one that takes over finds it dead, and its file complete.
     from searches import kill
 
-    kill(found, claim)
+    kill(found, reserved)
     resumed = Search(found.spec, task)
     assert resumed.states() == ["COMPLETE"]
-    assert resumed.trials[0].params == claim.params
+    assert resumed.trials[0].params == reserved.params
     resumed.run()
     assert len(runs) == 3
     assert [trial.number for trial in counted(resumed.trials)] == [0, 1, 2]
@@ -308,19 +308,19 @@ def test_a_storage_that_fails_in_a_trial_is_no_failure_of_the_trial(
         return 1.0
 
     found.task = task
-    claim = found.take()
+    reserved = found.take()
     with pytest.raises(StudyError, match="is locked"), storage_faults(found.spec.storage):
-        found.run_one(claim)
+        found.run_one(reserved)
     lock.__exit__(None, None, None)
     from searches import kill
 
-    kill(found, claim)
+    kill(found, reserved)
     resumed = Search(found.spec, task_of_epochs(1))
     assert (ended(resumed).status, ended(resumed).interrupted) == ("stopped", True)
     assert ended(resumed).spent_joules == 10.0
     resumed.run()
     assert resumed.states() == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert resumed.trials[1].params == claim.params
+    assert resumed.trials[1].params == reserved.params
 
 
 @pytest.mark.parametrize(
@@ -402,14 +402,14 @@ def test_what_finished_while_the_storage_failed_is_settled_from_its_folder(
 
     monkeypatch.setattr(found.study, "tell", tell)
 
-    def run(claims: list[Claim]) -> list[BaseException | None]:
+    def run(trials: list[ReservedTrial]) -> list[BaseException | None]:
         try:
-            found.run_one(claims[0])
+            found.run_one(trials[0])
         except OSError as error:
             return [error]
         return [None]
 
-    work(found.study, found.claims, run, SearchMeter(None))
+    run_trials(found.study, found.queue, run, SearchMeter(None))
     (trial,) = found.trials
     assert (trial.state.name, trial.value) == ("COMPLETE", 0.75)
 

@@ -11,12 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 from searches import Search, kill, spec
 
 from greensweep.record.reporting import report
-from greensweep.search.bill import best_trials
-from greensweep.search.claim import Claim
+from greensweep.search.cost import best_trials
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import counted
 from greensweep.search.trial import run_trial
+from greensweep.search.trial_queue import ReservedTrial
 
 SPACE = {"rate": FloatDistribution(1e-5, 1e-1), "beta": FloatDistribution(0.0, 1.0)}
 PLAIN = ("greensweep.search.samplers.ExpectedImprovementPerJouleSampler", {})
@@ -55,14 +55,14 @@ class Runs:
 
     def run(self, most: int = 1000) -> None:
         for _ in range(most):
-            claim = self.search.claims.next()
-            if not isinstance(claim, Claim):
+            reserved = self.search.queue.reserve()
+            if not isinstance(reserved, ReservedTrial):
                 return
-            self.run_one(claim)
+            self.run_one(reserved)
 
-    def run_one(self, claim: Claim) -> None:
-        fidelity = fidelity_of(trial_of(self.search.study, claim.number))
-        accuracy = self._accuracies[fidelity](claim.params)
+    def run_one(self, reserved: ReservedTrial) -> None:
+        fidelity = fidelity_of(trial_of(self.search.study, reserved.number))
+        accuracy = self._accuracies[fidelity](reserved.params)
 
         def task() -> float:
             for epoch in (1, 2):
@@ -70,9 +70,9 @@ class Runs:
                 report(epoch=epoch, accuracy=accuracy * epoch / 2, joules=joules, epochs=2)
             return accuracy
 
-        folder = self.search.folder(claim.number)
+        folder = self.search.folder(reserved.number)
         folder.mkdir(exist_ok=True)
-        run_trial(self.search.spec, self.search.study, claim.number, task, folder)
+        run_trial(self.search.spec, self.search.study, reserved.number, task, folder)
 
     @property
     def trials(self) -> Sequence[FrozenTrial]:

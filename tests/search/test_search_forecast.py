@@ -8,9 +8,9 @@ from scipy.stats import t as student_t
 from searches import Search, spec, task_of_epochs
 
 from greensweep.config.sweeper import BudgetConfig
-from greensweep.search.bill import bill
+from greensweep.search.cost import search_cost
 from greensweep.search.forecast import total_forecast, whole_run
-from greensweep.search.live import status_line
+from greensweep.search.progress_line import progress_line
 from greensweep.search.records import Outcome
 
 
@@ -52,7 +52,7 @@ def test_a_run_is_told_from_its_last_two_reports() -> None:
 def test_the_bill_holds_the_early_forecast_against_what_came(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 20), task_of_epochs(1))
     search.run()
-    found = bill(search.spec, search.study, 20)
+    found = search_cost(search.spec, search.study, 20)
     first = [trial.params["width"] * 10.0 for trial in search.trials[:2]]
     assert found.forecast_trials == 2
     assert found.forecast_joules == pytest.approx(sum(first) * 10)
@@ -66,7 +66,7 @@ def test_the_line_says_how_the_search_stands(tmp_path: Path) -> None:
     search.take()
     best = max(search.trials[:4], key=lambda trial: trial.value or 0.0)
     spent = sum(trial.params["width"] * 10.0 for trial in search.trials[:4])
-    line = status_line(asked, search.study, list(search.trials), 10, 8.0)
+    line = progress_line(asked, search.study, list(search.trials), 10, 8.0)
     assert line == (
         f"4/10 trials, 1 running, best {best.value:.4g} (trial {best.number}), "
         f"{spent:.4g} J of 5 kJ, about 12 s left"

@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from searches import Search, spec
 
@@ -17,10 +18,9 @@ from greensweep.errors import StudyError
 from greensweep.record.reporting import report
 from greensweep.search.records import OUTCOME, Outcome
 from greensweep.search.samplers import ExpectedImprovementPerJouleSampler, PaperGpSampler
-from greensweep.search.samplers.acquisition import Acquisition
-from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.process import log_expected_improvement
-from greensweep.search.samplers.scales import Box
+from greensweep.search.samplers.acquisition import Acquisition, log_expected_improvement
+from greensweep.search.samplers.encoder import SpaceEncoder
+from greensweep.search.samplers.observations import Observations
 
 EI = ("greensweep.search.samplers.ExpectedImprovementPerJouleSampler", {"n_startup_trials": 6})
 PLAIN_EI = (EI[0], {**EI[1], "cost_exponent": 0.0})
@@ -72,13 +72,13 @@ def test_points_of_a_mixed_space_are_of_the_space(
 
     search = Search(spec(tmp_path, 14, distributions=MIXED, sampler=sampler), task)
     for _ in range(14):
-        claim = search.take()
-        assert 1e-5 <= claim.params["rate"] <= 1e-1
-        assert 0.1 <= claim.params["beta"] <= 0.9
-        assert claim.params["layers"] in (1, 2, 3, 4)
-        assert claim.params["kind"] in ("relu", "tanh", "none")
+        reserved = search.take()
+        assert 1e-5 <= reserved.params["rate"] <= 1e-1
+        assert 0.1 <= reserved.params["beta"] <= 0.9
+        assert reserved.params["layers"] in (1, 2, 3, 4)
+        assert reserved.params["kind"] in ("relu", "tanh", "none")
         try:
-            search.run_one(claim)
+            search.run_one(reserved)
         except ValueError:
             assert search.trials[-1].state.name == "FAIL"
     assert search.study.best_params["layers"] == 2
@@ -217,14 +217,15 @@ def ended(x: float, value: float | None, **outcome: Any) -> FrozenTrial:
     return made
 
 
-def past(*trials: FrozenTrial, maximize: bool = True) -> Past:
-    return Past(trials, Box(SPACE), SPACE, maximize)
+def observed(*trials: FrozenTrial, maximize: bool = True) -> Observations:
+    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+    return Observations(trials, SpaceEncoder(SPACE), direction)
 
 
 def test_what_trials_that_did_not_finish_teach() -> None:
     finished = [ended(0.1, 0.5, spent_joules=100.0), ended(0.2, 0.9, spent_joules=200.0)]
     pruned = {"status": "pruned", "spent_joules": 40.0, "epochs": 2, "epochs_planned": 10}
-    seen = past(
+    seen = observed(
         *finished,
         ended(0.3, 0.4, **pruned),
         ended(0.4, 0.8, **{**pruned, "epochs_planned": None}),  # ahead, but given up all the same
@@ -232,29 +233,29 @@ def test_what_trials_that_did_not_finish_teach() -> None:
         ended(0.6, None, status="died", spent_joules=70.0),
         ended(0.7, None, status="stopped", interrupted=True, spent_joules=70.0),
     )
-    assert dict(zip(seen.places[:, 0], seen.scores, strict=True)) == {
+    assert dict(zip(seen.points[:, 0], seen.scores, strict=True)) == {
         0.1: 0.5, 0.2: 0.9, 0.3: 0.4, 0.4: pytest.approx(0.7), 0.5: 0.5,
     }  # fmt: skip
     assert list(seen.feasible) == [True, True, False, False, False]
-    joules = dict(zip(seen.metered_places[:, 0], np.exp(seen.log_joules), strict=True))
+    joules = dict(zip(seen.metered_points[:, 0], np.exp(seen.log_joules), strict=True))
     assert joules == pytest.approx({0.1: 100.0, 0.2: 200.0, 0.3: 200.0, 0.4: 40.0})
 
 
 def test_scores_are_better_when_higher_in_both_directions() -> None:
     trials = [ended(0.1, 0.5), ended(0.2, 0.9), ended(0.5, None, status="failed")]
-    assert list(past(*trials, maximize=False).scores) == [-0.5, -0.9, -0.9]
+    assert list(observed(*trials, maximize=False).scores) == [-0.5, -0.9, -0.9]
 
 
 def test_worth_is_expected_improvement_over_predicted_joules() -> None:
     """Where gains are equal, three times the joules are a third of the worth."""
-    places = np.linspace(0.0, 1.0, 9)
-    trials = [ended(x, (x - 0.5) ** 2, spent_joules=100.0 if x < 0.5 else 300.0) for x in places]
-    seen = past(*trials)
+    points = np.linspace(0.0, 1.0, 9)
+    trials = [ended(x, (x - 0.5) ** 2, spent_joules=100.0 if x < 0.5 else 300.0) for x in points]
+    seen = observed(*trials)
     both = np.array([[0.03], [0.97]])
-    priced, plain = (Acquisition(seen, exponent).at(both) for exponent in (1.0, 0.0))
+    priced, plain = (Acquisition(seen, exponent).of_whole_runs(both) for exponent in (1.0, 0.0))
     assert plain[0] == pytest.approx(plain[1], abs=0.05)
     assert priced[0] - priced[1] == pytest.approx(math.log(3.0), abs=0.2)
-    assert Acquisition(seen, 0.0).at(np.array([[0.5]]))[0] < plain[0] - 3.0
+    assert Acquisition(seen, 0.0).of_whole_runs(np.array([[0.5]]))[0] < plain[0] - 3.0
 
 
 def test_expected_improvement_finds_the_top(tmp_path: Path) -> None:
@@ -281,7 +282,7 @@ def test_several_objectives_are_refused(
     asked = spec(tmp_path, 4, sampler=sampler, directions=("maximize", "minimize"))
     search = Search(asked, lambda _: (0.0, 0.0))
     with pytest.raises(StudyError, match=f"{name} seeks one objective"):
-        search.claims.next()
+        search.queue.reserve()
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])

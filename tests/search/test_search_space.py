@@ -15,9 +15,9 @@ from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, kill, spec
 
 from greensweep.errors import StudyError
-from greensweep.search.claim import Exhausted
 from greensweep.search.records import counted
 from greensweep.search.space import Space
+from greensweep.search.trial_queue import Exhausted
 
 OURS = "greensweep.search.samplers."
 SAMPLERS = {
@@ -94,8 +94,8 @@ def test_a_strategy_learns_an_option_that_is_not_always_there(tmp_path: Path, na
 def test_points_that_other_workers_run_are_not_drawn(tmp_path: Path) -> None:
     found = search(tmp_path, 18, sampler=RANDOM, distributions=FINITE)
     taken = [found.take() for _ in range(18)]
-    assert len({str(claim.params) for claim in taken}) == 18
-    assert isinstance(found.claims.next(), Exhausted)
+    assert len({str(reserved.params) for reserved in taken}) == 18
+    assert isinstance(found.queue.reserve(), Exhausted)
 
 
 def test_a_point_whose_trial_died_is_run_again_and_by_nobody_else(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from greensweep.config import TrainConfig, command_folder, parse
 from greensweep.config.schema_analysis import sweep_report
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import sentence
-from greensweep.search.opening import before_trials
+from greensweep.search.callbacks import before_first_trial
 from greensweep.study.preflight import check_sweep
 from greensweep.sweeper.command import resumes, searched_names, shared_config
 
@@ -37,14 +37,14 @@ class SweepCallback(FolderCallback):
     def forget(cls) -> None:
         """Forget a sweep of an earlier command in this process."""
         cls.current = None
-        before_trials(None)
+        before_first_trial(None)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with refusals():
             check_sweep(config)
             super().on_multirun_start(config, **kwargs)
             if resumes(config.hydra):  # it may refuse its study, and begins only then
-                before_trials(partial(_begin_sweep, config))
+                before_first_trial(partial(_begin_sweep, config))
             else:
                 _begin_sweep(config)
 

@@ -1,4 +1,4 @@
-"""Bounds on what a trial comes to, `hydra.sweeper.constraints`, and what needs energy for them."""
+"""Constraints on what a trial comes to, `hydra.sweeper.constraints`, and which need energy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,10 +48,10 @@ _UNITS = {
 
 
 @dataclass(frozen=True)
-class Bound:
-    """One bound: `figure` is to be at most `limit`, or at least where it is no maximum."""
+class Constraint:
+    """A constraint: `figure` is to be at most `limit`, or at least where it is no maximum."""
 
-    constraint: str
+    name: str
     figure: str
     is_maximum: bool
     limit: float
@@ -66,12 +66,12 @@ class Bound:
         return value - self.limit if self.is_maximum else self.limit - value
 
 
-def bounds_of(constraints: Mapping[str, float]) -> list[Bound]:
+def parse_constraints(constraints: Mapping[str, float]) -> list[Constraint]:
     """Read max_NAME and min_NAME, with the short names of figures."""
     bounds = []
     for constraint, limit in constraints.items():
         side, _, name = constraint.partition("_")
-        bounds.append(Bound(constraint, SHORT_NAMES.get(name, name), side == "max", limit))
+        bounds.append(Constraint(constraint, SHORT_NAMES.get(name, name), side == "max", limit))
     return bounds
 
 
@@ -86,9 +86,9 @@ def of_energy(spec: SearchSpec) -> list[str]:
         "price_per_kilojoule": spec.price_per_kilojoule,
     }
     asked = {name: value for name, value in options.items() if value}
-    for bound in bounds_of(spec.constraints):
+    for bound in parse_constraints(spec.constraints):
         if bound.of_energy:
-            asked[f"constraints.{bound.constraint}"] = bound.limit
+            asked[f"constraints.{bound.name}"] = bound.limit
     return [f"hydra.sweeper.{name}={value:g}" for name, value in asked.items()]
 
 
@@ -133,14 +133,14 @@ def broken_by(
     if result is not None:
         known |= dotted(vars(result))
     broken = {}
-    for bound in bounds_of(constraints):
+    for bound in parse_constraints(constraints):
         value = known.get(bound.figure)
         if not isinstance(value, int | float):
             raise MissingFigure(
-                f"{OPTION}: {bound.constraint} bounds {bound.figure}, and the trial came to no "
+                f"{OPTION}: {bound.name} bounds {bound.figure}, and the trial came to no "
                 "such figure: leave it out, or see that each trial has one"
             )
-        broken[bound.constraint] = bound.excess(value)
+        broken[bound.name] = bound.excess(value)
     return broken
 
 
@@ -153,14 +153,14 @@ def broken_already(
         growing: figures that can only become larger, as they stand.
         fixed: figures that are known for good.
     """
-    for bound in bounds_of(constraints):
+    for bound in parse_constraints(constraints):
         value = growing.get(bound.figure)
         if value is not None and bound.is_maximum and bound.excess(value) > 0:
             unit = _UNITS[bound.figure]
-            return f"{value:.4g} {unit} are above {bound.constraint}={bound.limit:g}"
+            return f"{value:.4g} {unit} are above {bound.name}={bound.limit:g}"
         value = fixed.get(bound.figure)
         if value is not None and bound.excess(value) > 0:
-            return f"{bound.figure}={value:g} breaks {bound.constraint}={bound.limit:g}"
+            return f"{bound.figure}={value:g} breaks {bound.name}={bound.limit:g}"
     return None
 
 

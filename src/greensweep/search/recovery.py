@@ -23,7 +23,7 @@ from greensweep.search.records import (
     retry_history,
 )
 from greensweep.search.spec import SearchSpec
-from greensweep.search.trial import figures_of_result, read_trial_file, settle
+from greensweep.search.trial import figures_of_result, finish_trial, read_trial_file
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +57,17 @@ class Recovery:
         self._folder, self._values_of = folder, values_of
         self._ownerless: dict[int, float] = {}  # by number: when it was first seen so
 
-    def settle_dead(self) -> int:
+    def recover_dead(self) -> int:
         """Settle the trials whose process has died; return how many."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return sum(self._settle_if_dead(trial) for trial in running)
+        return sum(self._recover_if_dead(trial) for trial in running)
 
-    def adopt(self, trial: FrozenTrial) -> bool:
+    def recover(self, trial: FrozenTrial) -> bool:
         """Settle a running trial by what its folder says; False where it says nothing."""
         folder = self._folder(trial)
         kept = read_trial_file(folder)
         if kept is not None:
-            self._settle_as(trial, kept.outcome, kept.values, folder)
+            self._finish_as(trial, kept.outcome, kept.values, folder)
             return True
         result = find_result(folder) if self._values_of is not None else None
         if self._values_of is None or result is None or result.status != "finished":
@@ -80,7 +80,7 @@ class Recovery:
         outcome = Outcome(
             status="finished", seconds=result.seconds or 0.0, **figures_of_result(result)
         )
-        self._settle_as(trial, outcome, values, folder)
+        self._finish_as(trial, outcome, values, folder)
         return True
 
     def run_again(self, trial: FrozenTrial) -> None:
@@ -107,15 +107,15 @@ class Recovery:
             )
         )
 
-    def _settle_if_dead(self, trial: FrozenTrial) -> bool:
+    def _recover_if_dead(self, trial: FrozenTrial) -> bool:
         if not self._is_dead(trial):
             return False
-        if not self.adopt(trial):
+        if not self.recover(trial):
             died = sum(1 for number in retry_history(trial) if self._died(number))
             if not died:
                 self.run_again(trial)
             outcome = _what_is_left(trial, "failed" if died else "died")
-            settle(self._study, trial, outcome, None, self._folder(trial))
+            finish_trial(self._study, trial, outcome, None, self._folder(trial))
             log.warning(
                 "Trial %d: %s%s.",
                 trial.number,
@@ -137,12 +137,12 @@ class Recovery:
             return not owner.alive()
         return heartbeat_is_stale(self._study, trial)
 
-    def _settle_as(
+    def _finish_as(
         self, trial: FrozenTrial, outcome: Outcome, values: Sequence[float] | None, folder: Path
     ) -> None:
         is_finished = outcome.status == "finished"
         broken = broken_by(self._spec.constraints, outcome, folder) if is_finished else {}
-        settle(self._study, trial, outcome, values, folder, broken)
+        finish_trial(self._study, trial, outcome, values, folder, broken)
 
     def _died(self, number: int) -> bool:
         outcome = outcome_of(trial_of(self._study, number))

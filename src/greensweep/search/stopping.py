@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.fidelity import in_fidelity
 from greensweep.search.samplers.acquisition import Acquisition
-from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.scales import Box, scaled_space
+from greensweep.search.samplers.encoder import SpaceEncoder, log_scaled_space
+from greensweep.search.samplers.observations import Observations
 from greensweep.search.spec import SearchSpec
 
 _CANDIDATES = 4096
@@ -62,13 +61,12 @@ def best_gain_per_joule(
     None where nothing is metered, or too few trials have finished to tell.
     """
     space = {name: each for name, each in spec.distributions.items() if not each.single()}
-    box = Box(scaled_space(space, _WIDE_DECADES), spec.conditions)
-    is_max = study.direction == StudyDirection.MAXIMIZE
-    past = Past(in_fidelity(trials, 0), box, space, is_max)
-    if len(past.scores) < 2 or len(past.log_joules) < 2:
+    encoder = SpaceEncoder(log_scaled_space(space, _WIDE_DECADES), spec.conditions)
+    observations = Observations(in_fidelity(trials, 0), encoder, study.direction)
+    if len(observations.scores) < 2 or len(observations.log_joules) < 2:
         return None
-    generator = np.random.default_rng([spec.seed, len(past.scores)])
-    best = past.places[int(past.scores.argmax())]
-    near = best + generator.normal(0.0, 0.05, (_CANDIDATES // 4, box.sides))
-    places = np.concatenate([generator.random((_CANDIDATES, box.sides)), near])
-    return float(np.exp(Acquisition(past).at(box.snapped(places)).max()))
+    generator = np.random.default_rng([spec.seed, len(observations.scores)])
+    best = observations.points[int(observations.scores.argmax())]
+    near = best + generator.normal(0.0, 0.05, (_CANDIDATES // 4, encoder.dimensions))
+    points = np.concatenate([generator.random((_CANDIDATES, encoder.dimensions)), near])
+    return float(np.exp(Acquisition(observations).of_whole_runs(encoder.rounded(points)).max()))

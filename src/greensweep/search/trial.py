@@ -21,7 +21,7 @@ from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.folders import TRIAL_FILE
-from greensweep.search.judge import TrialJudge
+from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import (
     heartbeat,
     set_system_attribute,
@@ -61,7 +61,7 @@ def run_trial(
         KeyboardInterrupt: the trial was ended from outside; it is settled.
     """
     trial = trial_of(study, number)
-    judge = TrialJudge(spec, study, trial, search_joules)
+    judge = TrialMonitor(spec, study, trial, search_joules)
     began = time.monotonic()
     window: Window | None = None
     values: list[float] | None = None
@@ -114,13 +114,13 @@ def run_trial(
             constraints = broken_by(spec.constraints, outcome, directory)
         except StudyError as raised:
             outcome, fault = replace(outcome, status="failed", error=str(raised)), raised
-    settle(study, trial, outcome, values, directory, constraints)
+    finish_trial(study, trial, outcome, values, directory, constraints)
     if fault is not None:
         raise fault
     return returned
 
 
-def settle(
+def finish_trial(
     study: optuna.Study,
     trial: FrozenTrial,
     outcome: Outcome,
@@ -179,7 +179,7 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
 
 
 @dataclass(frozen=True)
-class SettledTrial:
+class EndedTrial:
     """What a search left in the folder of a trial that ended.
 
     Attributes:
@@ -192,20 +192,20 @@ class SettledTrial:
     broken: tuple[str, ...] = ()
 
 
-def read_trial_file(directory: Path) -> SettledTrial | None:
+def read_trial_file(directory: Path) -> EndedTrial | None:
     """Read how the trial in a folder ended; None where no search settled it."""
     kept = read_json(directory / TRIAL_FILE)
     if kept is None:
         return None
     try:
         broken = tuple(name for name, by in kept.get("constraints", {}).items() if by > 0)
-        return SettledTrial(kept["number"], Outcome(**kept["outcome"]), kept["values"], broken)
+        return EndedTrial(kept["number"], Outcome(**kept["outcome"]), kept["values"], broken)
     except (TypeError, KeyError, AttributeError) as error:
         put_aside(directory / TRIAL_FILE, error)
         return None
 
 
-def broken_in(directory: Path, settled: SettledTrial | None) -> tuple[str, ...]:
+def broken_in(directory: Path, settled: EndedTrial | None) -> tuple[str, ...]:
     """Return what keeps a trial from being the best: its constraints, or files that broke.
 
     Of one whose own file is broken nobody knows that it keeps them.
@@ -226,7 +226,7 @@ def figures_of_result(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _figures(judge: TrialJudge, window: Window | None, directory: Path) -> dict[str, Any]:
+def _figures(judge: TrialMonitor, window: Window | None, directory: Path) -> dict[str, Any]:
     """What is known of a trial: from its own result file, else from the meter and its reports."""
     last = judge.last
     figures: dict[str, Any] = {"curve": tuple(judge.curve), "repeats": tuple(judge.repeats)}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from greensweep.config import TrainConfig
 from greensweep.energy import Meter
 from greensweep.energy.machine import machine_total
-from greensweep.search.bill import read_bill
-from greensweep.search.text import bill_sentences
+from greensweep.search.cost import read_search_cost
+from greensweep.search.terminal import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.sentences import (
@@ -53,7 +53,7 @@ def finish_sweep(
     from greensweep.study.winners import drop_beaten_weights, evaluate_winners
 
     record_dead_trials(directory, config, store)
-    found = read_bill(directory)
+    found = read_search_cost(directory)
     drop_beaten_weights(directory, store, settled_only=found is not None, ended=not interrupted)
     trials = read_trials(directory)
     test_joules, drifted = None, None
@@ -76,7 +76,7 @@ def finish_sweep(
         store.attempt(partial(finish_tracked_sweep, store, parent, summary, trials, files))
     if found is not None:
         beside = beside_sentence(summary)
-        notes = [*bill_sentences(found), *([beside] if beside else []), *notes]
+        notes = [*cost_sentences(found), *([beside] if beside else []), *notes]
     if trials:
         trust = trust_sentence(
             all_sources(trials), summary.energy_quality, summary.energy_constant_share

@@ -11,7 +11,7 @@ from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
 from greensweep.files import read_json, write_json, write_whole
-from greensweep.search.bill import Bill
+from greensweep.search.cost import SearchCost
 from greensweep.search.folders import STUDY_FILE
 from greensweep.study.drift import Drift
 from greensweep.study.trials import (
@@ -155,7 +155,7 @@ class StudySummary:
             "bargain/energy_joules": self.bargain_energy_joules,
         }
         figures = {name: float(value) for name, value in named.items() if value is not None}
-        return figures | (Bill(**self.search).metrics() if self.search else {})
+        return figures | (SearchCost(**self.search).metrics() if self.search else {})
 
 
 def summarise(
@@ -166,7 +166,7 @@ def summarise(
     machine: SweepTotal | None = None,
     drifted: Drift | None = None,
     mlflow_run_id: str | None = None,
-    bill: Bill | None = None,
+    bill: SearchCost | None = None,
 ) -> StudySummary:
     """Return the figures of a sweep.
 

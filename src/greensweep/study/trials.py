@@ -12,7 +12,7 @@ from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import Outcome, ended_as
-from greensweep.search.trial import SettledTrial, broken_in, read_trial_file
+from greensweep.search.trial import EndedTrial, broken_in, read_trial_file
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +250,7 @@ def result_of(
     return replace(result, energy_joules=outcome.joules, energy_quality=outcome.quality)
 
 
-def _as_settled(result: RunResult, kept: SettledTrial | None) -> RunResult:
+def _as_settled(result: RunResult, kept: EndedTrial | None) -> RunResult:
     """Return a result with the end that the search gave its trial: it may refuse a finished run."""
     if kept is None or (status := ended_as(kept.outcome)) == result.status:
         return result

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from greensweep.search.fidelity import WHOLE_RUN
-from greensweep.search.text import FILE_WIDTH
+from greensweep.search.terminal import FILE_WIDTH
 from greensweep.study.sentences import accuracy_text, recommendation, selection_sentence
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, finished, front_numbers, searched_keys

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.search.records import whole_seconds
-from greensweep.search.text import duration_text
+from greensweep.search.terminal import duration_text
 from greensweep.sweeper.worker import Worker
 
 

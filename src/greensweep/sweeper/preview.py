@@ -14,7 +14,7 @@ from greensweep.search.folders import keep_owner
 from greensweep.search.forecast import total_forecast, whole_run
 from greensweep.search.interrupt import graceful
 from greensweep.search.records import Outcome, outcome_of
-from greensweep.search.text import preview_sentences
+from greensweep.search.terminal import preview_sentences
 from greensweep.sweeper.worker import Worker, open_once
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from greensweep.config.sweeper import (
     SweeperConfig,
 )
 from greensweep.errors import StudyError
-from greensweep.search.constraint_faults import constraint_faults
+from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.constraints import of_energy
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.spec import SearchSpec
@@ -67,7 +67,7 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     options.constraints = dotted(options.constraints)
     # A program that measures its runs by itself leaves a `result.json` of each.
     has_results = run is not None or options.meter == "search"
-    faults += constraint_faults(options.constraints, run, has_results=has_results)
+    faults += constraint_errors(options.constraints, run, has_results=has_results)
     raise_faults(faults)
     return options
 

@@ -22,7 +22,8 @@ from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import write_text
 from greensweep.record.result import read_results
-from greensweep.search.bill import Bill, bill, write_bill
+from greensweep.search.callbacks import call_before_first_trial
+from greensweep.search.cost import SearchCost, search_cost, write_search_cost
 from greensweep.search.folders import (
     check_owner,
     check_present,
@@ -30,18 +31,17 @@ from greensweep.search.folders import (
     keep_owner,
     trial_directories,
 )
-from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.interrupt import graceful, interrupted
-from greensweep.search.live import shown
-from greensweep.search.opening import begin_trials
+from greensweep.search.made_from import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.optuna_internals import packages_of
 from greensweep.search.placement import gpus_of_worker, workers_of
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.pool import run_workers
+from greensweep.search.progress_line import shown
 from greensweep.search.records import counted, outcome_of
 from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
 from greensweep.search.storage import find_study, open_storage, storage_faults
-from greensweep.search.text import print_search
+from greensweep.search.terminal import print_search
 from greensweep.secrets import masked
 from greensweep.sweeper.command import check_subdir, shared_config
 from greensweep.sweeper.confirm import refuse_long
@@ -156,25 +156,25 @@ class Sweep:
         with storage_faults(spec.storage):
             study = open_once(spec, anew=True)
             keep_owner(spec, study)
-            claims = worker.claims(study)
-            claims.prepare()
+            queue = worker.queue(study)
+            queue.prepare()
         # What is broken of earlier trials is told before anything trains.
         read_results(trial_directories(spec.directory))
-        begin_trials()
+        call_before_first_trial()
         with storage_faults(spec.storage):
             total = spec.total
             try:
                 with shown(spec, study, total):
                     if apart and worker.launches_here:
-                        run_workers(worker, workers, claims.settle_dead)
+                        run_workers(worker, workers, queue.recover_dead)
                     else:
                         with graceful():
                             worker.work(1 if worker.launches_here else workers)
             finally:
                 check_present(spec.directory)
-                ended = "interrupted" if interrupted() else claims.ended()
-                found = bill(spec, study, total, ended)
-                write_bill(found, spec.directory)
+                ended = "interrupted" if interrupted() else queue.ended()
+                found = search_cost(spec, study, total, ended)
+                write_search_cost(found, spec.directory)
                 _write_best(study, found, spec.directory)
             trials = study.get_trials(deepcopy=False)
             if options.summary:
@@ -238,7 +238,7 @@ def _is_metered(options: SweeperConfig, energy: EnergyConfig, run: PlannedRun | 
     return options.meter == "search"
 
 
-def _write_best(study: optuna.Study, found: Bill, directory: Path) -> None:
+def _write_best(study: optuna.Study, found: SearchCost, directory: Path) -> None:
     """Leave the best as the stock sweeper does."""
     best = [study.get_trials(deepcopy=False)[number] for number in found.best_trials]
     points = [{name: read_kept(value) for name, value in each.params.items()} for each in best]

@@ -1,4 +1,4 @@
-"""A process's part of a sweep: it claims trials, and runs them through Hydra's launcher."""
+"""A process's part of a sweep: it reserves trials, and runs them through Hydra's launcher."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -28,16 +28,16 @@ from greensweep.energy import Meter, build_meter, told_once
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import told
 from greensweep.record.result import RunResult, write_result
-from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.folders import check_present
 from greensweep.search.interrupt import graceful, is_graceful
+from greensweep.search.loop import SearchMeter, keep_search_energy, run_trials
 from greensweep.search.placement import take_gpus
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import run_trial
-from greensweep.search.work import SearchMeter, keep_search_energy, work
+from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
 from greensweep.secrets import guard, learn, learn_overrides
 from greensweep.sweeper.spec import trial_overrides
 
@@ -110,11 +110,11 @@ class Worker:
                 config=self.config, hydra_context=self.context, task_function=task
             )
             run = partial(self._launch, launcher, meter, study)
-            return work(study, self.claims(study), run, meter, batch)
+            return run_trials(study, self.queue(study), run, meter, batch)
 
-    def claims(self, study: optuna.Study) -> Claims:
+    def queue(self, study: optuna.Study) -> TrialQueue:
         """Return the trials to take."""
-        return Claims(self.spec, study, self.folder, self.values, self.flops)
+        return TrialQueue(self.spec, study, self.folder, self.values, self.flops)
 
     def values(self, result: RunResult) -> Sequence[float]:
         """Return the objectives of a run by its result alone.
@@ -149,10 +149,10 @@ class Worker:
         """
         return self.plan(self._composed(params, fidelity))
 
-    def flops(self, claim: Claim) -> float | None:
+    def flops(self, trial: ReservedTrial) -> float | None:
         """Return how much a trial will compute; None where only running it tells."""
         try:
-            run = self.planned(claim.params, claim.fidelity)
+            run = self.planned(trial.params, trial.fidelity)
         except (GreensweepError, *_NOT_COMPOSED):
             return None  # the trial itself will say what is wrong
         return None if run is None else run.flops()
@@ -166,7 +166,7 @@ class Worker:
         return [*trial_overrides(self.spec.space.in_steps(params), self.shared), *cheaper]
 
     def _launch(
-        self, launcher: Any, meter: SearchMeter, study: optuna.Study, claims: list[Claim]
+        self, launcher: Any, meter: SearchMeter, study: optuna.Study, trials: list[ReservedTrial]
     ) -> list[BaseException | None]:
         """Run trials through Hydra's launcher; a job's number is its trial's."""
         global _search_meter
@@ -175,41 +175,41 @@ class Worker:
         if not self.launches_here:
             keep_search_energy(study, meter)  # a budget must know of it while trials run
         faults: dict[int, BaseException | None] = {}
-        for claim in claims if len(claims) > 1 else ():
+        for trial in trials if len(trials) > 1 else ():
             try:
-                self._composed(claim.params, claim.fidelity)
+                self._composed(trial.params, trial.fidelity)
             except _NOT_COMPOSED as error:  # which would end the whole batch
-                faults[claim.number] = error
-        for run in _consecutive([claim for claim in claims if claim.number not in faults]):
-            overrides = [self._overrides(claim.params, claim.fidelity) for claim in run]
+                faults[trial.number] = error
+        for run in _consecutive([trial for trial in trials if trial.number not in faults]):
+            overrides = [self._overrides(trial.params, trial.fidelity) for trial in run]
             try:
                 returned = launcher.launch(overrides, initial_job_idx=run[0].number)
             except Exception as error:
-                faults |= {claim.number: error for claim in run}
+                faults |= {trial.number: error for trial in run}
             else:
                 found = map(_fault_of, returned)
-                faults |= {claim.number: each for claim, each in zip(run, found, strict=True)}
-        for claim in claims:
-            if isinstance(fault := faults[claim.number], _NOT_COMPOSED):
-                self._leave_result(claim, fault)
-        return [faults[claim.number] for claim in claims]
+                faults |= {trial.number: each for trial, each in zip(run, found, strict=True)}
+        for trial in trials:
+            if isinstance(fault := faults[trial.number], _NOT_COMPOSED):
+                self._leave_result(trial, fault)
+        return [faults[trial.number] for trial in trials]
 
-    def _leave_result(self, claim: Claim, fault: BaseException) -> None:
+    def _leave_result(self, trial: ReservedTrial, fault: BaseException) -> None:
         """Leave the result of a trial that could not be composed, and thus not leave its own."""
-        folder = self.spec.directory / str(claim.number)
+        folder = self.spec.directory / str(trial.number)
         config = without_hydra(self.config)
         if OmegaConf.get_type(config) is not TrainConfig or folder.exists():
             return
         folder.mkdir(parents=True)
-        chosen = {name: kept_as_override(value) for name, value in claim.params.items()}
-        asked = self._overrides(claim.params, claim.fidelity)
+        chosen = {name: kept_as_override(value) for name, value in trial.params.items()}
+        asked = self._overrides(trial.params, trial.fidelity)
         refused = RunResult(
             status="failed",
             error=told(fault),
             model=chosen.get("model", config.model.name),
             dataset=chosen.get("dataset", config.dataset.name),
             seed=config.seed,
-            trial=claim.number,
+            trial=trial.number,
             overrides=tuple(asked),
         )
         write_result(refused, folder)
@@ -274,14 +274,14 @@ def open_once(spec: SearchSpec, *, anew: bool = False) -> optuna.Study:
     return _studies[name]
 
 
-def _consecutive(claims: list[Claim]) -> list[list[Claim]]:
+def _consecutive(trials: list[ReservedTrial]) -> list[list[ReservedTrial]]:
     """Split trials into runs of numbers that follow each other, as launchers number jobs."""
-    runs: list[list[Claim]] = []
-    for claim in claims:
-        if runs and claim.number == runs[-1][-1].number + 1:
-            runs[-1].append(claim)
+    runs: list[list[ReservedTrial]] = []
+    for trial in trials:
+        if runs and trial.number == runs[-1][-1].number + 1:
+            runs[-1].append(trial)
         else:
-            runs.append([claim])
+            runs.append([trial])
     return runs
 
 

@@ -1,179 +1,213 @@
-"""What a trial is worth per joule, and where that is most."""
+"""Expected improvement per predicted joule, and the point where it is highest."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erfcx, log_ndtr
 
-from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.process import (
-    Figures,
-    Process,
-    log_expected_improvement,
-    log_probability_below,
-)
-from greensweep.search.samplers.scales import Box
+from greensweep.search.samplers.encoder import FloatArray
+from greensweep.search.samplers.gaussian_process import GaussianProcess
+from greensweep.search.samplers.observations import Observations
 
-_FEWEST = 2  # metered trials below which costs are not told apart
-_NEIGHBOURS = 256  # around each of the most promising places
+_FEWEST_METERED = 2  # trials below which a model of the cost has nothing to learn from
+_NEIGHBOURS = 256  # around each of the most promising points
 Rows = NDArray[np.intp]
+Data = tuple[FloatArray, FloatArray]  # points, and the values at them
 
-# How far a cheaper run is from the whole one on its side of the box: before any trial, their
-# figures, but for a constant, are then believed to correlate by 0.8.
-_APART = 0.25
+# How far a cheaper run is from the whole one in the dimension of its fidelity: before any trial,
+# what both come to, but for a constant, is then taken to correlate by 0.8.
+_FIDELITY_DISTANCE = 0.25
 
 
 class Acquisition:
-    """The logarithm of what a trial is worth per joule.
+    """The logarithm of expected improvement per joule, times the chance to keep the constraints.
 
-    One Gaussian process holds all trials. A cheaper way to train is a side of its box; a constant
-    that sets it apart, told from the points that were trained both ways, is taken off beforehand.
+    One Gaussian process holds the scores of all trials, another the logarithms of their joules.
+    Each cheaper fidelity is a dimension of both; a constant offset, learnt from the points that
+    were trained in both ways, is taken off beforehand.
 
     Args:
-        whole: what the whole runs teach.
+        whole: observations of whole runs.
         cost_exponent: of the predicted joules.
-        cheaper: what the runs of each cheaper way teach.
+        cheaper: observations in each cheaper fidelity.
     """
 
     def __init__(
-        self, whole: Past, cost_exponent: float = 1.0, cheaper: Sequence[Past] = ()
+        self, whole: Observations, cost_exponent: float = 1.0, cheaper: Sequence[Observations] = ()
     ) -> None:
-        ways = [whole, *cheaper]
-        self._count, self._exponent = len(ways), cost_exponent
+        fidelities = [whole, *cheaper]
+        self._fidelities, self._cost_exponent = len(fidelities), cost_exponent
         scores = [
-            way.scores
-            + mean_gap(
-                (way.places[way.finished], way.scores[way.finished]),
-                (whole.places[whole.finished], whole.scores[whole.finished]),
+            each.scores
+            + mean_difference(
+                (each.points[each.finished], each.scores[each.finished]),
+                (whole.points[whole.finished], whole.scores[whole.finished]),
             )
-            for way in cheaper
+            for each in cheaper
         ]
-        places = self._placed([way.places for way in ways])
-        self._gain = Process(places, np.concatenate([whole.scores, *scores]))
-        # Logarithms of how much more a whole run costs.
-        self._dearer = [
+        points = self._stack([each.points for each in fidelities])
+        self._scores = GaussianProcess(points, np.concatenate([whole.scores, *scores]))
+        self._log_savings = [
             0.0,
             *(
-                mean_gap(
-                    (way.metered_places, way.log_joules), (whole.metered_places, whole.log_joules)
+                mean_difference(
+                    (each.metered_points, each.log_joules),
+                    (whole.metered_points, whole.log_joules),
                 )
-                for way in cheaper
+                for each in cheaper
             ),
         ]
-        joules = [way.log_joules + dearer for way, dearer in zip(ways, self._dearer, strict=True)]
-        metered = np.concatenate(joules)
-        self._costs: Process | None = None
-        if cost_exponent and len(metered) >= _FEWEST:
-            self._costs = Process(self._placed([way.metered_places for way in ways]), metered)
-        self._limits = [Process(whole.judged_places, figures) for figures in whole.broken_by]
+        log_joules = np.concatenate(
+            [
+                each.log_joules + saving
+                for each, saving in zip(fidelities, self._log_savings, strict=True)
+            ]
+        )
+        self._log_joules: GaussianProcess | None = None
+        if cost_exponent and len(log_joules) >= _FEWEST_METERED:
+            metered = self._stack([each.metered_points for each in fidelities])
+            self._log_joules = GaussianProcess(metered, log_joules)
+        self._violations = [
+            GaussianProcess(whole.constrained_points, each) for each in whole.violations
+        ]
         self._best: float | None = None
         if whole.feasible.any():
-            # The best figure of a noisy objective is a lucky one: the model's view of it counts.
-            feasible = self._in_way(whole.places[whole.feasible], 0)
-            self._best = float(self._gain.at(feasible)[0].max())
-        running = self._placed([way.running for way in ways])
-        if len(running):
-            self._gain.believe(running)
-        if len(whole.running):
-            for limit in self._limits:
-                limit.believe(whole.running)
+            # The best of noisy scores is a lucky one: the model's view of it counts.
+            feasible = self._at_fidelity(whole.points[whole.feasible], 0)
+            self._best = float(self._scores.predict(feasible)[0].max())
+        pending = self._stack([each.pending for each in fidelities])
+        if len(pending):
+            self._scores.believe(pending)
+        if len(whole.pending):
+            for violation in self._violations:
+                violation.believe(whole.pending)
 
-    def at(self, places: Figures) -> Figures:
-        """Return the worth of whole runs; with none feasible yet, the odds of it, per joule."""
-        return self._priced(self._promise(places), places, 0)
+    def of_whole_runs(self, points: FloatArray) -> FloatArray:
+        """Return it at points, of shape (points,); before any is feasible, of feasibility alone."""
+        return self._per_joule(self._log_improvement(points), points, 0)
 
-    def by_way(self, places: Figures) -> Figures:
-        """Return the worth of places, a column for each way to train them, whole runs first.
+    def by_fidelity(self, points: FloatArray) -> FloatArray:
+        """Return it at points in each fidelity, of shape (points, 1 + cheaper), whole runs first.
 
-        What a cheaper run is worth is the promise of its whole run times the correlation of the
-        two (Huang, Allen, Notz and Miller 2006, equation 13), per joule of the cheaper run.
+        Of a cheaper run it is the expected improvement of its whole run times the correlation of
+        the two (Huang, Allen, Notz and Miller 2006, equation 13), per joule of the cheaper run.
         """
-        promise, whole = self._promise(places), self._in_way(places, 0)
-        columns = [self._priced(promise, places, 0)]
-        for way in range(1, self._count):
-            told = self._gain.correlations(self._in_way(places, way), whole)
-            columns.append(self._priced(promise + np.log(np.maximum(told, 1e-12)), places, way))
+        log_improvement, whole = self._log_improvement(points), self._at_fidelity(points, 0)
+        columns = [self._per_joule(log_improvement, points, 0)]
+        for fidelity in range(1, self._fidelities):
+            known = self._scores.correlations(self._at_fidelity(points, fidelity), whole)
+            log_known = np.log(np.maximum(known, 1e-12))
+            columns.append(self._per_joule(log_improvement + log_known, points, fidelity))
         return np.stack(columns, axis=1)
 
-    def _promise(self, places: Figures) -> Figures:
-        worth = np.zeros(len(places))
+    def _log_improvement(self, points: FloatArray) -> FloatArray:
+        found = np.zeros(len(points))
         if self._best is not None:
-            gains = self._gain.at(self._in_way(places, 0))
-            worth += log_expected_improvement(*gains, self._best)
-        for limit in self._limits:
-            worth += log_probability_below(*limit.at(places))
-        return worth
+            predicted = self._scores.predict(self._at_fidelity(points, 0))
+            found += log_expected_improvement(*predicted, self._best)
+        for violation in self._violations:
+            found += log_probability_of_feasibility(*violation.predict(points))
+        return found
 
-    def _priced(self, promise: Figures, places: Figures, way: int) -> Figures:
-        if self._costs is None:
-            return promise
-        log_joules = self._costs.at(self._in_way(places, way))[0] - self._dearer[way]
-        return np.asarray(promise - self._exponent * log_joules)
+    def _per_joule(
+        self, log_improvement: FloatArray, points: FloatArray, fidelity: int
+    ) -> FloatArray:
+        if self._log_joules is None:
+            return log_improvement
+        means, _ = self._log_joules.predict(self._at_fidelity(points, fidelity))
+        return np.asarray(
+            log_improvement - self._cost_exponent * (means - self._log_savings[fidelity])
+        )
 
-    def _in_way(self, places: Figures, way: int) -> Figures:
-        sides = np.zeros((len(places), self._count - 1))
-        if way:
-            sides[:, way - 1] = _APART
-        return np.concatenate([places, sides], axis=1)
+    def _at_fidelity(self, points: FloatArray, fidelity: int) -> FloatArray:
+        dimensions = np.zeros((len(points), self._fidelities - 1))
+        if fidelity:
+            dimensions[:, fidelity - 1] = _FIDELITY_DISTANCE
+        return np.concatenate([points, dimensions], axis=1)
 
-    def _placed(self, places: Sequence[Figures]) -> Figures:
-        return np.concatenate([self._in_way(each, way) for way, each in enumerate(places)])
+    def _stack(self, points: Sequence[FloatArray]) -> FloatArray:
+        """Return the points of all fidelities, which are given in order, as rows of one array."""
+        return np.concatenate(
+            [self._at_fidelity(each, fidelity) for fidelity, each in enumerate(points)]
+        )
 
 
-def mean_gap(own: tuple[Figures, Figures], other: tuple[Figures, Figures]) -> float:
-    """Return by how much other figures are higher, at the places that both have.
+def log_expected_improvement(means: FloatArray, deviations: FloatArray, best: float) -> FloatArray:
+    """Return the logarithm of E[max(0, f − best)] for f normal, also where it underflows.
 
-    Without a common place it is the difference of their means; without figures 0.
-
-    Args:
-        own, other: places, and the figures at them.
+    After Ament et al. (2023), section 4.1.
     """
-    (places, figures), (other_places, other_figures) = own, other
-    rows, other_rows = common_rows(places, other_places)
+    z = (means - best) / deviations
+    with np.errstate(all="ignore"):
+        pdf = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+        above = np.log(pdf + z * np.exp(log_ndtr(z)))
+        scaled_tail = 1.0 - np.abs(z) * np.sqrt(np.pi / 2) * erfcx(np.abs(z) / np.sqrt(2))
+        tail = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) + np.log(np.maximum(scaled_tail, 1e-300))
+        far = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) - 2 * np.log(np.abs(z))
+    logs = np.where(z > -1, above, np.where(z > -1e5, tail, far))
+    return np.asarray(logs + np.log(deviations))
+
+
+def log_probability_of_feasibility(means: FloatArray, deviations: FloatArray) -> FloatArray:
+    """Return the logarithm of P(f ≤ 0) for f normal, the violation of a constraint."""
+    return np.asarray(log_ndtr(-means / deviations))
+
+
+def mean_difference(own: Data, other: Data) -> float:
+    """Return by how much other values are higher, at the points that both have.
+
+    Without a common point it is the difference of their means; without values 0.
+    """
+    (points, values), (other_points, other_values) = own, other
+    rows, other_rows = common_rows(points, other_points)
     if len(rows):
-        return float((other_figures[other_rows] - figures[rows]).mean())
-    if not len(figures) or not len(other_figures):
+        return float((other_values[other_rows] - values[rows]).mean())
+    if not len(values) or not len(other_values):
         return 0.0
-    return float(other_figures.mean() - figures.mean())
+    return float(other_values.mean() - values.mean())
 
 
-def common_rows(places: Figures, others: Figures) -> tuple[Rows, Rows]:
-    """Return the rows of places, and of others, that are the same place, pair by pair."""
-    same = np.isclose(places[:, None], others[None], atol=1e-9).all(axis=2)
+def common_rows(points: FloatArray, others: FloatArray) -> tuple[Rows, Rows]:
+    """Return the rows of points, and of others, that are the same point, pair by pair."""
+    same = np.isclose(points[:, None], others[None], atol=1e-9).all(axis=2)
     rows, other_rows = np.nonzero(same)
     return rows, other_rows
 
 
-def best_place(
-    worth_of: Callable[[Figures], Figures],
-    past: Past,
-    box: Box,
+def maximize_acquisition(
+    acquisition: Callable[[FloatArray], FloatArray],
+    observations: Observations,
     generator: np.random.Generator,
     *,
     candidates: int,
     reaches: Sequence[float],
-) -> Figures:
-    """Return the place of most worth: of many, then, round after round, near the best of them.
+) -> FloatArray:
+    """Return the point of the highest acquisition: of many, then, round by round, near the best.
 
     Args:
-        candidates: spread over the whole box.
+        acquisition: of points, one value each.
+        candidates: spread over the whole unit cube.
         reaches: how far the neighbours of each round are.
     """
-    spread = generator.random((candidates, box.sides))
-    incumbents = past.places[np.argsort(-past.scores)[:3]]
-    places = box.snapped(np.concatenate([spread, *_around(incumbents, 0.05, generator)]))
-    worths = worth_of(places)
+    encoder = observations.encoder
+    spread = generator.random((candidates, encoder.dimensions))
+    incumbents = observations.points[np.argsort(-observations.scores)[:3]]
+    points = encoder.rounded(np.concatenate([spread, *_around(incumbents, 0.05, generator)]))
+    values = acquisition(points)
     for reach in reaches:
-        leaders = places[np.argsort(-worths)[:3]]
-        near = box.snapped(np.concatenate(_around(leaders, reach, generator)))
-        places = np.concatenate([leaders, near])
-        worths = worth_of(places)
-    best: Figures = places[int(worths.argmax())]
+        leaders = points[np.argsort(-values)[:3]]
+        near = encoder.rounded(np.concatenate(_around(leaders, reach, generator)))
+        points = np.concatenate([leaders, near])
+        values = acquisition(points)
+    best: FloatArray = points[int(values.argmax())]
     return best
 
 
-def _around(centres: Figures, reach: float, generator: np.random.Generator) -> Sequence[Figures]:
-    """Return places about `reach` from each centre; half of the sides of each stay as they are."""
+def _around(
+    centres: FloatArray, reach: float, generator: np.random.Generator
+) -> Sequence[FloatArray]:
+    """Return points about `reach` from each centre; in half of its dimensions each stays there."""
     found = []
     for centre in centres:
         steps = generator.normal(0.0, reach, (_NEIGHBOURS, len(centre)))

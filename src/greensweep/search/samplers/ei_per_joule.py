@@ -1,23 +1,22 @@
-"""Expected improvement per predicted joule: search that knows the price."""
+"""Expected improvement per predicted joule: Bayesian optimisation that knows the cost."""
 
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from greensweep.search.samplers.acquisition import Acquisition, best_place
-from greensweep.search.samplers.one_objective import OneObjectiveSampler
-from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.scales import Box, scaled, scaled_space
+from greensweep.search.samplers.acquisition import Acquisition, maximize_acquisition
+from greensweep.search.samplers.encoder import SpaceEncoder, log_scaled, log_scaled_space
+from greensweep.search.samplers.observations import Observations
+from greensweep.search.samplers.single_objective import SingleObjectiveSampler
 from greensweep.search.space import Conditions
 
-_CANDIDATES = 1024  # spread over the whole box
+_CANDIDATES = 1024  # spread over the whole space
 _REACHES = (0.1, 0.03, 0.01)  # of the neighbours that follow, round after round
 
 
-class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
+class ExpectedImprovementPerJouleSampler(SingleObjectiveSampler):
     """Draws the point that is expected to improve most per joule it is predicted to cost.
 
     Expected improvement, divided by the predicted cost (Snoek, Larochelle and Adams 2012, section
@@ -62,18 +61,21 @@ class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw all options together, once there is something to learn from."""
-        draw = self._draw_of(study, trial)
-        if not search_space or draw.tried() < self._n_startup_trials:
+        state = self._random_state(study, trial)
+        if not search_space or state.n_observed() < self._n_startup_trials:
             return {}
-        box = Box(scaled_space(search_space, self._log_decades), self._conditions)
-        past = Past(draw.trials, box, search_space, study.direction == StudyDirection.MAXIMIZE)
-        if not len(past.scores):
+        encoder = SpaceEncoder(log_scaled_space(search_space, self._log_decades), self._conditions)
+        observations = Observations(state.trials, encoder, study.direction)
+        if not len(observations.scores):
             return {}
-        acquisition = Acquisition(past, self._cost_exponent)
-        place = best_place(
-            acquisition.at, past, box, draw.generator, candidates=_CANDIDATES, reaches=_REACHES
+        point = maximize_acquisition(
+            Acquisition(observations, self._cost_exponent).of_whole_runs,
+            observations,
+            state.generator,
+            candidates=_CANDIDATES,
+            reaches=_REACHES,
         )
-        return box.values(place)
+        return encoder.decode(point)
 
     def sample_independent(
         self,
@@ -83,8 +85,6 @@ class ExpectedImprovementPerJouleSampler(OneObjectiveSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw one option by itself: of the first trials."""
-        draw, distribution = (
-            self._draw_of(study, trial),
-            scaled(param_distribution, self._log_decades),
-        )
-        return draw.even(distribution) if self._even_start else draw.at_random(distribution)
+        state = self._random_state(study, trial)
+        distribution = log_scaled(param_distribution, self._log_decades)
+        return state.sobol(distribution) if self._even_start else state.uniform(distribution)

@@ -1,4 +1,4 @@
-"""Expected improvement per joule over cheaper ways to train, too."""
+"""Multi-fidelity Bayesian optimisation: expected improvement per joule, over cheaper runs too."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,16 +6,14 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from greensweep.search.fidelity import fidelity_of, in_fidelity, set_fidelity
 from greensweep.search.records import outcome_of
-from greensweep.search.samplers.acquisition import Acquisition, best_place, common_rows
+from greensweep.search.samplers.acquisition import Acquisition, common_rows, maximize_acquisition
 from greensweep.search.samplers.ei_per_joule import ExpectedImprovementPerJouleSampler
-from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.process import Figures
-from greensweep.search.samplers.scales import Box, scaled_space
+from greensweep.search.samplers.encoder import FloatArray, SpaceEncoder, log_scaled_space
+from greensweep.search.samplers.observations import Observations
 
 _CANDIDATES = 512
 _REACHES = (0.1, 0.03)
@@ -23,21 +21,21 @@ _FEWEST_WHOLE = 2  # whole runs before the model is asked
 
 
 class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
-    """Draws a point and the way to train it: whole, or cheaper, with fewer epochs or images.
+    """Draws a point and its fidelity: trained whole, or cheaper, with fewer epochs or images.
 
-    The first points are trained in the cheaper ways; the best of each are then trained whole.
-    From there on a way s of training a point x is worth EI(x) · ρ(x, s) / joules(x, s), where EI
-    is the improvement expected of its whole run, and ρ the correlation between what the cheaper
-    run would show and that whole run, given all trials so far (Huang, Allen, Notz and Miller
-    2006, equation 13; ρ of a whole run is 1).
+    The first points are trained in the cheaper fidelities; the best of each are then trained
+    whole. From there on the acquisition of a point x at fidelity s is
+    EI(x) · ρ(x, s) / joules(x, s), where EI is the improvement expected of its whole run, and ρ
+    the correlation between what the cheaper run would show and that whole run, given all trials
+    so far (Huang, Allen, Notz and Miller 2006, equation 13; ρ of a whole run is 1).
 
     Cheaper runs get no more than half of the energy, so that a search which they mislead, as
     where what learns fast ends low, takes no more than twice what it would without them.
 
     Args:
-        fidelities: cheaper ways.
+        fidelities: how many there are beside the whole run.
         further: as for expected improvement per joule; `n_startup_trials` are those in the
-            cheaper ways.
+            cheaper fidelities.
     """
 
     def __init__(self, *, fidelities: int, **further: Any) -> None:
@@ -47,58 +45,58 @@ class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw the way to train, and all options together once there is something to learn from."""
+        """Draw the fidelity, and all options together once there is something to learn from."""
         if trial.params or "fixed_params" in trial.system_attrs:
             return {}  # a point to start from is trained whole, a repeat as before
-        draw = self._draw_of(study, trial)
-        cheaper = sum(fidelity_of(each) > 0 for each in draw.trials)
+        state = self._random_state(study, trial)
+        cheaper = sum(fidelity_of(each) > 0 for each in state.trials)
         if cheaper < max(self._n_startup_trials, self._fidelities):
             set_fidelity(study, trial, 1 + cheaper % self._fidelities)
             return {}
         if not search_space:
             return {}
-        box = Box(scaled_space(search_space, self._log_decades), self._conditions)
-        maximize = study.direction == StudyDirection.MAXIMIZE
-        ways = [
-            Past(in_fidelity(draw.trials, fidelity), box, search_space, maximize)
+        encoder = SpaceEncoder(log_scaled_space(search_space, self._log_decades), self._conditions)
+        whole, *others = (
+            Observations(in_fidelity(state.trials, fidelity), encoder, study.direction)
             for fidelity in range(self._fidelities + 1)
-        ]
-        promoted = to_promote(ways)
-        if promoted is not None:
-            return box.values(promoted)
-        if len(ways[0].scores) < _FEWEST_WHOLE:
-            return {}
-        acquisition = Acquisition(ways[0], self._cost_exponent, ways[1:])
-        only_whole = _cost(draw.trials, True) > _cost(draw.trials, False)
-
-        def worth_of(places: Figures) -> Figures:
-            return acquisition.at(places) if only_whole else acquisition.by_way(places).max(axis=1)
-
-        place = best_place(
-            worth_of, ways[0], box, draw.generator, candidates=_CANDIDATES, reaches=_REACHES
         )
-        fidelity = 0 if only_whole else int(acquisition.by_way(place[None]).argmax())
+        promoted = to_promote(whole, others)
+        if promoted is not None:
+            return encoder.decode(promoted)
+        if len(whole.scores) < _FEWEST_WHOLE:
+            return {}
+        acquisition = Acquisition(whole, self._cost_exponent, others)
+        only_whole = _cost(state.trials, True) > _cost(state.trials, False)
+
+        def best_of_fidelities(points: FloatArray) -> FloatArray:
+            return np.asarray(acquisition.by_fidelity(points).max(axis=1))
+
+        point = maximize_acquisition(
+            acquisition.of_whole_runs if only_whole else best_of_fidelities,
+            whole,
+            state.generator,
+            candidates=_CANDIDATES,
+            reaches=_REACHES,
+        )
+        fidelity = 0 if only_whole else int(acquisition.by_fidelity(point[None]).argmax())
         if fidelity:
             set_fidelity(study, trial, fidelity)
-        return box.values(place)
+        return encoder.decode(point)
 
 
-def to_promote(ways: Sequence[Past]) -> Figures | None:
-    """Return the place to train whole next, so that each cheaper way has a point trained both ways.
+def to_promote(whole: Observations, cheaper: Sequence[Observations]) -> FloatArray | None:
+    """Return the point to train whole next, so that each fidelity has one that was trained so too.
 
-    It is the best of that way's; None when nothing is to do before the model is asked.
+    It is the best of that fidelity; None when nothing is to do before the model is asked.
     """
-    whole = ways[0]
-    taken = whole.tried
-    for way in ways[1:]:
-        order = np.argsort(-way.scores)
-        done, _ = common_rows(way.places, taken)
-        if len(taken) >= _FEWEST_WHOLE and len(done):
+    for each in cheaper:
+        promoted, _ = common_rows(each.points, whole.tried)
+        if len(whole.tried) >= _FEWEST_WHOLE and len(promoted):
             continue
-        for row in order:
-            if row not in done:
-                place: Figures = way.places[row]
-                return place
+        for row in np.argsort(-each.scores):
+            if row not in promoted:
+                point: FloatArray = each.points[row]
+                return point
     return None
 
 

@@ -3,7 +3,7 @@
 As far as the paper describes it: a Gaussian process, and of 10,000 random candidates the one with
 the highest probability of improvement. It names neither the kernel nor how the search begins.
 Here the kernel is what scikit-learn's default was at the time (a squared exponential whose length
-scale, 1 on sides from 0 to 1, is not fitted; today's is), and one trial is random: in the paper's
+scale, 1 in the unit cube, is not fitted; today's is), and one trial is random: in the paper's
 recorded trials the second already is none.
 """
 
@@ -12,13 +12,12 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from greensweep.search.samplers.one_objective import OneObjectiveSampler
-from greensweep.search.samplers.past import Past
-from greensweep.search.samplers.scales import Box
+from greensweep.search.samplers.encoder import SpaceEncoder
+from greensweep.search.samplers.observations import Observations
+from greensweep.search.samplers.single_objective import SingleObjectiveSampler
 from greensweep.search.space import Conditions
 
 _CANDIDATES = 10_000
@@ -26,7 +25,7 @@ _NOISE = 1e-6  # keeps the matrix of nearly equal points regular
 _LEAST_DEVIATION = 1e-9
 
 
-class PaperGpSampler(OneObjectiveSampler):
+class PaperGpSampler(SingleObjectiveSampler):
     """Probability of improvement over random candidates, on the scales of the space.
 
     It learns from finished trials only.
@@ -49,22 +48,25 @@ class PaperGpSampler(OneObjectiveSampler):
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF
 
-        draw = self._draw_of(study, trial)
+        state = self._random_state(study, trial)
         if not search_space:
             return {}
-        box = Box(search_space, self._conditions)
-        past = Past(draw.trials, box, search_space, study.direction == StudyDirection.MAXIMIZE)
-        places, scores = past.places[past.finished], past.scores[past.finished]
+        encoder = SpaceEncoder(search_space, self._conditions)
+        observations = Observations(state.trials, encoder, study.direction)
+        points, scores = (
+            observations.points[observations.finished],
+            observations.scores[observations.finished],
+        )
         if not len(scores):
             return {}
         model = GaussianProcessRegressor(RBF(1.0), alpha=_NOISE, optimizer=None, normalize_y=True)
-        model.fit(places, scores)
-        candidates = box.snapped(draw.generator.random((_CANDIDATES, box.sides)))
+        model.fit(points, scores)
+        candidates = encoder.rounded(state.generator.random((_CANDIDATES, encoder.dimensions)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of variances that round to below 0
             means, deviations = model.predict(candidates, return_std=True)
         chance = ndtr((means - scores.max()) / (deviations + _LEAST_DEVIATION))
-        return box.values(candidates[int(chance.argmax())])
+        return encoder.decode(candidates[int(chance.argmax())])
 
     def sample_independent(
         self,
@@ -74,4 +76,4 @@ class PaperGpSampler(OneObjectiveSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw one option by itself: of the first trial."""
-        return self._draw_of(study, trial).at_random(param_distribution)
+        return self._random_state(study, trial).uniform(param_distribution)

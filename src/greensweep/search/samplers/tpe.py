@@ -7,8 +7,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from greensweep.search.optuna_internals import AdaptableTPESampler
-from greensweep.search.samplers.draws import Draw, seed_or_any
-from greensweep.search.samplers.scales import scaled, scaled_space
+from greensweep.search.samplers.encoder import log_scaled, log_scaled_space
+from greensweep.search.samplers.random_state import TrialRandomState, seed_or_any
 
 
 class ScaledTPESampler(AdaptableTPESampler):
@@ -36,18 +36,18 @@ class ScaledTPESampler(AdaptableTPESampler):
         self._study_seed = seed_or_any(seed)
         self._log_decades, self._even_start = log_decades, even_start
         self._startup = n_startup_trials
-        self._draw: Draw | None = None
+        self._random_state: TrialRandomState | None = None
         super().__init__(seed=seed, n_startup_trials=n_startup_trials, multivariate=True, **further)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin a draw: its randomness is that of its place in the search."""
-        self._draw = Draw(self._study_seed, study, trial.number)
-        self.reseed(self._draw.seed)
+        self._random_state = TrialRandomState(self._study_seed, study, trial.number)
+        self.reseed(self._random_state.seed)
         super().before_trial(study, trial)
 
     def drawn_from(self, space: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
         """Return the options that are drawn together, in the scales that suit them."""
-        return scaled_space(space, self._log_decades)
+        return log_scaled_space(space, self._log_decades)
 
     def sample_independent(
         self,
@@ -57,8 +57,8 @@ class ScaledTPESampler(AdaptableTPESampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw one option by itself: of the first trials."""
-        distribution = scaled(param_distribution, self._log_decades)
-        draw = self._draw
-        if draw is not None and self._even_start and draw.tried() < self._startup:
-            return draw.even(distribution)
+        distribution = log_scaled(param_distribution, self._log_decades)
+        state = self._random_state
+        if state is not None and self._even_start and state.n_observed() < self._startup:
+            return state.sobol(distribution)
         return super().sample_independent(study, trial, param_name, distribution)

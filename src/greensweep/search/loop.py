@@ -10,17 +10,17 @@ from optuna.trial import TrialState
 from greensweep.energy import Meter, Phases, sum_joules
 from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.messages import told
-from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
-from greensweep.search.trial import settle
+from greensweep.search.trial import finish_trial
+from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
 
 log = logging.getLogger(__name__)
 
 
 # Runs trials and returns, for each, what broke it outside of its task, or None.
-RunClaims = Callable[[list[Claim]], list[BaseException | None]]
+RunReserved = Callable[[list[ReservedTrial]], list[BaseException | None]]
 
 
 class SearchMeter:
@@ -51,13 +51,13 @@ class SearchMeter:
         return joules
 
 
-def work(
-    study: optuna.Study, claims: Claims, run: RunClaims, meter: SearchMeter, batch: int = 1
+def run_trials(
+    study: optuna.Study, queue: TrialQueue, run: RunReserved, meter: SearchMeter, batch: int = 1
 ) -> Exhausted:
     """Run trials until there are no more, or the sweep is interrupted; return why it ended.
 
     Args:
-        run: runs claimed trials, each of which settles itself.
+        run: runs reserved trials, each of which settles itself.
         meter: of the search; whoever runs a trial takes from it what the trial's drawing cost.
         batch: trials to take before running them.
 
@@ -66,21 +66,21 @@ def work(
     """
     while not interrupted():
         meter.start()
-        taken: list[Claim] = []
+        taken: list[ReservedTrial] = []
         ended: Exhausted | None = None
         while len(taken) < batch and ended is None:
-            claim = claims.next()
-            if isinstance(claim, Exhausted):
-                ended = claim
+            reserved = queue.reserve()
+            if isinstance(reserved, Exhausted):
+                ended = reserved
             else:
-                taken.append(claim)
+                taken.append(reserved)
         if not taken:
             assert ended is not None
             keep_search_energy(study, meter)
             return ended
         faults = run(taken)
-        for claim, fault in zip(taken, faults, strict=True):
-            _conclude(study, claims, claim, fault)
+        for reserved, fault in zip(taken, faults, strict=True):
+            _conclude(study, queue, reserved, fault)
         for fault in faults:
             if isinstance(fault, ConstraintError) and not _another_has_it(study, fault):
                 raise fault
@@ -89,20 +89,20 @@ def work(
 
 
 def _conclude(
-    study: optuna.Study, claims: Claims, claim: Claim, fault: BaseException | None
+    study: optuna.Study, queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | None
 ) -> None:
     """Settle a trial whose task never ran, and say how one that did not finish ended."""
-    trial = trial_of(study, claim.number)
-    if trial.state == TrialState.RUNNING and claims.adopt(trial):
-        log.warning("Trial %d was settled from its folder: the storage had failed.", claim.number)
+    trial = trial_of(study, reserved.number)
+    if trial.state == TrialState.RUNNING and queue.recover(trial):
+        log.warning("Trial %d was recovered from its folder: the storage had failed.", trial.number)
     elif trial.state == TrialState.RUNNING:
         outcome = Outcome("failed", "it never ran" if fault is None else told(fault))
         if interrupted():  # a launcher's process that was still starting
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
-        settle(study, trial, outcome, None, claims.folder(trial))
-        log.warning("Trial %d %s: %s", claim.number, outcome.status, outcome.error)
+        finish_trial(study, trial, outcome, None, queue.folder(trial))
+        log.warning("Trial %d %s: %s", reserved.number, outcome.status, outcome.error)
     elif fault is not None:
-        log.warning("Trial %d failed: %s", claim.number, told(fault))
+        log.warning("Trial %d failed: %s", reserved.number, told(fault))
 
 
 def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:

@@ -13,9 +13,9 @@ from searches import RANDOM, Search, spec, task_of_epochs
 from greensweep.config.sweeper import PruningConfig
 from greensweep.errors import ConstraintError
 from greensweep.record.reporting import Progress, report
-from greensweep.search.bill import best_trials
-from greensweep.search.judge import is_mark
-from greensweep.search.pareto_rule import Finished, ParetoRule, gain_since
+from greensweep.search.cost import best_trials
+from greensweep.search.monitor import is_mark
+from greensweep.search.pareto_pruner import Finished, ParetoPruner, gain_since
 from greensweep.search.records import CURVE_POINTS, Outcome, outcome_of
 
 BEST, WORST = 1e-3, 1e-5  # rates
@@ -53,13 +53,13 @@ FIVE = finished((0.3, 90.0), (0.4, 90.0), (0.5, 90.0), (0.6, 90.0), (0.7, 20.0))
 def test_a_trial_is_beaten_that_would_not_reach_a_cheaper_one(
     accuracy: float, is_beaten: bool
 ) -> None:
-    beaten = ParetoRule().beaten_by(FIVE, epoch=2, accuracy=accuracy, joules=10.0, epochs=4)
+    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, accuracy=accuracy, joules=10.0, epochs=4)
     assert (beaten is FIVE[4]) == is_beaten
 
 
 @pytest.mark.parametrize(("joules", "is_beaten"), [(10.0, True), (9.99, False)])
 def test_energy_is_projected_to_all_epochs(joules: float, is_beaten: bool) -> None:
-    beaten = ParetoRule().beaten_by(FIVE, epoch=2, accuracy=0.1, joules=joules, epochs=4)
+    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, accuracy=0.1, joules=joules, epochs=4)
     assert (beaten is not None) == is_beaten
 
 
@@ -67,28 +67,28 @@ def test_energy_is_projected_to_all_epochs(joules: float, is_beaten: bool) -> No
 def test_without_planned_epochs_the_energy_so_far_is_compared(
     joules: float, is_beaten: bool
 ) -> None:
-    beaten = ParetoRule().beaten_by(FIVE, epoch=2, accuracy=0.1, joules=joules, epochs=None)
+    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, accuracy=0.1, joules=joules, epochs=None)
     assert (beaten is not None) == is_beaten
 
 
 @pytest.mark.parametrize(("quantile", "gain"), [(0.0, 0.1), (0.5, 0.3), (1.0, 0.5)])
 def test_the_quantile_says_how_much_gain_is_credited(quantile: float, gain: float) -> None:
-    rule = ParetoRule(quantile=quantile)
+    rule = ParetoPruner(quantile=quantile)
     for accuracy, is_beaten in ((0.699 - gain, True), (0.701 - gain, False)):
-        beaten = rule.beaten_by(FIVE, epoch=2, accuracy=accuracy, joules=90.0, epochs=4)
+        beaten = rule.dominated_by(FIVE, epoch=2, accuracy=accuracy, joules=90.0, epochs=4)
         assert (beaten is not None) == is_beaten
 
 
 def test_grace_and_a_minimum_of_finished_trials_spare_a_trial() -> None:
     hopeless = {"accuracy": 0.0, "joules": 1000.0, "epochs": 4}
-    assert ParetoRule().beaten_by(FIVE, epoch=2, **hopeless) is FIVE[4]
-    assert ParetoRule().beaten_by(FIVE, epoch=1, **hopeless) is None
-    assert ParetoRule(grace_epochs=2).beaten_by(FIVE, epoch=2, **hopeless) is None
-    assert ParetoRule(grace_epochs=2).beaten_by(FIVE, epoch=3, **hopeless) is FIVE[4]
-    assert ParetoRule().beaten_by(FIVE[1:], epoch=2, **hopeless) is None
-    assert ParetoRule(min_finished=4).beaten_by(FIVE[1:], epoch=2, **hopeless) is FIVE[4]
+    assert ParetoPruner().dominated_by(FIVE, epoch=2, **hopeless) is FIVE[4]
+    assert ParetoPruner().dominated_by(FIVE, epoch=1, **hopeless) is None
+    assert ParetoPruner(grace_epochs=2).dominated_by(FIVE, epoch=2, **hopeless) is None
+    assert ParetoPruner(grace_epochs=2).dominated_by(FIVE, epoch=3, **hopeless) is FIVE[4]
+    assert ParetoPruner().dominated_by(FIVE[1:], epoch=2, **hopeless) is None
+    assert ParetoPruner(min_finished=4).dominated_by(FIVE[1:], epoch=2, **hopeless) is FIVE[4]
     # Those that ended before this epoch tell nothing of it.
-    assert ParetoRule().beaten_by(FIVE, epoch=5, **hopeless) is None
+    assert ParetoPruner().dominated_by(FIVE, epoch=5, **hopeless) is None
 
 
 def test_a_gain_is_told_from_the_best_epochs() -> None:

@@ -1,7 +1,7 @@
-"""Searched options as coordinates from 0 to 1, with wide positive ranges in their logarithm."""
+"""A search space as a unit cube: parameters to points and back, wide ranges by logarithm."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from optuna.distributions import (
 from greensweep.search.optuna_internals import contains
 from greensweep.search.space import Conditions
 
-Coordinates = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 # Two different choices are then at distance 1, as the two ends of a range are.
 _CHOSEN = math.sqrt(0.5)
@@ -31,7 +31,7 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
-def scaled(distribution: BaseDistribution, log_decades: float | None) -> BaseDistribution:
+def log_scaled(distribution: BaseDistribution, log_decades: float | None) -> BaseDistribution:
     """Return a range with its logarithm as its scale, where it is positive and wide.
 
     A parameter of scale, such as a learning rate, is as unknown in its order of magnitude as the
@@ -50,11 +50,11 @@ def scaled(distribution: BaseDistribution, log_decades: float | None) -> BaseDis
     return type(distribution)(low=low, high=high, log=True)  # type: ignore[arg-type]
 
 
-def scaled_space(
+def log_scaled_space(
     space: Mapping[str, BaseDistribution], log_decades: float | None
 ) -> dict[str, BaseDistribution]:
     """Return a space with all its wide positive ranges in their logarithm."""
-    return {name: scaled(each, log_decades) for name, each in space.items()}
+    return {name: log_scaled(each, log_decades) for name, each in space.items()}
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,19 @@ class _Column:
     first: int
     width: int
 
-    def value(self, place: Coordinates) -> Any:
+    @property
+    def part(self) -> slice:
+        """Which of a point's coordinates are its own."""
+        return slice(self.first, self.first + self.width)
+
+    def decode(self, coordinates: FloatArray) -> Any:
         """Return the value at its coordinates: the nearest that the option can take."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
-            return distribution.choices[int(np.argmax(place))]
+            return distribution.choices[int(np.argmax(coordinates))]
         assert isinstance(distribution, FloatDistribution | IntDistribution)
         low, high = distribution.low, distribution.high
-        share = min(max(float(place[0]), 0.0), 1.0)
+        share = min(max(float(coordinates[0]), 0.0), 1.0)
         if distribution.log:
             value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
         else:
@@ -84,11 +89,11 @@ class _Column:
         return int(value) if isinstance(distribution, IntDistribution) else float(value)
 
     @property
-    def middle(self) -> list[float]:
+    def absent(self) -> list[float]:
         """The coordinates of no value."""
         return [0.5 if self.width == 1 else 0.0] * self.width
 
-    def place(self, value: Any) -> list[float]:
+    def encode(self, value: Any) -> list[float]:
         """Return the coordinates of a value."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
@@ -101,71 +106,71 @@ class _Column:
         return [(value - low) / ((high - low) or 1.0)]
 
 
-class Box:
-    """The unit box in which a space is searched; each choice of a text has a side of its own.
+class SpaceEncoder:
+    """Turns the parameters of trials into points of the unit cube, and back.
 
-    An option that a point does not have lies in the middle of its side, so that it sets no two
-    such points apart.
+    A range is one dimension, a choice one for each of its values (one-hot). An option that a
+    trial does not have lies in the middle of its dimension, so that it sets no two such trials
+    apart.
 
     Args:
-        space: as `scaled_space` returns it.
+        space: as `log_scaled_space` returns it.
         conditions: as a `Space` has them.
     """
 
     def __init__(
         self, space: Mapping[str, BaseDistribution], conditions: Conditions | None = None
     ) -> None:
-        self.conditions = conditions or {}
+        self.space, self.conditions = space, conditions or {}
         self._columns: list[_Column] = []
-        self.sides = 0
+        self.dimensions = 0
         for name, distribution in space.items():
             is_choice = isinstance(distribution, CategoricalDistribution)
             width = len(distribution.choices) if is_choice else 1  # type: ignore[attr-defined]
-            self._columns.append(_Column(name, distribution, self.sides, width))
-            self.sides += width
+            self._columns.append(_Column(name, distribution, self.dimensions, width))
+            self.dimensions += width
 
-    def place(self, params: Mapping[str, Any]) -> Coordinates:
-        """Return where a point of the space lies."""
+    def encode(self, params: Mapping[str, Any]) -> FloatArray:
+        """Return the point of parameters, of shape (dimensions,)."""
         return np.array(
             [
                 x
                 for each in self._columns
-                for x in (each.place(params[each.name]) if each.name in params else each.middle)
+                for x in (each.encode(params[each.name]) if each.name in params else each.absent)
             ]
         )
 
-    def values(self, place: Coordinates) -> dict[str, Any]:
-        """Return the point of the space that is nearest to a place in the box."""
-        return {
-            each.name: each.value(place[each.first : each.first + each.width])
-            for each in self._columns
-        }
+    def encode_all(self, trials: Iterable[Mapping[str, Any]]) -> FloatArray:
+        """Return the points of the parameters of trials, of shape (trials, dimensions)."""
+        return np.array([self.encode(params) for params in trials]).reshape(-1, self.dimensions)
 
-    def snapped(self, places: Coordinates) -> Coordinates:
-        """Move places to where points of the space lie.
+    def decode(self, point: FloatArray) -> dict[str, Any]:
+        """Return the parameters that are nearest to a point."""
+        return {each.name: each.decode(point[each.part]) for each in self._columns}
+
+    def rounded(self, points: FloatArray) -> FloatArray:
+        """Move points, of shape (points, dimensions), to the nearest that are of parameters.
 
         The model then sees whole numbers and choices as they will be run (Garrido-Merchán and
         Hernández-Lobato, 2020).
         """
-        found = np.clip(places, 0.0, 1.0)
+        found = np.clip(points, 0.0, 1.0)
         for each in self._columns:
-            part = slice(each.first, each.first + each.width)
+            part = each.part
             if isinstance(each.distribution, CategoricalDistribution):
                 chosen = found[:, part].argmax(axis=1)
                 found[:, part] = _CHOSEN * np.eye(each.width)[chosen]
             elif getattr(each.distribution, "step", None) is not None:
-                found[:, part] = [each.place(each.value(row)) for row in found[:, part]]
+                found[:, part] = [each.encode(each.decode(row)) for row in found[:, part]]
         for each in self._columns:
-            absent = ~self._there(each.name, found)
-            found[absent, each.first : each.first + each.width] = each.middle
+            found[~self._has(each.name, found), each.part] = each.absent
         return found
 
-    def _there(self, name: str, places: Coordinates) -> NDArray[np.bool_]:
-        """Tell at which places an option is there."""
+    def _has(self, name: str, points: FloatArray) -> NDArray[np.bool_]:
+        """Tell which points have an option."""
         needed = self.conditions.get(name, {})
-        there = np.ones(len(places), dtype=bool)
+        found = np.ones(len(points), dtype=bool)
         for each in self._columns:
             if each.name in needed:
-                part = places[:, each.first : each.first + each.width]
-                there &= [each.value(row) in needed[each.name] for row in part]
-        return there
+                found &= [each.decode(row) in needed[each.name] for row in points[:, each.part]]
+        return found

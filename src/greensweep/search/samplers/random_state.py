@@ -1,4 +1,4 @@
-"""What a draw of a trial depends on: the search's seed, the trial's place in it, and its past."""
+"""The random state of one trial's draw: of the search's seed and the trials before it alone."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from scipy.stats import qmc
 
 from greensweep.search.optuna_internals import trials_at_draw
 from greensweep.search.records import counted
-from greensweep.search.samplers.scales import Box
+from greensweep.search.samplers.encoder import SpaceEncoder
 
-# Options that the even sequence covers; further ones are drawn at random.
-_EVEN_SIDES = 32
+# Options that the Sobol sequence covers; further ones are drawn at random.
+_SOBOL_DIMENSIONS = 32
 
 
-class Draw:
-    """One trial that is being drawn.
+class TrialRandomState:
+    """What is random in the draw of one trial, and the trials that it learns from.
 
-    A search that was interrupted goes on as it would have: everything random comes from the
-    seed and from how many trials counted before this one, nothing from the sampler's own past.
+    A search that was interrupted goes on as it would have: everything random comes from the seed
+    and from how many trials counted before this one, nothing from the sampler's own past.
 
     Args:
         seed: of the whole search.
@@ -33,7 +33,7 @@ class Draw:
         self.index = len(counted(self.trials))
         self.state = np.random.SeedSequence([seed, self.index])
         self._seed = seed
-        self._side = 0
+        self._option = 0  # the next to be drawn by itself
 
     @property
     def generator(self) -> np.random.Generator:
@@ -45,37 +45,37 @@ class Draw:
         """A number for samplers that want one."""
         return int(self.state.generate_state(1)[0])
 
-    def side_generator(self) -> np.random.Generator:
+    def next_generator(self) -> np.random.Generator:
         """A random generator for the next option of this draw."""
-        side, self._side = self._side, self._side + 1
-        return np.random.default_rng([self._seed, self.index, side])
+        option, self._option = self._option, self._option + 1
+        return np.random.default_rng([self._seed, self.index, option])
 
-    def tried(self) -> int:
-        """Return how many trials there is a figure of."""
+    def n_observed(self) -> int:
+        """Return how many trials have finished or were pruned."""
         return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
 
-    def at_random(self, distribution: BaseDistribution) -> object:
+    def uniform(self, distribution: BaseDistribution) -> object:
         """Return the next option's value, drawn at random."""
-        box = Box({"": distribution})
-        return box.values(self.side_generator().random(box.sides))[""]
+        encoder = SpaceEncoder({"": distribution})
+        return encoder.decode(self.next_generator().random(encoder.dimensions))[""]
 
-    def even(self, distribution: BaseDistribution) -> object:
-        """Return the next option's value of an evenly spread sequence over all trials (Sobol).
+    def sobol(self, distribution: BaseDistribution) -> object:
+        """Return the next option's value in the search's Sobol sequence, of which this is a point.
 
-        Its options are told apart by the order in which they are asked for.
+        The options are its dimensions in the order in which they are asked for.
         """
-        if self._side < _EVEN_SIDES:
-            side, self._side = self._side, self._side + 1
-            sequence = qmc.Sobol(_EVEN_SIDES, rng=np.random.default_rng(self._seed))
+        if self._option < _SOBOL_DIMENSIONS:
+            option, self._option = self._option, self._option + 1
+            sequence = qmc.Sobol(_SOBOL_DIMENSIONS, rng=np.random.default_rng(self._seed))
             if self.index:
                 sequence.fast_forward(self.index)
-            share = float(sequence.random(1)[0, side])
+            share = float(sequence.random(1)[0, option])
         else:
-            share = float(self.side_generator().random())
+            share = float(self.next_generator().random())
         if isinstance(distribution, CategoricalDistribution):
             count = len(distribution.choices)
             return distribution.choices[min(int(share * count), count - 1)]
-        return Box({"": distribution}).values(np.array([share]))[""]
+        return SpaceEncoder({"": distribution}).decode(np.array([share]))[""]
 
 
 def seed_or_any(seed: int | None) -> int:

@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.errors import ConstraintError, TrialEnded, first_line
 from greensweep.record.reporting import Progress
-from greensweep.search.bounds import Bounds
 from greensweep.search.fidelity import fidelity_of
+from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
-from greensweep.search.pareto_rule import Finished, ParetoRule
+from greensweep.search.pareto_pruner import Finished, ParetoPruner
 from greensweep.search.racing import falls_short
 from greensweep.search.records import PROGRESS, Point, curve_of
 from greensweep.search.spec import SearchSpec
@@ -28,7 +28,7 @@ _MARKS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # where the number of epochs is no
 _FRESH_SECONDS = 1.0
 
 
-class TrialJudge:
+class TrialMonitor:
     """Judges one trial: interrupt, constraints, budget, pruning, in this order.
 
     Only the epochs of the first repeat are compared with other trials; the energy of all counts.
@@ -53,9 +53,9 @@ class TrialJudge:
         self._search_joules = search_joules or 0.0
         self._began = time.monotonic()
         self._written = self._began
-        self._bounds = Bounds(spec, study, trial, self._search_joules)
+        self._limits = TrialLimits(spec, study, trial, self._search_joules)
         pruning = spec.pruning
-        self._rule = ParetoRule(pruning.quantile, pruning.min_finished, pruning.grace_epochs)
+        self._rule = ParetoPruner(pruning.quantile, pruning.min_finished, pruning.grace_epochs)
 
     def judge(self, progress: Progress) -> None:
         """Take a report.
@@ -103,7 +103,7 @@ class TrialJudge:
                 )
             )
         self._keep(progress)
-        self._bounds.learn_costs(progress)
+        self._limits.learn_costs(progress)
         # A cheaper run is compared with none: what it is drawn for is what it shows at its end.
         first = first and not fidelity_of(self._trial)
         value = self._value(progress) if first and is_mark(progress) else None
@@ -111,7 +111,7 @@ class TrialJudge:
             self._report(progress.epoch, value)
         if progress.epoch == progress.epochs:
             return  # it is done: to end it now would save nothing
-        self._bounds.end_if_over(progress)
+        self._limits.end_if_over(progress)
         if self._spec.only_epochs is not None and progress.epoch >= self._spec.only_epochs:
             raise TrialEnded("stopped", f"stopped after epoch {progress.epoch}, which shows enough")
         if value is not None:
@@ -126,8 +126,8 @@ class TrialJudge:
             self.repeats.append(value)
         if not is_last:
             self._keep(progress)
-            self._bounds.end_if_over(progress)
-            self._bounds.begin_repeat(progress)
+            self._limits.end_if_over(progress)
+            self._limits.begin_repeat(progress)
         if value is None or not self._spec.racing or is_last:
             return
         rival = falls_short(self._study, self.repeats)
@@ -187,7 +187,7 @@ class TrialJudge:
         if progress.accuracy is None or progress.joules is None:
             return
         known = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        beating = self._rule.beaten_by(
+        beating = self._rule.dominated_by(
             [Finished(trial.values[0], trial.values[1], curve_of(trial)) for trial in known],
             epoch=progress.epoch,
             accuracy=max(point[1] for point in self.curve if point[1] is not None),

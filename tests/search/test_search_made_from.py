@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from greensweep.errors import StudyError
-from greensweep.search.inputs import changed_inputs, digest_inputs, keep_inputs
+from greensweep.search.made_from import changed_inputs, digest_inputs, keep_inputs
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from rich.table import Table
 
 from greensweep.config.grammar import kept_as_override
 from greensweep.energy.units import joules_text
-from greensweep.search.bill import Bill
+from greensweep.search.cost import SearchCost
 from greensweep.search.forecast import Forecast
 from greensweep.search.records import outcome_of
 
 FILE_WIDTH = 160  # columns where the output is no terminal
 
 
-def bill_sentences(bill: Bill) -> list[str]:
+def cost_sentences(bill: SearchCost) -> list[str]:
     """Return what a search cost, what pruning saved, what is left, and why it ended."""
     by_status = ", ".join(f"{count} {name}" for name, count in bill.trials_by_status.items())
     sentences = [f"The search ended before its {bill.trials_total} trials: {bill.ended}."]
@@ -70,7 +70,7 @@ def bill_sentences(bill: Bill) -> list[str]:
     return sentences
 
 
-def search_table(trials: Sequence[FrozenTrial], bill: Bill) -> Table:
+def search_table(trials: Sequence[FrozenTrial], bill: SearchCost) -> Table:
     """Return the trials of a search; `*` marks the best, or the Pareto-optimal ones."""
     front = "Pareto-optimal" if len(bill.best_trials) > 1 else "best"
     table = Table(title=f"Trials (* = {front})")
@@ -103,14 +103,14 @@ def _short(params: Mapping[str, object], name: str) -> str:
     return escape(kept_as_override(value)) if name in params else "-"
 
 
-def print_search(trials: Sequence[FrozenTrial], bill: Bill) -> None:
+def print_search(trials: Sequence[FrozenTrial], bill: SearchCost) -> None:
     """Print the table and the bill to standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH, highlight=False)
     if trials:
         console.print(search_table(trials, bill))
-    for sentence in bill_sentences(bill):
+    for sentence in cost_sentences(bill):
         console.print(sentence, markup=False, soft_wrap=True)
 
 

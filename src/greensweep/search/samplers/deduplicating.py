@@ -18,7 +18,7 @@ _FAR = 50  # tries after which the whole space is near
 _TRIES = 1000  # where what a point to start from leaves open may all have been tried
 
 
-class UntriedSampler(BaseSampler):
+class DeduplicatingSampler(BaseSampler):
     """Draws as another sampler does, and looks around where that draws what a trial has had.
 
     It looks further away with each try, until a point is free: what a model has found good is not
@@ -27,7 +27,7 @@ class UntriedSampler(BaseSampler):
     Args:
         sampler: the strategy.
         taken: what other trials had: in which of the cheaper ways, and `Space.key` of the point.
-        seed: of this draw.
+        seed: of this state.
     """
 
     def __init__(

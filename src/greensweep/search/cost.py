@@ -26,7 +26,7 @@ SECTION = "search"
 
 
 @dataclass(frozen=True)
-class Bill:
+class SearchCost:
     """What a search cost, over all the commands that ran it. Energy is gross, in joules.
 
     Attributes:
@@ -97,7 +97,9 @@ class Bill:
         return {name: float(value) for name, value in named.items() if value is not None}
 
 
-def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = None) -> Bill:
+def search_cost(
+    spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = None
+) -> SearchCost:
     """Return the bill of a search as it stands.
 
     Args:
@@ -135,7 +137,7 @@ def bill(spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = 
     qualities = {each.quality for each in outcomes.values() if each.spent_joules is not None}
     pruned = [each for each in outcomes.values() if each.status == "pruned"]
     trained = sum(each.joules or 0.0 for each in outcomes.values() if each.status == "finished")
-    return Bill(
+    return SearchCost(
         trials=len(counting),
         trials_total=total,
         trials_by_status=dict(
@@ -192,17 +194,17 @@ def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[Froz
     return [min(feasible, key=value_then_joules)]
 
 
-def write_bill(found: Bill, directory: Path) -> None:
+def write_search_cost(found: SearchCost, directory: Path) -> None:
     """Write the bill into `study.json`, beside what stands there already."""
     path = directory / STUDY_FILE
     known = read_json(path) or {}
     write_json(path, {**known, SECTION: asdict(found)})
 
 
-def read_bill(directory: Path) -> Bill | None:
+def read_search_cost(directory: Path) -> SearchCost | None:
     """Read the bill from `study.json`; None where another sweeper ran."""
     kept = (read_json(directory / STUDY_FILE) or {}).get(SECTION)
     try:
-        return Bill(**{**kept, "best_trials": tuple(kept["best_trials"])}) if kept else None
+        return SearchCost(**{**kept, "best_trials": tuple(kept["best_trials"])}) if kept else None
     except (TypeError, KeyError):
         return None  # an older one

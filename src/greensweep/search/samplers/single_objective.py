@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import SeveralObjectivesError
 from greensweep.search.optuna_internals import trials_at_draw
-from greensweep.search.samplers.draws import Draw, seed_or_any
+from greensweep.search.samplers.random_state import TrialRandomState, seed_or_any
 from greensweep.search.space import Conditions
 
 
-class OneObjectiveSampler(BaseSampler):
-    """A sampler whose draws hang on the search's seed and its past alone.
+class SingleObjectiveSampler(BaseSampler):
+    """A sampler whose draws hang on the search's seed and its earlier trials alone.
 
     Args:
         seed: of the whole search.
@@ -32,7 +32,8 @@ class OneObjectiveSampler(BaseSampler):
 
     def __init__(self, seed: int | None, conditions: Conditions | None = None) -> None:
         self._seed, self._conditions = seed_or_any(seed), conditions or {}
-        self._draws: dict[int, Draw] = {}  # by number, of the trials that are being drawn
+        # By number, of the trials that are being drawn.
+        self._random_states: dict[int, TrialRandomState] = {}
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Begin a draw.
@@ -40,8 +41,8 @@ class OneObjectiveSampler(BaseSampler):
         Raises:
             SeveralObjectivesError: the study has several objectives.
         """
-        self._draws.pop(trial.number, None)
-        self._draw_of(study, trial)
+        self._random_states.pop(trial.number, None)
+        self._random_state(study, trial)
 
     def after_trial(
         self,
@@ -51,18 +52,18 @@ class OneObjectiveSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """End a trial."""
-        self._draws.pop(trial.number, None)
+        self._random_states.pop(trial.number, None)
 
-    def _draw_of(self, study: optuna.Study, trial: FrozenTrial) -> Draw:
-        """Return the draw of a trial; it begins here where nobody has begun it."""
+    def _random_state(self, study: optuna.Study, trial: FrozenTrial) -> TrialRandomState:
+        """Return the random state of a trial's draw, made here where nobody has begun it."""
         if len(study.directions) != 1:
             raise SeveralObjectivesError(
                 f"hydra/sweeper/sampler={self.name} seeks one objective, and there are "
                 f"{len(study.directions)}: set objective=accuracy, or hydra/sweeper/sampler=tpe"
             )
-        if trial.number not in self._draws:
-            self._draws[trial.number] = Draw(self._seed, study, trial.number)
-        return self._draws[trial.number]
+        if trial.number not in self._random_states:
+            self._random_states[trial.number] = TrialRandomState(self._seed, study, trial.number)
+        return self._random_states[trial.number]
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

@@ -29,13 +29,13 @@ from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import StudyError
 from greensweep.record.reporting import report
 from greensweep.search import interrupt, recovery
-from greensweep.search.claim import Claim, Claims, Exhausted
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, outcome_of
 from greensweep.search.recovery import Recovery
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
-from greensweep.search.trial import TRIAL_FILE, settle, write_json
+from greensweep.search.trial import TRIAL_FILE, finish_trial, write_json
+from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
 
 GRID = ("optuna.samplers.GridSampler", {})
 GRID_SPACE = {"a": CategoricalDistribution([1, 2, 3]), "b": CategoricalDistribution(["x", "y"])}
@@ -79,7 +79,7 @@ def test_failed_trials_count_towards_the_total(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
             search.run_one(search.take())
-    assert search.claims.next() == Exhausted("all 2 trials are done", early=False)
+    assert search.queue.reserve() == Exhausted("all 2 trials are done", early=False)
 
 
 def test_too_many_failures_end_the_search(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_too_many_failures_end_the_search(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 9, sampler=RANDOM, max_failure_rate=0.5), task)
     with pytest.raises(ValueError, match="no"):
         search.run_one(search.take())
-    ended = search.claims.next()
+    ended = search.queue.reserve()
     assert ended == Exhausted(
         "1 of 1 trials failed, more than hydra.sweeper.max_failure_rate=0.5 allows", early=True
     )
@@ -126,14 +126,14 @@ def test_a_trial_that_dies_twice_counts_as_failed(tmp_path: Path) -> None:
     assert [trial.number for trial in counted(search.trials)] == [1, 2]
     assert search.trials[1].params == search.trials[0].params != other.params
     search.run_one(other)
-    assert search.claims.next() == Exhausted("all 2 trials are done", early=False)
+    assert search.queue.reserve() == Exhausted("all 2 trials are done", early=False)
 
 
 def test_a_trial_that_was_interrupted_may_still_die_once(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
     first = search.take()
     stopped = Outcome("stopped", "interrupted", interrupted=True)
-    settle(search.study, trial_of(search.study, 0), stopped, None, search.folder(0))
+    finish_trial(search.study, trial_of(search.study, 0), stopped, None, search.folder(0))
     search = Search(search.spec, value_of)
     kill(search, search.take())
     third = search.take()
@@ -148,7 +148,7 @@ def test_what_a_dead_trial_last_reported_is_kept(tmp_path: Path) -> None:
     known = {"epoch": 3, "epochs": 9, "accuracy": 0.5, "spent_joules": 7.0, "search_joules": 1.0}
     set_attribute(search, died.number, PROGRESS, {**known, "seconds": 2.0})
     kill(search, died)
-    assert search.claims.settle_dead() == 1
+    assert search.queue.recover_dead() == 1
     assert outcome_of(search.trials[0]) == Outcome(
         "died",
         "its process died after epoch 3",
@@ -159,7 +159,7 @@ def test_what_a_dead_trial_last_reported_is_kept(tmp_path: Path) -> None:
         epochs=3,
         epochs_planned=9,
     )
-    assert search.claims.settle_dead() == 0
+    assert search.queue.recover_dead() == 0
 
 
 def test_a_death_after_the_repeat_was_queued_queues_no_second(
@@ -172,8 +172,8 @@ def test_a_death_after_the_repeat_was_queued_queues_no_second(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("greensweep.search.recovery.settle", killed)
-        search.claims.settle_dead()
+        patched.setattr("greensweep.search.recovery.finish_trial", killed)
+        search.queue.recover_dead()
     assert search.states() == ["RUNNING", "WAITING"]
     resumed = Search(search.spec, value_of)
     assert resumed.states() == ["FAIL", "WAITING"]
@@ -223,7 +223,7 @@ def test_a_living_trial_is_left_alone_when_the_clock_is_set(
     search.take()
     shift_the_clock(monkeypatch, set_by)
     other = Search(search.spec, value_of)
-    assert other.claims.settle_dead() == 0
+    assert other.queue.recover_dead() == 0
     assert other.take().number == 1
     assert other.states() == ["RUNNING", "RUNNING"]
 
@@ -245,10 +245,10 @@ def test_a_trial_that_another_machine_draws_has_its_time_whatever_the_clocks_say
     search.study.ask(dict(SPACE))  # by another machine, which holds no lock of this one
     shift_the_clock(monkeypatch, set_by)
     other = Recovery(elsewhere(tmp_path), search.study, lambda trial: tmp_path / str(trial.number))
-    assert other.settle_dead() == 0
+    assert other.recover_dead() == 0
     later = time.monotonic() + 121.0
     monkeypatch.setattr("time.monotonic", lambda: later)
-    assert other.settle_dead() == 1
+    assert other.recover_dead() == 1
 
 
 def test_a_trial_left_without_an_owner_days_ago_is_dead_at_once(
@@ -257,7 +257,7 @@ def test_a_trial_left_without_an_owner_days_ago_is_dead_at_once(
     search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
     search.study.ask(dict(SPACE))
     shift_the_clock(monkeypatch, 3 * 86400.0)
-    assert Recovery(elsewhere(tmp_path), search.study, lambda _: tmp_path / "0").settle_dead() == 1
+    assert Recovery(elsewhere(tmp_path), search.study, lambda _: tmp_path / "0").recover_dead() == 1
 
 
 # Other machines
@@ -281,15 +281,15 @@ def test_a_trial_of_another_machine_is_dead_once_that_has_long_been_silent(
 ) -> None:
     storage = server(tmp_path)
     search = Search(elsewhere(tmp_path), value_of, storage)
-    claim = search.take()
+    reserved = search.take()
     owner = {"host": "another machine", "pid": 1, "born": "there"}
-    set_attribute(search, claim.number, OWNER, owner)
-    assert search.claims.settle_dead() == 0  # nothing has been heard of it yet
-    storage.record_heartbeat(trial_of(search.study, claim.number)._trial_id)
+    set_attribute(search, reserved.number, OWNER, owner)
+    assert search.queue.recover_dead() == 0  # nothing has been heard of it yet
+    storage.record_heartbeat(trial_of(search.study, reserved.number)._trial_id)
     with storage.engine.begin() as connection:
         ago = f"datetime('now', '-{silent_seconds} seconds')"
         connection.exec_driver_sql(f"update trial_heartbeats set heartbeat = {ago}")
-    assert search.claims.settle_dead() == is_dead
+    assert search.queue.recover_dead() == is_dead
     assert search.states() == (["FAIL", "WAITING"] if is_dead else ["RUNNING"])
 
 
@@ -309,13 +309,13 @@ def test_a_trial_too_many_is_given_back_where_another_machine_was_faster(tmp_pat
     storage = Overtaken()
     mine = Search(elsewhere(tmp_path / "here", 1), value_of, storage)
     storage.faster = Search(elsewhere(tmp_path / "there", 1), value_of, storage)
-    assert mine.claims.next() == Exhausted("all 1 trials are taken", early=True)
+    assert mine.queue.reserve() == Exhausted("all 1 trials are taken", early=True)
     assert mine.states() == ["COMPLETE", "FAIL"]
     withdrawn = outcome_of(mine.trials[1])
     assert withdrawn is not None
     assert withdrawn.status == "withdrawn"
     assert count(mine) == 1
-    assert mine.claims.next() == Exhausted("all 1 trials are done", early=False)
+    assert mine.queue.reserve() == Exhausted("all 1 trials are done", early=False)
     # What was given back is not lost: with a larger total it runs.
     more = Search(elsewhere(tmp_path / "here", 2), value_of, storage)
     assert more.run() == Exhausted("all 2 trials are done", early=False)
@@ -329,19 +329,19 @@ def test_an_interrupted_trial_runs_again_and_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = Search(spec(tmp_path, 2, sampler=RANDOM), task_of_epochs(3))
-    claim = search.take()
+    reserved = search.take()
     with monkeypatch.context() as patched:
         patched.setattr(interrupt, "_asked", True)
-        search.run_one(claim)
+        search.run_one(reserved)
     ended = outcome_of(search.trials[0])
     assert ended is not None
     assert (ended.status, ended.error, ended.epochs) == ("stopped", "interrupted after epoch 1", 1)
-    assert ended.spent_joules == pytest.approx(10.0 * claim.params["width"] / 3)
+    assert ended.spent_joules == pytest.approx(10.0 * reserved.params["width"] / 3)
     assert search.states() == ["FAIL"]
     assert count(search) == 0
     resumed = Search(search.spec, search.task)
     again = resumed.take()
-    assert again.params == claim.params
+    assert again.params == reserved.params
     resumed.run_one(again)
     resumed.run()
     assert resumed.states() == ["FAIL", "COMPLETE", "COMPLETE"]
@@ -355,14 +355,14 @@ def test_another_command_takes_up_what_was_interrupted_while_it_runs(
 ) -> None:
     one = Search(spec(tmp_path, 3, sampler=RANDOM), task_of_epochs(3))
     other = Search(one.spec, one.task)
-    claim = one.take()
+    reserved = one.take()
     other.run_one(other.take())
     with monkeypatch.context() as patched:
         patched.setattr(interrupt, "_asked", True)
-        one.run_one(claim)
+        one.run_one(reserved)
     other.run()
     assert other.states() == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    assert other.points()[2] == claim.params
+    assert other.points()[2] == reserved.params
     assert other.trials[2].system_attrs["retry_history"] == [0]
 
 
@@ -395,7 +395,7 @@ def test_a_trial_forecast_over_the_budget_runs_once_the_budget_is_raised(tmp_pat
     assert ended.reason.startswith("40 J are left of the budget, and ")
     assert search.states() == ["COMPLETE"] * 3 + ["FAIL"]
     assert outcome_of(search.trials[3]) == Outcome("withdrawn", ended.reason)
-    assert search.claims.ended() == ended.reason
+    assert search.queue.ended() == ended.reason
     assert count(search) == 3
     raised = Search(replace(asked, budget=BudgetConfig(joules=1000.0)), costing_width(10.0))
     raised.run()
@@ -415,8 +415,8 @@ def test_workers_that_run_out_of_budget_together_withdraw_a_point_once(tmp_path:
     )
     search = Search(asked, costing_width(10.0))
     ended = search.run()
-    other = Claims(asked, search.study, lambda trial: search.folder(trial.number))
-    assert other.next() == ended
+    other = TrialQueue(asked, search.study, lambda trial: search.folder(trial.number))
+    assert other.reserve() == ended
     assert len(search.trials) == 4
 
 
@@ -425,12 +425,12 @@ def test_workers_that_run_out_of_budget_together_withdraw_a_point_once(tmp_path:
 
 def test_a_trial_that_ended_before_its_process_died_is_adopted(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
-    claim = search.take()
+    reserved = search.take()
     search.folder(0).mkdir()
     outcome = Outcome("finished", accuracy=0.75, joules=4.0, spent_joules=5.0, epochs=2)
     kept = {"number": 0, "values": [0.75], "outcome": outcome.as_attribute()}
     write_json(search.folder(0) / TRIAL_FILE, kept)
-    kill(search, claim)
+    kill(search, reserved)
     resumed = Search(search.spec, value_of)
     assert resumed.states() == ["COMPLETE"]
     assert resumed.trials[0].value == 0.75
@@ -446,28 +446,28 @@ def test_a_death_while_a_trial_is_settled_loses_nothing(
         spec(tmp_path, 2, sampler=RANDOM, constraints={"max_joules_per_run": 1e-3}),
         task_of_epochs(1),
     )
-    claim = search.take()
+    reserved = search.take()
 
     def killed(*_: Any) -> None:
         raise SystemError("killed")
 
     with monkeypatch.context() as patched, pytest.raises(SystemError, match="killed"):
         patched.setattr(search.study._storage, at, killed)
-        search.run_one(claim)
-    kill(search, claim)
+        search.run_one(reserved)
+    kill(search, reserved)
     resumed = Search(search.spec, search.task)
     assert resumed.states() == ["COMPLETE"]
-    assert resumed.trials[0].value == pytest.approx(search.task(claim.params))
-    broken = 10.0 * claim.params["width"] - 1e-3
+    assert resumed.trials[0].value == pytest.approx(search.task(reserved.params))
+    broken = 10.0 * reserved.params["width"] - 1e-3
     assert resumed.trials[0].constraints == {"max_joules_per_run": pytest.approx(broken)}
 
 
 def test_an_unreadable_file_of_a_trial_is_no_result(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
-    claim = search.take()
+    reserved = search.take()
     search.folder(0).mkdir()
     (search.folder(0) / TRIAL_FILE).write_text('{"number": 0, "val')
-    kill(search, claim)
+    kill(search, reserved)
     assert Search(search.spec, value_of).states() == ["FAIL", "WAITING"]
 
 
@@ -650,9 +650,9 @@ def test_two_threads_share_a_study_without_taking_a_trial_twice(tmp_path: Path) 
 
     def work() -> None:
         mine = Search(asked, value_of)
-        while isinstance(claim := mine.claims.next(), Claim):
-            taken.append(claim.number)
-            mine.run_one(claim)
+        while isinstance(reserved := mine.queue.reserve(), ReservedTrial):
+            taken.append(reserved.number)
+            mine.run_one(reserved)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -665,9 +665,9 @@ def test_two_threads_share_a_study_without_taking_a_trial_twice(tmp_path: Path) 
 
 def _work(folder: Path, queue: Any) -> None:
     mine = Search(spec(folder, 10, sampler=RANDOM), value_of)
-    while isinstance(claim := mine.claims.next(), Claim):
-        queue.put((claim.number, claim.params["rate"]))
-        mine.run_one(claim)
+    while isinstance(reserved := mine.queue.reserve(), ReservedTrial):
+        queue.put((reserved.number, reserved.params["rate"]))
+        mine.run_one(reserved)
 
 
 def test_two_processes_share_a_study_without_taking_a_trial_twice(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class ParetoRule:
+class ParetoPruner:
     """Prune what a finished trial beats in both objectives, with the doubt to its credit.
 
     With accuracy a and joules E after epoch e, a trial's optimistic end is a plus a high quantile
@@ -42,7 +42,7 @@ class ParetoRule:
     min_finished: int = 5
     grace_epochs: int = 1
 
-    def beaten_by(
+    def dominated_by(
         self,
         finished: Sequence[Finished],
         *,

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.live import Live
 
 from greensweep.energy.units import joules_text
-from greensweep.search.bill import best_trials
 from greensweep.search.budget import spent
+from greensweep.search.cost import best_trials
 from greensweep.search.records import counted
 from greensweep.search.spec import SearchSpec
-from greensweep.search.text import duration_text
+from greensweep.search.terminal import duration_text
 
 _EVERY_SECONDS = 1.0
 
 
-def status_line(
+def progress_line(
     spec: SearchSpec,
     study: optuna.Study,
     trials: list[FrozenTrial],
@@ -84,7 +84,7 @@ def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
             now_ended = sum(trial.state.is_finished() for trial in trials)
             if now_ended != ended:
                 ended, last = now_ended, seconds
-            line = status_line(spec, study, trials, total, seconds, seconds - last, earlier)
+            line = progress_line(spec, study, trials, total, seconds, seconds - last, earlier)
             live.update(line)
 
     with Live(

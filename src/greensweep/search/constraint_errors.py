@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from greensweep.errors import unknown
-from greensweep.search.constraints import OPTION, SHORT_NAMES, bounds_of, figure_names
+from greensweep.search.constraints import OPTION, SHORT_NAMES, figure_names, parse_constraints
 from greensweep.search.planned_run import PlannedRun
 
 # What is above 0 in every run.
@@ -15,7 +15,7 @@ _POSITIVE = {
 }
 
 
-def constraint_faults(
+def constraint_errors(
     constraints: Mapping[str, Any], run: PlannedRun | None, *, has_results: bool
 ) -> Iterator[str]:
     """Say of each constraint what is wrong with it, in a sentence.
@@ -49,13 +49,13 @@ def constraint_faults(
             yield f"{OPTION}: {fault}"
         else:
             sound[constraint] = float(bound)
-    least = {each.figure: each for each in bounds_of(sound) if not each.is_maximum}
-    for most in bounds_of(sound):
+    least = {each.figure: each for each in parse_constraints(sound) if not each.is_maximum}
+    for most in parse_constraints(sound):
         low = least.get(most.figure)
         if most.is_maximum and low is not None and low.limit > most.limit:
             yield (
-                f"{OPTION}: nothing keeps both {low.constraint}={low.limit:g} and "
-                f"{most.constraint}={most.limit:g}: swap them"
+                f"{OPTION}: nothing keeps both {low.name}={low.limit:g} and "
+                f"{most.name}={most.limit:g}: swap them"
             )
 
 

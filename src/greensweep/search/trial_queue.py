@@ -29,16 +29,16 @@ from greensweep.search.records import (
     whole_seconds,
 )
 from greensweep.search.recovery import Folder, Recovery, ValuesOf
-from greensweep.search.samplers.scales import holds
-from greensweep.search.samplers.untried import UntriedSampler
+from greensweep.search.samplers.deduplicating import DeduplicatingSampler
+from greensweep.search.samplers.encoder import holds
 from greensweep.search.space import range_text, suggest
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
-from greensweep.search.trial import settle
+from greensweep.search.trial import finish_trial
 
 
 @dataclass(frozen=True)
-class Claim:
+class ReservedTrial:
     """A trial that this process is to run, in the `fidelity`-th cheaper way, or whole (0)."""
 
     number: int
@@ -46,7 +46,7 @@ class Claim:
     fidelity: int = 0
 
 
-FlopsOf = Callable[[Claim], float | None]
+FlopsOf = Callable[[ReservedTrial], float | None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Exhausted:
     early: bool
 
 
-class Claims:
+class TrialQueue:
     """Hands out the trials of a study.
 
     Args:
@@ -88,20 +88,20 @@ class Claims:
             StudyError: a point to start from is outside of the space.
         """
         with self._lock:
-            self._recovery.settle_dead()
+            self._recovery.recover_dead()
             trials = self._study.get_trials(deepcopy=False)
             for trial in left_to_repeat(trials):
                 self._recovery.run_again(trial)
             self._enqueue()
 
-    def next(self) -> Claim | Exhausted:
+    def reserve(self) -> ReservedTrial | Exhausted:
         """Draw the next trial and take it.
 
         Raises:
             StudyError: the sampler cannot be made.
         """
         with self._lock:
-            self._recovery.settle_dead()
+            self._recovery.recover_dead()
             trials = self._with_interrupted(self._study.get_trials(deepcopy=False))
             done = counted(trials)
             exhausted = self._exhausted(trials, done)
@@ -118,13 +118,13 @@ class Claims:
                 if space.has(name, params):
                     params[name] = suggest(drawn, name, space.distributions[name])
             drawn.set_user_attr(OWNER, asdict(this_process()))
-            claim = Claim(drawn.number, params, self._fidelity(drawn.number))
-            reason = self._surplus(claim.number) or self._unaffordable(trials, claim)
+            reserved = ReservedTrial(drawn.number, params, self._fidelity(drawn.number))
+            reason = self._surplus(reserved.number) or self._unaffordable(trials, reserved)
             if reason is None:
-                return claim
+                return reserved
             withdrawn = Outcome("withdrawn", reason)
-            frozen = trial_of(self._study, claim.number)
-            settle(self._study, frozen, withdrawn, None, self.folder(frozen))
+            frozen = trial_of(self._study, reserved.number)
+            finish_trial(self._study, frozen, withdrawn, None, self.folder(frozen))
             return Exhausted(reason, early=True)
 
     def _with_interrupted(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -161,17 +161,17 @@ class Claims:
                 if (0, space.key(point)) not in taken:
                     self._study.enqueue_trial(point)
                     break
-        return UntriedSampler(sampler, space, taken, [spec.seed, len(done)])
+        return DeduplicatingSampler(sampler, space, taken, [spec.seed, len(done)])
 
-    def settle_dead(self) -> int:
+    def recover_dead(self) -> int:
         """Settle the trials whose process has died; return how many."""
         with self._lock:
-            return self._recovery.settle_dead()
+            return self._recovery.recover_dead()
 
-    def adopt(self, trial: FrozenTrial) -> bool:
+    def recover(self, trial: FrozenTrial) -> bool:
         """Settle a running trial by what its folder says; False where it says nothing."""
         with self._lock:
-            return self._recovery.adopt(trial)
+            return self._recovery.recover(trial)
 
     def ended(self) -> str | None:
         """Return why no more trials are run, though the total is not reached."""
@@ -212,19 +212,20 @@ class Claims:
         total = self._spec.total
         return f"all {total} trials are taken" if len(counted(earlier)) >= total else None
 
-    def _unaffordable(self, trials: Sequence[FrozenTrial], claim: Claim) -> str | None:
+    def _unaffordable(self, trials: Sequence[FrozenTrial], reserved: ReservedTrial) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""
         spec = self._spec
         if not spec.has_budget:
             return None
-        flops = self._flops_of(claim) if self._flops_of else None
+        flops = self._flops_of(reserved) if self._flops_of else None
         if flops is not None:
-            own = trial_of(self._study, claim.number)
+            own = trial_of(self._study, reserved.number)
             set_user_attribute(self._study, own, FLOPS, flops)
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.distributions, trials)
-            joules = drawing_joules(trials) + _forecast(model, claim.params, claim.fidelity, flops)
+            own_joules = _forecast(model, reserved.params, reserved.fidelity, flops)
+            joules = drawing_joules(trials) + own_joules
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
                     known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
@@ -232,7 +233,7 @@ class Claims:
                     joules += max(whole - known, 0.0)
         if spec.budget.hours is not None:
             model = CostModel(spec.distributions, trials, whole_seconds)
-            seconds = _forecast(model, claim.params, claim.fidelity, flops)
+            seconds = _forecast(model, reserved.params, reserved.fidelity, flops)
         return over_budget(spec, spent(self._study, trials), joules, seconds)
 
     def _enqueue(self) -> None:

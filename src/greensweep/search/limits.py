@@ -12,10 +12,10 @@ from greensweep.record.reporting import Progress
 from greensweep.search.budget import drawing_joules, over_budget, spent
 from greensweep.search.constraints import (
     OPTION,
-    bounds_of,
     broken_already,
     growing_figures,
     of_energy,
+    parse_constraints,
     refuse_unmetered,
 )
 from greensweep.search.interrupt import interrupted
@@ -39,7 +39,7 @@ class _Totals:
         )
 
 
-class Bounds:
+class TrialLimits:
     """Holds one trial against all that bounds it.
 
     Args:
@@ -115,10 +115,10 @@ class Bounds:
         Raises:
             MissingFigure: one that is bounded will not be known at the end either.
         """
-        for bound in bounds_of(self._spec.constraints):
+        for bound in parse_constraints(self._spec.constraints):
             if progress.known.get(bound.figure, 0.0) is None:
                 raise MissingFigure(
-                    f"{OPTION}: {bound.constraint} bounds {bound.figure}, which cannot be told of "
+                    f"{OPTION}: {bound.name} bounds {bound.figure}, which cannot be told of "
                     "this network: leave it out"
                 )
         return {name: value for name, value in progress.known.items() if value is not None}

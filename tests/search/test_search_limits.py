@@ -19,12 +19,12 @@ from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import Progress, report, report_progress, report_repeat
 from greensweep.record.result import read_result
 from greensweep.runs.repeats import run_repeats
-from greensweep.search.bill import bill
-from greensweep.search.claim import Exhausted
 from greensweep.search.constraints import broken_by
-from greensweep.search.judge import TrialJudge
+from greensweep.search.cost import search_cost
+from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, Outcome, outcome_of
+from greensweep.search.trial_queue import Exhausted
 from greensweep.tracking import MemoryTracker
 
 SPACE = {"width": IntDistribution(1, 64, log=True)}
@@ -71,7 +71,7 @@ def test_a_budget_counts_what_a_program_spent_before_it_measured(tmp_path: Path)
     )
     assert (ended(found).status, ended(found).epochs) == ("stopped", 6)
     assert (ended(found).joules, ended(found).spent_joules) == (300.0, 400.0)
-    assert bill(found.spec, found.study, 3).left_joules == 0.0
+    assert search_cost(found.spec, found.study, 3).left_joules == 0.0
 
 
 def test_a_constraint_on_all_joules_counts_the_set_up_and_one_on_training_does_not(
@@ -97,7 +97,7 @@ def test_own_loops_overshoot_by_one_epoch_at_most(tmp_path: Path, tells: bool) -
         found = search(tmp_path, task, 30, purse, budget=BudgetConfig(joules=budget), seed=seed)
         found.run()
         assert max(begun) <= budget, seed
-        assert bill(found.spec, found.study, 30).spent_joules == pytest.approx(purse.spent)
+        assert search_cost(found.spec, found.study, 30).spent_joules == pytest.approx(purse.spent)
 
 
 def program_with_set_up(draw: random.Random, purse: Purse, tells: bool) -> tuple[Any, list[float]]:
@@ -156,9 +156,9 @@ def test_an_epoch_is_forecast_without_the_set_up(tmp_path: Path) -> None:
 def test_another_workers_set_up_counts_as_soon_as_it_is_told(tmp_path: Path) -> None:
     found = search(tmp_path, lambda _: 0.5, budget=BudgetConfig(joules=400.0))
     one, other = found.take(), found.take()
-    judge = TrialJudge(found.spec, found.study, trial_of(found.study, one.number))
+    judge = TrialMonitor(found.spec, found.study, trial_of(found.study, one.number))
     judge.judge(Progress(0, spent_joules=395.0, epochs=9))
-    second = TrialJudge(found.spec, found.study, trial_of(found.study, other.number))
+    second = TrialMonitor(found.spec, found.study, trial_of(found.study, other.number))
     with pytest.raises(Exception, match="before its first epoch: the budget of 400 J is spent"):
         second.judge(Progress(0, spent_joules=20.0, epochs=9))
 
@@ -172,7 +172,7 @@ def test_joules_that_a_program_tells_itself_are_not_forgotten_at_its_end(tmp_pat
     found = search(tmp_path, task, meter=UnmeteredMeter(), budget=BudgetConfig(joules=200.0))
     found.run()
     assert ended(found).spent_joules == 120.0
-    assert bill(found.spec, found.study, 3).spent_joules <= 240.0
+    assert search_cost(found.spec, found.study, 3).spent_joules <= 240.0
 
 
 # Repeats
@@ -439,11 +439,11 @@ def test_a_meter_that_fails_midway_is_told_and_ends_the_search(
 
 def test_what_a_dead_trial_had_told_of_its_set_up_counts(tmp_path: Path) -> None:
     found = search(tmp_path, lambda _: 0.5, budget=BudgetConfig(joules=400.0))
-    claim = found.take()
-    TrialJudge(found.spec, found.study, trial_of(found.study, claim.number)).judge(
+    reserved = found.take()
+    TrialMonitor(found.spec, found.study, trial_of(found.study, reserved.number)).judge(
         Progress(0, spent_joules=395.0, epochs=3)
     )
-    assert trial_of(found.study, claim.number).user_attrs[PROGRESS]["spent_joules"] == 395.0
+    assert trial_of(found.study, reserved.number).user_attrs[PROGRESS]["spent_joules"] == 395.0
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,11 @@ import pytest
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
-from greensweep.search.bill import Bill, bill, read_bill, write_bill
+from greensweep.search.cost import SearchCost, read_search_cost, search_cost, write_search_cost
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, SEARCH_ENERGY, Outcome
-from greensweep.search.text import bill_sentences
-from greensweep.search.trial import settle
+from greensweep.search.terminal import cost_sentences
+from greensweep.search.trial import finish_trial
 
 
 def settled(folder: Path, outcomes: list[tuple[Outcome, float | None]], **changes: Any) -> Search:
@@ -20,10 +20,10 @@ def settled(folder: Path, outcomes: list[tuple[Outcome, float | None]], **change
         spec(folder, len(outcomes), sampler=RANDOM, **changes), lambda _: 0.0, InMemoryStorage()
     )
     for outcome, value in outcomes:
-        claim = found.take()
-        trial = trial_of(found.study, claim.number)
+        reserved = found.take()
+        trial = trial_of(found.study, reserved.number)
         values = None if value is None else [value]
-        settle(found.study, trial, outcome, values, folder / "none")
+        finish_trial(found.study, trial, outcome, values, folder / "none")
     return found
 
 
@@ -47,7 +47,7 @@ ALL = [
 def test_every_joule_is_on_one_line(tmp_path: Path) -> None:
     found = settled(tmp_path, ALL)
     found.study.set_user_attr(f"{SEARCH_ENERGY}here:1:1", 8.0)
-    told = bill(found.spec, found.study, 9)
+    told = search_cost(found.spec, found.study, 9)
     assert told.finished_joules == 160.0
     assert told.pruned_joules == 57.0
     assert told.stopped_joules == 20.0
@@ -61,34 +61,36 @@ def test_every_joule_is_on_one_line(tmp_path: Path) -> None:
 
 def test_the_ratio_is_to_the_training_of_the_best(tmp_path: Path) -> None:
     found = settled(tmp_path, ALL)
-    told = bill(found.spec, found.study, 9)
+    told = search_cost(found.spec, found.study, 9)
     assert (told.best_trials, told.best_joules) == ((1,), 50.0)
     assert told.search_ratio == pytest.approx(told.spent_joules / 50.0)
     cheap = settled(tmp_path, ALL, directions=("minimize",))
-    assert bill(cheap.spec, cheap.study, 9).best_trials == (0,)
+    assert search_cost(cheap.spec, cheap.study, 9).best_trials == (0,)
 
 
 def test_pruning_saves_the_epochs_that_were_left(tmp_path: Path) -> None:
     found = settled(tmp_path, ALL)
-    told = bill(found.spec, found.study, 9)
+    told = search_cost(found.spec, found.study, 9)
     assert told.saved_joules == pytest.approx(20.0 / 2 * 8 + 30.0 / 5 * 5)
     assert told.saved_seconds == pytest.approx(4.0 / 2 * 8 + 5.0 / 5 * 5)
-    assert any("Pruning saved about 110 J and 21 s" in each for each in bill_sentences(told))
+    assert any("Pruning saved about 110 J and 21 s" in each for each in cost_sentences(told))
 
 
 def test_without_a_meter_there_is_no_bill_but_a_count(tmp_path: Path) -> None:
     found = settled(tmp_path, [(Outcome("finished"), 0.5), (Outcome("failed"), None)])
-    told = bill(found.spec, found.study, 2)
+    told = search_cost(found.spec, found.study, 2)
     assert (told.spent_joules, told.search_ratio, told.quality) == (None, None, "unmeasured")
-    assert bill_sentences(told) == ["2 trials: 1 finished, 1 failed; not metered."]
+    assert cost_sentences(told) == ["2 trials: 1 finished, 1 failed; not metered."]
 
 
 def test_a_bill_is_read_as_it_was_written_beside_what_stood_there(tmp_path: Path) -> None:
-    assert read_bill(tmp_path) is None
+    assert read_search_cost(tmp_path) is None
     (tmp_path / "study.json").write_text('{"other": 1}')
-    told = Bill(trials=1, trials_total=2, trials_by_status={"finished": 1}, best_trials=(0, 3))
-    write_bill(told, tmp_path)
-    assert read_bill(tmp_path) == told
+    told = SearchCost(
+        trials=1, trials_total=2, trials_by_status={"finished": 1}, best_trials=(0, 3)
+    )
+    write_search_cost(told, tmp_path)
+    assert read_search_cost(tmp_path) == told
     assert '"other": 1' in (tmp_path / "study.json").read_text()
 
 
@@ -96,24 +98,24 @@ def test_what_still_runs_elsewhere_stands_on_a_line_of_its_own(tmp_path: Path) -
     found = settled(tmp_path, [(outcome("finished", 100.0, joules=80.0), 0.7)])
     running = found.study.ask(dict(found.spec.distributions))
     running.set_user_attr(PROGRESS, {"spent_joules": 30.0, "search_joules": 2.0})
-    told = bill(found.spec, found.study, 2)
+    told = search_cost(found.spec, found.study, 2)
     assert (told.finished_joules, told.running_joules, told.spent_joules) == (100.0, 32.0, 132.0)
-    assert "32 J in those that still run" in " ".join(bill_sentences(told))
+    assert "32 J in those that still run" in " ".join(cost_sentences(told))
 
 
 def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> None:
     found = settled(tmp_path, [(Outcome("finished", search_joules=3.0), 0.7)])
-    assert bill(found.spec, found.study, 1).spent_joules == 3.0
+    assert search_cost(found.spec, found.study, 1).spent_joules == 3.0
 
 
 def test_of_two_equally_good_trials_the_cheaper_is_the_best(tmp_path: Path) -> None:
     outcomes = [(outcome("finished", 9.0, joules=each), 0.5) for each in (7.0, 5.0, 6.0)]
     found = settled(tmp_path, outcomes)
-    assert bill(found.spec, found.study, 3).best_trials == (1,)
+    assert search_cost(found.spec, found.study, 3).best_trials == (1,)
 
 
 def test_a_search_that_ends_early_says_what_it_left_unspent() -> None:
-    told = Bill(
+    told = SearchCost(
         trials=6,
         trials_total=20,
         trials_by_status={"finished": 6},
@@ -122,6 +124,6 @@ def test_a_search_that_ends_early_says_what_it_left_unspent() -> None:
         quality="estimated",
         ended="more is not worth it",
     )
-    assert "Left unspent: 14 trials, about 140 J at what the others cost." in bill_sentences(told)
+    assert "Left unspent: 14 trials, about 140 J at what the others cost." in cost_sentences(told)
     whole = replace(told, trials_total=6, ended=None)
-    assert not any("unspent" in each for each in bill_sentences(whole))
+    assert not any("unspent" in each for each in cost_sentences(whole))

@@ -5,13 +5,13 @@ from collections.abc import Callable
 _step: Callable[[], None] | None = None
 
 
-def before_trials(step: Callable[[], None] | None) -> None:
+def before_first_trial(step: Callable[[], None] | None) -> None:
     """Let the next search of this process begin with a step of the program's own, or with none."""
     global _step
     _step = step
 
 
-def begin_trials() -> None:
+def call_before_first_trial() -> None:
     """Take the step, once.
 
     Raises:

@@ -1,19 +1,18 @@
 """What the trials of a search so far teach a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.records import outcome_of, runs_again, whole_joules
-from greensweep.search.samplers.draws import finite
-from greensweep.search.samplers.process import Figures
-from greensweep.search.samplers.scales import Box, holds
+from greensweep.search.samplers.encoder import FloatArray, SpaceEncoder, holds
+from greensweep.search.samplers.random_state import finite
 
 
-class Past:
-    """Places and figures of the trials so far. Scores are better when higher.
+class Observations:
+    """The trials so far as points of the unit cube, with their scores (higher is better).
 
     - Finished trials teach what they came to and cost.
     - A pruned trial teaches its last report, though never more than the median finished one: it
@@ -22,30 +21,37 @@ class Past:
     - A failed trial scores as the worst one: whatever made it fail, its neighbours are not
       sought. Its energy teaches nothing, nor does anything of a trial that runs again.
 
+    Args:
+        encoder: trials outside of its space are left out.
+
     Attributes:
-        places, scores, feasible: of trials with a score.
-        metered_places, log_joules: of trials with an energy; natural logarithm of joules.
-        judged_places, broken_by: of trials with constraints, one array for each constraint.
+        points, scores, feasible: of trials with a score.
+        metered_points, log_joules: of trials with an energy; natural logarithm of joules.
+        constrained_points, violations: of trials with constraints, one array for each constraint.
         finished: which of the scores are those of trials that ran to their end.
-        running: places of running trials.
-        tried: places of all trials that are, or were, run.
+        pending: points of running trials.
+        tried: points of all trials that are, or were, run.
     """
 
     def __init__(
         self,
         trials: Sequence[FrozenTrial],
-        box: Box,
-        space: Mapping[str, BaseDistribution],
-        maximize: bool,
+        encoder: SpaceEncoder,
+        direction: StudyDirection,
     ) -> None:
-        sign = 1.0 if maximize else -1.0
+        self.encoder, space = encoder, encoder.space
+        sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
         known = [
             trial
             for trial in trials
-            if space.keys() - box.conditions.keys() <= trial.params.keys()
+            if space.keys() - encoder.conditions.keys() <= trial.params.keys()
             and all(holds(space[n], trial.params[n]) for n in space.keys() & trial.params.keys())
         ]
-        at = {trial.number: box.place(trial.params) for trial in known}
+        params = {trial.number: trial.params for trial in known}
+
+        def points(numbers: Iterable[int]) -> FloatArray:
+            return encoder.encode_all(params[number] for number in numbers)
+
         finished = [t for t in known if t.state == TrialState.COMPLETE and finite(t.values)]
         scores = {t.number: sign * (t.values or [0.0])[0] for t in finished}
         if finished:
@@ -57,8 +63,8 @@ class Past:
                     scores[trial.number] = typical if last is None else min(sign * last, typical)
                 elif trial.state == TrialState.FAIL and not _again(trial):
                     scores[trial.number] = worst
-        self.places = _stack([at[number] for number in scores], box)
-        self.scores: Figures = np.array(list(scores.values()))
+        self.points = points(scores)
+        self.scores: FloatArray = np.array(list(scores.values()))
         ends = {trial.number: trial for trial in finished}
         self.feasible = np.array(
             [n in ends and all(x <= 0 for x in ends[n].constraints.values()) for n in scores],
@@ -66,17 +72,19 @@ class Past:
         )
         self.finished = np.array([n in ends for n in scores], dtype=bool)
         joules = {t.number: cost for t in known if (cost := whole_joules(t)) is not None}
-        self.metered_places = _stack([at[number] for number in joules], box)
-        self.log_joules: Figures = np.log(list(joules.values()))
-        judged = [t for t in finished if t.constraints]
-        names = sorted({name for t in judged for name in t.constraints})
-        judged = [t for t in judged if all(name in t.constraints for name in names)]
-        self.judged_places = _stack([at[t.number] for t in judged], box)
-        self.broken_by: list[Figures] = [
-            np.array([t.constraints[name] for t in judged]) for name in names if len(judged) > 1
+        self.metered_points = points(joules)
+        self.log_joules: FloatArray = np.log(list(joules.values()))
+        constrained = [t for t in finished if t.constraints]
+        names = sorted({name for t in constrained for name in t.constraints})
+        constrained = [t for t in constrained if all(name in t.constraints for name in names)]
+        self.constrained_points = points(t.number for t in constrained)
+        self.violations: list[FloatArray] = [
+            np.array([t.constraints[name] for t in constrained])
+            for name in names
+            if len(constrained) > 1
         ]
-        self.tried = _stack([at[t.number] for t in known if t.state != TrialState.WAITING], box)
-        self.running = _stack([at[t.number] for t in known if t.state == TrialState.RUNNING], box)
+        self.tried = points(t.number for t in known if t.state != TrialState.WAITING)
+        self.pending = points(t.number for t in known if t.state == TrialState.RUNNING)
 
 
 def _last_report(trial: FrozenTrial) -> float | None:
@@ -88,7 +96,3 @@ def _last_report(trial: FrozenTrial) -> float | None:
 def _again(trial: FrozenTrial) -> bool:
     outcome = outcome_of(trial)
     return runs_again(trial) or (outcome is not None and outcome.status == "died")
-
-
-def _stack(rows: Sequence[Figures], box: Box) -> Figures:
-    return np.stack(rows) if rows else np.empty((0, box.sides))
