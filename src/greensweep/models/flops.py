@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from greensweep.errors import first_line
 from greensweep.models.layer_calls import uncompiled
+from greensweep.models.torch_internals import TorchDispatchMode, of_tensors
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +79,9 @@ class _Uncounted(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        operator = getattr(func, "_overloadpacket", func)
+        operator = getattr(func, "overloadpacket", func)
         if operator not in _FORMULAS and operator not in flop_registry:
-            library, _, name = str(getattr(operator, "_qualified_op_name", operator)).rpartition(
-                "::"
-            )
+            library, _, name = str(operator).rpartition(".")
             if library not in _TORCHS:
                 self.operators.add(f"{library}::{name}".strip(":"))
             elif _COUNTED.match(name) and not _CHEAP.match(name):
@@ -94,37 +92,31 @@ class _Uncounted(TorchDispatchMode):
 # --- formulas that torch's counter lacks --------------------------------------------------------
 
 
-def _raw(formula: Callable[..., int]) -> Callable[..., int]:
-    """Let the counter give a formula the tensors, not their shapes."""
-    formula._get_raw = True  # type: ignore[attr-defined]
-    return formula
-
-
 def _product(*shapes: int) -> int:
     return 2 * math.prod(shapes)
 
 
-@_raw
+@of_tensors
 def _mv(matrix: Tensor, vector: Tensor, *_: Any, **__: Any) -> int:
     return _product(*matrix.shape)
 
 
-@_raw
+@of_tensors
 def _addmv(_: Tensor, matrix: Tensor, *__: Any, **___: Any) -> int:
     return _product(*matrix.shape)
 
 
-@_raw
+@of_tensors
 def _dot(one: Tensor, *_: Any, **__: Any) -> int:
     return _product(one.numel())
 
 
-@_raw
+@of_tensors
 def _addbmm(_: Tensor, one: Tensor, other: Tensor, *__: Any, **___: Any) -> int:
     return _product(*one.shape, other.shape[-1])
 
 
-@_raw
+@of_tensors
 def _trilinear(
     one: Tensor, weight: Tensor, other: Tensor, *_: Any, out_val: Tensor, **__: Any
 ) -> int:
@@ -134,7 +126,7 @@ def _trilinear(
     return _product(rows, outputs, first, second) + _product(rows, outputs, second)
 
 
-@_raw
+@of_tensors
 def _conv_tbc(_: Tensor, weight: Tensor, *__: Any, out_val: Tensor, **___: Any) -> int:
     return _product(*out_val.shape[:2], *weight.shape)
 
@@ -144,12 +136,12 @@ def _recurrence(steps: int, weights: Sequence[Tensor]) -> int:
     return _product(steps, sum(weight.numel() for weight in weights if weight.dim() == 2))
 
 
-@_raw
+@of_tensors
 def _mkldnn_rnn(inputs: Tensor, *weights: Any, **_: Any) -> int:
     return _recurrence(math.prod(inputs.shape[:-1]), weights[:2])
 
 
-@_raw
+@of_tensors
 def _cudnn_rnn(inputs: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) -> int:
     return _recurrence(math.prod(inputs.shape[:-1]), weights)
 
@@ -157,7 +149,7 @@ def _cudnn_rnn(inputs: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) ->
 def _transform(of_real: bool) -> Callable[..., int]:
     """Of N points: 5 N log2 N, and half of it where one side is real."""
 
-    @_raw
+    @of_tensors
     def count(inputs: Tensor, along: Sequence[int], *_: Any, out_val: Tensor, **__: Any) -> int:
         signal = out_val if out_val.dtype.is_floating_point else inputs
         points = math.prod(signal.shape[each] for each in along)
@@ -171,7 +163,7 @@ def _also_complex(operator: Any) -> Callable[..., int]:
     """A product of complex numbers is 4 of real ones."""
     formula = flop_registry[operator]
 
-    @_raw
+    @of_tensors
     def count(*args: Any, out_val: Any, **kwargs: Any) -> int:
         times = 4 if isinstance(out_val, Tensor) and out_val.is_complex() else 1
         return times * int(formula(*args, **kwargs, out_val=out_val))
@@ -179,20 +171,20 @@ def _also_complex(operator: Any) -> Callable[..., int]:
     return count
 
 
-_aten = torch.ops.aten
+aten = torch.ops.aten
 _FORMULAS: dict[Any, Callable[..., int]] = {
-    _aten.mv: _mv,
-    _aten.addmv: _addmv,
-    _aten.dot: _dot,
-    _aten.vdot: _dot,
-    _aten.addbmm: _addbmm,
-    _aten._trilinear: _trilinear,
-    _aten.conv_tbc: _conv_tbc,
-    _aten.mkldnn_rnn_layer: _mkldnn_rnn,
-    _aten._cudnn_rnn: _cudnn_rnn,
-    _aten.miopen_rnn: _cudnn_rnn,
-    _aten._fft_c2c: _transform(of_real=False),
-    _aten._fft_r2c: _transform(of_real=True),
-    _aten._fft_c2r: _transform(of_real=True),
-    **{each: _also_complex(each) for each in (_aten.mm, _aten.addmm, _aten.bmm, _aten.baddbmm)},
+    aten.mv: _mv,
+    aten.addmv: _addmv,
+    aten.dot: _dot,
+    aten.vdot: _dot,
+    aten.addbmm: _addbmm,
+    aten._trilinear: _trilinear,
+    aten.conv_tbc: _conv_tbc,
+    aten.mkldnn_rnn_layer: _mkldnn_rnn,
+    aten._cudnn_rnn: _cudnn_rnn,
+    aten.miopen_rnn: _cudnn_rnn,
+    aten._fft_c2c: _transform(of_real=False),
+    aten._fft_r2c: _transform(of_real=True),
+    aten._fft_c2r: _transform(of_real=True),
+    **{each: _also_complex(each) for each in (aten.mm, aten.addmm, aten.bmm, aten.baddbmm)},
 }

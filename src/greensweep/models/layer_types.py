@@ -9,24 +9,29 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
-from torch._ops import OpOverload, OpOverloadPacket
 
 _words = str.split
 
+
+def _of_dimensions(name: str) -> tuple[type[nn.Module], ...]:
+    return tuple(getattr(nn, f"{name}{dimensions}d") for dimensions in (1, 2, 3))
+
+
 # By base class, the most derived first: timm's BatchNormAct2d, say, is a batch norm.
-_MODULES: tuple[tuple[type[nn.Module], str], ...] = (
-    (nn.modules.conv._ConvTransposeNd, "conv_transpose"),
-    (nn.modules.conv._ConvNd, "conv"),
+_MODULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ...] = (
+    (_of_dimensions("ConvTranspose"), "conv_transpose"),
+    (_of_dimensions("Conv"), "conv"),
     (nn.Linear, "linear"),
     (nn.Bilinear, "bilinear"),
     (nn.LSTM, "lstm"),
     (nn.GRU, "gru"),
     (nn.RNN, "rnn"),
-    (nn.modules.batchnorm._BatchNorm, "batch_norm"),
+    ((*_of_dimensions("BatchNorm"), nn.SyncBatchNorm), "batch_norm"),
     (nn.LayerNorm, "layer_norm"),
     (nn.GroupNorm, "group_norm"),
-    (nn.modules.instancenorm._InstanceNorm, "instance_norm"),
+    (_of_dimensions("InstanceNorm"), "instance_norm"),
     (nn.RMSNorm, "rms_norm"),
     (nn.MultiheadAttention, "attention"),
     (nn.Embedding, "embedding"),
@@ -35,12 +40,12 @@ _MODULES: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.ReLU, "relu"),
     (nn.Softmax2d, "softmax"),
     (nn.Upsample, "interpolate"),
-    (nn.modules.pooling._AdaptiveAvgPoolNd, "adaptive_avg_pool"),
-    (nn.modules.pooling._AdaptiveMaxPoolNd, "adaptive_max_pool"),
-    (nn.modules.pooling._AvgPoolNd, "avg_pool"),
-    (nn.modules.pooling._MaxPoolNd, "max_pool"),
-    (nn.modules.pooling._MaxUnpoolNd, "max_unpool"),
-    (nn.modules.pooling._LPPoolNd, "lp_pool"),
+    (_of_dimensions("AdaptiveAvgPool"), "adaptive_avg_pool"),
+    (_of_dimensions("AdaptiveMaxPool"), "adaptive_max_pool"),
+    (_of_dimensions("AvgPool"), "avg_pool"),
+    (_of_dimensions("MaxPool"), "max_pool"),
+    (_of_dimensions("MaxUnpool"), "max_unpool"),
+    (_of_dimensions("LPPool"), "lp_pool"),
     (nn.FractionalMaxPool2d, "fractional_max_pool"),
     (nn.FractionalMaxPool3d, "fractional_max_pool"),
 )
@@ -141,17 +146,19 @@ def is_idle(func: Callable[..., Any]) -> bool:
 
 def _plain(func: Callable[..., Any]) -> str:
     """Return a function's name without the underscores around it: relu_, __matmul__."""
-    if isinstance(func, OpOverload):
-        func = func.overloadpacket
-    return str(getattr(func, "__name__", "")).strip("_")
+    return str(getattr(_operator(func), "__name__", "")).strip("_")
 
 
 def _is_foreign(func: Callable[..., Any]) -> bool:
-    if isinstance(func, OpOverload):
-        func = func.overloadpacket
-    if not isinstance(func, OpOverloadPacket):
-        return False
-    return func._qualified_op_name.partition("::")[0] not in _TORCHS
+    """Tell whether a function is an operator of another library: torchvision.nms, say."""
+    operator = _operator(func)
+    is_operator = isinstance(operator, type(torch.ops.aten.add))
+    return is_operator and str(operator).partition(".")[0] not in _TORCHS
+
+
+def _operator(func: Callable[..., Any]) -> Any:
+    """Return the operator of which a function may be the form for certain arguments."""
+    return getattr(func, "overloadpacket", func)
 
 
 def module_type(module: nn.Module) -> str | None:

@@ -18,6 +18,7 @@ from greensweep.energy import EnergyReading, Meter, Phases
 from greensweep.errors import ConfigError, ModelError, first_line
 from greensweep.files import write_whole
 from greensweep.models import build_model
+from greensweep.models.torch_internals import persistent_buffers
 from greensweep.record.result import CHECKPOINT_FILE, CONFIG_FILE
 from greensweep.secrets import still_masked
 from greensweep.training import (
@@ -106,13 +107,12 @@ def restore_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
     """
     device = next((each.device for each in model.parameters()), torch.device("cpu"))
     for path, module in model.named_modules(remove_duplicate=False):
-        for name, buffer in module._buffers.items():
+        for name, buffer in persistent_buffers(module).items():
             kept = weights.get(f"{path}.{name}" if path else name)
             there, then = (None if each is None else each.shape for each in (buffer, kept))
-            if there != then and name not in module._non_persistent_buffers_set:
-                module._buffers[name] = (
-                    None if kept is None else torch.empty_like(kept, device=device)
-                )
+            if there != then:
+                empty = None if kept is None else torch.empty_like(kept, device=device)
+                setattr(module, name, empty)
     try:
         model.load_state_dict(weights)
     except Exception as error:

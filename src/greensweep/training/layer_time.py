@@ -18,6 +18,7 @@ from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.errors import DataError, TrainingError
 from greensweep.models.layer_calls import LayerCalls, uncompiled
+from greensweep.models.torch_internals import is_compiled
 from greensweep.training.attribution import (
     CALL,
     DATA,
@@ -147,7 +148,7 @@ def time_layers(
     # To start a trace and to read it leave cold caches: the first step after is not counted.
     needed = 1 + _WARM_UP_STEPS + (1 + steps) + (2 + steps)
     fetched = split.batches(list(islice(cycle(batches), needed)))
-    if any(hasattr(module, "_orig_mod") for module in model.modules()):
+    if any(map(is_compiled, model.modules())):
         log.warning("The network is compiled: its layers are timed as they run uncompiled.")
     with (
         computing(
