@@ -13,8 +13,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window
-from greensweep.errors import GreensweepError, StudyError, TrialEnded, first_line
+from greensweep.errors import GreensweepError, StudyError, TrialEnded
 from greensweep.files import put_aside, read_json, was_put_aside, write_json
+from greensweep.record.ending import Ending, ending_of
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import judged_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
@@ -28,7 +29,7 @@ from greensweep.search.optuna_internals import (
     set_user_attribute,
     trial_of,
 )
-from greensweep.search.records import OUTCOME, Outcome, Status
+from greensweep.search.records import OUTCOME, Outcome
 from greensweep.search.spec import SearchSpec
 
 # Optuna's names of a trial's constraints begin so.
@@ -65,9 +66,7 @@ def run_trial(
     began = time.monotonic()
     window: Window | None = None
     values: list[float] | None = None
-    status: Status = "failed"
-    error: str | None = None
-    is_interrupted = False
+    ending = Ending("finished")
     fault: BaseException | None = None
     returned: Any = None
     try:
@@ -80,35 +79,24 @@ def run_trial(
         if judge.ended is not None:
             raise judge.ended  # the program caught it
         values = checked_values(returned, len(spec.directions))
-        status = "finished"
-    except TrialEnded as ended:
-        status, error, is_interrupted = ended.status, str(ended), ended.interrupted
-    except KeyboardInterrupt as raised:
-        status, error, is_interrupted, fault = "stopped", "interrupted", True, raised
-    except SystemExit as raised:
-        error = f"the program ended itself with status {raised.code}"
-        fault = StudyError(error)
-    except GreensweepError as raised:
-        error, fault = str(raised), raised
-    except Exception as raised:
-        end = judge.ended
-        if end is None or not _follows(raised, end):
-            error, fault = f"{type(raised).__name__}: {first_line(raised)}", raised
-        elif isinstance(end, TrialEnded):
-            status, error, is_interrupted = end.status, str(end), end.interrupted
-        else:
-            error, fault = str(end), end
+    except (Exception, KeyboardInterrupt, SystemExit) as raised:
+        cause = _cause(raised, judge.ended)
+        ending = ending_of(cause)
+        if isinstance(cause, SystemExit):
+            fault = StudyError(str(ending.error))
+        elif not isinstance(cause, TrialEnded):
+            fault = cause
     figures = _figures(judge, window, directory)
     outcome = Outcome(
-        status=status,
-        error=error,
+        status=ending.status,
+        error=ending.error,
         search_joules=search_joules,
         seconds=time.monotonic() - began,
-        interrupted=is_interrupted,
+        interrupted=ending.interrupted,
         **figures,
     )
     constraints: Mapping[str, float] = {}
-    if status == "finished":
+    if outcome.status == "finished":
         try:
             refuse_unmetered(of_energy(spec), outcome.spent_joules)
             constraints = broken_by(spec.constraints, outcome, directory)
@@ -252,6 +240,12 @@ def _figures(judge: TrialMonitor, window: Window | None, directory: Path) -> dic
 
 def _numbers(objectives: int) -> str:
     return "a number" if objectives == 1 else f"{objectives} numbers"
+
+
+def _cause(raised: BaseException, end: BaseException | None) -> BaseException:
+    """Return what ended a task: what it raised, or the end of the trial that it wrapped up."""
+    is_its_own = not isinstance(raised, GreensweepError | KeyboardInterrupt | SystemExit)
+    return end if end is not None and is_its_own and _follows(raised, end) else raised
 
 
 def _follows(raised: BaseException | None, cause: BaseException) -> bool:
