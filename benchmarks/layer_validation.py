@@ -27,15 +27,15 @@ from scipy.stats import spearmanr
 from greensweep.config import TrainConfig
 from greensweep.config.schema import (
     AdamConfig,
-    CodeCarbonConfig,
     ConstantConfig,
     InferenceConfig,
-    LocalConfig,
     PlainObjectiveConfig,
     TrainingConfig,
 )
 from greensweep.config.schema_dataset import ImageFolderConfig
+from greensweep.config.schema_energy import CodeCarbonConfig
 from greensweep.config.schema_model import SimpleCnnConfig
+from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import build_meter
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once

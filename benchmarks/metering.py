@@ -11,16 +11,14 @@ from subjects import SEED, SUBJECTS, Subject, folder_splits
 from greensweep.config import TrainConfig
 from greensweep.config.schema import (
     AdamConfig,
-    CodeCarbonConfig,
     ConstantConfig,
-    EnergyConfig,
     InferenceConfig,
-    LocalConfig,
     PlainObjectiveConfig,
     TrainingConfig,
-    UnmeteredConfig,
 )
 from greensweep.config.schema_dataset import ImageFolderConfig
+from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
+from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import EnergyReading, Meter, build_meter
 from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker

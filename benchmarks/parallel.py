@@ -26,7 +26,7 @@ from machine import describe_machine, machine_line
 from rich.console import Console
 from rich.table import Table
 
-from greensweep.config.schema import CalibrationConfig, CodeCarbonConfig
+from greensweep.config.schema_energy import CalibrationConfig, CodeCarbonConfig
 from greensweep.energy import EnergyReading, build_meter
 from greensweep.energy.machine import machine_total
 

@@ -11,7 +11,7 @@ import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from greensweep.config import schema, schema_analysis, sweeper
+from greensweep.config import schema, schema_analysis, schema_replay, sweeper
 from greensweep.config.register import SCHEMAS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -85,7 +85,7 @@ def _groups_of_a_run() -> Iterator[str]:
         if name == "training":
             yield _table(_rows(schema.TrainingConfig, "training."))
             yield "### `replay`\n\nWith `training=replay` ([Runs from a table](replay.md)):"
-            yield _table(_rows(schema.ReplayTableConfig, "replay."))
+            yield _table(_rows(schema_replay.ReplayTableConfig, "replay."))
 
 
 def _group(name: str, base: type) -> str:

@@ -11,7 +11,7 @@ from conftest import Finished
 
 from greensweep.analysis import RunTable, read_file, standard_table
 from greensweep.analysis.result import Result
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.csv_files import write_frame, write_rows
 from greensweep.energy import build_meter
@@ -277,7 +277,7 @@ def test_a_unit_is_what_is_declared_or_what_the_name_says(
     replayed = read_table(tmp_path / "runs.csv", options=["lr"], columns=columns)
     assert replayed.configurations[0].curve[0].joules == pytest.approx(joules)
     meter = build_meter(
-        schema.ReplayConfig(path=str(tmp_path / "runs.csv"), column=name, unit=unit)
+        schema_energy.ReplayConfig(path=str(tmp_path / "runs.csv"), column=name, unit=unit)
     )
     meter.start()
     assert meter.lap().joules == pytest.approx(joules)
@@ -347,7 +347,9 @@ def test_a_trace_that_is_not_in_watts_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "trace.csv").write_text("s,w\n0,70000\n1,71000\n")
-    asked = schema.ReplayConfig(path=str(tmp_path / "trace.csv"), column="w", time_column="s")
+    asked = schema_energy.ReplayConfig(
+        path=str(tmp_path / "trace.csv"), column="w", time_column="s"
+    )
     build_meter(asked)
     assert "is 7.05e+04 W in the median run, more than a machine draws: it must be" in caplog.text
     (tmp_path / "trace.csv").write_text("s,w\n0,70 mW\n1,much\n")

@@ -17,7 +17,7 @@ from greensweep.app.doctor.findings import ComponentSource, SelfCheck
 from greensweep.app.doctor.self_check import judge
 from greensweep.app.doctor.sources import find_gpus, find_rapl
 from greensweep.app.doctor.stores import find_mlflow, find_optuna
-from greensweep.config.schema import LocalConfig, MlflowConfig
+from greensweep.config.schema_tracking import LocalConfig, MlflowConfig
 
 Doctor = Callable[..., tuple[int, str, str]]
 

@@ -23,7 +23,7 @@ MEASURING = """
     from pathlib import Path
 
     import greensweep
-    from greensweep.config.schema import CodeCarbonConfig, NvmlRaplConfig
+    from greensweep.config.schema_energy import CodeCarbonConfig, NvmlRaplConfig
 
     def measure(name, meter, together):
         made = CodeCarbonConfig() if meter == "codecarbon" else NvmlRaplConfig()

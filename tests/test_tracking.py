@@ -11,7 +11,7 @@ import pytest
 from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep.config.schema import LocalConfig, MlflowConfig
+from greensweep.config.schema_tracking import LocalConfig, MlflowConfig
 from greensweep.tracking import MemoryTracker, Tracker, build_tracker, flat, open_store
 from greensweep.tracking.mlflow import (
     MlflowStore,

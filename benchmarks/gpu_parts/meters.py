@@ -10,7 +10,7 @@ from gpu_training import Joules
 
 from gpu_parts.load import Load
 from gpu_parts.session import Session, after_update
-from greensweep.config.schema import CodeCarbonConfig, MachineEnergyConfig, NvmlRaplConfig
+from greensweep.config.schema_energy import CodeCarbonConfig, MachineEnergyConfig, NvmlRaplConfig
 from greensweep.energy import ComponentEnergy, Meter, build_meter
 
 _METERS = (NvmlRaplConfig, CodeCarbonConfig)

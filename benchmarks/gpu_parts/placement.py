@@ -10,7 +10,7 @@ from figures import Figure
 from gpu_parts.load import Load
 from gpu_parts.session import Session
 from gpu_parts.workers import Worker
-from greensweep.config.schema import CodeCarbonConfig, MachineEnergyConfig, NvmlRaplConfig
+from greensweep.config.schema_energy import CodeCarbonConfig, MachineEnergyConfig, NvmlRaplConfig
 from greensweep.energy import build_meter
 from greensweep.energy.gpus import VISIBLE, CudaDevice, cuda_devices, machine_gpus
 

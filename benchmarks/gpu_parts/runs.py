@@ -13,12 +13,12 @@ from greensweep.config.schema import (
     AdamConfig,
     ConstantConfig,
     InferenceConfig,
-    LocalConfig,
     PlainObjectiveConfig,
     TrainingConfig,
 )
 from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.config.schema_model import ModelConfig
+from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once

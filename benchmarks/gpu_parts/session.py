@@ -13,7 +13,7 @@ import torch
 from figures import Figure
 from gpu_training import Joules, nvml_joules
 
-from greensweep.config.schema import EnergyConfig, MachineEnergyConfig, NvmlRaplConfig
+from greensweep.config.schema_energy import EnergyConfig, MachineEnergyConfig, NvmlRaplConfig
 from greensweep.errors import first_line
 
 

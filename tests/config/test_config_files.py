@@ -15,7 +15,9 @@ from greensweep.config import (
     save_run_config,
     schema,
     schema_dataset,
+    schema_energy,
     schema_model,
+    schema_tracking,
 )
 from greensweep.errors import ConfigError
 from greensweep.tracking import flat
@@ -125,10 +127,10 @@ def test_a_name_that_looks_like_something_else_survives_its_file(
         ("optimizer=sgd", schema.SgdConfig),
         ("scheduler=constant", schema.ConstantConfig),
         ("scheduler=cosine", schema.CosineConfig),
-        ("energy=codecarbon", schema.CodeCarbonConfig),
-        ("energy=nvml_rapl", schema.NvmlRaplConfig),
-        ("energy=unmetered", schema.UnmeteredConfig),
-        ("tracking=local", schema.LocalConfig),
+        ("energy=codecarbon", schema_energy.CodeCarbonConfig),
+        ("energy=nvml_rapl", schema_energy.NvmlRaplConfig),
+        ("energy=unmetered", schema_energy.UnmeteredConfig),
+        ("tracking=local", schema_tracking.LocalConfig),
         ("objective=priced", schema.PricedConfig),
     ],
 )

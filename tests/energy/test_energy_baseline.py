@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes import Machine, MachineProcesses, ScriptedCounter, meter_of
 
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.energy import build_meter
 from greensweep.energy.baseline import IdleBaseline, machine_name, read_record
 from greensweep.energy.ledger import Ledger
@@ -202,10 +202,10 @@ def test_the_configuration_asks_for_a_baseline(monkeypatch: pytest.MonkeyPatch) 
             return dict.fromkeys(counters, self._seconds)
 
     monkeypatch.setattr("greensweep.energy.build.IdleBaseline", Asked)
-    calibration = schema.CalibrationConfig(idle_watts=30.0, load_watts=90.0)
+    calibration = schema_energy.CalibrationConfig(idle_watts=30.0, load_watts=90.0)
     for baseline, known in (("measure", True), ("none", False)):
         meter = build_meter(
-            schema.CodeCarbonConfig(
+            schema_energy.CodeCarbonConfig(
                 calibration=calibration, baseline=baseline, baseline_seconds=3.0
             )
         )

@@ -3,14 +3,14 @@
 import pytest
 from codecarbon.input import DataSource
 
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.energy import Grid, declared_grid
 from greensweep.energy.carbon import _regions
 from greensweep.errors import EnergyError
 
 
 def grid(**options: object) -> Grid | None:
-    return declared_grid(schema.CodeCarbonConfig(**options))
+    return declared_grid(schema_energy.CodeCarbonConfig(**options))
 
 
 def test_without_a_declared_grid_there_are_no_emissions() -> None:

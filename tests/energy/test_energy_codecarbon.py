@@ -18,7 +18,7 @@ from conftest import no_sensors
 from fakes import Machine, MachineProcesses, Powercap, ScriptedCounter
 from gpus import Gpus
 
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.energy import EnergyReading, Meter, build_meter
 from greensweep.energy.codecarbon import (
     CodeCarbonSource,
@@ -39,7 +39,7 @@ def ram_watts() -> float:
 
 
 def codecarbon(**options: Any) -> Meter:
-    return build_meter(schema.CodeCarbonConfig(**options))
+    return build_meter(schema_energy.CodeCarbonConfig(**options))
 
 
 def is_ram_power(joules: float, shortest: float, longest: float) -> bool:

@@ -16,7 +16,7 @@ from codecarbon.external.ram import RAM
 from fakes import Machine, Powercap, meter_of, origins
 from gpus import Gpus
 
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.energy import (
     EnergyReading,
     Meter,
@@ -140,7 +140,7 @@ def of_nvml_rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
         powercap.set("intel-rapl:0", 999.0)
 
     return Case(
-        build_meter(schema.NvmlRaplConfig()),
+        build_meter(schema_energy.NvmlRaplConfig()),
         spend,
         begin=lambda: spent.update(cpu=0.0, gpu=0.0),
         spent=lambda: dict(spent),
@@ -153,7 +153,7 @@ def of_nvml_rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
 
 def of_codecarbon(mode: str) -> Callable[..., Case]:
     def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-        meter = build_meter(schema.CodeCarbonConfig(tracking_mode=mode))
+        meter = build_meter(schema_energy.CodeCarbonConfig(tracking_mode=mode))
         power = RAM(tracking_mode="machine").total_power().W
         watts = {"ram": (power, power)} if mode == "machine" else {}
         return Case(meter, lambda: time.sleep(0.005), watts=watts, follows_clock=True)
@@ -162,8 +162,8 @@ def of_codecarbon(mode: str) -> Callable[..., Case]:
 
 
 def of_a_wall_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    calibration = schema.CalibrationConfig(idle_watts=30.0, load_watts=90.0)
-    meter = build_meter(schema.CodeCarbonConfig(calibration=calibration))
+    calibration = schema_energy.CalibrationConfig(idle_watts=30.0, load_watts=90.0)
+    meter = build_meter(schema_energy.CodeCarbonConfig(calibration=calibration))
     # Load is counted in ticks: over milliseconds it may seem to be more than all cores.
     watts = {"cpu": (30.0, float("inf"))}
     return Case(meter, lambda: time.sleep(0.005), watts=watts, follows_clock=True)
@@ -172,7 +172,7 @@ def of_a_wall_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
 def of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     (tmp_path / "laps.csv").write_text("lap,joules\n" + "1,2.5\n" * 60)
     laps = {"done": 0}
-    meter = build_meter(schema.ReplayConfig(path=str(tmp_path / "laps.csv")))
+    meter = build_meter(schema_energy.ReplayConfig(path=str(tmp_path / "laps.csv")))
     read = meter.lap
 
     def lap(computes: bool = True) -> EnergyReading:
@@ -194,7 +194,7 @@ def of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
 def of_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     (tmp_path / "trace.csv").write_text("second,watts\n3,20\n3003,20\n")
     meter = build_meter(
-        schema.ReplayConfig(
+        schema_energy.ReplayConfig(
             path=str(tmp_path / "trace.csv"),
             column="watts",
             time_column="second",
@@ -467,7 +467,7 @@ def test_the_script_is_followed_lap_by_lap_and_its_last_line_repeats() -> None:
 
 
 def test_without_a_meter_there_are_seconds_and_no_joules() -> None:
-    meter = build_meter(schema.UnmeteredConfig())
+    meter = build_meter(schema_energy.UnmeteredConfig())
     meter.start()
     time.sleep(0.002)
     lap = meter.lap()

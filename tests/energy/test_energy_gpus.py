@@ -9,7 +9,7 @@ import pytest
 from fakes import Powercap
 from gpus import Gpus
 
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.energy import Meter, build_meter, told_once
 from greensweep.energy.build import build_source
 from greensweep.energy.gpus import cuda_devices, machine_gpus
@@ -18,7 +18,7 @@ from greensweep.errors import EnergyError
 A, B, C = (Gpus.uuid(index) for index in range(3))
 SLICES = ["MIG-7c1a5d5a-0d4c-5e5a-9f0e-1a2b3c4d5e6f", "MIG-9e8d7c6b-5a49-5837-8261-504f3e2d1c0b"]
 
-METERS = {"nvml_rapl": schema.NvmlRaplConfig, "codecarbon": schema.CodeCarbonConfig}
+METERS = {"nvml_rapl": schema_energy.NvmlRaplConfig, "codecarbon": schema_energy.CodeCarbonConfig}
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_a_run_on_a_slice_is_charged_its_board_and_says_that_it_has_a_part_of_it
 
 
 def test_both_meters_know_a_gpu_by_its_uuid_as_one_counter(gpus: Gpus) -> None:
-    def counters(config: schema.EnergyConfig) -> list[tuple[str, str]]:
+    def counters(config: schema_energy.EnergyConfig) -> list[tuple[str, str]]:
         source = build_source(config)
         assert source is not None
         found = [(each.key, each.basis) for each in source.open() if each.component == "gpu"]
@@ -214,7 +214,7 @@ def test_what_all_runs_of_a_sweep_lack_is_told_once(
         monkeypatch.setattr("greensweep.energy.notices._told", set())  # another process
         caplog.clear()
         with told_once(sweep), caplog.at_level(logging.WARNING):
-            build_source(schema.NvmlRaplConfig()).open()
+            build_source(schema_energy.NvmlRaplConfig()).open()
         return len(caplog.records)
 
     assert [warnings(each) for each in (first, first, second, first)] == [1, 0, 1, 0]

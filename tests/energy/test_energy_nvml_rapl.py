@@ -9,7 +9,7 @@ import pytest
 from fakes import Powercap, origins
 from gpus import Gpus
 
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.energy import Meter, build_meter
 from greensweep.energy.gpus import CudaDevice, machine_gpus
 from greensweep.energy.nvml import NvmlCounter
@@ -30,7 +30,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
 
 
 def started(**options: Any) -> Meter:
-    meter = build_meter(schema.NvmlRaplConfig(**options))
+    meter = build_meter(schema_energy.NvmlRaplConfig(**options))
     meter.start()
     return meter
 

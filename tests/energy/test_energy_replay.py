@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greensweep.config import schema
+from greensweep.config import schema_energy
 from greensweep.energy import EnergyReading, Meter, build_meter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
@@ -15,7 +15,7 @@ from greensweep.errors import EnergyError
 
 def table(path: Path, text: str, **options: object) -> Meter:
     path.write_text(text)
-    return build_meter(schema.ReplayConfig(path=str(path), **options))
+    return build_meter(schema_energy.ReplayConfig(path=str(path), **options))
 
 
 def test_each_lap_has_the_next_row(tmp_path: Path) -> None:
@@ -190,9 +190,9 @@ def test_a_trace_that_is_wrong_is_refused_in_one_sentence(
 def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "image.csv").write_bytes(b"\x89\x00joules")
     with pytest.raises(EnergyError, match=r"image\.csv, line 1 is no UTF-8 text: save the file"):
-        build_meter(schema.ReplayConfig(path=str(tmp_path / "image.csv")))
+        build_meter(schema_energy.ReplayConfig(path=str(tmp_path / "image.csv")))
     for path in (tmp_path / "missing.csv", tmp_path):
         with pytest.raises(EnergyError) as refused:
-            build_meter(schema.ReplayConfig(path=str(path)))
+            build_meter(schema_energy.ReplayConfig(path=str(path)))
         assert str(refused.value).startswith(f"energy.path={path} cannot be read (")
         assert str(refused.value).endswith("): name a CSV file with a header")

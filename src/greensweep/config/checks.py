@@ -6,14 +6,16 @@ from typing import Any
 
 from greensweep.config.schema import (
     LARGEST_SEED,
-    CalibrationConfig,
-    CodeCarbonConfig,
-    EnergyConfig,
     EvaluateConfig,
-    MachineEnergyConfig,
     ObjectiveConfig,
     SgdConfig,
     TrainConfig,
+)
+from greensweep.config.schema_energy import (
+    CalibrationConfig,
+    CodeCarbonConfig,
+    EnergyConfig,
+    MachineEnergyConfig,
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import schema, schema_analysis, store
+from greensweep.config import schema, schema_analysis, schema_replay, store
 
 SCHEMAS: dict[str, Mapping[str, type]] = {
     **store.SCHEMAS,
@@ -37,7 +37,7 @@ def register_schemas() -> None:
 
 def _replay_schema() -> DictConfig:
     """The options of `training=replay`; its `where` takes new keys, as `replay.where.key=value`."""
-    node = OmegaConf.structured(schema.ReplayTableConfig)
+    node = OmegaConf.structured(schema_replay.ReplayTableConfig)
     OmegaConf.set_struct(node.where, False)
     assert isinstance(node, DictConfig)
     return node

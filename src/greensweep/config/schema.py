@@ -16,8 +16,10 @@ from omegaconf import MISSING
 
 from greensweep.config.options import option
 from greensweep.config.schema_dataset import DatasetConfig
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.schema_model import ModelConfig
-from greensweep.csv_files import AccuracyUnit, EnergyUnit
+from greensweep.config.schema_replay import ReplayTableConfig
+from greensweep.config.schema_tracking import TrackingConfig
 
 # What NumPy and scikit-learn take as a seed.
 LARGEST_SEED = 2**32 - 1
@@ -148,153 +150,7 @@ class InferenceConfig:
     )
 
 
-# --- replay -------------------------------------------------------------------------------------
-
-
-@dataclass
-class ReplayColumnsConfig:
-    """What the recorded figures are called in the table."""
-
-    accuracy: str = option("accuracy", doc="accuracy on the split of select_on")
-    energy: str = option("energy_joules", doc="training energy; up to the epoch in curves")
-    seconds: str = option("seconds", doc="training seconds, where the table has them; likewise")
-    epoch: str = option("epoch", doc="epoch of the row; a table without it holds no curves")
-    energy_unit: EnergyUnit | None = option(
-        None, doc="unit of `energy`; null: what its name says (energy_kwh), or joules"
-    )
-    accuracy_unit: AccuracyUnit | None = option(
-        None, doc="share (0 to 1) or percent; null: what its name says (accuracy_pct), or share"
-    )
-
-
-@dataclass
-class ReplayTableConfig:
-    """`training=replay`: runs are answered from a recorded table."""
-
-    table: str = option(MISSING, doc="CSV file of recorded runs", path=True)
-    method: Literal["nearest", "regression"] = option(
-        "nearest", doc="answer with the nearest recorded configuration, or with a fitted model"
-    )
-    options: list[str] | None = option(
-        None, doc="options that tell configurations apart; null: those of the space in the table"
-    )
-    where: dict[str, Any] = option(dict, doc="use only rows in which these columns hold these")
-    log: list[str] = option(
-        list, doc="options on a log scale, beside those that the space declares so"
-    )
-    radius: float | None = option(
-        None,
-        doc="farthest distance to a recorded configuration that is not outside; null takes the "
-        "95 % quantile of the distances within the table",
-        at_least=0,
-        example=0.1,
-    )
-    outside: Literal["mark", "refuse"] = option(
-        "mark", doc="what to do with a run outside of the recorded ones"
-    )
-    component: Literal["cpu", "gpu", "ram"] = option("cpu", doc="what the energy is of")
-    columns: ReplayColumnsConfig = option(ReplayColumnsConfig, doc="columns of the figures")
-
-
-# --- energy, tracking, objective ----------------------------------------------------------------
-
-
-@dataclass
-class EnergyConfig:
-    name: Any = option(MISSING, doc="name of the meter")
-    country: str | None = option(
-        None, doc="ISO 3166 alpha-3 code of the country whose grid feeds this machine"
-    )
-    region: str | None = option(
-        None, doc="region of the country: a state of USA, CAN or CHN, a zone of SWE, NOR or FIN"
-    )
-    grams_co2e_per_kwh: float | None = option(
-        None, doc="carbon intensity of the grid, instead of a country", at_least=0, example=250
-    )
-
-
-@dataclass
-class MachineEnergyConfig(EnergyConfig):
-    """What meters of this machine have in common."""
-
-    gpus: Any = option(
-        None,
-        doc="GPUs to count: a list of nvidia-smi's numbers or UUIDs, or all; null is those that "
-        "the run computes on",
-    )
-    baseline: Literal["auto", "measure", "none"] = option(
-        "auto",
-        doc="power of the idle machine, for joules that compare whatever runs beside: measure it "
-        "once; auto: before a sweep, where no model of the counters tells it",
-    )
-    baseline_seconds: float = option(10.0, doc="how long to measure it", above=0, largest=3600)
-    baseline_hours: float = option(24.0, doc="for how long its record is used again", at_least=0)
-
-
-@dataclass
-class CalibrationConfig:
-    """Figures of a wall meter, for a machine whose CPU has no counter."""
-
-    idle_watts: float | None = option(
-        None, doc="at the wall, with nothing running", above=0, example=40
-    )
-    load_watts: float | None = option(
-        None, doc="at the wall, with all cores busy", above=0, example=120
-    )
-
-
-@dataclass
-class CodeCarbonConfig(MachineEnergyConfig):
-    name: Literal["codecarbon"] = "codecarbon"
-    tracking_mode: Literal["machine", "process"] = option(
-        "machine", doc="charge the whole machine, or estimate this process's share"
-    )
-    cpu_tdp_watts: float | None = option(
-        None, doc="rated power of the CPU, where CodeCarbon does not know it", above=0, example=65
-    )
-    calibration: CalibrationConfig = option(CalibrationConfig, doc="figures of a wall meter")
-
-
-@dataclass
-class NvmlRaplConfig(MachineEnergyConfig):
-    name: Literal["nvml_rapl"] = "nvml_rapl"
-
-
-@dataclass
-class ReplayConfig(EnergyConfig):
-    name: Literal["replay"] = "replay"
-    path: str = option(MISSING, doc="CSV file of recorded energy", path=True)
-    column: str = option("joules", doc="column of energy per lap; of watts with a time column")
-    unit: EnergyUnit | None = option(
-        None, doc="unit of energy per lap; null: what the column's name says, or joules"
-    )
-    time_column: str | None = option(
-        None, doc="column of seconds; null plays one row per lap instead of a trace over time"
-    )
-    component: Literal["cpu", "gpu", "ram"] = option("cpu", doc="what the energy is of")
-
-
-@dataclass
-class UnmeteredConfig(EnergyConfig):
-    name: Literal["unmetered"] = "unmetered"
-
-
-@dataclass
-class TrackingConfig:
-    name: Any = option(MISSING, doc="name of the tracker")
-
-
-@dataclass
-class MlflowConfig(TrackingConfig):
-    name: Literal["mlflow"] = "mlflow"
-    uri: str = option("sqlite:///mlruns/mlflow.db", doc="MLflow tracking URI")
-    artifacts: str = option("mlruns/artifacts", doc="artifact root of a new local experiment")
-    experiment: str = option("greensweep", doc="MLflow experiment")
-
-
-@dataclass
-class LocalConfig(TrackingConfig):
-    name: Literal["local"] = "local"
+# --- objective ------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from greensweep.config.options import option
-from greensweep.config.schema import LARGEST_SEED, MlflowConfig
+from greensweep.config.schema import LARGEST_SEED
+from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.csv_files import AccuracyUnit, EnergyUnit
 
 

@@ -10,7 +10,7 @@ from greensweep.config.options import option
 
 @dataclass
 class DatasetConfig:
-    reader: ClassVar[str]  # "module:function" in greensweep.data, which takes the options
+    reader: ClassVar[str]  # import path of a function that takes the options
     targets: ClassVar[tuple[str, ...]] = ("classes",)  # of several, the reader takes which as well
 
     name: Any = option(MISSING, doc="name under which runs record the data set")
@@ -47,14 +47,14 @@ class ImageDatasetConfig(DatasetConfig):
 
 @dataclass
 class DigitsConfig(ImageDatasetConfig):
-    reader = "digits:digits"
+    reader = "greensweep.data.digits:digits"
 
     name: str = option("digits", doc="name under which runs record the data set")
 
 
 @dataclass
 class TorchvisionDatasetConfig(ImageDatasetConfig):
-    reader = "downloads:downloaded"
+    reader = "greensweep.data.downloads:downloaded"
 
     name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
         MISSING, doc="name of the data set"
@@ -65,7 +65,7 @@ class TorchvisionDatasetConfig(ImageDatasetConfig):
 
 @dataclass
 class ImageFolderConfig(ImageDatasetConfig):
-    reader = "image_folder:image_folder"
+    reader = "greensweep.data.image_folder:image_folder"
 
     name: str = option("image_folder", doc="name under which runs record the data set")
     root: str = option(
@@ -79,7 +79,7 @@ class ImageFolderConfig(ImageDatasetConfig):
 
 @dataclass
 class CustomDatasetConfig(ImageDatasetConfig):
-    reader, targets = "custom:custom", ("classes", "labels", "values")
+    reader, targets = "greensweep.data.custom:custom", ("classes", "labels", "values")
 
     name: str = option("custom", doc="name under which runs record the data set")
     target: str = option(MISSING, doc="import path of a function that returns the splits")

@@ -12,12 +12,12 @@ from greensweep.config.options import option
 class ModelConfig:
     name: Any = option(MISSING, doc="name of the network")
 
-    builder: ClassVar[str]  # "module:function" in greensweep.models: (config, input_shape, outputs)
+    builder: ClassVar[str]  # import path of a function: (config, input_shape, outputs)
 
 
 @dataclass
 class SimpleCnnConfig(ModelConfig):
-    builder = "paper:build_simple_cnn"
+    builder = "greensweep.models.paper:build_simple_cnn"
 
     name: Literal["simple_cnn"] = "simple_cnn"
     conv_layers: int = option(2, doc="convolution blocks", at_least=0, largest=32)
@@ -29,7 +29,7 @@ class SimpleCnnConfig(ModelConfig):
 
 @dataclass
 class DenseConfig(ModelConfig):
-    builder = "paper:build_dense"
+    builder = "greensweep.models.paper:build_dense"
 
     name: Literal["dense_poly", "dense_linear"] = option(MISSING, doc="name of the network")
     linear_layers: int = option(
@@ -39,7 +39,7 @@ class DenseConfig(ModelConfig):
 
 @dataclass
 class MlpConfig(ModelConfig):
-    builder = "mlp:mlp"
+    builder = "greensweep.models.mlp:mlp"
 
     name: Literal["mlp"] = "mlp"
     hidden: list[int] = option(lambda: [64, 64], doc="units of each hidden layer")
@@ -53,7 +53,7 @@ class MlpConfig(ModelConfig):
 
 @dataclass
 class NamedModelConfig(ModelConfig):
-    builder = "libraries:library_model"
+    builder = "greensweep.models.libraries:library_model"
 
     name: str = option(MISSING, doc="name of the network in its library")
     library: Literal["timm", "torchvision"] = option(MISSING, doc="whose model it is")
@@ -63,7 +63,7 @@ class NamedModelConfig(ModelConfig):
 
 @dataclass
 class CustomModelConfig(ModelConfig):
-    builder = "custom:custom_model"
+    builder = "greensweep.models.custom:custom_model"
 
     name: Literal["custom"] = "custom"
     target: str = option(

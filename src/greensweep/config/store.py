@@ -9,7 +9,13 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from greensweep.config import schema, schema_dataset, schema_model
+from greensweep.config import (
+    schema,
+    schema_dataset,
+    schema_energy,
+    schema_model,
+    schema_tracking,
+)
 from greensweep.config.checks import consistency_faults
 from greensweep.config.folders import locate
 from greensweep.config.omegaconf_internals import to_yaml
@@ -19,22 +25,17 @@ from greensweep.errors import ConfigError, first_line, unknown
 from greensweep.files import put_aside, write_text
 from greensweep.secrets import learn, masked, restored
 
-SCHEMAS: dict[str, dict[str, type]] = {
-    "dataset": {**schema_dataset.DATASETS},
-    "model": {**schema_model.MODELS},
+SCHEMAS: dict[str, Mapping[str, type]] = {
+    "dataset": schema_dataset.DATASETS,
+    "model": schema_model.MODELS,
     "optimizer": {"adam": schema.AdamConfig, "sgd": schema.SgdConfig},
     "scheduler": {
         "constant": schema.ConstantConfig,
         "cosine": schema.CosineConfig,
         "one_cycle": schema.OneCycleConfig,
     },
-    "energy": {
-        "codecarbon": schema.CodeCarbonConfig,
-        "nvml_rapl": schema.NvmlRaplConfig,
-        "replay": schema.ReplayConfig,
-        "unmetered": schema.UnmeteredConfig,
-    },
-    "tracking": {"mlflow": schema.MlflowConfig, "local": schema.LocalConfig},
+    "energy": schema_energy.METERS,
+    "tracking": schema_tracking.TRACKERS,
     "objective": {"plain": schema.PlainObjectiveConfig, "priced": schema.PricedConfig},
 }
 

@@ -61,6 +61,6 @@ def _read(config: DatasetConfig, targets: Targets) -> Source:
             "take one that has, as dataset=custom may"
         )
     # Imported when used: torchvision's readers take half a second.
-    read = resolve_name(f"greensweep.data.{config.reader}")
+    read = resolve_name(config.reader)
     source: Source = read(config, targets) if len(config.targets) > 1 else read(config)
     return source

@@ -1,22 +1,18 @@
 """From the `energy` group to a meter."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 
-from greensweep.config import schema
+from greensweep.config.schema_energy import EnergyConfig, MachineEnergyConfig
 from greensweep.energy.baseline import IdleBaseline
-from greensweep.energy.codecarbon import CodeCarbonSource
 from greensweep.energy.counters import Source
 from greensweep.energy.ledger import Ledger, open_machine_ledger
-from greensweep.energy.load_model import CalibratedSource, LoadCounter
 from greensweep.energy.machine import MachineMeter
-from greensweep.energy.meter import Meter, UnmeteredMeter
-from greensweep.energy.nvml_rapl import NvmlRaplSource
-from greensweep.energy.processes import Processes
-from greensweep.energy.replay import ReplayTable, ReplayTrace
+from greensweep.energy.meter import Meter
 
 
 def build_meter(
-    config: schema.EnergyConfig,
+    config: EnergyConfig,
     sweep: Path | None = None,
     *,
     device: str | None = None,
@@ -31,62 +27,47 @@ def build_meter(
     Raises:
         EnergyError: a file that the meter reads is missing or wrong.
     """
-    if isinstance(config, schema.ReplayConfig) and config.time_column is None:
-        return ReplayTable(Path(config.path), config.column, config.component, config.unit)
-    source = build_source(config, device)
-    if source is None:
-        return UnmeteredMeter()
+    built = _build(config, device)
+    if not isinstance(built, Source):
+        return built
     # What a record or a model says of this process alone is not the machine's to share out.
-    own = isinstance(config, schema.ReplayConfig) or (
-        isinstance(config, schema.CodeCarbonConfig) and config.tracking_mode == "process"
-    )
     return MachineMeter(
-        source,
-        Ledger() if own else open_machine_ledger(),
+        built,
+        open_machine_ledger() if config.of_machine else Ledger(),
         baseline=build_baseline(config),
         sweep=sweep,
-        whole=not own,
+        whole=config.of_machine,
     )
 
 
-def build_source(config: schema.EnergyConfig, device: str | None = None) -> Source | None:
+def build_source(config: EnergyConfig, device: str | None = None) -> Source | None:
     """Return what opens the configured counters, or None where the meter has none.
 
     Args:
         device: as `build_meter` takes it.
     """
-    match config:
-        case schema.CodeCarbonConfig():
-            source = CodeCarbonSource(
-                config.tracking_mode, config.cpu_tdp_watts, config.gpus, device
-            )
-            idle, load = config.calibration.idle_watts, config.calibration.load_watts
-            if idle is None or load is None:
-                return source
-            processes = Processes()
-            counter = LoadCounter(idle, load, cores=processes.cores(), processes=processes)
-            return CalibratedSource(source, counter)
-        case schema.NvmlRaplConfig():
-            return NvmlRaplSource(config.gpus, device)
-        case schema.ReplayConfig() if config.time_column is not None:
-            return ReplayTrace(
-                Path(config.path), config.column, config.time_column, config.component
-            )
-    return None
+    built = _build(config, device)
+    return built if isinstance(built, Source) else None
 
 
-def build_baseline(config: schema.EnergyConfig) -> IdleBaseline | None:
+def _build(config: EnergyConfig, device: str | None) -> Source | Meter:
+    # Imported when used: a run has one meter, and a page about runs none.
+    built: Source | Meter = resolve_name(config.implementation)(config, device)
+    return built
+
+
+def build_baseline(config: EnergyConfig) -> IdleBaseline | None:
     """Return the idle baseline that the configuration asks for."""
-    if not isinstance(config, schema.MachineEnergyConfig) or config.baseline == "none":
+    if not isinstance(config, MachineEnergyConfig) or config.baseline == "none":
         return None
     return _baseline(config, measures=config.baseline == "measure")
 
 
-def _baseline(config: schema.MachineEnergyConfig, *, measures: bool) -> IdleBaseline:
+def _baseline(config: MachineEnergyConfig, *, measures: bool) -> IdleBaseline:
     return IdleBaseline(config.baseline_seconds, config.baseline_hours, measures=measures)
 
 
-def measure_idle(config: schema.EnergyConfig) -> None:
+def measure_idle(config: EnergyConfig) -> None:
     """Measure the idle machine before a sweep, where no model of its counters tells its power.
 
     Without it, joules of trials side by side would not compare with those of one alone. All GPUs
@@ -96,7 +77,7 @@ def measure_idle(config: schema.EnergyConfig) -> None:
         EnergyError: there is nothing to read here.
     """
     source = build_source(config)
-    if not isinstance(config, schema.MachineEnergyConfig) or source is None:
+    if not isinstance(config, MachineEnergyConfig) or source is None:
         return
     counters = {counter.key: counter for counter in source.open()}
     try:

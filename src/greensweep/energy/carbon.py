@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from greensweep.config.schema import EnergyConfig
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.errors import EnergyError, unknown
 
 if TYPE_CHECKING:

@@ -8,10 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greensweep.energy.counters import Counter
+from greensweep.config.schema_energy import CodeCarbonConfig
+from greensweep.energy.counters import Counter, Source
 from greensweep.energy.gpus import Gpu, charged_devices, machine_gpus
+from greensweep.energy.load_model import CalibratedSource, LoadCounter
 from greensweep.energy.notices import warn_once
 from greensweep.energy.nvml import NvmlCounter, refusal
+from greensweep.energy.processes import Processes
 from greensweep.energy.rapl import open_zones
 from greensweep.energy.reading import JOULES_PER_KWH, Quality
 from greensweep.errors import EnergyError, first_line
@@ -42,6 +45,17 @@ _IDLE_PART_OF_TDP = 0.1
 # Trackers in no use: to make one and look for the hardware takes milliseconds each time. Two meters
 # at a time need two, since the hardware objects count from their own last reading.
 _idle_trackers: "defaultdict[tuple[Any, ...], list[OfflineEmissionsTracker]]" = defaultdict(list)
+
+
+def codecarbon(config: CodeCarbonConfig, device: str | None) -> Source:
+    """Return the source of `energy=codecarbon`, calibrated where a wall meter's figures say how."""
+    source = CodeCarbonSource(config.tracking_mode, config.cpu_tdp_watts, config.gpus, device)
+    idle, load = config.calibration.idle_watts, config.calibration.load_watts
+    if idle is None or load is None:
+        return source
+    processes = Processes()
+    counter = LoadCounter(idle, load, cores=processes.cores(), processes=processes)
+    return CalibratedSource(source, counter)
 
 
 class CodeCarbonSource:

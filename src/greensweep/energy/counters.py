@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from greensweep.energy.reading import Quality
 
@@ -117,6 +117,7 @@ def read_again(counter: Counter) -> float:
     return counter.read()
 
 
+@runtime_checkable
 class Source(Protocol):
     """A way to meter a machine: it opens counters, and closes what they need."""
 

@@ -3,6 +3,7 @@
 import time
 from typing import Protocol
 
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy.reading import EnergyReading
 from greensweep.errors import EnergyError
 
@@ -49,3 +50,8 @@ class UnmeteredMeter:
 
     def stop(self) -> None:
         self._began = None
+
+
+def unmetered(config: EnergyConfig, device: str | None) -> Meter:
+    """Return the meter of `energy=unmetered`."""
+    return UnmeteredMeter()

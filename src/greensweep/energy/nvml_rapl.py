@@ -4,12 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from greensweep.config.schema_energy import NvmlRaplConfig
 from greensweep.energy.counters import Counter
 from greensweep.energy.gpus import charged_devices, machine_gpus
 from greensweep.energy.notices import warn_once
 from greensweep.energy.nvml import NvmlCounter, refusal
 from greensweep.energy.rapl import open_zones, rapl_zones
 from greensweep.errors import EnergyError, first_line
+
+
+def nvml_rapl(config: NvmlRaplConfig, device: str | None) -> "NvmlRaplSource":
+    """Return the source of `energy=nvml_rapl`."""
+    return NvmlRaplSource(config.gpus, device)
 
 
 class NvmlRaplSource:

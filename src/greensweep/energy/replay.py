@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from greensweep.config.schema_energy import ReplayConfig
 from greensweep.csv_files import (
     ENERGY_UNITS,
     TIME_UNITS,
@@ -27,6 +28,18 @@ log = logging.getLogger(__name__)
 
 _SOURCE = "replay"
 _WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
+
+
+def replay(config: ReplayConfig, device: str | None) -> "ReplayTable | ReplayTrace":
+    """Return the meter of `energy=replay`, or with a column of time its source.
+
+    Raises:
+        EnergyError: as `ReplayTable` and `ReplayTrace`.
+    """
+    path = Path(config.path)
+    if config.time_column is None:
+        return ReplayTable(path, config.column, config.component, config.unit)
+    return ReplayTrace(path, config.column, config.time_column, config.component)
 
 
 class ReplayTable:

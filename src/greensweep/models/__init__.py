@@ -22,7 +22,7 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int)
         ModelError: the network does not exist or does not fit the inputs.
     """
     # Imported when used: libraries of networks take a second.
-    build = resolve_name(f"greensweep.models.{config.builder}")
+    build = resolve_name(config.builder)
     model: nn.Module = build(config, input_shape, outputs)
     return model
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from greensweep.config.schema import CodeCarbonConfig, EnergyConfig
+from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig
 from greensweep.energy import Meter, Phases, Window, build_meter
 
 _open: Phases | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from greensweep.config.schema import EnergyConfig
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.training import synchronize

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from greensweep.config import TrainConfig
-from greensweep.config.schema import ReplayConfig
+from greensweep.config.schema_energy import ReplayConfig
 from greensweep.energy import Meter, Phases, sum_joules
 from greensweep.files import put_aside, read_json, write_json
 

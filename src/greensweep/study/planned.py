@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from greensweep.config import TrainConfig, parse_run
-from greensweep.config.schema import UnmeteredConfig
+from greensweep.config.schema_energy import UnmeteredConfig
 from greensweep.record.result import RunResult
 from greensweep.study.flops import flops_of_run
 from greensweep.study.objective import objective_values

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greensweep.config import load_run_config, read_plain_config
-from greensweep.config.schema import MlflowConfig
+from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.errors import StudyError, TrackingError
 from greensweep.record.recorded_run import TRACKED_STATUS
 from greensweep.record.result import (

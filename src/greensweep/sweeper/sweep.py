@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config.grammar import read_kept
-from greensweep.config.schema import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
+from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError, StudyError

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from greensweep.config import TrainConfig, without_hydra
 from greensweep.config.grammar import kept_as_override
 from greensweep.config.hydra_internals import fault_of
-from greensweep.config.schema import EnergyConfig
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import Meter, build_meter, told_once
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import told

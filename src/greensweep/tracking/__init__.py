@@ -4,7 +4,7 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
-from greensweep.config import schema
+from greensweep.config import schema_tracking
 from greensweep.errors import first_sentence
 from greensweep.secrets import mask_text
 from greensweep.tracking.params import flat
@@ -28,13 +28,13 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 
-def open_store(config: schema.TrackingConfig) -> "MlflowStore | None":
+def open_store(config: schema_tracking.TrackingConfig) -> "MlflowStore | None":
     """Open the configured MLflow store, once per process.
 
     Returns None where runs are kept in files only: `tracking=local`, or a store that cannot be
     reached, which costs one warning.
     """
-    if not isinstance(config, schema.MlflowConfig):
+    if not isinstance(config, schema_tracking.MlflowConfig):
         return None
     from greensweep.tracking.mlflow import artifact_root, tracking_uri
 

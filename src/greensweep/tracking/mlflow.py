@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from greensweep.config import command_folder, sqlite_file, sqlite_url
-from greensweep.config.schema import MlflowConfig
+from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.errors import first_line
 from greensweep.files import put_aside, write_text
 from greensweep.secrets import mask_text, masked, private

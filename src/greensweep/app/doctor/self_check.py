@@ -3,7 +3,7 @@
 import time
 
 from greensweep.app.doctor.findings import Finding, SelfCheck
-from greensweep.config.schema import EnergyConfig
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Meter
 from greensweep.energy.build import build_source
 from greensweep.energy.ledger import Ledger

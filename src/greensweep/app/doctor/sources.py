@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 from greensweep.app.doctor.findings import ComponentSource, Finding
-from greensweep.config.schema import CodeCarbonConfig, EnergyConfig
+from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig
 from greensweep.energy.build import build_source
 from greensweep.energy.gpus import CudaDevice, Gpu, machine_gpus
 from greensweep.energy.nvml import NvmlCounter, keeps_accounts, refusal

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from greensweep.app.doctor.findings import Finding
 from greensweep.config import sqlite_file
-from greensweep.config.schema import MlflowConfig, TrackingConfig
+from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.errors import first_line
 from greensweep.secrets import mask_text
 
