@@ -1,0 +1,35 @@
+"""What pretrained weights expect of the images that they are given."""
+
+import torch
+from torch import Tensor
+
+from greensweep.config.schema_model import ModelConfig, NamedModelConfig
+
+_BYTE = 255.0
+
+
+def pretrained_statistics(
+    config: ModelConfig, input_shape: tuple[int, ...], dtype: torch.dtype
+) -> tuple[Tensor, Tensor] | None:
+    """Return the mean and deviation per channel that a network's own weights were trained with.
+
+    Both float32 of shape (3, 1, 1), in the units of byte images. None where nothing is pretrained,
+    or the images are not three channels of bytes, of which alone it is known what they mean.
+    """
+    if not isinstance(config, NamedModelConfig) or not config.pretrained:
+        return None
+    if input_shape[0] != 3 or dtype != torch.uint8:
+        return None
+    if config.library == "timm":
+        from timm.models import get_pretrained_cfg
+
+        known = get_pretrained_cfg(config.name, allow_unregistered=True)
+        if known is None:
+            return None
+        mean, deviation = known.mean, known.std
+    else:
+        from torchvision import models
+
+        presets = models.get_model_weights(config.name).DEFAULT.transforms()
+        mean, deviation = presets.mean, presets.std
+    return tuple(_BYTE * torch.tensor(each).view(-1, 1, 1) for each in (mean, deviation))  # type: ignore[return-value]
