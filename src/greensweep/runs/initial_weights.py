@@ -1,0 +1,75 @@
+"""Begin a training from weights of one's own."""
+
+import logging
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from greensweep.errors import ConfigError, first_line, listed
+
+log = logging.getLogger(__name__)
+
+_OPTION = "training.from_checkpoint"
+
+
+def load_initial_weights(path: Path, model: nn.Module) -> tuple[str, ...]:
+    """Give a network those tensors of a checkpoint that fit it; return the names of the others.
+
+    A head of another number of classes keeps the weights that it was initialised with, and the log
+    names it. No code in the file is run.
+
+    Args:
+        path: a state_dict, such as the model.pt of a run, or a mapping that holds one under
+            `state_dict` or `model`, as many programs write it.
+
+    Raises:
+        ConfigError: no such file, no state_dict, or not a tensor in it fits.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{_OPTION}={path} is no file: name the model.pt of a run")
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ConfigError(
+            f"{_OPTION}={path} is no checkpoint, or holds more than tensors, such as code, which "
+            "is never run: save model.state_dict() alone"
+        ) from error
+    except Exception as error:
+        raise ConfigError(f"{_OPTION}={path} cannot be read: {first_line(error)}") from error
+    weights = _state_in(kept)
+    own = model.state_dict()
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if isinstance(own.get(name), Tensor) and own[name].shape == value.shape
+    }
+    if not any(own[name].is_floating_point() for name in fitting):
+        raise ConfigError(
+            f"{_OPTION}={path} holds no weights that fit this network: it has "
+            f"{listed(sorted(weights)) or 'no tensors'}, and the network {listed(sorted(own))}"
+        )
+    model.load_state_dict(fitting, strict=False)
+    others = tuple(name for name in own if name not in fitting)
+    if others:
+        log.warning(
+            "%s does not hold %d of %d tensors of this network in their shape, which keep their "
+            "initial values: %s.",
+            path,
+            len(others),
+            len(own),
+            listed(others),
+        )
+    return others
+
+
+def _state_in(kept: object) -> dict[str, Tensor]:
+    """Return the tensors of a state_dict, also of one that lies in another mapping."""
+    if not isinstance(kept, dict):
+        return {}
+    for key in ("state_dict", "model"):
+        if isinstance(kept.get(key), dict):
+            kept = kept[key]
+            break
+    return {str(name): value for name, value in kept.items() if isinstance(value, Tensor)}
