@@ -1,15 +1,20 @@
 """A training that begins from weights of one's own."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import Finished
 from torch import nn
 
 from greensweep.errors import ConfigError
 from greensweep.runs.initial_weights import load_initial_weights
+
+Cli = Callable[..., Finished]
+Results = Callable[..., list[dict[str, Any]]]
 
 
 def network(classes: int) -> nn.Sequential:
@@ -45,6 +50,32 @@ def test_a_head_of_other_classes_keeps_its_own_values_and_is_named(
     assert model[2].weight.equal(own)
     assert "2 of 9 tensors" in caplog.text
     assert "2.weight" in caplog.text
+
+
+def test_a_run_begins_from_another_ones_weights_and_trains_its_head_alone(
+    cli: Cli, results: Results
+) -> None:
+    quick = ("training.epochs=1", "dataset.train_limit=100", "energy=unmetered")
+    quick = (*quick, "inference.seconds=0", "tracking=local", "model.conv_layers=1")
+    first = cli("train.py", *quick, "hydra.run.dir=first")
+    assert first.status == 0, first.errors
+    second = cli(
+        "train.py", *quick, "hydra.run.dir=second", "training.from_checkpoint=first/model.pt",
+        "training.freeze=backbone", "seed=1",
+    )  # fmt: skip
+    assert second.status == 0, second.errors
+    begun, ended = (
+        torch.load(f"{folder}/model.pt", weights_only=True) for folder in ("first", "second")
+    )
+    changed = [name for name, value in ended.items() if not value.equal(begun[name])]
+    assert changed
+    assert {name.rpartition(".")[0] for name in changed} == {list(ended)[-1].rpartition(".")[0]}
+    (result,) = results("second")
+    assert 0 < result["trainable_parameters"] < result["parameters"]
+    refused = cli("train.py", *quick, "training.from_checkpoint=nowhere.pt")
+    assert (refused.status, refused.errors.count("\n")) == (1, 1)
+    assert "training.from_checkpoint" in refused.errors
+    assert "nowhere.pt is no file" in refused.errors
 
 
 class Code:

@@ -110,6 +110,12 @@ class TrainingConfig:
         0, doc="pad by so many pixels, then crop at random", at_least=0, largest=1024
     )
     cutout_size: int = option(0, doc="blank a random square of this side, pixels", at_least=0)
+    from_checkpoint: str | None = option(
+        None, doc="begin from the weights in this file, as far as they fit the network", path=True
+    )
+    freeze: Literal["none", "backbone"] = option(
+        "none", doc="what keeps its weights: nothing, or all but the network's last layer"
+    )
     device: str = option("auto", doc="where to train: auto, cpu, cuda, or one of several, cuda:1")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", doc="arithmetic of the forward pass; auto is float32 on CPU and mixed on CUDA"

@@ -4,8 +4,18 @@ import torch
 from torch import Tensor
 
 from greensweep.config.schema_model import ModelConfig, NamedModelConfig
+from greensweep.data import Splits
 
 _BYTE = 255.0
+
+
+def expected_statistics(config: ModelConfig, splits: Splits) -> tuple[Tensor, Tensor] | None:
+    """Return what a network expects its inputs to be normalised by; None where by nothing.
+
+    That is the training split's own mean and deviation, but for pretrained weights.
+    """
+    known = pretrained_statistics(config, splits.input_shape, splits.example.dtype)
+    return splits.statistics if known is None else known
 
 
 def pretrained_statistics(

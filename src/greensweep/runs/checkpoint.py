@@ -18,6 +18,7 @@ from greensweep.energy import EnergyReading, Meter, Phases
 from greensweep.errors import ConfigError, ModelError, first_line
 from greensweep.files import write_whole
 from greensweep.models import build_model
+from greensweep.models.pretrained import expected_statistics
 from greensweep.models.torch_internals import persistent_buffers
 from greensweep.record.result import CHECKPOINT_FILE, CONFIG_FILE
 from greensweep.secrets import still_masked
@@ -195,7 +196,9 @@ def test_checkpoint(
     model = build_model(config.model, splits.input_shape, splits.outputs)
     load_weights(path, model)
     model.to(target)
-    normalise = Normalise(splits.statistics, target, config.training.memory_format)
+    normalise = Normalise(
+        expected_statistics(config.model, splits), target, config.training.memory_format
+    )
     dtype = autocast_dtype(config.training.precision, target)
     split = splits.test.to(target)
     evaluation_mode = config.training.evaluation_mode

@@ -1,6 +1,7 @@
 """What a run trains, and on what: the data, the network and the device."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -8,7 +9,9 @@ from torch import nn
 from greensweep.config import TrainConfig
 from greensweep.data import Split, load_splits
 from greensweep.models import LayerCensus, build_model, check_batch_fits, take_census
+from greensweep.models.pretrained import expected_statistics
 from greensweep.record.recorded_run import RecordedRun
+from greensweep.runs.initial_weights import load_initial_weights
 from greensweep.training import (
     Evaluation,
     Normalise,
@@ -21,6 +24,7 @@ from greensweep.training import (
     train,
     use_threads,
 )
+from greensweep.training.freezing import freeze_backbone
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,20 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     Raises:
         DataError: the data cannot be read.
         ModelError: the network cannot be built, or a batch does not fit in memory.
-        ConfigError: the device is not there, or a batch is larger than the training split.
+        ConfigError: the device is not there, weights to begin from do not fit, or a batch is
+            larger than the training split.
     """
     training = config.training
     device = choose_device(training.device)
     run.note(device=device_name(device))
     start_state(training, config.seed)
     splits = load_splits(config.dataset, config.seed)
-    model = build_model(config.model, splits.input_shape, splits.outputs).to(device)
+    model = build_model(config.model, splits.input_shape, splits.outputs)
+    if training.from_checkpoint is not None:
+        load_initial_weights(Path(training.from_checkpoint), model)
+    if training.freeze == "backbone":
+        freeze_backbone(model)
+    model = model.to(device)
     census = take_census(model, splits.example, splits.outputs)
     run.note(
         layers=census.layers,
@@ -87,7 +97,7 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
         flops_left_out=census.flops_left_out,
     )
     use_threads(training.threads, _step_flops(census, training.batch_size))
-    normalise = Normalise(splits.statistics, device, training.memory_format)
+    normalise = Normalise(expected_statistics(config.model, splits), device, training.memory_format)
     if training.memory_format == "channels_last":
         model = model.to(memory_format=normalise.layout)
     train_split, validation = splits.train.to(device), splits.validation.to(device)

@@ -39,6 +39,7 @@ from greensweep.training.attribution import (
 from greensweep.training.batches import shuffled_batches
 from greensweep.training.device import synchronize
 from greensweep.training.faults import computing
+from greensweep.training.freezing import begin_training
 from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer
 from greensweep.training.step import TrainingStep, is_left_over
@@ -160,7 +161,7 @@ def time_layers(
         update = build_optimizer(optimizer, model.parameters())
         step = TrainingStep(model, normalise, training, update)
         sampler = _Sampler(model, device)
-        model.train()
+        begin_training(model)
 
         def take(watching: _Watching) -> bool:
             """Take a step, unless no batch is left."""

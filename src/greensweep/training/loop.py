@@ -14,6 +14,7 @@ from greensweep.training.batches import batches_of_epochs, cut_batches
 from greensweep.training.capture import Capture, Recorder, Step, capture_step
 from greensweep.training.cuda_graph import cuda_graph
 from greensweep.training.faults import computing
+from greensweep.training.freezing import begin_training
 from greensweep.training.images import Normalise, check_for_images
 from greensweep.training.optimizers import build_optimizer, build_schedule
 from greensweep.training.running_loss import RunningLoss
@@ -123,7 +124,7 @@ class Training:
             reshuffle=training.reshuffle,
         )
         for number, order in zip(range(1, training.epochs + 1), orders, strict=False):
-            self._plain.model.train()
+            begin_training(self._plain.model)
             total = RunningLoss(number, self._plain.device)
             rate = update.param_groups[0]["lr"]
             with computing(
@@ -153,7 +154,7 @@ class Training:
             TrainingError: memory ran out, or the model failed.
         """
         step, training = self._plain, self._config
-        step.model.train()
+        begin_training(step.model)
         with computing(
             "training failed in its first step",
             training.batch_size,
