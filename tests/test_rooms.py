@@ -116,3 +116,75 @@ def test_no_room_hides_a_function_of_the_package() -> None:
     import greensweep
 
     assert not set(greensweep._PUBLIC) & set(ROOMS)
+
+
+# A key of configurations, a documented function, and ATen's names of its operators.
+PUBLIC_ALL_THE_SAME = {"_target_", "os._exit", "aten._trilinear", "aten._cudnn_rnn"}
+
+
+def is_private(name: object) -> bool:
+    return isinstance(name, str) and name.startswith("_") and not name.startswith("__")
+
+
+def names_made_in(tree: ast.AST) -> set[str]:
+    """The functions, classes, variables and attributes that a file defines."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+    return found
+
+
+def private_uses(tree: ast.AST, own: set[str], inherited: set[str]) -> Iterator[str]:
+    """Private names that a file takes from a library: by import, attribute or `getattr`.
+
+    Args:
+        own: what the file itself defines.
+        inherited: what any file of the package defines, which an object may have of its class.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names):
+                parts = [*module.split("."), *(alias.name for alias in names)]
+                if module.partition(".")[0] != "__future__" and any(map(is_private, parts)):
+                    yield f"line {node.lineno}: from {module}"
+            case ast.Import(names=names):
+                if any(is_private(part) for alias in names for part in alias.name.split(".")):
+                    yield f"line {node.lineno}: {ast.unparse(node)}"
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name):
+                if is_private(name) and name not in inherited:
+                    yield f"line {node.lineno}: {ast.unparse(node)}"
+            case ast.Attribute(attr=name):
+                text = ast.unparse(node)
+                known = {text, name} & PUBLIC_ALL_THE_SAME or text.startswith("aten._fft")
+                if is_private(name) and name not in own and not known:
+                    yield f"line {node.lineno}: {text}"
+            case ast.Call(func=ast.Name(id="getattr" | "hasattr" | "setattr"), args=[_, what, *_]):
+                name = what.value if isinstance(what, ast.Constant) else ""
+                if is_private(name) and name not in own:
+                    yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_only_a_librarys_own_file_uses_what_is_private_of_it() -> None:
+    """Another version may change it: `NAME_internals.py` says why it is used, and has its test."""
+    trees = {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for path in (PROJECT / "src").rglob("*.py")
+        if not path.stem.endswith("_internals")
+    }
+    own = {path: names_made_in(tree) for path, tree in trees.items()}
+    inherited = set().union(*own.values())
+    found = [
+        f"{path.relative_to(PROJECT)}, {use}"
+        for path, tree in trees.items()
+        for use in private_uses(tree, own[path], inherited)
+    ]
+    assert not found, found
+
+
+def test_each_file_of_what_is_private_has_its_test() -> None:
+    files = {path.stem for path in PACKAGE.rglob("*_internals.py")}
+    assert files == {p.stem.removeprefix("test_") for p in PROJECT.glob("tests/**/*_internals.py")}

@@ -27,6 +27,7 @@ from greensweep.energy.codecarbon import (
     _counters,
     _origin,
 )
+from greensweep.energy.codecarbon_internals import rated_watts
 from greensweep.energy.counters import Counter, Step
 from greensweep.energy.ledger import Ledger, MachineLedger
 from greensweep.energy.load_model import CalibratedSource, LoadCounter
@@ -71,7 +72,7 @@ def test_the_share_of_a_process_that_sleeps_is_below_the_machine_at_rest() -> No
     joules, seconds = cpu.read() - before, time.perf_counter() - began
     source.close()
     # CodeCarbon's model of a machine never falls below a tenth of the thermal design power.
-    assert joules < 0.1 * cpu._hardware._tdp * seconds
+    assert joules < 0.1 * rated_watts(cpu._hardware) * seconds
 
 
 @pytest.mark.parametrize("pauses", [[0.0], [0.3], [0.005] * 60])
@@ -403,6 +404,7 @@ class ScriptedDevice(GPUDevice):
 
     def _init_static_details(self) -> None:
         self._gpu_name, self._uuid = "a GPU", "GPU-0d5d"
+        self._total_memory = self._power_limit = None
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,17 @@ import os
 import time
 from collections import defaultdict
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greensweep.config.schema_energy import CodeCarbonConfig
+from greensweep.energy.codecarbon_internals import (
+    hardware_of,
+    has_counter,
+    has_rating,
+    mode_of,
+    rapl_packages,
+    rated_watts,
+)
 from greensweep.energy.counters import Counter, Source
 from greensweep.energy.gpus import Gpu, charged_devices, machine_gpus
 from greensweep.energy.load_model import CalibratedSource, LoadCounter
@@ -128,27 +135,28 @@ class CodeCarbonSource:
         idle = _idle_trackers[self._key]
         self._tracker = idle.pop() if idle else _make_tracker(self._mode, cpu_watts)
         self._tracker.start_task()  # the first in a process looks for the hardware
-        if not getattr(self._tracker, "_hardware", None):  # the class swallows its own errors
+        hardware = hardware_of(self._tracker)
+        if not hardware:  # the class swallows its own errors
             raise RuntimeError(
                 "its set-up failed, look at .codecarbon.config and CODECARBON_ variables"
             )
-        hardware = self._tracker._hardware
         return [counter for each in hardware for counter in _counters(each)]
 
     def _gpu_counters(self) -> list[Counter]:
         """Return a counter of each GPU that is charged; CodeCarbon's object is one for all."""
         assert self._tracker is not None
-        groups = [each.devices for each in self._tracker._hardware if hasattr(each, "devices")]
-        found = {device._uuid: device for group in groups for device in group.devices}
+        hardware = hardware_of(self._tracker)
+        groups = [each.devices for each in hardware if hasattr(each, "devices")]
+        found = {_named(device)[0]: device for group in groups for device in group.devices}
         gpus, named = machine_gpus(), self._gpus
         if not gpus:  # AMD's, of which CUDA tells nothing
-            amd = {uuid: each for uuid, each in found.items() if not _is_nvidia(each)}
-            gpus = [Gpu(each.gpu_index, uuid, each._gpu_name) for uuid, each in amd.items()]
+            amd = [each for each in found.values() if not _is_nvidia(each)]
+            gpus = [Gpu(each.gpu_index, *_named(each)) for each in amd]
             named = "all" if named is None and self._device != "cpu" else named
         counters: list[Counter] = []
         for device in charged_devices(gpus, named, self._device):
             own = found.get(device.gpu.uuid)
-            if own is None or (own._has_counter and _is_nvidia(own)):
+            if own is None or (has_counter(own) and _is_nvidia(own)):
                 counters.append(NvmlCounter(device))
             else:
                 counters.append(DeviceCounter(own))
@@ -168,7 +176,7 @@ class HardwareCounter(Counter):
         if self.source == "cpu_load_model":
             self.update_seconds = LOAD_WINDOW_SECONDS
             self.model_error = _LOAD_MODEL_ERROR
-            self.idle_watts = _IDLE_PART_OF_TDP * hardware._tdp
+            self.idle_watts = _IDLE_PART_OF_TDP * rated_watts(hardware)
         elif self.source == "constant_power":
             self.idle_watts = hardware.total_power().W
         self.in_turn = self.component == "gpu"
@@ -182,7 +190,7 @@ class HardwareCounter(Counter):
 
     @property
     def key(self) -> str:
-        of = f"/{self._hardware._tdp:g} W" if _rests_on_tdp(self) else ""
+        of = f"/{rated_watts(self._hardware):g} W" if _rests_on_tdp(self) else ""
         return f"{super().key}{of}"
 
     @property
@@ -192,19 +200,18 @@ class HardwareCounter(Counter):
             return f"{watts:.3g} W whatever the load, CodeCarbon's guess by size"
         if not _rests_on_tdp(self):
             return super().basis
-        curve = "0.1 + 0.9 load³ of" if self._hardware._mode == "cpu_load" else "half of"
-        return f"{curve} {self._hardware._tdp:g} W ({self._tdp_origin()}, {self._hardware._model})"
+        cpu = self._hardware
+        curve = "0.1 + 0.9 load³ of" if mode_of(cpu) == "cpu_load" else "half of"
+        return f"{curve} {rated_watts(cpu):g} W ({self._tdp_origin()}, {cpu.get_model()})"
 
     def _tdp_origin(self) -> str:
         from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
-        from codecarbon.core.util import count_cpus
 
         if self.source == "declared_tdp_load_model":
             return "declared"
-        guess = DEFAULT_POWER_PER_CORE * count_cpus()
-        if self._hardware._is_generic_tdp or self._hardware._tdp == guess:
-            return f"a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no rating"
-        return "as rated"
+        if has_rating(self._hardware):
+            return "as rated"
+        return f"a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no rating"
 
     def read(self) -> float:
         now = time.monotonic()
@@ -243,7 +250,7 @@ class DeviceCounter(Counter):
 
     def __init__(self, device: Any) -> None:
         self.source = "nvml_power" if _is_nvidia(device) else "amdsmi"
-        if not device._has_counter:
+        if not has_counter(device):
             self.quality = "estimated"
         self._device = device
         self._joules = 0.0
@@ -252,12 +259,12 @@ class DeviceCounter(Counter):
 
     @property
     def key(self) -> str:
-        return f"gpu/{self.source}/{self._device._uuid}"
+        return f"gpu/{self.source}/{_named(self._device)[0]}"
 
     @property
     def basis(self) -> str:
-        how = "the counter" if self._device._has_counter else "sampled power"
-        return f"{how} of GPU {self._device.gpu_index}, {self._device._gpu_name}"
+        how = "the counter" if has_counter(self._device) else "sampled power"
+        return f"{how} of GPU {self._device.gpu_index}, {_named(self._device)[1]}"
 
     def read(self) -> float:
         from codecarbon.core.units import Time
@@ -273,6 +280,12 @@ def _is_nvidia(device: Any) -> bool:
     return type(device).__name__ == "NvidiaGPUDevice"
 
 
+def _named(device: Any) -> tuple[str, str]:
+    """Return a GPU's uuid and name."""
+    details = device.get_static_details()
+    return details["uuid"], details["name"]
+
+
 def _counters(hardware: Any) -> list[Counter]:
     """Return what reads one of CodeCarbon's hardware objects.
 
@@ -281,11 +294,9 @@ def _counters(hardware: Any) -> list[Counter]:
     """
     if hasattr(hardware, "devices"):  # GPUs, each of which has a counter of its own
         return []
-    if getattr(hardware, "_mode", None) != "intel_rapl":
+    if mode_of(hardware) != "intel_rapl":
         return [HardwareCounter(hardware)]
-    files = hardware._intel_interface._rapl_files
-    packages = [file for file in files if file.name.startswith("Processor Energy Delta")]
-    return open_zones([Path(file.path).parent for file in packages], "cpu")
+    return open_zones(rapl_packages(hardware), "cpu")
 
 
 def _rests_on_tdp(counter: Counter) -> bool:
@@ -316,7 +327,8 @@ def _origin(hardware: Any) -> tuple[str, str, Quality]:
     """
     kind = type(hardware).__name__
     if kind == "CPU":
-        return "cpu", *_CPU_SOURCES.get(hardware._mode, (hardware._mode, "estimated"))
+        mode = str(mode_of(hardware))
+        return "cpu", *_CPU_SOURCES.get(mode, (mode, "estimated"))
     if kind == "RAM":
         return "ram", "constant_power", "estimated"
     if kind == "AppleSiliconChip":

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from greensweep.energy.psutil_internals import identity_of
+
 
 @dataclass(frozen=True)
 class CpuTimes:
@@ -76,8 +78,7 @@ def _birth(process: int) -> str | None:
         with suppress(psutil.Error):
             found = psutil.Process(process)
             if found.status() != psutil.STATUS_ZOMBIE:
-                # By which psutil itself tells processes apart; `create_time` moves with the clock.
-                return str(found._ident)
+                return identity_of(found)
         return None
     try:
         # Names in brackets may hold anything; from the state on there are numbers.
