@@ -9,6 +9,7 @@ from searches import Search, spec, task_of_epochs
 
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.cost import search_cost
+from greensweep.search.curve import CurvePoint
 from greensweep.search.forecast import total_forecast, whole_run
 from greensweep.search.progress_line import progress_line
 from greensweep.search.records import Outcome
@@ -37,7 +38,7 @@ def outcome(**changes: object) -> Outcome:
 
 def test_a_run_is_told_from_its_last_two_reports() -> None:
     # Set-up 1 s and 10 J, epochs of 2 s and 20 J; after them nothing.
-    curve = ((1, 0.5, 15.0, 30.0, 3.0), (2, 0.6, 30.0, 50.0, 5.0))
+    curve = (CurvePoint(1, 0.5, 15.0, 30.0, 3.0), CurvePoint(2, 0.6, 30.0, 50.0, 5.0))
     assert whole_run(outcome(curve=curve, epochs_planned=10)) == (10 + 10 * 20, 1 + 10 * 2)
     assert whole_run(outcome(curve=curve, epochs_planned=None)) == (50.0, 5.0)
     assert whole_run(outcome(curve=curve[:1], epochs=1, epochs_planned=2, seconds=3.0)) == (
@@ -45,7 +46,7 @@ def test_a_run_is_told_from_its_last_two_reports() -> None:
         3 + 3,
     )
     assert whole_run(outcome(curve=())) is None
-    unmetered = tuple((*point[:2], None, None, point[4]) for point in curve)
+    unmetered = tuple(point._replace(joules=None, spent_joules=None) for point in curve)
     assert whole_run(outcome(curve=unmetered, epochs_planned=3, spent_joules=None)) == (None, 7.0)
 
 

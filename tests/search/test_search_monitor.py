@@ -1,6 +1,7 @@
 """Report by report, a trial goes on, is pruned or is stopped; what it came to is kept."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from greensweep.config.sweeper import PruningConfig
 from greensweep.errors import ConstraintError
 from greensweep.record.reporting import Progress, report
 from greensweep.search.cost import best_trials
+from greensweep.search.curve import CURVE_POINTS, CurvePoint, read_curve
 from greensweep.search.monitor import is_mark
 from greensweep.search.pareto_pruner import Finished, ParetoPruner, gain_since
-from greensweep.search.records import CURVE_POINTS, Outcome, outcome_of
+from greensweep.search.records import Outcome, outcome_of
 
 BEST, WORST = 1e-3, 1e-5  # rates
 
@@ -35,14 +37,14 @@ def ended(found: Search, number: int = -1) -> Outcome:
 # The Pareto rule
 
 
+def curve(*values: float | None) -> list[CurvePoint]:
+    """A report of each value, one per epoch of 1 J."""
+    return [CurvePoint(epoch, value, float(epoch)) for epoch, value in enumerate(values, start=1)]
+
+
 def finished(*ends: tuple[float, float]) -> list[Finished]:
     """Trials of these ends, each at 0.2 after two epochs of four."""
-    return [
-        Finished(
-            accuracy, joules, [(1, 0.1, 1.0), (2, 0.2, 2.0), (3, 0.2, 3.0), (4, accuracy, 4.0)]
-        )
-        for accuracy, joules in ends
-    ]
+    return [Finished(accuracy, joules, curve(0.1, 0.2, 0.2, accuracy)) for accuracy, joules in ends]
 
 
 FIVE = finished((0.3, 90.0), (0.4, 90.0), (0.5, 90.0), (0.6, 90.0), (0.7, 20.0))
@@ -92,12 +94,12 @@ def test_grace_and_a_minimum_of_finished_trials_spare_a_trial() -> None:
 
 
 def test_a_gain_is_told_from_the_best_epochs() -> None:
-    curve = [(1, 0.3, 1.0), (2, 0.1, 2.0), (3, None, 3.0), (4, 0.4, 4.0), (5, 0.2, 5.0)]
-    assert gain_since(curve, 1) == pytest.approx(0.1)
-    assert gain_since(curve, 2) == pytest.approx(0.1)
-    assert gain_since(curve, 4) == 0.0
-    assert gain_since(curve, 6) is None
-    assert gain_since(curve[3:], 2) is None
+    rising = curve(0.3, 0.1, None, 0.4, 0.2)
+    assert gain_since(rising, 1) == pytest.approx(0.1)
+    assert gain_since(rising, 2) == pytest.approx(0.1)
+    assert gain_since(rising, 4) == 0.0
+    assert gain_since(rising, 6) is None
+    assert gain_since(rising[3:], 2) is None
     assert gain_since([], 1) is None
 
 
@@ -244,9 +246,9 @@ def test_a_trial_writes_ten_reports_at_most(tmp_path: Path, epochs: int, marks: 
     found.run()
     assert list(found.trials[0].intermediate_values) == marks
     assert found.trials[0].intermediate_values[epochs] == pytest.approx(found.trials[0].value)
-    curve = ended(found).curve
-    assert len(curve) == min(epochs, CURVE_POINTS)
-    assert curve[-1][0] == epochs
+    kept = ended(found).curve
+    assert len(kept) == min(epochs, CURVE_POINTS)
+    assert kept[-1].epoch == epochs
 
 
 def test_ten_reports_at_most_where_the_epochs_are_not_known() -> None:
@@ -254,10 +256,20 @@ def test_ten_reports_at_most_where_the_epochs_are_not_known() -> None:
     assert marks == [1, 2, 3, 5, 8, 13, 21, 34, 55, 89]
 
 
+def test_a_curve_is_read_as_earlier_and_later_versions_kept_it() -> None:
+    assert read_curve([[1, 0.5, 3.0], [2, None, None, None, 1.5, "more"]]) == (
+        CurvePoint(1, value=0.5, joules=3.0),
+        CurvePoint(2, seconds=1.5),
+    )
+    before = CurvePoint(3, value=0.5, joules=2.0, spent_joules=4.0, seconds=1.0)
+    kept = Outcome("finished", curve=[before]).as_attribute()
+    assert kept["curve"] == [[3, 0.5, 2.0, 4.0, 1.0]]  # what storages and trial.json hold
+    assert read_curve(json.loads(json.dumps(kept["curve"]))) == (before,)
+
+
 @pytest.mark.parametrize("epochs", [51, 99, 149])
 def test_a_curve_is_kept_with_its_end(epochs: int) -> None:
-    curve = tuple((epoch, 0.1, 1.0, 1.0, 1.0) for epoch in range(1, epochs + 1))
-    kept = Outcome("finished", curve=curve).as_attribute()["curve"]
+    kept = Outcome("finished", curve=curve(*[0.1] * epochs)).as_attribute()["curve"]
     assert kept[-1][0] == epochs
     assert len(kept) <= CURVE_POINTS
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 from scipy.stats import t as student_t
 
+from greensweep.search.curve import CurvePoint
 from greensweep.search.records import Outcome, outcome_of
 
 _CONFIDENCE = 0.9
 _EARLY_SHARE = 0.1
-
-_Row = Sequence[float | None]
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,10 @@ def whole_run(outcome: Outcome) -> tuple[float | None, float] | None:
     if not curve:
         return None
     left = max((outcome.epochs_planned or outcome.epochs) - outcome.epochs, 0)
-    last, before = curve[-1], curve[-2] if len(curve) > 1 else None
-    seconds = outcome.seconds + left * _an_epoch(last, before, 4)
-    if outcome.spent_joules is None or last[3] is None:
+    last, before = curve[-1], curve[-2] if len(curve) > 1 else CurvePoint(0)
+    epochs = max(last.epoch - before.epoch, 1)
+    seconds = outcome.seconds + left * (last.seconds - before.seconds) / epochs
+    if outcome.spent_joules is None or last.spent_joules is None:
         return None, seconds
-    return outcome.spent_joules + left * _an_epoch(last, before, 3), seconds
-
-
-def _an_epoch(
-    last: Sequence[float | None], before: Sequence[float | None] | None, of: int
-) -> float:
-    epoch, value = last[0] or 1, last[of] or 0.0
-    if before is None:
-        return value / epoch
-    return (value - (before[of] or 0.0)) / (epoch - (before[0] or 0))
+    epoch_joules = (last.spent_joules - (before.spent_joules or 0.0)) / epochs
+    return outcome.spent_joules + left * epoch_joules, seconds

@@ -12,12 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.errors import ConstraintError, TrialEnded, first_line
 from greensweep.record.reporting import Progress
+from greensweep.search.curve import CurvePoint
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
 from greensweep.search.pareto_pruner import Finished, ParetoPruner
 from greensweep.search.racing import falls_short
-from greensweep.search.records import PROGRESS, Point, curve_of
+from greensweep.search.records import PROGRESS, curve_of
 from greensweep.search.spec import SearchSpec
 
 # A storage pays for each report: a trial has at most ten.
@@ -44,7 +45,7 @@ class TrialMonitor:
         trial: FrozenTrial,
         search_joules: float | None = None,
     ) -> None:
-        self.curve: list[Point] = []
+        self.curve: list[CurvePoint] = []
         self.repeats: list[float] = []
         self.last: Progress | None = None
         self.ended: TrialEnded | ConstraintError | None = None  # as the last report was told
@@ -92,14 +93,13 @@ class TrialMonitor:
         self.last = progress
         first = progress.repeat == 0 and progress.epoch > 0
         if first:
-            seconds = time.monotonic() - self._began
             self.curve.append(
-                (
+                CurvePoint(
                     progress.epoch,
                     progress.accuracy,
                     progress.joules,
                     progress.spent_joules,
-                    seconds,
+                    seconds=time.monotonic() - self._began,
                 )
             )
         self._keep(progress)
@@ -190,7 +190,7 @@ class TrialMonitor:
         beating = self._rule.dominated_by(
             [Finished(trial.values[0], trial.values[1], curve_of(trial)) for trial in known],
             epoch=progress.epoch,
-            accuracy=max(point[1] for point in self.curve if point[1] is not None),
+            accuracy=max(point.value for point in self.curve if point.value is not None),
             joules=progress.joules,
             epochs=progress.epochs,
         )

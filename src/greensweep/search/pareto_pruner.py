@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 
-Curve = Sequence[Sequence[Any]]  # (epoch, accuracy, joules so far)
+from greensweep.search.curve import Curve
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,10 @@ def gain_since(curve: Curve, epoch: int) -> float | None:
 
     The best counts, since a run keeps the weights of its best epoch.
     """
-    accuracies = [(point[0], point[1]) for point in curve if point[1] is not None]
-    if not accuracies or accuracies[-1][0] < epoch:
+    known = [(point.epoch, point.value) for point in curve if point.value is not None]
+    if not known or known[-1][0] < epoch:
         return None
-    then = [value for number, value in accuracies if number <= epoch]
+    then = [value for number, value in known if number <= epoch]
     if not then:
         return None
-    return float(max(value for _, value in accuracies) - max(then))
+    return max(value for _, value in known) - max(then)

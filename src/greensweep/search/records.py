@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.energy.processes import Processes, boot_of
 from greensweep.energy.reading import Quality
 from greensweep.record.ending import Status as RunStatus
+from greensweep.search.curve import Curve, kept_curve, read_curve
 from greensweep.secrets import masked
 
 # User attributes of a trial, which optuna-dashboard shows.
@@ -23,12 +24,7 @@ SEARCH_ENERGY = "search_energy:"
 # Optuna's own: which trials this one repeats after they died.
 _RETRY_HISTORY = "retry_history"
 
-CURVE_POINTS = 50
-
 Status = Literal["finished", "failed", "pruned", "stopped", "died", "withdrawn"]
-
-# (epoch, accuracy, training joules so far, joules of everything so far, seconds so far)
-Point = tuple[int, float | None, float | None, float | None, float]
 
 
 @dataclass(frozen=True)
@@ -89,15 +85,14 @@ class Outcome:
     seconds: float = 0.0
     epochs: int = 0
     epochs_planned: int | None = None
-    curve: Sequence[Point] = field(default_factory=tuple)
+    curve: Curve = field(default_factory=tuple)
     repeats: Sequence[float] = field(default_factory=tuple)
     interrupted: bool = False
 
     def as_attribute(self) -> dict[str, Any]:
         """Return it as JSON takes it, with no more of the curve than the search looks at."""
         kept: dict[str, Any] = masked(asdict(self))
-        step = -(-len(self.curve) // CURVE_POINTS) or 1
-        kept["curve"] = [list(point) for point in self.curve[::-step][::-1]]  # with its end
+        kept["curve"] = kept_curve(self.curve)
         return kept
 
 
@@ -130,10 +125,9 @@ def flops_of(trial: FrozenTrial) -> float | None:
     return flops
 
 
-def curve_of(trial: FrozenTrial) -> Sequence[Sequence[Any]]:
+def curve_of(trial: FrozenTrial) -> Curve:
     """Return the reports of a trial that ended."""
-    curve: Sequence[Sequence[Any]] = (trial.user_attrs.get(OUTCOME) or {}).get("curve", ())
-    return curve
+    return read_curve((trial.user_attrs.get(OUTCOME) or {}).get("curve", ()))
 
 
 def spent_of(trial: FrozenTrial) -> float:
@@ -221,6 +215,6 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def _read(kept: Mapping[str, Any]) -> Outcome:
     known = {each.name for each in fields(Outcome)}
     values = {name: value for name, value in kept.items() if name in known}
-    values["curve"] = tuple(tuple(point) for point in values.get("curve", ()))
+    values["curve"] = read_curve(values.get("curve", ()))
     values["repeats"] = tuple(values.get("repeats", ()))
     return Outcome(**values)
