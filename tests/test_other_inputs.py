@@ -1,4 +1,4 @@
-"""Runs on inputs that are no images: a text and a signal model of one's own, end to end."""
+"""Runs on inputs that are no images: token ids, signals and tables, end to end."""
 
 import csv
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Finished
+from sklearn.datasets import load_wine
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -148,3 +149,65 @@ def test_a_model_that_does_not_fit_the_inputs_is_refused(
 
     assert ended.status == 1
     assert message in ended.errors
+
+
+# --- a table ------------------------------------------------------------------------------------
+
+TABLE = (
+    "dataset=table", "dataset.path=rows.csv", "dataset.target_column=target", "model=mlp",
+    "training.batch_size=16", "energy=unmetered", "tracking=local", "inference.seconds=0",
+)  # fmt: skip
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> None:
+    """scikit-learn's wine: 178 rows of 13 numbers, of three classes."""
+    frame = load_wine(as_frame=True).frame
+    frame["strength"] = ["weak" if each < 13 else "strong" for each in frame["alcohol"]]
+    frame.loc[::9, "ash"] = None
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_table_trains_and_is_tested_again(cli: Cli, results: Results) -> None:
+    chosen = ("model.hidden=[32]", "training.epochs=40", "optimizer.learning_rate=0.01")
+    ended = cli("train.py", *TABLE, *chosen, "dataset.drop_columns=[hue]", "layer_energy=true")
+
+    assert ended.status == 0, ended.errors
+    (result,) = results()
+    assert (result["dataset"], result["model"]) == ("table", "mlp")
+    assert result["test_accuracy"] > 0.9
+    inputs = 12 + 2
+    assert result["parameters"] == inputs * 32 + 32 + 33 * 3
+    assert result["flops"] == 2 * (inputs * 32 + 32 * 3)
+    assert result["layers"] == {"linear": 2, "relu": 1}
+    tested = cli("evaluate.py", f"checkpoint={result['checkpoint']}", "energy=unmetered")
+    assert tested.status == 0, tested.errors
+    assert f"test accuracy {result['test_accuracy']:.4f} on 36 samples" in tested.output
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("sweeper", ["greensweep", "optuna"])
+def test_a_table_and_the_widths_of_a_perceptron_are_searched(
+    cli: Cli, results: Results, tmp_path: Path, sweeper: str
+) -> None:
+    space = tmp_path / "own" / "space" / "widths.yaml"
+    space.parent.mkdir(parents=True)
+    space.write_text(
+        "model.hidden: {choices: [[8], [16, 8]]}\n"
+        "model.dropout: {low: 0.0, high: 0.5, levels: 2}\n"
+        "dataset.train_limit: {choices: [40, 80]}\n"
+    )
+
+    ended = cli(
+        "train.py", "--config-dir", "own", "-m", f"hydra/sweeper={sweeper}", *TABLE,
+        "space=widths", "hydra.sweeper.n_trials=3", "training.epochs=1", "objective=accuracy",
+        "warmup=0", "hydra.sweep.dir=sweep", "seed=3",
+    )  # fmt: skip
+
+    assert ended.status == 0, ended.errors
+    found = results("sweep")
+    assert [result["status"] for result in found] == ["finished"] * 3
+    assert {result["parameters"] for result in found} <= {
+        15 * 8 + 8 + 9 * 3, 15 * 16 + 16 + 17 * 8 + 9 * 3,
+    }  # fmt: skip

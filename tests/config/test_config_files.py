@@ -40,6 +40,7 @@ GROUPS = (
 # What the user has to state with an option.
 STATED = {
     "dataset=image_folder": ["dataset.root=images"],
+    "dataset=table": ["dataset.path=rows.csv", "dataset.target_column=y"],
     "dataset=custom": ["dataset.target=mine.splits", "+dataset.kwargs.count=3"],
     "energy=replay": ["energy.path=trace.csv"],
     "training=replay": ["replay.table=runs.csv", "replay.where.dataset=cifar10"],

@@ -78,6 +78,25 @@ class ImageFolderConfig(ImageDatasetConfig):
 
 
 @dataclass
+class TableConfig(DatasetConfig):
+    reader, targets = "table:table", ("classes", "values")
+
+    name: str = option("table", doc="name under which runs record the data set")
+    path: str = option(MISSING, doc="CSV or Parquet file", path=True)
+    target_column: str = option(MISSING, doc="column that is learnt")
+    columns: list[str] | None = option(
+        None, doc="columns that are learnt from; null: all but the target"
+    )
+    drop_columns: list[str] = option(list, doc="columns that are left out")
+    validation_path: str | None = option(
+        None, doc="file of rows to validate on; null holds some out", path=True
+    )
+    test_path: str | None = option(
+        None, doc="file of rows to test on; null holds some out", path=True
+    )
+
+
+@dataclass
 class CustomDatasetConfig(ImageDatasetConfig):
     reader, targets = "greensweep.data.custom:custom", ("classes", "labels", "values")
 
@@ -96,5 +115,6 @@ DATASETS: dict[str, type[DatasetConfig]] = {
     "digits": DigitsConfig,
     "torchvision": TorchvisionDatasetConfig,
     "image_folder": ImageFolderConfig,
+    "table": TableConfig,
     "custom": CustomDatasetConfig,
 }
