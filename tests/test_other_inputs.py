@@ -170,13 +170,13 @@ def rows(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("rows")
 def test_a_table_trains_and_is_tested_again(cli: Cli, results: Results) -> None:
-    chosen = ("model.hidden=[32]", "training.epochs=40", "optimizer.learning_rate=0.01")
+    chosen = ("model.hidden=[32]", "training.epochs=20", "optimizer.learning_rate=0.01")
     ended = cli("train.py", *TABLE, *chosen, "dataset.drop_columns=[hue]", "layer_energy=true")
 
     assert ended.status == 0, ended.errors
     (result,) = results()
     assert (result["dataset"], result["model"]) == ("table", "mlp")
-    assert result["test_accuracy"] > 0.9
+    assert result["test_accuracy"] > 0.8
     inputs = 12 + 2
     assert result["parameters"] == inputs * 32 + 32 + 33 * 3
     assert result["flops"] == 2 * (inputs * 32 + 32 * 3)

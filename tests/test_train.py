@@ -155,8 +155,8 @@ def test_a_kept_model_can_be_tested_again(cli: Cli, results: Results) -> None:
     (result,) = results()
     ended = cli("evaluate.py", "checkpoint=run/model.pt")
     assert ended.status == 0
-    assert f"test accuracy {result['test_accuracy']:.4f} on 360 images" in ended.output
-    assert "J per 1000 images (estimated)" in ended.output
+    assert f"test accuracy {result['test_accuracy']:.4f} on 360 samples" in ended.output
+    assert "J per 1000 samples (estimated)" in ended.output
 
 
 def test_a_checkpoint_that_cannot_be_used_is_refused(cli: Cli, tmp_path: Path) -> None:

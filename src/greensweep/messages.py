@@ -65,7 +65,7 @@ _SAID = (
     ),
     (
         r"can't allocate memory|Storage size calculation overflowed|Unable to allocate",
-        r"the memory that is free does not hold these images and this network: set a smaller "
+        r"the memory that is free does not hold this network and its inputs: set a smaller "
         "dataset.image_size, training.batch_size or model",
     ),
 )

@@ -449,7 +449,7 @@ def test_memory_that_runs_out_names_the_batch_size(fault: Callable[[Tensor], Ten
     with pytest.raises(TrainingError) as stopped:
         list(epochs_of(BreaksFrom(1, fault), numbered(8), batch_size=4))
     assert str(stopped.value) == (
-        "training failed in epoch 1: out of memory with 4 images per batch: "
+        "training failed in epoch 1: out of memory with 4 samples per batch: "
         "set training.batch_size lower"
     )
 

@@ -34,9 +34,9 @@ def evaluate(composed: DictConfig) -> float:
         for joules in (reading.joules, reading.uncertainty_joules)
     )
     log.info(
-        f"test accuracy {tested.test.accuracy:.4f} on {tested.test.images} images, inference "
-        f"{energy_text(per_thousand, uncertainty)} per 1000 images ({reading.quality}), "
-        f"{1000 * reading.seconds / images:.3g} s per 1000 images"
+        f"test accuracy {tested.test.accuracy:.4f} on {tested.test.images} samples, inference "
+        f"{energy_text(per_thousand, uncertainty)} per 1000 samples ({reading.quality}), "
+        f"{1000 * reading.seconds / images:.3g} s per 1000 samples"
     )
     components = {name: part.source for name, part in reading.components.items()}
     trust = trust_sentence(components, reading.quality, reading.constant_share)

@@ -88,11 +88,11 @@ class OneCycleConfig(SchedulerConfig):
 @dataclass
 class TrainingConfig:
     epochs: int = option(15, doc="passes over the training split", at_least=1, largest=10**6)
-    batch_size: int = option(64, doc="images per step", at_least=1)
+    batch_size: int = option(64, doc="samples per step", at_least=1)
     reshuffle: bool = option(
-        True, doc="a new order of images in each epoch; false keeps the first epoch's batches"
+        True, doc="a new order of samples in each epoch; false keeps the first epoch's batches"
     )
-    evaluation_batch_size: int = option(128, doc="images per step when evaluating", at_least=1)
+    evaluation_batch_size: int = option(128, doc="samples per step when evaluating", at_least=1)
     evaluation_mode: bool = option(
         True,
         doc="evaluate in evaluation mode; false evaluates as in training, where batch norm takes "
@@ -145,7 +145,7 @@ class TrainingConfig:
 class InferenceConfig:
     """How the energy of inference is measured after training, on the validation split."""
 
-    batch_size: int = option(128, doc="images per step", at_least=1)
+    batch_size: int = option(128, doc="samples per step", at_least=1)
     seconds: float | None = option(
         None,
         doc="repeat passes for at least so long; null: for 20 periods of the slowest counter; 0 "
@@ -232,7 +232,7 @@ class EvaluateConfig:
         MISSING, doc="a kept model.pt, with its config.yaml beside it", path=True
     )
     device: str = option("auto", doc="where to evaluate: auto, cpu, cuda or cuda:1, say")
-    batch_size: int = option(512, doc="images per step", at_least=1)
+    batch_size: int = option(512, doc="samples per step", at_least=1)
     energy: EnergyConfig = MISSING
 
 

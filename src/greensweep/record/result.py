@@ -71,7 +71,7 @@ class RunResult:
             where it was alone.
         energy_phases: joules, net_joules, seconds and quality by phase; "other" is what lies
             between. Over repeats they add up.
-        inference: joules_per_1000, uncertainty_joules_per_1000 and seconds_per_1000 images of the
+        inference: joules_per_1000, uncertainty_joules_per_1000 and seconds_per_1000 samples of the
             validation split, images seen, batch_size and quality; empty where not measured.
         layer_energy: joules by layer type that share out `energy_joules`, and of data, loss,
             optimizer, launch (on a GPU) and other; their shares, the key (time or kernel_time),

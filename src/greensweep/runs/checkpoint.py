@@ -175,7 +175,7 @@ def test_checkpoint(
     """Rebuild the model of a checkpoint from the config beside it and test it.
 
     Args:
-        batch_size: images per step. A model that is never put in evaluation mode
+        batch_size: samples per step. A model that is never put in evaluation mode
             (`training.evaluation_mode=false`) keeps the size of its run, on which its accuracy
             depends.
         periods: of the slowest counter, that the reading holds at least.

@@ -48,7 +48,7 @@ def run_line(result: RunResult) -> str:
     per_thousand = result.inference.get("joules_per_1000")
     if per_thousand is not None:
         uncertainty = result.inference.get("uncertainty_joules_per_1000")
-        parts.append(f"inference {energy_text(per_thousand, uncertainty)} per 1000 images")
+        parts.append(f"inference {energy_text(per_thousand, uncertainty)} per 1000 samples")
     if result.emissions_kg is not None:
         parts.append(f"{result.emissions_kg * 1000:.3g} g CO2e ({result.emissions_grid})")
     parts.append(f"{result.seconds or 0.0:.1f} s, {result.epochs} epochs")

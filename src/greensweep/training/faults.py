@@ -14,7 +14,7 @@ def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
 
     Args:
         doing: what failed, for the message: "training failed in epoch 3".
-        batch_size: images per batch.
+        batch_size: samples per batch.
         smaller: what to set when memory runs out.
     """
     try:
@@ -24,7 +24,7 @@ def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
     except Exception as error:
         if _out_of_memory(error):
             raise TrainingError(
-                f"{doing}: out of memory with {batch_size} images per batch: set {smaller}"
+                f"{doing}: out of memory with {batch_size} samples per batch: set {smaller}"
             ) from error
         if refused := nondeterministic(error):
             raise TrainingError(f"{doing}: {refused}") from error
