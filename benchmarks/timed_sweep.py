@@ -20,7 +20,7 @@ from greensweep.energy.machine import MachineMeter
 from greensweep.record import recorded_run
 from greensweep.runs import fit, once, setup
 from greensweep.study import winners
-from greensweep.tracking.mlflow import MlflowTracker
+from greensweep.tracking.mlflow_tracker import MlflowTracker
 from greensweep.training import Training
 
 TRAIN = Path(__file__).resolve().parents[1] / "src" / "train.py"

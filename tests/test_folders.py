@@ -18,7 +18,8 @@ from greensweep.__main__ import main
 from greensweep.config import sqlite_file, sqlite_url
 from greensweep.search.folders import trial_directories
 from greensweep.study.winners import drop_beaten_weights
-from greensweep.tracking.mlflow import MlflowStore, artifact_root, tracking_uri
+from greensweep.tracking.mlflow_places import artifact_root, tracking_uri
+from greensweep.tracking.mlflow_store import MlflowStore
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]

@@ -393,7 +393,7 @@ def test_searches_depend_on_all_that_their_runs_are_made_of_and_on_nothing_else(
         "runs/once.py",
         "runs/repeats.py",
         "search/samplers/paper_gp.py",
-        "tracking/mlflow.py",
+        "tracking/mlflow_store.py",
         "training/loop.py",
     ):
         assert f"src/greensweep/{name}" in code

@@ -23,7 +23,8 @@ from greensweep.study import winners
 from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.trials import read_trials
 from greensweep.study.upload import upload
-from greensweep.tracking.mlflow import MlflowStore, MlflowTracker
+from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_tracker import MlflowTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

@@ -11,16 +11,11 @@ import pytest
 from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep.config.schema_tracking import LocalConfig, MlflowConfig
+from greensweep.config.schema_tracking import TRACKERS, LocalConfig, MlflowConfig
 from greensweep.tracking import MemoryTracker, Tracker, build_tracker, flat, open_store
-from greensweep.tracking.mlflow import (
-    MlflowStore,
-    MlflowTracker,
-    known_experiment,
-    known_parent,
-    tracking_uri,
-    unreachable,
-)
+from greensweep.tracking.mlflow_places import known_experiment, known_parent, tracking_uri
+from greensweep.tracking.mlflow_store import MlflowStore, unreachable
+from greensweep.tracking.mlflow_tracker import MlflowTracker
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +24,50 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MlflowStore:
     return MlflowStore(f"sqlite:///{folder}/mlflow.db", "tests", str(folder / "artifacts"))
 
 
-@pytest.fixture(params=["memory", "mlflow"])
-def tracker(request: pytest.FixtureRequest, store: MlflowStore) -> Tracker:
-    return MemoryTracker() if request.param == "memory" else MlflowTracker(store)
+@pytest.fixture(params=sorted(TRACKERS))
+def tracker(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Tracker:
+    """Each tracker that there is, of a run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "run").mkdir()
+    return build_tracker(TRACKERS[request.param](), tmp_path / "run")
 
 
-def test_any_tracker_takes_a_whole_run(tracker: Tracker, tmp_path: Path) -> None:
-    note = tmp_path / "note.txt"
-    note.write_text("a note")
+def record(tracker: Tracker, note: Path) -> None:
     tracker.start("a run", {"a": "1"}, {"t": "x"})
     for step in (1, 2, 3):
         tracker.log_step({"loss": 1.0 / step}, step)
+    repeat = tracker.child()
+    repeat.start("a run, repeat 0", {"a": "1"}, {})
+    repeat.log_step({"loss": 0.25}, 1)
+    repeat.finish("FINISHED", {"accuracy": 0.5}, {}, [])
     tracker.finish("FINISHED", {"accuracy": 0.5}, {"status": "finished"}, [note])
-    if isinstance(tracker, MemoryTracker):
-        assert (tracker.params, tracker.metrics) == ({"a": "1"}, {"accuracy": 0.5})
-        assert tracker.history == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": 1 / 3})]
-        assert (tracker.status, tracker.files) == ("FINISHED", [note])
+
+
+def test_any_tracker_takes_a_whole_run_and_its_repeats(
+    tracker: Tracker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "note.txt").write_text("a note")
+    record(tracker, tmp_path / "note.txt")
+    assert not tracker.incomplete
+    assert caplog.records == []
+
+
+def test_no_tracker_fails_a_run_whose_folder_is_gone(tracker: Tracker, tmp_path: Path) -> None:
+    (tmp_path / "run").rmdir()
+    (tmp_path / "run").write_text("no folder")
+    record(tracker, tmp_path / "gone.txt")
+
+
+def test_the_tracker_in_memory_keeps_all(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    record(tracker, tmp_path / "note.txt")
+    assert (tracker.params, tracker.metrics) == ({"a": "1"}, {"accuracy": 0.5})
+    assert tracker.history == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": 1 / 3})]
+    assert (tracker.status, tracker.files) == ("FINISHED", [tmp_path / "note.txt"])
+    assert [each.name for each in tracker.children] == ["a run, repeat 0"]
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
@@ -127,7 +150,7 @@ def test_a_sweep_copied_from_elsewhere_gets_a_parent_in_this_store(
 @pytest.mark.slow
 def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> None:
     program = (
-        "from greensweep.tracking.mlflow import MlflowStore\n"
+        "from greensweep.tracking.mlflow_store import MlflowStore\n"
         "from pathlib import Path\n"
         "store = MlflowStore('sqlite:///new/mlflow.db', 'race', 'new/artifacts')\n"
         "parent = store.shared_parent(Path('.'), 'sweep', {})\n"
@@ -150,14 +173,14 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
 
 
 def test_a_server_is_probed_once_and_a_local_store_not_at_all(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert unreachable("sqlite:///anywhere.db") is None
     config = MlflowConfig(uri="http://ada:s3cret@127.0.0.1:9")
     assert open_store(config) is None
     assert open_store(config) is None
-    assert isinstance(build_tracker(open_store(config)), MemoryTracker)
+    assert isinstance(build_tracker(config, tmp_path), MemoryTracker)
     (record,) = caplog.records
     assert "http://ada:***@127.0.0.1:9 cannot be reached" in record.getMessage()
     assert "s3cret" not in caplog.text

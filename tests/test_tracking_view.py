@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import Finished
 
-from greensweep.tracking.mlflow import is_default_store, tracking_uri
+from greensweep.tracking.mlflow_places import is_default_store, tracking_uri
 from greensweep.tracking.view import ui_address, view_sentence
 
 VIEW = "/#/experiments/7/runs?viewStateShareKey=greensweep&workflowType=machine_learning"

@@ -22,7 +22,9 @@ from greensweep.sources.mlflow_store import (
     sweeps_on_server,
 )
 from greensweep.tracking import SweepRun
-from greensweep.tracking.mlflow import MlflowStore, MlflowTracker, known_parent
+from greensweep.tracking.mlflow_places import known_parent
+from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_tracker import MlflowTracker
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from greensweep.energy import Meter
     from greensweep.study.summary import StudySummary
     from greensweep.tracking import SweepRun
-    from greensweep.tracking.mlflow import MlflowStore
+    from greensweep.tracking.mlflow_store import MlflowStore
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def _sweep_notes(config: DictConfig, store: "MlflowStore | None") -> list[str]:
 
     notes = [f"Trials, study.json and kept weights: {config.hydra.sweep.dir}"]
     if store is not None:
-        from greensweep.tracking.mlflow import is_default_store
+        from greensweep.tracking.mlflow_places import is_default_store
 
         is_default = is_default_store(store.uri)
         notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))

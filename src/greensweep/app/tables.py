@@ -42,7 +42,7 @@ def analyse(composed: DictConfig) -> None:
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
     from greensweep.analysis.collect import analyses_of
-    from greensweep.tracking.mlflow import tracking_uri
+    from greensweep.tracking.mlflow_places import tracking_uri
     from greensweep.tracking.view import ui_address
 
     config = checked(composed, ReportConfig)
@@ -74,7 +74,7 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
 
 def _runs(config: SourceConfig) -> "RunTable":
     from greensweep import analysis
-    from greensweep.tracking.mlflow import tracking_uri
+    from greensweep.tracking.mlflow_places import tracking_uri
 
     if config.source == "mlflow":
         raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
@@ -85,7 +85,7 @@ def _runs(config: SourceConfig) -> "RunTable":
 
 def _sweeps(config: SourceConfig) -> "pd.DataFrame | None":
     from greensweep import analysis
-    from greensweep.tracking.mlflow import tracking_uri
+    from greensweep.tracking.mlflow_places import tracking_uri
 
     if config.source != "mlflow":
         return None

@@ -65,7 +65,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
                 show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
             )
         result = run_once(
-            tracker=build_tracker(store, sweep),
+            tracker=build_tracker(config.tracking, directory, sweep),
             name=f"trial {hydra.job.num}" if sweeping else config.model.name,
             trial=hydra.job.num if sweeping else None,
             overrides=overrides,

@@ -189,7 +189,7 @@ def read_server(
     """Ask a server, through MLflow, for the runs of an experiment."""
     from mlflow import MlflowClient
 
-    from greensweep.tracking.mlflow import quiet_mlflow
+    from greensweep.tracking.mlflow_store import quiet_mlflow
 
     quiet_mlflow()
     client = MlflowClient(uri)

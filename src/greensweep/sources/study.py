@@ -18,7 +18,7 @@ from greensweep.sources.sweep import read_sweep
 from greensweep.sources.table import OPTION_GROUPS
 from greensweep.study.summary import read_summary, summarise
 from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
-from greensweep.tracking.mlflow import known_experiment
+from greensweep.tracking.mlflow_places import known_experiment
 
 # Config groups whose choice distinguishes the cells of a study, by their column.
 _CHOICES = {

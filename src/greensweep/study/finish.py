@@ -25,10 +25,10 @@ from greensweep.study.sentences import (
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.trials import Trial, read_trials
 from greensweep.study.trials_table import print_summary
-from greensweep.tracking.mlflow import known_parent
+from greensweep.tracking.mlflow_places import known_parent
 
 if TYPE_CHECKING:
-    from greensweep.tracking.mlflow import MlflowStore
+    from greensweep.tracking.mlflow_store import MlflowStore
 
 
 def finish_sweep(

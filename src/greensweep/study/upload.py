@@ -33,7 +33,7 @@ from greensweep.tracking import flat, open_store
 from greensweep.tracking.tracker import Metrics
 
 if TYPE_CHECKING:
-    from greensweep.tracking.mlflow import MlflowStore
+    from greensweep.tracking.mlflow_store import MlflowStore
 
 
 def upload(directory: Path) -> list[str]:

@@ -27,7 +27,7 @@ from greensweep.search.trial import broken_in, read_trial_file
 from greensweep.study.trials import Trial, contenders, winners
 
 if TYPE_CHECKING:
-    from greensweep.tracking.mlflow import MlflowStore
+    from greensweep.tracking.mlflow_store import MlflowStore
 
 log = logging.getLogger(__name__)
 

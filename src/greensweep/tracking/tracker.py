@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from greensweep.config.schema_tracking import TrackingConfig
+
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 Metrics = Mapping[str, float]
 
@@ -88,3 +90,8 @@ class MemoryTracker:
         self.metrics.update(metrics)
         self.tags.update(tags)
         self.files.extend(files)
+
+
+def local(config: TrackingConfig, directory: Path, sweep: SweepRun | None) -> Tracker:
+    """Return the tracker of `tracking=local`: a run leaves its files by itself."""
+    return MemoryTracker()

@@ -15,7 +15,8 @@ def find_mlflow(config: TrackingConfig) -> Finding:
     subject = "MLflow"
     if not isinstance(config, MlflowConfig):
         return Finding(subject, "ok", f"tracking={config.name}: results are kept in files only")
-    from greensweep.tracking.mlflow import tracking_uri, unreachable
+    from greensweep.tracking.mlflow_places import tracking_uri
+    from greensweep.tracking.mlflow_store import unreachable
 
     uri = tracking_uri(config.uri)
     shown = mask_text(uri)

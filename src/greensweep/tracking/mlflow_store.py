@@ -1,8 +1,7 @@
-"""MLflow as a tracker: few transactions, no global state, no waiting for a lost server."""
+"""An MLflow store: few transactions, no global state, no waiting for a lost server."""
 
 import logging
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +13,12 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from greensweep.config import command_folder, sqlite_file, sqlite_url
-from greensweep.config.schema_tracking import MlflowConfig
+from greensweep.config import sqlite_file, sqlite_url
 from greensweep.errors import first_line
-from greensweep.files import put_aside, write_text
+from greensweep.files import write_text
 from greensweep.secrets import mask_text, masked, private
-from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, SweepRun, Tracker
+from greensweep.tracking.mlflow_places import PARENT_FILE, known_parent
+from greensweep.tracking.tracker import Metrics, RunStatus
 from greensweep.tracking.view import experiment_tags
 
 if TYPE_CHECKING:
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PARENT_TAG = "mlflow.parentRunId"
-PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
-
 _PROBE_SECONDS = 5.0
-_FLUSH_SECONDS = 10.0
 _BATCH = 1000  # MLflow's limit of metrics in one call
 _PARAM_BATCH = 100  # and of params
 _LOCK_SECONDS = 120.0
@@ -105,8 +101,8 @@ class MlflowStore:
 
     def log_steps(self, run_id: str, steps: Iterable[tuple[int, Metrics]]) -> None:
         """Write metrics of several steps, all with the present time."""
-        now = _now()
-        self.log(run_id, [(now, step, metrics) for step, metrics in steps])
+        moment = now()
+        self.log(run_id, [(moment, step, metrics) for step, metrics in steps])
 
     def log_now(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
         """Write metrics of one step."""
@@ -182,162 +178,6 @@ class MlflowStore:
             return run_id
 
 
-class MlflowTracker:
-    """Records one run in an MLflow store.
-
-    After a call that the store refuses the run goes on without tracking. What it did not take is
-    sent once more at the end, if the store is back by then; else `python -m greensweep upload`
-    sends it later.
-
-    Args:
-        store: where to.
-        sweep: that the run belongs to, if it does.
-        parent: the run that it stands below otherwise.
-    """
-
-    def __init__(
-        self,
-        store: MlflowStore,
-        sweep: SweepRun | None = None,
-        parent: str | None = None,
-    ) -> None:
-        self.run_id: str | None = None
-        self._store = store
-        self._sweep = sweep
-        self._parent = parent
-        self._params: Mapping[str, str] = {}  # with the points: what the store does not have yet
-        self._points: list[tuple[int, int, Metrics]] = []
-        self._time = 0  # of the last point, milliseconds since 1970
-        self._step = 0
-        self._shown: Metrics = {}
-        self._flushed = time.monotonic()
-        self._lost = False
-
-    @property
-    def incomplete(self) -> bool:
-        return self._lost and self.run_id is not None
-
-    def child(self) -> Tracker:
-        # Below a run that the store refused, nothing would be found.
-        return MemoryTracker() if self._lost else MlflowTracker(self._store, parent=self.run_id)
-
-    def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        def create() -> None:
-            parent = self._parent
-            if self._sweep is not None:
-                sweep = self._sweep
-                own = {**tags, "strategy": sweep.strategy}
-                parent = self._store.shared_parent(sweep.directory, sweep.name, own)
-            self.run_id = self._store.create_run(name, tags, parent)
-
-        self._params = params
-        self._attempt(create)
-        self._flush({})
-
-    def log_step(self, metrics: Metrics, step: int) -> None:
-        self._step, self._shown = step, metrics
-        self._add(step, metrics)
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self._flush({})
-
-    def finish(
-        self, status: RunStatus, metrics: Metrics, tags: Mapping[str, str], files: Sequence[Path]
-    ) -> None:
-        # A figure that the last step has already shown needs no second point in its history.
-        changed = {name: value for name, value in metrics.items() if self._shown.get(name) != value}
-        self._lost = self._lost and unreachable(self._store.uri) is not None
-        self._add(self._step, changed)
-        self._flush(tags)
-        if (run_id := self.run_id) is not None:
-            self._attempt(lambda: self._store.log_files(run_id, files))
-            self._attempt(lambda: self._store.close(run_id, status))
-
-    def _add(self, step: int, metrics: Metrics) -> None:
-        # Of two points of one step MLflow shows the later, also where the clock was set back.
-        self._time = max(_now(), self._time + 1)
-        self._points.append((self._time, step, metrics))
-
-    def _flush(self, tags: Mapping[str, str]) -> None:
-        self._flushed = time.monotonic()
-        if (run_id := self.run_id) is None:
-            return
-
-        def send() -> None:
-            self._store.log_params(run_id, self._params)
-            self._store.log(run_id, self._points, tags)
-            self._params, self._points = {}, []
-
-        self._attempt(send)
-
-    def _attempt(self, call: Callable[[], None]) -> None:
-        if not self._lost:
-            self._lost = not self._store.attempt(call)
-
-
-def known_parent(directory: Path) -> str | None:
-    """Return the parent run of the sweep in `directory`, or None when there is none yet."""
-    return next(iter(_kept_parent(directory)), None)
-
-
-def known_experiment(directory: Path) -> str | None:
-    """Return the id of the experiment that the sweep in `directory` is recorded in, if it is."""
-    return next(iter(_kept_parent(directory)[1:]), None)
-
-
-def _kept_parent(directory: Path) -> list[str]:
-    """Return the ids of a sweep's run and its experiment; empty without a file that is whole."""
-    kept = directory / PARENT_FILE
-    if not kept.is_file():
-        return []
-    text = kept.read_bytes().decode(errors="replace")
-    if not re.fullmatch(r"\w{32}( \w+)?\n", text, re.ASCII):
-        put_aside(kept, "it names no run")
-        return []
-    return text.split()
-
-
-def tracking_uri(configured: str) -> str:
-    """Return the URI to track to: MLFLOW_TRACKING_URI wins over the configured one.
-
-    The path of a SQLite file is made absolute: it is meant from `store_folder`.
-    """
-    return _absolute(os.environ.get("MLFLOW_TRACKING_URI") or configured)
-
-
-def is_default_store(uri: str) -> bool:
-    """Tell whether this is the store that runs are tracked to where nothing else is asked for."""
-    return uri == _absolute(MlflowConfig().uri)
-
-
-def _absolute(uri: str) -> str:
-    file = sqlite_file(uri, store_folder())
-    return uri if file is None else sqlite_url(file, uri)
-
-
-def artifact_root(configured: str) -> str:
-    """Return the artifact root of a new experiment: a folder is meant from `store_folder`.
-
-    MLflow takes what could be a URI for one, so an odd folder is given as one.
-    """
-    if "://" in configured:
-        return configured
-    folder = store_folder() / configured
-    return folder.as_uri() if set("%?#") & set(str(folder)) else str(folder)
-
-
-def store_folder() -> Path:
-    """Return the folder that the paths of a store are meant from: where the command was given.
-
-    An experiment from DVC's queue runs in a copy of the project, `.dvc/tmp/exps/NAME`, that DVC
-    deletes in the end: its runs belong into the store of the project itself.
-    """
-    here = command_folder()
-    for parent in here.parents:
-        if parent.parts[-3:] == (".dvc", "tmp", "exps"):
-            return parent.parents[2]
-    return here
-
-
 def unreachable(uri: str) -> str | None:
     """Probe a tracking server, for 5 s at most; return what is wrong, or None.
 
@@ -399,5 +239,6 @@ def _connect(uri: str, experiment: str, artifacts: str | None) -> "tuple[MlflowC
     return client, client.create_experiment(experiment, artifacts, tags=experiment_tags())
 
 
-def _now() -> int:
+def now() -> int:
+    """Return milliseconds since 1970, as MLflow has them."""
     return int(time.time() * 1000)
