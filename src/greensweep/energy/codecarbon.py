@@ -23,7 +23,8 @@ from greensweep.energy.notices import warn_once
 from greensweep.energy.nvml import NvmlCounter, refusal
 from greensweep.energy.processes import Processes
 from greensweep.energy.rapl import open_zones
-from greensweep.energy.reading import JOULES_PER_KWH, Quality
+from greensweep.energy.reading import Quality
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import EnergyError, first_line
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from greensweep.energy.uncertainty import Uncertainty
+from greensweep.energy.units import JOULES_PER_KWH
 
 Quality = Literal["measured", "estimated", "mixed", "attributed", "replayed", "unmeasured"]
-
-JOULES_PER_KWH = 3.6e6
 
 # Who else may use a machine while a run is metered.
 RUNS, OTHERS = "runs of Greensweep", "others"

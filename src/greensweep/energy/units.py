@@ -1,8 +1,9 @@
-"""Energy in words."""
+"""Units of energy, and energy in words."""
 
 from collections.abc import Sequence
 
-_JOULES_PER_WATT_HOUR = 3600.0
+JOULES_PER_KWH = 3.6e6
+_JOULES_PER_WATT_HOUR = JOULES_PER_KWH / 1000
 _WATT_HOURS = (("GWh", 1e9), ("MWh", 1e6), ("kWh", 1e3), ("Wh", 1.0), ("mWh", 1e-3))
 _UNITS = (("GJ", 1e9), ("MJ", 1e6), ("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3))
 

@@ -18,6 +18,12 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
     "pruned": "FINISHED",
     "stopped": "KILLED",
 }
+# The other way round, of runs that a tracker alone tells of.
+STATUS_OF_TRACKED: dict[RunStatus, Status] = {
+    "FINISHED": "finished",
+    "FAILED": "failed",
+    "KILLED": "stopped",
+}
 
 
 @dataclass

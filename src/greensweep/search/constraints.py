@@ -6,10 +6,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.record.result import RunResult, find_result
 from greensweep.search.records import Outcome
-from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
+from greensweep.search.spec import SearchSpec
 from greensweep.tracking.params import dotted
 
 OPTION = "hydra.sweeper.constraints"

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy.processes import Processes, boot_of
 from greensweep.energy.reading import Quality
-from greensweep.record.ending import Status as RunStatus
+from greensweep.record.ending import Status
 from greensweep.search.curve import Curve, kept_curve, read_curve
 from greensweep.secrets import masked
 
@@ -24,7 +24,8 @@ SEARCH_ENERGY = "search_energy:"
 # Optuna's own: which trials this one repeats after they died.
 _RETRY_HISTORY = "retry_history"
 
-Status = Literal["finished", "failed", "pruned", "stopped", "died", "withdrawn"]
+# How a trial ended: as a run, or died: its process ended with it; withdrawn: it never started.
+TrialStatus = Literal[Status, "died", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Outcome:
         interrupted: it was stopped from outside: it runs again, and does not count.
     """
 
-    status: Status
+    status: TrialStatus
     error: str | None = None
     accuracy: float | None = None
     joules: float | None = None
@@ -96,7 +97,7 @@ class Outcome:
         return kept
 
 
-def ended_as(outcome: Outcome) -> RunStatus:
+def ended_as(outcome: Outcome) -> Status:
     """Return how a trial ended, as results, summaries and bills count it alike."""
     status = outcome.status
     return "stopped" if status == "died" or status == "withdrawn" else status

@@ -16,7 +16,7 @@ from greensweep.search.optuna_internals import heartbeat_is_stale, trial_of
 from greensweep.search.records import (
     PROGRESS,
     Outcome,
-    Status,
+    TrialStatus,
     outcome_of,
     owner_of,
     retried_numbers,
@@ -149,7 +149,7 @@ class Recovery:
         return outcome is not None and outcome.status == "died"
 
 
-def _what_is_left(trial: FrozenTrial, status: Status) -> Outcome:
+def _what_is_left(trial: FrozenTrial, status: TrialStatus) -> Outcome:
     """Return what a dead trial is known to have cost: by its last report."""
     known = trial.user_attrs.get(PROGRESS) or {}
     epoch = known.get("epoch", 0)

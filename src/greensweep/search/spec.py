@@ -21,10 +21,10 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler,
 
 from greensweep.config import sqlite_file
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import StudyError
 from greensweep.search.space import Conditions, Space
 
-JOULES_PER_KWH = 3.6e6
 Direction = Literal["minimize", "maximize"]
 
 _TRUSTED_SAMPLERS = ("optuna.samplers.", "hydra_plugins.hydra_optuna_sweeper.", "greensweep.")

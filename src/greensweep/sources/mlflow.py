@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from greensweep.record.recorded_run import STATUS_OF_TRACKED
 from greensweep.sources.mlflow_store import Columns, Keys, read_store, read_sweep_metrics
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
@@ -34,7 +35,6 @@ _JOULES = ("energy/total_joules", "energy/spent_joules")
 _LAYERS = "layers/"
 _PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
 MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
-_STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
 # Tags and metrics that keep their names.
 KEPT_TAGS = ("energy.quality.", "phases.quality.", "version.")
 KEPT_METRICS = (
@@ -105,7 +105,7 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     for names, part in ((_METRICS, metrics), (_TAGS, tags)):
         for name, ours in names.items():
             frame[ours] = part.get(name)
-    frame["status"] = frame["status"].fillna(runs["status"].map(_STATUS))
+    frame["status"] = frame["status"].fillna(runs["status"].map(STATUS_OF_TRACKED))
     for name in ("energy_contended", "selected_on_test"):
         frame[name] = frame[name].eq("true")
     frame["energy_comparable"] = frame["energy_comparable"].ne("false")
@@ -119,7 +119,7 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     frame["started"] = runs["start_time"]
     frame["run_id"] = runs.index
     frame["experiment_id"] = runs["experiment_id"].astype(str)
-    ended = runs["status"].isin(list(_STATUS)).to_numpy()
+    ended = runs["status"].isin(list(STATUS_OF_TRACKED)).to_numpy()
     kept = frame[~runs.index.isin(sweeps) & ~is_repeat.to_numpy() & ended]
     return kept.sort_values("started", ignore_index=True)
 

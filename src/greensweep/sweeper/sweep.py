@@ -19,6 +19,7 @@ from greensweep.config.grammar import read_kept
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy import declared_grid
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import write_text
 from greensweep.record.result import read_results
@@ -39,7 +40,7 @@ from greensweep.search.planned_run import PlannedRun
 from greensweep.search.pool import run_workers
 from greensweep.search.progress_line import shown
 from greensweep.search.records import counted, outcome_of
-from greensweep.search.spec import JOULES_PER_KWH, SearchSpec
+from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import find_study, open_storage, storage_faults
 from greensweep.search.terminal import print_search
 from greensweep.secrets import masked
