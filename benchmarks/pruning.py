@@ -11,7 +11,7 @@ front that the search finished, and points lost are those of the hypervolume, in
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
+from greensweep.pareto import pareto_front
 from greensweep.runs.replay.table import Configuration
 from greensweep.search.records import outcome_of
 
@@ -83,7 +84,7 @@ def compare(known: tuple[Configuration, ...], seeds: int, trials: int) -> Iterat
                     found.append(float(best == won))
                     lost.append(accuracies[best] - accuracies[won])
                     continue
-                wanted, kept = (front(each, accuracies, joules) for each in run[:2])
+                wanted, kept = (front(sorted(each), accuracies, joules) for each in run[:2])
                 found.append(len(set(wanted) & set(kept)) / len(wanted))
                 whole, part = (volume(each, accuracies, joules) for each in (wanted, kept))
                 lost.append(1.0 - part / whole)
@@ -97,13 +98,10 @@ def compare(known: tuple[Configuration, ...], seeds: int, trials: int) -> Iterat
             }
 
 
-def front(lines: Iterable[int], accuracies: list[float], joules: list[float]) -> list[int]:
+def front(lines: Sequence[int], accuracies: list[float], joules: list[float]) -> list[int]:
     """Return the configurations that no other beats in both objectives, cheap first."""
-    kept: list[int] = []
-    for line in sorted(lines, key=lambda each: (joules[each], -accuracies[each])):
-        if not kept or accuracies[line] > accuracies[kept[-1]]:
-            kept.append(line)
-    return kept
+    costs, values = ([figures[line] for line in lines] for figures in (joules, accuracies))
+    return [lines[place] for place in pareto_front(costs, values)]
 
 
 def volume(lines: list[int], accuracies: list[float], joules: list[float]) -> float:

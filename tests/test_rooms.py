@@ -16,6 +16,7 @@ GROUND = [
     "secrets",
     "files",
     "csv_files",
+    "pareto",
     "resources",
     "config",
     "messages",

@@ -28,7 +28,7 @@ from greensweep.study.trials import (
     best_trial,
     contenders,
     keep_searched,
-    pareto_front,
+    pareto_trials,
     read_trials,
     winners,
 )
@@ -74,7 +74,7 @@ def test_bargain_is_the_cheapest_within_one_point_of_the_best() -> None:
 
 
 def test_front_holds_what_nothing_beats() -> None:
-    assert [each.number for each in pareto_front(TRIALS)] == [2, 1, 0]
+    assert [each.number for each in pareto_trials(TRIALS)] == [2, 1, 0]
 
 
 def shared(each: Trial) -> Trial:
@@ -84,7 +84,7 @@ def shared(each: Trial) -> Trial:
 
 def test_energy_that_does_not_compare_is_on_no_front_and_no_bargain() -> None:
     trials = [TRIALS[0], TRIALS[1], shared(TRIALS[2]), shared(trial(7, 0.945, 1.0))]
-    assert [each.number for each in pareto_front(trials)] == [1, 0]
+    assert [each.number for each in pareto_trials(trials)] == [1, 0]
     assert bargain_trial(trials).number == 1
     summary = summarise(trials)
     assert (summary.trials_not_comparable, summary.pareto_trials) == (2, (0, 1))
@@ -124,7 +124,7 @@ def test_of_one_trial_only_what_is_searched_is_a_column(tmp_path: Path) -> None:
 def test_only_whole_runs_that_keep_the_constraints_are_compared() -> None:
     assert best_trial(CONSTRAINED).number == 1
     assert bargain_trial(CONSTRAINED).number == 1
-    assert [each.number for each in pareto_front(CONSTRAINED)] == [1]
+    assert [each.number for each in pareto_trials(CONSTRAINED)] == [1]
     summary = summarise(CONSTRAINED)
     assert (summary.best_trial, summary.pareto_trials) == (1, (1,))
     assert summary.trials_breaking == {"max_joules_per_run": 1, "whole_run": 1}
@@ -225,13 +225,13 @@ def test_the_sources_of_energy_are_those_of_every_trial() -> None:
 def test_without_energy_the_cost_is_time() -> None:
     unmetered = [trial(0, 0.9, None), trial(1, 0.9, None), trial(2, 0.95, None)]
     assert best_trial(unmetered).number == 2
-    assert [each.number for each in pareto_front(unmetered)] == [0, 2]
+    assert [each.number for each in pareto_trials(unmetered)] == [0, 2]
 
 
 def test_no_finished_trial_has_no_best() -> None:
     with pytest.raises(StudyError, match="no trial finished"):
         best_trial(TRIALS[5:])
-    assert pareto_front(TRIALS[5:]) == []
+    assert pareto_trials(TRIALS[5:]) == []
 
 
 def test_summary_counts_the_energy_of_every_trial_however_it_ended() -> None:
@@ -318,7 +318,7 @@ def test_trials_that_can_be_told_apart_are_ranked_by_energy() -> None:
         uncertain(2, 0.948, 98.0, 3.0),
         uncertain(3, 0.90, 60.0, 3.0),
     ]
-    assert [each.number for each in pareto_front(trials)] == [3, 1, 0]
+    assert [each.number for each in pareto_trials(trials)] == [3, 1, 0]
     summary = summarise(trials)
     assert summary.trials_not_told_apart == (2,)
     # Of the two cheapest near the best, which are not told apart, the more accurate.
@@ -329,7 +329,7 @@ def test_trials_that_can_be_told_apart_are_ranked_by_energy() -> None:
 def test_a_dense_front_keeps_the_steps_that_can_be_told() -> None:
     """No step between neighbours can, which says nothing of the ends."""
     trials = [uncertain(number, 0.9 + number / 1000, 100.0 + number, 1.0) for number in range(30)]
-    assert [each.number for each in pareto_front(trials)] == [*range(1, 30, 2)]
+    assert [each.number for each in pareto_trials(trials)] == [*range(1, 30, 2)]
     assert len(contenders(trials)) == 30  # whose weights are kept: more trials may tell
 
 

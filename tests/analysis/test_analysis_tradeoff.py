@@ -11,10 +11,8 @@ from run_tables import runs
 
 from greensweep.analysis import analyse_tradeoff
 from greensweep.analysis.front import (
-    front,
     hypervolume,
     knee,
-    on_front,
     on_front_probability,
     points_lost,
     points_lost_in_draws,
@@ -23,6 +21,7 @@ from greensweep.analysis.importance import importance
 from greensweep.analysis.result import Result
 from greensweep.config.schema_analysis import TradeoffConfig
 from greensweep.errors import AnalysisError
+from greensweep.pareto import is_pareto_optimal
 
 # Accuracy and joules: the third and the fifth are beaten.
 POINTS = [(0.5, 10.0), (0.8, 20.0), (0.7, 25.0), (0.9, 50.0), (0.9, 60.0), (0.92, 100.0)]
@@ -37,25 +36,6 @@ def rows_of(points: list[tuple[float, float]], **further: Any) -> list[dict[str,
         {"dataset": "d", "accuracy": accuracy, "energy_joules": joules, **further}
         for accuracy, joules in points
     ]
-
-
-def test_the_front_is_what_nothing_beats() -> None:
-    accuracies, joules = np.array(POINTS).T
-    assert front(accuracies, joules).tolist() == [0, 1, 3, 5]
-    assert front(np.array([0.5, 0.5]), np.array([1.0, 1.0])).tolist() == [0], "equals count once"
-    draw = np.random.default_rng(0)
-    accuracies, joules = draw.random(300), draw.random(300).round(1)
-    beaten = [
-        any(
-            a >= accuracies[i] and e <= joules[i] and (a > accuracies[i] or e < joules[i])
-            for a, e in zip(accuracies, joules, strict=True)
-        )
-        for i in range(300)
-    ]
-    assert set(front(accuracies, joules)) == set(np.flatnonzero(~np.array(beaten)))
-    assert on_front(accuracies, joules).tolist() == (~np.array(beaten)).tolist()
-    equals = on_front(np.array([0.5, 0.4, 0.5]), np.array([1.0, 1.0, 1.0]))
-    assert equals.tolist() == [True, False, True], "equals are on it together"
 
 
 def test_the_hypervolume_is_the_area_below_the_front() -> None:
@@ -208,8 +188,7 @@ def test_the_probability_of_being_on_the_front_is_the_enumerated_one() -> None:
     pairs = [list(product(own, repeat=2)) for own in repeats]
     times = np.zeros(3)
     for drawn in product(*pairs):
-        accuracies, joules = np.mean(drawn, axis=1).T
-        times += on_front(accuracies, joules)
+        times += is_pareto_optimal(np.mean(drawn, axis=1) * [-1.0, 1.0])
     runs_of_all = np.array([run for own in repeats for run in own])
     told = on_front_probability(*runs_of_all.T, np.array([0, 0, 1, 1, 2, 2]), 5_000, 0)
     assert told == pytest.approx(times / 64, abs=0.03)

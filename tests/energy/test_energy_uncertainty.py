@@ -11,7 +11,6 @@ from greensweep.energy import ComponentEnergy, EnergyReading
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
-from greensweep.energy.uncertainty import distinguishable
 from greensweep.energy.units import energy_text
 
 Laps = Callable[..., list[EnergyReading]]
@@ -129,22 +128,6 @@ def test_the_true_figure_lies_within_what_is_told(seconds: float) -> None:
         lap = meter.lap()
         assert abs(lap.joules - 300.0 * seconds) <= lap.uncertainty_joules
     meter.stop()
-
-
-@pytest.mark.parametrize(
-    ("figures", "apart"),
-    [
-        ((100.0, 105.0, 10.0, 10.0), False),
-        ((100.0, 130.0, 10.0, 10.0), True),
-        ((100.0, 105.0, None, 10.0), False),
-        ((100.0, 105.0, None, None), True),
-        ((100.0, 100.0, None, None), False),
-    ],
-)
-def test_figures_within_each_others_uncertainty_are_not_told_apart(
-    figures: tuple[float, ...], apart: bool
-) -> None:
-    assert distinguishable(*figures) is apart
 
 
 @pytest.mark.parametrize(

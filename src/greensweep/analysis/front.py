@@ -6,32 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greensweep.analysis.searches import Figures
+from greensweep.pareto import is_pareto_optimal, pareto_front
 
 _BLOCK = 50_000  # values of the draws that are taken at once
-
-
-def front(accuracies: Figures, joules: Figures) -> NDArray[np.intp]:
-    """Return the places of the Pareto front, from the cheapest to the most accurate.
-
-    On it no other is at least as accurate for no more energy, and better in one of them; of equals
-    the first counts.
-    """
-    order = np.lexsort((-accuracies, joules))
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(accuracies[order])[:-1]])
-    found: NDArray[np.intp] = order[accuracies[order] > before]
-    return found
-
-
-def on_front(accuracies: Figures, joules: Figures) -> NDArray[np.bool_]:
-    """Return which points are on the Pareto front; of equals all are."""
-    order = np.lexsort((-accuracies, joules))
-    accuracy, energy = accuracies[order], joules[order]
-    new = np.append(True, (np.diff(accuracy) != 0) | (np.diff(energy) != 0))
-    before = np.append(-np.inf, np.maximum.accumulate(accuracy)[:-1])
-    first_of_equals = np.flatnonzero(new)[np.cumsum(new) - 1]
-    found = np.empty(len(order), dtype=np.bool_)
-    found[order] = (accuracy > before)[first_of_equals]
-    return found
 
 
 def hypervolume(accuracies: Figures, joules: Figures, reference_joules: float) -> float:
@@ -39,7 +16,7 @@ def hypervolume(accuracies: Figures, joules: Figures, reference_joules: float) -
 
     The reference point is accuracy 0 at `reference_joules`.
     """
-    kept = front(accuracies, joules)
+    kept = pareto_front(joules, accuracies)
     cheap = joules[kept] <= reference_joules
     energy, height = joules[kept][cheap], accuracies[kept][cheap]
     widths = np.diff(np.append(energy, reference_joules))
@@ -81,7 +58,7 @@ def on_front_probability(
         drawn = order[first + (generator.random((draws, len(units))) * size).astype(np.intp)]
         accuracy = _means(accuracies, drawn, order, starts, counts)
         energy = _means(joules, drawn, order, starts, counts)
-        times += sum(on_front(*each) for each in zip(accuracy, energy, strict=True))
+        times += sum(map(is_pareto_optimal, np.stack([-accuracy, energy], axis=-1)))
     return times / resamples
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from greensweep.analysis.comparison import range_text, resamples_that_fit
 from greensweep.analysis.front import (
     best_below,
-    front,
     hypervolume,
     knee,
     on_front_probability,
@@ -22,8 +21,9 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
 from greensweep.analysis.units import joules as in_joules
 from greensweep.config.schema_analysis import TradeoffConfig
-from greensweep.energy.uncertainty import distinguishable, stairs
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
+from greensweep.pareto import distinguishable, pareto_front
 from greensweep.sources.table import (
     ACCURACY,
     ENERGY,
@@ -36,7 +36,6 @@ from greensweep.sources.table import (
 
 _SHARES = (0.5, 0.25, 0.1)  # of the most accurate one's energy
 _MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds
-_JOULES_PER_KWH = 3.6e6
 _NOTHING_AS_CHEAP = "nothing costs that little"
 _UNIT, _RUNS = "_configuration", "_runs"  # a table may have columns called as one would say it
 _JOULES_PER_KILOJOULE = 1000.0
@@ -65,8 +64,7 @@ class _Group:
     @property
     def front(self) -> NDArray[np.intp]:
         """Places of the Pareto front, cheapest first, whose energies are distinguishable."""
-        kept = front(self.accuracies, self.joules)
-        return kept[stairs([*self.joules[kept]], [*self.uncertainties[kept]])]
+        return pareto_front(self.joules, self.accuracies, self.uncertainties)
 
 
 def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
@@ -328,7 +326,7 @@ def _importance(
 
 
 def _at_scale(halving: pd.DataFrame, config: TradeoffConfig) -> pd.DataFrame:
-    kwh = halving["energy_joules"] * config.trainings / _JOULES_PER_KWH
+    kwh = halving["energy_joules"] * config.trainings / JOULES_PER_KWH
     table = halving[["group", "energy_share", "accuracy", "remark"]].assign(
         trainings=config.trainings, kwh=kwh
     )

@@ -5,7 +5,7 @@ up to one period ago: an edge is worth the power there times the period.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # A counter's figures of fewer periods do not tell its power.
@@ -77,25 +77,3 @@ class Steps:
         edge = (watts if self._watts is None else self._watts) * self._period
         edges = {began: edge, ended: edge} if ended > began else {}
         return Uncertainty(edges, self._model_error * joules, self._period)
-
-
-def stairs(figures: Sequence[float], uncertainties: Sequence[float | None]) -> list[int]:
-    """Return the places, in rising figures, of those that are distinguishable from all above them.
-
-    The last is one; what is not distinguishable from one of them is passed over.
-    """
-    kept: list[int] = []
-    for place in reversed(range(len(figures))):
-        mine = figures[place], uncertainties[place]
-        if all(distinguishable(mine[0], figures[k], mine[1], uncertainties[k]) for k in kept):
-            kept.append(place)
-    return kept[::-1]
-
-
-def distinguishable(one: float, other: float, *uncertainties: float | None) -> bool:
-    """Tell whether two figures differ by more than both uncertainties together explain.
-
-    Args:
-        uncertainties: of each, where it is known.
-    """
-    return abs(one - other) > math.hypot(*(each or 0.0 for each in uncertainties))

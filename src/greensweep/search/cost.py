@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.files import read_json, write_json
+from greensweep.pareto import is_pareto_optimal
 from greensweep.search.budget import between_trials, spent
 from greensweep.search.folders import STUDY_FILE
 from greensweep.search.forecast import early_forecast
@@ -180,18 +183,17 @@ def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[Froz
     ]
     if not feasible:
         return []
-    if len(study.directions) > 1:
-        numbers = {trial.number for trial in study.best_trials}
-        front = [trial for trial in feasible if trial.number in numbers]
-        sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
-        return sorted(front, key=lambda trial: sign * trial.values[0])
-    sign = -1 if study.direction.name == "MAXIMIZE" else 1
+    signs = [-1 if each == StudyDirection.MAXIMIZE else 1 for each in study.directions]
 
-    def value_then_joules(trial: FrozenTrial) -> tuple[float, float]:
+    def first_loss_then_joules(trial: FrozenTrial) -> tuple[float, float]:
         outcome = outcome_of(trial)
-        return sign * (trial.value or 0.0), (outcome.joules if outcome else None) or 0.0
+        return signs[0] * trial.values[0], (outcome.joules if outcome else None) or 0.0
 
-    return [min(feasible, key=value_then_joules)]
+    if len(signs) == 1:
+        return [min(feasible, key=first_loss_then_joules)]
+    optimal = is_pareto_optimal([numpy.multiply(signs, trial.values) for trial in feasible])
+    front = [trial for trial, is_optimal in zip(feasible, optimal, strict=True) if is_optimal]
+    return sorted(front, key=lambda trial: signs[0] * trial.values[0])
 
 
 def write_search_cost(found: SearchCost, directory: Path) -> None:

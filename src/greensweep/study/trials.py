@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greensweep.config import TrainConfig, load_run_config, read_overrides
-from greensweep.energy.uncertainty import distinguishable, stairs
 from greensweep.errors import ConfigError, StudyError
 from greensweep.files import read_json, was_put_aside, write_json
+from greensweep.pareto import distinguishable, pareto_front
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import Outcome, ended_as
@@ -162,15 +162,15 @@ def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
     return best_trial(trial for trial in near if trial.costs_as(cheapest))
 
 
-def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+def pareto_trials(trials: Iterable[Trial]) -> list[Trial]:
     """Return the candidates that no other beats in accuracy and cost together, cheap first.
 
     A trial whose cost does not compare is left off, and one that is cheaper than a more accurate
     one by less than their costs' uncertainty.
     """
-    unbeaten = unbeaten_trials(trials)
-    costs, uncertainties = [t.cost for t in unbeaten], [t.uncertainty for t in unbeaten]
-    return [unbeaten[place] for place in stairs(costs, uncertainties)]
+    front = unbeaten_trials(trials)
+    costs, accuracies, uncertainties = _columns(front)
+    return [front[place] for place in pareto_front(costs, accuracies, uncertainties)]
 
 
 def unbeaten_trials(trials: Iterable[Trial]) -> list[Trial]:
@@ -179,17 +179,22 @@ def unbeaten_trials(trials: Iterable[Trial]) -> list[Trial]:
     Who is beaten stays so when trials are added; who is left off the front for an uncertainty may
     come back to it.
     """
-    front: list[Trial] = []
     able = [trial for trial in candidates(trials) if trial.comparable]
-    for trial in sorted(able, key=lambda trial: (trial.cost, -trial.accuracy)):
-        if not front or trial.accuracy > front[-1].accuracy:
-            front.append(trial)
-    return front
+    costs, accuracies, _ = _columns(able)
+    return [able[place] for place in pareto_front(costs, accuracies)]
+
+
+def _columns(trials: Sequence[Trial]) -> tuple[list[float], list[float], list[float | None]]:
+    return (
+        [trial.cost for trial in trials],
+        [trial.accuracy for trial in trials],
+        [trial.uncertainty for trial in trials],
+    )
 
 
 def winners(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials worth testing: the Pareto-optimal ones, and the best."""
-    return _with_best(pareto_front(trials), trials)
+    return _with_best(pareto_trials(trials), trials)
 
 
 def contenders(trials: Sequence[Trial]) -> list[Trial]:
@@ -206,7 +211,7 @@ def _with_best(front: list[Trial], trials: Sequence[Trial]) -> list[Trial]:
 
 def front_numbers(trials: Iterable[Trial]) -> set[int]:
     """Return the numbers of the Pareto-optimal trials."""
-    return {trial.number for trial in pareto_front(trials)}
+    return {trial.number for trial in pareto_trials(trials)}
 
 
 def searched_keys(trials: Iterable[Trial]) -> list[str]:
