@@ -34,7 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep import app  # noqa: F401 - registers the schemas and resolvers
 from greensweep.config import TrainConfig, parse
-from greensweep.energy import book
+from greensweep.energy import book, notices
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
@@ -68,7 +68,7 @@ def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     folder = tmp_path_factory.mktemp("machine")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    monkeypatch.setattr("greensweep.energy.notices._told", set())
+    notices._warn.cache_clear()
 
 
 def pytest_xdist_auto_num_workers() -> int:

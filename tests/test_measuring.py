@@ -1,9 +1,12 @@
 """`greensweep.measure()` around any block, and `greensweep.report()` in it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Barrier, Thread
+
 import pytest
 
 from greensweep.energy import ScriptedMeter
-from greensweep.record import measuring
 from greensweep.record.measuring import measured_by, open_windows
 from greensweep.record.reporting import Progress, judged_by, report
 
@@ -58,6 +61,18 @@ def test_after_an_inner_block_the_outer_one_is_told_again() -> None:
         assert joules_so_far() == 2.0 + 4.0 + 8.0
 
 
+def test_blocks_of_two_threads_each_have_their_own_meter() -> None:
+    both = Barrier(2)
+
+    def measured(joules: float) -> float | None:
+        with measured_by(ScriptedMeter([(1.0, joules)] * 4)) as window:
+            both.wait(timeout=10)  # both are open
+        return window.joules
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(measured, [3.0, 5.0])) == [3.0, 5.0]
+
+
 def test_outside_of_any_block_there_is_no_figure() -> None:
     assert joules_so_far() is None
     with measured_by(meter()):
@@ -72,7 +87,7 @@ def test_a_block_that_raises_leaves_no_meter_open(fault: type[BaseException]) ->
         raise fault
     assert outer.joules == 2.0 + 4.0 + 8.0
     assert joules_so_far() is None
-    assert measuring._windows == []
+    assert open_windows() == ()
     assert not used._running
     with measured_by(ScriptedMeter([(1.0, 5.0)])) as window:
         pass
@@ -109,6 +124,16 @@ def test_a_report_tells_what_the_surrounding_block_used() -> None:
         Progress(2, 0.6, 2.0, 2.0, 4),
         Progress(3, None, 100.0, 100.0),
     ]
+
+
+def test_a_thread_in_a_copy_of_the_context_reports_to_the_search_and_reads_its_meter() -> None:
+    kept = Kept()
+    with judged_by(kept), measured_by(meter()):
+        for run in (copy_context().run, lambda report: report()):
+            thread = Thread(target=run, args=(lambda: report(epoch=1),))
+            thread.start()
+            thread.join()
+    assert kept.reports == [Progress(1, None, 2.0, 2.0)]
 
 
 def test_judges_nest() -> None:

@@ -4,12 +4,13 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_told: set[tuple[Path | None, str]] = set()
-_sweep: Path | None = None
+_sweep: ContextVar[Path | None] = ContextVar("_sweep", default=None)
 
 
 @contextmanager
@@ -19,23 +20,24 @@ def told_once(sweep: Path | None) -> Iterator[None]:
     Args:
         sweep: its folder, which keeps the marks; None leaves everything as it is.
     """
-    global _sweep
-    before, _sweep = _sweep, sweep or _sweep
+    before = _sweep.set(sweep or _sweep.get())
     try:
         yield
     finally:
-        _sweep = before
+        _sweep.reset(before)
 
 
 def warn_once(sentence: str) -> None:
     """Warn, unless this process, or another one of its sweep, has said the same."""
-    if (_sweep, sentence) in _told:
-        return
-    _told.add((_sweep, sentence))
-    if _sweep is not None:
+    _warn(_sweep.get(), sentence)
+
+
+@cache  # for as long as the process lives
+def _warn(sweep: Path | None, sentence: str) -> None:
+    if sweep is not None:
         digest = hashlib.sha256(sentence.encode()).hexdigest()
         try:
-            (_sweep / f".told-{digest[:12]}").touch(exist_ok=False)
+            (sweep / f".told-{digest[:12]}").touch(exist_ok=False)
         except FileExistsError:
             return
         except OSError:

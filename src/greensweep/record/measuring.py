@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig
 from greensweep.energy import Meter, Phases, Window, build_meter
 
-_open: Phases | None = None
-_windows: list[Window] = []
+# What reads the outermost block's meter, and the blocks, each around the next.
+_open: ContextVar[tuple[Phases, tuple[Window, ...]] | None] = ContextVar("_open", default=None)
 
 
 @contextmanager
 def measure(energy: EnergyConfig | None = None) -> Iterator[Window]:
     """Measure the energy of a block.
 
-    Blocks nest: an inner one reads the outer one's meter, whatever its own `energy` says.
+    Blocks nest: an inner one reads the outer one's meter, whatever its own `energy` says. Those of
+    another thread are beside it, with a meter of their own.
 
     Args:
         energy: the meter; CodeCarbon with its defaults when left out.
@@ -33,27 +35,25 @@ def measure(energy: EnergyConfig | None = None) -> Iterator[Window]:
 @contextmanager
 def measured_by(meter: Meter) -> Iterator[Window]:
     """Measure a block with a meter that is at hand; inside of another, with that one's."""
-    global _open
-    outer = _open
-    phases = outer or Phases(meter)
+    outer = _open.get()
+    phases, windows = outer or (Phases(meter), ())
     if outer is None:
         phases.start()
-        _open = phases
     try:
         with phases.window() as window:
-            _windows.append(window)
+            before = _open.set((phases, (*windows, window)))
             try:
                 yield window
             finally:
-                _windows.pop()
+                _open.reset(before)
     finally:
         if outer is None:
-            _open = None
             phases.stop()
 
 
 def open_windows() -> tuple[Window, ...]:
     """Return the open blocks, each around the next, read up to now; none outside of any."""
-    if _open is not None:
-        _open.read()
-    return tuple(_windows)
+    phases, windows = _open.get() or (None, ())
+    if phases is not None:
+        phases.read()
+    return windows

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,18 +69,17 @@ class Judge(Protocol):
         """
 
 
-_judge: Judge | None = None
+_judge: ContextVar[Judge | None] = ContextVar("_judge", default=None)
 
 
 @contextmanager
 def judged_by(judge: Judge) -> Iterator[None]:
     """Hand every report of the block to `judge`."""
-    global _judge
-    before, _judge = _judge, judge
+    before = _judge.set(judge)
     try:
         yield
     finally:
-        _judge = before
+        _judge.reset(before)
 
 
 def report_progress(progress: Progress) -> None:
@@ -88,8 +88,8 @@ def report_progress(progress: Progress) -> None:
     Raises:
         TrialEnded: the search wants no more of this run.
     """
-    if _judge is not None:
-        _judge.judge(progress)
+    if (judge := _judge.get()) is not None:
+        judge.judge(progress)
 
 
 def report_repeat(progress: Progress) -> None:
@@ -98,8 +98,8 @@ def report_repeat(progress: Progress) -> None:
     Raises:
         TrialEnded: the search wants no more of them.
     """
-    if _judge is not None:
-        _judge.judge_repeat(progress)
+    if (judge := _judge.get()) is not None:
+        judge.judge_repeat(progress)
 
 
 def report(
@@ -112,7 +112,9 @@ def report(
 ) -> None:
     """Report an epoch of a training loop to the search that it is part of.
 
-    Outside of `hydra/sweeper=greensweep` it does nothing, so a program may always call it.
+    Outside of `hydra/sweeper=greensweep` it does nothing, so a program may always call it. A thread
+    of the program's own is outside, unless it runs in a copy of the trial's context:
+    `Thread(target=contextvars.copy_context().run, args=(train,))`.
 
     Args:
         epoch: how many epochs are done. 0 tells that the set-up is, so that a budget which it used
@@ -126,11 +128,11 @@ def report(
     Raises:
         TrialEnded: the search prunes or stops the trial: let it through.
     """
-    if _judge is not None:
+    if (judge := _judge.get()) is not None:
         windows = open_windows()
         if joules is None and windows:
             joules = windows[-1].joules
         trial = windows[0] if windows else Window()
         spent = max((each for each in (joules, trial.joules) if each is not None), default=None)
         lost = trial.reading.lost
-        _judge.judge(Progress(epoch, accuracy, joules, spent, epochs, value, lost=lost))
+        judge.judge(Progress(epoch, accuracy, joules, spent, epochs, value, lost=lost))

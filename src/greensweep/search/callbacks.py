@@ -1,14 +1,14 @@
 """What a program does once its search is known to be able to run, before the first trial."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 
-_step: Callable[[], None] | None = None
+_step: ContextVar[Callable[[], None] | None] = ContextVar("_step", default=None)
 
 
 def before_first_trial(step: Callable[[], None] | None) -> None:
     """Let the next search of this process begin with a step of the program's own, or with none."""
-    global _step
-    _step = step
+    _step.set(step)
 
 
 def call_before_first_trial() -> None:
@@ -17,7 +17,7 @@ def call_before_first_trial() -> None:
     Raises:
         Exception: what the step raises.
     """
-    global _step
-    step, _step = _step, None
+    step = _step.get()
+    _step.set(None)
     if step is not None:
         step()

@@ -6,10 +6,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
-_asked = False
-_graceful = False
+_asked = False  # of the process, as a signal is
+_graceful: ContextVar[bool] = ContextVar("_graceful", default=False)
 
 
 def interrupted() -> bool:
@@ -25,7 +26,7 @@ def interrupt() -> None:
 
 def is_graceful() -> bool:
     """Tell whether somebody else sees to Ctrl-C: `graceful` around, or the main thread."""
-    return _graceful or threading.current_thread() is not threading.main_thread()
+    return _graceful.get() or threading.current_thread() is not threading.main_thread()
 
 
 @contextmanager
@@ -39,8 +40,9 @@ def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False)
     Raises:
         KeyboardInterrupt: at the second.
     """
-    global _asked, _graceful
-    _asked, _graceful = False, True
+    global _asked
+    _asked = False
+    outer = _graceful.set(True)
 
     def handle(number: int, frame: FrameType | None) -> None:
         if _asked:
@@ -60,6 +62,6 @@ def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False)
     try:
         yield
     finally:
-        _graceful = False
+        _graceful.reset(outer)
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
@@ -18,7 +19,6 @@ _ORDINARY = frozenset(
 )  # fmt: skip
 
 _known: dict[str, str | None] = {}  # to the environment variable that holds it, if one does
-_pattern: re.Pattern[str] | None = None
 
 
 def know(value: str, variable: str | None = None) -> None:
@@ -27,7 +27,6 @@ def know(value: str, variable: str | None = None) -> None:
     Args:
         variable: the environment variable that holds it.
     """
-    global _pattern
     value = value.strip()
     least = _LEAST_DIGITS if value.isdigit() else _LEAST
     if len(value) < least or value.lower() in _ORDINARY or _known.get(value):
@@ -35,14 +34,11 @@ def know(value: str, variable: str | None = None) -> None:
     if os.path.exists(value):  # noqa: PTH110 - the file that holds a secret is none
         return
     _known[value] = variable
-    _pattern = None
 
 
 def forget_values() -> None:
     """Forget all values."""
-    global _pattern
     _known.clear()
-    _pattern = None
 
 
 def reference(value: str) -> str | None:
@@ -57,15 +53,18 @@ def mask_known(text: str, *, restorable: bool = False) -> str:
     Args:
         restorable: by a reference to the environment variable that holds it, where one does.
     """
-    global _pattern
     if not _known:
         return text
-    if _pattern is None:
-        written = {each for value in _known for each in _writings(value)}
-        _pattern = re.compile("|".join(map(_whole, sorted(written, key=len, reverse=True))))
+    pattern = _pattern(tuple(_known))
     if not restorable:
-        return _pattern.sub(MASK, text)
-    return _pattern.sub(lambda found: reference(found[0]) or MASK, text)
+        return pattern.sub(MASK, text)
+    return pattern.sub(lambda found: reference(found[0]) or MASK, text)
+
+
+@lru_cache(maxsize=1)  # until another value is known
+def _pattern(values: tuple[str, ...]) -> re.Pattern[str]:
+    written = {each for value in values for each in _writings(value)}
+    return re.compile("|".join(map(_whole, sorted(written, key=len, reverse=True))))
 
 
 def _writings(value: str) -> set[str]:

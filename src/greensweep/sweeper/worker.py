@@ -105,7 +105,8 @@ class Worker:
             # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
             meter = SearchMeter(build_meter(self.energy, device="cpu"))
             own_meter = build_meter(self.energy) if self.meters_trials else None
-            task = TrialTask(self.task, self.spec, own_meter, self.gpus)
+            here = meter if self.launches_here else None
+            task = TrialTask(self.task, self.spec, own_meter, self.gpus, here)
             launcher = Plugins.instance().instantiate_launcher(
                 config=self.config, hydra_context=self.context, task_function=task
             )
@@ -169,9 +170,7 @@ class Worker:
         self, launcher: Any, meter: SearchMeter, study: optuna.Study, trials: list[ReservedTrial]
     ) -> list[BaseException | None]:
         """Run trials through Hydra's launcher; a job's number is its trial's."""
-        global _search_meter
         check_present(self.spec.directory)
-        _search_meter = meter if self.launches_here else None
         if not self.launches_here:
             keep_search_energy(study, meter)  # a budget must know of it while trials run
         faults: dict[int, BaseException | None] = {}
@@ -215,24 +214,26 @@ class Worker:
         write_result(refused, folder)
 
 
-_search_meter: SearchMeter | None = None
-
-
 @dataclass
 class TrialTask:
-    """The program's function, as a trial of the search; Hydra's launchers take it for it."""
+    """The program's function, as a trial of the search; Hydra's launchers take it for it.
+
+    Attributes:
+        search: measures what lies between trials; None where they run in other processes.
+    """
 
     task: TaskFunction
     spec: SearchSpec
     meter: Meter | None
     gpus: int | None
+    search: SearchMeter | None
 
     def __call__(self, config: DictConfig) -> Any:
         job = HydraConfig.get()
         if not is_graceful():  # a process of a launcher's
             take_gpus(self.gpus)
             guard_program(config)
-        joules = _search_meter.take() if _search_meter is not None else None
+        joules = self.search.take() if self.search is not None else None
         # A process of a launcher's: Ctrl-C reaches it as well.
         to_the_end = nullcontext() if is_graceful() else graceful(quiet=True)
         with told_once(self.spec.directory), to_the_end:
