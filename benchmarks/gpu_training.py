@@ -23,6 +23,7 @@ from torch import nn
 from greensweep.config.schema import AdamConfig, ConstantConfig, TrainingConfig
 from greensweep.data import TensorSplit
 from greensweep.models import build_model
+from greensweep.tasks.classification import Classification
 from greensweep.training import (
     Capture,
     Normalise,
@@ -287,6 +288,7 @@ def _greensweep(
         model or _network(cell, device),
         TensorSplit(data.images, data.labels),
         Normalise((data.mean, data.deviation), device, "contiguous"),
+        Classification(data.labels, _CLASSES),
         training=TrainingConfig(
             epochs=10**6, batch_size=cell.batch_size, precision=cell.precision, capture=asked
         ),

@@ -14,8 +14,10 @@ from torch import nn
 from greensweep.config.schema import AdamConfig, ConstantConfig, TrainingConfig
 from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.config.schema_model import ModelConfig, NamedModelConfig, SimpleCnnConfig
+from greensweep.config.schema_task import ClassificationConfig
 from greensweep.data import Splits, TensorSplit, load_splits
 from greensweep.models import build_model
+from greensweep.tasks import build_task
 from greensweep.training import Normalise, start_state, train
 
 BATCH_SIZE = 512
@@ -91,6 +93,7 @@ def greensweep_epochs(
         model,
         part,
         normalise,
+        build_task(ClassificationConfig(), splits, device),
         training=TrainingConfig(
             epochs=epochs,
             batch_size=min(BATCH_SIZE, len(part)),

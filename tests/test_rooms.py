@@ -23,7 +23,7 @@ GROUND = [
     "imports",
 ]
 ANY_PROGRAM = ["energy", "tracking", "record", "search", "sweeper"]
-TRAINER = ["data", "models", "training", "runs"]
+TRAINER = ["data", "models", "tasks", "training", "runs"]
 ROOMS = [
     *GROUND, *ANY_PROGRAM, *TRAINER, "study", "sources", "analysis", "rendering", "app", "__main__",
 ]  # fmt: skip

@@ -271,7 +271,7 @@ def test_epochs_that_the_counter_can_tell_have_figures_of_their_own(
     assert all("energy_epochs" not in point for point in result.history)
     # Two epochs apart, of 10 W and 0.1 s: two edges each.
     assert result.energy_uncertainty_joules == pytest.approx(2.0 * 2**0.5)
-    assert result.metrics()["energy/uncertainty_joules"] == result.energy_uncertainty_joules
+    assert result.tracked_metrics()["energy/uncertainty_joules"] == result.energy_uncertainty_joules
 
 
 def test_inference_of_zero_seconds_is_not_measured(config: Compose, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = (
     "dataset",
     "model",
+    "task",
     "optimizer",
     "scheduler",
     "training",
@@ -44,6 +45,7 @@ STATED = {
     "dataset=custom": ["dataset.target=mine.splits", "+dataset.kwargs.count=3"],
     "energy=replay": ["energy.path=trace.csv"],
     "training=replay": ["replay.table=runs.csv", "replay.where.dataset=cifar10"],
+    "task=custom": ["task.target=mine.Task", "metrics=[rmse]"],
     "model=custom": ["model.target=mine.Net", "+model.kwargs.widths=[8,16]"],
 }
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*"))]

@@ -25,6 +25,7 @@ from torch.utils.data import Dataset
 from greensweep.config import schema
 from greensweep.data import Split, StreamedSplit, TensorSplit
 from greensweep.errors import TrainingError
+from greensweep.tasks.classification import Classification
 from greensweep.training import Normalise, Training, deterministic, train
 from greensweep.training.capture import Recorder, Repeat
 
@@ -122,6 +123,7 @@ def training_of(
         model.to(device),
         split.to(device),
         Normalise((middle, middle), device, "contiguous"),
+        Classification(split.labels, 3, label_smoothing=options.get("label_smoothing", 0.0)),
         training=schema.TrainingConfig(**{"epochs": 3, "batch_size": 7, **options}),
         optimizer=optimizer,
         scheduler=scheduler,

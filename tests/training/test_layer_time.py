@@ -19,6 +19,7 @@ from greensweep.data import Split, TensorSplit
 from greensweep.errors import DataError, ModelError, TrainingError
 from greensweep.models import take_census
 from greensweep.models.paper import dense_poly, simple_cnn
+from greensweep.tasks.classification import Classification
 from greensweep.training import Normalise
 from greensweep.training.layer_time import LayerTime, LayerTimes, time_layers
 
@@ -41,6 +42,7 @@ def timed(
         model,
         split or images(),
         Normalise((ones - 1, ones), torch.device(device), "contiguous"),
+        Classification(torch.arange(2), 2),
         training=schema.TrainingConfig(**{"batch_size": 8, **training}),
         optimizer=schema.SgdConfig(learning_rate=0.1, momentum=0.9),
         seed=0,

@@ -13,6 +13,7 @@ from greensweep.config import TrainConfig, schema
 from greensweep.data import Split, StreamedSplit, TensorSplit, load_splits
 from greensweep.errors import ConfigError, DataError, TrainingError
 from greensweep.models import build_model
+from greensweep.tasks.classification import Classification
 from greensweep.training import (
     Epoch,
     Normalise,
@@ -24,6 +25,7 @@ from greensweep.training import (
 )
 
 CPU = torch.device("cpu")
+CLASSES = Classification(torch.arange(2), 2)
 Compose = Callable[..., TrainConfig]
 
 
@@ -70,6 +72,7 @@ def training_of(
         model,
         split,
         as_they_are(),
+        Classification(split.labels, 2, label_smoothing=training.get("label_smoothing", 0.0)),
         training=schema.TrainingConfig(**{"epochs": 1, "batch_size": 4, **training}),
         optimizer=schema.SgdConfig(learning_rate=learning_rate, momentum=0.0),
         scheduler=schema.ConstantConfig(),
@@ -148,7 +151,7 @@ def test_training_mode_returns_after_each_evaluation() -> None:
     model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
     split = numbered(8)
     for _ in epochs_of(model, split, epochs=2, batch_size=8):
-        evaluate(model, split, as_they_are(), batch_size=8)
+        evaluate(model, split, as_they_are(), CLASSES, batch_size=8)
     assert modes == [True, False, True, False]
 
 
@@ -252,12 +255,13 @@ def weights_after_training(config: TrainConfig) -> dict[str, Tensor]:
         model,
         splits.train,
         normalise,
+        CLASSES,
         training=config.training,
         optimizer=config.optimizer,
         scheduler=config.scheduler,
         seed=config.seed,
     ):
-        evaluate(model, splits.validation, normalise, batch_size=512)
+        evaluate(model, splits.validation, normalise, CLASSES, batch_size=512)
     return model.state_dict()
 
 
@@ -303,6 +307,7 @@ def test_the_digits_are_learnt_under_each_precision_and_layout(
             model,
             splits.train,
             normalise,
+            CLASSES,
             training=parsed.training,
             optimizer=parsed.optimizer,
             scheduler=parsed.scheduler,
@@ -310,7 +315,7 @@ def test_the_digits_are_learnt_under_each_precision_and_layout(
         )
     ]
     dtype = autocast_dtype(parsed.training.precision, CPU)
-    found = evaluate(model, splits.validation, normalise, batch_size=512, dtype=dtype)
+    found = evaluate(model, splits.validation, normalise, CLASSES, batch_size=512, dtype=dtype)
     assert losses[3] < losses[1] < losses[0]
     assert found.accuracy > 0.8
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

@@ -14,11 +14,13 @@ from torch.optim.lr_scheduler import OneCycleLR
 from greensweep.config import schema
 from greensweep.data import TensorSplit
 from greensweep.errors import ModelError
+from greensweep.tasks.classification import Classification
 from greensweep.training import Normalise, train
 from greensweep.training.optimizers import build_optimizer, build_schedule
 
 STEPS = 8
 CONSTANT = schema.ConstantConfig()
+CLASSES = Classification(torch.arange(3), 3)
 
 # Option, its value, PyTorch's name and value. Each differs from the default by enough to be seen.
 ADAM = [
@@ -73,6 +75,7 @@ def trained(
         model,
         split,
         as_they_are(),
+        CLASSES,
         training=training,
         optimizer=optimizer,
         scheduler=scheduler,
@@ -148,6 +151,7 @@ def test_frozen_parameters_stay_as_they_were() -> None:
             model,
             split,
             as_they_are(),
+            CLASSES,
             training=training,
             optimizer=configured("adamw", weight_decay=0.3),
             scheduler=CONSTANT,
@@ -267,6 +271,7 @@ def test_the_rate_of_an_epoch_is_that_of_its_last_step() -> None:
         network(),
         images(),
         as_they_are(),
+        CLASSES,
         training=training,
         optimizer=configured("sgd"),
         scheduler=schema.CosineConfig(),

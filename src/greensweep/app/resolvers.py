@@ -8,8 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import guard_yaml, storage_url
 from greensweep.config.grammar import literal
+from greensweep.config.metrics import choose_metrics
 from greensweep.config.register import register_schemas
 from greensweep.config.searched import present_value
+from greensweep.errors import ConfigError
 from greensweep.resources import usable_cores
 from greensweep.study.params import read_param
 from greensweep.study.preflight import declared_in
@@ -25,6 +27,7 @@ def register() -> None:
     OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
     OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
     OmegaConf.register_resolver("sweep_storage", _sweep_storage, replace=True)
+    OmegaConf.register_resolver("metric_direction", _metric_direction, replace=True)
     OmegaConf.register_resolver("params", read_param, replace=True)
 
 
@@ -40,6 +43,21 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> Any:
         where=partial(declared_in, _root_.hydra),
     )
     return literal(params)  # what is returned is composed once more
+
+
+def _metric_direction(_: str = "", *, _root_: DictConfig) -> str:
+    """Return in which direction the metric of `objective.metric` is better."""
+    asked: Any = OmegaConf.select(_root_, "metrics")
+    task: Any = OmegaConf.get_type(_root_, "task")
+    try:
+        chosen = choose_metrics(
+            asked if asked is None else list(asked),
+            task.default_metrics,
+            OmegaConf.select(_root_, "objective.metric"),
+        )
+    except ConfigError:  # which the check of the whole configuration says
+        return "maximize"
+    return chosen[1].direction
 
 
 def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:

@@ -11,8 +11,11 @@ from greensweep.config import EvaluateConfig
 log = logging.getLogger(__name__)
 
 
-def evaluate(composed: DictConfig) -> float:
-    """Test a kept model and print its accuracy and the energy of testing it."""
+def evaluate(composed: DictConfig) -> float | None:
+    """Test a kept model and print its metrics and the energy of testing it.
+
+    Returns the metric that its run was selected by.
+    """
     from greensweep.energy import build_meter
     from greensweep.energy.uncertainty import INFERENCE_PERIODS
     from greensweep.energy.units import energy_text
@@ -33,8 +36,10 @@ def evaluate(composed: DictConfig) -> float:
         None if joules is None else 1000 * joules / images
         for joules in (reading.joules, reading.uncertainty_joules)
     )
+    reached = {"accuracy": tested.test.accuracy, **tested.test.metrics}
+    named = ", ".join(f"{name} {each:.4f}" for name, each in reached.items() if each is not None)
     log.info(
-        f"test accuracy {tested.test.accuracy:.4f} on {tested.test.images} samples, inference "
+        f"test {named} on {tested.test.images} samples, inference "
         f"{energy_text(per_thousand, uncertainty)} per 1000 samples ({reading.quality}), "
         f"{1000 * reading.seconds / images:.3g} s per 1000 samples"
     )
@@ -42,4 +47,4 @@ def evaluate(composed: DictConfig) -> float:
     trust = trust_sentence(components, reading.quality, reading.constant_share)
     if trust:
         log.info(trust)
-    return tested.test.accuracy
+    return reached[tested.objective.name]

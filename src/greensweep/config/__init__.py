@@ -7,6 +7,7 @@ from greensweep.config.folders import (
     storage_url,
     use_sweep_folder,
 )
+from greensweep.config.metrics import Direction, Metric, metrics_of
 from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
 from greensweep.config.store import (
     load_run_config,
@@ -22,7 +23,9 @@ from greensweep.config.unknown import is_option, is_option_somewhere, no_option,
 from greensweep.config.yaml_door import guard_yaml
 
 __all__ = [
+    "Direction",
     "EvaluateConfig",
+    "Metric",
     "PrepareConfig",
     "TrainConfig",
     "command_folder",
@@ -30,6 +33,7 @@ __all__ = [
     "is_option",
     "is_option_somewhere",
     "load_run_config",
+    "metrics_of",
     "no_option",
     "parse",
     "parse_run",

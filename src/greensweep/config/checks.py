@@ -1,9 +1,11 @@
 """Consistency between options: what no single range can say."""
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from greensweep.config.metrics import METRICS, metrics_of
 from greensweep.config.schema import (
     LARGEST_SEED,
     EvaluateConfig,
@@ -17,6 +19,8 @@ from greensweep.config.schema_energy import (
     EnergyConfig,
     MachineEnergyConfig,
 )
+from greensweep.config.schema_task import ClassificationConfig, MultilabelConfig, TaskConfig
+from greensweep.errors import ConfigError, listed
 
 
 def consistency_faults(config: Any) -> Iterator[str]:
@@ -29,6 +33,8 @@ def consistency_faults(config: Any) -> Iterator[str]:
     if isinstance(config, TrainConfig):
         yield from _device_faults("training.device", config.training.device)
         yield from _optimizer_faults(config)
+        yield from _task_faults(config.task, config.training.label_smoothing)
+        yield from _metric_faults(config)
         yield from _repeat_faults(config)
         yield from _replay_faults(config)
         yield from _objective_faults(config.objective, config.energy, config.replay is not None)
@@ -94,6 +100,72 @@ def _optimizer_faults(config: TrainConfig) -> Iterator[str]:
     optimizer = config.optimizer
     if isinstance(optimizer, SgdConfig) and optimizer.nesterov and optimizer.momentum == 0:
         yield "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9"
+
+
+def _task_faults(task: TaskConfig, label_smoothing: float) -> Iterator[str]:
+    if isinstance(task, ClassificationConfig | MultilabelConfig):
+        weights = task.class_weights
+        if weights not in (None, "balanced") and not (
+            isinstance(weights, list)
+            and all(type(each) in (int, float) and 0 <= each < math.inf for each in weights)
+        ):
+            yield (
+                "task.class_weights must be balanced, null, or a list of numbers from 0, got "
+                f"{weights}: set task.class_weights=balanced"
+            )
+        if weights is not None and task.loss is not None:
+            yield (
+                "task.class_weights weighs the task's own loss, and task.loss is another one: set "
+                "one of them to null"
+            )
+    if label_smoothing and task.loss is not None:
+        yield (
+            "training.label_smoothing is of the task's own loss, and task.loss is another one: "
+            "set training.label_smoothing=0 or task.loss=null"
+        )
+    if label_smoothing and task.reads in ("labels", "values"):
+        yield (
+            f"training.label_smoothing={label_smoothing:g} is of classes, which task={task.name} "
+            "has none of: set training.label_smoothing=0"
+        )
+
+
+def _metric_faults(config: TrainConfig) -> Iterator[str]:
+    try:
+        metrics, objective = metrics_of(config)
+    except ConfigError as fault:
+        yield str(fault)
+        return
+    reads = config.task.reads
+    for metric in metrics:
+        if reads is not None and reads not in metric.of:
+            fitting = [name for name, each in METRICS.items() if reads in each.of]
+            yield (
+                f"{metric.name} is no metric of {reads}, which task={config.task.name} learns: "
+                f"take {listed(fitting, most=len(fitting))}"
+            )
+    if objective.per_class:
+        yield (
+            f"objective.metric={objective.name} has a figure for each class, and trials are "
+            "compared by one: set another objective.metric"
+        )
+    directions = config.objective.direction
+    given = directions[0] if isinstance(directions, list) and directions else directions
+    opposite = "minimize" if objective.direction == "maximize" else "maximize"
+    if given == opposite:
+        better = "lower" if given == "maximize" else "higher"
+        way_out = "leave objective.direction out"
+        if objective.name not in METRICS:
+            way_out += f", or set metrics=[{{target: {objective.function}, direction: {given}}}]"
+        yield (
+            f"objective.direction={given}, but {objective.name} is better the {better} it is: "
+            f"{way_out}"
+        )
+    if config.replay is not None and objective.name != "accuracy":
+        yield (
+            f"objective.metric={objective.name} is told by training, and training=replay tells "
+            "accuracy alone: set objective.metric=accuracy"
+        )
 
 
 def _repeat_faults(config: TrainConfig) -> Iterator[str]:

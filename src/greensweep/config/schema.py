@@ -19,6 +19,7 @@ from greensweep.config.schema_dataset import DatasetConfig
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.schema_model import ModelConfig
 from greensweep.config.schema_replay import ReplayTableConfig
+from greensweep.config.schema_task import TaskConfig
 from greensweep.config.schema_tracking import TrackingConfig
 
 # What NumPy and scikit-learn take as a seed.
@@ -163,6 +164,11 @@ class InferenceConfig:
 class ObjectiveConfig:
     name: Any = option(MISSING, doc="name of the objective")
     direction: Any = option(MISSING, doc="minimize or maximize, one per value")
+    metric: str | None = option(
+        None,
+        doc="metric by which epochs are kept and trials compared: a name, or an import path; null: "
+        "the task's first, accuracy for classification",
+    )
 
 
 @dataclass
@@ -189,6 +195,12 @@ class TrainConfig:
     model: ModelConfig = MISSING
     optimizer: OptimizerConfig = MISSING
     scheduler: SchedulerConfig = MISSING
+    task: TaskConfig = MISSING
+    metrics: list[Any] | None = option(
+        None,
+        doc="metrics that are computed on the validation split in each epoch, and once on the test "
+        "split: names, and functions of your own by import path; null: the task's own",
+    )
     training: TrainingConfig = option(TrainingConfig, doc="the training loop")
     replay: ReplayTableConfig | None = option(
         None, doc="answer from a table instead of training; training=replay sets it"

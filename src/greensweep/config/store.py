@@ -14,6 +14,7 @@ from greensweep.config import (
     schema_dataset,
     schema_energy,
     schema_model,
+    schema_task,
     schema_tracking,
 )
 from greensweep.config.checks import consistency_faults
@@ -28,6 +29,7 @@ from greensweep.secrets import learn, masked, restored
 SCHEMAS: dict[str, Mapping[str, type]] = {
     "dataset": schema_dataset.DATASETS,
     "model": schema_model.MODELS,
+    "task": schema_task.TASKS,
     "optimizer": {"adam": schema.AdamConfig, "sgd": schema.SgdConfig},
     "scheduler": {
         "constant": schema.ConstantConfig,
@@ -137,7 +139,9 @@ def load_run_config(path: Path) -> schema.TrainConfig:
     try:
         kept = OmegaConf.load(path)
         assert isinstance(kept, DictConfig), "it holds a list"
-        plain = OmegaConf.create(restored(OmegaConf.to_container(kept)))
+        # Runs of before there were others were classifications.
+        older = {"task": {"name": "classification"}}
+        plain = OmegaConf.create(older | restored(OmegaConf.to_container(kept)))
         typed = OmegaConf.structured(schema.TrainConfig)
         for group in SCHEMAS.keys() & typed.keys():
             typed[group] = OmegaConf.structured(_schema_of(group, plain[group]))

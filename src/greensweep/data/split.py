@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from greensweep.config.metrics import Targets as Targets
 from greensweep.errors import DataError
 from greensweep.resources import usable_cores
 
 Batch = tuple[Tensor, Tensor]
 StreamedItem = tuple[Tensor | None, int | Tensor]
-
-Targets = Literal["classes", "labels", "values"]
-"""What is learnt: one class of several, any of several labels, or numbers."""
 
 
 def is_image(input_shape: Sequence[int]) -> bool:

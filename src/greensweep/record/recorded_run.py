@@ -95,7 +95,7 @@ def _record(result: RunResult, directory: Path, tracker: Tracker, files: list[Pa
         files = [*files, write_result(result, directory)]
     except OSError as error:
         unwritten = error
-    tracker.finish(TRACKED_STATUS[result.status], result.metrics(), result.tags(), files)
+    tracker.finish(TRACKED_STATUS[result.status], result.tracked_metrics(), result.tags(), files)
     if unwritten is not None:
         raise unwritten
     if tracker.incomplete:

@@ -27,7 +27,7 @@ class Progress:
 
     Attributes:
         epoch: from 1; 0 once the run is set up, before its first epoch.
-        accuracy: accuracy after it on the split that selects, 0 to 1.
+        accuracy: accuracy after it on the split that selects, 0 to 1; None of a task without it.
         joules: training energy so far.
         spent_joules: energy of everything so far, set-up and earlier repeats included.
         epochs: how many are planned; None when the run does not know.
@@ -35,6 +35,8 @@ class Progress:
         repeat: which training of this configuration, from 0, of `repeats`.
         seconds: of training so far; None where the run does not tell them from others.
         lost: components whose meter failed, so that no joules of theirs are counted any more.
+        metric: name of the metric that the run is selected by.
+        metric_value: that metric, where it is another one than accuracy.
         known: figures of the run's result that nothing will change; None where it will lack one.
     """
 
@@ -48,7 +50,14 @@ class Progress:
     repeats: int = 1
     seconds: float | None = None
     lost: frozenset[str] = frozenset()
+    metric: str = "accuracy"
+    metric_value: float | None = None
     known: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def objective_value(self) -> float | None:
+        """The metric that the run is selected by, as it stands."""
+        return self.accuracy if self.metric == "accuracy" else self.metric_value
 
 
 class Judge(Protocol):

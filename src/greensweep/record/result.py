@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from greensweep.config import Direction
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
 from greensweep.files import read_json, write_text
@@ -22,8 +24,6 @@ LAYER_ENERGY_FILE = "layer_energy.csv"
 REPEATS_FOLDER = "repeats"
 
 _SPREAD_NAMES = {
-    "validation_accuracy": "validation/accuracy",
-    "test_accuracy": "test/accuracy",
     "energy_joules": "energy/total_joules",
     "energy_net_joules": "energy/net_joules",
 }
@@ -36,10 +36,14 @@ class RunResult:
     Attributes:
         status: how the run ended.
         error: one sentence on why it did not finish, or None.
-        validation_accuracy: of the kept weights, 0 to 1.
-        test_accuracy: of the kept weights; None inside a sweep, until its winners are tested,
+        validation_accuracy: of the kept weights, 0 to 1; None of a task without classes.
+        test_accuracy: likewise; None inside a sweep, until its winners are tested,
             unless `selected_on_test`.
-        selected_on_test: epochs and trials are chosen by test accuracy, on purpose.
+        metrics: of the kept weights, by split and name: those that `metrics` asked for, and the
+            objective's; None where one is undefined.
+        objective_metric: name of the metric by which epochs are kept and trials compared.
+        objective_direction: in which it is better.
+        selected_on_test: epochs and trials are chosen by the test split, on purpose.
         energy_joules: gross energy of the training windows, as it compares whatever ran beside:
             `energy_basis` names what it is.
         energy_basis: `reading`: what the counters or models of the machine say; `work_and_idle`:
@@ -82,7 +86,8 @@ class RunResult:
         epochs: epochs trained.
         best_epoch: epoch of the kept weights, from 1.
         history: per epoch: train_loss, energy_joules, seconds, and loss and accuracy on the split
-            that selects: validation_loss and validation_accuracy, or test_loss and test_accuracy.
+            that selects: validation_loss and validation_accuracy, or test_loss and test_accuracy,
+            and the other metrics likewise.
             Epochs too short for the counters have the mean energy of `energy_epochs` together.
         layers: layer calls in one forward pass in evaluation mode, by type.
         layer_modules: modules without children, by type.
@@ -98,11 +103,11 @@ class RunResult:
         mlflow_incomplete: MLflow refused a part of that run, which `upload` sends.
         checkpoint: path of the kept weights, of the most accurate repeat; or None.
         repeats: trainings of this configuration, with different seeds; figures are their means.
-        repeat_runs: seed, validation_accuracy, test_accuracy, energy_joules, status and
+        repeat_runs: seed, validation_accuracy, test_accuracy, metrics, energy_joules, status and
             mlflow_run_id of each.
-        spread: of validation_accuracy, test_accuracy, energy_joules and energy_net_joules over
-            repeats: the standard deviation `std`, and `low` and `high`, the 95 % confidence
-            interval of the mean by Student's t.
+        spread: of validation_accuracy, test_accuracy, other metrics likewise, energy_joules and
+            energy_net_joules over repeats: the standard deviation `std`, and `low` and `high`, the
+            95 % confidence interval of the mean by Student's t.
         replayed: of a run that a recorded table answered: the table, the method, the nearest
             line, its distance, whether that is outside of the recorded ones, and why; empty for
             a run that trained.
@@ -118,6 +123,9 @@ class RunResult:
     capture_reason: str | None = None
     validation_accuracy: float | None = None
     test_accuracy: float | None = None
+    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    objective_metric: str = "accuracy"
+    objective_direction: Direction = "maximize"
     selected_on_test: bool = False
     energy_joules: float | None = None
     energy_basis: str | None = None
@@ -166,10 +174,18 @@ class RunResult:
 
     @property
     def accuracy(self) -> float | None:
-        """The accuracy that a search goes by, 0 to 1."""
+        """The accuracy on the split that selects, 0 to 1."""
         return self.test_accuracy if self.selected_on_test else self.validation_accuracy
 
-    def metrics(self) -> dict[str, float]:
+    @property
+    def objective_value(self) -> float | None:
+        """The metric that a search goes by, `objective_metric`, on the split that selects."""
+        if self.objective_metric == "accuracy":  # also of results that have no other
+            return self.accuracy
+        split = "test" if self.selected_on_test else "validation"
+        return self.metrics.get(split, {}).get(self.objective_metric)
+
+    def tracked_metrics(self) -> dict[str, float]:
         """Return the figures under the names that MLflow shows; unknown ones are left out."""
         named: dict[str, float | None] = {
             "validation/accuracy": self.validation_accuracy,
@@ -192,15 +208,18 @@ class RunResult:
             "model/parameters": self.parameters,
             "model/flops": self.flops,
         }
+        for split, figures in self.metrics.items():
+            named |= {_tracked(split, name): value for name, value in figures.items()}
         for component, energy in self.energy_components.items():
             named[f"energy/{component}_joules"] = energy["joules"]
         for phase, spent in self.energy_phases.items():
             named[f"phases/{phase}_joules"] = spent["joules"]
         for kind, joules in (self.layer_energy.get("joules") or {}).items():
             named[f"layer_energy/{kind}_joules"] = joules
-        for name, shown in _SPREAD_NAMES.items():
-            for statistic, value in self.spread.get(name, {}).items():
-                named[f"{shown}_{statistic}"] = value
+        for name, spread in self.spread.items():
+            split, _, figure = name.partition("_")
+            shown = _SPREAD_NAMES.get(name) or _tracked(split, figure)
+            named |= {f"{shown}_{statistic}": value for statistic, value in spread.items()}
         for kind, count in self.layers.items():
             named[f"layers/{kind}"] = count
         return {name: float(value) for name, value in named.items() if value is not None}
@@ -238,15 +257,17 @@ class RunResult:
 
 def history_metrics(point: Mapping[str, float | None]) -> dict[str, float]:
     """Return one entry of `RunResult.history` under the names that MLflow shows."""
-    named = {
-        "train/loss": point.get("train_loss"),
-        "validation/loss": point.get("validation_loss"),
-        "validation/accuracy": point.get("validation_accuracy"),
-        "test/loss": point.get("test_loss"),
-        "test/accuracy": point.get("test_accuracy"),
-        "energy/epoch_joules": point.get("energy_joules"),
-    }
+    named = {"energy/epoch_joules": point.get("energy_joules")}
+    for name, value in point.items():
+        split, _, figure = name.partition("_")
+        if split in ("train", "validation", "test"):
+            named[_tracked(split, figure)] = value
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _tracked(split: str, metric: str) -> str:
+    """Return the name that MLflow shows: names of classes may hold what it refuses."""
+    return re.sub(r"[^\w/ .-]", "_", f"{split}/{metric}")
 
 
 def write_result(result: RunResult, directory: Path) -> Path:

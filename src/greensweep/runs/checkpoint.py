@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from greensweep.config import TrainConfig, load_run_config
+from greensweep.config import Metric, TrainConfig, load_run_config, metrics_of
 from greensweep.data import load_splits
 from greensweep.energy import EnergyReading, Meter, Phases
 from greensweep.errors import ConfigError, ModelError, first_line
@@ -22,6 +22,7 @@ from greensweep.models.pretrained import expected_statistics
 from greensweep.models.torch_internals import persistent_buffers
 from greensweep.record.result import CHECKPOINT_FILE, CONFIG_FILE
 from greensweep.secrets import still_masked
+from greensweep.tasks import Scores, build_task, targets_of
 from greensweep.training import (
     Evaluation,
     Normalise,
@@ -40,12 +41,14 @@ class CheckpointTest:
     """A kept model on its test split.
 
     Attributes:
-        test: accuracy and loss.
+        test: accuracy, metrics and loss.
+        objective: the metric that its run was selected by.
         reading: energy of the evaluation, after one warm-up batch.
         images: that the reading is of, several times the split where it is read again.
     """
 
     test: Evaluation
+    objective: Metric
     reading: EnergyReading
     images: int
 
@@ -192,8 +195,11 @@ def test_checkpoint(
         )
     target = choose_device(device, option="device")
     use_threads(config.training.threads, step_flops=None)
-    splits = load_splits(config.dataset, config.seed)
-    model = build_model(config.model, splits.input_shape, splits.outputs)
+    splits = load_splits(config.dataset, config.seed, targets_of(config.task))
+    task = build_task(config.task, splits, target)
+    metrics, objective = metrics_of(config)
+    scores = Scores(metrics, task.targets, splits.classes)
+    model = build_model(config.model, splits.input_shape, task.outputs)
     load_weights(path, model)
     model.to(target)
     normalise = Normalise(
@@ -205,7 +211,13 @@ def test_checkpoint(
     if not evaluation_mode:
         batch_size = config.training.evaluation_batch_size
     evaluate_split = partial(
-        evaluate, model, normalise=normalise, dtype=dtype, evaluation_mode=evaluation_mode
+        evaluate,
+        model,
+        normalise=normalise,
+        task=task,
+        name="test",
+        dtype=dtype,
+        evaluation_mode=evaluation_mode,
     )
     evaluate_split(
         split=split.select(torch.arange(min(batch_size, len(split)))), batch_size=batch_size
@@ -213,10 +225,10 @@ def test_checkpoint(
     phases = Phases(meter, synchronize)
     phases.start()
     with phases.phase("test"):
-        result = evaluate_split(split=split, batch_size=batch_size)
+        result = evaluate_split(split=split, batch_size=batch_size, scores=scores)
     images = result.images
     while (reading := phases.of("test")).seconds < periods * reading.update_seconds:
         with phases.phase("test"):
             images += evaluate_split(split=split, batch_size=batch_size).images
     phases.stop()
-    return CheckpointTest(result, reading, images)
+    return CheckpointTest(result, objective, reading, images)

@@ -5,14 +5,16 @@ from typing import Any
 
 from torch import nn
 
+from greensweep.config import Metric
 from greensweep.energy import Phases
+from greensweep.errors import DataError
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.reporting import Progress
 from greensweep.runs.checkpoint import copy_weights, restore_weights
 from greensweep.runs.history import History
 from greensweep.runs.setup import Setup
 from greensweep.tracking import Tracker
-from greensweep.training import Epoch
+from greensweep.training import Epoch, Evaluation
 
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
 Report = Callable[[Progress], None]
@@ -21,26 +23,33 @@ Report = Callable[[Progress], None]
 class KeptWeights:
     """The weights of the best epoch, or of the last, on the CPU.
 
+    Args:
+        metric: by which an epoch is better than another.
+
     Attributes:
         weights: to restore.
-        best_epoch: the first of the best accuracy, from 1; 0 before any.
+        best_epoch: the first of the best ones, from 1; 0 before any.
 
     Raises:
         ModelError: the weights cannot be kept and put back, which nothing was trained for yet.
     """
 
-    def __init__(self, model: nn.Module, *, keep_last: bool) -> None:
-        self._model, self._keep_last = model, keep_last
-        self._best_accuracy: float | None = None
+    def __init__(self, model: nn.Module, metric: Metric, *, keep_last: bool) -> None:
+        self._model, self._metric, self._keep_last = model, metric, keep_last
+        self._best: float | None = None
         self.best_epoch = 0
         self.weights: Mapping[str, Any] = copy_weights(model, into=None)
         self.restore()
 
-    def keep(self, epoch: int, accuracy: float) -> bool:
-        """Keep the weights as they stand, where they are the better ones; tell whether they are."""
-        is_better = self._best_accuracy is None or accuracy > self._best_accuracy
+    def keep(self, epoch: int, value: float | None) -> bool:
+        """Keep the weights as they stand, where they are the better ones; tell whether they are.
+
+        Args:
+            value: the metric after the epoch; None where it is undefined.
+        """
+        is_better = self._metric.is_better(value, self._best)
         if is_better:
-            self._best_accuracy, self.best_epoch = accuracy, epoch
+            self._best, self.best_epoch = value, epoch
         if is_better or self._keep_last:
             self.weights = copy_weights(self._model, into=self.weights)
             return True
@@ -71,7 +80,7 @@ def fit(
 
     Raises:
         TrialEnded: the search that the run is part of ended it.
-        DataError: no image could be read.
+        DataError: no image could be read, or the metric that chooses is undefined.
         TrainingError: the loss is no longer finite, memory ran out, or the model failed.
     """
     config, training = setup.config, setup.config.training
@@ -83,14 +92,19 @@ def fit(
             trained = phases.of("training")
             with phases.phase("evaluation"):
                 reached = setup.evaluate(setup.selecting)
-                if kept.keep(epoch.number, reached.accuracy):
-                    run.note(
-                        best_epoch=epoch.number,
-                        **{f"{config.select_on}_accuracy": reached.accuracy},
-                    )
+                is_kept = kept.keep(epoch.number, reached.metrics[setup.objective.name])
+            if is_kept:
+                run.note(best_epoch=epoch.number)
+                note_metrics(run, config.select_on, reached)
             history.add(epoch, reached, trained)
             run.note(epochs=epoch.number, history=history.points)
-            report(_progress(epoch.number, reached.accuracy, setup, phases))
+            if kept.best_epoch == 0:
+                raise DataError(
+                    f"{setup.objective.name} is undefined on the {config.select_on} split, so that "
+                    "no epoch can be chosen by it: set another objective.metric, or give the split "
+                    "more data"
+                )
+            report(_progress(epoch.number, reached, setup, phases))
             waited = epoch.number - kept.best_epoch
             if training.patience is not None and waited >= training.patience:
                 break
@@ -99,14 +113,24 @@ def fit(
         run.note(history=history.points)
 
 
-def _progress(epoch: int, accuracy: float | None, setup: Setup, phases: Phases) -> Progress:
+def note_metrics(run: RecordedRun, split: str, reached: Evaluation) -> None:
+    """Note what the kept weights reach on a split."""
+    run.note(
+        metrics={**run.result.metrics, split: dict(reached.metrics)},
+        **{f"{split}_accuracy": reached.accuracy},
+    )
+
+
+def _progress(epoch: int, reached: Evaluation | None, setup: Setup, phases: Phases) -> Progress:
     trained, total = phases.of("training"), phases.total
     return Progress(
         epoch,
-        accuracy,
+        reached.accuracy if reached else None,
         trained.joules,
         total.joules,
         setup.config.training.epochs,
+        metric=setup.objective.name,
+        metric_value=reached.metrics[setup.objective.name] if reached else None,
         seconds=trained.seconds,
         lost=total.lost,
         known={

@@ -42,6 +42,7 @@ class History:
                 "train_loss": epoch.loss,
                 f"{self._selecting}_loss": reached.loss,
                 f"{self._selecting}_accuracy": reached.accuracy,
+                **{f"{self._selecting}_{name}": each for name, each in reached.metrics.items()},
                 "seconds": trained.seconds - self._trained.seconds,
             }
         )

@@ -43,6 +43,7 @@ def share_out_by_layer(setup: Setup, run: RecordedRun, phases: Phases, file: Pat
             setup.model,
             setup.train,
             setup.normalise,
+            setup.task,
             training=config.training,
             optimizer=config.optimizer,
             seed=config.seed,

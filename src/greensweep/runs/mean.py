@@ -31,6 +31,7 @@ _LISTED = (
     "status",
     "validation_accuracy",
     "test_accuracy",
+    "metrics",
     "energy_joules",
     "mlflow_run_id",
     "checkpoint",
@@ -50,7 +51,7 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
     done = [run for run in runs if run.status == "finished"]
     sample = next(iter(done or runs), whole)
     means: dict[str, Any] = {name: _mean_of(done, name) for name in _MEANS}
-    best = max(done, key=lambda run: run.accuracy or 0.0, default=None)
+    best = _best(done)
     return replace(
         sample,
         seed=whole.seed,
@@ -58,6 +59,7 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         overrides=whole.overrides,
         provenance=whole.provenance,
         **means,
+        metrics=_mean_metrics(done),
         energy_spent_joules=sum_joules(run.energy_spent_joules for run in runs),
         energy_uncertainty_joules=_mean_uncertainty(
             [run.energy_uncertainty_joules for run in done]
@@ -86,21 +88,59 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         checkpoint=None if best is None else best.checkpoint,
         repeats=repeats,
         repeat_runs=tuple({name: getattr(run, name) for name in _LISTED} for run in runs),
-        spread={name: spread for name in _SPREAD if (spread := _spread(done, name))},
+        spread=_spreads(done),
     )
 
 
-def with_test_accuracies(result: RunResult, runs: Sequence[RunResult]) -> RunResult:
-    """Return a run of repeats with the test accuracies that its repeats got later."""
-    listed = {run.seed: run.test_accuracy for run in runs}
+def with_test_metrics(result: RunResult, runs: Sequence[RunResult]) -> RunResult:
+    """Return a run of repeats with the test accuracies and metrics that its repeats got later."""
+    listed = {run.seed: run for run in runs}
     return replace(
         result,
         test_accuracy=_mean_of(runs, "test_accuracy"),
+        metrics=_mean_metrics(runs),
         repeat_runs=tuple(
-            {**each, "test_accuracy": listed.get(each["seed"])} for each in result.repeat_runs
+            {**each, "test_accuracy": run.test_accuracy, "metrics": run.metrics}
+            if (run := listed.get(each["seed"]))
+            else {**each, "test_accuracy": None}
+            for each in result.repeat_runs
         ),
-        spread={**result.spread, "test_accuracy": _spread(runs, "test_accuracy")},
+        spread={
+            **result.spread,
+            **{name: each for name, each in _spreads(runs).items() if name.startswith("test_")},
+        },
     )
+
+
+def _best(runs: Sequence[RunResult]) -> RunResult | None:
+    """Return the run that is best by the metric that the search goes by."""
+    known = [(value, run) for run in runs if (value := run.objective_value) is not None]
+    if not known:
+        return next(iter(runs), None)
+    best = max if known[0][1].objective_direction == "maximize" else min
+    return best(known, key=lambda each: each[0])[1]
+
+
+def _mean_metrics(runs: Sequence[RunResult]) -> dict[str, dict[str, float | None]]:
+    splits = dict.fromkeys(split for run in runs for split in run.metrics)
+    return {
+        split: {
+            name: _mean([run.metrics.get(split, {}).get(name) for run in runs])
+            for name in dict.fromkeys(name for run in runs for name in run.metrics.get(split, {}))
+        }
+        for split in splits
+    }
+
+
+def _spreads(runs: Sequence[RunResult]) -> dict[str, dict[str, float]]:
+    """Return the spread of accuracies, metrics and energies over runs, where these have two."""
+    figures: dict[str, list[float | None]] = {
+        name: [getattr(run, name) for run in runs] for name in _SPREAD
+    }
+    for split, names in _mean_metrics(runs).items():
+        for name in names:
+            figures[f"{split}_{name}"] = [run.metrics.get(split, {}).get(name) for run in runs]
+    return {name: spread for name, each in figures.items() if (spread := _spread(each))}
 
 
 def _mean_of(runs: Sequence[RunResult], name: str) -> float | None:
@@ -119,9 +159,9 @@ def _mean_uncertainty(values: Sequence[float | None]) -> float | None:
     return math.hypot(*known) / len(known) if known and len(known) == len(values) else None
 
 
-def _spread(runs: Sequence[RunResult], name: str) -> dict[str, float]:
+def _spread(figures: Sequence[float | None]) -> dict[str, float]:
     """Standard deviation, and the interval of the mean by Student's t, for unknown variance."""
-    values = [value for run in runs if (value := getattr(run, name)) is not None]
+    values = [value for value in figures if value is not None]
     if len(values) < 2:
         return {}
     mean, deviation = statistics.fmean(values), statistics.stdev(values)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from greensweep.config import TrainConfig
+from greensweep.config import TrainConfig, metrics_of
 from greensweep.energy import Meter
 from greensweep.errors import GreensweepError
 from greensweep.models import model_name
@@ -13,7 +13,7 @@ from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import report_progress
 from greensweep.record.result import LAYER_ENERGY_FILE, RunResult
 from greensweep.runs.checkpoint import save_weights
-from greensweep.runs.fit import KeptWeights, Report, ShowEpochs, fit
+from greensweep.runs.fit import KeptWeights, Report, ShowEpochs, fit, note_metrics
 from greensweep.runs.inference import measure_inference
 from greensweep.runs.layer_energy import share_out_by_layer
 from greensweep.runs.metered import metered
@@ -63,7 +63,7 @@ def run_once(
     ):
         with phases.phase("setup"):
             setup = set_up(config, run)
-            kept = KeptWeights(setup.model, keep_last=training.keep == "last")
+            kept = KeptWeights(setup.model, setup.objective, keep_last=training.keep == "last")
         with phases.phase("warmup"):
             setup.training.warm_up()
             capture = setup.training.capture
@@ -82,22 +82,25 @@ def run_once(
         if config.select_on == "test":
             with phases.phase("evaluation"):
                 kept.restore()
-                run.note(validation_accuracy=setup.evaluate(setup.validation).accuracy)
+                note_metrics(run, "validation", setup.evaluate(setup.validation))
         elif test:
             with phases.phase("test"):
                 kept.restore()
-                run.note(test_accuracy=setup.evaluate(setup.test).accuracy)
+                note_metrics(run, "test", setup.evaluate(setup.test))
     return run.result
 
 
 def unknown_result(config: TrainConfig, trial: int | None, overrides: Iterable[str]) -> RunResult:
     """Return the result of a run of which no more is known than what was asked."""
+    _, objective = metrics_of(config)
     return RunResult(
         status="failed",
         error=None,
         model=model_name(config.model),
         dataset=config.dataset.name,
         seed=config.seed,
+        objective_metric=objective.name,
+        objective_direction=objective.direction,
         selected_on_test=config.select_on == "test",
         trial=trial,
         overrides=tuple(overrides),

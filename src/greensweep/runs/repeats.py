@@ -73,6 +73,8 @@ def run_repeats(
                         repeat=number,
                         repeats=config.repeats,
                         seconds=run.seconds,
+                        metric=run.objective_metric,
+                        metric_value=run.objective_value,
                     )
                 )
         finally:

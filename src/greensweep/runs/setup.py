@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from greensweep.config import TrainConfig
+from greensweep.config import Metric, TrainConfig, metrics_of
 from greensweep.data import Split, load_splits
+from greensweep.energy.notices import warn_once
 from greensweep.models import LayerCensus, build_model, check_batch_fits, take_census
 from greensweep.models.pretrained import expected_statistics
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.runs.initial_weights import load_initial_weights
+from greensweep.tasks import Scores, Task, build_task, imbalance, targets_of
 from greensweep.training import (
     Evaluation,
     Normalise,
@@ -33,6 +35,9 @@ class Setup:
 
     Attributes:
         normalise: prepares batches, on the device.
+        task: what is learnt.
+        scores: computes the metrics of a split.
+        objective: the metric by which epochs are chosen.
         census: the layers that run.
         train, validation: on the device.
         test: read by the device where it is evaluated on.
@@ -43,6 +48,9 @@ class Setup:
     config: TrainConfig
     model: nn.Module
     normalise: Normalise
+    task: Task
+    scores: Scores
+    objective: Metric
     census: LayerCensus
     train: Split
     validation: Split
@@ -52,7 +60,7 @@ class Setup:
 
     @property
     def selecting(self) -> Split:
-        """The split by whose accuracy epochs are chosen."""
+        """The split by which epochs are chosen."""
         return self.test if self.config.select_on == "test" else self.validation
 
     def evaluate(self, split: Split) -> Evaluation:
@@ -61,6 +69,9 @@ class Setup:
             self.model,
             split.to(self.normalise.device),
             self.normalise,
+            self.task,
+            scores=self.scores,
+            name="test" if split is self.test else "validation",
             batch_size=self.config.training.evaluation_batch_size,
             dtype=self.dtype,
             evaluation_mode=self.config.training.evaluation_mode,
@@ -73,21 +84,28 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     Raises:
         DataError: the data cannot be read.
         ModelError: the network cannot be built, or a batch does not fit in memory.
-        ConfigError: the device is not there, weights to begin from do not fit, or a batch is
-            larger than the training split.
+        ConfigError: the device is not there, the task or a metric cannot be had, weights to begin
+            from do not fit, or a batch is larger than the training split.
     """
     training = config.training
     device = choose_device(training.device)
     run.note(device=device_name(device))
     start_state(training, config.seed)
-    splits = load_splits(config.dataset, config.seed)
-    model = build_model(config.model, splits.input_shape, splits.outputs)
+    splits = load_splits(config.dataset, config.seed, targets_of(config.task))
+    task = build_task(config.task, splits, device, label_smoothing=training.label_smoothing)
+    metrics, objective = metrics_of(config)
+    scores = Scores(metrics, task.targets, splits.classes)
+    if task.targets == "classes" and objective.name == "accuracy":
+        told = imbalance(splits.train.labels, splits.classes)
+        if told is not None:
+            warn_once(told)
+    model = build_model(config.model, splits.input_shape, task.outputs)
     if training.from_checkpoint is not None:
         load_initial_weights(Path(training.from_checkpoint), model)
     if training.freeze == "backbone":
         freeze_backbone(model)
     model = model.to(device)
-    census = take_census(model, splits.example, splits.outputs)
+    census = take_census(model, splits.example, task.outputs)
     run.note(
         layers=census.layers,
         layer_modules=census.layer_modules,
@@ -109,12 +127,26 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
         model,
         train_split,
         normalise,
+        task,
         training=training,
         optimizer=config.optimizer,
         scheduler=config.scheduler,
         seed=config.seed,
     )
-    return Setup(config, model, normalise, census, train_split, validation, test, dtype, trained)
+    return Setup(
+        config,
+        model,
+        normalise,
+        task,
+        scores,
+        objective,
+        census,
+        train_split,
+        validation,
+        test,
+        dtype,
+        trained,
+    )
 
 
 def _step_flops(census: LayerCensus, batch_size: int) -> float | None:

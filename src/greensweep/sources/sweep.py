@@ -33,7 +33,7 @@ def read_sweep(directory: Path, trials: Iterable[Trial]) -> pd.DataFrame:
 
 
 def _further(result: RunResult) -> dict[str, Any]:
-    metrics, tags = result.metrics(), {**result.provenance, **result.tags()}
+    metrics, tags = result.tracked_metrics(), {**result.provenance, **result.tags()}
     kept: dict[str, Any] = {
         **{name: value for name, value in metrics.items() if name.startswith(KEPT_METRICS)},
         **{name: value for name, value in tags.items() if name.startswith(KEPT_TAGS)},

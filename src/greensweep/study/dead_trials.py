@@ -152,6 +152,6 @@ def _end_run(store: "MlflowStore", run_id: str, folder: Path, result: RunResult)
     if result.mlflow_run_id is None:
         write_result(replace(result, mlflow_run_id=run_id), folder)
     store.log(run_id, [], result.tags())
-    store.log_now(run_id, result.metrics(), result.epochs)
+    store.log_now(run_id, result.tracked_metrics(), result.epochs)
     store.log_files(run_id, [folder / RESULT_FILE])
     store.close(run_id, TRACKED_STATUS[result.status])

@@ -16,12 +16,16 @@ def flops_of_run(config: TrainConfig) -> float | None:
     if config.replay is not None:
         return None
     # Imported when a budget asks: torch takes seconds.
+    import torch
+
     from greensweep.data import load_splits
     from greensweep.models import build_model, take_census
+    from greensweep.tasks import build_task, targets_of
 
     try:
-        splits = load_splits(config.dataset, config.seed)
-        model = build_model(untrained(config.model), splits.input_shape, splits.outputs)
+        splits = load_splits(config.dataset, config.seed, targets_of(config.task))
+        task = build_task(config.task, splits, torch.device("cpu"))
+        model = build_model(untrained(config.model), splits.input_shape, task.outputs)
         census = take_census(model, splits.example)
     except GreensweepError:
         return None

@@ -12,21 +12,22 @@ def objective_values(
 ) -> float | tuple[float, ...]:
     """Return the objective's value, or values, of a finished run.
 
-    accuracy: the accuracy that selects, on the validation split unless `select_on=test`. pareto:
-    that and training joules. priced: that less `price_per_kilojoule` for each kilojoule of
-    training.
+    accuracy: the metric that selects, accuracy unless `objective.metric` says otherwise, on the
+    validation split unless `select_on=test`. pareto: that and training joules. priced: that, made
+    worse by `price_per_kilojoule` for each kilojoule of training.
 
     Raises:
         StudyError: the run has no figure that the objective needs.
     """
-    accuracy, joules = result.accuracy, result.energy_joules
-    if accuracy is None:
+    value, joules = result.objective_value, result.energy_joules
+    if value is None:
         split = "test" if result.selected_on_test else "validation"
-        raise StudyError(f"the run has no {split} accuracy to search for")
+        raise StudyError(f"the run has no {split} {result.objective_metric} to search for")
     if objective.name == "accuracy":
-        return accuracy
+        return value
     if joules is None:
         raise StudyError(f"objective={objective.name} needs energy, and this run has no figure")
     if isinstance(objective, schema.PricedConfig):
-        return accuracy - objective.price_per_kilojoule * joules / _JOULES_PER_KILOJOULE
-    return accuracy, joules
+        price = objective.price_per_kilojoule * joules / _JOULES_PER_KILOJOULE
+        return value - price if result.objective_direction == "maximize" else value + price
+    return value, joules

@@ -1,6 +1,6 @@
 """A run or a sweep in sentences, for the terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from greensweep.energy import joined
 from greensweep.energy.units import energy_text, joules_text
@@ -25,18 +25,8 @@ _SOURCES = {
 
 def run_line(result: RunResult) -> str:
     """Return one run in one line."""
-    parts = [
-        f"{result.model} on {result.dataset}: {result.status}",
-        f"validation accuracy {accuracy_text(result.validation_accuracy)}"
-        + _interval(result, "validation_accuracy", accuracy_text),
-    ]
-    if result.test_accuracy is not None:
-        selected = ""
-        if result.selected_on_test:
-            selected = (
-                f"{_interval(result, 'test_accuracy', accuracy_text)} (selected on this split)"
-            )
-        parts.append(f"test accuracy {accuracy_text(result.test_accuracy)}{selected}")
+    parts = [f"{result.model} on {result.dataset}: {result.status}"]
+    parts += [*_metrics_of(result, "validation"), *_metrics_of(result, "test")]
     beside = f", beside {result.energy_contended_by}" if result.energy_contended_by else ""
     parts.append(
         f"training energy {energy_text(result.energy_joules, result.energy_uncertainty_joules)}"
@@ -55,6 +45,22 @@ def run_line(result: RunResult) -> str:
     if result.repeats > 1:
         parts.append(f"means of {result.repeats} repeats with 95 % intervals")
     return ", ".join(parts)
+
+
+def _metrics_of(result: RunResult, split: str) -> Iterator[str]:
+    """Yield the metrics of a split that are known, but for those of single classes."""
+    accuracy = result.validation_accuracy if split == "validation" else result.test_accuracy
+    metrics = result.metrics.get(split, {})
+    others = {name: each for name, each in metrics.items() if name != "accuracy"}
+    for name, value in {"accuracy": accuracy, **others}.items():
+        is_objective = split == "validation" and name == result.objective_metric
+        if "/" not in name and (value is not None or is_objective):
+            told = f"{split} {name.replace('_', ' ')} {_metric(value)}"
+            if split == "validation" or result.selected_on_test:
+                told += _interval(result, f"{split}_{name}", _metric)
+            if split == "test" and result.selected_on_test:
+                told += " (selected on this split)"
+            yield told
 
 
 def trust_sentence(
@@ -245,3 +251,10 @@ def _no_best(summary: StudySummary) -> str:
 
 def accuracy_text(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _metric(value: float | None) -> str:
+    """A metric with 4 digits, behind the point where it lies between 0 and 1."""
+    if value is None or value == 0 or 0.001 <= abs(value) <= 1:
+        return accuracy_text(value)
+    return f"{value:.4g}"

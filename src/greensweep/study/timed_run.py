@@ -28,6 +28,7 @@ def seconds_of_run(config: TrainConfig) -> float:
     from greensweep.data.sizes import sized_splits
     from greensweep.data.split import Split, TensorSplit
     from greensweep.models import build_model, take_census
+    from greensweep.tasks import build_task, targets_of
     from greensweep.training import (
         Normalise,
         autocast_dtype,
@@ -39,11 +40,13 @@ def seconds_of_run(config: TrainConfig) -> float:
         use_threads,
     )
 
-    splits, training = sized_splits(config.dataset, config.seed), config.training
+    training = config.training
+    splits = sized_splits(config.dataset, config.seed, targets_of(config.task))
     device = choose_device(training.device)
     start_state(training, config.seed)
-    model = build_model(untrained(config.model), splits.input_shape, splits.outputs).to(device)
-    census = take_census(model, splits.example, splits.outputs)
+    task = build_task(config.task, splits, device, label_smoothing=training.label_smoothing)
+    model = build_model(untrained(config.model), splits.input_shape, task.outputs).to(device)
+    census = take_census(model, splits.example, task.outputs)
     step_flops = census.training_flops and float(census.training_flops * training.batch_size)
     use_threads(training.threads, step_flops)
 
@@ -73,6 +76,7 @@ def seconds_of_run(config: TrainConfig) -> float:
         model,
         seen.to(device),
         normalise,
+        task,
         training=replace(training, epochs=1 + _TIMES + passes),
         optimizer=replace(config.optimizer, learning_rate=1e-6),  # nothing diverges
         scheduler=config.scheduler,
@@ -85,6 +89,7 @@ def seconds_of_run(config: TrainConfig) -> float:
         model,
         shown,
         normalise,
+        task,
         batch_size=training.evaluation_batch_size,
         dtype=autocast_dtype(training.precision, device),
     )

@@ -119,7 +119,7 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
         points = _missing(store, run_id, points)
     store.log_params(run_id, params)
     store.log_steps(run_id, points)
-    store.log_now(run_id, result.metrics(), len(result.history))
+    store.log_now(run_id, result.tracked_metrics(), len(result.history))
     files = [config_file, directory / LAYER_ENERGY_FILE]
     store.log_files(run_id, [path for path in files if path.is_file()])
     if (directory / CHECKPOINT_FILE).is_file():

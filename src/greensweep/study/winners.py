@@ -21,7 +21,7 @@ from greensweep.record.result import (
     repeat_directories,
     write_result,
 )
-from greensweep.runs.mean import with_test_accuracies
+from greensweep.runs.mean import with_test_metrics
 from greensweep.search.folders import TRIAL_FILE, trial_directories
 from greensweep.search.trial import broken_in, read_trial_file
 from greensweep.study.trials import Trial, contenders, winners
@@ -87,7 +87,7 @@ def evaluate_winners(
         joules += [spent for _, spent in tested]
         if trial.result.repeats > 1 and tested:
             runs = [result for result, _ in tested]
-            mean = with_test_accuracies(trial.result, runs)
+            mean = with_test_metrics(trial.result, runs)
             _update(trial.directory, mean, store)
             if store is not None and mean.mlflow_run_id is not None:
                 store.attempt(partial(_log_test, store, mean))
@@ -108,7 +108,12 @@ def _test_run(
 
     directory = checkpoint.parent
     tested = test_checkpoint(checkpoint, meter)
-    result = replace(read_result(directory), test_accuracy=tested.test.accuracy)
+    kept = read_result(directory)
+    result = replace(
+        kept,
+        test_accuracy=tested.test.accuracy,
+        metrics={**kept.metrics, "test": dict(tested.test.metrics)},
+    )
     _update(directory, result, store)
     if store is not None and result.mlflow_run_id is not None:
         store.attempt(partial(_log_test, store, result))
@@ -124,7 +129,9 @@ def _log_weights(store: "MlflowStore", result: RunResult, directory: Path) -> No
 
 def _log_test(store: "MlflowStore", result: RunResult) -> None:
     assert result.mlflow_run_id is not None
-    shown = {name: value for name, value in result.metrics().items() if name.startswith("test/")}
+    shown = {
+        name: value for name, value in result.tracked_metrics().items() if name.startswith("test/")
+    }
     store.log_now(result.mlflow_run_id, shown)
 
 

@@ -1,16 +1,17 @@
-"""Accuracy and loss of a network over a split."""
+"""Loss and metrics of a network over a split."""
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from greensweep.data import Split
 from greensweep.errors import DataError, TrainingError
+from greensweep.tasks import Scores, Task
 from greensweep.training.batches import shuffled_batches
 from greensweep.training.device import autocast, synchronize
 from greensweep.training.faults import computing
@@ -25,14 +26,18 @@ class Evaluation:
     """Result over one split.
 
     Attributes:
-        accuracy: share of images whose largest output is their class, 0 to 1.
-        loss: mean cross-entropy without label smoothing, nats.
+        accuracy: share of images whose largest output is their class, 0 to 1; None of a task
+            without classes.
+        loss: mean of the task's; of a classification the cross-entropy without label smoothing and
+            class weights, nats.
         images: how many images were seen.
+        metrics: by name; None where one is undefined.
     """
 
-    accuracy: float
+    accuracy: float | None
     loss: float
     images: int
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @torch.inference_mode()
@@ -40,14 +45,19 @@ def evaluate(
     model: nn.Module,
     split: Split,
     normalise: Normalise,
+    task: Task,
     *,
     batch_size: int,
+    scores: Scores | None = None,
+    name: str = "validation",
     dtype: torch.dtype | None = None,
     evaluation_mode: bool = True,
 ) -> Evaluation:
     """Evaluate `model` on `split`; `dtype` casts as in training.
 
     Args:
+        scores: computes metrics; predictions are collected where these need them.
+        name: of the split, for messages.
         evaluation_mode: False evaluates as in training, so that batch norm takes the statistics
             of each batch and the figures depend on `batch_size`. The batches are those of one
             random order, always the same. Buffers and PyTorch's random state are afterwards as
@@ -59,7 +69,9 @@ def evaluate(
     """
     device = normalise.device
     batches = _batches(len(split), batch_size, mixed=not evaluation_mode)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    correct: Tensor | None = None
+    collected: list[tuple[Tensor, Tensor]] = []
+    collects = scores is not None and scores.need_predictions
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = 0
     with (
@@ -70,13 +82,16 @@ def evaluate(
         ),
         _mode(model, device, evaluation=evaluation_mode),
     ):
-        for images, labels in split.batches(batches):
-            labels = labels.to(device, non_blocking=True)
+        for images, targets in split.batches(batches):
+            targets = targets.to(device, non_blocking=True)
             with autocast(dtype, device):
                 outputs = model(normalise(images)).float()
-            correct += (outputs.argmax(dim=1) == labels).sum()
-            total += nn.functional.cross_entropy(outputs, labels, reduction="sum")
-            seen += len(labels)
+            right = task.correct(outputs, targets)
+            correct = right if correct is None or right is None else correct + right
+            total += task.total_loss(outputs, targets)
+            if collects:
+                collected.append((targets, task.predict(outputs)))
+            seen += len(targets)
         if seen == 0:
             raise DataError("no image of the split could be read: check the data set's files")
         loss = total.item() / seen
@@ -86,7 +101,12 @@ def evaluate(
             f"the evaluation loss became {loss:g}, the network's outputs are not numbers: "
             "set a smaller optimizer.learning_rate"
         )
-    return Evaluation(correct.item() / seen, loss, seen)
+    accuracy = None if correct is None else correct.item() / seen
+    metrics: Mapping[str, float | None] = {}
+    if scores is not None:
+        whole = [torch.cat(parts).cpu().numpy() for parts in zip(*collected, strict=True)]
+        metrics = scores.compute(*(whole or (None, None)), accuracy=accuracy, split=name)
+    return Evaluation(accuracy, loss, seen, metrics)
 
 
 @torch.inference_mode()

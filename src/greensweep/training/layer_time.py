@@ -19,6 +19,7 @@ from greensweep.data import Split
 from greensweep.errors import DataError, TrainingError
 from greensweep.models.layer_calls import LayerCalls, uncompiled
 from greensweep.models.torch_internals import is_compiled
+from greensweep.tasks import Task
 from greensweep.training.attribution import (
     CALL,
     DATA,
@@ -120,6 +121,7 @@ def time_layers(
     model: nn.Module,
     split: Split,
     normalise: Normalise,
+    task: Task,
     *,
     training: TrainingConfig,
     optimizer: OptimizerConfig,
@@ -159,7 +161,7 @@ def time_layers(
     ):
         torch.manual_seed(seed)
         update = build_optimizer(optimizer, model.parameters())
-        step = TrainingStep(model, normalise, training, update)
+        step = TrainingStep(model, normalise, task, training, update)
         sampler = _Sampler(model, device)
         begin_training(model)
 

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
 from greensweep.data import Batch, Split, TensorSplit, noun
 from greensweep.errors import ConfigError
+from greensweep.tasks import Task
 from greensweep.training.batches import batches_of_epochs, cut_batches
 from greensweep.training.capture import Capture, Recorder, Step, capture_step
 from greensweep.training.cuda_graph import cuda_graph
@@ -31,7 +32,7 @@ class Epoch:
 
     Attributes:
         number: 1 for the first.
-        loss: mean training loss over the pass, nats.
+        loss: mean training loss over the pass, nats of a classification.
         learning_rate: rate of the last step.
     """
 
@@ -44,6 +45,7 @@ def train(
     model: nn.Module,
     split: Split,
     normalise: Normalise,
+    task: Task,
     *,
     training: TrainingConfig,
     optimizer: OptimizerConfig,
@@ -75,7 +77,7 @@ def train(
     steps = training.epochs * len(cut_batches(torch.arange(len(split)), training.batch_size))
     update = build_optimizer(optimizer, model.parameters())
     schedule = build_schedule(scheduler, update, steps)
-    step = TrainingStep(model, normalise, training, update)
+    step = TrainingStep(model, normalise, task, training, update)
     if graph is None and step.device.type == "cuda":
         graph = cuda_graph
     return Training(step, split, schedule, training, seed, steps, graph)

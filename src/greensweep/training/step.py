@@ -6,10 +6,10 @@ from copy import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from greensweep.config.schema import TrainingConfig
+from greensweep.tasks import Task
 from greensweep.training.device import autocast, autocast_dtype
 from greensweep.training.images import Augmentation, Normalise
 
@@ -25,18 +25,24 @@ class TrainingStep:
     Args:
         model: changed in place.
         normalise: puts images where the model is.
+        task: whose loss is lowered.
         update: over the model's parameters.
     """
 
     def __init__(
-        self, model: nn.Module, normalise: Normalise, training: TrainingConfig, update: Optimizer
+        self,
+        model: nn.Module,
+        normalise: Normalise,
+        task: Task,
+        training: TrainingConfig,
+        update: Optimizer,
     ) -> None:
         self.model = model
         self.device = normalise.device
         self.update = update
         self._normalise = normalise
         self._augment = Augmentation.of(training)
-        self._label_smoothing = training.label_smoothing
+        self._task = task
         dtype = autocast_dtype(training.precision, self.device)
         self._casting = autocast(dtype, self.device)
         half = dtype is torch.float16
@@ -89,4 +95,4 @@ class TrainingStep:
         with watching():
             outputs = self.model(inputs)
         labels = labels.to(self.device, non_blocking=True)
-        return cross_entropy(outputs, labels, label_smoothing=self._label_smoothing)
+        return self._task.loss(outputs, labels)

@@ -1,0 +1,169 @@
+"""The metrics: what each is computed of, by whom, which direction is better, and its range.
+
+This table is plain data, so that whoever asks for a metric's name or direction loads nothing else;
+`greensweep.tasks.scores` computes them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from greensweep.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from greensweep.config.schema import TrainConfig
+
+Direction = Literal["maximize", "minimize"]
+Targets = Literal["classes", "labels", "values"]
+"""What is learnt: one class of several, any of several labels, or numbers."""
+
+_ALL: tuple[Targets, ...] = ("classes", "labels", "values")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a run can be judged by.
+
+    Attributes:
+        name: under which results hold it.
+        function: import path of what computes it, given targets and predictions.
+        direction: in which it is better.
+        low, high: its range.
+        of: kinds of targets that it is defined for.
+        given: what the function gets beside the targets. `decisions`: the likeliest class, or 0
+            and 1 for each label. `probabilities`: of each class or label, beside targets of 0 and
+            1 in the same shape; of two classes, the second one's alone. `predictions`: what the
+            task predicts, as it is.
+        arguments: further ones of the function.
+        per_class: it returns a figure for each class or label.
+    """
+
+    name: str
+    function: str
+    direction: Direction = "maximize"
+    low: float = 0.0
+    high: float = 1.0
+    of: tuple[Targets, ...] = _ALL
+    given: Literal["decisions", "probabilities", "predictions"] = "predictions"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    per_class: bool = False
+
+    def is_better(self, value: float | None, than: float | None) -> bool:
+        """Tell whether a value is better than another one; None is worse than any."""
+        if value is None or than is None:
+            return value is not None
+        return value > than if self.direction == "maximize" else value < than
+
+
+def _of_decisions(name: str, function: str, **options: Any) -> Metric:
+    return Metric(
+        name, f"sklearn.metrics.{function}", of=("classes", "labels"), given="decisions", **options
+    )
+
+
+def _of_probabilities(name: str, function: str, **options: Any) -> Metric:
+    options = {"of": ("classes", "labels"), **options}
+    return Metric(name, f"sklearn.metrics.{function}", given="probabilities", **options)
+
+
+def _of_values(name: str, function: str, **options: Any) -> Metric:
+    return Metric(name, f"sklearn.metrics.{function}", of=("values",), **options)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "sklearn.metrics.accuracy_score", of=("classes",), given="decisions"),
+        Metric(
+            "balanced_accuracy",
+            "sklearn.metrics.balanced_accuracy_score",
+            of=("classes",),
+            given="decisions",
+        ),
+        _of_decisions(
+            "recall_per_class",
+            "recall_score",
+            arguments={"average": None, "zero_division": math.nan},
+            per_class=True,
+        ),
+        _of_probabilities("auroc", "roc_auc_score"),
+        _of_probabilities("average_precision", "average_precision_score"),
+        _of_probabilities(
+            "log_loss", "log_loss", of=("classes",), direction="minimize", high=math.inf
+        ),
+        _of_values("rmse", "root_mean_squared_error", direction="minimize", high=math.inf),
+        _of_values("mae", "mean_absolute_error", direction="minimize", high=math.inf),
+        _of_values("r2", "r2_score", low=-math.inf),
+    )
+}
+
+
+def read_metric(entry: Any) -> Metric:
+    """Return the metric that an entry of the option `metrics` names.
+
+    Args:
+        entry: a name of the table; the import path of a function of one's own, (targets,
+            predictions) to a number, which is maximised; or a mapping of `target`, that path, and
+            `direction`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    given = {"target": entry} if isinstance(entry, str) and "." in entry else entry
+    if isinstance(given, str) and given in METRICS:
+        return METRICS[given]
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"metrics: {unknown('metric', str(entry), METRICS)}")
+    target = given.get("target")
+    direction: Any = given.get("direction", "maximize")
+    if (
+        given.keys() - {"target", "direction"}
+        or not isinstance(target, str)
+        or "." not in target
+        or direction not in ("maximize", "minimize")
+    ):
+        raise ConfigError(
+            "metrics: a function of your own is my_package.my_metric, or {target: "
+            f"my_package.my_metric, direction: minimize}}, got {dict(given)}"
+        )
+    return Metric(target.rpartition(".")[2], target, direction, low=-math.inf, high=math.inf)
+
+
+def metrics_of(config: "TrainConfig") -> tuple[list[Metric], Metric]:
+    """Return the metrics of a run, and the one of them that it is selected by.
+
+    Raises:
+        ConfigError: as `choose_metrics`.
+    """
+    return choose_metrics(config.metrics, config.task.default_metrics, config.objective.metric)
+
+
+def choose_metrics(
+    asked: Sequence[Any] | None, default: Sequence[str], objective: str | None
+) -> tuple[list[Metric], Metric]:
+    """Return the metrics of a run, and the one of them that it is selected by.
+
+    Args:
+        asked: the option `metrics`; None is the task's own.
+        default: the task's own.
+        objective: the option `objective.metric`, which may name another one; None is the first of
+            the task's own.
+
+    Raises:
+        ConfigError: one of them does not exist, none is given, or two have one name.
+    """
+    metrics = [read_metric(entry) for entry in (default if asked is None else asked)]
+    wanted = objective or next(iter(default), None)
+    if wanted is None and not metrics:
+        raise ConfigError(
+            "a task of your own has no metric of its own: set metrics=[accuracy], say"
+        )
+    found = [each for each in metrics if wanted in (None, each.name, each.function)]
+    if not found:
+        found = [read_metric(wanted)]
+        metrics += found
+    names = [each.name for each in metrics]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"metrics has {', '.join(twice)} more than once: give each its own name")
+    return metrics, found[0]

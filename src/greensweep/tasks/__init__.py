@@ -1,0 +1,8 @@
+"""What is learnt: the loss, what outputs mean, and the metrics that judge them."""
+
+from greensweep.tasks.balance import imbalance
+from greensweep.tasks.build import build_task, targets_of
+from greensweep.tasks.scores import Scores
+from greensweep.tasks.task import Loss, Task
+
+__all__ = ["Loss", "Scores", "Task", "build_task", "imbalance", "targets_of"]

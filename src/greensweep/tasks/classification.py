@@ -1,0 +1,58 @@
+"""One class of several for each input."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from greensweep.tasks.task import Loss, Task
+from greensweep.tasks.weights import listed_weights
+
+
+class Classification(Task):
+    """Cross-entropy of the outputs' softmax, nats.
+
+    Args:
+        class_weights: of each class in the training loss, whose mean is over weights; `balanced`
+            weighs all samples of a class as much as all of any other (King and Zeng 2001): the
+            samples over the classes and the samples of the class.
+        label_smoothing: of the training loss. A split is evaluated without either.
+    """
+
+    targets = "classes"
+
+    def __init__(
+        self,
+        training_targets: Tensor,
+        size: int,
+        *,
+        loss: Loss | None = None,
+        class_weights: str | Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(training_targets, size, loss=loss)
+        weights = None
+        if class_weights == "balanced":
+            counts = torch.bincount(training_targets, minlength=size).clamp_min(1)
+            weights = len(training_targets) / (size * counts)
+        elif class_weights is not None:
+            weights = listed_weights(class_weights, training_targets, size, "classes")
+        self._training_loss = loss or partial(
+            cross_entropy, weight=weights, label_smoothing=label_smoothing
+        )
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self._training_loss(outputs, targets)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return outputs.softmax(dim=1)
+
+    def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if self.own_loss is not None:
+            return super().total_loss(outputs, targets)
+        return cross_entropy(outputs, targets, reduction="sum")
+
+    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs.argmax(dim=1) == targets).sum()

@@ -1,0 +1,58 @@
+"""The protocol of a task."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor
+
+from greensweep.config.metrics import Targets
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From a batch's outputs and targets to their mean loss."""
+
+
+class Task(ABC):
+    """What is learnt from targets.
+
+    Args:
+        training_targets: of the training split, on the device that computes: class numbers, int64
+            (N,); 0 or 1 for each label, float32 (N, K); numbers, float32 (N,) or (N, K).
+        size: how many classes, labels or numbers there are.
+        loss: a loss instead of the task's own.
+
+    Attributes:
+        targets: the kind that it reads.
+    """
+
+    targets: ClassVar[Targets]
+
+    def __init__(self, training_targets: Tensor, size: int, *, loss: Loss | None = None) -> None:
+        self.size = size
+        self.own_loss = loss
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the model has for each input."""
+        return self.size
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch, which training lowers.
+
+        Args:
+            outputs: of the model, shape (B, `outputs`).
+            targets: as in the training split, B of them.
+        """
+
+    @abstractmethod
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Return what outputs (B, `outputs`) say: probabilities (B, K), or numbers like targets."""
+
+    def total_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum of a batch's losses, by which a split is evaluated."""
+        return self.loss(outputs, targets) * len(targets)
+
+    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        """Return how many of a batch are predicted right, int64; None where there is no right."""
+        return None
