@@ -1,0 +1,131 @@
+"""What outlives a call within a process: little, and each with a reason."""
+
+import ast
+from collections.abc import Iterator
+
+from conftest import PROJECT
+
+SOURCE = PROJECT / "src"
+
+# Context variables: what surrounds the running code, ended by the block that began it.
+CONTEXT = {
+    "energy.notices._sweep": "the sweep in whose processes a warning is said once",
+    "record.measuring._open": "blocks whose energy is measured",
+    "record.reporting._judge": "the search that a run reports to",
+    "search.callbacks._step": "a program's step before the first trial, until it is taken",
+    "search.interrupt._graceful": "whether Ctrl-C is seen to",
+}
+# What is changed, until the process ends.
+STATE = {
+    "data._loaded": "one data set, until another is loaded: the trials of a sweep share it",
+    "energy.codecarbon._idle_trackers": "trackers take seconds to set up, and runs follow runs",
+    "search.interrupt._asked": "a signal is the process's, until the next sweep begins",
+    "search.placement._taken": "GPUs belong to the process that took them, until it ends",
+    "secrets.data._by_name": "all that a process writes is masked, until its next command",
+    "secrets.known._known": "likewise",
+    "sweeper.worker._studies": "connections to storages, until a sweep begins anew",
+    "training.cuda_graph._failed": "PyTorch keeps asking a graph whose capture failed",
+}
+# What functions remember of their arguments, and why it stays true until the process ends.
+CACHES = {
+    "config.grammar._is_plain": "a grammar does not change",
+    "data.image_tree._suffixes": "nor do the formats that Pillow reads",
+    "energy.gpus._uuids_by_speed": "nor the machine's GPUs",
+    "energy.notices._warn": "what was said once in a process, or in a sweep",
+    "energy.processes._boot": "a process ends with its machine's boot",
+    "runs.replay.source._introduce": "said once of each recorded table",
+    "runs.replay.source._model": "by the table's size and time of change",
+    "secrets.known._pattern": "by the values that are known; the last only",
+    "secrets.names.is_secret_name": "a rule of names; the last 4096",
+    "tracking.mlflow_store.parent_of": "a sweep has one parent run",
+    "tracking.mlflow_tracker._reachable_store": "a store that was down is not asked by each trial",
+    "tracking.provenance.provenance": "code that was imported does not change",
+}
+# What of other libraries behaves otherwise, once it is imported.
+CHANGED_LIBRARIES = {
+    "config.grammar.Transformer.str": "keeps the quotes of texts in stock sweeps",
+    "config.grammar.Transformer.encode": "likewise",
+    "ctrl_c.sys.excepthook": "Ctrl-C while a program is imported leaves no traceback",
+    "search.storage.optuna.trial.Trial.set_user_attr": "masks secrets in stock sweeps",
+}
+
+CHANGES = {
+    "add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove",
+    "setdefault", "update",
+}  # fmt: skip
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in (SOURCE / "greensweep").rglob("*.py"):
+        name = ".".join(path.relative_to(SOURCE / "greensweep").with_suffix("").parts)
+        yield name.removesuffix(".__init__"), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def assigned(module: ast.Module) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """The targets of a module's own assignments, with their values."""
+    for node in module.body:
+        if isinstance(node, ast.Assign):
+            yield from ((target, node.value) for target in node.targets)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield node.target, node.value
+
+
+def changed(module: ast.Module) -> Iterator[str]:
+    """The names that something in a module rebinds or changes in place."""
+    for node in ast.walk(module):
+        match node:
+            case ast.Global(names=names):
+                yield from names
+            case ast.Call(func=ast.Attribute(value=where, attr=method)) if method in CHANGES:
+                while isinstance(where, ast.Subscript):
+                    where = where.value
+                if isinstance(where, ast.Name):
+                    yield where.id
+            case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+                yield name
+            case ast.AugAssign(target=ast.Name(id=name)):
+                yield name
+
+
+def is_context(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "ContextVar"
+
+
+def test_context_variables_hold_what_surrounds_running_code() -> None:
+    found = {
+        f"{name}.{ast.unparse(target)}"
+        for name, module in modules()
+        for target, value in assigned(module)
+        if is_context(value)
+    }
+    assert found == set(CONTEXT)
+
+
+def test_what_a_process_remembers_has_a_reason() -> None:
+    found = set()
+    for name, module in modules():
+        own = {target.id for target, _ in assigned(module) if isinstance(target, ast.Name)}
+        found |= {f"{name}.{each}" for each in own & set(changed(module))}
+    assert found == set(STATE)
+
+
+def test_what_functions_remember_is_known() -> None:
+    found = {
+        f"{name}.{node.name}"
+        for name, module in modules()
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).partition("(")[0] in ("cache", "lru_cache")
+    }
+    assert found == set(CACHES)
+
+
+def test_what_is_changed_in_other_libraries_has_a_reason() -> None:
+    found = {
+        f"{name}.{ast.unparse(target)}"
+        for name, module in modules()
+        for target, _ in assigned(module)
+        if isinstance(target, ast.Attribute)
+    }
+    assert found == set(CHANGED_LIBRARIES)
