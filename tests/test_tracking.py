@@ -1,5 +1,6 @@
 """Trackers: one conformance suite, and MLflow's own conditions."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -7,11 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep.config.schema_tracking import TRACKERS, LocalConfig, MlflowConfig
+from greensweep.config.schema_tracking import TRACKERS, CsvConfig, LocalConfig, MlflowConfig
 from greensweep.tracking import MemoryTracker, Tracker, build_tracker, flat, open_store
 from greensweep.tracking.mlflow_places import known_experiment, known_parent, tracking_uri
 from greensweep.tracking.mlflow_store import MlflowStore, unreachable
@@ -68,6 +70,36 @@ def test_the_tracker_in_memory_keeps_all(tmp_path: Path) -> None:
     assert tracker.history == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": 1 / 3})]
     assert (tracker.status, tracker.files) == ("FINISHED", [tmp_path / "note.txt"])
     assert [each.name for each in tracker.children] == ["a run, repeat 0"]
+
+
+def test_csv_holds_each_figure_in_a_row_that_pandas_reads(tmp_path: Path) -> None:
+    record(build_tracker(CsvConfig(), tmp_path), tmp_path / "note.txt")
+    found = pd.read_csv(tmp_path / "metrics.csv")
+    losses = found[found["metric"] == "loss"]
+    assert list(losses["value"]) == [1.0, 0.5, 1 / 3, 0.25]
+    assert list(losses["step"]) == [1, 2, 3, 1]
+    assert list(losses["run"]) == ["a run"] * 3 + ["a run, repeat 0"]
+    results = found[found["step"].isna()]
+    assert list(results["run"]) == ["a run, repeat 0", "a run"]
+    assert set(results["metric"]) == {"accuracy"}
+
+
+def test_a_run_and_its_repeats_are_followed_in_one_csv_file(
+    cli: Callable[..., Finished], tmp_path: Path
+) -> None:
+    quick = ("training.epochs=2", "dataset.train_limit=80", "energy=unmetered", "warmup=0")
+    done = cli("train.py", "tracking=csv", "repeats=2", "inference.seconds=0", *quick)
+    assert done.status == 0, done.errors
+    (file,) = tmp_path.rglob("metrics.csv")
+    found = pd.read_csv(file)
+    by_epoch = found[found["metric"].eq("validation/accuracy") & found["step"].notna()]
+    assert list(by_epoch["step"]) == [1, 2, 1, 2]
+    assert by_epoch["run"].nunique() == 2
+    own = found["run"].eq("simple_cnn") & found["step"].isna()
+    mean = found[own & found["metric"].eq("validation/accuracy")]["value"]
+    result = json.loads(file.with_name("result.json").read_text())
+    assert list(mean) == [result["validation_accuracy"]]
+    assert not (tmp_path / "mlruns").exists()
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])

@@ -40,4 +40,15 @@ class LocalConfig(TrackingConfig):
     name: Literal["local"] = "local"
 
 
-TRACKERS: dict[str, type[TrackingConfig]] = {"mlflow": MlflowConfig, "local": LocalConfig}
+@dataclass
+class CsvConfig(TrackingConfig):
+    implementation = "greensweep.tracking.csv_file:csv_tracker"
+
+    name: Literal["csv"] = "csv"
+
+
+TRACKERS: dict[str, type[TrackingConfig]] = {
+    "mlflow": MlflowConfig,
+    "local": LocalConfig,
+    "csv": CsvConfig,
+}
