@@ -82,6 +82,9 @@ METRICS: dict[str, Metric] = {
             given="decisions",
         ),
         _of_decisions(
+            "macro_f1", "f1_score", arguments={"average": "macro", "zero_division": math.nan}
+        ),
+        _of_decisions(
             "recall_per_class",
             "recall_score",
             arguments={"average": None, "zero_division": math.nan},
