@@ -37,12 +37,14 @@ BY_HAND = {
         "accuracy": 4 / 6,
         "balanced_accuracy": np.mean([2 / 3, 1.0, 0.0]),
         "macro_f1": np.mean([4 / 6, 4 / 5, 0.0]),
+        "weighted_f1": (3 * 4 / 6 + 2 * 4 / 5) / 6,
         "recall_per_class": {"a": 2 / 3, "b": 1.0, "c": 0.0},
         "auroc": AUROC,
         "log_loss": -np.mean(np.log([0.7, 0.6, 0.2, 0.8, 0.4, 0.2])),
     },
     "labels": {
         "macro_f1": np.mean([2 / 3, 4 / 5]),
+        "weighted_f1": np.mean([2 / 3, 4 / 5]),  # either label holds twice
         "recall_per_class": {"a": 1 / 2, "b": 1.0},
         "auroc": np.mean([1.0, 3 / 4]),
         "average_precision": np.mean([1.0, (1 + 2 / 3) / 2]),

@@ -85,6 +85,9 @@ METRICS: dict[str, Metric] = {
             "macro_f1", "f1_score", arguments={"average": "macro", "zero_division": math.nan}
         ),
         _of_decisions(
+            "weighted_f1", "f1_score", arguments={"average": "weighted", "zero_division": math.nan}
+        ),
+        _of_decisions(
             "recall_per_class",
             "recall_score",
             arguments={"average": None, "zero_division": math.nan},
