@@ -79,7 +79,7 @@ class ImageFolderConfig(ImageDatasetConfig):
 
 @dataclass
 class TableConfig(DatasetConfig):
-    reader, targets = "table:table", ("classes", "values")
+    reader, targets = "greensweep.data.table:table", ("classes", "values")
 
     name: str = option("table", doc="name under which runs record the data set")
     path: str = option(MISSING, doc="CSV or Parquet file", path=True)
