@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from conftest import PROJECT
 from PIL import Image
+from sklearn.datasets import load_breast_cancer
 
 _BLOCK = re.compile(r"(?:^<!-- test: ([^>]*) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 # Commands at a size that fits a test: these come last, so they win.
@@ -94,7 +95,10 @@ def smaller(command: str) -> list[str]:
 
 
 def write_files(page: str, folder: Path) -> None:
-    """Write what a page's reader has: the files that it shows, images, and a table of runs."""
+    """Write what a page's reader has: the files that it shows, images, a table, and one of runs."""
+    tumours = load_breast_cancer(as_frame=True)
+    diagnosis = tumours.target.map(dict(enumerate(tumours.target_names)))
+    tumours.data.assign(diagnosis=diagnosis).to_csv(folder / "tumours.csv", index=False)
     _RUNS.to_csv(folder / "runs.csv", index=False)
     for block in blocks(page):
         if block.path is not None and not (PROJECT / block.path).exists():
