@@ -115,7 +115,7 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (folder / link).exists(), link
     for path in re.findall(r"`((?:src|tests|conf|benchmarks)/[\w/.]+)`", text):
-        made_up = re.search(r"/(stripes|ladder|wattmeter|nearest_first)\.", path)
+        made_up = re.search(r"/(stripes|ladder|ordinal|wattmeter|nearest_first)\.", path)
         assert made_up or (PROJECT / path).exists(), path
 
 
