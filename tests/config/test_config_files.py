@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from greensweep.config import (
     schema_model,
     schema_tracking,
 )
+from greensweep.config.register import SCHEMAS
 from greensweep.errors import ConfigError
 from greensweep.tracking import flat
 
@@ -141,6 +143,18 @@ def test_option_becomes_a_plain_object_of_its_own_class(
     config: Compose, choice: str, kind: type
 ) -> None:
     assert type(getattr(config(choice), choice.partition("=")[0])) is kind
+
+
+def test_each_choice_names_what_it_builds() -> None:
+    named = {
+        path
+        for kinds in SCHEMAS.values()
+        for kind in kinds.values()
+        for attribute in ("implementation", "reader", "builder")
+        if (path := getattr(kind, attribute, None))
+    }
+    assert len(named) >= 20
+    assert [path for path in named if not callable(resolve_name(path))] == []
 
 
 @pytest.mark.parametrize(

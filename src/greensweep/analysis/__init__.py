@@ -1,16 +1,13 @@
 """Statistics on tables of runs: from a table to frozen results. Nothing is drawn here."""
 
+from pkgutil import resolve_name
+
 from greensweep.analysis.bill import energy_bill
 from greensweep.analysis.layers import explain_layers
 from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.tradeoff import analyse_tradeoff
-from greensweep.config.schema_analysis import (
-    AnalysisConfig,
-    LayersConfig,
-    StrategiesConfig,
-    TradeoffConfig,
-)
+from greensweep.config.schema_analysis import AnalysisConfig
 from greensweep.sources.files import read_file
 from greensweep.sources.mlflow import read_mlflow, read_sweeps
 from greensweep.sources.standard import standard_table
@@ -37,10 +34,7 @@ def answer(runs: RunTable, config: AnalysisConfig) -> Result:
     Raises:
         AnalysisError: the runs do not answer it.
     """
-    runs = runs.only(config.where, "analysis.where")
-    if isinstance(config, LayersConfig):
-        return explain_layers(runs, config)
-    if isinstance(config, StrategiesConfig):
-        return compare_strategies(runs, config)
-    assert isinstance(config, TradeoffConfig)
-    return analyse_tradeoff(runs, config)
+    result: Result = resolve_name(config.implementation)(
+        runs.only(config.where, "analysis.where"), config
+    )
+    return result

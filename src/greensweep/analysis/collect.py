@@ -1,7 +1,9 @@
 """Everything that a table of runs answers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pkgutil import resolve_name
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.tradeoff import analyse_tradeoff
 from greensweep.config.schema_analysis import (
+    ANALYSES,
     AnalysisConfig,
     LayersConfig,
     ReportConfig,
@@ -20,6 +23,7 @@ from greensweep.config.schema_analysis import (
 from greensweep.errors import AnalysisError
 from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
 
+_ON_PAGE = ("tradeoff", "strategies", "layers")  # with options, and pictures, of their own
 _LAYERS = "layers/"
 _FIRST = ("layers/conv", "layers/linear", "layers/relu")  # what people ask about
 
@@ -32,6 +36,7 @@ class Analyses:
         runs: the table of runs.
         bill, tradeoff: of these runs.
         strategies, layers: None where the runs do not answer them; `missing` says why.
+        others: every other analysis that the runs answer, by the title of its section.
     """
 
     runs: RunTable
@@ -40,11 +45,12 @@ class Analyses:
     strategies: Result | None = None
     layers: Result | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Result] = field(default_factory=dict)
 
     @property
     def found(self) -> list[Result]:
         """The analyses that the runs answered."""
-        every = (self.tradeoff, self.strategies, self.layers, self.bill)
+        every = (self.tradeoff, self.strategies, self.layers, *self.others.values(), self.bill)
         return [each for each in every if each is not None]
 
 
@@ -84,7 +90,18 @@ def analyses_of(
         ),
         attempt("layers", lambda: _layers(chosen(config.layers), config.layers)),
         missing,
+        _others(runs),
     )
+
+
+def _others(runs: RunTable) -> dict[str, Result]:
+    """Ask every analysis that the page does not know by itself, by its default options."""
+    found = {}
+    for name, kind in ANALYSES.items():
+        if name not in _ON_PAGE:
+            with suppress(AnalysisError):  # it was not asked for
+                found[kind.title] = resolve_name(kind.implementation)(runs, kind())
+    return found
 
 
 def _baseline(runs: RunTable, config: StrategiesConfig) -> StrategiesConfig:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
@@ -60,7 +60,16 @@ class ColumnsConfig:
 
 @dataclass
 class AnalysisConfig:
-    """What all analyses have in common."""
+    """What all analyses have in common.
+
+    Attributes:
+        implementation: import path of a function in `greensweep.analysis`. It takes the table of
+            runs and the options of the analysis, and returns its result.
+        title: of its section on the page.
+    """
+
+    implementation: ClassVar[str]
+    title: ClassVar[str]
 
     name: str = option(MISSING, doc="of the analysis, and of its folder in `output`")
     # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
@@ -82,6 +91,9 @@ class AnalysisConfig:
 
 @dataclass
 class StrategiesConfig(AnalysisConfig):
+    implementation = "greensweep.analysis.strategies:compare_strategies"
+    title = "Search strategies"
+
     name: str = option("strategies", doc="of the analysis, and of its folder in `output`")
     baseline: str = option("random", doc="strategy that the others are held against")
     target: float | None = option(
@@ -105,6 +117,9 @@ class StrategiesConfig(AnalysisConfig):
 
 @dataclass
 class LayersConfig(AnalysisConfig):
+    implementation = "greensweep.analysis.layers:explain_layers"
+    title = "Layers"
+
     name: str = option("layers", doc="of the analysis, and of its folder in `output`")
     factors: list[str] = option(list, doc="columns whose effect on energy is analysed")
     architecture: list[str] = option(
@@ -122,6 +137,9 @@ class LayersConfig(AnalysisConfig):
 
 @dataclass
 class TradeoffConfig(AnalysisConfig):
+    implementation = "greensweep.analysis.tradeoff:analyse_tradeoff"
+    title = "Accuracy and energy"
+
     name: str = option("tradeoff", doc="of the analysis, and of its folder in `output`")
     within: list[str] = option(
         lambda: ["dataset"], doc="columns within whose values accuracies compare"

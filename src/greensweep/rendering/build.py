@@ -8,7 +8,13 @@ import pandas as pd
 
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
-from greensweep.config.schema_analysis import ColumnsConfig, ReportConfig
+from greensweep.config.schema_analysis import (
+    ColumnsConfig,
+    LayersConfig,
+    ReportConfig,
+    StrategiesConfig,
+    TradeoffConfig,
+)
 from greensweep.rendering import figures
 from greensweep.rendering.page import Section, Table
 from greensweep.sources.table import (
@@ -39,6 +45,7 @@ def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
         _strategies(analyses),
         _layers(analyses),
         _importance(analyses),
+        *(_other(title, result) for title, result in analyses.others.items()),
         _bill(analyses),
         _method(analyses),
         _raw(analyses.runs, config),
@@ -73,7 +80,7 @@ def _recommended(tradeoff: Result) -> str:
     sentences = list(tradeoff.answers[:_MOST_RECOMMENDED])
     more = len(tradeoff.answers) - len(sentences)
     if more:
-        sentences.append(f"Recommendations for {more} more are under Accuracy and energy.")
+        sentences.append(f"Recommendations for {more} more are under {TradeoffConfig.title}.")
     return " ".join(sentences)
 
 
@@ -105,7 +112,7 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
         "at_scale": "What the choice means at scale",
     }
     return Section(
-        "Accuracy and energy",
+        TradeoffConfig.title,
         result.answers,
         figures.draw_front(
             result, analyses.runs, config.tradeoff.within, _accuracy(analyses.runs, config)
@@ -142,7 +149,7 @@ def _strategies(analyses: Analyses) -> Section | None:
         "ratios": f"Energy to the target over that of {result.figures['baseline']}",
         "pairs": "Pairs of strategies over the settings",
     }
-    return Section("Search strategies", result.answers, drawings, _tables(result, captions))
+    return Section(StrategiesConfig.title, result.answers, drawings, _tables(result, captions))
 
 
 def _layers(analyses: Analyses) -> Section | None:
@@ -157,7 +164,7 @@ def _layers(analyses: Analyses) -> Section | None:
         "joules_per_layer": "Energy of one more layer, over architectures",
         "attributed": "Energy attributed to layer types",
     }
-    return Section("Layers", result.answers, drawings, _tables(result, captions))
+    return Section(LayersConfig.title, result.answers, drawings, _tables(result, captions))
 
 
 def _importance(analyses: Analyses) -> Section | None:
@@ -168,6 +175,12 @@ def _importance(analyses: Analyses) -> Section | None:
         drawings=[figures.draw_importance(analyses.tradeoff.tables["importance"])],
         tables=[_table(analyses.tradeoff, "importance", "Importance of each option")],
     )
+
+
+def _other(title: str, result: Result) -> Section:
+    """Return the section of an analysis that has no pictures here."""
+    captions = {name: name.replace("_", " ").capitalize() for name in result.tables}
+    return Section(title, result.answers, tables=_tables(result, captions))
 
 
 def _bill(analyses: Analyses) -> Section:
