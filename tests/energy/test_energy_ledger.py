@@ -65,6 +65,15 @@ def test_a_run_alone_is_charged_the_machine(machine: Machine, run: Maker) -> Non
     assert (lap.contended, lap.comparable, lap.charged_joules) == ((), True, 80.0)
 
 
+def test_threads_of_a_run_alone_that_wait_for_one_another_cost_it_nothing(
+    machine: Machine, run: Maker
+) -> None:
+    one = run(idle_watts=20.0)
+    machine.run(1.0, {1: 4.0}, waiting={1: 0.5}, cpu=40.0)
+    lap = one.lap()
+    assert (lap.joules, lap.idle_joules) == (40.0, 20.0)
+
+
 @pytest.mark.parametrize("common", [True, False])
 def test_runs_share_the_machine_by_cpu_time(machine: Machine, run: Maker, common: bool) -> None:
     one, other = run(1, common=common), run(2, common=common)
@@ -131,6 +140,26 @@ def test_the_most_neighbours_at_a_time_are_told(machine: Machine, run: Maker) ->
     machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=10.0)
     assert (one.lap() + EnergyReading()).neighbours == 1
     assert other.lap().neighbours == 2
+
+
+def test_a_machine_whose_busy_time_is_told_late_is_charged_once(
+    machine: Machine, run: Maker
+) -> None:
+    """The system counts the time of processes and of the machine apart."""
+    one, other = run(1), run(2)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=40.0)
+    machine.busy -= 0.5
+    assert [cpu(one.lap()), cpu(other.lap())] == pytest.approx([20.0, 20.0])
+
+
+def test_cpu_time_that_is_a_matter_of_rounding_is_not_taken_for_others(
+    machine: Machine, run: Maker
+) -> None:
+    """The time of a run that does little is counted in ticks."""
+    one = run(1)
+    machine.run(0.5, {1: 0.15}, others=0.05, cpu=40.0)
+    lap = one.lap()
+    assert (cpu(lap), lap.contended) == (20.0, ())
 
 
 def test_runs_of_one_process_share_its_part_equally(machine: Machine, run: Maker) -> None:
@@ -209,6 +238,16 @@ def test_the_only_run_of_a_gpu_has_all_of_it_whoever_uses_the_cpu(
     assert lap.components["gpu"].joules == 400.0
     assert lap.components["gpu"].quality == "measured"
     assert lap.components["cpu"].quality == "attributed"
+
+
+def test_a_gpu_whose_run_waits_for_a_cpu_is_disturbed_by_who_has_that(
+    machine: Machine, run: Maker
+) -> None:
+    one, _ = run(1, "cpu", "gpu", idle_watts=100.0), run(2, "cpu", idle_watts=100.0)
+    machine.run(1.0, {1: 1.0, 2: 3.0}, waiting={1: 0.5}, cpu=400.0, gpu=400.0)
+    gpu = one.lap().components["gpu"]
+    assert gpu.contended == ("runs of Greensweep",)
+    assert gpu.joules == pytest.approx(400.0 - 0.5 * 100.0)  # it would have taken half a second
 
 
 def test_what_another_process_computes_on_a_gpu_is_not_charged(
@@ -395,6 +434,15 @@ def test_waiting_that_the_system_tells_late_is_counted(machine: Machine, run: Ma
     assert total.idle_joules == pytest.approx(20.0 * (42 * 0.125 - 2.5), rel=0.01)
 
 
+def test_what_a_process_waited_before_its_run_is_no_waiting_of_the_run(
+    machine: Machine, run: Maker
+) -> None:
+    machine.waited[1] = 50.0
+    one, _ = run(1, idle_watts=20.0), run(2, idle_watts=20.0)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=60.0)
+    assert one.lap().joules == pytest.approx(20.0 + 20.0)
+
+
 def test_a_run_that_waits_for_the_ledger_is_not_charged_for_it(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -515,6 +563,18 @@ def test_a_neighbour_that_leaves_is_not_taken_for_others(machine: Machine, run: 
     for _ in range(20):
         machine.run(0.1, {1: 1.0}, cpu=30.0)
         assert one.lap().contended == ()
+
+
+def test_what_a_neighbour_did_before_it_left_is_not_taken_for_others(
+    machine: Machine, run: Maker
+) -> None:
+    one, other = run(1), run(2)
+    machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=40.0)
+    one.lap()
+    machine.run(0.05, {1: 1.0, 2: 9.0}, cpu=40.0)
+    other.stop()
+    machine.run(1.0, {1: 1.0}, cpu=30.0)
+    assert "others" not in one.lap().contended
 
 
 def test_what_a_neighbour_does_after_it_left_is_not_charged_to_the_last_run(
@@ -723,6 +783,21 @@ def test_a_counter_that_only_an_outsider_reads_is_not_the_sweeps(
     trial.lap()
     trial.stop()
     assert total_of(sweep).machine_joules == 10.0
+
+
+def test_a_sweep_has_had_the_most_neighbours_at_a_time(
+    machine: Machine, run: Maker, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    one, outsiders = run(1, sweep=sweep), [run(8), run(9)]
+    machine.run(1.0, {1: 1.0}, cpu=10.0)
+    for each in outsiders:
+        each.stop()
+    machine.run(1.0, {1: 1.0}, cpu=10.0)
+    one.lap()
+    one.stop()
+    assert total_of(sweep).neighbours == 2
 
 
 def test_two_sweeps_at_a_time_each_have_the_machine(

@@ -131,6 +131,33 @@ def test_the_device_is_waited_for_at_every_edge() -> None:
     assert log == ["wait", "lap", "train", "wait", "lap", "wait", "lap"]
 
 
+def test_a_meter_is_told_what_computes() -> None:
+    """In set-up a GPU waits: a run that prepares takes no turn of it."""
+    told: list[bool] = []
+
+    class Told(ScriptedMeter):
+        def lap(self, computes: bool = True) -> EnergyReading:
+            told.append(computes)
+            return super().lap()
+
+    phases = Phases(Told([(1.0, 1.0)]))
+    phases.start()
+    for name in ("setup", "training"):
+        with phases.phase(name):
+            pass
+    assert told == [False, True, True, True]
+
+
+def test_a_window_within_another_of_the_same_reading_ends_alone() -> None:
+    phases = Phases(ScriptedMeter([(0.0, 0.0), (0.0, 0.0), (1.0, 1.0)]))
+    phases.start()
+    with phases.window() as outer:
+        with phases.window() as inner:
+            pass
+        assert outer == inner
+    assert (outer.joules, inner.joules) == (2.0, 1.0)
+
+
 def test_a_stop_without_a_start_is_harmless() -> None:
     phases = Phases(powers_of_two())
     phases.stop()

@@ -1,8 +1,11 @@
 """Readings add up, and say how far their joules can be trusted."""
 
+from dataclasses import replace
+
 import pytest
 
 from greensweep.energy import ComponentEnergy, EnergyReading
+from greensweep.energy.reading import RUNS
 
 RAPL = ComponentEnergy(30.0, "rapl", "measured")
 NVML = ComponentEnergy(50.0, "nvml", "measured")
@@ -125,3 +128,18 @@ def test_net_joules_add_up_only_where_both_have_them() -> None:
     assert (net + net).net_joules == 25.0
     assert (net + EnergyReading(1.0, {"cpu": RAPL})).net_joules is None
     assert (net + EnergyReading(1.0)).net_joules == 12.5
+
+
+def test_what_is_charged_adds_up_where_one_part_is_the_runs_own() -> None:
+    own = ComponentEnergy(10.0, "rapl", "measured")
+    shared = ComponentEnergy(10.0, "rapl", "measured", charged_joules=6.0)
+    assert [(own + own).charged_joules, (own + own).charged] == [None, 20.0]
+    assert [(own + shared).charged, (shared + own).charged] == [16.0, 16.0]
+
+
+def test_a_share_of_joules_whose_idle_power_is_not_known_does_not_compare() -> None:
+    shared = ComponentEnergy(10.0, "rapl", "measured", beside={RUNS: 10.0}, unsettled_joules=10.0)
+    settled = replace(shared, unsettled_joules=0.0)
+    assert [EnergyReading(1.0, {"cpu": each}).basis for each in (RAPL, settled, shared)] == [
+        "reading", "work_and_idle", "share"
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from greensweep.energy import ComponentEnergy, EnergyReading
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
+from greensweep.energy.uncertainty import Steps, Uncertainty
 from greensweep.energy.units import energy_text
 
 Laps = Callable[..., list[EnergyReading]]
@@ -66,6 +68,23 @@ def test_edges_of_a_short_lap_have_the_power_of_late(laps: Laps) -> None:
     assert [lap.uncertainty_joules for lap in found[1:]] == pytest.approx([8.0, 8.0])
 
 
+def test_edges_have_the_power_of_late_and_not_of_the_whole_run() -> None:
+    steps = Steps(0.1, 0.0)
+    found = [steps.of_lap(0.0, 2.0, 80.0), steps.of_lap(2.0, 4.0, 20.0)]
+    assert [each.joules for each in found] == pytest.approx([2 * 40.0 * 0.1, 2 * 10.0 * 0.1])
+
+
+def test_a_lap_without_length_has_no_edges() -> None:
+    steps = Steps(0.1, 0.0)
+    lap = steps.of_lap(0.0, 2.0, 80.0)
+    assert (lap + steps.of_lap(2.0, 2.0, 0.0)).joules == pytest.approx(8.0)
+
+
+def test_the_slowest_source_sets_the_period_of_a_reading(laps: Laps) -> None:
+    slow, quick = laps(1.0, update_seconds=0.5), laps(1.0, update_seconds=0.1)
+    assert [total.update_seconds for total in (slow[0] + quick[0], quick[0] + slow[0])] == [0.5] * 2
+
+
 def test_components_are_independent_of_one_another(laps: Laps) -> None:
     (lap,) = laps(5.0, components=("cpu", "gpu"))
     assert lap.uncertainty_joules == pytest.approx(math.hypot(8.0, 60.0))
@@ -87,7 +106,9 @@ def test_a_record_does_not_say_how_certain_it_is(laps: Laps) -> None:
 
 
 def test_what_is_not_known_is_not_0() -> None:
-    known, unknown = (ComponentEnergy(1.0, "table", "replayed") for _ in range(2))
+    unknown = ComponentEnergy(1.0, "table", "replayed")
+    known = replace(unknown, uncertainty=Uncertainty({0.0: 1.0, 1.0: 1.0}))
+    assert EnergyReading(1.0, {"cpu": known}).uncertainty_joules == 2.0
     assert EnergyReading(1.0, {"cpu": known, "gpu": unknown}).uncertainty_joules is None
     assert EnergyReading(1.0).uncertainty_joules is None
 
