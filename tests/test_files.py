@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Finished
 
-from greensweep.files import read_json, write_json, write_text, write_whole
+from greensweep.files import read_json, write_json, write_text, write_together, write_whole
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_one_before(tmp_path: Path) -> None:
@@ -48,6 +48,56 @@ def test_writers_of_one_file_at_once_never_mix_and_never_fail(tmp_path: Path) ->
         thread.join()
     assert faults == []
     assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
+
+
+def fill(*names: str) -> Callable[[Path], None]:
+    """Write files, each with its own name in it; one below a folder makes that."""
+
+    def write(folder: Path) -> None:
+        for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(name)
+
+    return write
+
+
+def left_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_that_belong_together_replace_earlier_ones_and_leave_others(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "report"
+    write_together(folder, "index", ["figures"], fill("index", "figures/a", "figures/b"))
+    (folder / "notes").write_text("of a person")
+    write_together(folder, "index", ["figures", "tables"], fill("index", "figures/c"))
+    assert left_in(folder) == {"index", "figures/c", "notes"}
+
+
+def test_what_cannot_be_finished_together_leaves_all_that_was_before(tmp_path: Path) -> None:
+    write_together(tmp_path, "index", [], fill("index", "table"))
+
+    def fail(folder: Path) -> None:
+        fill("index", "table")(folder)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_together(tmp_path, "index", ["table"], fail)
+    assert left_in(tmp_path) == {"index", "table"}
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_the_last_file_is_there_only_while_the_others_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_together(tmp_path, "index", [], fill("index", "table"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_together(tmp_path, "index", ["table"], fill("index", "table"))
+    assert "index" not in left_in(tmp_path)
 
 
 BROKEN: dict[str, Callable[[Path], object]] = {

@@ -37,7 +37,6 @@ CACHES = {
     "runs.replay.source._model": "by the table's size and time of change",
     "secrets.known._pattern": "by the values that are known; the last only",
     "secrets.names.is_secret_name": "a rule of names; the last 4096",
-    "tracking.mlflow_store.parent_of": "a sweep has one parent run",
     "tracking.mlflow_tracker._reachable_store": "a store that was down is not asked by each trial",
     "tracking.provenance.provenance": "code that was imported does not change",
 }
@@ -113,7 +112,7 @@ def test_what_functions_remember_is_known() -> None:
     found = {
         f"{name}.{node.name}"
         for name, module in modules()
-        for node in ast.walk(module)
+        for node in module.body
         if isinstance(node, ast.FunctionDef)
         for decorator in node.decorator_list
         if ast.unparse(decorator).partition("(")[0] in ("cache", "lru_cache")

@@ -189,3 +189,35 @@ def test_only_a_librarys_own_file_uses_what_is_private_of_it() -> None:
 def test_each_file_of_what_is_private_has_its_test() -> None:
     files = {path.stem for path in PACKAGE.rglob("*_internals.py")}
     assert files == {p.stem.removeprefix("test_") for p in PROJECT.glob("tests/**/*_internals.py")}
+
+
+# Whatever else is written appears whole, by `files`.
+DIRECT_WRITES = {
+    "csv_files/cells.py": "into a part that `files.write_whole` gives",
+    "data/image_cache.py": "likewise",
+    "runs/checkpoint.py": "likewise, and into memory",
+    "rendering/write.py": "into a folder that `files.write_together` gives",
+    "tracking/csv_file.py": "appended to while a run goes on, line by line",
+    "energy/ledger.py": "in place under a lock: a lap must not cost a millisecond",
+}
+WRITES = {"write_text", "write_bytes", "pwrite", "rename", "savez", "save", "to_csv", "to_parquet"}
+
+
+def writes(path: Path) -> Iterator[str]:
+    """Calls that write a file, or put one in the place of another."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="open"), args=[ast.Constant(value=mode), *_]):
+                if set(str(mode)) & set("wax+"):
+                    yield ast.unparse(node)
+            case ast.Call(func=ast.Attribute(attr="replace"), args=[to], keywords=[]):
+                if not isinstance(to, ast.Dict):  # of a data frame; a text's has two
+                    yield ast.unparse(node)
+            case ast.Call(func=ast.Attribute(attr=name)) if name in WRITES:
+                if not any(each.arg == "columns" for each in node.keywords):  # of a data frame
+                    yield ast.unparse(node)
+
+
+def test_files_are_written_whole() -> None:
+    found = {str(p.relative_to(PACKAGE)): [*writes(p)] for p in PACKAGE.rglob("*.py")}
+    assert {name for name, calls in found.items() if calls} - {"files.py"} == set(DIRECT_WRITES)

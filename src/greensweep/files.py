@@ -2,16 +2,21 @@
 
 import json
 import logging
+import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from greensweep.secrets import masked
 
 log = logging.getLogger(__name__)
+
+# Begins the name of what is not whole yet, and stays where a process was killed meanwhile.
+PART_PREFIX = ".part-"
 
 
 def new_folder(path: Path) -> Path:
@@ -38,7 +43,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         OSError: the folder cannot be written to. What was there before stays.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f"{PART_PREFIX}{uuid.uuid4().hex}-{path.name}")
     try:
         write(part)
         part.replace(path)
@@ -48,6 +53,36 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_together(
+    folder: Path, last: str, replaced: Iterable[str], write: Callable[[Path], Any]
+) -> None:
+    """Let `write` fill a folder, whose files and folders then take the place of earlier ones.
+
+    Args:
+        folder: may hold others, which stay.
+        last: what goes first and comes last: where it is, the others are whole.
+        replaced: names of earlier ones, which go even where no new one has their name.
+
+    Raises:
+        OSError: the folder cannot be written to. Nothing is half written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=PART_PREFIX) as name:
+        part = Path(name)
+        write(part)
+        for each in (last, *replaced):
+            _remove(folder / each)
+        for path in sorted(part.iterdir(), key=lambda each: each.name == last):
+            path.replace(folder / path.name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 
 from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
+from greensweep.files import write_text, write_together
 
 SUMMARY = "analysis.json"
 
@@ -84,19 +84,14 @@ class Result:
                 raise AnalysisError(
                     f"{path} is not of an earlier analysis: move it away, or set output= elsewhere"
                 )
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n"
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as name:
-            parts = [Path(name) / path.name for path in (*paths, summary)]
-            for part, table in zip(parts, self.tables.values(), strict=False):
-                write_frame(table, part)
-            parts[-1].write_text(text, encoding="utf-8")
-            summary.unlink(missing_ok=True)
-            for name in earlier:
-                (folder / name).unlink(missing_ok=True)
-            for part, path in zip(parts, (*paths, summary), strict=True):
-                part.replace(path)
+        write_together(folder, SUMMARY, earlier, self._write)
         return [*paths, summary]
+
+    def _write(self, folder: Path) -> None:
+        for name, table in self.tables.items():
+            write_frame(table, folder / f"{name}.csv")
+        text = json.dumps(self.summary(), indent=2, ensure_ascii=False)
+        write_text(folder / SUMMARY, f"{text}\n")
 
 
 def _earlier_tables(summary: Path) -> set[str]:

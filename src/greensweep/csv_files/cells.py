@@ -2,9 +2,12 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from greensweep.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,22 +49,29 @@ class _Lines:
 
 
 def write_rows(rows: Iterable[Iterable[Any]], path: Path) -> None:
-    """Write rows, the header first, as a CSV file; None is an empty cell.
+    """Write rows, the header first, as a CSV file, whole or not at all; None is an empty cell.
 
     Raises:
         OSError: the file cannot be written.
     """
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(_Lines(file)).writerows(map(stored, row) for row in rows)
+    stored_rows = (map(stored, row) for row in rows)
+    _write(path, lambda lines: csv.writer(lines).writerows(stored_rows))
 
 
 def write_frame(frame: "pd.DataFrame", path: Path) -> None:
-    """Write a table, without its index, as a CSV file.
+    """Write a table, without its index, as a CSV file, whole or not at all.
 
     Raises:
         OSError: the file cannot be written.
     """
     cells = frame.apply(lambda each: each if each.dtype.kind in "biufM" else each.map(stored))
     names = [stored(str(name)) for name in frame.columns]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        cells.to_csv(_Lines(file), index=False, header=names, lineterminator="\r\n")
+    _write(path, partial(cells.to_csv, index=False, header=names, lineterminator="\r\n"))
+
+
+def _write(path: Path, write: Callable[[Any], Any]) -> None:
+    def lines(part: Path) -> None:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            write(_Lines(file))
+
+    write_whole(path, lines)

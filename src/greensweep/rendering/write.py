@@ -1,7 +1,5 @@
 """Leave a report in a folder: the page, and its figures and tables as files."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pandas as pd
 
 from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
+from greensweep.files import PART_PREFIX, write_text, write_together
 from greensweep.rendering.page import GENERATOR, Section, render
 
 _PAGE, _FIGURES, _TABLES = "index.html", "figures", "tables"
@@ -34,23 +33,18 @@ def write_report(
         AnalysisError: the folder holds something other than a report.
         OSError: it cannot be written; an earlier report is kept then.
     """
-    page = folder / _PAGE
-    if folder.exists() and any(folder.iterdir()) and not _is_ours(folder):
+    if not _may_be_replaced(folder):
         raise AnalysisError(
             f"output={folder} holds something other than a report: choose another folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        part = Path(name)
-        (part / _PAGE).write_text(render(title, sections, list(tables), colophon), encoding="utf-8")
+
+    def write(part: Path) -> None:
+        write_text(part / _PAGE, render(title, sections, list(tables), colophon))
         _write_figures(part / _FIGURES, sections)
         _write_tables(part / _TABLES, sections, tables)
-        page.unlink(missing_ok=True)
-        for each in (_FIGURES, _TABLES):
-            shutil.rmtree(folder / each, ignore_errors=True)
-            (part / each).replace(folder / each)
-        (part / _PAGE).replace(page)
-    return page
+
+    write_together(folder, _PAGE, [_FIGURES, _TABLES], write)
+    return folder / _PAGE
 
 
 def _write_figures(folder: Path, sections: Sequence[Section]) -> None:
@@ -76,9 +70,13 @@ def _write_tables(
             )
 
 
-def _is_ours(folder: Path) -> bool:
+def _may_be_replaced(folder: Path) -> bool:
+    """Tell whether a folder holds nothing, or an earlier report and nothing else."""
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    names = {name for name in names if not name.startswith(PART_PREFIX)}
     page = folder / _PAGE
-    others = {path.name for path in folder.iterdir()} - {_PAGE, _FIGURES, _TABLES}
-    if others or not page.is_file() or page.is_symlink():
+    if not names:
+        return True
+    if not names <= {_PAGE, _FIGURES, _TABLES} or not page.is_file() or page.is_symlink():
         return False
     return f'content="{GENERATOR}"' in page.read_text(encoding="utf-8", errors="replace")[:2000]

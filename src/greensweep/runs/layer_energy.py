@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from greensweep.csv_files import write_rows
 from greensweep.energy import Phases
-from greensweep.files import write_whole
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.runs.setup import Setup
 from greensweep.training import LayerTimes, time_layers
@@ -127,5 +125,5 @@ class LayerEnergy:
             joules = None if self.joules is None else row["share"] * self.joules
             row |= {"joules": joules, "quality": "attributed", "key": self.times.key}
         table = [_COLUMNS, *([row.get(name) for name in _COLUMNS] for row in rows)]
-        write_whole(path, partial(write_rows, table))
+        write_rows(table, path)
         return path

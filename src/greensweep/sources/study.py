@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +114,9 @@ def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], ou
         OSError: the folder cannot be written. No file is half written.
     """
     (output / "metrics").mkdir(parents=True, exist_ok=True)
-    write_whole(output / "runs.csv", partial(write_frame, runs))
+    write_frame(runs, output / "runs.csv")
     write_whole(output / "runs.parquet", runs.to_parquet)
-    plotted = ["energy_joules", "accuracy"]
-    write_whole(output / "plot.csv", partial(runs[plotted].to_csv, index=False))
+    write_frame(runs[["energy_joules", "accuracy"]], output / "plot.csv")
     for cell, own in figures.items():
         write_json(output / "metrics" / f"{cell}.json", own)
 

@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
-from greensweep.files import read_json, write_json, write_whole
+from greensweep.files import read_json, write_json
 from greensweep.search.cost import SearchCost
 from greensweep.search.folders import STUDY_FILE
 from greensweep.study.drift import Drift
@@ -233,12 +232,12 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     """
     directory.mkdir(parents=True, exist_ok=True)
     study, table = directory / STUDY_FILE, directory / TRIALS_FILE
-    write_whole(table, partial(_write_trials, trials))
+    write_rows(_rows(trials), table)
     write_json(study, asdict(summary))
     return [study, table]
 
 
-def _write_trials(trials: Sequence[Trial], path: Path) -> None:
+def _rows(trials: Sequence[Trial]) -> list[list[Any]]:
     header = ["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS]
     # A seed that was searched, say, stands among the figures.
     searched = [key for key in searched_keys(trials) if key not in header]
@@ -251,7 +250,7 @@ def _write_trials(trials: Sequence[Trial], path: Path) -> None:
         values = [trial.searched.get(key) for key in searched]
         labels = [trial.number, trial.number in front, trial.infeasible]
         rows.append([*labels, *figures, *values])
-    write_rows(rows, path)
+    return rows
 
 
 def read_summary(directory: Path) -> StudySummary | None:

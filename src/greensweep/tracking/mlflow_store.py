@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from greensweep.config import sqlite_file, sqlite_url
 from greensweep.errors import first_line
-from greensweep.files import write_text
+from greensweep.files import write_text, write_whole
 from greensweep.secrets import mask_text, masked, private
 from greensweep.tracking.mlflow_places import PARENT_FILE, known_parent
 from greensweep.tracking.tracker import Metrics, RunStatus
@@ -208,11 +208,11 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
         if not database.exists():
             # Its tables take seconds to make, and a store that was killed in them cannot be
             # mended: they are made elsewhere, and the file appears whole.
-            part = database.with_name(f".{database.name}.part")
-            part.unlink(missing_ok=True)
-            private(part)
-            _connect(sqlite_url(part), experiment, artifacts)
-            part.replace(database)
+            def make(part: Path) -> None:
+                private(part)
+                _connect(sqlite_url(part), experiment, artifacts)
+
+            write_whole(database, make)
         # MLflow tries a file that it cannot open again and again, for minutes.
         with closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as file:
             file.execute("BEGIN IMMEDIATE")
