@@ -14,7 +14,7 @@ import pytest
 from conftest import Finished
 from test_sweeper import QUICK, STUDY
 
-from greensweep.search.forecast import early_forecast
+from greensweep.search.cost_model import early_forecast
 from greensweep.search.progress_line import progress_line
 from greensweep.search.records import Outcome
 from greensweep.search.spec import SearchSpec
@@ -178,7 +178,7 @@ def test_one_trial_is_no_forecast() -> None:
     assert early_forecast([ended_trial(0, 10.0)], 1) is None
     told = early_forecast([ended_trial(0, 10.0), ended_trial(1, 10.0)], 20)
     assert told is not None
-    assert (told[0], told[1].total) == (2, 200.0)
+    assert (told[0], told[1].cost) == (2, 200.0)
 
 
 def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:

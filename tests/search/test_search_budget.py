@@ -16,8 +16,9 @@ from searches import RANDOM, Search, kill, set_attribute, spec
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import TrialEnded
 from greensweep.record.reporting import Progress, report
-from greensweep.search.budget import CostModel, Spent, over_budget, spent
+from greensweep.search.budget import Spent, over_budget, spent
 from greensweep.search.cost import search_cost
+from greensweep.search.cost_model import CostModel, whole_seconds
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import (
@@ -29,8 +30,8 @@ from greensweep.search.records import (
     Outcome,
     Owner,
     outcome_of,
-    whole_seconds,
 )
+from greensweep.search.space import Space
 from greensweep.search.terminal import cost_sentences
 from greensweep.search.trial import finish_trial
 from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
@@ -340,9 +341,9 @@ def test_a_cost_that_is_a_product_of_powers_is_forecast_to_a_few_percent() -> No
                 user_attrs={OUTCOME: outcome.as_attribute()},
             )
         )
-    model = CostModel(space, trials)
+    model = CostModel(Space(space), trials)
     for params in (point() for _ in range(20)):
-        forecast = model.forecast(params)
+        forecast = model.of_trial(params)
         assert forecast is not None
         assert forecast.cost == pytest.approx(cost(params), rel=0.05)
         assert forecast.low < forecast.cost < forecast.high
@@ -359,11 +360,11 @@ KINDS = {"kind": CategoricalDistribution(["small", "large", "huge"])}
 
 
 def test_one_trial_tells_what_others_cost_by_their_flops() -> None:
-    model = CostModel(KINDS, [computing({"kind": "small"}, 1e9, 5.0)])
-    forecast = model.forecast({"kind": "huge"}, flops=8e9)
+    model = CostModel(Space(KINDS), [computing({"kind": "small"}, 1e9, 5.0)])
+    forecast = model.of_trial({"kind": "huge"}, flops=8e9)
     assert forecast is not None
     assert forecast.cost == pytest.approx(40.0)
-    blind = model.forecast({"kind": "huge"})
+    blind = model.of_trial({"kind": "huge"})
     assert blind is not None
     assert blind.cost == pytest.approx(5.0), "what is not known is believed to be as before"
 
@@ -371,7 +372,7 @@ def test_one_trial_tells_what_others_cost_by_their_flops() -> None:
 def test_a_choice_that_was_never_tried_is_forecast_by_its_flops() -> None:
     known = [("small", 1e9), ("large", 4e9), ("small", 2e9), ("large", 8e9)]
     trials = [computing({"kind": kind}, flops, 3.0 * (flops / 1e9) ** 0.9) for kind, flops in known]
-    forecast = CostModel(KINDS, trials).forecast({"kind": "huge"}, flops=1.6e10)
+    forecast = CostModel(Space(KINDS), trials).of_trial({"kind": "huge"}, flops=1.6e10)
     assert forecast is not None
     assert forecast.cost == pytest.approx(3.0 * 16**0.9, rel=0.15)
 
@@ -383,8 +384,8 @@ def test_flops_that_only_some_trials_have_are_left_out() -> None:
         value=1.0,
         user_attrs={OUTCOME: Outcome("finished", spent_joules=5.0).as_attribute()},
     )
-    model = CostModel(KINDS, [without, computing({"kind": "small"}, 1e9, 5.0)])
-    forecast = model.forecast({"kind": "huge"}, flops=8e9)
+    model = CostModel(Space(KINDS), [without, computing({"kind": "small"}, 1e9, 5.0)])
+    forecast = model.of_trial({"kind": "huge"}, flops=8e9)
     assert forecast is not None
     assert forecast.cost == pytest.approx(5.0)
 
@@ -420,7 +421,7 @@ def test_a_trial_too_large_for_the_budget_is_not_started_though_none_like_it_has
 
 
 def test_few_trials_are_forecast_by_their_geometric_mean() -> None:
-    assert CostModel(SPACE, []).forecast({"width": 1, "epochs": 1}) is None
+    assert CostModel(Space(SPACE), []).of_trial({"width": 1, "epochs": 1}) is None
     trials = [
         create_trial(
             params={"width": 1, "epochs": 1},
@@ -435,7 +436,7 @@ def test_few_trials_are_forecast_by_their_geometric_mean() -> None:
             (TrialState.COMPLETE, "finished", None),
         )
     ]
-    forecast = CostModel(SPACE, trials).forecast({"width": 64, "epochs": 6})
+    forecast = CostModel(Space(SPACE), trials).of_trial({"width": 64, "epochs": 6})
     assert forecast is not None
     assert forecast.cost == pytest.approx(20.0)
     assert forecast.low < 10.0
@@ -462,10 +463,10 @@ def test_trials_that_ended_early_teach_what_their_whole_would_have_cost() -> Non
         trial("stopped", TrialState.PRUNED, spent_joules=4.0, **early),
         trial("failed", TrialState.FAIL, spent_joules=900.0, **early),
     ]
-    forecast = CostModel(SPACE, trials).forecast(params)
+    forecast = CostModel(Space(SPACE), trials).of_trial(params)
     assert forecast is not None
     assert forecast.cost == pytest.approx(20.0)
-    forecast = CostModel(SPACE, trials, whole_seconds).forecast(params)
+    forecast = CostModel(Space(SPACE), trials, whole_seconds).of_trial(params)
     assert forecast is not None
     assert forecast.cost == pytest.approx(15.0)
 

@@ -16,10 +16,10 @@ from searches import Search, spec
 
 from greensweep.errors import StudyError
 from greensweep.record.reporting import report
+from greensweep.search.encoder import SpaceEncoder
 from greensweep.search.records import OUTCOME, Outcome
 from greensweep.search.samplers import ExpectedImprovementPerJouleSampler, PaperGpSampler
 from greensweep.search.samplers.acquisition import Acquisition, log_expected_improvement
-from greensweep.search.samplers.encoder import SpaceEncoder
 from greensweep.search.samplers.observations import Observations
 
 EI = ("greensweep.search.samplers.ExpectedImprovementPerJouleSampler", {"n_startup_trials": 6})

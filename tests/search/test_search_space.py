@@ -177,11 +177,11 @@ def test_other_conditions_are_another_search(tmp_path: Path) -> None:
 
 
 def test_a_budget_forecasts_trials_that_lack_options(tmp_path: Path) -> None:
-    from greensweep.search.budget import CostModel
+    from greensweep.search.cost_model import CostModel
 
     found = search(tmp_path, 6, sampler=RANDOM, distributions=SGD_OR_ADAM, conditions=WHEN)
     found.run()
-    model = CostModel(SGD_OR_ADAM, found.trials, lambda trial: 1.0 + len(trial.params))
-    forecast = model.forecast({"optimizer": "sgd", "momentum": 0.3})
+    model = CostModel(found.spec.space, found.trials, lambda trial: 1.0 + len(trial.params))
+    forecast = model.of_trial({"optimizer": "sgd", "momentum": 0.3})
     assert forecast is not None
     assert forecast.cost == pytest.approx(3.0)

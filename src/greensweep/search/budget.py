@@ -1,117 +1,23 @@
-"""What a search has spent, what it may spend, and what a trial is forecast to cost."""
+"""What a search has spent, and what its budgets leave."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
-from sklearn.linear_model import BayesianRidge
 
-from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import (
     SEARCH_ENERGY,
-    flops_of,
     outcome_of,
     owner_of,
     seconds_of,
     spent_of,
-    whole_joules,
 )
 from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0
 _FEWEST = 3  # finished trials below which a forecast is their mean
 _LATEST = 3  # trials that tell what the next one takes beside its epochs
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a trial will cost, joules or seconds, and the ends of a 90 % interval."""
-
-    cost: float
-    low: float
-    high: float
-
-
-class CostModel:
-    """Cost of a trial from its parameters, learnt from trials that ran.
-
-    A Bayesian ridge regression of the logarithm of the cost on the logarithm of every positive
-    numeric option and an indicator of each choice: energy is nearly a product of powers (epochs,
-    images, width), which this form holds exactly. Where the FLOPs of all trials are known, it is
-    the logarithm of the cost per FLOP that is learnt, so that one trial tells of others that
-    compute more or less. Trials that ended early are learnt from as if they had gone on as they
-    began.
-
-    Args:
-        distributions: the searched options.
-        trials: of any state.
-        cost_of: joules or seconds of a whole trial; None of one that tells nothing.
-    """
-
-    def __init__(
-        self,
-        distributions: Mapping[str, BaseDistribution],
-        trials: Sequence[FrozenTrial],
-        cost_of: Callable[[FrozenTrial], float | None] = whole_joules,
-    ) -> None:
-        self._distributions = distributions
-        known = [(trial, cost) for trial in trials if (cost := cost_of(trial))]
-        self._ways = max((fidelity_of(trial) for trial, _ in known), default=0)
-        self._logs = numpy.log([cost for _, cost in known])
-        flops = [flops_of(trial) or 0.0 for trial, _ in known]
-        self._per_flop = bool(flops) and min(flops) > 0
-        if self._per_flop:
-            self._logs -= numpy.log(flops)
-        self._typical_flops = float(numpy.median(flops)) if flops else 0.0
-        self._model: BayesianRidge | None = None
-        if len(known) >= _FEWEST:
-            rows = [
-                self._features(trial.params, fidelity_of(trial), computed)
-                for (trial, _), computed in zip(known, flops, strict=True)
-            ]
-            self._model = BayesianRidge().fit(numpy.array(rows), self._logs)
-
-    def forecast(
-        self, params: Mapping[str, object], fidelity: int = 0, flops: float | None = None
-    ) -> Forecast | None:
-        """Return what a trial will cost; None before any has run.
-
-        Args:
-            fidelity: which of the cheaper ways it runs in; 0 is the whole run.
-            flops: of the whole trial, where they are known.
-        """
-        if not len(self._logs):
-            return None
-        flops = flops or self._typical_flops
-        if self._model is None:
-            mean, deviation = float(self._logs.mean()), 1.0
-        else:
-            row = self._features(params, fidelity, flops)
-            means, deviations = self._model.predict([row], return_std=True)
-            mean, deviation = float(means[0]), float(deviations[0])
-        if self._per_flop:
-            mean += float(numpy.log(flops))
-        low, high = mean - 1.645 * deviation, mean + 1.645 * deviation
-        return Forecast(float(numpy.exp(mean)), float(numpy.exp(low)), float(numpy.exp(high)))
-
-    def _features(self, params: Mapping[str, object], fidelity: int, flops: float) -> list[float]:
-        features = [float(fidelity == way) for way in range(1, self._ways + 1)]
-        if self._per_flop:
-            features.append(float(numpy.log(flops)))
-        for name, distribution in self._distributions.items():
-            value = params.get(name)
-            if isinstance(distribution, CategoricalDistribution):
-                # A trial that lacks the option has none of its choices, null among them.
-                features += [
-                    float(name in params and value == choice) for choice in distribution.choices[1:]
-                ]
-            else:
-                number = float(value) if isinstance(value, int | float) else 0.0
-                features.append(numpy.log(number) if number > 0 else number)
-        return features
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.files import read_json, write_json
 from greensweep.pareto import is_pareto_optimal
 from greensweep.search.budget import between_trials, spent
+from greensweep.search.cost_model import Figure, early_forecast, whole_cost
 from greensweep.search.folders import STUDY_FILE
-from greensweep.search.forecast import early_forecast
 from greensweep.search.records import (
+    Outcome,
     counted,
     ended_as,
     outcome_of,
-    rest_of,
     spent_of,
 )
 from greensweep.search.spec import SearchSpec
@@ -44,7 +44,7 @@ class SearchCost:
         overhead_joules: of all this, what was not the training of finished trials.
         best_joules: training of the best trial; `search_ratio` is `spent_joules` over it.
         saved_joules, saved_seconds: by pruning: what the pruned trials' remaining epochs would
-            have cost at the rate of those that they ran. An estimate.
+            have cost at their own pace. An estimate.
         trials_joules: of all trials that count.
         forecast_joules, forecast_low, forecast_high: what the first `forecast_trials` of them, a
             tenth, let expect of all, with the 90 % interval; of a search that ran to its end.
@@ -130,7 +130,7 @@ def search_cost(
         known, expected = early
         forecast = {
             "forecast_trials": known,
-            "forecast_joules": expected.total,
+            "forecast_joules": expected.cost,
             "forecast_low": expected.low,
             "forecast_high": expected.high,
         }
@@ -159,8 +159,8 @@ def search_cost(
         best_trials=tuple(trial.number for trial in best),
         best_joules=best_joules,
         search_ratio=everything / best_joules if everything and best_joules else None,
-        saved_joules=sum(each.spent_joules * rest_of(each) for each in pruned if each.spent_joules),
-        saved_seconds=sum(each.seconds * rest_of(each) for each in pruned),
+        saved_joules=_saved(pruned, "spent_joules"),
+        saved_seconds=_saved(pruned, "seconds"),
         trials_joules=sum(outcomes[each.number].spent_joules or 0.0 for each in counting),
         **forecast,
         hours=used.hours,
@@ -172,6 +172,12 @@ def search_cost(
         ended=ended,
         constraints=dict(spec.constraints),
     )
+
+
+def _saved(pruned: Sequence[Outcome], figure: Figure) -> float:
+    """Return what the pruned trials' remaining epochs would have cost."""
+    wholes = [(whole_cost(each, figure), getattr(each, figure)) for each in pruned]
+    return float(sum(whole - spent for whole, spent in wholes if whole is not None))
 
 
 def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[FrozenTrial]:

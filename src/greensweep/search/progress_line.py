@@ -15,6 +15,7 @@ from rich.live import Live
 from greensweep.energy.units import joules_text
 from greensweep.search.budget import spent
 from greensweep.search.cost import best_trials
+from greensweep.search.cost_model import seconds_left
 from greensweep.search.records import counted
 from greensweep.search.spec import SearchSpec
 from greensweep.search.terminal import duration_text
@@ -58,8 +59,8 @@ def progress_line(
     if used or limit:
         parts.append(joules_text(used) + (f" of {joules_text(limit)}" if limit else ""))
     if done > earlier and total > done:
-        left = (seconds - since_last) / (done - earlier) * (total - done) - since_last
-        parts.append(f"about {duration_text(max(left, 0.0))} left")
+        left = seconds_left(done - earlier, total - done, seconds, since_last)
+        parts.append(f"about {duration_text(left)} left")
     return ", ".join(parts)
 
 

@@ -145,36 +145,6 @@ def seconds_of(trial: FrozenTrial) -> float:
     return kept.get("seconds") or 0.0
 
 
-def whole_joules(trial: FrozenTrial) -> float | None:
-    """Return the energy of a trial in joules, of one that ended early as if it had run to its end.
-
-    None where it has none, and of trials that failed or run again.
-    """
-    return _whole(trial, "spent_joules")
-
-
-def whole_seconds(trial: FrozenTrial) -> float | None:
-    """Return the wall-clock seconds of a trial, likewise."""
-    return _whole(trial, "seconds")
-
-
-def _whole(trial: FrozenTrial, figure: str) -> float | None:
-    outcome = outcome_of(trial)
-    if outcome is None or trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
-        return None
-    value = getattr(outcome, figure)
-    if value and trial.state == TrialState.PRUNED:
-        # Before its first epoch it was only set up, which tells nothing of the rest.
-        value *= 1.0 + rest_of(outcome) if outcome.epochs else 0.0
-    return value or None
-
-
-def rest_of(outcome: Outcome) -> float:
-    """Return a trial's remaining epochs over those that it ran; 0 where they are not known."""
-    planned, done = outcome.epochs_planned, outcome.epochs
-    return max(planned - done, 0) / done if planned and done else 0.0
-
-
 def retried_numbers(trials: Sequence[FrozenTrial]) -> set[int]:
     """Return the numbers of trials that another trial repeats."""
     return {number for trial in trials for number in retry_history(trial)}

@@ -10,7 +10,7 @@ from rich.table import Table
 from greensweep.config.grammar import kept_as_override
 from greensweep.energy.units import joules_text
 from greensweep.search.cost import SearchCost
-from greensweep.search.forecast import Forecast
+from greensweep.search.cost_model import Forecast
 from greensweep.search.records import outcome_of
 
 FILE_WIDTH = 160  # columns where the output is no terminal
@@ -131,16 +131,16 @@ def preview_sentences(
         cost: of telling it, joules.
         kg_per_joule: of the declared grid.
     """
-    spans = [f"{duration_text(seconds.total)} ({_ends(seconds, duration_text)})"]
+    spans = [f"{duration_text(seconds.cost)} ({_ends(seconds, duration_text)})"]
     if joules is not None:
-        spans.append(f"{joules_text(joules.total)} ({_ends(joules, joules_text)})")
+        spans.append(f"{joules_text(joules.cost)} ({_ends(joules, joules_text)})")
         if kg_per_joule is not None:
             grams = 1000.0 * kg_per_joule
 
             def text(value: float) -> str:
                 return f"{grams * value:.3g} g"
 
-            spans.append(f"{text(joules.total)} CO2e ({_ends(joules, text)})")
+            spans.append(f"{text(joules.cost)} CO2e ({_ends(joules, text)})")
     told = f"for {joules_text(cost)} " if cost else ""
     return [
         f"Forecast for {trials} trials, one at a time and without pruning: {', '.join(spans)}.",

@@ -12,7 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config.grammar import kept_as_override
 from greensweep.errors import StudyError
-from greensweep.search.budget import CostModel, drawing_joules, over_budget, spent
+from greensweep.search.budget import drawing_joules, over_budget, spent
+from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
+from greensweep.search.encoder import holds
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.optuna_internals import set_user_attribute, trial_of
 from greensweep.search.records import (
@@ -25,12 +27,9 @@ from greensweep.search.records import (
     left_to_repeat,
     outcome_of,
     this_process,
-    whole_joules,
-    whole_seconds,
 )
 from greensweep.search.recovery import Folder, Recovery, ValuesOf
 from greensweep.search.samplers.deduplicating import DeduplicatingSampler
-from greensweep.search.samplers.encoder import holds
 from greensweep.search.space import range_text, suggest
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
@@ -223,7 +222,7 @@ class TrialQueue:
             set_user_attribute(self._study, own, FLOPS, flops)
         joules = seconds = 0.0
         if spec.budget_joules is not None:
-            model = CostModel(spec.distributions, trials)
+            model = CostModel(spec.space, trials)
             own_joules = _forecast(model, reserved.params, reserved.fidelity, flops)
             joules = drawing_joules(trials) + own_joules
             for trial in trials:
@@ -232,7 +231,7 @@ class TrialQueue:
                     whole = _forecast(model, trial.params, fidelity_of(trial), flops_of(trial))
                     joules += max(whole - known, 0.0)
         if spec.budget.hours is not None:
-            model = CostModel(spec.distributions, trials, whole_seconds)
+            model = CostModel(spec.space, trials, whole_seconds)
             seconds = _forecast(model, reserved.params, reserved.fidelity, flops)
         return over_budget(spec, spent(self._study, trials), joules, seconds)
 
@@ -283,5 +282,5 @@ def _is_withdrawn(trial: FrozenTrial) -> bool:
 def _forecast(
     model: CostModel, params: Mapping[str, Any], fidelity: int, flops: float | None
 ) -> float:
-    forecast = model.forecast(params, fidelity, flops)
+    forecast = model.of_trial(params, fidelity, flops)
     return forecast.cost if forecast else 0.0

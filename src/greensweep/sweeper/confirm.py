@@ -1,13 +1,12 @@
 """Ask before a sweep that would take long: forecast it before its first trial."""
 
-import statistics
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
-from greensweep.search.records import whole_seconds
+from greensweep.search.cost_model import CostModel, total_forecast, whole_seconds
 from greensweep.search.terminal import duration_text
 from greensweep.sweeper.worker import Worker
 
@@ -29,29 +28,27 @@ def refuse_long(worker: Worker, options: SweeperConfig, earlier: Sequence[Frozen
     if options.confirm_hours is None or options.confirmed:
         return
     ended = [each for each in earlier if each.state.is_finished()]
-    taken = [seconds for each in ended if (seconds := whole_seconds(each)) is not None]
     left = worker.spec.total - len(ended)
     if left < 1:
         return
-    if taken:
-        each = statistics.fmean(taken)
-        what = f"trials in all: {worker.spec.total}, of which {len(ended)} ended"
-    else:
+    forecast = CostModel(worker.spec.space, ended, whole_seconds).of_trials(left)
+    what = f"trials in all: {worker.spec.total}, of which {len(ended)} ended"
+    if forecast is None:
         run = worker.planned({})
         if run is None:
             raise StudyError(
                 "hydra.sweeper.confirm_hours forecasts greensweep's own runs, which this program's "
                 "are not: set hydra.sweeper.confirm_hours=null"
             )
-        planned = run.seconds()
-        if planned is None:
+        timed = run.seconds()
+        if timed is None:
             return
-        each = planned
+        forecast = total_forecast([timed], left)
         what = f"trials in all: {left}, of {run.size}"
-    if left * each > 3600 * options.confirm_hours:
+    if forecast.cost > 3600 * options.confirm_hours:
         raise StudyError(
-            f"this sweep would take about {duration_text(left * each)} on this machine ({what}; "
-            f"about {duration_text(each)} for each), and hydra.sweeper.confirm_hours="
-            f"{options.confirm_hours:g} has longer ones confirmed: set "
+            f"this sweep would take about {duration_text(forecast.cost)} on this machine ({what}; "
+            f"about {duration_text(forecast.cost / left)} for each), and "
+            f"hydra.sweeper.confirm_hours={options.confirm_hours:g} has longer ones confirmed: set "
             "hydra.sweeper.confirmed=true, or make it smaller, as with size=small"
         )

@@ -6,14 +6,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from optuna.trial import FrozenTrial
+
 from greensweep.config import storage_url, use_sweep_folder
 from greensweep.config.sweeper import BudgetConfig, StopConfig
 from greensweep.errors import StudyError
 from greensweep.files import new_folder
+from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.folders import keep_owner
-from greensweep.search.forecast import total_forecast, whole_run
 from greensweep.search.interrupt import graceful
-from greensweep.search.records import Outcome, outcome_of
+from greensweep.search.records import outcome_of, spent_of
 from greensweep.search.terminal import preview_sentences
 from greensweep.sweeper.worker import Worker, open_once
 
@@ -62,30 +64,28 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
     keep_owner(tried.spec, open_once(tried.spec))
     with graceful():
         tried.work(1)
-    outcomes = [outcome_of(trial) for trial in open_once(tried.spec).get_trials(deepcopy=False)]
-    told = [outcome for outcome in outcomes if outcome is not None and outcome.status != "failed"]
-    wholes = [whole for outcome in told if (whole := _whole(outcome)) is not None]
-    wholes = wholes[1:] or wholes
-    if not wholes:
-        errors = [outcome.error for outcome in outcomes if outcome and outcome.error]
+    trials = open_once(tried.spec).get_trials(deepcopy=False)
+    told = [trial for trial in trials if whole_seconds(trial) is not None]
+    told = told[1:] or told
+    seconds = CostModel(spec.space, told, whole_seconds).of_trials(total)
+    outcomes = [outcome for trial in trials if (outcome := outcome_of(trial)) is not None]
+    if seconds is None:
+        errors = [outcome.error for outcome in outcomes if outcome.error]
         raise StudyError(
             f"none of {len(outcomes)} preview runs told anything; the first: {errors[0]}"
         )
-    seconds = total_forecast([seconds for _, seconds in wholes], total)
-    known = [joules for joules, _ in wholes if joules is not None]
-    joules = total_forecast(known, total) if known else None
-    cost = sum((each.spent_joules or 0.0) + (each.search_joules or 0.0) for each in told)
     for sentence in preview_sentences(
-        joules, seconds, trials=total, points=len(wholes), cost=cost, kg_per_joule=spec.kg_per_joule
+        CostModel(spec.space, told, _joules).of_trials(total),
+        seconds,
+        trials=total,
+        points=len(told),
+        cost=sum(map(spent_of, trials)),
+        kg_per_joule=spec.kg_per_joule,
     ):
         print(sentence)
 
 
-def _whole(outcome: Outcome) -> tuple[float | None, float] | None:
-    """What a run and the search for it would have cost; one that never reports ran to its end."""
-    told = whole_run(outcome) or (
-        (outcome.spent_joules, outcome.seconds) if outcome.status == "finished" else None
-    )
-    if told is None or told[0] is None:
-        return told
-    return told[0] + (outcome.search_joules or 0.0), told[1]
+def _joules(trial: FrozenTrial) -> float | None:
+    """Return what a whole run and the search for it would have cost."""
+    joules, outcome = whole_joules(trial), outcome_of(trial)
+    return joules and joules + ((outcome and outcome.search_joules) or 0.0)

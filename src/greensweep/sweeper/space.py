@@ -25,7 +25,7 @@ from greensweep.config.searched import (
     still_needed,
 )
 from greensweep.errors import StudyError, first_line
-from greensweep.search.samplers.encoder import holds
+from greensweep.search.encoder import holds
 from greensweep.search.space import Space
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr
 
-from greensweep.search.samplers.encoder import FloatArray
+from greensweep.search.encoder import FloatArray
 from greensweep.search.samplers.gaussian_process import GaussianProcess
 from greensweep.search.samplers.observations import Observations
 

@@ -6,8 +6,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from greensweep.search.encoder import SpaceEncoder, log_scaled, log_scaled_space
 from greensweep.search.samplers.acquisition import Acquisition, maximize_acquisition
-from greensweep.search.samplers.encoder import SpaceEncoder, log_scaled, log_scaled_space
 from greensweep.search.samplers.observations import Observations
 from greensweep.search.samplers.single_objective import SingleObjectiveSampler
 from greensweep.search.space import Conditions

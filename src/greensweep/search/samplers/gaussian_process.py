@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
-from greensweep.search.samplers.encoder import FloatArray
+from greensweep.search.encoder import FloatArray
 
 _LEAST_DEVIATION = 1e-12
 _NOISE = 1e-3  # of a figure's variance, as the likeliest before any trial

@@ -8,11 +8,11 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from greensweep.search.encoder import FloatArray, SpaceEncoder, log_scaled_space
 from greensweep.search.fidelity import fidelity_of, in_fidelity, set_fidelity
 from greensweep.search.records import outcome_of
 from greensweep.search.samplers.acquisition import Acquisition, common_rows, maximize_acquisition
 from greensweep.search.samplers.ei_per_joule import ExpectedImprovementPerJouleSampler
-from greensweep.search.samplers.encoder import FloatArray, SpaceEncoder, log_scaled_space
 from greensweep.search.samplers.observations import Observations
 
 _CANDIDATES = 512

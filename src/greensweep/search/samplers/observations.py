@@ -6,8 +6,9 @@ import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.search.records import outcome_of, runs_again, whole_joules
-from greensweep.search.samplers.encoder import FloatArray, SpaceEncoder, holds
+from greensweep.search.cost_model import whole_joules
+from greensweep.search.encoder import FloatArray, SpaceEncoder
+from greensweep.search.records import outcome_of, runs_again
 from greensweep.search.samplers.random_state import finite
 
 
@@ -39,14 +40,9 @@ class Observations:
         encoder: SpaceEncoder,
         direction: StudyDirection,
     ) -> None:
-        self.encoder, space = encoder, encoder.space
+        self.encoder = encoder
         sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
-        known = [
-            trial
-            for trial in trials
-            if space.keys() - encoder.conditions.keys() <= trial.params.keys()
-            and all(holds(space[n], trial.params[n]) for n in space.keys() & trial.params.keys())
-        ]
+        known = [trial for trial in trials if encoder.holds(trial.params)]
         params = {trial.number: trial.params for trial in known}
 
         def points(numbers: Iterable[int]) -> FloatArray:

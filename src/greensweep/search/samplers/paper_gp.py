@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from greensweep.search.samplers.encoder import SpaceEncoder
+from greensweep.search.encoder import SpaceEncoder
 from greensweep.search.samplers.observations import Observations
 from greensweep.search.samplers.single_objective import SingleObjectiveSampler
 from greensweep.search.space import Conditions

@@ -8,9 +8,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
+from greensweep.search.encoder import SpaceEncoder
 from greensweep.search.optuna_internals import trials_at_draw
 from greensweep.search.records import counted
-from greensweep.search.samplers.encoder import SpaceEncoder
 
 # Options that the Sobol sequence covers; further ones are drawn at random.
 _SOBOL_DIMENSIONS = 32

@@ -6,8 +6,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from greensweep.search.encoder import log_scaled, log_scaled_space
 from greensweep.search.optuna_internals import AdaptableTPESampler
-from greensweep.search.samplers.encoder import log_scaled, log_scaled_space
 from greensweep.search.samplers.random_state import TrialRandomState, seed_or_any
 
 

@@ -31,7 +31,9 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
-def log_scaled(distribution: BaseDistribution, log_decades: float | None) -> BaseDistribution:
+def log_scaled(
+    distribution: BaseDistribution, log_decades: float | None, *, drop_steps: bool = False
+) -> BaseDistribution:
     """Return a range with its logarithm as its scale, where it is positive and wide.
 
     A parameter of scale, such as a learning rate, is as unknown in its order of magnitude as the
@@ -40,11 +42,12 @@ def log_scaled(distribution: BaseDistribution, log_decades: float | None) -> Bas
 
     Args:
         log_decades: ranges of at least so many powers of ten are wide; None changes nothing.
+        drop_steps: scale ranges with steps, too, without them; else these stay as they are.
     """
     if log_decades is None or not isinstance(distribution, FloatDistribution | IntDistribution):
         return distribution
     low, high = distribution.low, distribution.high
-    is_stepped = distribution.step not in (None, 1)
+    is_stepped = distribution.step not in (None, 1) and not drop_steps
     if distribution.log or is_stepped or low <= 0 or math.log10(high / low) < log_decades - 1e-9:
         return distribution
     return type(distribution)(low=low, high=high, log=True)  # type: ignore[arg-type]
@@ -129,6 +132,13 @@ class SpaceEncoder:
             width = len(distribution.choices) if is_choice else 1  # type: ignore[attr-defined]
             self._columns.append(_Column(name, distribution, self.dimensions, width))
             self.dimensions += width
+
+    def holds(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether parameters are of the space, also where its ranges were other ones."""
+        space = self.space
+        return space.keys() - self.conditions.keys() <= params.keys() and all(
+            holds(space[name], params[name]) for name in space.keys() & params.keys()
+        )
 
     def encode(self, params: Mapping[str, Any]) -> FloatArray:
         """Return the point of parameters, of shape (dimensions,)."""
