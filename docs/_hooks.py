@@ -59,6 +59,8 @@ def reference() -> str:
         _search(),
         "## A kept model: `src/evaluate.py`\n\nAnd `energy`, as above.",
         _table(_rows(schema.EvaluateConfig)),
+        "## Predictions: `src/predict.py`",
+        _table(_rows(schema.PredictConfig)),
         "## Data: `src/prepare.py`\n\nAnd `dataset`, as above.",
         _table(_rows(schema.PrepareConfig)),
         "## Answers: `src/analyse.py`",

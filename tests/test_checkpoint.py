@@ -14,11 +14,10 @@ from greensweep.config import TrainConfig
 from greensweep.energy import UnmeteredMeter
 from greensweep.errors import ConfigError, ModelError
 from greensweep.record.result import RunResult, read_result
-from greensweep.runs.checkpoint import copy_weights, load_weights, restore_weights, test_checkpoint
+from greensweep.runs.checkpoint import copy_weights, load_weights, restore_weights
+from greensweep.runs.kept_model import evaluate_checkpoint
 from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
-
-test_checkpoint.__test__ = False  # type: ignore[attr-defined]
 
 NETS = """
 import torch
@@ -159,7 +158,7 @@ def test_every_state_is_kept_tested_and_read_again(trained: Train, name: str) ->
 
     assert result.status == "finished"
     assert result.checkpoint is not None
-    again = test_checkpoint(Path(result.checkpoint), UnmeteredMeter())
+    again = evaluate_checkpoint(Path(result.checkpoint), UnmeteredMeter())
     assert again.test.accuracy == result.test_accuracy
 
 

@@ -62,7 +62,7 @@ def test_a_fault_that_nobody_foresaw_is_one_sentence_too(
 @pytest.mark.parametrize(
     "command",
     [["src/train.py"], ["src/analyse.py", "source=mlflow"], ["src/report.py"], ["src/prepare.py"],
-     ["src/evaluate.py"], ["-m", "greensweep", "study"]],
+     ["src/evaluate.py"], ["src/predict.py"], ["-m", "greensweep", "study"]],
     ids=" ".join,
 )  # fmt: skip
 def test_ctrl_c_while_a_program_imports_ends_with_130_and_no_traceback(

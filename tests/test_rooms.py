@@ -95,7 +95,7 @@ def test_what_serves_any_program_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "prepare", "analyse", "report"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "predict", "prepare", "analyse", "report"])
 def test_a_script_is_thin(script: str) -> None:
     tree = ast.parse((PROJECT / "src" / f"{script}.py").read_text(encoding="utf-8"))
     (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]

@@ -20,7 +20,7 @@ from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.errors import TrainingError
 from greensweep.record.result import RunResult, read_result
-from greensweep.runs.checkpoint import test_checkpoint
+from greensweep.runs.kept_model import evaluate_checkpoint
 from greensweep.runs.once import run_once
 from greensweep.study.sentences import run_line
 from greensweep.tracking import MemoryTracker
@@ -28,8 +28,6 @@ from greensweep.tracking import MemoryTracker
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]
 QUICK = ("training.epochs=2", "tracking=local")
-
-test_checkpoint.__test__ = False  # type: ignore[attr-defined]
 
 
 class Clockwork(Counter):
@@ -221,7 +219,7 @@ def test_inference_is_measured_until_the_slowest_counter_can_tell(
         told = result.inference
         assert 0 < told["uncertainty_joules_per_1000"] <= 0.11 * told["joules_per_1000"]
     assert result.checkpoint is not None
-    tested = test_checkpoint(Path(result.checkpoint), stepping(), periods=20)
+    tested = evaluate_checkpoint(Path(result.checkpoint), stepping(), periods=20)
     assert (tested.test.images, tested.images % 360) == (360, 0)
     assert tested.reading.seconds >= 20 * 0.005
     assert tested.reading.joules == pytest.approx(100.0 * tested.reading.seconds, abs=2 * 0.5 + 0.1)

@@ -103,7 +103,7 @@ def test_the_objectives_metric_chooses_the_epoch_and_is_what_the_search_gets(
     assert {each.metric for each in reports} == {metric}
     assert objective_values(asked.objective, result) == best(reached)
     # The kept weights are those of that epoch.
-    tested = checkpoint.test_checkpoint(Path(result.checkpoint or ""), UnmeteredMeter())
+    tested = checkpoint.evaluate_checkpoint(Path(result.checkpoint or ""), UnmeteredMeter())
     assert tested.test.metrics[metric] == pytest.approx(result.metrics["test"][metric])
 
 

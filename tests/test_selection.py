@@ -50,7 +50,7 @@ def along(result: RunResult, name: str) -> list[float]:
 def accuracy_of_kept(result: RunResult) -> float:
     """Test accuracy of the weights that a run kept, as `src/evaluate.py` tells it."""
     assert result.checkpoint is not None
-    return checkpoint.test_checkpoint(Path(result.checkpoint), UnmeteredMeter()).test.accuracy
+    return checkpoint.evaluate_checkpoint(Path(result.checkpoint), UnmeteredMeter()).test.accuracy
 
 
 # --- which epoch --------------------------------------------------------------------------------

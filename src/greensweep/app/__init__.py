@@ -6,6 +6,7 @@ Nothing slow is imported here before a run needs it: `--help` answers without Py
 from greensweep.app.compose import compose_sweep
 from greensweep.app.exit import run
 from greensweep.app.folders import FolderCallback
+from greensweep.app.predicting import predict
 from greensweep.app.preparing import prepare
 from greensweep.app.resolvers import register
 from greensweep.app.study import check_length, check_study
@@ -28,6 +29,7 @@ __all__ = [
     "check_study",
     "compose_sweep",
     "evaluate",
+    "predict",
     "prepare",
     "report",
     "run",

@@ -19,15 +19,16 @@ def evaluate(composed: DictConfig) -> float | None:
     from greensweep.energy import build_meter
     from greensweep.energy.uncertainty import INFERENCE_PERIODS
     from greensweep.energy.units import energy_text
-    from greensweep.runs.checkpoint import test_checkpoint
+    from greensweep.runs.kept_model import evaluate_checkpoint
     from greensweep.study.sentences import trust_sentence
     from greensweep.training import device_asked_for
 
     config = checked(composed, EvaluateConfig)
-    tested = test_checkpoint(
+    tested = evaluate_checkpoint(
         Path(config.checkpoint),
         build_meter(config.energy, device=device_asked_for(config.device)),
         device=config.device,
+        data=None if config.data is None else Path(config.data),
         batch_size=config.batch_size,
         periods=INFERENCE_PERIODS,
     )

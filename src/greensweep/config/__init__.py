@@ -8,7 +8,7 @@ from greensweep.config.folders import (
     use_sweep_folder,
 )
 from greensweep.config.metrics import Direction, Metric, metrics_of
-from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
+from greensweep.config.schema import EvaluateConfig, PredictConfig, PrepareConfig, TrainConfig
 from greensweep.config.store import (
     load_run_config,
     parse,
@@ -26,6 +26,7 @@ __all__ = [
     "Direction",
     "EvaluateConfig",
     "Metric",
+    "PredictConfig",
     "PrepareConfig",
     "TrainConfig",
     "command_folder",

@@ -10,6 +10,7 @@ from greensweep.config.schema import (
     LARGEST_SEED,
     EvaluateConfig,
     ObjectiveConfig,
+    PredictConfig,
     SgdConfig,
     TrainConfig,
 )
@@ -28,7 +29,7 @@ def consistency_faults(config: Any) -> Iterator[str]:
     energy = getattr(config, "energy", None)
     if isinstance(energy, EnergyConfig):
         yield from _energy_faults(energy)
-    if isinstance(config, EvaluateConfig):
+    if isinstance(config, EvaluateConfig | PredictConfig):
         yield from _device_faults("device", config.device)
     if isinstance(config, TrainConfig):
         yield from _device_faults("training.device", config.training.device)

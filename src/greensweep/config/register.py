@@ -27,6 +27,7 @@ def register_schemas() -> None:
     for script in (
         schema.TrainConfig,
         schema.EvaluateConfig,
+        schema.PredictConfig,
         schema.PrepareConfig,
         schema_analysis.AnalyseConfig,
         schema_analysis.ReportConfig,

@@ -244,8 +244,25 @@ class EvaluateConfig:
         MISSING, doc="a kept model.pt, with its config.yaml beside it", path=True
     )
     device: str = option("auto", doc="where to evaluate: auto, cpu, cuda or cuda:1, say")
+    data: str | None = option(
+        None,
+        doc="other samples than the run's test split: a table, a folder of images by class, or "
+        "a .npz of inputs and labels",
+        path=True,
+    )
     batch_size: int = option(512, doc="samples per step", at_least=1)
     energy: EnergyConfig = MISSING
+
+
+@dataclass
+class PredictConfig:
+    checkpoint: str = option(
+        MISSING, doc="a kept model.pt, with its config.yaml beside it", path=True
+    )
+    data: str = option(MISSING, doc="a table, a folder of images, or a .npy of inputs", path=True)
+    output: str = option("outputs/predictions.csv", doc="the CSV file to write", path=True)
+    device: str = option("auto", doc="where to predict: auto, cpu, cuda or cuda:1, say")
+    batch_size: int = option(512, doc="samples per step", at_least=1)
 
 
 @dataclass

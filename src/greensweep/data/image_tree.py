@@ -79,6 +79,15 @@ def check_every_class(
             raise DataError(f"{folder / name} holds no {what}: add some or remove the folder")
 
 
+def images_below(folder: Path) -> Iterator[Path]:
+    """Yield the image files below a folder, whatever the folders that they lie in.
+
+    Raises:
+        DataError: a folder may not be read.
+    """
+    return filter(_is_image, _files_below(folder))
+
+
 def _folders(folder: Path) -> list[Path]:
     entries = sorted(entry for entry in folder.iterdir() if not _is_clutter(entry.name))
     for entry in entries:

@@ -49,14 +49,14 @@ class Splits:
 
     Attributes:
         classes: `classes[i]` names class i or label i; empty where values are learnt.
-        is_standardised: the inputs are normalised already.
+        standardise: what made the inputs of the raw ones; None where they are raw.
     """
 
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
-    is_standardised: bool = False
+    standardise: Callable[[Split], Split] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -92,7 +92,7 @@ class Splits:
         Raises:
             DataError: no image of a streamed split can be read, or pixels are not finite.
         """
-        if self.is_standardised or self.holds_ids:
+        if self.standardise is not None or self.holds_ids:
             return None
         split, shape = self.train, self.input_shape
         generator = torch.Generator().manual_seed(0)
@@ -143,10 +143,10 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
     validation, test = (
         _fewer(split, config.evaluation_limit, source.classes, seed) for split in (validation, test)
     )
-    if source.fit is not None:
-        standardised = source.fit(train)
-        train, validation, test = map(standardised, (train, validation, test))
-    splits = Splits(train, validation, test, source.classes, source.fit is not None)
+    standardise = None if source.fit is None else source.fit(train)
+    if standardise is not None:
+        train, validation, test = map(standardise, (train, validation, test))
+    splits = Splits(train, validation, test, source.classes, standardise)
     if _are_classes(train):
         _tell_missing_classes(splits)
     return splits

@@ -1,7 +1,8 @@
 """A table, CSV or Parquet, of which one column is learnt from the others."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from greensweep.config.schema_dataset import TableConfig
 from greensweep.csv_files.frame import read_frame
 from greensweep.data.split import Split, Targets, TensorSplit
-from greensweep.data.splits import Source
+from greensweep.data.splits import Source, Splits
 from greensweep.errors import DataError, listed, unknown
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,10 @@ def table(config: TableConfig, targets: Targets) -> Source:
         DataError: a file or column is missing, or holds what cannot be learnt (from).
         TableError: a file is no table.
     """
-    parts = {"train": _read(config.path, "path")}
+    parts = {"train": _read(config.path, "dataset.path")}
     for name in ("validation", "test"):
         if (path := getattr(config, f"{name}_path")) is not None:
-            parts[name] = _read(path, f"{name}_path")
+            parts[name] = _read(path, f"dataset.{name}_path")
     features = _features(config, list(parts["train"].columns))
     for name, part in parts.items():
         _check_columns(part, [*features, config.target_column], name)
@@ -59,16 +60,51 @@ def table(config: TableConfig, targets: Targets) -> Source:
         + (f"{len(classes)} classes: {listed(classes)}" if classes else "values")
     )
 
-    def fit(train: Split) -> Callable[[Split], Split]:
-        return _standardised(rows, numbers, texts, train)
+    def fit(train: Split) -> Standardise:
+        return _fitted(rows, numbers, texts, train)
 
     return Source(splits["train"], classes, splits.get("validation"), splits.get("test"), fit=fit)
 
 
-def _standardised(
-    rows: pd.DataFrame, numbers: list[str], texts: list[str], train: Split
-) -> Callable[[Split], Split]:
-    """Return what makes inputs of splits, whose own inputs are numbers of rows."""
+@dataclass(frozen=True)
+class Standardise:
+    """Makes inputs of splits, whose own inputs are numbers of rows, and of rows of other tables."""
+
+    rows: pd.DataFrame
+    transform: ColumnTransformer
+
+    def __call__(self, split: Split) -> Split:
+        return TensorSplit(self.inputs(self.rows.iloc[_rows(split)]), split.labels)
+
+    def inputs(self, rows: pd.DataFrame) -> Tensor:
+        """Return the inputs that rows are made into, float32 (N, F)."""
+        return torch.from_numpy(np.asarray(self.transform.transform(rows), dtype=np.float32))
+
+
+def read_new_rows(
+    path: Path, config: TableConfig, splits: Splits, targets: Targets
+) -> tuple[Tensor, Tensor | None]:
+    """Read another table's rows as the inputs of a network that learnt from `splits`.
+
+    Returns the inputs, and the labels where every row has one.
+
+    Raises:
+        DataError: it lacks a column, or holds what the training file could not.
+        TableError: it is no table.
+    """
+    standardise = splits.standardise
+    assert isinstance(standardise, Standardise)
+    frame = _read(str(path), "data")
+    kinds = {str(name): _holds_numbers(each) for name, each in standardise.rows.items()}
+    _check_columns(frame, list(kinds), path.name)
+    inputs = standardise.inputs(_plain(frame, kinds, path.name))
+    if config.target_column not in frame or frame[config.target_column].isna().any():
+        return inputs, None
+    _, labels = _labels({path.name: frame}, config.target_column, targets, splits.classes)
+    return inputs, labels[path.name]
+
+
+def _fitted(rows: pd.DataFrame, numbers: list[str], texts: list[str], train: Split) -> Standardise:
     chosen = rows.iloc[_rows(train)]
     if empty := [name for name in numbers if chosen[name].isna().all()]:
         raise DataError(
@@ -80,13 +116,12 @@ def _standardised(
             ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), numbers),
             ("texts", OneHotEncoder(handle_unknown="ignore", sparse_output=False), texts),
         ]
-    ).fit(chosen)
+    )
+    return Standardise(rows, transform.fit(chosen))
 
-    def standardised(split: Split) -> Split:
-        inputs = transform.transform(rows.iloc[_rows(split)])
-        return TensorSplit(torch.from_numpy(np.asarray(inputs, dtype=np.float32)), split.labels)
 
-    return standardised
+def _holds_numbers(column: "pd.Series[Any]") -> bool:
+    return pd.api.types.is_numeric_dtype(column)
 
 
 def _rows(split: Split) -> np.ndarray:
@@ -96,7 +131,7 @@ def _rows(split: Split) -> np.ndarray:
 
 def _read(path: str, option: str) -> pd.DataFrame:
     if not Path(path).is_file():
-        raise DataError(f"dataset.{option}={path} is no file: give a CSV or Parquet file")
+        raise DataError(f"{option}={path} is no file: give a CSV or Parquet file")
     frame = read_frame(Path(path))
     if frame.empty:
         raise DataError(f"{path} has no rows: give a table with some")
@@ -183,9 +218,13 @@ def _plain(frame: pd.DataFrame, kinds: dict[str, bool], part: str) -> pd.DataFra
 
 
 def _labels(
-    parts: dict[str, pd.DataFrame], column: str, targets: Targets
+    parts: dict[str, pd.DataFrame], column: str, targets: Targets, classes: tuple[str, ...] = ()
 ) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """Return the names of the classes, and the labels of each part."""
+    """Return the names of the classes, and the labels of each part.
+
+    Args:
+        classes: that there are; those of the training part where none are given.
+    """
     for name, part in parts.items():
         if missing := int(part[column].isna().sum()):
             raise DataError(
@@ -195,8 +234,7 @@ def _labels(
     given = {name: part[column] for name, part in parts.items()}
     if targets == "values":
         return (), {name: _values(each, column) for name, each in given.items()}
-    distinct = sorted(_classes(given["train"], column))
-    classes = tuple(map(str, distinct))
+    classes = classes or tuple(map(str, sorted(_classes(given["train"], column))))
     numbers = {name: number for number, name in enumerate(classes)}
     labels = {}
     for name, each in given.items():

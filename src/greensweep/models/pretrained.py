@@ -14,7 +14,7 @@ def expected_statistics(config: ModelConfig, splits: Splits) -> tuple[Tensor, Te
 
     That is the training split's own mean and deviation, but for pretrained weights.
     """
-    known = pretrained_statistics(config, splits.input_shape, splits.example.dtype)
+    known = pretrained_statistics(config, splits.input_shape, splits.train.input_dtype)
     return splits.statistics if known is None else known
 
 

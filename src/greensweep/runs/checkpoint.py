@@ -1,10 +1,9 @@
-"""Kept weights: written during a run, tested after it."""
+"""Kept weights: copied while a run trains, written to a file, and read again."""
 
 import io
 import logging
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,45 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from greensweep.config import Metric, TrainConfig, load_run_config, metrics_of
-from greensweep.data import load_splits
-from greensweep.energy import EnergyReading, Meter, Phases
 from greensweep.errors import ConfigError, ModelError, first_line
 from greensweep.files import write_whole
-from greensweep.models import build_model
-from greensweep.models.pretrained import expected_statistics
 from greensweep.models.torch_internals import persistent_buffers
-from greensweep.record.result import CHECKPOINT_FILE, CONFIG_FILE
-from greensweep.secrets import still_masked
-from greensweep.tasks import Scores, build_task, targets_of
-from greensweep.training import (
-    Evaluation,
-    Normalise,
-    autocast_dtype,
-    choose_device,
-    evaluate,
-    synchronize,
-    use_threads,
-)
+from greensweep.record.result import CHECKPOINT_FILE
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CheckpointTest:
-    """A kept model on its test split.
-
-    Attributes:
-        test: accuracy, metrics and loss.
-        objective: the metric that its run was selected by.
-        reading: energy of the evaluation, after one warm-up batch.
-        images: that the reading is of, several times the split where it is read again.
-    """
-
-    test: Evaluation
-    objective: Metric
-    reading: EnergyReading
-    images: int
 
 
 def copy_weights(model: nn.Module, into: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -170,65 +136,3 @@ def load_weights(path: Path, model: nn.Module) -> None:
             f"{path} does not hold weights of the model in its config.yaml "
             f"({type(error).__name__}: {first_line(error)})"
         ) from error
-
-
-def test_checkpoint(
-    path: Path, meter: Meter, *, device: str = "auto", batch_size: int = 512, periods: int = 0
-) -> CheckpointTest:
-    """Rebuild the model of a checkpoint from the config beside it and test it.
-
-    Args:
-        batch_size: samples per step. A model that is never put in evaluation mode
-            (`training.evaluation_mode=false`) keeps the size of its run, on which its accuracy
-            depends.
-        periods: of the slowest counter, that the reading holds at least.
-
-    Raises:
-        ConfigError: the checkpoint or its config is missing or broken.
-    """
-    config: TrainConfig = load_run_config(path.parent / CONFIG_FILE)
-    hidden = still_masked({"model": asdict(config.model), "dataset": asdict(config.dataset)})
-    if hidden:
-        raise ConfigError(
-            f"{path.parent / CONFIG_FILE} does not hold the secret {hidden[0]}, which the run was "
-            f"given itself: train with '{hidden[0]}=${{oc.env:NAME}}', which is read again here"
-        )
-    target = choose_device(device, option="device")
-    use_threads(config.training.threads, step_flops=None)
-    splits = load_splits(config.dataset, config.seed, targets_of(config.task))
-    task = build_task(config.task, splits, target)
-    metrics, objective = metrics_of(config)
-    scores = Scores(metrics, task.targets, splits.classes)
-    model = build_model(config.model, splits.input_shape, task.outputs)
-    load_weights(path, model)
-    model.to(target)
-    normalise = Normalise(
-        expected_statistics(config.model, splits), target, config.training.memory_format
-    )
-    dtype = autocast_dtype(config.training.precision, target)
-    split = splits.test.to(target)
-    evaluation_mode = config.training.evaluation_mode
-    if not evaluation_mode:
-        batch_size = config.training.evaluation_batch_size
-    evaluate_split = partial(
-        evaluate,
-        model,
-        normalise=normalise,
-        task=task,
-        name="test",
-        dtype=dtype,
-        evaluation_mode=evaluation_mode,
-    )
-    evaluate_split(
-        split=split.select(torch.arange(min(batch_size, len(split)))), batch_size=batch_size
-    )
-    phases = Phases(meter, synchronize)
-    phases.start()
-    with phases.phase("test"):
-        result = evaluate_split(split=split, batch_size=batch_size, scores=scores)
-    images = result.images
-    while (reading := phases.of("test")).seconds < periods * reading.update_seconds:
-        with phases.phase("test"):
-            images += evaluate_split(split=split, batch_size=batch_size).images
-    phases.stop()
-    return CheckpointTest(result, objective, reading, images)

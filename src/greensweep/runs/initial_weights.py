@@ -3,6 +3,7 @@
 import logging
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,12 +65,10 @@ def load_initial_weights(path: Path, model: nn.Module) -> tuple[str, ...]:
     return others
 
 
-def _state_in(kept: object) -> dict[str, Tensor]:
+def _state_in(kept: Any) -> dict[str, Tensor]:
     """Return the tensors of a state_dict, also of one that lies in another mapping."""
     if not isinstance(kept, dict):
         return {}
-    for key in ("state_dict", "model"):
-        if isinstance(kept.get(key), dict):
-            kept = kept[key]
-            break
+    inner = (kept.get("state_dict"), kept.get("model"), kept)
+    kept = next(each for each in inner if isinstance(each, dict))
     return {str(name): value for name, value in kept.items() if isinstance(value, Tensor)}

@@ -104,10 +104,10 @@ def _test_run(
     checkpoint: Path, meter: Meter, store: "MlflowStore | None"
 ) -> tuple[RunResult, float | None]:
     """Test kept weights and record it with their run; return the result and the joules spent."""
-    from greensweep.runs.checkpoint import test_checkpoint
+    from greensweep.runs.kept_model import evaluate_checkpoint
 
     directory = checkpoint.parent
-    tested = test_checkpoint(checkpoint, meter)
+    tested = evaluate_checkpoint(checkpoint, meter)
     kept = read_result(directory)
     result = replace(
         kept,

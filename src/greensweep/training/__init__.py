@@ -11,7 +11,7 @@ from greensweep.training.device import (
     synchronize,
     use_threads,
 )
-from greensweep.training.evaluation import Evaluation, evaluate, infer
+from greensweep.training.evaluation import Evaluation, evaluate, infer, predict
 from greensweep.training.images import Normalise
 from greensweep.training.layer_time import LayerTime, LayerTimes, time_layers
 from greensweep.training.loop import Epoch, Training, train
@@ -31,6 +31,7 @@ __all__ = [
     "device_name",
     "evaluate",
     "infer",
+    "predict",
     "start_state",
     "synchronize",
     "time_layers",

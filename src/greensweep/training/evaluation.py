@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -139,6 +140,31 @@ def infer(
             if seen == 0:
                 raise DataError("no image of the split could be read: check the data set's files")
     return seen
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    inputs: Tensor,
+    normalise: Normalise,
+    task: Task,
+    *,
+    batch_size: int,
+    dtype: torch.dtype | None = None,
+) -> np.ndarray:
+    """Return what `task` predicts of inputs (N, …): probabilities (N, K), or values.
+
+    Raises:
+        TrainingError: memory ran out, or the model failed.
+    """
+    model.eval()
+    found = []
+    with computing("prediction failed", batch_size, smaller="batch_size lower"):
+        for batch in inputs.split(batch_size):
+            with autocast(dtype, normalise.device):
+                outputs = model(normalise(batch)).float()
+            found.append(task.predict(outputs).cpu().numpy())
+    return np.concatenate(found)
 
 
 def _batches(count: int, batch_size: int, *, mixed: bool) -> Sequence[Tensor]:
