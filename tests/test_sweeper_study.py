@@ -15,9 +15,11 @@ from conftest import Finished
 from test_sweeper import QUICK, STUDY
 
 from greensweep.search.cost_model import early_forecast
+from greensweep.search.curve import CurvePoint
 from greensweep.search.progress_line import progress_line
 from greensweep.search.records import Outcome
 from greensweep.search.spec import SearchSpec
+from greensweep.sweeper.preview import joules_with_search
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -83,15 +85,19 @@ def test_a_preview_leaves_no_trace_in_the_figures_of_its_sweep(
 
 
 def test_a_preview_counts_what_the_search_itself_costs() -> None:
-    from greensweep.sweeper.preview import _whole
-
-    curve = ((1, 0.5, 15.0, 30.0, 3.0), (2, 0.6, 30.0, 50.0, 5.0))
+    curve = (CurvePoint(1, 0.5, 15.0, 30.0, 3.0), CurvePoint(2, 0.6, 30.0, 50.0, 5.0))
     cut = Outcome(
         "stopped", spent_joules=50.0, seconds=5.0, epochs=2, epochs_planned=10, curve=curve
     )
-    assert _whole(cut) == (210.0, 21.0)
-    assert _whole(replace(cut, search_joules=12.0)) == (222.0, 21.0)
-    assert _whole(replace(cut, spent_joules=None, search_joules=12.0)) == (None, 21.0)
+
+    def joules(outcome: Outcome) -> float | None:
+        attributes = {"outcome": outcome.as_attribute()}
+        state = optuna.trial.TrialState.PRUNED
+        return joules_with_search(optuna.create_trial(state=state, user_attrs=attributes))
+
+    assert joules(cut) == 210.0
+    assert joules(replace(cut, search_joules=12.0)) == 222.0
+    assert joules(replace(cut, spent_joules=None, search_joules=12.0)) is None
 
 
 @pytest.mark.slow

@@ -75,7 +75,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
             f"none of {len(outcomes)} preview runs told anything; the first: {errors[0]}"
         )
     for sentence in preview_sentences(
-        CostModel(spec.space, told, _joules).of_trials(total),
+        CostModel(spec.space, told, joules_with_search).of_trials(total),
         seconds,
         trials=total,
         points=len(told),
@@ -85,7 +85,7 @@ def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
         print(sentence)
 
 
-def _joules(trial: FrozenTrial) -> float | None:
+def joules_with_search(trial: FrozenTrial) -> float | None:
     """Return what a whole run and the search for it would have cost."""
     joules, outcome = whole_joules(trial), outcome_of(trial)
     return joules and joules + ((outcome and outcome.search_joules) or 0.0)
