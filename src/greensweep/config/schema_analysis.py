@@ -155,10 +155,25 @@ class TradeoffConfig(AnalysisConfig):
     price_per_kwh: float | None = option(None, doc="price, in your currency", at_least=0.0)
 
 
+@dataclass
+class OptionsConfig(AnalysisConfig):
+    implementation = "greensweep.analysis.options:compare_values"
+    title = "What each option costs"
+
+    name: str = option("options", doc="of the analysis, and of its folder in `output`")
+    options: list[str] = option(
+        list, doc="columns whose values are compared; [] takes the options of our own runs"
+    )
+    levels: int = option(
+        4, doc="of numbers, of which there may be more: quantiles of the runs", at_least=2
+    )
+
+
 ANALYSES: dict[str, type[AnalysisConfig]] = {
     "strategies": StrategiesConfig,
     "layers": LayersConfig,
     "tradeoff": TradeoffConfig,
+    "options": OptionsConfig,
 }
 
 

@@ -1,0 +1,141 @@
+"""What each value of an option costs in energy, and what it brings in accuracy, on average."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from greensweep.analysis.comparison import holm
+from greensweep.analysis.importance import unused, varying
+from greensweep.analysis.result import Result
+from greensweep.analysis.units import joules
+from greensweep.config.schema_analysis import OptionsConfig
+from greensweep.errors import AnalysisError
+from greensweep.sources.table import ACCURACY, ENERGY, OPTION_GROUPS, SETTING, RunTable, column
+
+
+def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
+    """Compare finished runs by the values of each option, within each setting.
+
+    Raises:
+        AnalysisError: no run finished, no option has two values, or a column is missing.
+    """
+    for name in config.options:
+        column(runs.frame, name, "analysis.options", runs.source)
+    finished = runs.finished
+    known = [str(name) for name in finished if str(name).startswith(OPTION_GROUPS)]
+    values, effects = [], []
+    for setting, group in finished.groupby(SETTING):
+        for name in varying(group, config.options or known):
+            levels = _levels(group[name], config.levels)
+            means = _means(group, levels, config.confidence)
+            own = {"setting": setting, "option": name}
+            values.append(pd.DataFrame(own, index=means.index).join(means))
+            effects.append(own | _effect(means, group, levels))
+    if not values:
+        raise AnalysisError(
+            f"no option has two values within a setting of {runs.source}: name columns in "
+            "analysis.options, and those that tell settings apart in columns.setting"
+        )
+    table = pd.DataFrame(effects)
+    for name in ("energy_p", "accuracy_p"):
+        table[name] = table.groupby("setting")[name].transform(lambda each: holm(each.to_numpy()))
+    table = table.sort_values(["setting", "energy_p", "energy_saved_share"], kind="stable")
+    return Result(
+        name="options",
+        answers=list(_answers(table, 1.0 - config.confidence)),
+        tables={"options": table.reset_index(drop=True), "values": pd.concat(values)},
+        notes=[
+            "Means are over the runs as they were drawn: an adaptive search draws good values of "
+            "several options together, so that what it finds of one may be another's; random "
+            "search and grids do not.",
+            f"Options of more than {config.levels} numbers are compared by quantiles. p-values are "
+            "those of Kruskal and Wallis (1952) over runs, after Holm over the options of a "
+            "setting, and intervals of means are Student's: repeats of a configuration count as "
+            "runs of their own, and make both too sure.",
+            *unused(finished, config.options),
+        ],
+        warnings=runs.warnings,
+        source=runs.source,
+        rows=runs.rows,
+        left_out=runs.left_out,
+    )
+
+
+def _levels(values: "pd.Series[Any]", most: int) -> "pd.Series[Any]":
+    """Return which of its values, or of ranges with as many runs each, an option has in each run.
+
+    Numbers come in their order, since they are pandas' categories.
+    """
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.isna().any() or values.dtype == bool:
+        return values.astype(str).astype("category")
+    if numbers.nunique() > most:
+        bins = pd.qcut(numbers, most, duplicates="drop")
+        ranges = numbers.groupby(bins, observed=True).agg(["min", "max"])
+        texts = [f"{low:g} to {high:g}" for low, high in ranges.itertuples(index=False)]
+        return bins.cat.remove_unused_categories().cat.rename_categories(texts)
+    known = numbers.astype("category")
+    return known.cat.rename_categories([f"{each:g}" for each in known.cat.categories])
+
+
+def _means(group: pd.DataFrame, levels: "pd.Series[Any]", confidence: float) -> pd.DataFrame:
+    """Return a row for each value: runs, and means of energy and accuracy with their intervals."""
+    from scipy.stats import t as student_t
+
+    parts = group.groupby(levels, observed=True)
+    runs = parts.size()
+    table = pd.DataFrame({"value": runs.index.astype(str), "runs": runs.to_numpy()})
+    quantile = student_t.ppf(0.5 + confidence / 2, df=np.maximum(runs - 1, 1))
+    for name in (ENERGY, ACCURACY):
+        middle = parts[name].mean().to_numpy()
+        half = quantile * parts[name].sem().to_numpy()  # missing for a single run
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = (
+            middle,
+            middle - half,
+            middle + half,
+        )
+    return table
+
+
+def _effect(means: pd.DataFrame, group: pd.DataFrame, levels: "pd.Series[Any]") -> dict[str, Any]:
+    """Return how the value that takes the least energy on average differs from that of the most."""
+    least, most = (means.iloc[place] for place in (means[ENERGY].argmin(), means[ENERGY].argmax()))
+    return {
+        "least": least["value"],
+        "most": most["value"],
+        "least_energy_joules": least[ENERGY],
+        "most_energy_joules": most[ENERGY],
+        "energy_saved_share": 1.0 - least[ENERGY] / most[ENERGY] if most[ENERGY] > 0 else 0.0,
+        "accuracy_gained": least[ACCURACY] - most[ACCURACY],
+        "energy_p": _kruskal_wallis(group[ENERGY], levels),
+        "accuracy_p": _kruskal_wallis(group[ACCURACY], levels),
+    }
+
+
+def _kruskal_wallis(figures: "pd.Series[float]", levels: "pd.Series[Any]") -> float:
+    """Return the p-value of one distribution at all levels; missing where nothing varies."""
+    from scipy.stats import kruskal
+
+    if figures.nunique() < 2:
+        return float("nan")
+    parts = [part.to_numpy() for _, part in figures.groupby(levels, observed=True)]
+    return float(kruskal(*parts).pvalue)
+
+
+def _answers(table: pd.DataFrame, significance: float) -> Iterator[str]:
+    for setting, options in table.groupby("setting"):
+        matter = options[options["energy_p"] < significance]
+        if matter.empty:
+            yield f"{setting}: no option has values whose energy differs by more than chance."
+            continue
+        first = matter.sort_values("energy_saved_share", kind="stable").iloc[-1]
+        points = 100.0 * first["accuracy_gained"]
+        yield (
+            f"{setting}: {first['option']} matters most for energy: at {first['least']} runs take "
+            f"{100.0 * first['energy_saved_share']:.2g} % less than at {first['most']} "
+            f"({joules(first['least_energy_joules'])} against "
+            f"{joules(first['most_energy_joules'])} on average), with {points:+.2g} points of "
+            "accuracy."
+        )
