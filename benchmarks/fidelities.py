@@ -29,6 +29,7 @@ from ratios import finite, quantile, shown
 from rich.console import Console
 from rich.table import Table
 
+from greensweep.files import write_text
 from greensweep.runs.replay.answer import ReplayModel
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.records import outcome_of
@@ -105,7 +106,7 @@ def main() -> None:
             f"{cheaper:.0%}",
         )
     text = json.dumps({"seeds": arguments.seeds, "trials": TRIALS, "rows": rows}, indent=1)
-    arguments.output.write_text(text + "\n", encoding="utf-8")
+    write_text(arguments.output, text + "\n")
     Console(width=120).print(table)
 
 

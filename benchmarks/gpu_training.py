@@ -22,6 +22,7 @@ from torch import nn
 
 from greensweep.config.schema import AdamConfig, ConstantConfig, TrainingConfig
 from greensweep.data import TensorSplit
+from greensweep.files import write_text
 from greensweep.models import build_model
 from greensweep.tasks.classification import Classification
 from greensweep.training import (
@@ -339,7 +340,7 @@ def main() -> None:
             "device": device_name(device),
             "figures": [{**asdict(figure), "met": figure.met} for figure in figures],
         }
-        arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_text(arguments.output, json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 import torch
 from codecarbon import OfflineEmissionsTracker
+from interleaved import Turn
 from loops import RawData, bare_accuracy, bare_epoch, fused_adam
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -24,7 +25,6 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from stopwatch import Stopwatch
 from torch import nn
-from turns import Turn
 
 SEED = 0
 JOULES_PER_KWH = 3.6e6

@@ -37,6 +37,7 @@ from greensweep.config.schema_energy import CodeCarbonConfig
 from greensweep.config.schema_model import SimpleCnnConfig
 from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import build_meter
+from greensweep.files import write_text
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
@@ -119,7 +120,7 @@ def main() -> None:
             for factor in FACTORS
         },
     }
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_text(arguments.output, json.dumps(report, indent=2) + "\n")
     _print(pairs, report)
 
 

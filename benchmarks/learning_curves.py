@@ -21,6 +21,8 @@ from curves import EPOCHS, OPTIONS, TABLE
 from machine import describe_machine
 from small_cnn import RANDOM, TASK, results, search
 
+from greensweep.files import write_text
+
 SPACE = (
     "optimizer.learning_rate=tag(log,interval(1e-5,1e-1))",
     "optimizer.beta1=interval(0.5,0.99)",
@@ -55,7 +57,7 @@ def main() -> None:
         "configurations": arguments.trials,
     }
     text = json.dumps(about, indent=2) + "\n"
-    arguments.output.with_suffix(".json").write_text(text, encoding="utf-8")
+    write_text(arguments.output.with_suffix(".json"), text)
 
 
 def curve_rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from figures import Figure, ratios, summarised
-from turns import Record, take_turns
+from interleaved import Record, run_interleaved
 
 _FOLDER = Path(__file__).resolve().parent
 _GOAL = 2.0
@@ -44,7 +44,7 @@ def measure(size: Size) -> list[Figure]:
     # The last trial of a sweep has no next one to end it.
     sweep = [f"hydra.sweeper.n_trials={size.trials + 1}", *_OVERRIDES]
     with tempfile.TemporaryDirectory() as folder:
-        records = take_turns(
+        records = run_interleaved(
             {
                 "greensweep": [str(_FOLDER / "timed_sweep.py"), "-m", *sweep],
                 "handwritten": [
@@ -53,7 +53,7 @@ def measure(size: Size) -> list[Figure]:
                 ],
             },
             Path(folder),
-            turns=size.trials,
+            rounds=size.trials,
             environment=_ENVIRONMENT,
         )
     ours, theirs = records["greensweep"][1:], records["handwritten"][1:]

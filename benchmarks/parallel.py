@@ -29,6 +29,7 @@ from rich.table import Table
 from greensweep.config.schema_energy import CalibrationConfig, CodeCarbonConfig
 from greensweep.energy import EnergyReading, build_meter
 from greensweep.energy.machine import machine_total
+from greensweep.files import write_text
 
 _FOLDER = Path(__file__).resolve().parent
 # How many trials at a time, and how many processes without a meter beside them.
@@ -78,7 +79,7 @@ def main() -> None:
         meter.stop()
         rows += [_row(name, config, *beside, arguments.work) for beside in _BESIDE]
     report = {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_text(arguments.output, json.dumps(report, indent=2) + "\n")
     _print(rows)
     print(machine_line(report["machine"]))  # type: ignore[arg-type]
 

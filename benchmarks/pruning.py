@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
+from greensweep.files import write_text
 from greensweep.pareto import pareto_front
 from greensweep.runs.replay.table import Configuration
 from greensweep.search.records import outcome_of
@@ -53,7 +54,7 @@ def main() -> None:
     rows = list(compare(known, arguments.seeds, arguments.trials))
     about = {"configurations": len(known), "seeds": arguments.seeds, "trials": arguments.trials}
     text = json.dumps({**about, "rows": rows}, indent=1)
-    arguments.output.write_text(text + "\n", encoding="utf-8")
+    write_text(arguments.output, text + "\n")
     title = f"{arguments.trials} of {len(known)} configurations, {arguments.seeds} seeds"
     table = Table(title=title)
     for column in ("objectives", "pruner", "best found", "points lost", "energy"):

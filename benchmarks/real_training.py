@@ -23,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from small_cnn import RANDOM, TASK, results, search
 
+from greensweep.files import write_text
+
 _FOLDER = Path(__file__).resolve().parent
 SEARCHES = {
     "random, uniform": ("space=paper", *RANDOM),
@@ -68,7 +70,7 @@ def main() -> None:
             for name, rows in traces.items()
         },
     }
-    arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_text(arguments.output, json.dumps(found, indent=2) + "\n")
     console = Console(width=120)
     console.print(machine_line(machine))
     for target, by_name in found["ratios"].items():

@@ -22,6 +22,8 @@ from machine import describe_machine, machine_line
 from rich.console import Console
 from rich.table import Table
 
+from greensweep.files import write_text
+
 _FOLDER = Path(__file__).resolve().parent
 _IMAGES = _FOLDER.parents[1] / "shared" / "data" / "cifar10"
 _FILE_WIDTH = 160  # columns where the output is no terminal
@@ -67,7 +69,7 @@ def main() -> None:
         "benchmark_seconds": seconds,
     }
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_text(arguments.output, json.dumps(results, indent=2) + "\n")
     _print(figures, skipped, machine)
     print(f"Unrounded, with the single measurements: {arguments.output}")
 

@@ -28,6 +28,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from rich.console import Console
 from rich.table import Table
 
+from greensweep.files import write_text
 from greensweep.record.reporting import report
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
@@ -104,7 +105,7 @@ def main() -> None:
                 **found["commands"]
             )
         )
-    arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_text(arguments.output, json.dumps(found, indent=2) + "\n")
 
 
 def compare(sampler: str, trials: int) -> list[Row]:

@@ -31,6 +31,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, TPESampler
 from ratios import finite, quantile, shown
 
+from greensweep.files import write_text
 from greensweep.runs.replay.answer import ReplayModel
 from greensweep.runs.replay.table import read_table
 from greensweep.search.records import OUTCOME, Outcome
@@ -374,7 +375,7 @@ def main() -> None:
             print(f"{name}, {kind} space: done", file=sys.stderr, flush=True)
             rows = [known[key] for key in _order() if key in known]
             text = json.dumps({"trials": TRIALS, "rows": rows}, indent=1)
-            arguments.output.write_text(text + "\n", encoding="utf-8")
+            write_text(arguments.output, text + "\n")
     print(markdown([known[key] for key in _order() if key in known]))
 
 

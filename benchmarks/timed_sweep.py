@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from interleaved import Turn
 from stopwatch import Stopwatch
-from turns import Turn
 
 from greensweep import app
 from greensweep.energy.machine import MachineMeter

@@ -68,7 +68,14 @@ def test_an_earlier_report_is_replaced_and_nothing_else(cli: Cli, tmp_path: Path
     assert refused.status == 1
     assert "output=outputs/report holds something other than a report" in refused.errors
     assert (folder / "thesis.txt").read_text() == "mine"
-    assert not list(folder.parent.glob(".report-*")), "half a report is left"
+    assert not list(tmp_path.rglob(".part-*")), "half a report is left"
+
+
+def test_what_a_killed_report_left_is_not_in_the_way_of_the_next(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv")
+    (tmp_path / "outputs" / "report" / ".part-of-a-killed-one").mkdir(parents=True)
+    for _ in range(2):
+        assert cli("report.py", "source=runs.csv").status == 0
 
 
 @pytest.mark.parametrize(

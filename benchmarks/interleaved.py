@@ -1,4 +1,4 @@
-"""Two programs in turn, trial by trial: one works while the other waits.
+"""Interleaved measurements of two programs, trial by trial: one works while the other waits.
 
 Each runs in a process of its own, as users run them, and both see the same minutes of a machine
 whose speed drifts.
@@ -37,10 +37,10 @@ class Turn:
         self._peer.flush()
 
 
-def take_turns(
-    programs: Mapping[str, Sequence[str]], work: Path, turns: int, environment: Mapping[str, str]
+def run_interleaved(
+    programs: Mapping[str, Sequence[str]], work: Path, rounds: int, environment: Mapping[str, str]
 ) -> dict[str, list[Record]]:
-    """Start Python programs at once, let each have its turn so many times; return their records.
+    """Start Python programs at once, give each a turn in so many rounds, and return their records.
 
     Args:
         programs: name to script and arguments; each runs in a folder of its name below `work`.
@@ -50,19 +50,19 @@ def take_turns(
         RuntimeError: a program ended early; the end of its output says why.
     """
     with ExitStack() as open_programs:
-        players = {
-            name: open_programs.enter_context(_Player(command, work / name, environment))
+        running = {
+            name: open_programs.enter_context(_Program(command, work / name, environment))
             for name, command in programs.items()
         }
         records: dict[str, list[Record]] = {name: [] for name in programs}
-        for number in range(turns):
+        for number in range(rounds):
             # Every second round backwards: neither always comes first.
-            for name in players if number % 2 == 0 else reversed(players):
-                records[name].append(players[name].turn())
+            for name in running if number % 2 == 0 else reversed(running):
+                records[name].append(running[name].turn())
     return records
 
 
-class _Player:
+class _Program:
     """One program and the line to it."""
 
     def __init__(
@@ -100,7 +100,7 @@ class _Player:
         assert isinstance(record, dict)
         return record
 
-    def __enter__(self) -> "_Player":
+    def __enter__(self) -> "_Program":
         return self
 
     def __exit__(self, *_: object) -> None:
