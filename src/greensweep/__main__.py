@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from greensweep.messages import drop_output, sentence
+from greensweep.messages import drop_output, error_line
 from greensweep.secrets import open_doors
 from greensweep.study.params import (
     BAYESIAN,
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(sentence(error, way_out=""), file=sys.stderr)
+        print(error_line(error, way_out=""), file=sys.stderr)
         return 1
     return status
 

@@ -74,16 +74,16 @@ ELSEWHERE = (
 )
 
 
-def sentence(fault: BaseException, way_out: str = ELSEWHERE) -> str:
+def error_line(fault: BaseException, way_out: str = ELSEWHERE) -> str:
     """Return a fault as one line that starts with "Error:", without secrets.
 
     Args:
         way_out: from a file or folder that cannot be used.
     """
-    return f"Error: {told(fault, way_out)}"
+    return f"Error: {message_of(fault, way_out)}"
 
 
-def told(fault: BaseException, way_out: str = ELSEWHERE) -> str:
+def message_of(fault: BaseException, way_out: str = ELSEWHERE) -> str:
     """Return a fault as one line, without secrets.
 
     The user's own error is looked for along the chain of causes, since Hydra wraps what is

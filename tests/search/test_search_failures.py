@@ -13,7 +13,7 @@ from searches import BaseStorage, Search, spec, task_of_epochs
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from greensweep.errors import StudyError
-from greensweep.messages import sentence
+from greensweep.messages import error_line
 from greensweep.record.reporting import TrialEnded, report
 from greensweep.search import storage
 from greensweep.search.cost import search_cost
@@ -358,7 +358,7 @@ def test_what_the_stock_sweepers_storage_raises_is_told_by_its_cause() -> None:
     fault = StorageInternalError("This typically happens due to invalid data in the commit")
     fault.__cause__ = full
     for each in (fault, full):
-        assert sentence(each) == (
+        assert error_line(each) == (
             "Error: a database failed (database or disk is full): free or start it, then give the "
             "command again"
         )

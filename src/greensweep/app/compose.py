@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from greensweep.config import TrainConfig, parse, without_hydra
 from greensweep.errors import ConfigError
-from greensweep.messages import told
+from greensweep.messages import message_of
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 
@@ -58,4 +58,4 @@ def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSwee
         hours = found.get("confirm_hours")
         return ComposedSweep(parsed, str(found.storage), int(found.n_trials), hours)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(told(error)) from error
+        raise ConfigError(message_of(error)) from error

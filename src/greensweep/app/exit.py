@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
 from greensweep.ctrl_c import INTERRUPTED
-from greensweep.messages import drop_output, sentence
+from greensweep.messages import drop_output, error_line
 from greensweep.secrets import open_doors
 
 _RETURN_VALUE: Any = JobReturn.return_value
@@ -61,7 +61,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     if isinstance(fault, KeyboardInterrupt):
         print("Interrupted: what was measured so far is kept.", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    sys.exit(sentence(fault))
+    sys.exit(error_line(fault))
 
 
 def _quiet_jobs() -> None:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from greensweep.config import use_sweep_folder
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import new_folder
-from greensweep.messages import sentence
+from greensweep.messages import error_line
 from greensweep.search.folders import COMMAND_LOCK
 from greensweep.study.preflight import check_sweep_folder
 from greensweep.sweeper.command import check_subdir, resumes
@@ -103,7 +103,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except (GreensweepError, OSError) as error:
-        raise SystemExit(sentence(error)) from error
+        raise SystemExit(error_line(error)) from error
 
 
 def _is_by_time(directory: DictConfig) -> bool:

@@ -13,7 +13,7 @@ from greensweep.app.tables import write_page
 from greensweep.config import TrainConfig, command_folder, parse
 from greensweep.config.schema_analysis import sweep_report
 from greensweep.errors import GreensweepError, StudyError
-from greensweep.messages import sentence
+from greensweep.messages import error_line
 from greensweep.search.callbacks import before_first_trial
 from greensweep.study.preflight import check_sweep
 from greensweep.sweeper.command import resumes, searched_names, shared_config
@@ -166,7 +166,7 @@ def _report_sweep(
         sweeps = pd.DataFrame([summary.metrics()])
         page = write_page(analyses_of(runs, config, sweeps), config)
     except (GreensweepError, OSError) as error:
-        log.warning(f"No report of this sweep: {sentence(error)}")
+        log.warning(f"No report of this sweep: {error_line(error)}")
         return
     if store is not None and summary.mlflow_run_id is not None:
         store.attempt(partial(store.log_folder, summary.mlflow_run_id, page.parent))

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from greensweep.energy import Meter, Phases, sum_joules
 from greensweep.errors import ConstraintError, MissingFigure
-from greensweep.messages import told
+from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
@@ -96,13 +96,13 @@ def _conclude(
     if trial.state == TrialState.RUNNING and queue.recover(trial):
         log.warning("Trial %d was recovered from its folder: the storage had failed.", trial.number)
     elif trial.state == TrialState.RUNNING:
-        outcome = Outcome("failed", "it never ran" if fault is None else told(fault))
+        outcome = Outcome("failed", "it never ran" if fault is None else message_of(fault))
         if interrupted():  # a launcher's process that was still starting
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
         finish_trial(study, trial, outcome, None, queue.folder(trial))
         log.warning("Trial %d %s: %s", reserved.number, outcome.status, outcome.error)
     elif fault is not None:
-        log.warning("Trial %d failed: %s", reserved.number, told(fault))
+        log.warning("Trial %d failed: %s", reserved.number, message_of(fault))
 
 
 def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:

@@ -22,7 +22,7 @@ from greensweep.config import (
 from greensweep.config.grammar import as_override, choices_of, ends_of
 from greensweep.config.searched import Searched, any_of, read_searched
 from greensweep.errors import GreensweepError, StudyError, first_line, unknown
-from greensweep.messages import told
+from greensweep.messages import message_of
 from greensweep.sweeper.command import (
     BASIC,
     declared_space,
@@ -166,7 +166,7 @@ def _value_faults(
                 made[value] = with_values(_compose(config, f"{each.key}={value}"), searched)
                 parse(made[value])
             except Exception as error:
-                yield f"{_origin(each)}: {told(error)}"
+                yield f"{_origin(each)}: {message_of(error)}"
                 break
     alone = {f"{k}={v}": made for k, of_group in groups.items() for v, made in of_group.items()}
     for each in searched:

@@ -10,7 +10,7 @@ from greensweep.config import without_hydra
 from greensweep.config.grammar import ends_of
 from greensweep.config.searched import Searched, read_searched
 from greensweep.errors import StudyError
-from greensweep.messages import told
+from greensweep.messages import message_of
 from greensweep.secrets import has_secrets
 
 BASIC = "BasicSweeper"
@@ -43,7 +43,7 @@ def searched_in(hydra: DictConfig) -> list[Searched]:
     try:
         params = OmegaConf.to_container(hydra.sweeper.params or OmegaConf.create({}), resolve=True)
     except OmegaConfBaseException as error:  # the space is read as it is resolved
-        raise StudyError(told(error)) from error
+        raise StudyError(message_of(error)) from error
     assert isinstance(params, dict)
     named = {str(key): given for key, given in params.items()}
     return read_searched(named, task_overrides(hydra))[0]

@@ -26,7 +26,7 @@ from greensweep.config.hydra_internals import fault_of
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import Meter, build_meter, told_once
 from greensweep.errors import GreensweepError, StudyError, first_line
-from greensweep.messages import told
+from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.folders import check_present
@@ -204,7 +204,7 @@ class Worker:
         asked = self._overrides(trial.params, trial.fidelity)
         refused = RunResult(
             status="failed",
-            error=told(fault),
+            error=message_of(fault),
             model=chosen.get("model", config.model.name),
             dataset=chosen.get("dataset", config.dataset.name),
             seed=config.seed,
