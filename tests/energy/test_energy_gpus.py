@@ -10,7 +10,7 @@ from fakes import Powercap
 from gpus import Gpus
 
 from greensweep.config import schema_energy
-from greensweep.energy import Meter, build_meter, notices, told_once
+from greensweep.energy import Meter, build_meter, notices, warn_once_per_sweep
 from greensweep.energy.build import build_source
 from greensweep.energy.gpus import cuda_devices, machine_gpus
 from greensweep.errors import EnergyError
@@ -213,7 +213,7 @@ def test_what_all_runs_of_a_sweep_lack_is_told_once(
     def warnings(sweep: Path) -> int:
         notices._warn.cache_clear()  # another process
         caplog.clear()
-        with told_once(sweep), caplog.at_level(logging.WARNING):
+        with warn_once_per_sweep(sweep), caplog.at_level(logging.WARNING):
             build_source(schema_energy.NvmlRaplConfig()).open()
         return len(caplog.records)
 

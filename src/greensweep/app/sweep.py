@@ -60,7 +60,7 @@ def sweep_of(hydra: Any) -> "SweepRun":
 
 
 def _begin_sweep(config: DictConfig) -> None:
-    from greensweep.energy import measure_idle, told_once
+    from greensweep.energy import measure_idle, warn_once_per_sweep
     from greensweep.search.storage import check_storage, keep_private, storage_faults
     from greensweep.study import drift
     from greensweep.study.trials import keep_searched
@@ -75,7 +75,7 @@ def _begin_sweep(config: DictConfig) -> None:
         with storage_faults(storage):
             keep_private(storage)
     parsed: TrainConfig = parse(shared_config(config))
-    with told_once(directory):
+    with warn_once_per_sweep(directory):
         measure_idle(parsed.energy)
         drift.begin(directory, _reference_meter(parsed), parsed)
     SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)
@@ -108,7 +108,7 @@ def _finish_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcept
         return lost(directory)
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun
-    from greensweep.energy import told_once
+    from greensweep.energy import warn_once_per_sweep
     from greensweep.study.dead_trials import fail_running
     from greensweep.study.finish import finish_sweep
     from greensweep.tracking import open_store
@@ -120,7 +120,7 @@ def _finish_sweep(config: DictConfig, fault: BaseException | None) -> BaseExcept
         if storage is not None and not resumes(config.hydra):
             fail_running(directory, storage)
         store = open_store(parsed.tracking)
-        with told_once(directory):
+        with warn_once_per_sweep(directory):
             summary = finish_sweep(
                 directory.absolute(),
                 parsed,

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def train(composed: DictConfig) -> float | tuple[float, ...]:
     """Train once and return the objective's value or values; a failed trial of a sweep raises."""
-    from greensweep.energy import build_meter, told_once
+    from greensweep.energy import build_meter, warn_once_per_sweep
     from greensweep.record.result import RESULT_FILE
     from greensweep.runs.repeats import run_repeats
     from greensweep.runs.replay import replay_once
@@ -48,7 +48,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     store = open_store(config.tracking)
     sweep = sweep_of(hydra) if sweeping else None
     folder = sweep.directory if sweep else None
-    with told_once(folder):
+    with warn_once_per_sweep(folder):
         if config.replay is not None:
             run_once = partial(replay_once, config, directory)
         else:

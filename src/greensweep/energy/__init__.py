@@ -3,7 +3,7 @@
 from greensweep.energy.build import build_meter, measure_idle
 from greensweep.energy.carbon import Grid, declared_grid
 from greensweep.energy.meter import Meter, UnmeteredMeter
-from greensweep.energy.notices import told_once
+from greensweep.energy.notices import warn_once_per_sweep
 from greensweep.energy.phases import Phases, Window
 from greensweep.energy.reading import (
     ComponentEnergy,
@@ -31,5 +31,5 @@ __all__ = [
     "measure_idle",
     "shared_quality",
     "sum_joules",
-    "told_once",
+    "warn_once_per_sweep",
 ]

@@ -1,4 +1,4 @@
-"""What a meter cannot read is told once: not by each trial of a sweep, in each of its processes."""
+"""Warnings of what a meter cannot read, once: not by each trial of a sweep, in each process."""
 
 import hashlib
 import logging
@@ -14,8 +14,8 @@ _sweep: ContextVar[Path | None] = ContextVar("_sweep", default=None)
 
 
 @contextmanager
-def told_once(sweep: Path | None) -> Iterator[None]:
-    """Let the meters of the block say what all processes of a sweep say but once.
+def warn_once_per_sweep(sweep: Path | None) -> Iterator[None]:
+    """Let the warnings of the block come once from all processes of a sweep.
 
     Args:
         sweep: its folder, which keeps the marks; None leaves everything as it is.
@@ -37,7 +37,7 @@ def _warn(sweep: Path | None, sentence: str) -> None:
     if sweep is not None:
         digest = hashlib.sha256(sentence.encode()).hexdigest()
         try:
-            (sweep / f".told-{digest[:12]}").touch(exist_ok=False)
+            (sweep / f".warned-{digest[:12]}").touch(exist_ok=False)
         except FileExistsError:
             return
         except OSError:

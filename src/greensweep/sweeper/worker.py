@@ -24,7 +24,7 @@ from greensweep.config import TrainConfig, without_hydra
 from greensweep.config.grammar import kept_as_override
 from greensweep.config.hydra_internals import fault_of
 from greensweep.config.schema_energy import EnergyConfig
-from greensweep.energy import Meter, build_meter, told_once
+from greensweep.energy import Meter, build_meter, warn_once_per_sweep
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
@@ -101,7 +101,7 @@ class Worker:
     def work(self, batch: int) -> Exhausted:
         """Run trials until there are no more."""
         study = open_once(self.spec)
-        with told_once(self.spec.directory):
+        with warn_once_per_sweep(self.spec.directory):
             # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
             meter = SearchMeter(build_meter(self.energy, device="cpu"))
             own_meter = build_meter(self.energy) if self.meters_trials else None
@@ -236,7 +236,7 @@ class TrialTask:
         joules = self.search.take() if self.search is not None else None
         # A process of a launcher's: Ctrl-C reaches it as well.
         to_the_end = nullcontext() if is_graceful() else graceful(quiet=True)
-        with told_once(self.spec.directory), to_the_end:
+        with warn_once_per_sweep(self.spec.directory), to_the_end:
             return run_trial(
                 self.spec,
                 open_once(self.spec),
