@@ -38,6 +38,7 @@ from greensweep.config.schema_model import SimpleCnnConfig
 from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import build_meter
 from greensweep.files import write_text
+from greensweep.record.nested_json import to_json
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
@@ -107,7 +108,7 @@ def main() -> None:
                 "energy_joules": result.energy_joules,
                 "energy_quality": result.energy_quality,
                 "seconds": result.seconds,
-                "layer_energy": result.layer_energy,
+                "layer_energy": to_json(result.layer_energy),
             }
             for (architecture, seed), result in results.items()
         ],
@@ -194,7 +195,7 @@ def pairs_of(results: Results) -> Iterator[Pair]:
 
 
 def _joules(result: RunResult, kind: str) -> float:
-    return float(result.layer_energy["joules"].get(kind, 0.0))
+    return float(result.layer_energy.joules.get(kind, 0.0))
 
 
 def _all_layers(result: RunResult) -> float:
@@ -254,7 +255,7 @@ def _group(pair: Pair) -> tuple[str, str]:
 
 
 def _run_line(architecture: Architecture, seed: int, result: RunResult) -> str:
-    shares = result.layer_energy["shares"]
+    shares = result.layer_energy.shares
     shown = ", ".join(f"{kind} {share:.2f}" for kind, share in shares.items())
     return (
         f"conv {architecture[0]}, linear {architecture[1]}, relu {architecture[2]}, seed {seed}: "

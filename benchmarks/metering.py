@@ -155,4 +155,4 @@ def _run_seconds(config: TrainConfig, meter: Meter) -> float:
             test=False,
         )
     phases = ("training", "evaluation", "other")
-    return float(sum(result.energy_phases[name]["seconds"] for name in phases))
+    return float(sum(result.energy_phases[name].seconds for name in phases))

@@ -15,6 +15,7 @@ from greensweep.config import TrainConfig
 from greensweep.energy import EnergyReading, ScriptedMeter, UnmeteredMeter
 from greensweep.errors import TrainingError
 from greensweep.record.result import read_result
+from greensweep.record.summaries import Spread
 from greensweep.runs.repeats import run_repeats
 from greensweep.search.folders import trial_directories
 from greensweep.study.trials import read_trials
@@ -45,14 +46,14 @@ def test_figures_are_means_and_costs_are_sums(config: Compose, tmp_path: Path) -
     for name in ("validation_accuracy", "test_accuracy", "energy_joules", "seconds"):
         assert getattr(result, name) == pytest.approx(sum(run[name] for run in runs) / 3)
     assert result.energy_spent_joules == sum(run["energy_spent_joules"] for run in runs)
-    assert result.energy_phases["training"]["joules"] == pytest.approx(3 * result.energy_joules)
-    assert result.energy_components["cpu"]["joules"] == pytest.approx(result.energy_joules)
-    assert [run["energy_joules"] for run in result.repeat_runs] == [
+    assert result.energy_phases["training"].joules == pytest.approx(3 * result.energy_joules)
+    assert result.energy_components["cpu"].joules == pytest.approx(result.energy_joules)
+    assert [run.energy_joules for run in result.repeat_runs] == [
         run["energy_joules"] for run in runs
     ]
     assert len({run["validation_accuracy"] for run in runs}) > 1  # the seeds did differ
-    assert [point["epoch"] for point in result.history] == [1, 2]
-    assert result.history[1]["validation_accuracy"] == pytest.approx(
+    assert [point.epoch for point in result.history] == [1, 2]
+    assert result.history[1].metrics["accuracy"] == pytest.approx(
         sum(run["history"][1]["validation_accuracy"] for run in runs) / 3
     )
     best = max(runs, key=lambda run: run["validation_accuracy"])
@@ -91,10 +92,10 @@ def test_net_energy_is_that_of_all_repeats_or_not_known(
         test=False,
     )
     known = all(knowing)
-    assert result.energy_phases["training"]["joules"] == 16.0  # of two repeats, of two epochs each
-    assert result.energy_phases["training"]["net_joules"] == (12.0 if known else None)
+    assert result.energy_phases["training"].joules == 16.0  # of two repeats, of two epochs each
+    assert result.energy_phases["training"].net_joules == (12.0 if known else None)
     assert result.energy_net_joules == (6.0 if known else None)
-    assert result.energy_components["cpu"]["net_joules"] == (6.0 if known else None)
+    assert result.energy_components["cpu"].net_joules == (6.0 if known else None)
 
 
 def test_the_interval_is_students_for_the_mean(config: Compose, tmp_path: Path) -> None:
@@ -105,13 +106,13 @@ def test_the_interval_is_students_for_the_mean(config: Compose, tmp_path: Path) 
         tracker=MemoryTracker(),
         test=False,
     )
-    values = [run["validation_accuracy"] for run in result.repeat_runs]
+    values = [run.validation_accuracy for run in result.repeat_runs]
     mean = sum(values) / 3
     deviation = (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
     spread = result.spread["validation_accuracy"]
-    assert spread["std"] == pytest.approx(deviation)
+    assert spread.std == pytest.approx(deviation)
     low, high = student_t.interval(0.95, df=2, loc=mean, scale=deviation / 3**0.5)
-    assert (spread["low"], spread["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert (spread.low, spread.high) == (pytest.approx(low), pytest.approx(high))
     assert "energy_joules" not in result.spread  # nothing was metered
     assert "test_accuracy" not in result.spread  # nothing was tested
 
@@ -177,18 +178,18 @@ def test_in_a_sweep_repeats_are_grandchildren_and_trials_are_still_trials(
         trial_id = trial.result.mlflow_run_id
         below = [r for r in runs.values() if r.data.tags.get("mlflow.parentRunId") == trial_id]
         assert {r.info.run_id for r in below} == {
-            run["mlflow_run_id"] for run in trial.result.repeat_runs
+            run.mlflow_run_id for run in trial.result.repeat_runs
         }
         assert {r.data.params["seed"] for r in below} == {"0", "1"}
         mean = sum(r.data.metrics["validation/accuracy"] for r in below) / 2
         assert runs[trial_id].data.metrics["validation/accuracy"] == pytest.approx(mean)
         std = runs[trial_id].data.metrics["validation/accuracy_std"]
-        assert std == trial.result.spread["validation_accuracy"]["std"]
+        assert std == trial.result.spread["validation_accuracy"].std
     # The winner's repeats are all tested, and their mean is the trial's; nothing else is kept.
     study = json.loads((tmp_path / "sweep" / "study.json").read_text())
     for trial in trials:
         weights = sorted((tmp_path / "sweep").glob(f"{trial.number}/repeats/*/model.pt"))
-        tested = [run["test_accuracy"] for run in trial.result.repeat_runs]
+        tested = [run.test_accuracy for run in trial.result.repeat_runs]
         if trial.number in study["pareto_trials"]:
             assert len(weights) == 2
             assert trial.result.test_accuracy == pytest.approx(sum(tested) / 2)
@@ -205,7 +206,7 @@ def test_the_search_sees_the_mean(config: Compose, tmp_path: Path) -> None:
     result = run_repeats(
         parsed, tmp_path, meter=ScriptedMeter([(1.0, 4.0)]), tracker=MemoryTracker(), test=False
     )
-    values = [run["validation_accuracy"] for run in result.repeat_runs]
+    values = [run.validation_accuracy for run in result.repeat_runs]
     assert objective_values(parsed.objective, result) == (pytest.approx(sum(values) / 2), 4.0)
 
 
@@ -244,8 +245,8 @@ def test_a_run_says_that_its_figures_are_means(config: Compose, tmp_path: Path) 
         validation_accuracy=0.5,
         energy_joules=40.0,
         spread={
-            "validation_accuracy": {"std": 0.1, "low": 0.4, "high": 0.6},
-            "energy_joules": {"std": 1.0, "low": 38.0, "high": 42.0},
+            "validation_accuracy": Spread(std=0.1, low=0.4, high=0.6),
+            "energy_joules": Spread(std=1.0, low=38.0, high=42.0),
         },
     )
     assert "validation accuracy 0.5000 (0.4000 to 0.6000)" in run_line(fixed)

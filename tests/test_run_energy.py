@@ -20,6 +20,7 @@ from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.errors import TrainingError
 from greensweep.record.result import RunResult, read_result
+from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.runs.kept_model import evaluate_checkpoint
 from greensweep.runs.once import run_once
 from greensweep.study.sentences import run_line
@@ -72,11 +73,11 @@ def test_phases_and_what_lies_between_are_the_whole_run(config: Compose, tmp_pat
         "setup", "warmup", "training", "evaluation", "inference", "layer_energy", "test", "other",
     }  # fmt: skip
     phases = result.energy_phases.values()
-    assert sum(phase["joules"] for phase in phases) == result.energy_spent_joules
+    assert sum(phase.joules for phase in phases) == result.energy_spent_joules
     # The first reading starts the run, and the last before the end stops it unread.
     assert result.energy_spent_joules == 10.0 * (clock.now - 2.0)
-    assert sum(phase["seconds"] for phase in phases) == clock.now - 2.0
-    assert {phase["quality"] for phase in phases} == {"measured"}
+    assert sum(phase.seconds for phase in phases) == clock.now - 2.0
+    assert {phase.quality for phase in phases} == {"measured"}
     assert result.energy_measured_share == 1.0
 
 
@@ -90,10 +91,10 @@ def test_net_energy_is_gross_less_the_idle_machine_over_the_same_seconds(
     result = run(config(*QUICK), tmp_path, meter=meter, tracker=tracker)
     assert result.energy_joules == 10.0 * result.seconds
     assert result.energy_net_joules == pytest.approx(6.0 * result.seconds)
-    assert result.energy_components["cpu"]["net_joules"] == result.energy_net_joules
+    assert result.energy_components["cpu"].net_joules == result.energy_net_joules
     assert tracker.metrics["energy/net_joules"] == result.energy_net_joules
     training = result.energy_phases["training"]
-    assert training["net_joules"] == result.energy_net_joules
+    assert training.net_joules == result.energy_net_joules
 
 
 class Busy(Processes):
@@ -165,14 +166,14 @@ def test_inference_is_told_per_thousand_images_of_whole_passes(
         tracker=tracker,
     )
     inference = result.inference
-    assert inference["images"] % 216 == 0  # the validation split of the digits
-    assert inference["images"] >= 216
-    assert inference["batch_size"] == 50
-    assert inference["quality"] == "replayed"
+    assert inference.images % 216 == 0  # the validation split of the digits
+    assert inference.images >= 216
+    assert inference.batch_size == 50
+    assert inference.quality == "replayed"
     phase = result.energy_phases["inference"]
-    assert inference["joules_per_1000"] == 1000 * phase["joules"] / inference["images"]
-    assert inference["seconds_per_1000"] == 1000 * phase["seconds"] / inference["images"]
-    assert tracker.metrics["inference/joules_per_1000"] == inference["joules_per_1000"]
+    assert inference.joules_per_1000 == 1000 * phase.joules / inference.images
+    assert inference.seconds_per_1000 == 1000 * phase.seconds / inference.images
+    assert tracker.metrics["inference/joules_per_1000"] == inference.joules_per_1000
 
 
 class Stepping(Counter):
@@ -214,10 +215,10 @@ def test_inference_is_measured_until_the_slowest_counter_can_tell(
     for _ in range(5):
         result = run(short, tmp_path, meter=stepping())
         phase = result.energy_phases["inference"]
-        assert phase["seconds"] >= 20 * 0.005
-        assert phase["joules"] == pytest.approx(100.0 * phase["seconds"], abs=2 * 0.5 + 0.1)
+        assert phase.seconds >= 20 * 0.005
+        assert phase.joules == pytest.approx(100.0 * phase.seconds, abs=2 * 0.5 + 0.1)
         told = result.inference
-        assert 0 < told["uncertainty_joules_per_1000"] <= 0.11 * told["joules_per_1000"]
+        assert 0 < told.uncertainty_joules_per_1000 <= 0.11 * told.joules_per_1000
     assert result.checkpoint is not None
     tested = evaluate_checkpoint(Path(result.checkpoint), stepping(), periods=20)
     assert (tested.test.images, tested.images % 360) == (360, 0)
@@ -239,7 +240,7 @@ def test_epochs_too_short_for_the_counter_are_told_together(
         meter=meter,
         tracker=tracker,
     )
-    told = [(point["energy_joules"], point.get("energy_epochs")) for point in result.history]
+    told = [(point.energy_joules, point.energy_epochs) for point in result.history]
     assert told == [(10.0, 5)] * 10 + [(10.0, 2)] * 2
     assert sum(joules for joules, _ in told) == result.energy_joules
     shown = [(step, each) for step, each in tracker.history if "energy/epoch_joules" in each]
@@ -255,7 +256,7 @@ def test_the_seconds_of_epochs_are_their_own_and_add_up_to_the_training(
     result = run(
         config("training.epochs=3", "tracking=local", "inference.seconds=0"), tmp_path, meter=meter
     )
-    assert [point["seconds"] for point in result.history] == [1.0, 1.0, 1.0]
+    assert [point.seconds for point in result.history] == [1.0, 1.0, 1.0]
     assert result.seconds == 3.0
 
 
@@ -266,15 +267,15 @@ def test_epochs_that_the_counter_can_tell_have_figures_of_their_own(
     source.counter.update_seconds = 0.1
     meter = MachineMeter(source, Ledger(), clock=lambda: source.counter.now, samples=False)
     result = run(config(*QUICK, "inference.seconds=0"), tmp_path, meter=meter)
-    assert all("energy_epochs" not in point for point in result.history)
+    assert all(point.energy_epochs is None for point in result.history)
     # Two epochs apart, of 10 W and 0.1 s: two edges each.
     assert result.energy_uncertainty_joules == pytest.approx(2.0 * 2**0.5)
-    assert result.tracked_metrics()["energy/uncertainty_joules"] == result.energy_uncertainty_joules
+    assert tracked_metrics(result)["energy/uncertainty_joules"] == result.energy_uncertainty_joules
 
 
 def test_inference_of_zero_seconds_is_not_measured(config: Compose, tmp_path: Path) -> None:
     result = run(config(*QUICK, "inference.seconds=0"), tmp_path)
-    assert result.inference == {}
+    assert result.inference is None
     assert "inference" not in result.energy_phases
 
 
@@ -286,20 +287,20 @@ def test_layers_share_out_the_training_energy_and_nothing_else(cli: Cli, tmp_pat
     assert ended.status == 0, ended.errors
     result = read_result(tmp_path / "run")
     layers = result.layer_energy
-    assert set(layers["joules"]) == {*result.layers, "data", "loss", "optimizer", "other"}
-    assert sum(layers["joules"].values()) == pytest.approx(result.energy_joules)
-    assert sum(layers["shares"].values()) == pytest.approx(1.0)
-    assert all(joules > 0 for joules in layers["joules"].values())
-    assert (layers["quality"], layers["key"]) == ("attributed", "time")
+    assert set(layers.joules) == {*result.layers, "data", "loss", "optimizer", "other"}
+    assert sum(layers.joules.values()) == pytest.approx(result.energy_joules)
+    assert sum(layers.shares.values()) == pytest.approx(1.0)
+    assert all(joules > 0 for joules in layers.joules.values())
+    assert (layers.quality, layers.key) == ("attributed", "time")
     # The sampling is a phase of its own, told apart from training.
     cost = result.energy_phases["layer_energy"]
-    assert (layers["cost_joules"], layers["cost_seconds"]) == (cost["joules"], cost["seconds"])
+    assert (layers.cost_joules, layers.cost_seconds) == (cost.joules, cost.seconds)
 
     with (tmp_path / "run" / "layer_energy.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert sum(float(row["joules"]) for row in rows) == pytest.approx(result.energy_joules)
-    assert {row["layer"] for row in rows} == set(layers["joules"])
-    for kind, joules in layers["joules"].items():
+    assert {row["layer"] for row in rows} == set(layers.joules)
+    for kind, joules in layers.joules.items():
         of_kind = sum(float(row["joules"]) for row in rows if row["layer"] == kind)
         assert of_kind == pytest.approx(joules)
     modules = {row["module"] for row in rows if row["layer"] == "linear"}
@@ -308,7 +309,7 @@ def test_layers_share_out_the_training_energy_and_nothing_else(cli: Cli, tmp_pat
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     tracked = client.get_run(str(result.mlflow_run_id))
-    for kind, joules in layers["joules"].items():
+    for kind, joules in layers.joules.items():
         assert tracked.data.metrics[f"layer_energy/{kind}_joules"] == joules
     assert tracked.data.tags["layer_energy.quality"] == "attributed"
     files = {item.path for item in client.list_artifacts(str(result.mlflow_run_id))}
@@ -335,7 +336,7 @@ def test_a_recurrent_network_has_its_layers_energy_and_flops(
 
     result = run(config(*QUICK, *asked, "layer_energy=true"), tmp_path / "run")
 
-    shares = result.layer_energy["shares"]
+    shares = result.layer_energy.shares
     assert min(shares["lstm"], shares["linear"]) > 0
     assert result.layers == {"cdist": 1, "linear": 1, "lstm": 1}
     # in each of 8 rows 4 gates times 8 pixels and 64 states, and the 10 classes
@@ -346,8 +347,8 @@ def test_a_recurrent_network_has_its_layers_energy_and_flops(
 
 def test_without_a_meter_layers_have_shares_and_no_joules(config: Compose, tmp_path: Path) -> None:
     result = run(config(*QUICK, "layer_energy=true", "energy=unmetered"), tmp_path)
-    assert result.layer_energy["joules"] is None
-    assert sum(result.layer_energy["shares"].values()) == pytest.approx(1.0)
+    assert result.layer_energy.joules is None
+    assert sum(result.layer_energy.shares.values()) == pytest.approx(1.0)
     with (tmp_path / "layer_energy.csv").open() as file:
         assert {row["joules"] for row in csv.DictReader(file)} == {""}
 
@@ -360,7 +361,7 @@ def test_sampling_layers_changes_no_result(config: Compose, tmp_path: Path) -> N
     assert "layer_energy" not in plain.energy_phases
     for name in ("validation_accuracy", "test_accuracy", "epochs"):
         assert getattr(plain, name) == getattr(sampled, name)
-    losses = [[point["train_loss"] for point in each.history] for each in (plain, sampled)]
+    losses = [[point.train_loss for point in each.history] for each in (plain, sampled)]
     assert losses[0] == losses[1]
 
 
@@ -379,7 +380,7 @@ def test_a_measurement_that_fails_costs_a_warning_and_not_the_run(
         result = run(config(*QUICK, "layer_energy=true"), tmp_path, test=True)
     assert result.status == "finished"
     assert result.test_accuracy is not None
-    assert (result.inference, result.layer_energy) == ({}, {})
+    assert (result.inference, result.layer_energy) == (None, None)
     assert [record.getMessage() for record in caplog.records] == [
         "No figures of inference: out of memory with 128 images.",
         "No figures of layer_energy: out of memory with 128 images.",
@@ -403,11 +404,13 @@ def test_a_counter_that_is_lost_lowers_the_quality_of_what_it_gave(
         result = run(config(*QUICK), tmp_path / "half", meter=meter)
     assert result.status == "finished"
     assert result.energy_quality == "estimated"
-    assert result.energy_components["cpu"]["source"] == "clockwork+lost"
+    assert result.energy_components["cpu"].source == "clockwork+lost"
     assert result.energy_measured_share == 0.0
     assert result.energy_joules is not None and result.energy_joules > 0
-    assert result.energy_phases["inference"]["joules"] is None  # unknown, not 0
-    told = {name: value for name, value in result.tags().items() if name.startswith("phases.")}
+    assert result.energy_phases["inference"].joules is None  # unknown, not 0
+    told = {
+        name: value for name, value in tracked_tags(result).items() if name.startswith("phases.")
+    }
     assert told == {"phases.quality.setup": "measured"}
     assert sum("failed" in record.getMessage() for record in caplog.records) == 1
 

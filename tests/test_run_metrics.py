@@ -15,7 +15,8 @@ from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.errors import ConfigError, DataError, StudyError
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
-from greensweep.runs import checkpoint
+from greensweep.record.tracked_names import tracked_metrics
+from greensweep.runs import kept_model
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
 from greensweep.study.objective import objective_values
@@ -39,7 +40,7 @@ def run(config: TrainConfig, folder: Path, **options: Any) -> RunResult:
 
 
 def along(result: RunResult, name: str) -> list[float]:
-    return [value for point in result.history if (value := point[name]) is not None]
+    return [value for point in result.history if (value := point.to_json()[name]) is not None]
 
 
 def test_metrics_are_told_by_epoch_and_kept_of_validation_and_test(
@@ -58,9 +59,9 @@ def test_metrics_are_told_by_epoch_and_kept_of_validation_and_test(
             assert tracker.metrics[f"{split}/{name}"] == figures[name]
     kept = result.history[(result.best_epoch or 0) - 1]
     for name, value in result.metrics["validation"].items():
-        assert kept[f"validation_{name}"] == value
+        assert kept.metrics[name] == value
     # What the loop's own loss is, too: the two are computed apart.
-    assert result.metrics["validation"]["log_loss"] == pytest.approx(kept["validation_loss"])
+    assert result.metrics["validation"]["log_loss"] == pytest.approx(kept.metrics["loss"])
     recalls = [result.metrics["test"][name] for name in names[2:]]
     assert result.metrics["test"]["balanced_accuracy"] == pytest.approx(np.mean(recalls))
     shown = [metrics["validation/log_loss"] for _, metrics in tracker.history]
@@ -103,7 +104,7 @@ def test_the_objectives_metric_chooses_the_epoch_and_is_what_the_search_gets(
     assert {each.metric for each in reports} == {metric}
     assert objective_values(asked.objective, result) == best(reached)
     # The kept weights are those of that epoch.
-    tested = checkpoint.evaluate_checkpoint(Path(result.checkpoint or ""), UnmeteredMeter())
+    tested = kept_model.evaluate_checkpoint(Path(result.checkpoint or ""), UnmeteredMeter())
     assert tested.test.metrics[metric] == pytest.approx(result.metrics["test"][metric])
 
 
@@ -201,18 +202,18 @@ def test_repeats_have_the_means_of_all_metrics_and_the_spread_of_each(
         values = [run.metrics[split]["log_loss"] or math.nan for run in runs]
         assert result.metrics[split]["log_loss"] == pytest.approx(np.mean(values))
         spread = result.spread[f"{split}_log_loss"]
-        assert spread["std"] == pytest.approx(np.std(values, ddof=1))
-        assert tracker.metrics[f"{split}/log_loss_std"] == spread["std"]
+        assert spread.std == pytest.approx(np.std(values, ddof=1))
+        assert tracker.metrics[f"{split}/log_loss_std"] == spread.std
     best = min(runs, key=lambda run: run.objective_value or math.inf)
     assert result.checkpoint == best.checkpoint
     assert result.objective_value == result.metrics["validation"]["log_loss"]
-    assert result.repeat_runs[1]["metrics"] == runs[1].metrics
+    assert result.repeat_runs[1].metrics == runs[1].metrics
 
 
 def test_names_of_classes_are_tracked_without_what_mlflow_refuses() -> None:
     metrics = {"test": {"recall_per_class/cat (wild), 1|2": 0.5}}
     result = RunResult("finished", None, "m", "d", 0, metrics=metrics)
-    assert result.tracked_metrics()["test/recall_per_class/cat _wild__ 1_2"] == 0.5
+    assert tracked_metrics(result)["test/recall_per_class/cat _wild__ 1_2"] == 0.5
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from greensweep.config import TrainConfig, save_run_config
 from greensweep.energy import UnmeteredMeter
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
-from greensweep.runs import checkpoint
+from greensweep.runs import kept_model
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
 from greensweep.study.dead_trials import record_dead_trials
@@ -43,14 +43,14 @@ def run(config: TrainConfig, folder: Path, **options: Any) -> RunResult:
 
 def along(result: RunResult, name: str) -> list[float]:
     """One figure of each epoch."""
-    values = [point[name] for point in result.history]
+    values = [point.to_json()[name] for point in result.history]
     return [value for value in values if value is not None]
 
 
 def accuracy_of_kept(result: RunResult) -> float:
     """Test accuracy of the weights that a run kept, as `src/evaluate.py` tells it."""
     assert result.checkpoint is not None
-    return checkpoint.evaluate_checkpoint(Path(result.checkpoint), UnmeteredMeter()).test.accuracy
+    return kept_model.evaluate_checkpoint(Path(result.checkpoint), UnmeteredMeter()).test.accuracy
 
 
 # --- which epoch --------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_selected_on_test_each_epoch_and_report_is_of_the_test_split(
     asked = config(*ROUGH, "select_on=test")
     result = run(asked, tmp_path, tracker=tracker, report=reports.append)
     reached = along(result, "test_accuracy")
-    assert "validation_accuracy" not in result.history[0]
+    assert result.history[0].split == "test"
     assert [progress.accuracy for progress in reports if progress.epoch] == reached
     assert [metrics["test/accuracy"] for _, metrics in tracker.history] == reached
     assert result.selected_on_test
@@ -120,7 +120,7 @@ def test_a_search_sees_no_test_accuracy_unless_it_is_told_to(
 ) -> None:
     result = run(config(*ROUGH, "training.epochs=1"), tmp_path)
     assert (result.test_accuracy, result.selected_on_test) == (None, False)
-    assert not any(name.startswith("test") for point in result.history for name in point)
+    assert {point.split for point in result.history} == {"validation"}
     assert "test" not in result.energy_phases
 
 

@@ -11,6 +11,7 @@ from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.record.ending import Status
 from greensweep.record.result import RunResult, read_result, write_result
+from greensweep.record.summaries import ComponentSummary
 from greensweep.search.cost import SearchCost
 from greensweep.study.sentences import (
     all_sources,
@@ -208,7 +209,7 @@ def test_what_the_bill_leaves_out_is_said_beside_it() -> None:
 
 
 def test_the_sources_of_energy_are_those_of_every_trial() -> None:
-    cpu, both = ({"cpu": {"source": name}} for name in ("rapl", "rapl+lost"))
+    cpu, both = ({"cpu": ComponentSummary(source=name)} for name in ("rapl", "rapl+lost"))
     parts = (cpu, both, {})  # the last one failed before it was metered
     metered = [
         replace(TRIALS[0], result=replace(TRIALS[0].result, energy_components=each))

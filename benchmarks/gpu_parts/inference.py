@@ -12,6 +12,7 @@ from subjects import SUBJECTS, Subject
 from gpu_parts.runs import config_of, run
 from gpu_parts.session import Session
 from greensweep.config.schema import InferenceConfig
+from greensweep.record.nested_json import to_json
 
 _SECONDS = 4.0  # of one
 
@@ -32,7 +33,7 @@ def _spread(session: Session, subject: Subject) -> Figure:
             run(config, Path(folder, str(number))).inference
             for number in range(session.plan.repeats)
         ]
-    joules = [each["joules_per_1000"] for each in found]
+    joules = [each.joules_per_1000 for each in found]
     return Figure(
         "inference",
         subject.name,
@@ -40,5 +41,5 @@ def _spread(session: Session, subject: Subject) -> Figure:
         (max(joules) - min(joules)) / fmean(joules),
         pairs=len(joules),
         at_most=0.05,
-        details={"measurements": found},
+        details={"measurements": to_json(found)},
     )

@@ -19,6 +19,7 @@ from layer_validation import (
 
 from gpu_parts.runs import config_of, run
 from gpu_parts.session import Session
+from greensweep.record.nested_json import to_json
 from greensweep.record.result import RunResult
 
 _SEEDS = 3
@@ -70,7 +71,7 @@ def _train(session: Session, architecture: Architecture, seed: int) -> RunResult
 
 def _energy(row: str, result: RunResult) -> Figure:
     kept = ("energy_uncertainty_joules", "energy_quality", "seconds", "layers", "layer_energy")
-    details = {name: getattr(result, name) for name in kept}
+    details = {name: to_json(getattr(result, name)) for name in kept}
     return Figure(
         "layers", row, "energy of a run", result.energy_joules or 0.0, unit="J", details=details
     )
@@ -79,15 +80,15 @@ def _energy(row: str, result: RunResult) -> Figure:
 def _shares(results: list[RunResult]) -> Iterator[Figure]:
     sampled: dict[str, tuple[Callable[[RunResult], float], float | None]] = {
         '"other", share of the energy': (
-            lambda of: of.layer_energy["shares"].get("other", 0.0),
+            lambda of: of.layer_energy.shares.get("other", 0.0),
             0.15,
         ),
         '"launch", share of the energy': (
-            lambda of: of.layer_energy["shares"].get("launch", 0.0),
+            lambda of: of.layer_energy.shares.get("launch", 0.0),
             None,
         ),
         "seconds of a sampled step / a plain one": (
-            lambda of: of.layer_energy["step_seconds"] / of.layer_energy["plain_step_seconds"],
+            lambda of: of.layer_energy.step_seconds / of.layer_energy.plain_step_seconds,
             1.3,
         ),
     }

@@ -12,6 +12,7 @@ from tables import CURVES, write
 
 from greensweep.config import TrainConfig, load_run_config
 from greensweep.errors import ConfigError, StudyError, TrialEnded
+from greensweep.record.nested_json import to_json
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
 from greensweep.runs.replay import replay_once
@@ -52,7 +53,7 @@ def test_a_recorded_test_accuracy_is_never_called_a_validation_accuracy(
     result, tracker = run(curves("select_on=test"), tmp_path)
     assert (result.test_accuracy, result.validation_accuracy) == (0.7, None)
     assert result.selected_on_test
-    assert [point["test_accuracy"] for point in result.history] == [0.5, 0.7, 0.6]
+    assert [point.metrics["accuracy"] for point in result.history] == [0.5, 0.7, 0.6]
     assert tracker.history[1] == (2, {"test/accuracy": 0.7, "energy/epoch_joules": 15.0})
     assert tracker.tags["selected_on_test"] == "true"
 
@@ -96,10 +97,10 @@ def test_a_curve_is_replayed_epoch_by_epoch(curves: Compose, tmp_path: Path) -> 
     assert result.energy_kwh == pytest.approx(45 / 3.6e6)
     assert result.energy_quality == "replayed"
     assert result.energy_measured_share == 0.0
-    assert result.energy_components["cpu"]["joules"] == 45.0
-    assert result.energy_components["cpu"]["source"] == "replay"
-    assert [point["energy_joules"] for point in result.history] == [10.0, 15.0, 20.0]
-    assert [point["seconds"] for point in result.history] == [1.0, 1.5, 1.5]
+    assert result.energy_components["cpu"].joules == 45.0
+    assert result.energy_components["cpu"].source == "replay"
+    assert [point.energy_joules for point in result.history] == [10.0, 15.0, 20.0]
+    assert [point.seconds for point in result.history] == [1.0, 1.5, 1.5]
     assert (result.trial, result.overrides, result.mlflow_run_id) == (3, ("a=1",), "7")
     assert (result.checkpoint, result.device, result.flops) == (None, None, None)
     assert result.layers == {}
@@ -114,7 +115,7 @@ def test_it_says_where_its_figures_are_from(curves: Compose, tmp_path: Path) -> 
     config = curves("optimizer.learning_rate=0.5", "replay.component=gpu")
     result, tracker = run(config, tmp_path)
     said = "optimizer.learning_rate=0.5 lies outside of the recorded 0.01 to 0.1"
-    assert result.replayed == {
+    assert to_json(result.replayed) == {
         "table": str(tmp_path / "runs.csv"),
         "method": "nearest",
         "where": {},
@@ -145,7 +146,8 @@ def test_outside_may_be_refused(curves: Compose, tmp_path: Path) -> None:
         None,
         "unmeasured",
     )
-    assert result.replayed["outside"] is True
+    assert result.replayed
+    assert result.replayed.outside
 
 
 @pytest.mark.parametrize("status", ["pruned", "stopped"])

@@ -218,7 +218,7 @@ def test_repeats_of_one_epoch_are_ended_too(
     cell[0].run()
     result = read_result(tmp_path / "0")
     assert (result.status, ended(cell[0]).status) == (status, status)
-    assert [run["status"] for run in result.repeat_runs] == ["finished"] * 3
+    assert [run.status for run in result.repeat_runs] == ["finished"] * 3
 
 
 @pytest.mark.parametrize(

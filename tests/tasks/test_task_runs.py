@@ -84,7 +84,7 @@ def test_regression_learns_values_in_their_own_unit(
     assert tested["rmse"] is not None and 0 < tested["rmse"] < 2
     assert tested["mae"] is not None and 0 < tested["mae"] <= tested["rmse"]
     assert tested["r2"] is not None and tested["r2"] > 0.98
-    reached = [point["validation_rmse"] for point in result.history]
+    reached = [point.metrics["rmse"] for point in result.history]
     assert result.metrics["validation"]["rmse"] == min(each for each in reached if each)
     assert objective_values(asked.objective, result) == result.metrics["validation"]["rmse"]
     line = run_line(result)
@@ -104,7 +104,7 @@ def test_multilabel_learns_each_label(config: Compose, tmp_path: Path) -> None:
     assert list(tested) == names
     assert all(each is not None and each > 0.9 for each in tested.values())
     balanced = run(config(*QUICK, *options, "task.class_weights=balanced"), tmp_path / "balanced")
-    assert balanced.history[0]["train_loss"] != result.history[0]["train_loss"]
+    assert balanced.history[0].train_loss != result.history[0].train_loss
 
 
 def test_a_task_and_a_metric_of_ones_own_train_keep_and_test(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from greensweep.energy.uncertainty import Uncertainty
 from greensweep.energy.units import JOULES_PER_KWH
@@ -92,16 +92,6 @@ class ComponentEnergy:
 
     def _is_notable(self, joules: float) -> bool:
         return joules > _NOTABLE_PART * abs(self.joules)
-
-    def summary(self) -> dict[str, Any]:
-        """Return the figures as `result.json` holds them."""
-        return {
-            "joules": self.joules,
-            "net_joules": self.net_joules,
-            "source": self.source,
-            "quality": self.quality,
-            "uncertainty_joules": self.uncertainty_joules,
-        }
 
     def __add__(self, other: "ComponentEnergy") -> "ComponentEnergy":
         """Return the energy of both windows together."""

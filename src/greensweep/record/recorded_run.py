@@ -9,6 +9,7 @@ from typing import Any
 from greensweep.config import TrainConfig, save_run_config
 from greensweep.record.ending import Ending, Status, ending_of
 from greensweep.record.result import CONFIG_FILE, RunResult, write_result
+from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.secrets import masked
 from greensweep.tracking import RunStatus, Tracker, flat, provenance
 
@@ -95,7 +96,9 @@ def _record(result: RunResult, directory: Path, tracker: Tracker, files: list[Pa
         files = [*files, write_result(result, directory)]
     except OSError as error:
         unwritten = error
-    tracker.finish(TRACKED_STATUS[result.status], result.tracked_metrics(), result.tags(), files)
+    tracker.finish(
+        TRACKED_STATUS[result.status], tracked_metrics(result), tracked_tags(result), files
+    )
     if unwritten is not None:
         raise unwritten
     if tracker.incomplete:

@@ -1,14 +1,13 @@
 """The epochs of a run, each with its figures, also where the counters cannot tell epochs apart."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from greensweep.energy import EnergyReading
 from greensweep.energy.uncertainty import STEADY_PERIODS
-from greensweep.record.result import history_metrics
+from greensweep.record.summaries import HistoryPoint, Split
+from greensweep.record.tracked_names import history_metrics
 from greensweep.tracking import Tracker
 from greensweep.training import Epoch, Evaluation
-
-Point = dict[str, float | None]
 
 
 class History:
@@ -22,55 +21,53 @@ class History:
         trained: reading of the training windows before the first.
     """
 
-    def __init__(self, selecting: str, tracker: Tracker, trained: EnergyReading) -> None:
-        self._selecting = selecting
+    def __init__(self, selecting: Split, tracker: Tracker, trained: EnergyReading) -> None:
+        self._selecting: Split = selecting
         self._tracker = tracker
-        self._points: list[Point] = []
+        self._points: list[HistoryPoint] = []
+        self._complete = 0  # points that have their energy: the first ones
         self._trained = trained  # in all epochs here
         self._shared_out = trained  # in those that have their energy
 
     @property
-    def points(self) -> tuple[Mapping[str, float | None], ...]:
-        """One entry of `RunResult.history` per epoch."""
+    def points(self) -> tuple[HistoryPoint, ...]:
+        """As a run's result holds them."""
         return tuple(self._points)
 
     def add(self, epoch: Epoch, reached: Evaluation, trained: EnergyReading) -> None:
         """Add an epoch, after which the training windows read `trained`."""
         self._points.append(
-            {
-                "epoch": epoch.number,
-                "train_loss": epoch.loss,
-                f"{self._selecting}_loss": reached.loss,
-                f"{self._selecting}_accuracy": reached.accuracy,
-                **{f"{self._selecting}_{name}": each for name, each in reached.metrics.items()},
-                "seconds": trained.seconds - self._trained.seconds,
-            }
+            HistoryPoint(
+                epoch.number,
+                epoch.loss,
+                self._selecting,
+                {"loss": reached.loss, "accuracy": reached.accuracy, **reached.metrics},
+                seconds=trained.seconds - self._trained.seconds,
+            )
         )
         self._trained = trained
         unshared = trained.seconds - self._shared_out.seconds
-        is_steady = unshared >= STEADY_PERIODS * trained.update_seconds
-        group = self._share_out() if is_steady else []
-        self._track(group[:-1])
+        if unshared >= STEADY_PERIODS * trained.update_seconds:
+            self._track_energy(self._share_out()[:-1])
         self._tracker.log_step(history_metrics(self._points[-1]), step=epoch.number)
 
     def finish(self) -> None:
         """Give the last epochs their energy, however few there are."""
-        self._track(self._share_out())
+        self._track_energy(self._share_out())
 
-    def _share_out(self) -> list[Point]:
+    def _share_out(self) -> list[HistoryPoint]:
         """Give the epochs without energy theirs, and return them."""
-        group = [point for point in self._points if "energy_joules" not in point]
+        group = self._points[self._complete :]
         before, after = self._shared_out.joules, self._trained.joules
-        for point in group:
-            joules = None if after is None else (after - (before or 0.0)) / len(group)
-            point["energy_joules"] = joules
-            if len(group) > 1:
-                point["energy_epochs"] = len(group)
-        self._shared_out = self._trained
+        joules = None if after is None or not group else (after - (before or 0.0)) / len(group)
+        together = len(group) if len(group) > 1 else None
+        group = [replace(each, energy_joules=joules, energy_epochs=together) for each in group]
+        self._points[self._complete :] = group
+        self._complete, self._shared_out = len(self._points), self._trained
         return group
 
-    def _track(self, points: list[Point]) -> None:
+    def _track_energy(self, points: list[HistoryPoint]) -> None:
         """Track the energy of epochs whose other figures have been."""
         for point in points:
-            energy = history_metrics({"energy_joules": point["energy_joules"]})
-            self._tracker.log_step(energy, step=int(point["epoch"] or 0))
+            energy = HistoryPoint(point.epoch, energy_joules=point.energy_joules)
+            self._tracker.log_step(history_metrics(energy), step=point.epoch)

@@ -1,13 +1,12 @@
 """What the trained network uses to predict: the energy of inference on the validation split."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 
 from greensweep.energy import EnergyReading, Phases
 from greensweep.energy.uncertainty import INFERENCE_PERIODS
+from greensweep.record.summaries import Inference
 from greensweep.runs.setup import Setup
 from greensweep.training import infer
 
@@ -15,7 +14,7 @@ from greensweep.training import infer
 _SHORT_SECONDS = 0.1
 
 
-def measure_inference(setup: Setup, phases: Phases) -> Mapping[str, Any]:
+def measure_inference(setup: Setup, phases: Phases) -> Inference:
     """Predict for `inference.seconds`, after a warm-up, and return what it took.
 
     Raises:
@@ -39,15 +38,15 @@ def measure_inference(setup: Setup, phases: Phases) -> Mapping[str, Any]:
     return _summary(phases.of("inference"), images, asked.batch_size)
 
 
-def _summary(reading: EnergyReading, images: int, batch_size: int) -> dict[str, Any]:
-    joules = reading.joules
-    return {
-        "joules_per_1000": None if joules is None else 1000.0 * joules / images,
-        "uncertainty_joules_per_1000": None
-        if reading.uncertainty_joules is None
-        else 1000.0 * reading.uncertainty_joules / images,
-        "seconds_per_1000": 1000.0 * reading.seconds / images,
-        "images": images,
-        "batch_size": batch_size,
-        "quality": reading.quality,
-    }
+def _summary(reading: EnergyReading, images: int, batch_size: int) -> Inference:
+    def per_1000(figure: float | None) -> float | None:
+        return None if figure is None else 1000.0 * figure / images
+
+    return Inference(
+        joules_per_1000=per_1000(reading.joules),
+        uncertainty_joules_per_1000=per_1000(reading.uncertainty_joules),
+        seconds_per_1000=per_1000(reading.seconds),
+        images=images,
+        batch_size=batch_size,
+        quality=reading.quality,
+    )

@@ -1,6 +1,5 @@
 """A run's training energy shared out by layer type."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from greensweep.csv_files import write_rows
 from greensweep.energy import Phases
 from greensweep.record.recorded_run import RecordedRun
+from greensweep.record.summaries import LayerEnergySummary
 from greensweep.runs.setup import Setup
 from greensweep.training import LayerTimes, time_layers
 
@@ -80,24 +80,23 @@ class LayerEnergy:
             return None
         return {kind: share * self.joules for kind, share in self.shares.items()}
 
-    def summary(self, cost_joules: float | None, cost_seconds: float) -> Mapping[str, object]:
-        """Return the figures for `result.json`.
+    def summary(self, cost_joules: float | None, cost_seconds: float) -> LayerEnergySummary:
+        """Return the figures of a run's result.
 
         Args:
             cost_joules: of sampling the steps.
             cost_seconds: likewise.
         """
-        return {
-            "quality": "attributed",
-            "key": self.times.key,
-            "joules": self.by_kind(),
-            "shares": self.shares,
-            "steps": self.times.steps,
-            "step_seconds": self.times.step_seconds,
-            "plain_step_seconds": self.times.plain_step_seconds,
-            "cost_joules": cost_joules,
-            "cost_seconds": cost_seconds,
-        }
+        return LayerEnergySummary(
+            key=self.times.key,
+            joules=self.by_kind(),
+            shares=self.shares,
+            steps=self.times.steps,
+            step_seconds=self.times.step_seconds,
+            plain_step_seconds=self.times.plain_step_seconds,
+            cost_joules=cost_joules,
+            cost_seconds=cost_seconds,
+        )
 
     def write(self, path: Path) -> Path:
         """Write a CSV table by module path and layer type, and return its path.

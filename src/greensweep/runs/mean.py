@@ -2,14 +2,23 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from scipy.stats import t as student_t
 
 from greensweep.energy import joined, shared_quality, sum_joules
 from greensweep.record.result import RunResult
+from greensweep.record.summaries import (
+    ComponentSummary,
+    HistoryPoint,
+    Inference,
+    LayerEnergySummary,
+    PhaseSummary,
+    RepeatRun,
+    Spread,
+)
 
 _CONFIDENCE = 0.95
 _SPREAD = ("validation_accuracy", "test_accuracy", "energy_joules", "energy_net_joules")
@@ -26,16 +35,8 @@ _MEANS = (
     "emissions_kg",
     "seconds",
 )
-_LISTED = (
-    "seed",
-    "status",
-    "validation_accuracy",
-    "test_accuracy",
-    "metrics",
-    "energy_joules",
-    "mlflow_run_id",
-    "checkpoint",
-)
+
+T = TypeVar("T")
 
 
 def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> RunResult:
@@ -50,7 +51,6 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
     """
     done = [run for run in runs if run.status == "finished"]
     sample = next(iter(done or runs), whole)
-    means: dict[str, Any] = {name: _mean_of(done, name) for name in _MEANS}
     best = _best(done)
     return replace(
         sample,
@@ -58,7 +58,7 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         trial=whole.trial,
         overrides=whole.overrides,
         provenance=whole.provenance,
-        **means,
+        **_means(done, *_MEANS),
         metrics=_mean_metrics(done),
         energy_spent_joules=sum_joules(run.energy_spent_joules for run in runs),
         energy_uncertainty_joules=_mean_uncertainty(
@@ -66,7 +66,7 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         ),
         energy_gap_joules=sum_joules(run.energy_gap_joules for run in runs),
         gap_seconds=sum(run.gap_seconds for run in runs),
-        energy_components=_components(done),
+        energy_components=_by_name([run.energy_components for run in done], _mean_component),
         energy_quality=shared_quality(
             run.energy_quality for run in done if run.energy_joules is not None
         ),
@@ -79,30 +79,34 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         or None,
         energy_neighbours=max((run.energy_neighbours for run in done), default=0),
         energy_key=next((run.energy_key for run in done if run.energy_key), None),
-        energy_phases=_phases(runs),
-        inference=_mean_mapping([run.inference for run in done]),
-        layer_energy=_mean_mapping([run.layer_energy for run in done]),
-        epochs=round(_mean_of(done, "epochs") or 0),
+        energy_phases=_by_name([run.energy_phases for run in runs], _sum_of_phases),
+        inference=_mean_inference([run.inference for run in done]),
+        layer_energy=_mean_layer_energy([run.layer_energy for run in done]),
+        epochs=round(_mean([run.epochs for run in done]) or 0),
         best_epoch=None,
-        history=_mean_history(done),
+        # Of the epochs that all runs have.
+        history=tuple(map(_mean_point, zip(*(run.history for run in done), strict=False))),
         checkpoint=None if best is None else best.checkpoint,
         repeats=repeats,
-        repeat_runs=tuple({name: getattr(run, name) for name in _LISTED} for run in runs),
+        repeat_runs=tuple(
+            RepeatRun(**{each.name: getattr(run, each.name) for each in fields(RepeatRun)})
+            for run in runs
+        ),
         spread=_spreads(done),
     )
 
 
 def with_test_metrics(result: RunResult, runs: Sequence[RunResult]) -> RunResult:
     """Return a run of repeats with the test accuracies and metrics that its repeats got later."""
-    listed = {run.seed: run for run in runs}
+    tested = {run.seed: run for run in runs}
     return replace(
         result,
-        test_accuracy=_mean_of(runs, "test_accuracy"),
+        test_accuracy=_mean([run.test_accuracy for run in runs]),
         metrics=_mean_metrics(runs),
         repeat_runs=tuple(
-            {**each, "test_accuracy": run.test_accuracy, "metrics": run.metrics}
-            if (run := listed.get(each["seed"]))
-            else {**each, "test_accuracy": None}
+            replace(each, test_accuracy=run.test_accuracy, metrics=run.metrics)
+            if (run := tested.get(each.seed))
+            else replace(each, test_accuracy=None)
             for each in result.repeat_runs
         ),
         spread={
@@ -121,36 +125,15 @@ def _best(runs: Sequence[RunResult]) -> RunResult | None:
     return best(known, key=lambda each: each[0])[1]
 
 
-def _mean_metrics(runs: Sequence[RunResult]) -> dict[str, dict[str, float | None]]:
-    splits = dict.fromkeys(split for run in runs for split in run.metrics)
-    return {
-        split: {
-            name: _mean([run.metrics.get(split, {}).get(name) for run in runs])
-            for name in dict.fromkeys(name for run in runs for name in run.metrics.get(split, {}))
-        }
-        for split in splits
-    }
-
-
-def _spreads(runs: Sequence[RunResult]) -> dict[str, dict[str, float]]:
-    """Return the spread of accuracies, metrics and energies over runs, where these have two."""
-    figures: dict[str, list[float | None]] = {
-        name: [getattr(run, name) for run in runs] for name in _SPREAD
-    }
-    for split, names in _mean_metrics(runs).items():
-        for name in names:
-            figures[f"{split}_{name}"] = [run.metrics.get(split, {}).get(name) for run in runs]
-    return {name: spread for name, each in figures.items() if (spread := _spread(each))}
-
-
-def _mean_of(runs: Sequence[RunResult], name: str) -> float | None:
-    """Return the mean of one figure, or None where a run has none."""
-    return _mean([getattr(run, name) for run in runs])
-
-
 def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean, or None where a value is not known."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def _means(parts: Sequence[object], *names: str) -> dict[str, Any]:
+    """Return the means of some figures, each None where a part has none."""
+    return {name: _mean([getattr(part, name) for part in parts]) for name in names}
 
 
 def _mean_uncertainty(values: Sequence[float | None]) -> float | None:
@@ -159,71 +142,93 @@ def _mean_uncertainty(values: Sequence[float | None]) -> float | None:
     return math.hypot(*known) / len(known) if known and len(known) == len(values) else None
 
 
-def _spread(figures: Sequence[float | None]) -> dict[str, float]:
+def _by_name(parts: Sequence[Mapping[str, T]], merge: Callable[[Sequence[T]], T]) -> dict[str, T]:
+    """Merge what stands under one name, in those that have it."""
+    names = dict.fromkeys(name for each in parts for name in each)
+    return {name: merge([each[name] for each in parts if name in each]) for name in names}
+
+
+def _mean_by_name(parts: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean of what stands under one name, None where one has none."""
+    names = dict.fromkeys(name for each in parts for name in each)
+    return {name: _mean([each.get(name) for each in parts]) for name in names}
+
+
+def _mean_metrics(runs: Sequence[RunResult]) -> dict[str, dict[str, float | None]]:
+    splits = dict.fromkeys(split for run in runs for split in run.metrics)
+    return {split: _mean_by_name([run.metrics.get(split, {}) for run in runs]) for split in splits}
+
+
+def _spreads(runs: Sequence[RunResult]) -> dict[str, Spread]:
+    """Return the spread of accuracies, metrics and energies over runs, where these have two."""
+    figures: dict[str, list[float | None]] = {
+        name: [getattr(run, name) for run in runs] for name in _SPREAD
+    }
+    for split, names in _mean_metrics(runs).items():
+        for name in names:
+            figures[f"{split}_{name}"] = [run.metrics.get(split, {}).get(name) for run in runs]
+    known = {
+        name: [value for value in values if value is not None] for name, values in figures.items()
+    }
+    return {name: _spread(values) for name, values in known.items() if len(values) > 1}
+
+
+def _spread(values: Sequence[float]) -> Spread:
     """Standard deviation, and the interval of the mean by Student's t, for unknown variance."""
-    values = [value for value in figures if value is not None]
-    if len(values) < 2:
-        return {}
     mean, deviation = statistics.fmean(values), statistics.stdev(values)
     quantile = float(student_t.ppf(0.5 + _CONFIDENCE / 2, df=len(values) - 1))
     margin = quantile * deviation / math.sqrt(len(values))
-    return {"std": deviation, "low": mean - margin, "high": mean + margin}
+    return Spread(deviation, mean - margin, mean + margin)
 
 
-def _components(runs: Sequence[RunResult]) -> dict[str, Mapping[str, Any]]:
-    names = dict.fromkeys(name for run in runs for name in run.energy_components)
-    merged: dict[str, Mapping[str, Any]] = {}
-    for name in names:
-        parts = [run.energy_components[name] for run in runs if name in run.energy_components]
-        merged[name] = {
-            "joules": _mean([part["joules"] for part in parts]),
-            "source": joined(part["source"] for part in parts),
-            "quality": shared_quality(part["quality"] for part in parts),
-            "net_joules": _mean([part["net_joules"] for part in parts]),
-            "uncertainty_joules": _mean_uncertainty(
-                [part.get("uncertainty_joules") for part in parts]
-            ),
-        }
-    return merged
-
-
-def _phases(runs: Sequence[RunResult]) -> dict[str, Mapping[str, Any]]:
-    names = dict.fromkeys(name for run in runs for name in run.energy_phases)
-    summed: dict[str, Mapping[str, Any]] = {}
-    for name in names:
-        parts = [run.energy_phases[name] for run in runs if name in run.energy_phases]
-        net = [part["net_joules"] for part in parts]
-        summed[name] = {
-            "joules": sum_joules(part["joules"] for part in parts),
-            "net_joules": None if None in net else sum_joules(net),
-            "seconds": sum(part["seconds"] for part in parts),
-            "quality": shared_quality(
-                part["quality"] for part in parts if part["joules"] is not None
-            ),
-        }
-    return summed
-
-
-def _mean_mapping(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return means of the figures, by name and nested; what is no figure is the first's."""
-    if not mappings or not all(mappings):
-        return {}
-    merged: dict[str, Any] = {}
-    for name in dict.fromkeys(name for mapping in mappings for name in mapping):
-        values: list[Any] = [mapping.get(name) for mapping in mappings]
-        if all(isinstance(value, Mapping) for value in values):
-            merged[name] = _mean_mapping(values)
-        elif all(isinstance(value, float) for value in values):
-            merged[name] = _mean(values)
-        else:
-            merged[name] = values[0]
-    return merged
-
-
-def _mean_history(runs: Sequence[RunResult]) -> tuple[Mapping[str, float | None], ...]:
-    """Return the means of the epochs that all runs have."""
-    histories = [run.history for run in runs]
-    return tuple(
-        {name: _mean([point.get(name) for point in points]) for name in points[0]}
-        for points in zip(*histories, strict=False)
+def _mean_component(parts: Sequence[ComponentSummary]) -> ComponentSummary:
+    return ComponentSummary(
+        **_means(parts, "joules", "net_joules"),
+        source=joined(part.source for part in parts),
+        quality=shared_quality(part.quality for part in parts),
+        uncertainty_joules=_mean_uncertainty([part.uncertainty_joules for part in parts]),
     )
+
+
+def _sum_of_phases(parts: Sequence[PhaseSummary]) -> PhaseSummary:
+    net = [part.net_joules for part in parts]
+    return PhaseSummary(
+        joules=sum_joules(part.joules for part in parts),
+        net_joules=None if None in net else sum_joules(net),
+        seconds=sum(part.seconds for part in parts),
+        quality=shared_quality(part.quality for part in parts if part.joules is not None),
+    )
+
+
+def _mean_inference(parts: Sequence[Inference | None]) -> Inference | None:
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    figures = ("joules_per_1000", "uncertainty_joules_per_1000", "seconds_per_1000")
+    return replace(known[0], **_means(known, *figures))
+
+
+def _mean_layer_energy(parts: Sequence[LayerEnergySummary | None]) -> LayerEnergySummary | None:
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    joules = [part.joules for part in known if part.joules is not None]
+    figures = ("step_seconds", "plain_step_seconds", "cost_joules", "cost_seconds")
+    return replace(
+        known[0],
+        joules=_mean_share(joules) if len(joules) == len(known) else None,
+        shares=_mean_share([part.shares for part in known]),
+        **_means(known, *figures),
+    )
+
+
+def _mean_share(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return means by layer type; of one that a run does not have, it has nothing."""
+    kinds = dict.fromkeys(kind for part in parts for kind in part)
+    return {kind: statistics.fmean(part.get(kind, 0.0) for part in parts) for kind in kinds}
+
+
+def _mean_point(points: Sequence[HistoryPoint]) -> HistoryPoint:
+    figures = ("train_loss", "seconds", "energy_joules", "energy_epochs")
+    metrics = _mean_by_name([point.metrics for point in points])
+    return replace(points[0], metrics=metrics, **_means(points, *figures))

@@ -7,6 +7,7 @@ from typing import Any
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.record.recorded_run import RecordedRun
+from greensweep.record.summaries import ComponentSummary, PhaseSummary
 from greensweep.training import synchronize
 
 
@@ -41,7 +42,9 @@ def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
         "energy_gap_joules": total.gap_joules,
         "gap_seconds": total.gap_seconds,
         "energy_uncertainty_joules": training.uncertainty_joules,
-        "energy_components": {name: part.summary() for name, part in training.components.items()},
+        "energy_components": {
+            name: ComponentSummary.of(part) for name, part in training.components.items()
+        },
         "energy_quality": training.quality,
         "energy_measured_share": training.measured_share,
         "energy_constant_share": training.constant_share,
@@ -50,13 +53,7 @@ def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
         "energy_neighbours": training.neighbours,
         "energy_key": _sharing_key(training),
         "energy_phases": {
-            name: {
-                "joules": reading.joules,
-                "net_joules": reading.net_joules,
-                "seconds": reading.seconds,
-                "quality": reading.quality,
-            }
-            for name, reading in phases.readings.items()
+            name: PhaseSummary.of(reading) for name, reading in phases.readings.items()
         },
         "emissions_kg": grid.emissions_kg(training.kwh) if grid else None,
         "emissions_grid": grid.declared if grid else None,

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConstraintError, MissingFigure
+from greensweep.record.nested_json import to_json
 from greensweep.record.result import RunResult, find_result
 from greensweep.search.records import Outcome
 from greensweep.search.spec import SearchSpec
@@ -132,7 +133,7 @@ def broken_by(
     known: dict[str, Any] = {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
     result = find_result(directory)
     if result is not None:
-        known |= dotted(vars(result))
+        known |= dotted(to_json(result))
     broken = {}
     for bound in parse_constraints(constraints):
         value = known.get(bound.figure)

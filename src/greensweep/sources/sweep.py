@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from greensweep.record.result import RunResult
+from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.sources.files import read_file
 from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS, ORIGIN_TAGS
 from greensweep.study.summary import TRIALS_FILE
@@ -33,7 +34,7 @@ def read_sweep(directory: Path, trials: Iterable[Trial]) -> pd.DataFrame:
 
 
 def _further(result: RunResult) -> dict[str, Any]:
-    metrics, tags = result.tracked_metrics(), {**result.provenance, **result.tags()}
+    metrics, tags = tracked_metrics(result), {**result.provenance, **tracked_tags(result)}
     kept: dict[str, Any] = {
         **{name: value for name, value in metrics.items() if name.startswith(KEPT_METRICS)},
         **{name: value for name, value in tags.items() if name.startswith(KEPT_TAGS)},

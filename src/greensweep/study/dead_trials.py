@@ -28,6 +28,7 @@ from greensweep.record.result import (
     repeat_directories,
     write_result,
 )
+from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.search.folders import (
     COMMAND_LOCK,
     STUDY_FILE,
@@ -151,7 +152,7 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
 def _end_run(store: "MlflowStore", run_id: str, folder: Path, result: RunResult) -> None:
     if result.mlflow_run_id is None:
         write_result(replace(result, mlflow_run_id=run_id), folder)
-    store.log(run_id, [], result.tags())
-    store.log_now(run_id, result.tracked_metrics(), result.epochs)
+    store.log(run_id, [], tracked_tags(result))
+    store.log_now(run_id, tracked_metrics(result), result.epochs)
     store.log_files(run_id, [folder / RESULT_FILE])
     store.close(run_id, TRACKED_STATUS[result.status])

@@ -35,10 +35,10 @@ def run_line(result: RunResult) -> str:
     )
     if result.energy_net_joules is not None:
         parts.append(f"{joules_text(result.energy_net_joules)} net of the idle machine")
-    per_thousand = result.inference.get("joules_per_1000")
-    if per_thousand is not None:
-        uncertainty = result.inference.get("uncertainty_joules_per_1000")
-        parts.append(f"inference {energy_text(per_thousand, uncertainty)} per 1000 samples")
+    inference = result.inference
+    if inference is not None and inference.joules_per_1000 is not None:
+        joules = energy_text(inference.joules_per_1000, inference.uncertainty_joules_per_1000)
+        parts.append(f"inference {joules} per 1000 samples")
     if result.emissions_kg is not None:
         parts.append(f"{result.emissions_kg * 1000:.3g} g CO2e ({result.emissions_grid})")
     parts.append(f"{result.seconds or 0.0:.1f} s, {result.epochs} epochs")
@@ -142,10 +142,10 @@ def uncertainty_sentence(summary: StudySummary) -> str | None:
 
 def outside_sentence(trials: Sequence[Trial]) -> str | None:
     """Count the replayed trials whose answers extrapolate; None where none was replayed."""
-    replayed = [trial for trial in trials if trial.result.replayed]
+    replayed = [each for trial in trials if (each := trial.result.replayed) is not None]
     if not replayed:
         return None
-    outside = sum(bool(trial.result.replayed.get("outside")) for trial in replayed)
+    outside = sum(each.outside for each in replayed)
     return (
         f"{outside} of {len(replayed)} replayed trials lie outside the recorded points: what a "
         "table says of these is a guess."
@@ -187,7 +187,7 @@ def drift_sentence(summary: StudySummary) -> str | None:
 
 def sources(result: RunResult) -> dict[str, str]:
     """Return the source of each energy component of a run."""
-    return {name: str(part["source"]) for name, part in result.energy_components.items()}
+    return {name: part.source for name, part in result.energy_components.items()}
 
 
 def all_sources(trials: Sequence[Trial]) -> dict[str, str]:
@@ -231,7 +231,7 @@ def _origins(source: str) -> str:
 
 def _interval(result: RunResult, name: str, shown: Callable[[float], str]) -> str:
     spread = result.spread.get(name)
-    return f" ({shown(spread['low'])} to {shown(spread['high'])})" if spread else ""
+    return f" ({shown(spread.low)} to {shown(spread.high)})" if spread else ""
 
 
 def _no_best(summary: StudySummary) -> str:

@@ -53,7 +53,7 @@ _FIGURES = (
     "seed",
     "mlflow_run_id",
 )
-_SPREADS = ("validation_accuracy_std", "test_accuracy_std", "energy_joules_std")
+_SPREADS = ("validation_accuracy", "test_accuracy", "energy_joules")
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,8 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
 
 
 def _rows(trials: Sequence[Trial]) -> list[list[Any]]:
-    header = ["trial", "pareto_optimal", "infeasible", *_FIGURES, *_SPREADS]
+    header = ["trial", "pareto_optimal", "infeasible", *_FIGURES]
+    header += [f"{name}_std" for name in _SPREADS]
     # A seed that was searched, say, stands among the figures.
     searched = [key for key in searched_keys(trials) if key not in header]
     front = front_numbers(trials)
@@ -246,7 +247,7 @@ def _rows(trials: Sequence[Trial]) -> list[list[Any]]:
     for trial in trials:
         figures = [getattr(trial.result, name) for name in _FIGURES]
         spread = trial.result.spread
-        figures += [spread.get(name.removesuffix("_std"), {}).get("std") for name in _SPREADS]
+        figures += [each.std if (each := spread.get(name)) else None for name in _SPREADS]
         values = [trial.searched.get(key) for key in searched]
         labels = [trial.number, trial.number in front, trial.infeasible]
         rows.append([*labels, *figures, *values])

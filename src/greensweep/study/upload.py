@@ -19,11 +19,11 @@ from greensweep.record.result import (
     RESULT_FILE,
     RunResult,
     find_result,
-    history_metrics,
     read_results,
     repeat_directories,
     write_result,
 )
+from greensweep.record.tracked_names import history_metrics, tracked_metrics, tracked_tags
 from greensweep.search.folders import trial_directories
 from greensweep.secrets import still_masked
 from greensweep.study.finish import finish_tracked_sweep
@@ -106,7 +106,7 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
     config_file = directory / CONFIG_FILE
     params = flat(read_plain_config(config_file))
     name = result.model if result.trial is None else f"trial {result.trial}"
-    tags = {**result.provenance, **result.tags(), "uploaded": "true"}
+    tags = {**result.provenance, **tracked_tags(result), "uploaded": "true"}
     points: list[tuple[int, Metrics]] = [*enumerate(map(history_metrics, result.history), start=1)]
     run_id = result.mlflow_run_id
     if run_id is None or not store.has(run_id):
@@ -119,7 +119,7 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
         points = _missing(store, run_id, points)
     store.log_params(run_id, params)
     store.log_steps(run_id, points)
-    store.log_now(run_id, result.tracked_metrics(), len(result.history))
+    store.log_now(run_id, tracked_metrics(result), len(result.history))
     files = [config_file, directory / LAYER_ENERGY_FILE]
     store.log_files(run_id, [path for path in files if path.is_file()])
     if (directory / CHECKPOINT_FILE).is_file():

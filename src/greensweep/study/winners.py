@@ -21,6 +21,7 @@ from greensweep.record.result import (
     repeat_directories,
     write_result,
 )
+from greensweep.record.tracked_names import tracked_metrics
 from greensweep.runs.mean import with_test_metrics
 from greensweep.search.folders import TRIAL_FILE, trial_directories
 from greensweep.search.trial import broken_in, read_trial_file
@@ -130,7 +131,7 @@ def _log_weights(store: "MlflowStore", result: RunResult, directory: Path) -> No
 def _log_test(store: "MlflowStore", result: RunResult) -> None:
     assert result.mlflow_run_id is not None
     shown = {
-        name: value for name, value in result.tracked_metrics().items() if name.startswith("test/")
+        name: value for name, value in tracked_metrics(result).items() if name.startswith("test/")
     }
     store.log_now(result.mlflow_run_id, shown)
 

@@ -10,7 +10,15 @@ from greensweep.energy import ComponentEnergy, EnergyReading, declared_grid
 from greensweep.errors import StudyError
 from greensweep.record.recorded_run import RecordedRun, recorded_run
 from greensweep.record.reporting import Progress, report_progress
-from greensweep.record.result import RunResult, history_metrics
+from greensweep.record.result import RunResult
+from greensweep.record.summaries import (
+    ComponentSummary,
+    HistoryPoint,
+    PhaseSummary,
+    Replayed,
+    Split,
+)
+from greensweep.record.tracked_names import history_metrics
 from greensweep.runs.fit import Report
 from greensweep.runs.once import unknown_result
 from greensweep.runs.replay.source import option_values, replay_model
@@ -19,6 +27,8 @@ from greensweep.tracking import Tracker
 
 # What energy=replay calls its source, too.
 REPLAY_SOURCE = "replay"
+
+_START = Point(epoch=0, accuracy=0.0, joules=0.0, seconds=0.0)
 
 
 def replay_once(
@@ -44,12 +54,17 @@ def replay_once(
     """
     unknown = unknown_result(config, trial, overrides)
     points: list[Point] = []
+    history: list[HistoryPoint] = []
     began = time.monotonic()
     with recorded_run(unknown, config, directory, tracker, name) as run:
         try:
             for point in _recorded_epochs(config, run):
+                history.append(
+                    _history_point(config.select_on, points[-1] if points else _START, point)
+                )
                 points.append(point)
-                tracker.log_step(history_metrics(_history(config, points)[-1]), step=point.epoch)
+                tracker.log_step(history_metrics(history[-1]), step=point.epoch)
+                seconds = time.monotonic() - began if point.seconds is None else point.seconds
                 report(
                     Progress(
                         epoch=point.epoch,
@@ -57,16 +72,15 @@ def replay_once(
                         joules=point.joules,
                         spent_joules=point.joules,
                         epochs=config.training.epochs,
-                        seconds=time.monotonic() - began
-                        if point.seconds is None
-                        else point.seconds,
+                        seconds=seconds,
                     )
                 )
                 patience = config.training.patience
                 if patience is not None and point.epoch - _best(points).epoch >= patience:
                     break
         finally:
-            run.note(**_figures(config, points, time.monotonic() - began))
+            figures = _figures(config, points, time.monotonic() - began)
+            run.note(history=tuple(history), **figures)
     return run.result
 
 
@@ -81,15 +95,15 @@ def _recorded_epochs(config: TrainConfig, run: RecordedRun) -> Sequence[Point]:
     model = replay_model(config)
     answer = model.answer(option_values(config, model.table.dimensions), config.training.epochs)
     run.note(
-        replayed={
-            "table": settings.table,
-            "method": settings.method,
-            "where": dict(settings.where),
-            "line": answer.line,
-            "distance": answer.distance,
-            "outside": answer.outside,
-            "fault": answer.fault,
-        }
+        replayed=Replayed(
+            table=settings.table,
+            method=settings.method,
+            where=dict(settings.where),
+            line=answer.line,
+            distance=answer.distance,
+            outside=answer.outside,
+            fault=answer.fault,
+        )
     )
     if answer.outside and settings.outside == "refuse":
         raise StudyError(
@@ -103,22 +117,14 @@ def _best(points: Sequence[Point]) -> Point:
     return max(points, key=lambda point: (point.accuracy, -point.epoch))
 
 
-def _history(config: TrainConfig, points: Sequence[Point]) -> list[dict[str, float | None]]:
-    history: list[dict[str, float | None]] = []
-    joules, seconds = 0.0, 0.0
-    for point in points:
-        history.append(
-            {
-                "epoch": point.epoch,
-                "train_loss": None,
-                f"{config.select_on}_loss": None,
-                f"{config.select_on}_accuracy": point.accuracy,
-                "energy_joules": point.joules - joules,
-                "seconds": None if point.seconds is None else point.seconds - seconds,
-            }
-        )
-        joules, seconds = point.joules, point.seconds or 0.0
-    return history
+def _history_point(split: Split, before: Point, point: Point) -> HistoryPoint:
+    return HistoryPoint(
+        point.epoch,
+        split=split,
+        metrics={"loss": None, "accuracy": point.accuracy},
+        seconds=None if point.seconds is None else point.seconds - (before.seconds or 0.0),
+        energy_joules=point.joules - before.joules,
+    )
 
 
 def _figures(config: TrainConfig, points: Sequence[Point], real_seconds: float) -> dict[str, Any]:
@@ -136,22 +142,16 @@ def _figures(config: TrainConfig, points: Sequence[Point], real_seconds: float) 
         "energy_joules": reading.joules,
         "energy_spent_joules": reading.joules,
         "energy_kwh": reading.kwh,
-        "energy_components": {name: part.summary() for name, part in reading.components.items()},
+        "energy_components": {
+            name: ComponentSummary.of(part) for name, part in reading.components.items()
+        },
         "energy_quality": reading.quality,
         "energy_measured_share": reading.measured_share,
         "energy_constant_share": reading.constant_share,
-        "energy_phases": {
-            "training": {
-                "joules": reading.joules,
-                "net_joules": None,
-                "seconds": seconds,
-                "quality": reading.quality,
-            }
-        },
+        "energy_phases": {"training": PhaseSummary.of(reading)},
         "emissions_kg": grid.emissions_kg(reading.kwh) if grid else None,
         "emissions_grid": grid.declared if grid else None,
         "seconds": seconds,
         "epochs": last.epoch,
         "best_epoch": kept.epoch,
-        "history": tuple(_history(config, points)),
     }

@@ -1,0 +1,100 @@
+"""A run's result under the names that MLflow shows."""
+
+import re
+from dataclasses import asdict
+
+from greensweep.record.result import RunResult
+from greensweep.record.summaries import HistoryPoint, Inference
+
+_SPREAD_NAMES = {
+    "energy_joules": "energy/total_joules",
+    "energy_net_joules": "energy/net_joules",
+}
+
+
+def tracked_metrics(result: RunResult) -> dict[str, float]:
+    """Return a run's figures under the names that MLflow shows; unknown ones are left out."""
+    inference, layers = result.inference or Inference(), result.layer_energy
+    named: dict[str, float | None] = {
+        "validation/accuracy": result.validation_accuracy,
+        "test/accuracy": result.test_accuracy,
+        "energy/total_joules": result.energy_joules,
+        "energy/net_joules": result.energy_net_joules,
+        "energy/idle_joules": result.energy_idle_joules,
+        "energy/charged_joules": result.energy_charged_joules,
+        "energy/spent_joules": result.energy_spent_joules,
+        "energy/kwh": result.energy_kwh,
+        "energy/uncertainty_joules": result.energy_uncertainty_joules,
+        "energy/gap_joules": result.energy_gap_joules,
+        "energy/measured_share": result.energy_measured_share,
+        "energy/neighbours": result.energy_neighbours if result.energy_contended else None,
+        "inference/joules_per_1000": inference.joules_per_1000,
+        "inference/seconds_per_1000": inference.seconds_per_1000,
+        "emissions/kg": result.emissions_kg,
+        "training/seconds": result.seconds,
+        "training/epochs": float(result.epochs),
+        "model/parameters": result.parameters,
+        "model/flops": result.flops,
+    }
+    for split, figures in result.metrics.items():
+        named |= {_tracked(split, name): value for name, value in figures.items()}
+    for component, energy in result.energy_components.items():
+        named[f"energy/{component}_joules"] = energy.joules
+    for phase, spent in result.energy_phases.items():
+        named[f"phases/{phase}_joules"] = spent.joules
+    for kind, joules in ((layers and layers.joules) or {}).items():
+        named[f"layer_energy/{kind}_joules"] = joules
+    for name, spread in result.spread.items():
+        split, _, figure = name.partition("_")
+        shown = _SPREAD_NAMES.get(name) or _tracked(split, figure)
+        named |= {f"{shown}_{statistic}": value for statistic, value in asdict(spread).items()}
+    for kind, count in result.layers.items():
+        named[f"layers/{kind}"] = count
+    return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def tracked_tags(result: RunResult) -> dict[str, str]:
+    """Return what describes a run in words, as MLflow tags."""
+    layers = result.layer_energy
+    named = {
+        "status": result.status,
+        "error": result.error,
+        "model": result.model,
+        "dataset": result.dataset,
+        "device": result.device,
+        "capture": result.capture,
+        "energy.quality": result.energy_quality,
+        "energy.basis": result.energy_basis,
+        "energy.comparable": None if result.energy_comparable else "false",
+        "energy.contended": "true" if result.energy_contended else None,
+        "energy.contended_by": result.energy_contended_by,
+        "energy.key": result.energy_key,
+        "layer_energy.quality": layers.quality if layers else None,
+        "layer_energy.key": layers.key if layers else None,
+        "emissions.grid": result.emissions_grid,
+        "selected_on_test": "true" if result.selected_on_test else None,
+        "replay.outside": str(result.replayed.outside).lower() if result.replayed else None,
+    }
+    for component, energy in result.energy_components.items():
+        named[f"energy.source.{component}"] = energy.source
+        named[f"energy.quality.{component}"] = energy.quality
+    for phase, spent in result.energy_phases.items():
+        # The run's own stands for the phases that share it, which nearly always all do.
+        if spent.joules is not None and spent.quality != result.energy_quality:
+            named[f"phases.quality.{phase}"] = spent.quality
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def history_metrics(point: HistoryPoint) -> dict[str, float]:
+    """Return a point of `RunResult.history` under the names that MLflow shows."""
+    named = {
+        "train/loss": point.train_loss,
+        **{_tracked(point.split, name): value for name, value in point.metrics.items()},
+        "energy/epoch_joules": point.energy_joules,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _tracked(split: str, metric: str) -> str:
+    """Return the name that MLflow shows: names of classes may hold what it refuses."""
+    return re.sub(r"[^\w/ .-]", "_", f"{split}/{metric}")
