@@ -21,8 +21,11 @@ from dvc.repo import Repo
 from mlflow import MlflowClient
 
 from greensweep.__main__ import main
-from greensweep.app import check_length, compose_sweep
-from greensweep.study.params import SIZES, read_param, read_params, set_study, study_cells
+from greensweep.app import compose_sweep
+from greensweep.studies.yarally2023.cells import study_cells
+from greensweep.studies.yarally2023.check import check_length
+from greensweep.studies.yarally2023.sizes import SIZES, set_study
+from greensweep.study.params import read_param, read_params
 from greensweep.study.source_files import source_files
 
 BIN = Path(sys.executable).parent

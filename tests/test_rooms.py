@@ -25,7 +25,8 @@ GROUND = [
 ANY_PROGRAM = ["energy", "tracking", "record", "search", "sweeper"]
 TRAINER = ["data", "models", "tasks", "training", "runs"]
 ROOMS = [
-    *GROUND, *ANY_PROGRAM, *TRAINER, "study", "sources", "analysis", "rendering", "app", "__main__",
+    *GROUND, *ANY_PROGRAM, *TRAINER, "study", "sources", "analysis", "rendering", "app", "studies",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -14,15 +14,9 @@ from pathlib import Path
 
 from greensweep.messages import drop_output, error_line
 from greensweep.secrets import open_doors
-from greensweep.study.params import (
-    BAYESIAN,
-    SIZES,
-    check_pipeline,
-    read_param,
-    read_params,
-    set_study,
-    study_cells,
-)
+from greensweep.studies.yarally2023.cells import study_cells
+from greensweep.studies.yarally2023.sizes import BAYESIAN, SIZES, set_study
+from greensweep.study.params import check_pipeline, read_param, read_params
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -148,7 +142,8 @@ def _digest(asked: argparse.Namespace) -> None:
 
 
 def _study(asked: argparse.Namespace) -> None:
-    from greensweep.app import check_length, check_study, compose_sweep
+    from greensweep.app import compose_sweep
+    from greensweep.studies.yarally2023.check import check_length, check_study
 
     check_pipeline()
     if asked.size or asked.variant:

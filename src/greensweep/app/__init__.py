@@ -9,7 +9,6 @@ from greensweep.app.folders import FolderCallback
 from greensweep.app.predicting import predict
 from greensweep.app.preparing import prepare
 from greensweep.app.resolvers import register
-from greensweep.app.study import check_length, check_study
 from greensweep.app.sweep import SweepCallback
 from greensweep.app.tables import analyse, report
 from greensweep.app.testing import evaluate
@@ -25,8 +24,6 @@ __all__ = [
     "FolderCallback",
     "SweepCallback",
     "analyse",
-    "check_length",
-    "check_study",
     "compose_sweep",
     "evaluate",
     "predict",

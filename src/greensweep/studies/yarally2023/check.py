@@ -10,7 +10,8 @@ from greensweep.app.compose import compose_sweep
 from greensweep.config import TrainConfig
 from greensweep.config.schema_dataset import DatasetConfig, DigitsConfig, TorchvisionDatasetConfig
 from greensweep.errors import ConfigError, GreensweepError
-from greensweep.study.params import ARCHITECTURES, study_cells
+from greensweep.studies.yarally2023.cells import study_cells
+from greensweep.studies.yarally2023.sizes import ARCHITECTURES
 
 log = logging.getLogger(__name__)
 
