@@ -34,7 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep import app  # noqa: F401 - registers the schemas and resolvers
 from greensweep.config import TrainConfig, parse
-from greensweep.energy import book, notices
+from greensweep.energy import ledger_state, notices
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
@@ -195,13 +195,13 @@ def quick_stores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Tests run side by side. What others use of the machine counts where a test says so.
-book.QUIET_PART, QUIET_PART = 1.0, book.QUIET_PART
+ledger_state.QUIET_PART, QUIET_PART = 1.0, ledger_state.QUIET_PART
 
 
 @pytest.fixture
 def others_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let processes without a meter count, as they do for users."""
-    monkeypatch.setattr(book, "QUIET_PART", QUIET_PART)
+    monkeypatch.setattr(ledger_state, "QUIET_PART", QUIET_PART)
 
 
 @pytest.fixture(autouse=True)

@@ -454,7 +454,7 @@ def test_a_run_that_waits_for_the_ledger_is_not_charged_for_it(
     one.start()
     other.start()
     machine.run(1.0, {0: 1.0, 1: 1.0}, cpu=40.0)
-    with (tmp_path / "energy-ledger-4.json").open() as file:
+    with (tmp_path / "energy-ledger-5.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         release = threading.Timer(0.1, fcntl.flock, (file, fcntl.LOCK_UN))
         release.start()
@@ -845,7 +845,7 @@ def test_a_machine_whose_file_was_torn_is_told_and_never_read_as_zeros(
 def test_a_ledger_lost_midway_is_begun_anew(
     machine: Machine, run: Maker, tmp_path: Path, spoil: str
 ) -> None:
-    file = tmp_path / "energy-ledger-4.json"
+    file = tmp_path / "energy-ledger-5.json"
     one, other = run(1), run(2)
     machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
     one.lap()
@@ -865,7 +865,7 @@ def test_a_ledger_lost_with_all_counters_does_not_end_the_run(
     machine: Machine, run: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = run(1)
-    (tmp_path / "energy-ledger-4.json").unlink()
+    (tmp_path / "energy-ledger-5.json").unlink()
     machine.broken.add("cpu")
     machine.run(1.0, cpu=40.0)
     assert one.lap().joules is None
@@ -882,7 +882,7 @@ def test_a_ledgers_folder_that_vanishes_does_not_end_the_run(
     folder.mkdir()
     one = meter_of(machine, MachineLedger(folder))
     one.start()
-    (folder / "energy-ledger-4.json").unlink()
+    (folder / "energy-ledger-5.json").unlink()
     folder.rmdir()
     machine.run(1.0, cpu=40.0)
     assert cpu(one.lap()) == 40.0
@@ -896,7 +896,7 @@ def test_a_lock_that_another_process_holds_stalls_no_run(
     one = meter_of(machine, ledger)
     one.start()
     machine.run(1.0, {1: 1.0}, cpu=40.0)
-    with (tmp_path / "energy-ledger-4.json").open() as file:
+    with (tmp_path / "energy-ledger-5.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         laps = [one.lap()]
         machine.run(1.0, {1: 1.0}, cpu=40.0)
@@ -913,7 +913,7 @@ def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert isinstance(open_machine_ledger(), MachineLedger)
     assert (tmp_path / "greensweep").stat().st_mode & 0o777 == 0o700
-    file = tmp_path / "greensweep" / "energy-ledger-4.json"
+    file = tmp_path / "greensweep" / "energy-ledger-5.json"
     assert file.stat().st_mode & 0o777 == 0o600
 
 

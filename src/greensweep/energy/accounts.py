@@ -68,9 +68,9 @@ class Member:
         computes: it has work for a GPU at present.
         share: its part of the machine's busy CPU time of late, 0 to 1.
         waiting: part of the time of late that it waited for a CPU, 0 to 1.
-        waited: seconds of its waiting that are told of by that, as its process counts them.
-        neighbours: most other members since its last claim.
-        accounts: by counter, since its last claim.
+        waited: seconds of its waiting that `waiting` has accounted for, as its process counts them.
+        neighbours: most other members since its last reading.
+        accounts: by counter, since its last reading.
         since: when it last read each counter itself.
         seen: joules by counter that others have shared out of the time since then.
     """
@@ -119,13 +119,13 @@ class Load:
 
 
 @dataclass
-class Edge:
-    """Where a counter was last read.
+class CounterState:
+    """A counter as it was last read.
 
     Attributes:
         value: the counter's, for counters that all processes have in common.
         slices: since then, oldest first; the last one grows. There are several where runs joined
-            that could not tell what was used before them: who was there before will.
+            that do not know what was used before them: who was there before does.
         in_turn: its users have it in turn, as a GPU's have; otherwise they share the CPUs.
         idle_watts: of the machine; None where no member knows it.
         load: how busy it was of late, and with whom, if its users have it in turn.

@@ -1,4 +1,4 @@
-"""Who is metered on this machine right now: the book that all runs keep together, in a file."""
+"""Who is metered on this machine right now: a ledger that all runs keep together, in a file."""
 
 import json
 import logging
@@ -13,15 +13,15 @@ from typing import Any
 
 from greensweep.energy.accounts import (
     Account,
+    CounterState,
     CpuWindow,
-    Edge,
     Load,
     Member,
     Part,
     Slice,
     SweepTotal,
 )
-from greensweep.energy.book import Book
+from greensweep.energy.ledger_state import LedgerState
 from greensweep.energy.notices import warn_once
 
 try:
@@ -35,29 +35,29 @@ log = logging.getLogger(__name__)
 _LOCK_SECONDS = 5.0
 _LOCK_RETRY_SECONDS = 0.005
 
-# Another version of Greensweep keeps another book.
-_FORMAT = 4
+# Another version of Greensweep keeps another ledger.
+_FORMAT = 5
 
 
 class Ledger:
-    """A book that one meter keeps for itself: nobody else is seen.
+    """A ledger that one meter keeps for itself: nobody else is seen.
 
     Attributes:
-        asleep: seconds that the last opening slept, since another process had the book.
+        asleep: seconds that the last opening slept, since another process had it open.
     """
 
     def __init__(self) -> None:
-        self._book = Book()
+        self._state = LedgerState()
         self.asleep = 0.0
 
     @contextmanager
-    def open(self) -> Iterator[Book]:
-        """Hand out the book; what is changed in it is kept."""
-        yield self._book
+    def open(self) -> Iterator[LedgerState]:
+        """Give its state; what is changed in it is kept."""
+        yield self._state
 
 
 class MachineLedger(Ledger):
-    """The book that all metered runs of one user on this machine keep together, in a file.
+    """The ledger that all metered runs of one user on this machine keep together, in a file.
 
     Args:
         lock_seconds: how long to wait for another process that has it open. After that, this
@@ -86,7 +86,7 @@ class MachineLedger(Ledger):
         self._process = os.getpid()
 
     @contextmanager
-    def open(self) -> Iterator[Book]:
+    def open(self) -> Iterator[LedgerState]:
         # A forked child's copy shares the lock with its parent; a deleted file has no other reader.
         if self._process != os.getpid() or not os.fstat(self._file).st_nlink:
             copy = self._file
@@ -102,12 +102,12 @@ class MachineLedger(Ledger):
                 self._lock_seconds,
             )
         if not self._is_shared:
-            yield self._book
+            yield self._state
             return
         try:
-            book = _parsed(os.pread(self._file, os.fstat(self._file).st_size, 0))
-            yield book
-            text = json.dumps(book, default=vars).encode()
+            state = _parsed(os.pread(self._file, os.fstat(self._file).st_size, 0))
+            yield state
+            text = json.dumps(state, default=vars).encode()
             os.pwrite(self._file, text, 0)
             os.ftruncate(self._file, len(text))
         finally:
@@ -137,9 +137,9 @@ def open_machine_ledger() -> Ledger:
         return Ledger()
 
 
-def _parsed(text: bytes) -> Book:
+def _parsed(text: bytes) -> LedgerState:
     try:
-        # Whoever died while writing may have left the end of a longer book behind a whole one.
+        # Whoever died while writing may have left the end of a longer state behind a whole one.
         values: dict[str, Any] = json.JSONDecoder().raw_decode(text.decode())[0]
         for member in values["members"].values():
             member["accounts"] = {
@@ -147,18 +147,18 @@ def _parsed(text: bytes) -> Book:
                 for key, each in member["accounts"].items()
             }
         values["members"] = {name: Member(**each) for name, each in values["members"].items()}
-        for edge in values["edges"].values():
-            for part in edge["slices"]:
+        for counter in values["counters"].values():
+            for part in counter["slices"]:
                 part["members"] = {name: Part(**each) for name, each in part["members"].items()}
-            edge["slices"] = [Slice(**part) for part in edge["slices"]]
-            edge["load"] = Load(**edge["load"])
-        values["edges"] = {key: Edge(**each) for key, each in values["edges"].items()}
+            counter["slices"] = [Slice(**part) for part in counter["slices"]]
+            counter["load"] = Load(**counter["load"])
+        values["counters"] = {key: CounterState(**each) for key, each in values["counters"].items()}
         for window in ("shares", "rest"):
             values[window] = CpuWindow(**values[window])
         values["sweeps"] = {name: SweepTotal(**each) for name, each in values["sweeps"].items()}
-        return Book(**values)
+        return LedgerState(**values)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Book()  # none yet, or another version's
+        return LedgerState()  # none yet, or another version's
 
 
 def runtime_folder() -> Path:

@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from greensweep.energy.accounts import Account, Edge, Load, Member, Part, Slice, SweepTotal
-from greensweep.energy.book import Book
+from greensweep.energy.accounts import Account, CounterState, Load, Member, Part, Slice, SweepTotal
 from greensweep.energy.counters import Counter, Source, read_again
 from greensweep.energy.ledger import Ledger
+from greensweep.energy.ledger_state import LedgerState
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading, sum_joules
@@ -100,15 +100,15 @@ class MachineMeter:
         self._idle = self._baseline.watts(self._counters) if self._baseline else {}
         self._lost: set[str] = set()
         self._jumped: set[str] = set()
-        self._told_jumps: set[str] = set()
-        self._told_gap = False
+        self._warned_jumps: set[str] = set()
+        self._warned_gap = False
         self._seen: dict[str, tuple[float, float]] = {}
         self._pending = EnergyReading()
         self._steps = _steps(self._counters.values())
         self._process, self._born = self._processes.own()
         self._name = uuid.uuid4().hex
-        with self._ledger.open() as book:
-            self._join(book)
+        with self._ledger.open() as state:
+            self._join(state)
         if not self._last:
             self._source.close()
             raise EnergyError(
@@ -144,18 +144,20 @@ class MachineMeter:
         """Add what was used since the last slice to what is pending."""
         missed = self._pulse.look() if self._samples else 0.0
         began = self._now
-        with self._ledger.open() as book:
-            if ends_lap and self._name in book.members:  # which is as good as waiting for a CPU
-                book.members[self._name].waited -= self._ledger.asleep
-            reading = self._slice(book, computes)
-            if ends_lap and self._name in book.members:
+        with self._ledger.open() as state:
+            if ends_lap and self._name in state.members:  # which is as good as waiting for a CPU
+                state.members[self._name].waited -= self._ledger.asleep
+            reading = self._slice(state, computes)
+            if ends_lap and self._name in state.members:
                 last = None if missed else reading.charged_joules
-                book.told(self._name, sum_joules((self._pending.charged_joules, last)) or 0.0)
+                state.add_reported(
+                    self._name, sum_joules((self._pending.charged_joules, last)) or 0.0
+                )
         reading = self._with_uncertainty(reading, began)
         if missed:
             reading = reading.left_out(missed)
-            if not self._told_gap:
-                self._told_gap = True
+            if not self._warned_gap:
+                self._warned_gap = True
                 log.warning(
                     "This process did not run for %.1f s: it was stopped, or the machine slept. "
                     "%s of that time are in no phase of it.",
@@ -172,33 +174,33 @@ class MachineMeter:
                 parts[name] = replace(part, uncertainty=steps)
         return replace(reading, components=parts)
 
-    def _slice(self, book: Book, computes: bool | None = None) -> EnergyReading:
+    def _slice(self, state: LedgerState, computes: bool | None = None) -> EnergyReading:
         """Return what was used since the last slice.
 
         Args:
             computes: what begins has work for a GPU; None: as before.
         """
         began = self._now
-        if self._name in book.members:
-            self._settle(book)
-            accounts, neighbours = book.claim(self._name)
+        if self._name in state.members:
+            self._settle(state)
+            accounts, neighbours = state.take_accounts(self._name)
         else:  # the file was lost, and with it whose the lap was: it counts as this run's
             before = self._last
-            self._join(book)
+            self._join(state)
             accounts, neighbours = self._own_window(before, self._now - began), 0
-        if computes is not None and self._name in book.members:
-            book.members[self._name].computes = computes
+        if computes is not None and self._name in state.members:
+            state.members[self._name].computes = computes
         return self._reading(self._now - began, accounts, neighbours)
 
     def stop(self) -> None:
         if self._is_running():
             self._sampler.stop()
-            with self._ledger.open() as book:
-                if self._name in book.members:
-                    self._settle(book)
-                    book.leave(self._name, self._now, lambda: self._cpu_times(book))
+            with self._ledger.open() as state:
+                if self._name in state.members:
+                    self._settle(state)
+                    state.leave(self._name, self._now, lambda: self._cpu_times(state))
                     if self._sweep is not None:
-                        _add_to_file(book.take_total(str(self._sweep)), self._sweep)
+                        _add_to_file(state.take_total(str(self._sweep)), self._sweep)
             self._source.close()
         self._started_in = None
 
@@ -218,62 +220,64 @@ class MachineMeter:
         self._jumped.clear()
         return reading
 
-    def _join(self, book: Book) -> None:
-        if not any(map(self._is_alive, book.members.values())):
-            book.members, book.edges, book.sweeps = {}, {}, {}
+    def _join(self, state: LedgerState) -> None:
+        if not any(map(self._is_alive, state.members.values())):
+            state.members, state.counters, state.sweeps = {}, {}, {}
         self._now, self._last = now, values = self._read()
         if not values:
             return  # there is nothing to share
-        self._pass_time(book, now)
+        self._advance(state, now)
         for key, value in values.items():
             counter = self._counters[key]
-            if key not in book.edges:
-                book.edges[key] = Edge(value, [Slice(now, now)], counter.in_turn, looked=now)
+            if key not in state.counters:
+                state.counters[key] = CounterState(
+                    value, [Slice(now, now)], counter.in_turn, looked=now
+                )
             elif counter.common:
-                self._read_common(book, key, value, now)
+                self._read_common(state, key, value, now)
             idle = self._idle.get(key, counter.idle_watts)
             if idle is not None:
-                book.edges[key].idle_watts = idle
+                state.counters[key].idle_watts = idle
         sweep = None if self._sweep is None else str(self._sweep)
         member = Member(self._process, self._born, sweep, list(values))
-        book.join(self._name, member, now, lambda: self._cpu_times(book))
+        state.join(self._name, member, now, lambda: self._cpu_times(state))
 
-    def _settle(self, book: Book) -> None:
-        """Bring the book up to now."""
+    def _settle(self, state: LedgerState) -> None:
+        """Bring the ledger up to now."""
         now, values = self._read()
-        book.members[self._name].keys = self._keys()
-        self._pass_time(book, now)
+        state.members[self._name].keys = self._keys()
+        self._advance(state, now)
         for key, value in values.items():
             counter = self._counters[key]
             if counter.common:
-                self._read_common(book, key, value, now)
+                self._read_common(state, key, value, now)
                 self._last[key] = value
             else:
                 step = counter.since(self._last[key], value, now - self._now)
-                if book.read_own(self._name, key, step.joules):
+                if state.read_own(self._name, key, step.joules):
                     self._last[key] = value
         self._now = now
 
-    def _pass_time(self, book: Book, now: float) -> None:
-        book.pass_time(now, lambda: self._cpu_times(book), lambda key: self._load(book, key))
-        if book.shares.begun < now:
+    def _advance(self, state: LedgerState, now: float) -> None:
+        state.advance(now, lambda: self._cpu_times(state), lambda key: self._load(state, key))
+        if state.shares.begun < now:
             return  # the dead are looked for as seldom as shares are worked out
-        for name, member in list(book.members.items()):
+        for name, member in list(state.members.items()):
             # Who died was a neighbour until now; this process itself lives.
             if name != self._name and not self._is_alive(member):
-                book.leave(name, now, lambda: self._cpu_times(book))
+                state.leave(name, now, lambda: self._cpu_times(state))
 
-    def _read_common(self, book: Book, key: str, value: float, now: float) -> None:
-        edge = book.edges[key]
-        step = self._counters[key].since(edge.value, value, now - edge.slices[0].start)
-        book.read_common(key, step.joules, value)
+    def _read_common(self, state: LedgerState, key: str, value: float, now: float) -> None:
+        last = state.counters[key]
+        step = self._counters[key].since(last.value, value, now - last.slices[0].start)
+        state.read_common(key, step.joules, value)
 
-    def _load(self, book: Book, key: str) -> Load | None:
+    def _load(self, state: LedgerState, key: str) -> Load | None:
         counter = self._counters.get(key)
         if counter is None:
             return None
         busy, users = counter.busy(), set(counter.users() or ())
-        own = {member.process for member in book.members.values()}
+        own = {member.process for member in state.members.values()}
         # In a container the driver may name processes by ids that are not ours.
         others = users - own if users & own else set()
         return Load(1.0 if busy is None else busy, len(others))
@@ -329,8 +333,8 @@ class MachineMeter:
         if counter.since(before, value, now - read_at).possible:
             return
         self._jumped.add(counter.component)
-        if counter.component not in self._told_jumps:
-            self._told_jumps.add(counter.component)
+        if counter.component not in self._warned_jumps:
+            self._warned_jumps.add(counter.component)
             log.warning(
                 "The %s counter %s went from %g J to %g J in %.3g s, more than hardware uses: it "
                 "was reset or is wrong. Figures of that time are estimates, marked `reset`.",
@@ -341,10 +345,10 @@ class MachineMeter:
                 now - read_at,
             )
 
-    def _cpu_times(self, book: Book) -> CpuTimes:
+    def _cpu_times(self, state: LedgerState) -> CpuTimes:
         if not self._whole:
             return CpuTimes(0.0, {})
-        return self._processes.cpu_times({member.process for member in book.members.values()})
+        return self._processes.cpu_times({member.process for member in state.members.values()})
 
     def _is_alive(self, member: Member) -> bool:
         return self._processes.alive(member.process, member.born)

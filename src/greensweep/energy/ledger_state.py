@@ -1,4 +1,4 @@
-"""Whose joules are whose, between runs that share a machine.
+"""Energy attribution: whose joules are whose, between runs that share a machine.
 
 Runs side by side read one machine. The edges of their laps cut its energy into slices. What a slice
 holds above the idle power is shared out by work: of a CPU by parts of the machine's busy CPU time,
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from greensweep.energy.accounts import (
     Account,
+    CounterState,
     CpuWindow,
-    Edge,
     Load,
     Member,
     Part,
@@ -29,7 +29,7 @@ _SHARE_WINDOW_SECONDS = 0.1
 _OTHERS_WINDOW_SECONDS = 0.5
 _ROUNDING_SECONDS = 0.03
 
-# A GPU's driver tells who computed on it of late, those among them who have left since.
+# A GPU's driver names who computed on it of late, those among them who have left since.
 _LOAD_SECONDS = 1.0
 
 # A machine of whose busy CPU time others have no more than this is a run's own.
@@ -37,12 +37,12 @@ QUIET_PART = 0.1
 
 
 @dataclass
-class Book:
+class LedgerState:
     """The state of a ledger.
 
     Attributes:
         members: by name.
-        edges: by counter.
+        counters: by key.
         sweeps: by directory.
         time: up to when members were last charged time.
         shares: when shares of CPU time were last worked out.
@@ -51,7 +51,7 @@ class Book:
     """
 
     members: dict[str, Member] = field(default_factory=dict)
-    edges: dict[str, Edge] = field(default_factory=dict)
+    counters: dict[str, CounterState] = field(default_factory=dict)
     sweeps: dict[str, SweepTotal] = field(default_factory=dict)
     time: float = 0.0
     shares: CpuWindow = field(default_factory=CpuWindow)
@@ -62,9 +62,9 @@ class Book:
         """Take in a member; the time before is the others'."""
         self.members[name] = member
         for key in member.keys:
-            edge = self.edges[key]
-            if edge.slices[-1].end > edge.slices[-1].start:
-                edge.slices.append(Slice(now, now))
+            counter = self.counters[key]
+            if counter.slices[-1].end > counter.slices[-1].start:
+                counter.slices.append(Slice(now, now))
             member.since[key] = now
         if len(self.members) == 1:
             self.others = None
@@ -73,9 +73,9 @@ class Book:
         member.waited = spent.waited.get(member.process, 0.0)
         runs = 1.0 - (self.others or 0.0)
         for each in self.members.values():
-            each.share = runs / len(self.members)  # until a first window tells
+            each.share = runs / len(self.members)  # until a first window
 
-    def pass_time(
+    def advance(
         self,
         now: float,
         cpu: Callable[[], CpuTimes],
@@ -94,9 +94,9 @@ class Book:
             self._work_out(now, cpu())
         elif neighbours and now - self.shares.begun >= _SHARE_WINDOW_SECONDS:
             self._work_out_shares(now, cpu())
-        for key, edge in self.edges.items():
-            if edge.in_turn and now - edge.looked >= _LOAD_SECONDS and (found := load(key)):
-                edge.load, edge.looked = found, now
+        for key, counter in self.counters.items():
+            if counter.in_turn and now - counter.looked >= _LOAD_SECONDS and (found := load(key)):
+                counter.load, counter.looked = found, now
         running = {m.sweep for m in self.members.values() if m.sweep is not None}
         for sweep in running:
             total = self.sweeps.setdefault(sweep, SweepTotal())
@@ -105,14 +105,14 @@ class Book:
         for member in self.members.values():
             member.neighbours = max(member.neighbours, neighbours)
         delays = {name: self._delay(name) for name in self.members}
-        for key, edge in self.edges.items():
-            growing = edge.slices[-1]
+        for key, counter in self.counters.items():
+            growing = counter.slices[-1]
             seconds, growing.end = now - growing.end, now
             users = self._users(key)
             for name in users:
                 part = (
                     self._part_in_turn(name, key, delays[name])
-                    if edge.in_turn
+                    if counter.in_turn
                     else self._part(name, delays[name])
                 )
                 part = Part(**{each: value * seconds for each, value in vars(part).items()})
@@ -126,11 +126,11 @@ class Book:
         """Share out what a counter gave that all processes have in common.
 
         Args:
-            joules: since its last edge.
+            joules: since its last counter.
             value: now.
         """
-        if self._share_out(key, joules, self.edges[key].slices):
-            self.edges[key].value = value
+        if self._share_out(key, joules, self.counters[key].slices):
+            self.counters[key].value = value
 
     def read_own(self, name: str, key: str, joules: float) -> bool:
         """Share out what a counter gave that one process alone can read.
@@ -142,7 +142,7 @@ class Book:
             joules: since that reading.
         """
         member = self.members[name]
-        slices = [each for each in self.edges[key].slices if each.start >= member.since[key]]
+        slices = [each for each in self.counters[key].slices if each.start >= member.since[key]]
         left = max(joules - member.seen.get(key, 0.0), 0.0)
         if not self._share_out(key, left, slices):
             return False
@@ -159,22 +159,22 @@ class Book:
                     account = self.members[name].accounts.setdefault(key, Account())
                     account.joules += joules * part.work / seconds
                     account.part.add(part)
-                    account.idle_watts = self.edges[key].idle_watts
+                    account.idle_watts = self.counters[key].idle_watts
             self._charge_sweeps(each, joules, seconds)
             for member in self.members.values():
                 if key in member.since and each.start >= member.since[key]:
-                    told = joules * (each.end - each.start) / seconds
-                    member.seen[key] = member.seen.get(key, 0.0) + told
-        edge = self.edges[key]
+                    known = joules * (each.end - each.start) / seconds
+                    member.seen[key] = member.seen.get(key, 0.0) + known
+        counter = self.counters[key]
         shared = {id(each) for each in slices}
-        left = [each for each in edge.slices if id(each) not in shared]
-        edge.slices = [each for each in left if self.members.keys() & each.members.keys()]
+        left = [each for each in counter.slices if id(each) not in shared]
+        counter.slices = [each for each in left if self.members.keys() & each.members.keys()]
         for each in left:
-            # What was used before a member's time only those can tell who were there. When all of
+            # What was used before a member's time only those know who were there. When all of
             # them have died, nobody is charged, and the present power stands for it in the total.
             if not self.members.keys() & each.members.keys():
                 self._charge_sweeps(each, joules, seconds)
-        edge.slices.append(Slice(self.time, self.time))
+        counter.slices.append(Slice(self.time, self.time))
         return True
 
     def _charge_sweeps(self, each: Slice, joules: float, seconds: float) -> None:
@@ -182,24 +182,24 @@ class Book:
             if sweep in self.sweeps:
                 self.sweeps[sweep].machine_joules += joules * part / seconds
 
-    def claim(self, name: str) -> tuple[dict[str, Account], int]:
+    def take_accounts(self, name: str) -> tuple[dict[str, Account], int]:
         """Hand a member what it was charged since it last asked, and its neighbours since then."""
         member = self.members[name]
         accounts, member.accounts = member.accounts, {}
         neighbours, member.neighbours = member.neighbours, 0
         return accounts, neighbours
 
-    def told(self, name: str, joules: float) -> None:
-        """Note what a member has told of what it was charged, for its sweep."""
+    def add_reported(self, name: str, joules: float) -> None:
+        """Add what a member has reported of what it was charged to its sweep."""
         sweep = self.members[name].sweep
         if sweep in self.sweeps:
             self.sweeps[sweep].trials_joules += joules
 
     def leave(self, name: str, now: float, cpu: Callable[[], CpuTimes]) -> None:
-        """Let a member go; what it did not claim stays in the remainder."""
+        """Let a member go; what it did not take stays in the remainder."""
         # What it used in the present windows, or of late, would count as others'.
         for key in self.members.pop(name).keys:
-            self.edges[key].looked = now
+            self.counters[key].looked = now
         self._begin_windows(now, cpu())
         if len(self.members) == 1:
             # Who left may work on without a meter, as a worker that ends does: look soon.
@@ -228,10 +228,10 @@ class Book:
         """
         member = self.members[name]
         is_alone = len(self.members) == 1 and not self._is_disturbed
-        turns = {key: self._turn(name, key) for key in member.keys if self.edges[key].in_turn}
+        turns = {key: self._turn(name, key) for key in member.keys if self.counters[key].in_turn}
         return max(
             0.0 if is_alone else member.waiting,  # alone, its threads wait for one another
-            *(self.edges[key].load.busy * (1.0 - turn) for key, turn in turns.items() if turn),
+            *(self.counters[key].load.busy * (1.0 - turn) for key, turn in turns.items() if turn),
             0.0,
         )
 
@@ -239,7 +239,7 @@ class Book:
         """Return a member's part of the work of what its users have in turn."""
         users = self._users(key)
         computing = [each for each, member in users.items() if member.computes]
-        others = self.edges[key].load.others
+        others = self.counters[key].load.others
         if not computing and not others:
             return 1.0 / len(users)
         return 1.0 / (len(computing) + others) if name in computing else 0.0
@@ -265,7 +265,7 @@ class Book:
             alone=1.0 - delay,
             idle=1.0 / len(users),
             beside_runs=1.0 if len(users) > 1 else delay * (count > 1),
-            beside_others=1.0 if self.edges[key].load.others else delay * self._is_disturbed,
+            beside_others=1.0 if self.counters[key].load.others else delay * self._is_disturbed,
             whole=1.0,
         )
 
