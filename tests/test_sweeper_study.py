@@ -151,9 +151,9 @@ def test_a_study_name_that_is_no_folder_of_its_own_is_refused(
 def test_a_sampler_without_its_package_is_refused_before_anything_is_trained(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from greensweep.sweeper import sweep
+    from greensweep.sweeper import spec
 
-    monkeypatch.setattr(sweep, "find_spec", lambda name: None if name == "cmaes" else object())
+    monkeypatch.setattr(spec, "find_spec", lambda name: None if name == "cmaes" else object())
     refused = cli("train.py", *QUICK, ONE, "hydra/sweeper/sampler=cmaes")
     assert refused.status == 1
     assert "CmaEsSampler needs the package cmaes: pip install cmaes" in refused.errors

@@ -69,7 +69,7 @@ def _ended(trials: list[FrozenTrial]) -> int:
 
 
 @contextmanager
-def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
+def progress_shown(spec: SearchSpec, study: optuna.Study) -> Iterator[None]:
     """Show the status line on a terminal while the block runs; nothing where there is none."""
     if not sys.stderr.isatty():
         yield
@@ -85,7 +85,7 @@ def shown(spec: SearchSpec, study: optuna.Study, total: int) -> Iterator[None]:
             now_ended = sum(trial.state.is_finished() for trial in trials)
             if now_ended != ended:
                 ended, last = now_ended, seconds
-            line = progress_line(spec, study, trials, total, seconds, seconds - last, earlier)
+            line = progress_line(spec, study, trials, spec.total, seconds, seconds - last, earlier)
             live.update(line)
 
     with Live(

@@ -25,18 +25,17 @@ _POINTS = 5  # beside the first, which pays for what a process does once
 _EPOCHS = 2
 
 
-def preview(worker: Worker, overrides: Sequence[str], total: int) -> None:
+def preview(worker: Worker, overrides: Sequence[str]) -> None:
     """Run some random points for two epochs each, and print what the whole sweep will cost.
 
     Args:
         worker: of the sweep.
         overrides: what preview runs set besides.
-        total: trials of the sweep.
 
     Raises:
         StudyError: none of them told anything.
     """
-    spec = worker.spec
+    spec, total = worker.spec, worker.spec.total
     # Beside the sweep's folder, every run in which counts as its own.
     beside = spec.directory.with_name(f"{spec.directory.name}.preview")
     folder = new_folder(beside / time.strftime("%Y-%m-%d_%H-%M-%S"))

@@ -2,85 +2,41 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
 from greensweep.config import (
     command_folder,
-    raise_faults,
     storage_url,
-    unknown_options,
-    use_sweep_folder,
 )
 from greensweep.config.grammar import (
     as_override,
     kept_as_override,
     literal,
 )
-from greensweep.config.options import range_faults
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
     EiPerJouleConfig,
     ScaledTpeConfig,
     SweeperConfig,
 )
+from greensweep.energy import declared_grid
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import StudyError
-from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.constraints import of_energy
+from greensweep.search.optuna_internals import packages_of
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import least_gain_per_joule
 from greensweep.sweeper.command import refuse_secrets
+from greensweep.sweeper.options import PREFIX, energy_of, is_metered
 from greensweep.sweeper.space import read_points, read_space
-from greensweep.tracking.params import dotted
 
-_PREFIX = "hydra.sweeper."
 _MULTI_FIDELITY = "greensweep.search.samplers.MultiFidelitySampler"
-
-
-def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig:
-    """Return the sweeper's own options, checked.
-
-    Args:
-        run: as the present configuration plans it; None where that is not known.
-
-    Raises:
-        GreensweepError: one is out of its range; all faults in one.
-    """
-    options = OmegaConf.to_object(config.hydra.sweeper)
-    assert isinstance(options, SweeperConfig)
-    faults = [*range_faults(options, _PREFIX), *unknown_options(config.hydra.sweeper, _PREFIX)]
-    if options.n_workers != "auto" and type(options.n_workers) is not int:
-        faults.append(
-            f"{_PREFIX}n_workers must be auto or a whole number, got {options.n_workers}: set "
-            f"{_PREFIX}n_workers=1"
-        )
-    options.constraints = options.constraints or {}
-    if not isinstance(options.constraints, dict):
-        raise StudyError(
-            f"{_PREFIX}constraints must be bounds by name, as in "
-            f"'{{max_joules_per_run: 500}}', got {options.constraints}"
-        )
-    options.constraints = dotted(options.constraints)
-    # A program that measures its runs by itself leaves a `result.json` of each.
-    has_results = run is not None or options.meter == "search"
-    faults += constraint_errors(options.constraints, run, has_results=has_results)
-    raise_faults(faults)
-    return options
-
-
-def use_study_folder(config: DictConfig) -> None:
-    """Name the sweep's folder by its study, where the user did not choose it.
-
-    The same command then finds its study again, which no time stamp would let it.
-    """
-    chosen = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    assert isinstance(chosen, dict)
-    if "${now:" in str(chosen["dir"]):
-        use_sweep_folder(config, f"multirun/{config.hydra.sweeper.study_name}")
 
 
 def build_spec(
@@ -88,19 +44,22 @@ def build_spec(
     options: SweeperConfig,
     arguments: Sequence[str],
     *,
+    run: PlannedRun | None,
     parallel: bool,
-    kg_per_joule: float | None,
-    metered: bool,
 ) -> tuple[SearchSpec, list[str]]:
     """Return the search, and the overrides that all of its trials share.
 
     Args:
         arguments: the command's overrides of the program's own options.
-        metered: each trial has energy figures.
+        run: as the present configuration plans it; None where that is not known.
+        parallel: trials run side by side.
 
     Raises:
         GreensweepError: the search makes no sense.
     """
+    energy = energy_of(options)
+    grid = declared_grid(energy)
+    per_kwh = None if grid is None else grid.emissions_kg(1.0)
     directory = command_folder() / config.hydra.sweep.dir
     space, shared = read_space(options.params or {}, arguments, config)
     if not space.distributions:
@@ -144,9 +103,10 @@ def build_spec(
             for each in options.fidelities
         ),
         max_failure_rate=options.max_failure_rate,
-        kg_per_joule=kg_per_joule,
+        kg_per_joule=None if per_kwh is None else per_kwh / JOULES_PER_KWH,
     )
-    _check(spec, metered)
+    _check(spec, is_metered(options, energy, run))
+    _check_packages(spec)
     return spec, shared
 
 
@@ -203,6 +163,21 @@ def _check(spec: SearchSpec, metered: bool) -> None:
     spec.build_sampler(0)
 
 
+def _check_packages(spec: SearchSpec) -> None:
+    """Find a package that a sampler imports only when it draws, before anything is trained.
+
+    Raises:
+        StudyError: it is not installed.
+    """
+    sampler = spec.build_sampler(0)
+    for package in packages_of(sampler):
+        if find_spec(package) is None:
+            raise StudyError(
+                f"hydra.sweeper.sampler: {type(sampler).__name__} needs the package {package}: "
+                f"pip install {package}, or choose hydra/sweeper/sampler=tpe, say"
+            )
+
+
 def _directions(given: Any) -> tuple[Any, ...]:
     directions = tuple(given) if isinstance(given, list | tuple) else (given,)
     names = tuple(getattr(each, "name", each) for each in directions)
@@ -232,14 +207,14 @@ def _with_fidelities(
     Raises:
         StudyError: it cannot.
     """
-    name = f"{_PREFIX}fidelities"
+    name = f"{PREFIX}fidelities"
     if objectives > 1 or target != EiPerJouleConfig._target_:
         raise StudyError(
             f"{name} needs one objective and hydra/sweeper/sampler=ei_per_joule, which alone "
             "weighs what a cheaper run tells: set both, or leave fidelities out"
         )
     if options.racing:
-        raise StudyError(f"{name} and {_PREFIX}racing exclude each other: set one of them")
+        raise StudyError(f"{name} and {PREFIX}racing exclude each other: set one of them")
     for each in options.fidelities:
         searched = [f"{option} is searched itself" for option in each if option in distributions]
         if not each or searched:

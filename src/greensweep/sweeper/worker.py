@@ -29,7 +29,7 @@ from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
 from greensweep.search.fidelity import fidelity_of
-from greensweep.search.folders import check_present
+from greensweep.search.folders import check_present, keep_owner
 from greensweep.search.interrupt import graceful, is_graceful
 from greensweep.search.loop import SearchMeter, keep_search_energy, run_trials
 from greensweep.search.placement import take_gpus
@@ -112,6 +112,19 @@ class Worker:
             )
             run = partial(self._launch, launcher, meter, study)
             return run_trials(study, self.queue(study), run, meter, batch)
+
+    def open_search(self) -> tuple[optuna.Study, TrialQueue]:
+        """Open the search's study anew, and make it ready to go on.
+
+        Raises:
+            StudyError: the study is another's, or searches something else; or its storage failed.
+        """
+        with storage_faults(self.spec.storage):
+            study = open_once(self.spec, anew=True)
+            keep_owner(self.spec, study)
+            queue = self.queue(study)
+            queue.prepare()
+        return study, queue
 
     def queue(self, study: optuna.Study) -> TrialQueue:
         """Return the trials to take."""

@@ -1,0 +1,103 @@
+"""The sweeper's own options, `hydra.sweeper.*`, checked before anything begins."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.config import raise_faults, unknown_options, use_sweep_folder
+from greensweep.config.options import range_faults
+from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
+from greensweep.config.sweeper import SweeperConfig
+from greensweep.errors import StudyError
+from greensweep.search.constraint_errors import constraint_errors
+from greensweep.search.planned_run import PlannedRun
+from greensweep.sweeper.command import check_subdir
+from greensweep.tracking.params import dotted
+
+PREFIX = "hydra.sweeper."
+
+
+def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig:
+    """Return the sweeper's own options, checked.
+
+    Args:
+        run: as the present configuration plans it; None where that is not known.
+
+    Raises:
+        GreensweepError: one is out of its range; all faults in one.
+    """
+    options = OmegaConf.to_object(config.hydra.sweeper)
+    assert isinstance(options, SweeperConfig)
+    faults = [*range_faults(options, PREFIX), *unknown_options(config.hydra.sweeper, PREFIX)]
+    if options.n_workers != "auto" and type(options.n_workers) is not int:
+        faults.append(
+            f"{PREFIX}n_workers must be auto or a whole number, got {options.n_workers}: set "
+            f"{PREFIX}n_workers=1"
+        )
+    options.constraints = options.constraints or {}
+    if not isinstance(options.constraints, dict):
+        raise StudyError(
+            f"{PREFIX}constraints must be bounds by name, as in "
+            f"'{{max_joules_per_run: 500}}', got {options.constraints}"
+        )
+    options.constraints = dotted(options.constraints)
+    # A program that measures its runs by itself leaves a `result.json` of each.
+    has_results = run is not None or options.meter == "search"
+    faults += constraint_errors(options.constraints, run, has_results=has_results)
+    raise_faults(faults)
+    _check_name(options.study_name)
+    check_subdir(config.hydra)
+    return options
+
+
+def use_study_folder(config: DictConfig) -> None:
+    """Name the sweep's folder by its study, where the user did not choose it.
+
+    The same command then finds its study again, which no time stamp would let it.
+    """
+    chosen = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    assert isinstance(chosen, dict)
+    if "${now:" in str(chosen["dir"]):
+        use_sweep_folder(config, f"multirun/{config.hydra.sweeper.study_name}")
+
+
+def energy_of(options: SweeperConfig) -> EnergyConfig:
+    """Return the sweeper's meter: an energy group of greensweep's own, or the default.
+
+    Raises:
+        StudyError: it is none.
+    """
+    given = options.energy
+    if given is None:
+        return CodeCarbonConfig()
+    if not isinstance(given, EnergyConfig):
+        raise StudyError(
+            "hydra.sweeper.energy must be an energy group, as in hydra.sweeper.energy='${energy}', "
+            f"got {given}"
+        )
+    return given
+
+
+def search_meter(options: SweeperConfig) -> EnergyConfig:
+    """Return the meter of what the search itself does, and of trials that it meters."""
+    return UnmeteredConfig(name="unmetered") if options.meter == "nothing" else energy_of(options)
+
+
+def is_metered(options: SweeperConfig, energy: EnergyConfig, run: PlannedRun | None) -> bool:
+    """Tell whether trials have energy figures; those of a program may, that measures by itself."""
+    if run is not None:
+        return run.is_metered
+    if options.meter == "trials":
+        return not isinstance(energy, UnmeteredConfig)
+    return options.meter == "search"
+
+
+def _check_name(name: str) -> None:
+    """Refuse a study's name that does not name one folder: another's would be taken for it.
+
+    Raises:
+        StudyError: it does not.
+    """
+    if not name.strip(". ") or "/" in name or "\\" in name:
+        raise StudyError(
+            "hydra.sweeper.study_name names a folder, so it must not be empty or hold a slash, "
+            f"got {name!r}: set hydra.sweeper.study_name=first, say"
+        )

@@ -1,0 +1,60 @@
+"""What a sweep leaves in its folder, and whether anything came of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from omegaconf import OmegaConf
+from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.config.grammar import read_kept
+from greensweep.errors import StudyError
+from greensweep.files import write_text
+from greensweep.search.cost import SearchCost, search_cost, write_search_cost
+from greensweep.search.interrupt import interrupted
+from greensweep.search.records import outcome_of
+from greensweep.search.spec import SearchSpec
+
+
+def write_results_of(spec: SearchSpec, study: optuna.Study, ended: str | None) -> SearchCost:
+    """Write `study.json` and `optimization_results.yaml`, and return what the search cost.
+
+    Args:
+        ended: why it ended before all trials were done.
+    """
+    cost = search_cost(spec, study, spec.total, ended)
+    write_search_cost(cost, spec.directory)
+    _write_best(study, cost, spec.directory)
+    return cost
+
+
+def require_finished(trials: Sequence[FrozenTrial]) -> None:
+    """Refuse that all trials failed.
+
+    Raises:
+        StudyError: trials ended, but none of them well.
+    """
+    if interrupted() or any(trial.state == TrialState.COMPLETE for trial in trials):
+        return
+    outcomes = [outcome for trial in trials if (outcome := outcome_of(trial)) is not None]
+    if any(each.status == "stopped" for each in outcomes):
+        return  # by a budget, which did what it was asked to
+    errors = [each.error for each in outcomes if each.error]
+    if errors:
+        raise StudyError(f"none of {len(errors)} trials finished; the first: {errors[0]}")
+
+
+def _write_best(study: optuna.Study, cost: SearchCost, directory: Path) -> None:
+    """Leave the best as the stock sweeper does."""
+    best = [study.get_trials(deepcopy=False)[number] for number in cost.best_trials]
+    points = [{name: read_kept(value) for name, value in each.params.items()} for each in best]
+    solutions = [
+        {"params": params, "values": list(trial.values)}
+        for params, trial in zip(points, best, strict=True)
+    ]
+    results: dict[str, Any] = {"name": "greensweep", "solutions": solutions}
+    if len(study.directions) == 1 and best:
+        results = {"name": "greensweep", "best_params": points[0], "best_value": best[0].value}
+    text = OmegaConf.to_yaml(OmegaConf.create(results))
+    write_text(directory / "optimization_results.yaml", text)
