@@ -8,7 +8,7 @@ from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import Baseline, MachineMeter
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import EnergyReading, Quality
-from greensweep.energy.sampling import Beat, read_beat
+from greensweep.energy.sampling import ClockReading, read_clocks
 
 
 class Machine:
@@ -145,7 +145,7 @@ def meter_of(
     *,
     sweep: Path | None = None,
     baseline: Baseline | None = None,
-    beat: Callable[[int | None], Beat] = read_beat,
+    clocks: Callable[[int | None], ClockReading] = read_clocks,
     samples: bool = False,
     **options: object,
 ) -> MachineMeter:
@@ -162,7 +162,7 @@ def meter_of(
         clock=lambda: machine.now,
         processes=MachineProcesses(machine, process),
         samples=samples,
-        beat=beat,
+        clocks=clocks,
     )
 
 

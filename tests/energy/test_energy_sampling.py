@@ -17,7 +17,7 @@ from greensweep.energy import EnergyReading
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
-from greensweep.energy.sampling import Beat
+from greensweep.energy.sampling import ClockReading
 
 
 def threads() -> set[threading.Thread]:
@@ -100,11 +100,11 @@ class Clocks:
     def __init__(self) -> None:
         self.machine = Machine()
         self.seconds = self.asleep = self.awake = 0.0
-        self.meter = meter_of(self.machine, Ledger(), beat=self.beat, samples=True)
+        self.meter = meter_of(self.machine, Ledger(), clocks=self.read, samples=True)
         self.meter.start()
 
-    def beat(self, thread: int | None) -> Beat:
-        return Beat(self.seconds, self.asleep, self.awake)
+    def read(self, thread: int | None) -> ClockReading:
+        return ClockReading(self.seconds, self.asleep, self.awake)
 
     def pass_time(
         self, seconds: float, *, awake: float = 0.0, asleep: float = 0.0, watts: float = 40.0

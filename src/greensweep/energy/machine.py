@@ -20,7 +20,7 @@ from greensweep.energy.ledger_state import LedgerState
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading, sum_joules
-from greensweep.energy.sampling import Beat, Pulse, Sampler, read_beat
+from greensweep.energy.sampling import ClockReading, Sampler, SuspensionDetector, read_clocks
 from greensweep.energy.uncertainty import Steps
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import put_aside, read_json, write_json
@@ -61,7 +61,7 @@ class MachineMeter:
         clock: seconds that never jump, the same for all processes of the machine.
         processes: whose CPU time is the key.
         whole: the counters are of the machine; others say what they do of this process alone.
-        beat: reads the clocks that tell whether a thread of this process ran.
+        clocks: reads the clocks that show whether a thread of this process ran.
         samples: read between laps too, in a thread: counters in time, and gaps when there are any.
     """
 
@@ -75,7 +75,7 @@ class MachineMeter:
         clock: Callable[[], float] = time.monotonic,
         processes: Processes | None = None,
         whole: bool = True,
-        beat: Callable[[int | None], Beat] = read_beat,
+        clocks: Callable[[int | None], ClockReading] = read_clocks,
         samples: bool = True,
     ) -> None:
         self._samples = samples
@@ -86,7 +86,7 @@ class MachineMeter:
         self._sweep = sweep
         self._clock = clock
         self._processes = processes or Processes()
-        self._beat = beat
+        self._clocks = clocks
         self._started_in: int | None = None  # the process
 
     def start(self) -> None:
@@ -119,10 +119,10 @@ class MachineMeter:
         self._lock = threading.Lock()
         ranges = [counter.seconds_to_half_range for counter in self._counters.values()]
         self._sampler = Sampler(self._sample, min([_SAMPLE_SECONDS, *filter(None, ranges)]))
-        self._pulse = Pulse(self._sampler, self._beat)
+        self._suspension = SuspensionDetector(self._sampler, self._clocks)
         if self._samples:
             self._sampler.start()
-            self._pulse.look()
+            self._suspension.suspended_seconds()
 
     def lap(self, computes: bool = True) -> EnergyReading:
         if not self._is_running():
@@ -138,11 +138,11 @@ class MachineMeter:
                 self._go_on()
             self._lock.release()
         else:  # a lap is being read, which may wait for the ledger
-            self._pulse.keep()
+            self._suspension.note_running()
 
     def _go_on(self, computes: bool | None = None, *, ends_lap: bool = False) -> None:
         """Add what was used since the last slice to what is pending."""
-        missed = self._pulse.look() if self._samples else 0.0
+        missed = self._suspension.suspended_seconds() if self._samples else 0.0
         began = self._now
         with self._ledger.open() as state:
             if ends_lap and self._name in state.members:  # which is as good as waiting for a CPU

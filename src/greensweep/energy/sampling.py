@@ -1,4 +1,4 @@
-"""A thread that calls a function from time to time, and what it shows of time that was lost."""
+"""A thread that calls a function from time to time, and sees when the process was suspended."""
 
 import sys
 import threading
@@ -47,7 +47,7 @@ class Sampler:
 
 
 @dataclass(frozen=True)
-class Beat:
+class ClockReading:
     """Clocks that go on at different times, read at one moment.
 
     Attributes:
@@ -61,13 +61,13 @@ class Beat:
     awake: float
 
 
-def read_beat(thread: int | None) -> Beat:
+def read_clocks(thread: int | None) -> ClockReading:
     """Read the clocks for one thread of this process, by its id in the system."""
     now = time.monotonic()
     slept = 0.0
     if hasattr(time, "CLOCK_BOOTTIME"):  # Linux; elsewhere no clock counts a suspended machine
         slept = time.clock_gettime(time.CLOCK_BOOTTIME) - now
-    return Beat(now, slept, _awake_seconds(thread))
+    return ClockReading(now, slept, _awake_seconds(thread))
 
 
 def _awake_seconds(thread: int | None) -> float:
@@ -80,35 +80,37 @@ def _awake_seconds(thread: int | None) -> float:
     return 1e-9 * (running + waiting) + turns * sys.getswitchinterval()
 
 
-class Pulse:
-    """Tells when this process did not run: it was stopped, or the machine slept.
+class SuspensionDetector:
+    """Finds when this process did not run: it was stopped, or the machine slept.
 
     Args:
         sampler: whose thread is late then.
         read: reads the clocks of that thread.
     """
 
-    def __init__(self, sampler: Sampler, read: Callable[[int | None], Beat] = read_beat) -> None:
+    def __init__(
+        self, sampler: Sampler, read: Callable[[int | None], ClockReading] = read_clocks
+    ) -> None:
         self._sampler = sampler
         self._read = read
-        self._last: Beat | None = None
+        self._last: ClockReading | None = None
 
-    def look(self) -> float:
-        """Return the seconds since the last look if this process missed some, 0 if it ran."""
+    def suspended_seconds(self) -> float:
+        """Return the seconds since the last call if this process missed some, 0 if it ran."""
         now = self._now()
         missed, self._last = self._missed(now), now
         return missed
 
-    def keep(self) -> None:
-        """Note that this process runs; what it missed before is left to the next look."""
+    def note_running(self) -> None:
+        """Note that this process runs; what it missed before is left to the next call."""
         now = self._now()
         if not self._missed(now):
             self._last = now
 
-    def _now(self) -> Beat:
+    def _now(self) -> ClockReading:
         return self._read(self._sampler.thread.native_id)
 
-    def _missed(self, now: Beat) -> float:
+    def _missed(self, now: ClockReading) -> float:
         if self._last is None:
             return 0.0
         seconds, asleep = now.seconds - self._last.seconds, now.asleep - self._last.asleep
