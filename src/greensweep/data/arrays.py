@@ -64,6 +64,7 @@ def layout_of(
     Raises:
         DataError: the shape may be of either layout, or is not of the one that is set.
     """
+    axes = ", ".join(map(str, shape))
     if layout == "auto":
         if len(shape) == 3:
             return "NHWC" if channels_last(shape) else "NCHW"
@@ -74,12 +75,12 @@ def layout_of(
     elif len(shape) != len(layout) - 1:
         raise DataError(
             f"dataset.layout={layout} has {len(layout)} axes, and inputs of shape "
-            f"{('N', *shape)} have {1 + len(shape)}: set dataset.layout=auto".replace("'", "")
+            f"(N, {axes}) have {1 + len(shape)}: set dataset.layout=auto"
         )
     if image_size is not None and layout in ("auto", "NCL"):
         raise DataError(
-            f"dataset.image_size resizes images, and inputs of shape {('N', *shape)} are none: set "
-            "dataset.image_size=null".replace("'", "")
+            f"dataset.image_size resizes images, and inputs of shape (N, {axes}) are none: set "
+            "dataset.image_size=null"
         )
     return layout
 

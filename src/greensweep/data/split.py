@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from greensweep.errors import DataError
 from greensweep.resources import usable_cores
 
 Batch = tuple[Tensor, Tensor]
+_FEW_SAMPLES = 8
+
 StreamedItem = tuple[Tensor | None, int | Tensor]
 
 
@@ -166,3 +168,18 @@ def _collate_readable(items: list[StreamedItem | DataError]) -> Batch | DataErro
         return None
     inputs, labels = default_collate(readable)
     return inputs, labels
+
+
+def learns_classes(split: Split) -> bool:
+    """Tell whether the labels of a split are classes, and no numbers."""
+    return not split.labels.is_floating_point()
+
+
+def some_inputs(split: Split) -> Tensor:
+    """Return all inputs of a split in memory, a few of one that is read when asked for."""
+    if isinstance(split, TensorSplit):
+        return split.inputs
+    few = torch.linspace(0, len(split) - 1, min(_FEW_SAMPLES, len(split))).long()
+    here = replace(cast(StreamedSplit, split), workers=0)
+    batches = [inputs for inputs, _ in here.batches([few])]
+    return torch.cat(batches) if batches else torch.zeros(1, dtype=torch.uint8)

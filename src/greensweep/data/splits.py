@@ -1,11 +1,10 @@
 """Training, validation and test splits: seeded, stratified, with the training statistics."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, isfinite, prod
-from typing import cast
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor
 
 from greensweep.config.schema_dataset import DatasetConfig
 from greensweep.data.seeding import seeded
-from greensweep.data.split import Split, StreamedSplit, TensorSplit, is_image, noun
+from greensweep.data.split import Split, learns_classes, noun, some_inputs
+from greensweep.data.split_checks import check_parts
 from greensweep.errors import DataError, listed
 
 log = logging.getLogger(__name__)
@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 _STATISTICS_SAMPLES = 50_000
 # Values summed at once: a batch of photographs in float64 would outgrow the images themselves.
 _STATISTICS_VALUES = 1_000_000
-_FEW_SAMPLES = 8
-# Bytes are 255 times as large as shares of 1, and further from standardised values.
-_UNLIKE_RANGES = 30.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Splits:
         """One input as a network sees it, shape (1, …): blank, or the first ids, which exist."""
         if not self.holds_ids:
             return torch.zeros((1, *self.input_shape))
-        return _some_inputs(self.train)[:1].long()
+        return some_inputs(self.train)[:1].long()
 
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor] | None:
@@ -128,7 +125,9 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
         DataError: fewer than two classes, labels outside the classes, nothing to learn, splits of
             unlike inputs, or too few samples to hold some out (of each class).
     """
-    _check_source(source)
+    parts = {"train": source.train, "validation": source.validation, "test": source.test}
+    given = {name: split for name, split in parts.items() if split is not None}
+    check_parts(given, source.classes)
     validation, test = source.validation, source.test
     # Indices are split and samples selected once: each selection is a copy in memory.
     kept = np.arange(len(source.train))
@@ -147,13 +146,9 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
     if standardise is not None:
         train, validation, test = map(standardise, (train, validation, test))
     splits = Splits(train, validation, test, source.classes, standardise)
-    if _are_classes(train):
+    if learns_classes(train):
         _tell_missing_classes(splits)
     return splits
-
-
-def _are_classes(split: Split) -> bool:
-    return not split.labels.is_floating_point()
 
 
 def _tell_missing_classes(splits: Splits) -> None:
@@ -175,113 +170,6 @@ def _fewer(split: Split, limit: int | None, classes: Sequence[str], seed: int) -
     return split if len(kept) == len(split) else _select(split, kept)
 
 
-def _check_source(source: Source) -> None:
-    parts = {"train": source.train, "validation": source.validation, "test": source.test}
-    given = {name: split for name, split in parts.items() if split is not None}
-    what = noun(source.train.input_shape)
-    for name, split in given.items():
-        if len(split) == 0:
-            raise DataError(f"the {name} split is empty: add {what}s, or leave the split out")
-    if _are_classes(source.train):
-        _check_classes(source.classes, given, what)
-    else:
-        _check_numbers(source.classes, given)
-    for name, split in given.items():
-        if split.input_shape != source.train.input_shape:
-            raise DataError(
-                f"{name} {what}s are {split.input_shape}, training {what}s "
-                f"{source.train.input_shape}{_mend_shapes(split, source.train)}"
-            )
-    _check_values({name: _some_inputs(split) for name, split in given.items()})
-
-
-def _check_classes(classes: Sequence[str], parts: Mapping[str, Split], what: str) -> None:
-    if len(classes) < 2:
-        named = f": {classes[0]}" if classes else ""
-        raise DataError(
-            f"classification needs at least 2 classes, the data set has {len(classes)}"
-            f"{named}: add {what}s of another class"
-        )
-    for name, split in parts.items():
-        low, high = int(split.labels.min()), int(split.labels.max())
-        if low < 0 or high >= len(classes):
-            raise DataError(
-                f"labels of {len(classes)} classes run from 0 to "
-                f"{len(classes) - 1}, the {name} split has {low} to {high}: "
-                "mend the labels or name all classes"
-            )
-
-
-def _check_numbers(classes: Sequence[str], parts: Mapping[str, Split]) -> None:
-    """Refuse labels (N, K) that are not as many as their names, and values that are all one."""
-    train = parts["train"].labels
-    columns = train.shape[1:]
-    if classes and columns != (len(classes),):
-        raise DataError(
-            f"{len(classes)} labels are named, and the train split has {prod(columns)}: name all "
-            "of them"
-        )
-    for name, split in parts.items():
-        if split.labels.shape[1:] != columns:
-            raise DataError(
-                f"the {name} split has labels of shape {tuple(split.labels.shape)}, and the train "
-                f"split {tuple(train.shape)}: give both as many columns"
-            )
-    if not classes and (train == train[0]).all():
-        raise DataError(
-            f"the values to learn are all {train[0].flatten()[0].item():g}: give values that differ"
-        )
-
-
-def _mend_shapes(split: Split, train: Split) -> str:
-    if not (is_image(split.input_shape) and is_image(train.input_shape)):
-        return ": give all splits one shape"
-    same_channels = split.input_shape[0] == train.input_shape[0]
-    return " (channels, height, width): " + (
-        "set dataset.image_size to resize all" if same_channels else "make all colour or all grey"
-    )
-
-
-def _some_inputs(split: Split) -> Tensor:
-    """Return all inputs of a split in memory, a few of one that is read when asked for."""
-    if isinstance(split, TensorSplit):
-        return split.inputs
-    few = torch.linspace(0, len(split) - 1, min(_FEW_SAMPLES, len(split))).long()
-    here = replace(cast(StreamedSplit, split), workers=0)
-    batches = [inputs for inputs, _ in here.batches([few])]
-    return torch.cat(batches) if batches else torch.zeros(1, dtype=torch.uint8)
-
-
-def _check_values(parts: Mapping[str, Tensor]) -> None:
-    """Refuse inputs that are no numbers, and tell splits of unlike ranges; bytes need no look."""
-    if not any(inputs.is_floating_point() for inputs in parts.values()):
-        return
-    largest = {}
-    what, values = noun(parts["train"].shape[1:]), "values"
-    if what == "image":
-        values = "pixels"
-    for name, inputs in parts.items():
-        low, high = inputs.aminmax()
-        largest[name] = max(abs(float(low)), abs(float(high)))
-        if not isfinite(largest[name]):
-            wrong = [index for index, each in enumerate(inputs) if not each.isfinite().all()]
-            raise DataError(
-                f"{len(wrong)} of {len(inputs)} {name} {what}s hold NaN or infinite {values}, the "
-                f"first is number {wrong[0]}: replace these {values}, or leave the {what}s out"
-            )
-    train = largest["train"]
-    for name, value in largest.items():
-        if train and not 1 / _UNLIKE_RANGES <= value / train <= _UNLIKE_RANGES:
-            log.warning(
-                "%s %s reach %g and train %s %g: give all splits one range, 0 to 255 say.",
-                name,
-                values,
-                value,
-                values,
-                train,
-            )
-
-
 def _hold_out(
     source: Source, indices: np.ndarray, fraction: float, seed: int, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -293,7 +181,7 @@ def _hold_out(
         f"dataset.{name}_fraction={fraction:g} holds {held_out} of {len(indices)} {what}s out, and "
         "both sides need one"
     )
-    if _are_classes(source.train):
+    if learns_classes(source.train):
         classes = source.train.labels.numpy()[indices]
         present, counts = np.unique(classes, return_counts=True)
         if counts.min() < 2:
@@ -322,7 +210,7 @@ def _at_most(
     if limit is None or limit >= len(indices):
         return indices
     stratified = None
-    if _are_classes(split):
+    if learns_classes(split):
         if limit < len(classes):
             raise DataError(
                 f"dataset.{option}={limit} cannot hold one {noun(split.input_shape)} of each "
