@@ -8,7 +8,7 @@ import pytest
 
 from greensweep.energy import ScriptedMeter
 from greensweep.record.measuring import measured_by, open_windows
-from greensweep.record.reporting import Progress, judged_by, report
+from greensweep.record.reporting import Progress, monitored_by, report
 
 
 def meter() -> ScriptedMeter:
@@ -22,10 +22,10 @@ class Kept:
     def __init__(self) -> None:
         self.reports: list[Progress] = []
 
-    def judge(self, progress: Progress) -> None:
+    def on_epoch(self, progress: Progress) -> None:
         self.reports.append(progress)
 
-    def judge_repeat(self, progress: Progress) -> None:
+    def on_repeat(self, progress: Progress) -> None:
         pass
 
 
@@ -113,7 +113,7 @@ def test_a_report_outside_of_a_search_does_nothing_and_reads_no_meter() -> None:
 
 def test_a_report_tells_what_the_surrounding_block_used() -> None:
     kept = Kept()
-    with judged_by(kept):
+    with monitored_by(kept):
         report(epoch=1, accuracy=0.5)
         with measured_by(meter()):
             report(epoch=2, accuracy=0.6, epochs=4)
@@ -128,7 +128,7 @@ def test_a_report_tells_what_the_surrounding_block_used() -> None:
 
 def test_a_thread_in_a_copy_of_the_context_reports_to_the_search_and_reads_its_meter() -> None:
     kept = Kept()
-    with judged_by(kept), measured_by(meter()):
+    with monitored_by(kept), measured_by(meter()):
         for run in (copy_context().run, lambda report: report()):
             thread = Thread(target=run, args=(lambda: report(epoch=1),))
             thread.start()
@@ -138,8 +138,8 @@ def test_a_thread_in_a_copy_of_the_context_reports_to_the_search_and_reads_its_m
 
 def test_judges_nest() -> None:
     outer, inner = Kept(), Kept()
-    with judged_by(outer):
-        with pytest.raises(ValueError, match="no"), judged_by(inner):
+    with monitored_by(outer):
+        with pytest.raises(ValueError, match="no"), monitored_by(inner):
             report(epoch=1)
             raise ValueError("no")
         report(epoch=2)

@@ -11,7 +11,7 @@ SOURCE = PROJECT / "src"
 CONTEXT = {
     "energy.notices._sweep": "the sweep in whose processes a warning is said once",
     "record.measuring._open": "blocks whose energy is measured",
-    "record.reporting._judge": "the search that a run reports to",
+    "record.reporting._monitor": "the search that a run reports to",
     "search.callbacks._step": "a program's step before the first trial, until it is taken",
     "search.interrupt._graceful": "whether Ctrl-C is seen to",
 }

@@ -113,19 +113,19 @@ def test_two_workers_overshoot_by_an_epoch_each_at_most(tmp_path: Path) -> None:
                 if isinstance(reserved, Exhausted):
                     del workers[worker]
                     continue
-                judge = TrialMonitor(
+                monitor = TrialMonitor(
                     found.spec, found.study, trial_of(found.study, reserved.number)
                 )
-                workers[worker] = reserved, judge, 0, 0.0
+                workers[worker] = reserved, monitor, 0, 0.0
                 continue
-            reserved, judge, epoch, joules = workers[worker]
+            reserved, monitor, epoch, joules = workers[worker]
             joules += truth.epoch(reserved.params["width"])
             epoch += 1
-            workers[worker] = reserved, judge, epoch, joules
+            workers[worker] = reserved, monitor, epoch, joules
             last = reserved.params["epochs"]
             outcome = None
             try:
-                judge.judge(Progress(epoch, 0.5, joules, joules, last))
+                monitor.on_epoch(Progress(epoch, 0.5, joules, joules, last))
                 if epoch == last:
                     outcome = Outcome("finished", spent_joules=joules, epochs=epoch)
             except TrialEnded as ended:

@@ -10,7 +10,7 @@ from searches import RANDOM, Search, spec
 from greensweep.config import TrainConfig
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import StudyError, TrialEnded
-from greensweep.record.reporting import Progress, judged_by, report
+from greensweep.record.reporting import Progress, monitored_by, report
 from greensweep.record.result import read_result
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
@@ -40,11 +40,11 @@ class EndsAfterAnEpoch:
     def __init__(self, by: BaseException | None) -> None:
         self._by = by
 
-    def judge(self, progress: Progress) -> None:
+    def on_epoch(self, progress: Progress) -> None:
         if self._by is not None and progress.epoch == 1:
             raise self._by
 
-    def judge_repeat(self, progress: Progress) -> None:
+    def on_repeat(self, progress: Progress) -> None:
         pass
 
 
@@ -68,7 +68,7 @@ def test_a_run_that_ends_early_leaves_what_it_came_to(
     kind: str, by: BaseException, status: str, error: str, config: Compose, tmp_path: Path
 ) -> None:
     tracker = MemoryTracker(run_id="7")
-    with judged_by(EndsAfterAnEpoch(by)), pytest.raises(type(by)) as ended:
+    with monitored_by(EndsAfterAnEpoch(by)), pytest.raises(type(by)) as ended:
         start(kind, config, tmp_path / "run", tracker)
     assert ended.value is by
     left = read_result(tmp_path / "run")
@@ -94,7 +94,7 @@ def test_a_run_that_ends_early_leaves_what_it_came_to(
 @pytest.mark.parametrize("kind", ["once", "repeats", "replay"])
 def test_a_run_that_finishes_says_so(kind: str, config: Compose, tmp_path: Path) -> None:
     tracker = MemoryTracker()
-    with judged_by(EndsAfterAnEpoch(None)):
+    with monitored_by(EndsAfterAnEpoch(None)):
         start(kind, config, tmp_path / "run", tracker)
     left = read_result(tmp_path / "run")
     assert (left.status, left.error, left.epochs) == ("finished", None, 2)

@@ -156,11 +156,11 @@ def test_an_epoch_is_forecast_without_the_set_up(tmp_path: Path) -> None:
 def test_another_workers_set_up_counts_as_soon_as_it_is_told(tmp_path: Path) -> None:
     found = search(tmp_path, lambda _: 0.5, budget=BudgetConfig(joules=400.0))
     one, other = found.take(), found.take()
-    judge = TrialMonitor(found.spec, found.study, trial_of(found.study, one.number))
-    judge.judge(Progress(0, spent_joules=395.0, epochs=9))
+    monitor = TrialMonitor(found.spec, found.study, trial_of(found.study, one.number))
+    monitor.on_epoch(Progress(0, spent_joules=395.0, epochs=9))
     second = TrialMonitor(found.spec, found.study, trial_of(found.study, other.number))
     with pytest.raises(Exception, match="before its first epoch: the budget of 400 J is spent"):
-        second.judge(Progress(0, spent_joules=20.0, epochs=9))
+        second.on_epoch(Progress(0, spent_joules=20.0, epochs=9))
 
 
 def test_joules_that_a_program_tells_itself_are_not_forgotten_at_its_end(tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_a_meter_that_fails_midway_is_told_and_ends_the_search(
 def test_what_a_dead_trial_had_told_of_its_set_up_counts(tmp_path: Path) -> None:
     found = search(tmp_path, lambda _: 0.5, budget=BudgetConfig(joules=400.0))
     reserved = found.take()
-    TrialMonitor(found.spec, found.study, trial_of(found.study, reserved.number)).judge(
+    TrialMonitor(found.spec, found.study, trial_of(found.study, reserved.number)).on_epoch(
         Progress(0, spent_joules=395.0, epochs=3)
     )
     assert trial_of(found.study, reserved.number).user_attrs[PROGRESS]["spent_joules"] == 395.0

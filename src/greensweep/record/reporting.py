@@ -11,10 +11,10 @@ from greensweep.errors import TrialEnded
 from greensweep.record.measuring import open_windows
 
 __all__ = [
-    "Judge",
+    "Monitor",
     "Progress",
     "TrialEnded",
-    "judged_by",
+    "monitored_by",
     "report",
     "report_progress",
     "report_repeat",
@@ -60,17 +60,17 @@ class Progress:
         return self.accuracy if self.metric == "accuracy" else self.metric_value
 
 
-class Judge(Protocol):
+class Monitor(Protocol):
     """What decides, report by report, whether a run goes on."""
 
-    def judge(self, progress: Progress) -> None:
+    def on_epoch(self, progress: Progress) -> None:
         """Take a report.
 
         Raises:
             TrialEnded: the run should end here.
         """
 
-    def judge_repeat(self, progress: Progress) -> None:
+    def on_repeat(self, progress: Progress) -> None:
         """Take what one of several trainings of a configuration came to.
 
         Raises:
@@ -78,17 +78,17 @@ class Judge(Protocol):
         """
 
 
-_judge: ContextVar[Judge | None] = ContextVar("_judge", default=None)
+_monitor: ContextVar[Monitor | None] = ContextVar("_monitor", default=None)
 
 
 @contextmanager
-def judged_by(judge: Judge) -> Iterator[None]:
-    """Hand every report of the block to `judge`."""
-    before = _judge.set(judge)
+def monitored_by(monitor: Monitor) -> Iterator[None]:
+    """Hand every report of the block to `monitor`."""
+    before = _monitor.set(monitor)
     try:
         yield
     finally:
-        _judge.reset(before)
+        _monitor.reset(before)
 
 
 def report_progress(progress: Progress) -> None:
@@ -97,8 +97,8 @@ def report_progress(progress: Progress) -> None:
     Raises:
         TrialEnded: the search wants no more of this run.
     """
-    if (judge := _judge.get()) is not None:
-        judge.judge(progress)
+    if (monitor := _monitor.get()) is not None:
+        monitor.on_epoch(progress)
 
 
 def report_repeat(progress: Progress) -> None:
@@ -107,8 +107,8 @@ def report_repeat(progress: Progress) -> None:
     Raises:
         TrialEnded: the search wants no more of them.
     """
-    if (judge := _judge.get()) is not None:
-        judge.judge_repeat(progress)
+    if (monitor := _monitor.get()) is not None:
+        monitor.on_repeat(progress)
 
 
 def report(
@@ -137,11 +137,11 @@ def report(
     Raises:
         TrialEnded: the search prunes or stops the trial: let it through.
     """
-    if (judge := _judge.get()) is not None:
+    if (monitor := _monitor.get()) is not None:
         windows = open_windows()
         if joules is None and windows:
             joules = windows[-1].joules
         trial = windows[0] if windows else Window()
         spent = max((each for each in (joules, trial.joules) if each is not None), default=None)
         lost = trial.reading.lost
-        judge.judge(Progress(epoch, accuracy, joules, spent, epochs, value, lost=lost))
+        monitor.on_epoch(Progress(epoch, accuracy, joules, spent, epochs, value, lost=lost))

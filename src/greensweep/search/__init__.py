@@ -1,1 +1,1 @@
-"""Search: draw trials, judge them while they run, keep to a budget, go on after a death."""
+"""Search: draw trials, prune them while they run, keep to a budget, resume after a death."""

@@ -58,28 +58,28 @@ class TrialMonitor:
         pruning = spec.pruning
         self._rule = ParetoPruner(pruning.quantile, pruning.min_finished, pruning.grace_epochs)
 
-    def judge(self, progress: Progress) -> None:
+    def on_epoch(self, progress: Progress) -> None:
         """Take a report.
 
         Raises:
             TrialEnded: the trial ends here.
             ConstraintError: what bounds the search cannot be kept to.
         """
-        self._raise_end(self._judge, progress)
+        self._raise_end(self._on_epoch, progress)
 
-    def judge_repeat(self, progress: Progress) -> None:
+    def on_repeat(self, progress: Progress) -> None:
         """Take the result of a repeat, and race the trial against the best finished one.
 
         Raises:
             TrialEnded: it breaks a bound, or is worse than the best, as far as both are known.
-            ConstraintError: as `judge`.
+            ConstraintError: as `on_epoch`.
         """
-        self._raise_end(self._judge_repeat, progress)
+        self._raise_end(self._on_repeat, progress)
 
-    def _raise_end(self, judge: Callable[[Progress], None], progress: Progress) -> None:
+    def _raise_end(self, handle: Callable[[Progress], None], progress: Progress) -> None:
         self.ended = None
         try:
-            judge(progress)
+            handle(progress)
         except (TrialEnded, ConstraintError) as ended:
             self.ended = ended
             raise
@@ -89,7 +89,7 @@ class TrialMonitor:
             )
             raise self.ended from fault
 
-    def _judge(self, progress: Progress) -> None:
+    def _on_epoch(self, progress: Progress) -> None:
         self.last = progress
         first = progress.repeat == 0 and progress.epoch > 0
         if first:
@@ -119,7 +119,7 @@ class TrialMonitor:
         elif first and self._spec.pruner_name == "pareto" and is_mark(progress):
             self._prune_beaten(progress)
 
-    def _judge_repeat(self, progress: Progress) -> None:
+    def _on_repeat(self, progress: Progress) -> None:
         is_last = progress.repeat + 1 == progress.repeats
         value = self._value(progress)
         if value is not None:

@@ -17,7 +17,7 @@ from greensweep.errors import GreensweepError, StudyError, TrialEnded
 from greensweep.files import put_aside, read_json, was_put_aside, write_json
 from greensweep.record.ending import Ending, ending_of
 from greensweep.record.measuring import measured_by
-from greensweep.record.reporting import judged_by
+from greensweep.record.reporting import monitored_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
@@ -62,7 +62,7 @@ def run_trial(
         KeyboardInterrupt: the trial was ended from outside; it is settled.
     """
     trial = trial_of(study, number)
-    judge = TrialMonitor(spec, study, trial, search_joules)
+    monitor = TrialMonitor(spec, study, trial, search_joules)
     began = time.monotonic()
     window: Window | None = None
     values: list[float] | None = None
@@ -72,21 +72,21 @@ def run_trial(
     try:
         with ExitStack() as stack:
             stack.enter_context(heartbeat(study, trial))
-            stack.enter_context(judged_by(judge))
+            stack.enter_context(monitored_by(monitor))
             if meter is not None:
                 window = stack.enter_context(measured_by(meter))
             returned = task()
-        if judge.ended is not None:
-            raise judge.ended  # the program caught it
+        if monitor.ended is not None:
+            raise monitor.ended  # the program caught it
         values = checked_values(returned, len(spec.directions))
     except (Exception, KeyboardInterrupt, SystemExit) as raised:
-        cause = _cause(raised, judge.ended)
+        cause = _cause(raised, monitor.ended)
         ending = ending_of(cause)
         if isinstance(cause, SystemExit):
             fault = StudyError(str(ending.error))
         elif not isinstance(cause, TrialEnded):
             fault = cause
-    figures = _figures(judge, window, directory)
+    figures = _figures(monitor, window, directory)
     outcome = Outcome(
         status=ending.status,
         error=ending.error,
@@ -214,10 +214,10 @@ def figures_of_result(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _figures(judge: TrialMonitor, window: Window | None, directory: Path) -> dict[str, Any]:
+def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> dict[str, Any]:
     """What is known of a trial: from its own result file, else from the meter and its reports."""
-    last = judge.last
-    figures: dict[str, Any] = {"curve": tuple(judge.curve), "repeats": tuple(judge.repeats)}
+    last = monitor.last
+    figures: dict[str, Any] = {"curve": tuple(monitor.curve), "repeats": tuple(monitor.repeats)}
     if last is not None:
         figures |= {
             "accuracy": last.accuracy,
