@@ -9,7 +9,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
 from greensweep.record.reporting import report
-from greensweep.runs.replay.table import Point, RecordedTable, read_table
+from greensweep.runs.replay.table import RecordedPoint, RecordedTable, read_table
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_study
@@ -32,7 +32,7 @@ def read_curves(path: Path = TABLE) -> RecordedTable:
 
 
 def search(
-    curve_of: Callable[[ReservedTrial], Sequence[Point]], **asked: Any
+    curve_of: Callable[[ReservedTrial], Sequence[RecordedPoint]], **asked: Any
 ) -> Iterator[FrozenTrial]:
     """Run a search as the sweeper does, and yield each trial when it is settled.
 
@@ -50,7 +50,7 @@ def search(
         while isinstance(reserved := queue.reserve(), ReservedTrial):
             curve = curve_of(reserved)
 
-            def train(curve: Sequence[Point] = curve) -> Any:
+            def train(curve: Sequence[RecordedPoint] = curve) -> Any:
                 for point in curve:
                     report(
                         epoch=point.epoch,

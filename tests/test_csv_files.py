@@ -335,7 +335,7 @@ def test_a_power_that_few_machines_draw_is_told(
 ) -> None:
     runs = table(timed(joules))
     assert any("is columns.energy_unit right?" in each for each in runs.warnings) == doubtful
-    assert bool(read_table(tmp_path / "runs.csv", options=["lr"]).doubts) == doubtful
+    assert bool(read_table(tmp_path / "runs.csv", options=["lr"]).warnings) == doubtful
 
 
 def test_codecarbons_seconds_are_known_too(table: Read) -> None:

@@ -11,7 +11,7 @@ from greensweep.errors import StudyError
 from greensweep.runs.replay import regression
 from greensweep.runs.replay.answer import ReplayModel
 from greensweep.runs.replay.regression import Surface
-from greensweep.runs.replay.table import Point, read_table
+from greensweep.runs.replay.table import RecordedPoint, read_table
 
 RATES = """
     lr    accuracy energy_joules
@@ -111,7 +111,7 @@ def test_a_single_configuration_answers_itself_only(tmp_path: Path) -> None:
 def test_a_curve_is_answered_as_far_as_it_is_asked(tmp_path: Path) -> None:
     model = ReplayModel(table(tmp_path, CURVES, "learning_rate"))
     answer = model.answer({"learning_rate": 0.09}, epochs=2)
-    assert answer.curve == (Point(1, 0.5, 10.0, 1.0), Point(2, 0.7, 25.0, 2.5))
+    assert answer.curve == (RecordedPoint(1, 0.5, 10.0, 1.0), RecordedPoint(2, 0.7, 25.0, 2.5))
     assert (answer.accuracy, answer.joules, answer.seconds) == (0.7, 25.0, 2.5)
     whole = model.answer({"learning_rate": 0.09})
     assert (whole.accuracy, whole.joules, whole.seconds) == (0.7, 45.0, 4.0)
@@ -125,7 +125,7 @@ def test_a_curve_is_answered_as_far_as_it_is_asked(tmp_path: Path) -> None:
 
 def test_without_curves_the_last_epoch_is_answered(tmp_path: Path) -> None:
     model = ReplayModel(table(tmp_path, RATES, "lr"))
-    assert model.answer({"lr": 0.01}, epochs=15).curve == (Point(15, 0.2, 20.0, None),)
+    assert model.answer({"lr": 0.01}, epochs=15).curve == (RecordedPoint(15, 0.2, 20.0, None),)
 
 
 def test_the_error_of_the_nearest_leaves_each_out(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_table_is_read_once_until_it_changes(
         "joules (root mean squares)."
     )
     # The epochs of a curve are told apart.
-    assert "The table does not tell runs apart by training.batch_size: " in caplog.messages[1]
+    assert "The table does not distinguish runs by training.batch_size: " in caplog.messages[1]
     path = tmp_path / "runs.csv"
     path.write_text(path.read_text().replace("0.1,3,0.60,45", "0.1,3,0.60,450"))
     assert replay_model(curves()).answer({"optimizer.learning_rate": 0.1}).joules == 450.0
@@ -220,7 +220,7 @@ def test_what_is_not_told_apart_is_warned_of_once(
     for _ in range(2):
         replay_model(config("training=replay", f"replay.table={path}", "space=default"))
     assert [each.message for each in caplog.records if each.levelname == "WARNING"] == [
-        "The table does not tell runs apart by training.batch_size, training.epochs: searching "
+        "The table does not distinguish runs by training.batch_size, training.epochs: searching "
         "that makes no difference.",
         "The rows used differ in epsilon, model too, which the answers mix: keep one value by "
         "replay.where, or name the option in replay.options.",

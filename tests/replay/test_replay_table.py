@@ -6,7 +6,7 @@ import pytest
 from tables import CURVES, table, write
 
 from greensweep.errors import StudyError
-from greensweep.runs.replay.table import Columns, Point, read_table
+from greensweep.runs.replay.table import Columns, RecordedPoint, read_table
 
 FLAT = """
     dataset  learning_rate batch_size relu  accuracy energy_joules
@@ -24,9 +24,9 @@ def test_rows_become_configurations_with_their_line(tmp_path: Path) -> None:
         {"optimizer.learning_rate": 0.01, "model.relu": 0.0},
     ]
     assert [each.line for each in read.configurations] == [2, 3]
-    assert read.configurations[1].curve == (Point(1, 0.6, 200.0, None),)
+    assert read.configurations[1].curve == (RecordedPoint(1, 0.6, 200.0, None),)
     assert not read.curves
-    assert read.loose == ("batch_size",)
+    assert read.ignored_columns == ("batch_size",)
 
 
 def test_where_compares_numbers_as_numbers_and_text_whatever_its_case(tmp_path: Path) -> None:
@@ -73,23 +73,23 @@ def test_rows_of_one_configuration_are_averaged(tmp_path: Path) -> None:
     )
     (only,) = read.configurations
     (point,) = only.curve
-    assert point == Point(1, pytest.approx(0.55), 200.0, 20.0)
+    assert point == RecordedPoint(1, pytest.approx(0.55), 200.0, 20.0)
 
 
 def test_a_column_of_epochs_makes_curves_unless_where_picks_one(tmp_path: Path) -> None:
     read = table(tmp_path, CURVES, "optimizer.learning_rate")
     assert read.curves
-    assert read.configurations[1].curve[2] == Point(3, 0.4, 32.0, 3.0)
+    assert read.configurations[1].curve[2] == RecordedPoint(3, 0.4, 32.0, 3.0)
     one = table(tmp_path, CURVES, "optimizer.learning_rate", epoch=2)
     assert not one.curves
-    assert one.configurations[0].curve == (Point(1, 0.7, 25.0, 2.5),)
+    assert one.configurations[0].curve == (RecordedPoint(1, 0.7, 25.0, 2.5),)
 
 
 def test_the_figures_may_be_called_otherwise(tmp_path: Path) -> None:
     path = write(tmp_path, "lr acc gpu step\n1 0.5 10 1\n1 0.6 20 2")
     columns = Columns(accuracy="acc", energy="gpu", epoch="step")
     (only,) = read_table(path, options=["lr"], columns=columns).configurations
-    assert only.curve == (Point(1, 0.5, 10.0, None), Point(2, 0.6, 20.0, None))
+    assert only.curve == (RecordedPoint(1, 0.5, 10.0, None), RecordedPoint(2, 0.6, 20.0, None))
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_the_figures_may_be_called_otherwise(tmp_path: Path) -> None:
             "x accuracy energy_joules\n1 0.5 1",
             None,
             {},
-            "{path} records no option of the space (optimizer.lr) in every row, so nothing tells "
-            "its configurations apart: name some by replay.options; the columns are x, accuracy, "
-            "energy_joules",
+            "{path} records no option of the space (optimizer.lr) in every row, so nothing "
+            "distinguishes its configurations: name some by replay.options; the columns are x, "
+            "accuracy, energy_joules",
         ),
         (
             "lr accuracy energy_joules\n1 0.5 1",

@@ -34,7 +34,7 @@ class ReplayTableConfig:
         "nearest", doc="answer with the nearest recorded configuration, or with a fitted model"
     )
     options: list[str] | None = option(
-        None, doc="options that tell configurations apart; null: those of the space in the table"
+        None, doc="options that distinguish configurations; null: those of the space in the table"
     )
     where: dict[str, Any] = option(dict, doc="use only rows in which these columns hold these")
     log: list[str] = option(

@@ -19,7 +19,7 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
     "pruned": "FINISHED",
     "stopped": "KILLED",
 }
-# The other way round, of runs that a tracker alone tells of.
+# The other way round, of runs that only a tracker knows.
 STATUS_OF_TRACKED: dict[RunStatus, Status] = {
     "FINISHED": "finished",
     "FAILED": "failed",

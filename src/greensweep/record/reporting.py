@@ -1,4 +1,4 @@
-"""A run as a trial of a search: it reports while it trains, and is told when to end."""
+"""A run as a trial of a search: it reports while it trains, and the search may end it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ class Progress:
         epochs: how many are planned; None when the run does not know.
         value: the objective as it stands, for a search of one objective that is no accuracy.
         repeat: which training of this configuration, from 0, of `repeats`.
-        seconds: of training so far; None where the run does not tell them from others.
+        seconds: of training so far; None where the run does not measure them apart.
         lost: components whose meter failed, so that no joules of theirs are counted any more.
         metric: name of the metric that the run is selected by.
         metric_value: that metric, where it is another one than accuracy.
@@ -126,13 +126,13 @@ def report(
     `Thread(target=contextvars.copy_context().run, args=(train,))`.
 
     Args:
-        epoch: how many epochs are done. 0 tells that the set-up is, so that a budget which it used
+        epoch: how many epochs are done. 0 reports the set-up, so that a budget which it used
             up ends the trial before its first epoch.
         accuracy: validation accuracy now, 0 to 1.
         value: the objective now, where one objective is searched that is no accuracy.
         joules: energy so far; left out, what the surrounding `measure()` has read. A budget counts
             what the trial has used since its start, whatever of it was measured so.
-        epochs: how many there will be, so that the cost to the end can be told.
+        epochs: how many there will be, from which the cost to the end is forecast.
 
     Raises:
         TrialEnded: the search prunes or stops the trial: let it through.

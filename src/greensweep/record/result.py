@@ -62,7 +62,7 @@ class RunResult:
         energy_spent_joules: gross energy of all phases and repeats: what the run cost.
         energy_kwh: `energy_joules` in kilowatt-hours.
         energy_uncertainty_joules: how far `energy_joules` may be off from run to run: what counters
-            do not tell at the edges of the training windows, and models of the same work; None
+            do not show at the edges of the training windows, and models of the same work; None
             where that is not known.
         energy_gap_joules: used while the process was stopped or the machine slept, and charged to
             no phase; None where it was not.
@@ -74,8 +74,8 @@ class RunResult:
         energy_contended: the machine was shared for a notable part of the training windows.
         energy_contended_by: with whom: "runs of Greensweep", "others", or both, comma-separated.
         energy_neighbours: how many other metered runs at a time, at most.
-        energy_key: by what such a run's share was told: cpu_time, and gpu_time for a GPU's; None
-            where it was alone.
+        energy_key: by what such a run's share is attributed: cpu_time, and gpu_time for a GPU's;
+            None where it was alone.
         energy_phases: by phase; "other" is what lies between. Over repeats they add up.
         inference: on the validation split; None where not measured.
         layer_energy: `energy_joules` shared out by layer type, and to data, loss, optimizer, launch
@@ -205,7 +205,7 @@ def read_result(directory: Path) -> RunResult:
 def find_result(directory: Path) -> RunResult | None:
     """Read `result.json` of a run's directory; None where there is none.
 
-    One that is broken is put aside, which is told, and costs its own run alone.
+    One that is broken is put aside, with a warning, and costs its own run alone.
     """
     path = directory / RESULT_FILE
     values = read_json(path)

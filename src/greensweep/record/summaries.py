@@ -106,7 +106,7 @@ class HistoryPoint:
         seconds: of training in this epoch.
         energy_joules: likewise.
         energy_epochs: how many epochs together have this mean energy, where the counters are too
-            slow to tell them apart.
+            slow to distinguish them.
     """
 
     epoch: int

@@ -86,7 +86,7 @@ def restore_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
     try:
         model.load_state_dict(weights)
     except Exception as error:
-        # The first line tells the class only.
+        # The first line names the class only.
         raise ModelError(
             f"the model does not take back its own state ({' '.join(str(error).split())}): correct "
             "its set_extra_state"

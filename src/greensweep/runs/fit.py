@@ -42,7 +42,7 @@ class KeptWeights:
         self.restore()
 
     def keep(self, epoch: int, value: float | None) -> bool:
-        """Keep the weights as they stand, where they are the better ones; tell whether they are.
+        """Keep the weights as they stand, where they are the better ones; return whether they are.
 
         Args:
             value: the metric after the epoch; None where it is undefined.

@@ -1,4 +1,4 @@
-"""The epochs of a run, each with its figures, also where the counters cannot tell epochs apart."""
+"""The epochs of a run, each with its figures, also where counters cannot distinguish epochs."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ class History:
     """Collects the figures of epochs, and tracks each as soon as it is known.
 
     Epochs shorter than ten periods of the slowest counter get their energy together, since that
-    counter cannot tell them apart: each has their mean.
+    counter cannot distinguish them: each has their mean.
 
     Args:
         selecting: the split that is evaluated after each epoch.
@@ -27,7 +27,7 @@ class History:
         self._points: list[HistoryPoint] = []
         self._complete = 0  # points that have their energy: the first ones
         self._trained = trained  # in all epochs here
-        self._shared_out = trained  # in those that have their energy
+        self._assigned = trained  # in those that have their energy
 
     @property
     def points(self) -> tuple[HistoryPoint, ...]:
@@ -46,24 +46,24 @@ class History:
             )
         )
         self._trained = trained
-        unshared = trained.seconds - self._shared_out.seconds
-        if unshared >= STEADY_PERIODS * trained.update_seconds:
-            self._track_energy(self._share_out()[:-1])
+        unassigned = trained.seconds - self._assigned.seconds
+        if unassigned >= STEADY_PERIODS * trained.update_seconds:
+            self._track_energy(self._assign_energy()[:-1])
         self._tracker.log_step(history_metrics(self._points[-1]), step=epoch.number)
 
     def finish(self) -> None:
         """Give the last epochs their energy, however few there are."""
-        self._track_energy(self._share_out())
+        self._track_energy(self._assign_energy())
 
-    def _share_out(self) -> list[HistoryPoint]:
+    def _assign_energy(self) -> list[HistoryPoint]:
         """Give the epochs without energy theirs, and return them."""
         group = self._points[self._complete :]
-        before, after = self._shared_out.joules, self._trained.joules
+        before, after = self._assigned.joules, self._trained.joules
         joules = None if after is None or not group else (after - (before or 0.0)) / len(group)
         together = len(group) if len(group) > 1 else None
         group = [replace(each, energy_joules=joules, energy_epochs=together) for each in group]
         self._points[self._complete :] = group
-        self._complete, self._shared_out = len(self._points), self._trained
+        self._complete, self._assigned = len(self._points), self._trained
         return group
 
     def _track_energy(self, points: list[HistoryPoint]) -> None:

@@ -24,7 +24,7 @@ _COLUMNS = (
 )
 
 
-def share_out_by_layer(setup: Setup, run: RecordedRun, phases: Phases, file: Path) -> None:
+def attribute_layer_energy(setup: Setup, run: RecordedRun, phases: Phases, file: Path) -> None:
     """Share a run's training energy out by layer type, from sampled steps, and note it.
 
     Args:

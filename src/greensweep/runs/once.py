@@ -15,7 +15,7 @@ from greensweep.record.result import LAYER_ENERGY_FILE, RunResult
 from greensweep.runs.checkpoint import save_weights
 from greensweep.runs.fit import KeptWeights, Report, ShowEpochs, fit, note_metrics
 from greensweep.runs.inference import measure_inference
-from greensweep.runs.layer_energy import share_out_by_layer
+from greensweep.runs.layer_energy import attribute_layer_energy
 from greensweep.runs.metered import metered
 from greensweep.runs.setup import set_up
 from greensweep.tracking import Tracker
@@ -56,7 +56,7 @@ def run_once(
     training = config.training
     with (
         recorded_run(
-            unknown_result(config, trial, overrides), config, directory, tracker, name
+            initial_result(config, trial, overrides), config, directory, tracker, name
         ) as run,
         metered(run, meter, config.energy) as phases,
         deterministic(training.deterministic),
@@ -77,7 +77,7 @@ def run_once(
                 run.note(inference=measure_inference(setup, phases))
         if config.layer_energy:
             with _optional("layer_energy"):
-                share_out_by_layer(setup, run, phases, directory / LAYER_ENERGY_FILE)
+                attribute_layer_energy(setup, run, phases, directory / LAYER_ENERGY_FILE)
 
         if config.select_on == "test":
             with phases.phase("evaluation"):
@@ -90,7 +90,7 @@ def run_once(
     return run.result
 
 
-def unknown_result(config: TrainConfig, trial: int | None, overrides: Iterable[str]) -> RunResult:
+def initial_result(config: TrainConfig, trial: int | None, overrides: Iterable[str]) -> RunResult:
     """Return the result of a run of which no more is known than what was asked."""
     _, objective = metrics_of(config)
     return RunResult(

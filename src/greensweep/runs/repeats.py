@@ -17,7 +17,7 @@ from greensweep.record.result import (
 )
 from greensweep.runs.fit import ShowEpochs
 from greensweep.runs.mean import mean_result
-from greensweep.runs.once import run_once, unknown_result
+from greensweep.runs.once import initial_result, run_once
 from greensweep.tracking import Tracker
 
 
@@ -49,9 +49,9 @@ def run_repeats(
     )
     if config.repeats == 1:
         return train_once(config, directory, tracker=tracker, name=name, trial=trial)
-    unknown = unknown_result(config, trial, overrides)
+    initial = initial_result(config, trial, overrides)
     spent: float | None = None
-    with recorded_run(unknown, config, directory, tracker, name) as recorded:
+    with recorded_run(initial, config, directory, tracker, name) as recorded:
         try:
             for number in range(config.repeats):
                 recorded.repeat = f"repeat {number + 1} of {config.repeats}"

@@ -96,9 +96,9 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     metrics, objective = metrics_of(config)
     scores = Scores(metrics, task.targets, splits.classes)
     if task.targets == "classes" and objective.name == "accuracy":
-        told = imbalance(splits.train.labels, splits.classes)
-        if told is not None:
-            warn_once(told)
+        warning = imbalance(splits.train.labels, splits.classes)
+        if warning is not None:
+            warn_once(warning)
     model = build_model(config.model, splits.input_shape, task.outputs)
     if training.from_checkpoint is not None:
         load_initial_weights(Path(training.from_checkpoint), model)

@@ -10,7 +10,7 @@ import numpy as np
 from greensweep.errors import StudyError, unknown
 from greensweep.runs.replay.axes import Axis, Coordinates, NumericAxis, build_axes, place, spacing
 from greensweep.runs.replay.regression import LEAST_POINTS, MOST_POINTS, Surface
-from greensweep.runs.replay.table import Configuration, Point, RecordedTable
+from greensweep.runs.replay.table import Configuration, RecordedPoint, RecordedTable
 
 Method = Literal["nearest", "regression"]
 
@@ -42,7 +42,7 @@ class Answer:
         fault: why the configuration is outside of the recorded ones; None inside.
     """
 
-    curve: tuple[Point, ...]
+    curve: tuple[RecordedPoint, ...]
     line: int
     distance: float
     fault: str | None
@@ -129,12 +129,12 @@ class ReplayModel:
             curve = (replace(end, epoch=epochs or 1),)
         return Answer(curve, nearest.line, distance, self._fault(values, nearest, distance))
 
-    def _fitted(self, point: Coordinates, nearest: Configuration) -> Point:
+    def _fitted(self, point: Coordinates, nearest: Configuration) -> RecordedPoint:
         assert self._surfaces is not None
         accuracy, log_joules = (surface.at(point) for surface in self._surfaces)
         # The time is not fitted: nothing is decided by it.
         seconds = nearest.curve[-1].seconds
-        return Point(1, min(max(accuracy, 0.0), 1.0), math.exp(log_joules), seconds)
+        return RecordedPoint(1, min(max(accuracy, 0.0), 1.0), math.exp(log_joules), seconds)
 
     def _fault(
         self, values: Mapping[str, Any], nearest: Configuration, distance: float
@@ -149,7 +149,7 @@ class ReplayModel:
             f"more than the radius {self.radius:.3g}"
         )
 
-    def _first(self, nearest: Configuration, epochs: int | None) -> tuple[Point, ...]:
+    def _first(self, nearest: Configuration, epochs: int | None) -> tuple[RecordedPoint, ...]:
         if epochs is not None and epochs > len(nearest.curve):
             raise StudyError(
                 f"{self.table.path}, line {nearest.line}: the configuration that begins here has "

@@ -20,15 +20,15 @@ from greensweep.record.summaries import (
 )
 from greensweep.record.tracked_names import history_metrics
 from greensweep.runs.fit import Report
-from greensweep.runs.once import unknown_result
+from greensweep.runs.once import initial_result
 from greensweep.runs.replay.source import option_values, replay_model
-from greensweep.runs.replay.table import Point
+from greensweep.runs.replay.table import RecordedPoint
 from greensweep.tracking import Tracker
 
 # What energy=replay calls its source, too.
 REPLAY_SOURCE = "replay"
 
-_START = Point(epoch=0, accuracy=0.0, joules=0.0, seconds=0.0)
+_START = RecordedPoint(epoch=0, accuracy=0.0, joules=0.0, seconds=0.0)
 
 
 def replay_once(
@@ -52,11 +52,11 @@ def replay_once(
         KeyboardInterrupt: the run was interrupted; likewise.
         OSError: the result cannot be written; the tracker has it.
     """
-    unknown = unknown_result(config, trial, overrides)
-    points: list[Point] = []
+    initial = initial_result(config, trial, overrides)
+    points: list[RecordedPoint] = []
     history: list[HistoryPoint] = []
     began = time.monotonic()
-    with recorded_run(unknown, config, directory, tracker, name) as run:
+    with recorded_run(initial, config, directory, tracker, name) as run:
         try:
             for point in _recorded_epochs(config, run):
                 history.append(
@@ -84,7 +84,7 @@ def replay_once(
     return run.result
 
 
-def _recorded_epochs(config: TrainConfig, run: RecordedRun) -> Sequence[Point]:
+def _recorded_epochs(config: TrainConfig, run: RecordedRun) -> Sequence[RecordedPoint]:
     """Return what the table says of a run, epoch by epoch, and note where that comes from.
 
     Raises:
@@ -113,11 +113,11 @@ def _recorded_epochs(config: TrainConfig, run: RecordedRun) -> Sequence[Point]:
     return answer.curve
 
 
-def _best(points: Sequence[Point]) -> Point:
+def _best(points: Sequence[RecordedPoint]) -> RecordedPoint:
     return max(points, key=lambda point: (point.accuracy, -point.epoch))
 
 
-def _history_point(split: Split, before: Point, point: Point) -> HistoryPoint:
+def _history_point(split: Split, before: RecordedPoint, point: RecordedPoint) -> HistoryPoint:
     return HistoryPoint(
         point.epoch,
         split=split,
@@ -127,7 +127,9 @@ def _history_point(split: Split, before: Point, point: Point) -> HistoryPoint:
     )
 
 
-def _figures(config: TrainConfig, points: Sequence[Point], real_seconds: float) -> dict[str, Any]:
+def _figures(
+    config: TrainConfig, points: Sequence[RecordedPoint], real_seconds: float
+) -> dict[str, Any]:
     if not points:
         return {"seconds": real_seconds}
     assert config.replay is not None

@@ -63,7 +63,7 @@ def replay_model(config: TrainConfig) -> ReplayModel:
         radius=settings.radius,
     )
     model = _model(path.absolute(), (stamp.st_mtime_ns, stamp.st_size), request)
-    _introduce(model, tuple(config.space), tuple(_names(asdict(config))))
+    _log_summary(model, tuple(config.space), tuple(_names(asdict(config))))
     return model
 
 
@@ -92,8 +92,8 @@ def _model(path: Path, stamp: tuple[int, int], request: _Request) -> ReplayModel
 
 
 @cache
-def _introduce(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, ...]) -> None:
-    """Say once what answers, how well, and what it does not tell apart."""
+def _log_summary(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Log once what answers, how well, and by what it does not distinguish runs."""
     table = model.table
     log.info(
         "%d recorded configurations of %s answer by %s (%s)%s.",
@@ -106,22 +106,22 @@ def _introduce(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, 
         else f"; each left out in turn, they err by {100 * model.error.accuracy:.2g} points of "
         f"accuracy and {model.error.joules:.1%} of the joules (root mean squares)",
     )
-    for caution in _cautions(table, searched, names):
-        log.warning("%s", caution)
+    for warning in _warnings(table, searched, names):
+        log.warning("%s", warning)
 
 
-def _cautions(table: RecordedTable, searched: Iterable[str], names: Iterable[str]) -> Iterator[str]:
-    yield from table.doubts
-    told = {*table.dimensions, *([_EPOCHS] if table.curves else [])}
-    if lacking := [key for key in searched if key not in told]:
+def _warnings(table: RecordedTable, searched: Iterable[str], names: Iterable[str]) -> Iterator[str]:
+    yield from table.warnings
+    distinguished = {*table.dimensions, *([_EPOCHS] if table.curves else [])}
+    if lacking := [key for key in searched if key not in distinguished]:
         yield (
-            f"The table does not tell runs apart by {', '.join(lacking)}: searching that makes no "
+            f"The table does not distinguish runs by {', '.join(lacking)}: searching that makes no "
             "difference."
         )
     known = {*names, *map(last_part, names)} - {_SEED}
-    if loose := [column for column in table.loose if column in known]:
+    if ignored := [column for column in table.ignored_columns if column in known]:
         yield (
-            f"The rows used differ in {', '.join(loose)} too, which the answers mix: keep one "
+            f"The rows used differ in {', '.join(ignored)} too, which the answers mix: keep one "
             "value by replay.where, or name the option in replay.options."
         )
 

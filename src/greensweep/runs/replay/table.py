@@ -31,7 +31,7 @@ _Figures = Mapping[str, Mapping[int, float]]  # by column and line
 class Columns:
     """What the figures are called in the table; `seconds` and `epoch` need not be there.
 
-    Units are None where the names tell them, or are joules and shares.
+    Units are None where the names hold them, or are joules and shares.
     """
 
     accuracy: str = "accuracy"
@@ -43,7 +43,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Point:
+class RecordedPoint:
     """A run after one of its epochs; in a table without curves, at its end.
 
     Attributes:
@@ -70,7 +70,7 @@ class Configuration:
 
     values: Mapping[str, float | str]
     line: int
-    curve: tuple[Point, ...]
+    curve: tuple[RecordedPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,20 @@ class RecordedTable:
     """What a table holds.
 
     Attributes:
-        dimensions: the options that tell configurations apart.
+        dimensions: the options that distinguish configurations.
         configurations: in the order of the file.
         curves: whether it holds learning curves.
-        loose: further columns in which rows differ, though they tell no configurations apart.
-        doubts: what is odd about the figures.
+        ignored_columns: further ones in which rows differ, though they distinguish no
+            configurations.
+        warnings: what is odd about the figures.
     """
 
     path: Path
     dimensions: tuple[str, ...]
     configurations: tuple[Configuration, ...]
     curves: bool
-    loose: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    ignored_columns: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_table(
@@ -142,8 +143,8 @@ def read_table(
             for values, members in groups.items()
         ),
         curves=curves,
-        loose=_loose_columns(rows, header, set(found.values()), columns),
-        doubts=_doubts(figures, columns, path),
+        ignored_columns=_ignored_columns(rows, header, set(found.values()), columns),
+        warnings=_warnings(figures, columns, path),
     )
 
 
@@ -228,8 +229,8 @@ def _find_columns(
         sought = "replay.options" if options is not None else "the space"
         named = ", ".join(searched if options is None else options) or "nothing"
         raise StudyError(
-            f"{path} records no option of {sought} ({named}) in every row, so nothing tells its "
-            f"configurations apart: name some by replay.options; the columns are "
+            f"{path} records no option of {sought} ({named}) in every row, so nothing "
+            f"distinguishes its configurations: name some by replay.options; the columns are "
             f"{', '.join(header)}"
         )
     return found
@@ -301,7 +302,7 @@ def _read_figures(
     return figures
 
 
-def _doubts(figures: _Figures, columns: Columns, path: Path) -> tuple[str, ...]:
+def _warnings(figures: _Figures, columns: Columns, path: Path) -> tuple[str, ...]:
     """Hold joules against seconds.
 
     Raises:
@@ -319,7 +320,7 @@ def _doubts(figures: _Figures, columns: Columns, path: Path) -> tuple[str, ...]:
 
 def _curve(
     rows: Sequence[Row], columns: Columns, curves: bool, figures: _Figures, path: Path
-) -> tuple[Point, ...]:
+) -> tuple[RecordedPoint, ...]:
     """Average the rows of one configuration, epoch by epoch.
 
     Raises:
@@ -355,12 +356,14 @@ def _curve(
     return points
 
 
-def _mean_point(epoch: int, rows: Sequence[Row], columns: Columns, figures: _Figures) -> Point:
+def _mean_point(
+    epoch: int, rows: Sequence[Row], columns: Columns, figures: _Figures
+) -> RecordedPoint:
     def mean(column: str) -> float:
         return math.fsum(figures[column][line] for line, _ in rows) / len(rows)
 
     is_timed = all(line in figures[columns.seconds] for line, _ in rows)
-    return Point(
+    return RecordedPoint(
         epoch=epoch,
         accuracy=mean(columns.accuracy),
         joules=mean(columns.energy),
@@ -368,7 +371,7 @@ def _mean_point(epoch: int, rows: Sequence[Row], columns: Columns, figures: _Fig
     )
 
 
-def _loose_columns(
+def _ignored_columns(
     rows: Sequence[Row], header: Sequence[str], dimensions: set[str], columns: Columns
 ) -> tuple[str, ...]:
     known = {*dimensions, columns.accuracy, columns.energy, columns.seconds, columns.epoch}
