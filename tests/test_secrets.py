@@ -343,8 +343,8 @@ def test_a_secret_that_is_a_key_is_known_and_missed() -> None:
 def test_tracebacks_and_streams_pass_the_door(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
-        "from greensweep.secrets import open_doors\n"
-        "open_doors(['a.password=PL4nted-door'])\n"
+        "from greensweep.secrets import mask_command_output\n"
+        "mask_command_output(['a.password=PL4nted-door'])\n"
         "logging.basicConfig(filename='a.log')\n"
         "warnings.warn('a PL4nted-door')\n"
         "try: raise ValueError('b PL4nted-door')\n"

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from greensweep.messages import drop_output, error_line
-from greensweep.secrets import open_doors
+from greensweep.secrets import mask_command_output
 from greensweep.studies.yarally2023.cells import study_cells
 from greensweep.studies.yarally2023.sizes import BAYESIAN, SIZES, set_study
 from greensweep.study.params import check_pipeline, read_param, read_params
@@ -21,7 +21,7 @@ from greensweep.study.params import check_pipeline, read_param, read_params
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 a user's error, 2 usage, 130 Ctrl-C."""
-    open_doors(sys.argv[1:] if arguments is None else arguments)
+    mask_command_output(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m greensweep", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

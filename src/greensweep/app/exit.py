@@ -15,7 +15,7 @@ from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
 from greensweep.ctrl_c import INTERRUPTED
 from greensweep.messages import drop_output, error_line
-from greensweep.secrets import open_doors
+from greensweep.secrets import mask_command_output
 
 _RETURN_VALUE: Any = JobReturn.return_value
 
@@ -33,7 +33,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
     SweepCallback.forget()
     _quiet_jobs()
-    open_doors(sys.argv[1:])
+    mask_command_output(sys.argv[1:])
     fault: BaseException | None = None
     try:
         check_folder()

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import guard_yaml, storage_url
+from greensweep.config import mask_yaml, storage_url
 from greensweep.config.grammar import literal
 from greensweep.config.metrics import choose_metrics
 from greensweep.config.register import register_schemas
@@ -22,7 +22,7 @@ from greensweep.sweeper.command import declared_space, fixed_keys, resumes, swep
 def register() -> None:
     """Register the schemas and resolvers, which composing a configuration needs."""
     register_schemas()
-    guard_yaml()
+    mask_yaml()
     OmegaConf.register_resolver("search_params", _search_params, replace=True)
     OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
     OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)

@@ -15,7 +15,7 @@ from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
 from greensweep.config import TrainConfig
 from greensweep.errors import ConfigError, StudyError
-from greensweep.secrets import guard, mask_override
+from greensweep.secrets import mask_output, mask_override
 from greensweep.sweeper.command import resumes, task_overrides
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
     directory = Path(hydra.runtime.output_dir)
-    guard()  # a process of a launcher's has not passed the door of the script
+    mask_output()  # a process of a launcher's has not begun as the script does
     overrides = tuple(map(mask_override, task_overrides(hydra)))
     if (directory / RESULT_FILE).is_file():
         raise StudyError(

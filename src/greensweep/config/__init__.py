@@ -20,7 +20,7 @@ from greensweep.config.store import (
     without_hydra,
 )
 from greensweep.config.unknown import is_option, is_option_somewhere, no_option, unknown_options
-from greensweep.config.yaml_door import guard_yaml
+from greensweep.config.yaml_masking import mask_yaml
 
 __all__ = [
     "Direction",
@@ -30,10 +30,10 @@ __all__ = [
     "PrepareConfig",
     "TrainConfig",
     "command_folder",
-    "guard_yaml",
     "is_option",
     "is_option_somewhere",
     "load_run_config",
+    "mask_yaml",
     "metrics_of",
     "no_option",
     "parse",

@@ -17,7 +17,7 @@ import cloudpickle
 from greensweep.errors import StudyError
 from greensweep.resources import usable_cores
 from greensweep.search.interrupt import graceful, interrupted
-from greensweep.secrets import guard
+from greensweep.secrets import mask_output
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def serve() -> None:
     payload = _read(stream, length)
     threading.Thread(target=_end_with_parent, args=(stream,), daemon=True).start()
     logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
-    guard()
+    mask_output()
     with graceful(quiet=True):
         try:
             job = cloudpickle.loads(payload)

@@ -1,7 +1,7 @@
 """Secrets stay out of every file and every line.
 
 `names` and `texts` decide what a secret is, by its name and by its form; `known` keeps the values
-that were found so, and masks them wherever they turn up; `doors` are passed by all that is printed.
+that were found so, and masks them wherever they turn up; `output` masks what is logged and printed.
 """
 
 from greensweep.secrets.data import (
@@ -15,21 +15,21 @@ from greensweep.secrets.data import (
     restored,
     still_masked,
 )
-from greensweep.secrets.doors import PrivateLog, guard, open_doors, private
 from greensweep.secrets.known import MASK
+from greensweep.secrets.output import PrivateLog, mask_command_output, mask_output, private
 
 __all__ = [
     "MASK",
     "PrivateLog",
     "forget",
-    "guard",
     "has_secrets",
     "learn",
     "learn_overrides",
+    "mask_command_output",
+    "mask_output",
     "mask_override",
     "mask_text",
     "masked",
-    "open_doors",
     "private",
     "restored",
     "still_masked",

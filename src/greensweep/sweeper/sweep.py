@@ -30,7 +30,7 @@ from greensweep.sweeper.spec import (
     build_spec,
 )
 from greensweep.sweeper.start import find_start, make_folder
-from greensweep.sweeper.worker import Plan, Worker, guard_program
+from greensweep.sweeper.worker import Plan, Worker, mask_program_output
 
 INTERRUPTED = 130
 
@@ -57,7 +57,7 @@ class Sweep:
             CompactHydraException: the search cannot be run, or go on.
             SystemExit: it was interrupted, with status 130.
         """
-        guard_program(self._config)
+        mask_program_output(self._config)
         try:
             self._run(arguments)
         except GreensweepError as error:

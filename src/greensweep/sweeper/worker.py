@@ -38,7 +38,7 @@ from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import run_trial
 from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
-from greensweep.secrets import guard, learn, learn_overrides
+from greensweep.secrets import learn, learn_overrides, mask_output
 from greensweep.sweeper.spec import trial_overrides
 
 _BASIC_LAUNCHER = "BasicLauncher"
@@ -90,7 +90,7 @@ class Worker:
         take_gpus(self.gpus)
         Singleton.set_state(self.singletons)
         HydraConfig.instance().set_config(self.config)
-        guard_program(self.config)
+        mask_program_output(self.config)
         try:
             with storage_faults(self.spec.storage):
                 self.work(1)
@@ -245,7 +245,7 @@ class TrialTask:
         job = HydraConfig.get()
         if not is_graceful():  # a process of a launcher's
             take_gpus(self.gpus)
-            guard_program(config)
+            mask_program_output(config)
         joules = self.search.take() if self.search is not None else None
         # A process of a launcher's: Ctrl-C reaches it as well.
         to_the_end = nullcontext() if is_graceful() else graceful(quiet=True)
@@ -261,13 +261,13 @@ class TrialTask:
             )
 
 
-def guard_program(config: DictConfig) -> None:
+def mask_program_output(config: DictConfig) -> None:
     """Mask what this process logs and prints, knowing the secrets of the program's configuration.
 
     Args:
         config: with `hydra` or without.
     """
-    guard()
+    mask_output()
     plain = OmegaConf.to_container(config, resolve=False)
     learn(plain)
     assert isinstance(plain, dict)

@@ -9,7 +9,7 @@ from greensweep.secrets import learn, masked
 _plain_yaml = OmegaConf.to_yaml
 
 
-def guard_yaml() -> None:
+def mask_yaml() -> None:
     """Mask all that OmegaConf writes in this process; the configurations themselves stay whole.
 
     Hydra keeps each job's configuration before any of its callbacks could.

@@ -1,4 +1,4 @@
-"""The doors: what a process logs and prints, and what it knows of secrets from the start."""
+"""What a process logs and prints is masked, by the secrets that it knows from the start."""
 
 import logging
 import os
@@ -12,14 +12,14 @@ from greensweep.secrets.data import forget, learn_environment, learn_overrides, 
 _PRIVATE = 0o600
 
 
-def open_doors(overrides: Iterable[str]) -> None:
-    """Begin a command: forget an earlier one's secrets, know its own, and guard what it prints."""
+def mask_command_output(overrides: Iterable[str]) -> None:
+    """Begin a command: forget an earlier one's secrets, know its own, and mask what it prints."""
     forget()
     learn_overrides(overrides)
-    guard()
+    mask_output()
 
 
-def guard() -> None:
+def mask_output() -> None:
     """Mask all that this process logs and prints from now on, of whatever library.
 
     Log records are masked with their tracebacks, so that files are, too; on the streams pass
