@@ -69,6 +69,11 @@ def script_config(name: str, *overrides: str) -> object:
             "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9",
         ),
         (
+            ["layer_energy=true", "training.accumulate=4"],
+            "layer_energy=true samples steps of one batch, but training.accumulate=4 takes one "
+            "step of several: set layer_energy=false",
+        ),
+        (
             ["training=replay", "replay.table=runs.csv", "repeats=3"],
             "repeats=3 asks for several seeds, but training=replay answers all alike: "
             "set repeats=1",

@@ -47,6 +47,8 @@ STATED = {
     "dataset=custom": ["dataset.target=mine.splits", "+dataset.kwargs.count=3"],
     "energy=replay": ["energy.path=trace.csv"],
     "training=replay": ["replay.table=runs.csv", "replay.where.dataset=cifar10"],
+    "optimizer=custom": ["optimizer.target=torch.optim.RMSprop", "+optimizer.kwargs.alpha=0.9"],
+    "scheduler=custom": ["scheduler.target=mine.Schedule", "scheduler.interval=step"],
     "task=custom": ["task.target=mine.Task", "metrics=[rmse]"],
     "model=custom": ["model.target=mine.Net", "+model.kwargs.widths=[8,16]"],
 }

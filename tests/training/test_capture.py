@@ -159,6 +159,22 @@ def test_captured_steps_train_bit_by_bit_as_plain_ones(
     assert torch.equal(weights, expected)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("options", [{"clip_norm": 0.1}, {"mixup": 0.4}, {"accumulate": 2}])
+def test_captured_steps_clip_mix_and_accumulate_as_plain_ones(
+    options: dict[str, Any], precision: str
+) -> None:
+    captured = training_of(
+        network(), images(), graph=Tape(), capture="graph", precision=precision, **options
+    )
+    losses, weights = learnt(captured)
+    assert captured.capture.mode == "graph"
+    plain = training_of(network(), images(), capture="none", precision=precision, **options)
+    plain_losses, plain_weights = learnt(plain)
+    assert losses == plain_losses
+    assert torch.equal(weights, plain_weights)
+
+
 @pytest.mark.parametrize("optimizer", [ADAM, SGD])
 @pytest.mark.parametrize("scheduler", [schema.CosineConfig(), schema.OneCycleConfig()])
 def test_a_schedule_acts_on_captured_steps(

@@ -101,6 +101,11 @@ def _optimizer_faults(config: TrainConfig) -> Iterator[str]:
     optimizer = config.optimizer
     if isinstance(optimizer, SgdConfig) and optimizer.nesterov and optimizer.momentum == 0:
         yield "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9"
+    if config.layer_energy and config.training.accumulate > 1:
+        yield (
+            "layer_energy=true samples steps of one batch, but training.accumulate="
+            f"{config.training.accumulate} takes one step of several: set layer_energy=false"
+        )
 
 
 def _task_faults(task: TaskConfig, label_smoothing: float) -> Iterator[str]:

@@ -58,6 +58,17 @@ class SgdConfig(OptimizerConfig):
 
 
 @dataclass
+class CustomOptimizerConfig(OptimizerConfig):
+    name: Literal["custom"] = "custom"
+    target: str = option(
+        MISSING, doc="import path of an optimizer, of PyTorch or your own: torch.optim.RMSprop"
+    )
+    kwargs: dict[str, Any] = option(
+        dict, doc="its arguments beside the learning rate and, where not 0, the weight decay"
+    )
+
+
+@dataclass
 class SchedulerConfig:
     name: Any = option(MISSING, doc="name of the schedule")
 
@@ -83,6 +94,17 @@ class OneCycleConfig(SchedulerConfig):
     final_division: float = option(1e4, doc="first over last learning rate", at_least=1)
 
 
+@dataclass
+class CustomSchedulerConfig(SchedulerConfig):
+    name: Literal["custom"] = "custom"
+    target: str = option(
+        MISSING,
+        doc="import path of a schedule, of PyTorch or your own: torch.optim.lr_scheduler.StepLR",
+    )
+    kwargs: dict[str, Any] = option(dict, doc="its arguments beside the optimizer")
+    interval: Literal["epoch", "step"] = option("epoch", doc="after what the rate changes")
+
+
 # --- training -----------------------------------------------------------------------------------
 
 
@@ -100,11 +122,32 @@ class TrainingConfig:
         "the statistics of each batch",
     )
     keep: Literal["best", "last"] = option(
-        "best", doc="epoch whose weights and accuracy are the run's: the most accurate, or the last"
+        "best", doc="epoch whose weights and metrics are the run's: the best, or the last"
     )
     label_smoothing: float = option(0.0, doc="label smoothing", at_least=0, below=1)
     patience: int | None = option(
-        None, doc="stop after so many epochs without a better accuracy", at_least=1, example=5
+        None, doc="stop after so many epochs without a better one", at_least=1, example=5
+    )
+    accumulate: int = option(
+        1, doc="batches whose gradients are summed for one step of the optimizer", at_least=1
+    )
+    clip_norm: float | None = option(
+        None, doc="largest norm of all gradients; larger ones are scaled down", above=0, example=1
+    )
+    ema: float | None = option(
+        None,
+        doc="evaluate and keep an exponential moving average of the weights over steps, with this "
+        "decay",
+        above=0,
+        below=1,
+        example=0.999,
+    )
+    mixup: float = option(
+        0.0,
+        doc="mix each sample with another of its batch, by a share drawn from Beta(mixup, mixup); "
+        "0 mixes none",
+        at_least=0,
+        example=0.2,
     )
     flip: bool = option(False, doc="mirror training images at random")
     crop_padding: int = option(
@@ -215,7 +258,7 @@ class TrainConfig:
     )
     select_on: Literal["validation", "test"] = option(
         "validation",
-        doc="split by whose accuracy epochs and trials are chosen; test is optimistic, and results "
+        doc="split by whose metric epochs and trials are chosen; test is optimistic, and results "
         "say so",
     )
     variant: str | None = option(None, doc="name of the choices in conf/variant, for the record")

@@ -30,11 +30,16 @@ SCHEMAS: dict[str, Mapping[str, type]] = {
     "dataset": schema_dataset.DATASETS,
     "model": schema_model.MODELS,
     "task": schema_task.TASKS,
-    "optimizer": {"adam": schema.AdamConfig, "sgd": schema.SgdConfig},
+    "optimizer": {
+        "adam": schema.AdamConfig,
+        "sgd": schema.SgdConfig,
+        "custom": schema.CustomOptimizerConfig,
+    },
     "scheduler": {
         "constant": schema.ConstantConfig,
         "cosine": schema.CosineConfig,
         "one_cycle": schema.OneCycleConfig,
+        "custom": schema.CustomSchedulerConfig,
     },
     "energy": schema_energy.METERS,
     "tracking": schema_tracking.TRACKERS,

@@ -93,6 +93,7 @@ def fit(
             with phases.phase("evaluation"):
                 reached = setup.evaluate(setup.selecting)
                 is_kept = kept.keep(epoch.number, reached.metrics[setup.objective.name])
+            setup.training.evaluation_loss = reached.loss
             if is_kept:
                 run.note(best_epoch=epoch.number)
                 note_metrics(run, config.select_on, reached)

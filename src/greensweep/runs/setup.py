@@ -135,7 +135,7 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     )
     return Setup(
         config,
-        model,
+        trained.model,
         normalise,
         task,
         scores,

@@ -60,6 +60,7 @@ def capture_step(
     batch: tuple[Tensor, ...],
     *,
     graph: Recorder | None,
+    no_graph: str,
     batch_size: int,
     steps: int,
 ) -> tuple[Step, Capture]:
@@ -71,12 +72,15 @@ def capture_step(
         on_batches: makes of a step one that takes what batches hold.
         batch: tensors on the model's device, the last of as many items as the batch has.
         graph: records a step as a graph; None where that cannot be.
-        batch_size: images of a batch that is whole.
+        no_graph: why it cannot.
+        batch_size: samples of a step that is whole.
         steps: how many the training has.
     """
     plain = on_batches(step)
     try:
-        _refuse_early(asked, batch, graph, batch_size, steps)
+        if asked not in ("none", "compile") and graph is None:
+            raise NotCapturedError(no_graph)
+        _refuse_early(asked, batch, batch_size, steps)
         with first_steps_undone(step):
             if asked == "compile":
                 taken = _recorded(plain, on_batches(step.compiled()), batch, _called, step.model)
@@ -89,13 +93,9 @@ def capture_step(
         return plain, Capture("none", str(reason))
 
 
-def _refuse_early(
-    asked: str, batch: tuple[Tensor, ...], graph: Recorder | None, batch_size: int, steps: int
-) -> None:
+def _refuse_early(asked: str, batch: tuple[Tensor, ...], batch_size: int, steps: int) -> None:
     if asked == "none":
         raise NotCapturedError("training.capture=none")
-    if asked != "compile" and graph is None:
-        raise NotCapturedError("CUDA graphs need a GPU")
     if asked == "auto" and steps < _FEWEST_STEPS:
         raise NotCapturedError(f"{steps} steps are too few to pay for a capture")
     if len(batch[-1]) < batch_size:

@@ -5,11 +5,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from greensweep.config.schema import OptimizerConfig, SchedulerConfig, TrainingConfig
+from greensweep.config.schema import (
+    CustomOptimizerConfig,
+    CustomSchedulerConfig,
+    OptimizerConfig,
+    SchedulerConfig,
+    TrainingConfig,
+)
 from greensweep.data import Batch, Split, TensorSplit, noun
-from greensweep.errors import ConfigError
+from greensweep.errors import ConfigError, ModelError, first_line
 from greensweep.tasks import Task
 from greensweep.training.batches import batches_of_epochs, cut_batches
 from greensweep.training.capture import Capture, Recorder, Step, capture_step
@@ -64,8 +71,9 @@ def train(
         graph: captures a step; None is by CUDA graphs, where there is a GPU.
 
     Raises:
-        ConfigError: a batch larger than the split, or an option of images for other inputs.
-        ModelError: nothing to train in the model.
+        ConfigError: a batch larger than the split, an option of images for other inputs, or no
+            such optimizer or schedule.
+        ModelError: nothing to train in the model, or it cannot be copied for an average.
     """
     check_for_images(training, split.input_shape)
     if training.batch_size > len(split):
@@ -74,13 +82,29 @@ def train(
             f"{noun(split.input_shape)}s, got "
             f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
         )
-    steps = training.epochs * len(cut_batches(torch.arange(len(split)), training.batch_size))
+    step_size = min(training.batch_size * training.accumulate, len(split))
+    steps = training.epochs * len(cut_batches(torch.arange(len(split)), step_size))
     update = build_optimizer(optimizer, model.parameters())
     schedule = build_schedule(scheduler, update, steps)
     step = TrainingStep(model, normalise, task, training, update)
     if graph is None and step.device.type == "cuda":
         graph = cuda_graph
-    return Training(step, split, schedule, training, seed, steps, graph)
+    no_graph = "CUDA graphs need a GPU"
+    if isinstance(optimizer, CustomOptimizerConfig) or isinstance(scheduler, CustomSchedulerConfig):
+        # What others change from step to step, a graph may hold as it was.
+        graph, no_graph = None, "CUDA graphs are of Greensweep's own optimizers and schedules"
+    return Training(
+        step,
+        split,
+        schedule,
+        training,
+        seed,
+        steps,
+        step_size,
+        by_epoch=isinstance(scheduler, CustomSchedulerConfig) and scheduler.interval == "epoch",
+        graph=graph,
+        no_graph=no_graph,
+    )
 
 
 class Training:
@@ -88,26 +112,37 @@ class Training:
 
     Attributes:
         capture: how its steps are taken; `warm_up` chooses.
+        model: what is evaluated and kept: the network, or the average of its weights.
+        evaluation_loss: after the last epoch, by which a schedule may go; set by who evaluates.
     """
 
     def __init__(
         self,
         step: TrainingStep,
         split: Split,
-        schedule: LambdaLR | None,
+        schedule: LRScheduler | None,
         training: TrainingConfig,
         seed: int,
         steps: int,
+        step_size: int,
+        *,
+        by_epoch: bool,
         graph: Recorder | None,
+        no_graph: str,
     ) -> None:
         self.capture = Capture("none", "no warm-up")
+        self.evaluation_loss: float | None = None
+        self._average = None if training.ema is None else _average(step.model, training.ema)
+        self.model = step.model if self._average is None else self._average.module
         self._plain = step
         self._split = split
         self._schedule = schedule
         self._config = training
         self._seed = seed
         self._steps = steps
-        self._graph = graph
+        self._step_size = step_size
+        self._by_epoch = by_epoch
+        self._graph, self._no_graph = graph, no_graph
         self._gather = split.gather if isinstance(split, TensorSplit) else _as_read
         self._take = self._on_batches(step)
 
@@ -121,7 +156,7 @@ class Training:
         training, update = self._config, self._plain.update
         orders = batches_of_epochs(
             len(self._split),
-            training.batch_size,
+            self._step_size,
             torch.Generator().manual_seed(self._seed),
             reshuffle=training.reshuffle,
         )
@@ -138,13 +173,20 @@ class Training:
                     if is_left_over(batch[-1], training):
                         continue
                     total.add(self._take(*batch), len(batch[-1]))
-                    if self._schedule is not None:
+                    if self._average is not None:
+                        self._average.update_parameters(self._plain.model)
+                    if self._schedule is not None and not self._by_epoch:
                         (rate,) = self._schedule.get_last_lr()
                         self._schedule.step()
                     if index % _LOSS_CHECK_STEPS == 0:
                         total.look()
                 loss = total.mean()
             yield Epoch(number, loss, float(rate))
+            if isinstance(self._schedule, ReduceLROnPlateau):
+                known = self.evaluation_loss
+                self._schedule.step(loss if known is None else known)
+            elif self._schedule is not None and self._by_epoch:
+                self._schedule.step()
 
     def warm_up(self) -> None:
         """Run one batch forward and backward, choose how steps are taken, and undo all of it.
@@ -162,7 +204,7 @@ class Training:
             training.batch_size,
             smaller="training.batch_size lower",
         ):
-            first = torch.arange(training.batch_size)
+            first = torch.arange(self._step_size)
             batch: tuple[Tensor, ...] = next(self._batches([first]), ())
             if not batch or is_left_over(batch[-1], training):
                 self.capture = Capture("none", "the first images cannot be read")
@@ -176,7 +218,8 @@ class Training:
                 self._on_batches,
                 tuple(each.to(step.device) for each in batch),
                 graph=self._graph,
-                batch_size=training.batch_size,
+                no_graph=self._no_graph,
+                batch_size=self._step_size,
                 steps=self._steps,
             )
 
@@ -190,6 +233,21 @@ class Training:
         """Return the step on what `_batches` yields."""
         gather = self._gather  # not `self`: a cycle would keep a GPU's memory for later
         return lambda *batch: step(*gather(*batch))
+
+
+def _average(model: nn.Module, decay: float) -> AveragedModel:
+    """Return the exponential moving average of a model's weights; buffers are those of the model.
+
+    Raises:
+        ModelError: the model cannot be copied.
+    """
+    try:
+        return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    except Exception as error:
+        raise ModelError(
+            f"training.ema averages a copy of the model, which cannot be copied "
+            f"({type(error).__name__}: {first_line(error)}): set training.ema=null"
+        ) from error
 
 
 def _as_read(images: Tensor, labels: Tensor) -> Batch:

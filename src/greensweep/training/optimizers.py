@@ -1,26 +1,32 @@
 """Optimizers and learning-rate schedules."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from greensweep.config import schema
-from greensweep.errors import ModelError
+from greensweep.errors import ConfigError, ModelError, first_line
+from greensweep.imports import import_target
 
 # PyTorch's own, which the paper's code left in place.
 _DEFAULT_BETA2 = 0.999
 
+Built = TypeVar("Built")
+
 
 def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Parameter]) -> Optimizer:
-    """Build Adam, AdamW or SGD, in PyTorch's fused form where no parameter is complex.
+    """Build Adam, AdamW or SGD, in PyTorch's fused form where no parameter is complex; or another.
 
     Every declared hyperparameter is applied, but for beta2 where `beta2_applied` is false.
 
     Raises:
+        ConfigError: another one cannot be imported or built, or needs another loop.
         ModelError: no parameter can be trained.
     """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
@@ -29,6 +35,8 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
             "training needs at least 1 trainable parameter, the model has 0: let requires_grad "
             "be true for some, or choose another model"
         )
+    if isinstance(config, schema.CustomOptimizerConfig):
+        return _custom_optimizer(config, trainable)
     fused = all(parameter.is_floating_point() for parameter in trainable)
     if isinstance(config, schema.AdamConfig):
         kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
@@ -51,13 +59,52 @@ def build_optimizer(config: schema.OptimizerConfig, parameters: Iterable[Paramet
     )
 
 
+def _custom_optimizer(
+    config: schema.CustomOptimizerConfig, parameters: list[Parameter]
+) -> Optimizer:
+    arguments = {"lr": config.learning_rate, **config.kwargs}
+    if config.weight_decay:
+        arguments["weight_decay"] = config.weight_decay
+    update = _built("optimizer", config.target, Optimizer, parameters, arguments)
+    closure = inspect.signature(update.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ConfigError(
+            f"optimizer.target={config.target} computes the loss several times a step, which the "
+            "training loop does not: take another optimizer"
+        )
+    return update
+
+
+def _built(
+    option: str, target: str, kind: type[Built], first: Any, kwargs: dict[str, Any]
+) -> Built:
+    """Call what `option`.target names, which is to return a `kind`."""
+    build = import_target(f"{option}.target", target)
+    try:
+        built = build(first, **kwargs)
+    except Exception as error:
+        raise ConfigError(
+            f"{option}.target={target} cannot be built ({type(error).__name__}: "
+            f"{first_line(error)}): check {option}.kwargs"
+        ) from error
+    if not isinstance(built, kind):
+        raise ConfigError(
+            f"{option}.target={target} must give a {kind.__module__}.{kind.__name__}, got "
+            f"{type(built).__name__}: name such a class"
+        )
+    return built
+
+
 def build_schedule(
     config: schema.SchedulerConfig, optimizer: Optimizer, steps: int
-) -> LambdaLR | None:
+) -> LRScheduler | None:
     """Build the schedule over `steps` optimizer steps; None is a constant rate.
 
-    Each rate follows from its step's number alone: it is as exact where the optimizer keeps it
-    in a tensor, as a captured step needs it.
+    Each rate of ours follows from its step's number alone: it is as exact where the optimizer keeps
+    it in a tensor, as a captured step needs it.
+
+    Raises:
+        ConfigError: another schedule cannot be imported or built, or does not fit its interval.
     """
     match config:
         case schema.CosineConfig():
@@ -66,6 +113,16 @@ def build_schedule(
             )
         case schema.OneCycleConfig():
             return LambdaLR(optimizer, _one_cycle(config, steps))
+        case schema.CustomSchedulerConfig():
+            schedule = _built(
+                "scheduler", config.target, LRScheduler, optimizer, dict(config.kwargs)
+            )
+            if isinstance(schedule, ReduceLROnPlateau) and config.interval == "step":
+                raise ConfigError(
+                    f"scheduler.target={config.target} goes by the validation loss, which there is "
+                    "after each epoch: set scheduler.interval=epoch"
+                )
+            return schedule
     return None
 
 

@@ -6,10 +6,14 @@ from copy import copy
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Beta
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from greensweep.config.schema import TrainingConfig
+from greensweep.errors import ConfigError
 from greensweep.tasks import Task
+from greensweep.training.batches import cut_batches
 from greensweep.training.device import autocast, autocast_dtype
 from greensweep.training.images import Augmentation, Normalise
 
@@ -21,6 +25,8 @@ def is_left_over(labels: Tensor, training: TrainingConfig) -> bool:
 
 class TrainingStep:
     """Trains a model on batch after batch.
+
+    A step takes `training.accumulate` batches at once, and computes on one after the other.
 
     Args:
         model: changed in place.
@@ -43,6 +49,12 @@ class TrainingStep:
         self._normalise = normalise
         self._augment = Augmentation.of(training)
         self._task = task
+        self._accumulate, self._batch_size = training.accumulate, training.batch_size
+        self._clip_norm = training.clip_norm
+        self._mixing: Beta | None = None
+        if training.mixup > 0:
+            alpha = torch.tensor(training.mixup, device=self.device)
+            self._mixing = Beta(alpha, alpha, validate_args=False)  # which a GPU is waited for
         dtype = autocast_dtype(training.precision, self.device)
         self._casting = autocast(dtype, self.device)
         half = dtype is torch.float16
@@ -60,6 +72,9 @@ class TrainingStep:
             watching: what to do the model's forward pass in.
         """
         loss = self.backward(images, labels, watching)
+        if self._clip_norm is not None:
+            self.scaler.unscale_(self.update)
+            clip_grad_norm_(self.model.parameters(), self._clip_norm)
         self.scaler.step(self.update)
         self.scaler.update()
         return loss
@@ -71,11 +86,21 @@ class TrainingStep:
         watching: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Tensor:
         """Take a step up to its gradients, which are scaled in float16, and return its loss."""
-        with self._casting:
-            loss = self._loss(images, labels, watching)
+        if self._accumulate == 1:
+            with self._casting:
+                loss = self._loss(images, labels, watching)
+            self.update.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()
+            return loss.detach()
+        sizes = [len(part) for part in cut_batches(torch.arange(len(labels)), self._batch_size)]
+        total = torch.zeros((), device=self.device)
         self.update.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        return loss.detach()
+        for part in zip(images.split(sizes), labels.split(sizes), strict=True):
+            with self._casting:
+                loss = self._loss(*part, watching) * (len(part[1]) / len(labels))
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        return total
 
     def compiled(self) -> "TrainingStep":
         """Return the same step with its forward pass, and so its backward pass, compiled."""
@@ -92,7 +117,15 @@ class TrainingStep:
         watching: Callable[[], AbstractContextManager[None]],
     ) -> Tensor:
         inputs = self._augment(self._normalise(images))
+        if self._mixing is not None:
+            if not inputs.is_floating_point():
+                raise ConfigError("training.mixup mixes numbers, not ids: set training.mixup=0")
+            share = self._mixing.sample()
+            inputs = torch.lerp(inputs.flip(0), inputs, share)
         with watching():
             outputs = self.model(inputs)
         labels = labels.to(self.device, non_blocking=True)
-        return self._task.loss(outputs, labels)
+        loss = self._task.loss(outputs, labels)
+        if self._mixing is None:
+            return loss
+        return torch.lerp(self._task.loss(outputs, labels.flip(0)), loss, share)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -34,11 +35,16 @@ def first_steps_undone(step: TrainingStep) -> Iterator[None]:
 
     Weights, buffers, the optimizer's state and the scale of float16 get their values back in
     the memory that they have by then, so that a captured step still finds them there. Random
-    generators and plain attributes of modules get theirs, too.
+    generators and plain attributes of modules get theirs, too, and so does the state of another
+    optimizer than Adam and SGD, in other memory.
     """
     parameters = [(each, each.detach().clone()) for each in step.model.parameters()]
     attributes = plain_attributes(step.model)
     modules = dict(step.model.named_modules())
+    begins_at_zero = all(
+        group.get("fused") and not group.get("dampening") for group in step.update.param_groups
+    )
+    state_before = None if begins_at_zero else deepcopy(step.update.state_dict())
     scale = step.scaler.state_dict()
     generators = random.getstate(), np.random.get_state()
     with buffers_kept(step.model, step.device):
@@ -49,7 +55,9 @@ def first_steps_undone(step: TrainingStep) -> Iterator[None]:
                 for parameter, value in parameters:
                     parameter.copy_(value)
             step.update.zero_grad(set_to_none=True)
-            for state in step.update.state.values():
+            if state_before is not None:
+                step.update.load_state_dict(state_before)
+            for state in step.update.state.values() if state_before is None else ():
                 for value in state.values():
                     if isinstance(value, Tensor):
                         value.zero_()  # where Adam and SGD begin
