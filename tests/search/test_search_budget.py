@@ -16,7 +16,7 @@ from searches import RANDOM, Search, kill, set_attribute, spec
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import TrialEnded
 from greensweep.record.reporting import Progress, report
-from greensweep.search.budget import Spent, over_budget, spent
+from greensweep.search.budget import Spent, drawing_joules, over_budget, spent
 from greensweep.search.cost import search_cost
 from greensweep.search.cost_model import CostModel, whole_seconds
 from greensweep.search.monitor import TrialMonitor
@@ -347,6 +347,60 @@ def test_a_cost_that_is_a_product_of_powers_is_forecast_to_a_few_percent() -> No
         assert forecast is not None
         assert forecast.cost == pytest.approx(cost(params), rel=0.05)
         assert forecast.low < forecast.cost < forecast.high
+
+
+@pytest.mark.parametrize(("budget", "fits"), [(52.0, True), (48.0, False)])
+def test_of_a_running_trial_a_budget_keeps_back_what_that_still_needs(
+    tmp_path: Path, budget: float, fits: bool
+) -> None:
+    def task(params: Any) -> float:
+        report(epoch=1, accuracy=0.5, joules=10.0, epochs=1)
+        return 0.5
+
+    asked = spec(
+        tmp_path,
+        9,
+        sampler=RANDOM,
+        distributions={"x": FloatDistribution(0.0, 1.0)},
+        budget=BudgetConfig(joules=budget),
+    )
+    search = Search(asked, task, InMemoryStorage())
+    search.run(3)
+    running = search.take().number
+    set_attribute(search, running, PROGRESS, {"epoch": 4, "epochs": 5, "spent_joules": 8.0})
+    # 38 J are spent, 2 J are needed to its end, and 10 J by the next.
+    assert isinstance(search.queue.reserve(), ReservedTrial) == fits
+
+
+def test_what_it_takes_to_draw_a_trial_is_told_by_the_latest() -> None:
+    trials = [
+        create_trial(
+            value=1.0,
+            user_attrs={OUTCOME: Outcome("finished", search_joules=joules).as_attribute()},
+        )
+        for joules in (9.0, 1.0, 2.0, 1.0)
+    ]
+    assert drawing_joules(trials) == 2.0
+    assert drawing_joules([]) == 0.0
+
+
+def test_a_cheaper_run_is_forecast_by_runs_of_its_own_kind() -> None:
+    space = {"width": IntDistribution(1, 8)}
+
+    def ran(width: int, fidelity: int, joules: float) -> FrozenTrial:
+        outcome = Outcome("finished", spent_joules=joules).as_attribute()
+        return create_trial(
+            params={"width": width},
+            distributions=space,
+            value=1.0,
+            user_attrs={OUTCOME: outcome},
+            system_attrs={"greensweep:fidelity": fidelity},
+        )
+
+    trials = [ran(width, way, 100.0 * width / 10**way) for width in (1, 2, 4, 8) for way in (0, 1)]
+    model = CostModel(Space(space), trials)
+    costs = [forecast.cost for way in (0, 1) if (forecast := model.of_trial({"width": 4}, way))]
+    assert costs == pytest.approx([400.0, 40.0], rel=0.1)
 
 
 def computing(params: dict[str, Any], flops: float, joules: float) -> FrozenTrial:

@@ -11,14 +11,14 @@ from optuna.distributions import IntDistribution
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec, task_of_epochs
 
-from greensweep.config.sweeper import PruningConfig
+from greensweep.config.sweeper import BudgetConfig, PruningConfig
 from greensweep.errors import ConstraintError
 from greensweep.record.reporting import Progress, report
 from greensweep.search.cost import best_trials
 from greensweep.search.curve import CURVE_POINTS, CurvePoint, read_curve
 from greensweep.search.monitor import is_mark
 from greensweep.search.pareto_pruner import Finished, ParetoPruner, gain_since
-from greensweep.search.records import Outcome, outcome_of
+from greensweep.search.records import PROGRESS, Outcome, outcome_of
 
 BEST, WORST = 1e-3, 1e-5  # rates
 
@@ -124,6 +124,24 @@ def test_the_pareto_rule_prunes_in_a_search_of_two_objectives(tmp_path: Path) ->
         (1, pytest.approx(last.accuracy / 2), 16.0),
         (2, last.accuracy, 32.0),
     ]
+
+
+def test_a_trial_is_compared_by_its_best_epoch_so_far(tmp_path: Path) -> None:
+    """As the weights of that epoch are what it keeps."""
+    steady = task_of_epochs(5, objectives=2)
+
+    def task(params: Any) -> Any:
+        if params["width"] == 1:
+            return steady(params)
+        for epoch, accuracy in enumerate((0.95, 0.1, 0.1, 0.1, 0.1), start=1):
+            report(epoch=epoch, accuracy=accuracy, joules=16.0 * epoch, epochs=5)
+        return 0.95, 80.0
+
+    points = [{"rate": BEST * (1 + n / 10), "width": 1} for n in range(5)]
+    points.append({"rate": BEST, "width": 8})
+    found = search(tmp_path, task, points, directions=("maximize", "minimize"), pruner="auto")
+    found.run()
+    assert found.states() == ["COMPLETE"] * 6
 
 
 # Optuna's pruners
@@ -249,6 +267,37 @@ def test_a_trial_writes_ten_reports_at_most(tmp_path: Path, epochs: int, marks: 
     kept = ended(found).curve
     assert len(kept) == min(epochs, CURVE_POINTS)
     assert kept[-1].epoch == epochs
+
+
+def test_a_report_that_is_no_number_is_compared_with_none(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        for epoch, accuracy in enumerate((0.1, float("nan"), 0.3), start=1):
+            report(epoch=epoch, accuracy=accuracy, epochs=3)
+        return 0.3
+
+    found = search(tmp_path, task)
+    found.run()
+    assert found.trials[0].intermediate_values == {1: 0.1, 3: 0.3}
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("joules", "kept"), [(1000.0, [1, 2, 3]), (None, [])])
+def test_where_there_is_a_budget_every_report_is_kept_for_the_other_workers(
+    tmp_path: Path, joules: float | None, kept: list[int]
+) -> None:
+    """Without one, what they know may be a second old."""
+    seen = []
+
+    def task(params: Any) -> float:
+        for epoch in (1, 2, 3):
+            report(epoch=epoch, accuracy=0.5, joules=1.0 * epoch, epochs=3)
+            if PROGRESS in found.trials[0].user_attrs:
+                seen.append(found.trials[0].user_attrs[PROGRESS]["epoch"])
+        return 0.5
+
+    found = search(tmp_path, task, budget=BudgetConfig(joules=joules))
+    found.run(1)
+    assert seen == kept
 
 
 def test_ten_reports_at_most_where_the_epochs_are_not_known() -> None:

@@ -168,6 +168,14 @@ def test_a_point_with_an_option_that_is_not_there_is_refused(tmp_path: Path) -> 
         )
 
 
+def test_a_point_may_leave_open_what_its_option_needs(tmp_path: Path) -> None:
+    found = search(
+        tmp_path, 9, distributions=SGD_OR_ADAM, conditions=WHEN, enqueue=[{"momentum": 0.3}]
+    )
+    params = found.take().params
+    assert params.get("momentum") == (0.3 if params["optimizer"] == "sgd" else None)
+
+
 def test_other_conditions_are_another_search(tmp_path: Path) -> None:
     asked = {"distributions": SGD_OR_ADAM, "conditions": WHEN}
     Search(spec(tmp_path, 1, **asked), value_of)
