@@ -20,7 +20,7 @@ from greensweep.analysis.comparison import (
     signed_rank,
 )
 from greensweep.analysis.result import Result
-from greensweep.analysis.searches import Search, best_so_far, energy_to_target, mean_best_accuracy
+from greensweep.analysis.searches import Search, best_so_far, energy_to_target, mean_best_score
 from greensweep.analysis.survival import energy_survival
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
 from greensweep.errors import AnalysisError
@@ -70,9 +70,9 @@ def test_best_so_far_and_the_area_under_it() -> None:
     assert np.isnan(best_so_far(np.array([np.nan, 0.5]))[0])
     one = Search("s", "random", "0", np.array([10.0, 30.0, 60.0]), np.array([0.5, np.nan, 1.0]))
     # 0 for 10 J, 0.5 for 30 J and 60 J; the third trial ends at the horizon of 100 J.
-    assert mean_best_accuracy(one, 100.0) == pytest.approx(0.45)
-    assert mean_best_accuracy(one, 20.0) == pytest.approx(0.25)
-    assert mean_best_accuracy(one, 200.0) == pytest.approx(0.725)
+    assert mean_best_score(one, 100.0) == pytest.approx(0.45)
+    assert mean_best_score(one, 20.0) == pytest.approx(0.25)
+    assert mean_best_score(one, 200.0) == pytest.approx(0.725)
 
 
 def test_regret_is_told_at_shares_of_the_energy_that_all_strategies_spent() -> None:

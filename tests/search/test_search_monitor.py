@@ -55,13 +55,13 @@ FIVE = finished((0.3, 90.0), (0.4, 90.0), (0.5, 90.0), (0.6, 90.0), (0.7, 20.0))
 def test_a_trial_is_beaten_that_would_not_reach_a_cheaper_one(
     accuracy: float, is_beaten: bool
 ) -> None:
-    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, accuracy=accuracy, joules=10.0, epochs=4)
+    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, score=accuracy, joules=10.0, epochs=4)
     assert (beaten is FIVE[4]) == is_beaten
 
 
 @pytest.mark.parametrize(("joules", "is_beaten"), [(10.0, True), (9.99, False)])
 def test_energy_is_projected_to_all_epochs(joules: float, is_beaten: bool) -> None:
-    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, accuracy=0.1, joules=joules, epochs=4)
+    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, score=0.1, joules=joules, epochs=4)
     assert (beaten is not None) == is_beaten
 
 
@@ -69,7 +69,7 @@ def test_energy_is_projected_to_all_epochs(joules: float, is_beaten: bool) -> No
 def test_without_planned_epochs_the_energy_so_far_is_compared(
     joules: float, is_beaten: bool
 ) -> None:
-    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, accuracy=0.1, joules=joules, epochs=None)
+    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, score=0.1, joules=joules, epochs=None)
     assert (beaten is not None) == is_beaten
 
 
@@ -77,12 +77,12 @@ def test_without_planned_epochs_the_energy_so_far_is_compared(
 def test_the_quantile_says_how_much_gain_is_credited(quantile: float, gain: float) -> None:
     rule = ParetoPruner(quantile=quantile)
     for accuracy, is_beaten in ((0.699 - gain, True), (0.701 - gain, False)):
-        beaten = rule.dominated_by(FIVE, epoch=2, accuracy=accuracy, joules=90.0, epochs=4)
+        beaten = rule.dominated_by(FIVE, epoch=2, score=accuracy, joules=90.0, epochs=4)
         assert (beaten is not None) == is_beaten
 
 
 def test_grace_and_a_minimum_of_finished_trials_spare_a_trial() -> None:
-    hopeless = {"accuracy": 0.0, "joules": 1000.0, "epochs": 4}
+    hopeless = {"score": 0.0, "joules": 1000.0, "epochs": 4}
     assert ParetoPruner().dominated_by(FIVE, epoch=2, **hopeless) is FIVE[4]
     assert ParetoPruner().dominated_by(FIVE, epoch=1, **hopeless) is None
     assert ParetoPruner(grace_epochs=2).dominated_by(FIVE, epoch=2, **hopeless) is None

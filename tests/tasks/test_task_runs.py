@@ -88,7 +88,7 @@ def test_regression_learns_values_in_their_own_unit(
     assert result.metrics["validation"]["rmse"] == min(each for each in reached if each)
     assert objective_values(asked.objective, result) == result.metrics["validation"]["rmse"]
     line = run_line(result)
-    assert f"validation rmse {result.metrics['validation']['rmse']:.4f}, " in line
+    assert f"validation RMSE {result.metrics['validation']['rmse']:.4f}, " in line
     assert "accuracy" not in line
     assert seconds_of_run(asked) > 0
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from greensweep.analysis.comparison import median_interval, resamples_that_fit
-from greensweep.analysis.searches import Figures, Search, best_so_far, energy_to_target, orders
+from greensweep.analysis.searches import Figures, Search, best_at, energy_to_target, orders
 
 OVER_SEARCHES, OVER_ORDERS, OVER_NOTHING = "searches", "orders of trials", "none"
 
@@ -41,7 +41,7 @@ def energies_over_orders(
     draws = resamples_that_fit(resamples, sum(len(each.joules) for each in searches))
     return np.array(
         [
-            energy_to_target(each.joules[drawn], each.accuracies[drawn], target)
+            energy_to_target(each.joules[drawn], each.scores[drawn], target)
             for number, each in enumerate(searches)
             for drawn in [orders(each, draws, (seed, number))]
         ]
@@ -74,11 +74,12 @@ def curve_band(
     searches: Sequence[Search],
     *,
     order_free: bool,
+    worst: float,
     resamples: int,
     confidence: float,
     seed: int,
 ) -> pd.DataFrame | None:
-    """Return the mean best accuracy of one strategy in one setting against energy, with its band.
+    """Return the mean best score of one strategy in one setting against energy, with its band.
 
     With three searches or more the band is a bootstrap over them. With fewer it is over random
     orders of the trials of the first, where the strategy has no order of its own.
@@ -86,18 +87,19 @@ def curve_band(
     Args:
         searches: by the same strategy, in the same setting.
         order_free: the next trial does not hang on the earlier ones.
+        worst: score before the first trial is done.
 
     The energy ends where the median search does; a shorter one holds what it had at its end.
 
     Returns:
-        Rows (spent_joules, accuracy, low, high, band_over, band_draws); None where there is
+        Rows (spent_joules, score, low, high, band_over, band_draws); None where there is
         nothing to draw.
     """
     generator = np.random.default_rng(seed)
     tail = (1.0 - confidence) / 2.0
     if len(searches) >= _FEWEST_SEARCHES:
         grid = _points(float(np.median([each.total_joules for each in searches])))
-        curves = np.array([_at(each.joules, each.accuracies, grid) for each in searches])
+        curves = np.array([best_at(each.joules, each.scores, grid, worst) for each in searches])
         draws = resamples_that_fit(resamples, len(curves))
         drawn = generator.integers(0, len(curves), (draws, len(curves)))
         means = _means(curves, drawn)
@@ -107,7 +109,9 @@ def curve_band(
         grid = _points(first.total_joules)
         draws = resamples_that_fit(min(resamples, _MOST_CURVES), len(first.joules))
         drawn = orders(first, draws, seed)
-        means = np.array([_at(first.joules[row], first.accuracies[row], grid) for row in drawn])
+        means = np.array(
+            [best_at(first.joules[row], first.scores[row], grid, worst) for row in drawn]
+        )
         middle, over = means.mean(axis=0), OVER_ORDERS
     else:
         return None
@@ -115,7 +119,7 @@ def curve_band(
     return pd.DataFrame(
         {
             "spent_joules": grid,
-            "accuracy": middle,
+            "score": middle,
             "low": low,
             "high": high,
             "band_over": over,
@@ -133,11 +137,3 @@ def _means(curves: Figures, drawn: NDArray[np.int64]) -> Figures:
 
 def _points(end_joules: float) -> Figures:
     return np.linspace(0.0, end_joules, _POINTS + 1)[1:]
-
-
-def _at(joules: Figures, accuracies: Figures, grid: Figures) -> Figures:
-    """Return the best accuracy for so much energy; 0 before the first trial is done."""
-    best = np.concatenate([[0.0], np.nan_to_num(best_so_far(accuracies))])
-    # A sum of all trials in another order differs in its last digits from the end of the grid.
-    done = np.searchsorted(np.cumsum(joules), grid * (1.0 + 1e-9), side="right")
-    return best[done]

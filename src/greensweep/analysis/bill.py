@@ -9,9 +9,9 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.units import joules, number
 from greensweep.energy.units import watt_hours_text
 from greensweep.sources.table import (
-    ACCURACY,
     ENERGY,
     QUALITY,
+    SCORE,
     SPENT,
     STATUS,
     STRATEGY,
@@ -51,7 +51,7 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
         ["strategy", "status", "runs", "spent_joules"], axis=1
     )
     ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
-    best = runs.finished.sort_values([ACCURACY, ENERGY], ascending=[False, True]).iloc[0]
+    best = runs.finished.sort_values([SCORE, ENERGY], ascending=[False, True]).iloc[0]
     quality = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
     for kind, columns, quality_of in (
@@ -68,7 +68,9 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
     times = (
-        f", {number(ratio)} times the training of the most accurate of them" if best[ENERGY] else ""
+        f", {number(ratio)} times the training of {runs.metric.best_words} of them"
+        if best[ENERGY]
+        else ""
     )
     return Result(
         name="bill",
@@ -90,6 +92,7 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
+        metric=runs.metric,
     )
 
 

@@ -1,4 +1,4 @@
-"""Accuracy against energy: what no other configuration beats, and what the rest of it costs."""
+"""Score against energy: what no other configuration beats, and what the rest of it costs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,19 +11,30 @@ from greensweep.pareto import is_pareto_optimal, pareto_front
 _BLOCK = 50_000  # values of the draws that are taken at once
 
 
-def hypervolume(accuracies: Figures, joules: Figures, reference_joules: float) -> float:
-    """Return the area that the front dominates, as a share of accuracy 1 for 0 J.
+def hypervolume(
+    scores: Figures,
+    joules: Figures,
+    reference_joules: float,
+    ends: tuple[float, float] = (0.0, 1.0),
+) -> float:
+    """Return the area that the front dominates, as a share of the best score for 0 J.
 
-    The reference point is accuracy 0 at `reference_joules`.
+    The reference point is the worst score at `reference_joules`.
+
+    Args:
+        ends: the worst score and the best.
     """
-    kept = pareto_front(joules, accuracies)
+    worst, best = ends
+    if best <= worst:
+        return 0.0
+    kept = pareto_front(joules, scores)
     cheap = joules[kept] <= reference_joules
-    energy, height = joules[kept][cheap], accuracies[kept][cheap]
+    energy, height = joules[kept][cheap], (scores[kept][cheap] - worst) / (best - worst)
     widths = np.diff(np.append(energy, reference_joules))
     return float((widths * height).sum() / reference_joules) if reference_joules > 0 else 0.0
 
 
-def knee(accuracies: Figures, joules: Figures) -> int | None:
+def knee(scores: Figures, joules: Figures) -> int | None:
     """Return the place, on a front, that is farthest above the chord between its ends.
 
     Both axes are scaled to the front's own range, as in the first step of Kneedle (Satopää et al.
@@ -32,20 +43,20 @@ def knee(accuracies: Figures, joules: Figures) -> int | None:
     if len(joules) < 3:
         return None
     across = (joules - joules[0]) / (joules[-1] - joules[0])
-    up = (accuracies - accuracies[0]) / (accuracies[-1] - accuracies[0])
+    up = (scores - scores[0]) / (scores[-1] - scores[0])
     best = int((up - across).argmax())
     return best if up[best] - across[best] > 1e-12 else None
 
 
 def on_front_probability(
-    accuracies: Figures, joules: Figures, units: NDArray[np.intp], resamples: int, seed: int
+    scores: Figures, joules: Figures, units: NDArray[np.intp], resamples: int, seed: int
 ) -> Figures:
     """Return how often each configuration is on the front when its repeats are drawn anew.
 
     Equals are all on the front. A configuration with one run is drawn as it is.
 
     Args:
-        accuracies, joules: of all runs.
+        scores, joules: of all runs.
         units: number of the configuration that each run repeats, from 0.
     """
     generator = np.random.default_rng(seed)
@@ -56,9 +67,9 @@ def on_front_probability(
     times = np.zeros(len(counts))
     for draws in _blocks(resamples, len(units)):
         drawn = order[first + (generator.random((draws, len(units))) * size).astype(np.intp)]
-        accuracy = _means(accuracies, drawn, order, starts, counts)
+        score = _means(scores, drawn, order, starts, counts)
         energy = _means(joules, drawn, order, starts, counts)
-        times += sum(map(is_pareto_optimal, np.stack([-accuracy, energy], axis=-1)))
+        times += sum(map(is_pareto_optimal, np.stack([-score, energy], axis=-1)))
     return times / resamples
 
 
@@ -85,43 +96,43 @@ def _blocks(draws: int, values: int) -> Iterator[int]:
         draws -= most
 
 
-def best_below(accuracies: Figures, joules: Figures, limit_joules: float) -> int | None:
-    """Return the place of the most accurate that costs no more; None without one."""
+def best_below(scores: Figures, joules: Figures, limit_joules: float) -> int | None:
+    """Return the place of the best that costs no more; None without one."""
     allowed = np.flatnonzero(joules <= limit_joules)
     if not len(allowed):
         return None
-    return int(allowed[np.lexsort((joules[allowed], -accuracies[allowed]))[0]])
+    return int(allowed[np.lexsort((joules[allowed], -scores[allowed]))[0]])
 
 
-def points_lost(accuracies: Figures, joules: Figures, share: float) -> Figures:
-    """Return the accuracy that is lost by spending at most a share of the most accurate's energy.
+def points_lost(scores: Figures, joules: Figures, share: float) -> Figures:
+    """Return the score that is lost by spending at most a share of the best one's energy.
 
     Args:
-        accuracies, joules: of shape (..., configurations).
+        scores, joules: of shape (..., configurations).
 
     Returns:
         Of shape (...); infinite where nothing is that cheap.
     """
-    best = accuracies.max(axis=-1, keepdims=True)
-    cheapest = np.where(accuracies == best, joules, np.inf).min(axis=-1, keepdims=True)
-    allowed = np.where(joules <= share * cheapest, accuracies, -np.inf)
+    best = scores.max(axis=-1, keepdims=True)
+    cheapest = np.where(scores == best, joules, np.inf).min(axis=-1, keepdims=True)
+    allowed = np.where(joules <= share * cheapest, scores, -np.inf)
     lost: Figures = best[..., 0] - allowed.max(axis=-1)
     return lost
 
 
 def points_lost_in_draws(
-    accuracies: Figures, joules: Figures, shares: Sequence[float], resamples: int, seed: int
+    scores: Figures, joules: Figures, shares: Sequence[float], resamples: int, seed: int
 ) -> Figures:
-    """Return the accuracy lost in bootstrap draws of the configurations.
+    """Return the score lost in bootstrap draws of the configurations.
 
     Returns:
         Of shape (shares, draws).
     """
     generator = np.random.default_rng(seed)
-    size = len(accuracies)
+    size = len(scores)
     parts = []
     for draws in _blocks(resamples, size):
         drawn = generator.integers(0, size, (draws, size))
-        accuracy, energy = accuracies[drawn], joules[drawn]
-        parts.append([points_lost(accuracy, energy, share) for share in shares])
+        score, energy = scores[drawn], joules[drawn]
+        parts.append([points_lost(score, energy, share) for share in shares])
     return np.concatenate(parts, axis=1)

@@ -1,4 +1,4 @@
-"""Which hyperparameters matter for energy, and which for accuracy."""
+"""Which hyperparameters matter for energy, and which for the metric."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -147,6 +147,7 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         source=runs.source,
         rows=runs.rows,
         left_out={**runs.left_out, **left_out},
+        metric=runs.metric,
     )
 
 

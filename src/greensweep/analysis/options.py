@@ -1,4 +1,4 @@
-"""What each value of an option costs in energy, and what it brings in accuracy, on average."""
+"""What each value of an option costs in energy, and what it brings in the metric, on average."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +10,10 @@ from greensweep.analysis.comparison import holm
 from greensweep.analysis.importance import unused, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.units import joules
+from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import OptionsConfig
 from greensweep.errors import AnalysisError
-from greensweep.sources.table import ACCURACY, ENERGY, OPTION_GROUPS, SETTING, RunTable, column
+from greensweep.sources.table import ENERGY, OPTION_GROUPS, SETTING, RunTable, column
 
 
 def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
@@ -23,28 +24,28 @@ def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
     """
     for name in config.options:
         column(runs.frame, name, "analysis.options", runs.source)
-    finished = runs.finished
+    finished, metric = runs.finished, runs.metric
     known = [str(name) for name in finished if str(name).startswith(OPTION_GROUPS)]
     values, effects = [], []
     for setting, group in finished.groupby(SETTING):
         for name in varying(group, config.options or known):
             levels = _levels(group[name], config.levels)
-            means = _means(group, levels, config.confidence)
+            means = _means(group, levels, metric, config.confidence)
             own = {"setting": setting, "option": name}
             values.append(pd.DataFrame(own, index=means.index).join(means))
-            effects.append(own | _effect(means, group, levels))
+            effects.append(own | _effect(means, group, levels, metric))
     if not values:
         raise AnalysisError(
             f"no option has two values within a setting of {runs.source}: name columns in "
             "analysis.options, and those that tell settings apart in columns.setting"
         )
     table = pd.DataFrame(effects)
-    for name in ("energy_p", "accuracy_p"):
+    for name in ("energy_p", f"{metric.name}_p"):
         table[name] = table.groupby("setting")[name].transform(lambda each: holm(each.to_numpy()))
     table = table.sort_values(["setting", "energy_p", "energy_saved_share"], kind="stable")
     return Result(
         name="options",
-        answers=list(_answers(table, 1.0 - config.confidence)),
+        answers=list(_answers(table, metric, 1.0 - config.confidence)),
         tables={"options": table.reset_index(drop=True), "values": pd.concat(values)},
         notes=[
             "Means are over the runs as they were drawn: an adaptive search draws good values of "
@@ -60,6 +61,7 @@ def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
+        metric=metric,
     )
 
 
@@ -80,15 +82,17 @@ def _levels(values: "pd.Series[Any]", most: int) -> "pd.Series[Any]":
     return known.cat.rename_categories([f"{each:g}" for each in known.cat.categories])
 
 
-def _means(group: pd.DataFrame, levels: "pd.Series[Any]", confidence: float) -> pd.DataFrame:
-    """Return a row for each value: runs, and means of energy and accuracy with their intervals."""
+def _means(
+    group: pd.DataFrame, levels: "pd.Series[Any]", metric: Metric, confidence: float
+) -> pd.DataFrame:
+    """Return a row for each value: runs, and means of energy and metric with their intervals."""
     from scipy.stats import t as student_t
 
     parts = group.groupby(levels, observed=True)
     runs = parts.size()
     table = pd.DataFrame({"value": runs.index.astype(str), "runs": runs.to_numpy()})
     quantile = student_t.ppf(0.5 + confidence / 2, df=np.maximum(runs - 1, 1))
-    for name in (ENERGY, ACCURACY):
+    for name in (ENERGY, metric.name):
         middle = parts[name].mean().to_numpy()
         half = quantile * parts[name].sem().to_numpy()  # missing for a single run
         table[name], table[f"{name}_low"], table[f"{name}_high"] = (
@@ -99,7 +103,9 @@ def _means(group: pd.DataFrame, levels: "pd.Series[Any]", confidence: float) -> 
     return table
 
 
-def _effect(means: pd.DataFrame, group: pd.DataFrame, levels: "pd.Series[Any]") -> dict[str, Any]:
+def _effect(
+    means: pd.DataFrame, group: pd.DataFrame, levels: "pd.Series[Any]", metric: Metric
+) -> dict[str, Any]:
     """Return how the value that takes the least energy on average differs from that of the most."""
     least, most = (means.iloc[place] for place in (means[ENERGY].argmin(), means[ENERGY].argmax()))
     return {
@@ -108,10 +114,15 @@ def _effect(means: pd.DataFrame, group: pd.DataFrame, levels: "pd.Series[Any]") 
         "least_energy_joules": least[ENERGY],
         "most_energy_joules": most[ENERGY],
         "energy_saved_share": 1.0 - least[ENERGY] / most[ENERGY] if most[ENERGY] > 0 else 0.0,
-        "accuracy_gained": least[ACCURACY] - most[ACCURACY],
+        _change_of(metric): least[metric.name] - most[metric.name],
         "energy_p": _kruskal_wallis(group[ENERGY], levels),
-        "accuracy_p": _kruskal_wallis(group[ACCURACY], levels),
+        f"{metric.name}_p": _kruskal_wallis(group[metric.name], levels),
     }
+
+
+def _change_of(metric: Metric) -> str:
+    """Return the column of how the metric differs."""
+    return f"{metric.name}_{'gained' if metric.direction == 'maximize' else 'added'}"
 
 
 def _kruskal_wallis(figures: "pd.Series[float]", levels: "pd.Series[Any]") -> float:
@@ -124,18 +135,20 @@ def _kruskal_wallis(figures: "pd.Series[float]", levels: "pd.Series[Any]") -> fl
     return float(kruskal(*parts).pvalue)
 
 
-def _answers(table: pd.DataFrame, significance: float) -> Iterator[str]:
+def _answers(table: pd.DataFrame, metric: Metric, significance: float) -> Iterator[str]:
     for setting, options in table.groupby("setting"):
         matter = options[options["energy_p"] < significance]
         if matter.empty:
             yield f"{setting}: no option has values whose energy differs by more than chance."
             continue
         first = matter.sort_values("energy_saved_share", kind="stable").iloc[-1]
-        points = 100.0 * first["accuracy_gained"]
+        change = first[_change_of(metric)]
+        brings = f"{change:+.2g} of {metric.label}"
+        if metric.name == "accuracy":
+            brings = f"{100.0 * change:+.2g} points of accuracy"
         yield (
             f"{setting}: {first['option']} matters most for energy: at {first['least']} runs take "
             f"{100.0 * first['energy_saved_share']:.2g} % less than at {first['most']} "
             f"({joules(first['least_energy_joules'])} against "
-            f"{joules(first['most_energy_joules'])} on average), with {points:+.2g} points of "
-            "accuracy."
+            f"{joules(first['most_energy_joules'])} on average), with {brings}."
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from greensweep.config.metrics import METRICS, Metric
 from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.files import write_text, write_together
@@ -30,6 +31,7 @@ class Result:
         source: where the runs come from.
         rows: that the source has.
         left_out: why rows were left out, and how many.
+        metric: that the runs are compared by.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Result:
     source: str = ""
     rows: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    metric: Metric = METRICS["accuracy"]
 
     def to_frame(self) -> pd.DataFrame:
         """Return the main table."""
@@ -59,6 +62,7 @@ class Result:
             "source": self.source,
             "rows": self.rows,
             "left_out": dict(self.left_out),
+            "metric": self.metric.name,
             "answers": list(self.answers),
             "figures": _plain(dict(self.figures)),
             "notes": list(self.notes),

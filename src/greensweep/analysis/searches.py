@@ -15,14 +15,14 @@ class Search:
 
     Attributes:
         joules: that each trial cost, also those that did not finish.
-        accuracies: of each trial; NaN of those that did not finish.
+        scores: of each trial, more is better; NaN of those that did not finish.
     """
 
     setting: str
     strategy: str
     seed: str
     joules: Figures
-    accuracies: Figures
+    scores: Figures
 
     @property
     def total_joules(self) -> float:
@@ -31,50 +31,65 @@ class Search:
 
     @property
     def best(self) -> float:
-        """Best accuracy; NaN when no trial finished."""
-        return float(best_so_far(self.accuracies)[-1])
+        """Best score; NaN when no trial finished."""
+        return float(best_so_far(self.scores)[-1])
 
 
-def best_so_far(accuracies: Figures) -> Figures:
-    """Return the best accuracy after each trial, along the last axis; NaN before the first."""
-    best = np.maximum.accumulate(np.nan_to_num(accuracies, nan=-np.inf), axis=-1)
+def best_so_far(scores: Figures) -> Figures:
+    """Return the best score after each trial, along the last axis; NaN before the first."""
+    best = np.maximum.accumulate(np.where(np.isnan(scores), -np.inf, scores), axis=-1)
     return np.where(np.isneginf(best), np.nan, best)
 
 
-def energy_to_target(joules: Figures, accuracies: Figures, target: float) -> Figures:
+def energy_to_target(joules: Figures, scores: Figures, target: float) -> Figures:
     """Return the joules spent until a trial reaches the target, that trial's included.
 
     Args:
-        joules, accuracies: of shape (..., trials).
+        joules, scores: of shape (..., trials).
 
     Returns:
         Of shape (...); infinite where the target is never reached.
     """
-    reached = np.nan_to_num(accuracies, nan=-np.inf) >= target
+    reached = np.where(np.isnan(scores), -np.inf, scores) >= target
     spent = np.cumsum(joules, axis=-1)
     first = reached.argmax(axis=-1)
     found = np.take_along_axis(spent, first[..., None], axis=-1)[..., 0]
     return np.where(reached.any(axis=-1), found, np.inf)
 
 
-def mean_best_accuracy(search: Search, horizon_joules: float) -> float:
-    """Return the area under best-so-far accuracy against joules, over the horizon.
+def mean_best_score(search: Search, horizon_joules: float, worst: float = 0.0) -> float:
+    """Return the area under the best score so far against joules, over the horizon.
 
-    It is the accuracy that a search stopped at a random point of its energy would have had, with
-    0 before the first trial is done.
+    It is the score that a search stopped at a random point of its energy would have had.
+
+    Args:
+        worst: score before the first trial is done.
     """
     spent = np.concatenate([[0.0], np.cumsum(search.joules)])
-    heights = np.concatenate([[0.0], np.nan_to_num(best_so_far(search.accuracies))])
+    heights = _from_worst(search.scores, worst)
     ends = np.minimum(np.append(spent[1:], np.inf), horizon_joules)
     widths = np.maximum(ends - np.minimum(spent, horizon_joules), 0.0)
     return float((heights * widths).sum() / horizon_joules)
 
 
 def best_within(search: Search, joules: float) -> float:
-    """Return the best accuracy that a search had for so much energy; NaN before its first trial."""
+    """Return the best score that a search had for so much energy; NaN before its first trial."""
     # The sum of all trials may differ from the sum one by one in its last digits.
     done = np.cumsum(search.joules) <= joules * (1.0 + 1e-9)
-    return float(best_so_far(search.accuracies)[done][-1]) if done.any() else float("nan")
+    return float(best_so_far(search.scores)[done][-1]) if done.any() else float("nan")
+
+
+def _from_worst(scores: Figures, worst: float) -> Figures:
+    """Return the best score before the first trial and after each, `worst` while there is none."""
+    best = best_so_far(scores)
+    return np.concatenate([[worst], np.where(np.isnan(best), worst, best)])
+
+
+def best_at(joules: Figures, scores: Figures, spent: Figures, worst: float) -> Figures:
+    """Return the best score for so much energy; `worst` before the first trial is done."""
+    # A sum of all trials in another order differs in its last digits from the end of the grid.
+    done = np.searchsorted(np.cumsum(joules), spent * (1.0 + 1e-9), side="right")
+    return _from_worst(scores, worst)[done]
 
 
 def orders(search: Search, resamples: int, seed: int | Sequence[int]) -> NDArray[np.intp]:

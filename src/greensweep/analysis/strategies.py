@@ -1,4 +1,4 @@
-"""Which search strategy reaches an accuracy for the least energy."""
+"""Which search strategy reaches an accuracy, or other metric, for the least energy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,16 +16,17 @@ from greensweep.analysis.searches import (
     best_so_far,
     best_within,
     energy_to_target,
-    mean_best_accuracy,
+    mean_best_score,
 )
 from greensweep.analysis.strategies_text import answers_of, notes_of, warnings_of
 from greensweep.analysis.survival import energy_survival
+from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.errors import AnalysisError, unknown
 from greensweep.sources.table import (
-    ACCURACY,
     NO_STRATEGY,
     ORDER,
+    SCORE,
     SEED,
     SETTING,
     SPENT,
@@ -39,14 +40,15 @@ _BySetting = Mapping[str, Mapping[str, Sequence[Search]]]  # and by strategy
 
 
 def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
-    """Compare search strategies by the energy that they need to reach an accuracy.
+    """Compare search strategies by the energy that they need to reach a target.
 
-    The energy of all trials counts, the accuracy of those that finished. A strategy that never
+    The energy of all trials counts, the metric of those that finished. A strategy that never
     reaches the target is censored: its energy to target is infinite, and its survival curve goes on
     to what it spent.
 
     Raises:
-        AnalysisError: there is only one strategy, or none is called as the baseline.
+        AnalysisError: there is only one strategy, none is called as the baseline, or no run can
+            reach the target.
     """
     searches = searches_of(runs)
     strategies = sorted({each.strategy for each in searches})
@@ -62,14 +64,17 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     by_setting: dict[str, dict[str, list[Search]]] = {}
     for each in searches:
         by_setting.setdefault(each.setting, {}).setdefault(each.strategy, []).append(each)
-    targets = {setting: _target(group, config) for setting, group in by_setting.items()}
-    table, needed = _tables(by_setting, targets, config)
+    metric = runs.metric
+    _refuse_target(metric, config)
+    targets = {setting: _target(group, metric, config) for setting, group in by_setting.items()}
+    worst = {setting: _worst(group, metric) for setting, group in by_setting.items()}
+    table, needed = _tables(by_setting, targets, worst, metric, config)
     costs = needed.pivot(index="setting", columns="strategy", values="joules_to_target")
     ratios = ratio_table(costs, config)
     summaries = summarise_ratios(ratios, config)
     figures, comparison_tables = _comparison(costs[costs.index.map(targets).notna()], config)
     survival, survival_figures = energy_survival(table, config.baseline)
-    bands = _bands(by_setting, config)
+    bands = _bands(by_setting, worst, metric, config)
     others = [name for name in strategies if name != config.baseline]
     return Result(
         name="strategies",
@@ -78,23 +83,24 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
             "searches": table,
             "energy_to_target": needed,
             "ratios": ratios,
-            "curves": _curves(searches),
+            "curves": _curves(searches, metric),
             **bands,
             **comparison_tables,
             "survival": survival,
         },
         figures={
             "baseline": config.baseline,
-            "targets": targets,
+            "targets": {setting: metric.score(each) for setting, each in targets.items()},
             "ratios": {name: asdict(each) for name, each in summaries.items()},
             **figures,
             **survival_figures,
         },
-        notes=notes_of(config, needed, bands.get("bands")),
+        notes=notes_of(metric, config, needed, bands.get("bands")),
         warnings=[*runs.warnings, *warnings_of(costs, table, runs)],
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
+        metric=runs.metric,
     )
 
 
@@ -102,9 +108,10 @@ def searches_of(runs: RunTable) -> list[Search]:
     """Return the searches that a table of runs consists of; runs that no search drew are none.
 
     Raises:
-        AnalysisError: no run names its strategy, a trial is there twice, or accuracy never varies.
+        AnalysisError: no run names its strategy, a trial is there twice, or all trials are
+            as good.
     """
-    frame = runs.frame[[SETTING, STRATEGY, SEED, ORDER, SPENT, ACCURACY]]
+    frame = runs.frame[[SETTING, STRATEGY, SEED, ORDER, SPENT, SCORE]]
     drawn = frame[frame[STRATEGY] != NO_STRATEGY]
     if drawn.empty:
         raise AnalysisError(f"no run of {runs.source} names the strategy that drew it")
@@ -122,11 +129,11 @@ def searches_of(runs: RunTable) -> list[Search]:
             f"twice, and {len(twice)} such rows in all: name the column that numbers the searches "
             "in columns.seed"
         )
-    finished = drawn.loc[drawn.index.isin(runs.finished.index), ACCURACY]
+    finished = drawn.loc[drawn.index.isin(runs.finished.index), SCORE]
     if len(finished) > 1 and finished.nunique() == 1:
         raise AnalysisError(
-            f"all trials of {runs.source} have the accuracy {finished.iloc[0]:g}: there is nothing "
-            "to search for"
+            f"all trials of {runs.source} have the {runs.metric.label} "
+            f"{runs.metric.score(finished.iloc[0]):g}: there is nothing to search for"
         )
     groups = drawn.groupby([SETTING, STRATEGY, SEED], sort=True)
     return [
@@ -135,18 +142,37 @@ def searches_of(runs: RunTable) -> list[Search]:
             strategy=str(strategy),
             seed=str(seed),
             joules=group[SPENT].to_numpy(float),
-            accuracies=group[ACCURACY].to_numpy(float),
+            scores=group[SCORE].to_numpy(float),
         )
         for (setting, strategy, seed), group in groups
     ]
 
 
-def _target(group: Mapping[str, Sequence[Search]], config: StrategiesConfig) -> float:
+def _refuse_target(metric: Metric, config: StrategiesConfig) -> None:
+    target = config.target
+    if target is not None and not metric.low <= target <= metric.high:
+        ends = f"from {metric.low:g} to {metric.high:g}"
+        raise AnalysisError(
+            f"analysis.target must be a {metric.label} {ends}, got {target:g}: set another"
+        )
+    if config.fraction_of_best is not None and metric.low < 0:
+        raise AnalysisError(
+            f"analysis.fraction_of_best has no meaning for {metric.label}, which may be negative: "
+            "set analysis.target"
+        )
+
+
+def _target(
+    group: Mapping[str, Sequence[Search]], metric: Metric, config: StrategiesConfig
+) -> float:
+    """Return the score to reach in a setting: what is at most so bad, of a minimised metric."""
     if config.target is not None:
-        return config.target
+        return float(metric.score(config.target))
     if config.fraction_of_best is not None:
         every = [each for searches in group.values() for each in searches]
-        return config.fraction_of_best * max(_bests(every), default=np.nan)
+        best = max(_bests(every), default=np.nan)
+        times = config.fraction_of_best
+        return best * times if metric.direction == "maximize" else best / times
     own = _bests(group.get(config.baseline, ()))
     # Of the two in the middle the lower: the baseline's own median search then reaches it.
     return float(np.quantile(own, 0.5, method="lower")) if own else float("nan")
@@ -157,16 +183,21 @@ def _bests(searches: Sequence[Search]) -> list[float]:
 
 
 def _tables(
-    by_setting: _BySetting, targets: Mapping[str, float], config: StrategiesConfig
+    by_setting: _BySetting,
+    targets: Mapping[str, float],
+    worst: Mapping[str, float],
+    metric: Metric,
+    config: StrategiesConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a row for each search, and one for each strategy in a setting: its median search."""
     rows, medians = [], []
     for setting, group in by_setting.items():
         horizon, target = _horizon(group), targets[setting]
+        target_value = {f"target_{metric.name}": metric.score(target)}
         known = max(_bests([each for own in group.values() for each in own]), default=np.nan)
         for strategy, own in group.items():
             reached = np.array(
-                [float(energy_to_target(each.joules, each.accuracies, target)) for each in own]
+                [float(energy_to_target(each.joules, each.scores, target)) for each in own]
             )
             redrawn = (
                 energies_over_orders(own, target, config.resamples, config.seed)
@@ -184,13 +215,13 @@ def _tables(
                         "strategy": strategy,
                         "seed": each.seed,
                         "trials": len(each.joules),
-                        "finished": int((~np.isnan(each.accuracies)).sum()),
-                        "best_accuracy": each.best,
+                        "finished": int((~np.isnan(each.scores)).sum()),
+                        f"best_{metric.name}": metric.score(each.best),
                         "total_joules": each.total_joules,
-                        "target_accuracy": target,
+                        **target_value,
                         "joules_to_target": reached[number],
                         **interval,
-                        **_accuracies(each, horizon, known),
+                        **_reached(each, horizon, known, worst[setting], metric),
                     }
                 )
             medians.append(
@@ -198,7 +229,7 @@ def _tables(
                     "setting": setting,
                     "strategy": strategy,
                     "searches": len(own),
-                    "target_accuracy": target,
+                    **target_value,
                     "joules_to_target": float(np.median(reached)),
                     **_interval(reached, redrawn, config),
                 }
@@ -232,10 +263,24 @@ def _interval(
     }
 
 
-def _accuracies(search: Search, horizon: float, known: float) -> dict[str, float]:
-    """Return the area under a search's curve and its regret against the best known accuracy."""
+def _worst(group: Mapping[str, Sequence[Search]], metric: Metric) -> float:
+    """Return what counts before the first trial is done: the bad end of the range, or of the runs.
+
+    Where the range has no such end, it is the worst of the setting's finished trials.
+    """
+    if np.isfinite(metric.worst_score):
+        return metric.worst_score
+    found = np.concatenate([each.scores for searches in group.values() for each in searches])
+    return float(np.nanmin(found)) if not np.isnan(found).all() else np.nan
+
+
+def _reached(
+    search: Search, horizon: float, known: float, worst: float, metric: Metric
+) -> dict[str, float]:
+    """Return the area under a search's curve and its regret against the best known figure."""
+    mean = mean_best_score(search, horizon, worst) if horizon > 0 else np.nan
     return {
-        "mean_best_accuracy": mean_best_accuracy(search, horizon) if horizon > 0 else np.nan,
+        f"mean_best_{metric.name}": metric.score(mean),
         "horizon_joules": horizon,
         **{
             f"regret_at_{share:.0%}": known - best_within(search, share * horizon)
@@ -262,32 +307,48 @@ def _comparison(
     return figures, {**tables, "ranks": mean_ranks(complete)}
 
 
-def _curves(searches: Sequence[Search]) -> pd.DataFrame:
-    """Return best-so-far accuracy against cumulative joules, where it changes, and at the end."""
+def _curves(searches: Sequence[Search], metric: Metric) -> pd.DataFrame:
+    """Return the best so far against cumulative joules, where it changes, and at the end."""
     rows: list[tuple[str, str, str, int, float, float]] = []
     for each in searches:
-        best, spent = best_so_far(each.accuracies), np.cumsum(each.joules)
-        rises = np.flatnonzero(np.diff(np.nan_to_num(best, nan=-1.0), prepend=-1.0) > 0)
+        best, spent = best_so_far(each.scores), np.cumsum(each.joules)
+        known = np.where(np.isnan(best), -np.inf, best)
+        rises = np.flatnonzero(known > np.concatenate([[-np.inf], known[:-1]]))
         kept = np.unique(np.append(rises, len(best) - 1))
-        steps = zip(kept.tolist(), spent[kept].tolist(), best[kept].tolist(), strict=True)
+        steps = zip(
+            kept.tolist(), spent[kept].tolist(), metric.score(best[kept]).tolist(), strict=True
+        )
         rows += [(each.setting, each.strategy, each.seed, *step) for step in steps]
-    names = ["setting", "strategy", "seed", "trial", "spent_joules", "best_accuracy"]
+    names = ["setting", "strategy", "seed", "trial", "spent_joules", f"best_{metric.name}"]
     return pd.DataFrame(rows, columns=names)
 
 
-def _bands(by_setting: _BySetting, config: StrategiesConfig) -> dict[str, pd.DataFrame]:
+def _bands(
+    by_setting: _BySetting, worst: Mapping[str, float], metric: Metric, config: StrategiesConfig
+) -> dict[str, pd.DataFrame]:
     parts = []
     for setting, group in by_setting.items():
         for strategy, own in group.items():
             found = curve_band(
                 own,
                 order_free=_is_order_free(strategy, config),
+                worst=worst[setting],
                 resamples=config.resamples,
                 confidence=config.confidence,
                 seed=config.seed,
             )
             if found is not None:
-                found.insert(0, "setting", setting)
-                found.insert(1, "strategy", strategy)
-                parts.append(found)
+                labels = pd.DataFrame({"setting": setting, "strategy": strategy}, found.index)
+                parts.append(labels.join(_in_units(found, metric)))
     return {"bands": pd.concat(parts, ignore_index=True)} if parts else {}
+
+
+def _in_units(band: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return a band of scores as one of the metric, under its name."""
+    ends = ["low", "high"] if metric.direction == "maximize" else ["high", "low"]
+    values = {
+        name: metric.score(band[end]) for name, end in zip(["low", "high"], ends, strict=True)
+    }
+    return band.assign(score=metric.score(band["score"]), **values).rename(
+        columns={"score": metric.name}
+    )

@@ -8,6 +8,7 @@ import pandas as pd
 from greensweep.analysis.bands import OVER_ORDERS
 from greensweep.analysis.comparison import range_text
 from greensweep.analysis.ratios import Ratios
+from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
 
@@ -87,7 +88,7 @@ def _ratio(ratio: float) -> str:
 
 
 def notes_of(
-    config: StrategiesConfig, needed: pd.DataFrame, bands: pd.DataFrame | None
+    metric: Metric, config: StrategiesConfig, needed: pd.DataFrame, bands: pd.DataFrame | None
 ) -> list[str]:
     """Say what the target is, and what medians, intervals and bands are over.
 
@@ -96,11 +97,14 @@ def notes_of(
         bands: of the curves; None where there are none.
     """
     if config.target is not None:
-        target = f"an accuracy of {config.target:g}"
+        label = "an accuracy of" if metric.name == "accuracy" else metric.label
+        target = f"{label} {config.target:g}"
     elif config.fraction_of_best is not None:
-        target = f"{config.fraction_of_best:g} of the best accuracy known in the setting"
+        of_best = f"{config.fraction_of_best:g} of the best {metric.label} known in the setting"
+        least = f"the best {metric.label} known in the setting, over {config.fraction_of_best:g}"
+        target = of_best if metric.direction == "maximize" else least
     else:
-        target = f"the final best accuracy of {config.baseline} in the setting"
+        target = f"the final best {metric.label} of {config.baseline} in the setting"
     notes = [
         f"The target is {target}.",
         "A strategy that never reaches it counts as infinite in medians and ranks, and is "
@@ -134,7 +138,7 @@ def warnings_of(costs: pd.DataFrame, table: pd.DataFrame, runs: RunTable) -> lis
         costs: energy to target, a row for each setting and a column for each strategy.
         table: a row for each search.
     """
-    return [*_missing(costs), *_short(table), *_undrawn(runs)]
+    return [*_missing(costs), *_short(table, runs.metric), *_undrawn(runs)]
 
 
 def _missing(costs: pd.DataFrame) -> list[str]:
@@ -147,14 +151,14 @@ def _missing(costs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _short(table: pd.DataFrame) -> list[str]:
+def _short(table: pd.DataFrame, metric: Metric) -> list[str]:
     # A sum of the same trials in another order differs in its last digits.
     short = int((table["total_joules"] < table["horizon_joules"] * (1.0 - 1e-9)).sum())
     if not short:
         return []
     return [
-        f"{short} of {len(table)} searches spent less energy than accuracy and regret are compared "
-        "over (horizon_joules): they count there with what they had at their end"
+        f"{short} of {len(table)} searches spent less energy than {metric.label} and regret are "
+        "compared over (horizon_joules): they count there with what they had at their end"
     ]
 
 

@@ -1,4 +1,4 @@
-"""How much accuracy the energy buys, and where more of it stops paying."""
+"""How much accuracy, or of another metric, the energy buys, and where more of it stops paying."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,15 @@ from greensweep.analysis.importance import importance, unused, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
 from greensweep.analysis.units import joules as in_joules
+from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import TradeoffConfig
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
 from greensweep.pareto import distinguishable, pareto_front
 from greensweep.sources.table import (
-    ACCURACY,
     ENERGY,
     OPTION_GROUPS,
+    SCORE,
     UNCERTAINTY,
     RunTable,
     column,
@@ -48,10 +49,21 @@ class _Group:
     name: str
     means: pd.DataFrame
     runs: pd.DataFrame
+    metric: Metric
 
     @property
-    def accuracies(self) -> Figures:
-        return self.means[ACCURACY].to_numpy(float)
+    def scores(self) -> Figures:
+        return self.means[SCORE].to_numpy(float)
+
+    @property
+    def values(self) -> Figures:
+        """The metric itself."""
+        return np.asarray(self.metric.score(self.scores), dtype=np.float64)
+
+    @property
+    def best(self) -> int:
+        """Place of the best configuration; of equals, the cheapest."""
+        return int(np.lexsort((self.joules, -self.scores))[0])
 
     @property
     def joules(self) -> Figures:
@@ -64,19 +76,19 @@ class _Group:
     @property
     def front(self) -> NDArray[np.intp]:
         """Places of the Pareto front, cheapest first, whose energies are distinguishable."""
-        return pareto_front(self.joules, self.accuracies, self.uncertainties)
+        return pareto_front(self.joules, self.scores, self.uncertainties)
 
 
 def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
-    """Weigh the accuracy of finished runs against their training energy.
+    """Weigh the accuracy, or other metric, of finished runs against their training energy.
 
     Raises:
-        AnalysisError: no run finished, all are as accurate, or a column is missing.
+        AnalysisError: no run finished, all are as good, or a column is missing.
     """
     for name in config.configuration:
         column(runs.frame, name, "analysis.configuration", runs.source)
     within = _within(runs, config)
-    groups = _groups(runs.finished, within, config)
+    groups = _groups(runs, within, config)
     odds = [_on_front_probability(group, config) for group in groups]
     repeated = [
         _probabilities(*each, config) for each in zip(groups, odds, strict=True) if len(each[1])
@@ -94,7 +106,9 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         "groups": {group.name: _figures(group) for group in groups},
     }
     notes = [
-        "Accuracy is compared within " + (", ".join(within) or "all runs") + ".",
+        f"{capitalised(runs.metric.label)} is compared within "
+        + (", ".join(within) or "all runs")
+        + ".",
         "The knee is the point of the front at the maximum distance above the chord between its "
         "ends, with both axes scaled to the front's own range, as in the first step of Kneedle "
         "(Satopää et al. 2011).",
@@ -115,13 +129,14 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
             "analysis.hyperparameters that varies, or none that explains anything."
         )
     if config.trainings:
-        tables["at_scale"] = _at_scale(tables["halving"], config)
+        tables["at_scale"] = _at_scale(tables["halving"], runs.metric, config)
     constant = [group.name for group in groups if _is_constant(group)]
     if len(constant) == len(groups):
         raise AnalysisError(
-            f"all runs of {', '.join(constant)} have the same accuracy: there is nothing to weigh"
+            f"all runs of {', '.join(constant)} have the same {runs.metric.label}: there is "
+            "nothing to weigh"
         )
-    warnings = [f"all runs of {name} have the same accuracy" for name in constant]
+    warnings = [f"all runs of {name} have the same {runs.metric.label}" for name in constant]
     return Result(
         name="tradeoff",
         answers=[_recommendation(group) for group in groups],
@@ -132,6 +147,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         source=runs.source,
         rows=runs.rows,
         left_out=runs.left_out,
+        metric=runs.metric,
     )
 
 
@@ -144,31 +160,31 @@ def _within(runs: RunTable, config: TradeoffConfig) -> list[str]:
     return [name for name in config.within if name in runs.frame]
 
 
-def _groups(finished: pd.DataFrame, within: Sequence[str], config: TradeoffConfig) -> list[_Group]:
-    groups = []
+def _groups(runs: RunTable, within: Sequence[str], config: TradeoffConfig) -> list[_Group]:
+    finished, metric, groups = runs.finished, runs.metric, []
     for name, part in finished.groupby(joined(finished, within), sort=True):
         rows = part.reset_index(drop=True)
         if not config.configuration:
             rows = rows.assign(**{_UNIT: range(len(rows))})
-            groups.append(_Group(str(name), rows.assign(**{_RUNS: 1}), rows))
+            groups.append(_Group(str(name), rows.assign(**{_RUNS: 1}), rows, metric))
             continue
         unit = rows.groupby(list(config.configuration), dropna=False, sort=False).ngroup()
         rows = rows.assign(**{_UNIT: unit})
         first = rows.groupby(_UNIT).first()
-        means = rows.groupby(_UNIT)[[ACCURACY, ENERGY]].mean()
+        means = rows.groupby(_UNIT)[[SCORE, ENERGY]].mean()
         squares = rows[UNCERTAINTY].pow(2).groupby(rows[_UNIT])
         means[UNCERTAINTY] = squares.sum().pow(0.5) / squares.size()
         means = (
-            first.drop(columns=[ACCURACY, ENERGY, UNCERTAINTY])
+            first.drop(columns=[SCORE, ENERGY, UNCERTAINTY])
             .join(means)
             .assign(**{_RUNS: rows.groupby(_UNIT).size()})
         )
-        groups.append(_Group(str(name), means.reset_index(drop=True), rows))
+        groups.append(_Group(str(name), means.reset_index(drop=True), rows, metric))
     return groups
 
 
 def _is_constant(group: _Group) -> bool:
-    return len(group.means) > 1 and bool(np.ptp(group.accuracies) == 0)
+    return len(group.means) > 1 and bool(np.ptp(group.scores) == 0)
 
 
 def _on_front_probability(group: _Group, config: TradeoffConfig) -> Figures:
@@ -176,7 +192,7 @@ def _on_front_probability(group: _Group, config: TradeoffConfig) -> Figures:
     if group.means[_RUNS].max() == 1:
         return np.empty(0)
     return on_front_probability(
-        group.runs[ACCURACY].to_numpy(float),
+        group.runs[SCORE].to_numpy(float),
         group.runs[ENERGY].to_numpy(float),
         group.runs[_UNIT].to_numpy(),
         _draws(len(group.runs), config),
@@ -193,7 +209,7 @@ def _probabilities(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.D
     table = pd.DataFrame(
         {
             "group": group.name,
-            "accuracy": group.accuracies,
+            group.metric.name: group.values,
             "energy_joules": group.joules,
             "runs": group.means[_RUNS],
             "on_front_probability": odds,
@@ -224,17 +240,17 @@ def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame
     """The front, cheapest first, with what each step up buys."""
     kept = group.front
     rows = group.means.iloc[kept].reset_index(drop=True)
-    accuracy, joules = group.accuracies[kept], group.joules[kept]
+    values, joules = group.values[kept], group.joules[kept]
     extra = np.diff(joules, prepend=np.nan) / _JOULES_PER_KILOJOULE
-    place = knee(accuracy, joules)
+    place = knee(group.scores[kept], joules)
     table = pd.DataFrame(
         {
             "group": group.name,
-            "accuracy": accuracy,
+            group.metric.name: values,
             "energy_joules": joules,
             **_known(group.uncertainties[kept]),
             "runs": rows[_RUNS],
-            "accuracy_per_extra_kilojoule": np.diff(accuracy, prepend=np.nan) / extra,
+            f"{group.metric.name}_per_extra_kilojoule": np.diff(values, prepend=np.nan) / extra,
             "is_knee": np.arange(len(kept)) == (-1 if place is None else place),
         }
     )
@@ -249,16 +265,15 @@ def _known(uncertainties: Figures) -> dict[str, Figures]:
 
 
 def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
-    accuracy, joules = group.accuracies, group.joules
-    best = int(np.lexsort((joules, -accuracy))[0])
-    draws = _draws(len(accuracy), config)
-    lost = points_lost_in_draws(accuracy, joules, _SHARES, draws, config.seed)
+    scores, joules, best = group.scores, group.joules, group.best
+    draws = _draws(len(scores), config)
+    lost = points_lost_in_draws(scores, joules, _SHARES, draws, config.seed)
     tail = (1.0 - config.confidence) / 2.0
     lows, highs = np.quantile(lost, [tail, 1.0 - tail], axis=1, method="inverted_cdf")
     rows = [_row(group, 1.0, best, 0.0, (0.0, 0.0), best)]
     for share, low, high in zip(_SHARES, lows, highs, strict=True):
-        other = best_below(accuracy, joules, share * joules[best])
-        in_all = float(points_lost(accuracy, joules, share))
+        other = best_below(scores, joules, share * joules[best])
+        in_all = float(points_lost(scores, joules, share))
         rows.append(_row(group, share, other, in_all, (float(low), float(high)), best))
     return pd.DataFrame(rows).assign(interval_draws=draws)
 
@@ -271,19 +286,21 @@ def _row(
     interval: tuple[float, float],
     best: int,
 ) -> dict[str, object]:
+    name = group.metric.name
+    worse_by = f"{name}_lost" if group.metric.direction == "maximize" else f"{name}_added"
     row: dict[str, object] = {
         "group": group.name,
         "energy_share": share,
-        "accuracy": np.nan,
+        name: np.nan,
         "energy_joules": np.nan,
         "share_spent": np.nan,
-        "accuracy_lost": lost,
-        "accuracy_lost_low": interval[0],
-        "accuracy_lost_high": interval[1],
+        worse_by: lost,
+        f"{worse_by}_low": interval[0],
+        f"{worse_by}_high": interval[1],
         "remark": _NOTHING_AS_CHEAP if place is None else "",
     }
     if place is not None:
-        row["accuracy"], row["energy_joules"] = group.accuracies[place], group.joules[place]
+        row[name], row["energy_joules"] = group.values[place], group.joules[place]
         if group.joules[best] > 0:
             row["share_spent"] = group.joules[place] / group.joules[best]
         if "run_id" in group.means:
@@ -293,13 +310,14 @@ def _row(
 
 def _figures(group: _Group) -> dict[str, object]:
     kept = group.front
-    place = knee(group.accuracies[kept], group.joules[kept])
+    place = knee(group.scores[kept], group.joules[kept])
+    ends = _ends(group.metric, group.scores)
     return {
         "runs": len(group.runs),
         "configurations": len(group.means),
         "on_front": len(kept),
-        "hypervolume": hypervolume(group.accuracies, group.joules, float(group.joules.max())),
-        "knee_accuracy": None if place is None else float(group.accuracies[kept][place]),
+        "hypervolume": hypervolume(group.scores, group.joules, float(group.joules.max()), ends),
+        f"knee_{group.metric.name}": None if place is None else float(group.values[kept][place]),
         "knee_joules": None if place is None else float(group.joules[kept][place]),
     }
 
@@ -318,16 +336,20 @@ def _importance(
     parts = []
     for group in groups:
         searched = varying(group.runs, hyperparameters)
-        found = importance(group.runs, searched, [ENERGY, ACCURACY], seed) if searched else None
+        found = (
+            importance(group.runs, searched, [ENERGY, group.metric.name], seed)
+            if searched
+            else None
+        )
         if found is not None:
             found.insert(0, "group", group.name)
             parts.append(found)
     return pd.concat(parts, ignore_index=True) if parts else None
 
 
-def _at_scale(halving: pd.DataFrame, config: TradeoffConfig) -> pd.DataFrame:
+def _at_scale(halving: pd.DataFrame, metric: Metric, config: TradeoffConfig) -> pd.DataFrame:
     kwh = halving["energy_joules"] * config.trainings / JOULES_PER_KWH
-    table = halving[["group", "energy_share", "accuracy", "remark"]].assign(
+    table = halving[["group", "energy_share", metric.name, "remark"]].assign(
         trainings=config.trainings, kwh=kwh
     )
     if config.kg_co2e_per_kwh is not None:
@@ -338,11 +360,11 @@ def _at_scale(halving: pd.DataFrame, config: TradeoffConfig) -> pd.DataFrame:
 
 
 def _recommendation(group: _Group) -> str:
-    accuracy, joules = group.accuracies, group.joules
-    best = int(np.lexsort((joules, -accuracy))[0])
-    other = best_below(accuracy, joules, 0.5 * joules[best])
+    metric, values, joules, best = group.metric, group.values, group.joules, group.best
+    other = best_below(group.scores, joules, 0.5 * joules[best])
     most = (
-        f"{group.name}: the most accurate takes {in_joules(joules[best])} for {accuracy[best]:.4f}"
+        f"{group.name}: {metric.best_words} takes {in_joules(joules[best])} for "
+        f"{metric.text(values[best])}"
     )
     if joules[best] == 0:
         return f"{most}: nothing costs less."
@@ -353,8 +375,20 @@ def _recommendation(group: _Group) -> str:
             f"{most}, and the energy of what costs half as much does not differ from it by more "
             "than the uncertainty."
         )
-    lost = 100.0 * (accuracy[best] - accuracy[other])
+    lost = abs(values[best] - values[other])
+    worse = f"{lost:.2g} of {metric.label}"
+    if metric.name == "accuracy":
+        worse = f"{100.0 * lost:.2g} points of accuracy"
     return (
-        f"{most}; if {lost:.2g} points of accuracy are not worth more than half of that, take "
-        f"{accuracy[other]:.4f} for {in_joules(joules[other])}."
+        f"{most}; if {worse} are not worth more than half of that, take "
+        f"{metric.text(values[other])} for {in_joules(joules[other])}."
+    )
+
+
+def _ends(metric: Metric, scores: Figures) -> tuple[float, float]:
+    """Return the worst and the best score: of the metric's range, or of the runs."""
+    worst, best = metric.worst_score, metric.best_score
+    return (
+        worst if np.isfinite(worst) else float(scores.min()),
+        best if np.isfinite(best) else float(scores.max()),
     )

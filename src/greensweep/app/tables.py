@@ -62,12 +62,13 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
     Raises:
         OSError: the folder `output` cannot be written.
     """
-    from greensweep.rendering import build_page, report_tables, write_report
+    from greensweep.rendering import build_page, report_tables, tradeoff_title, write_report
     from greensweep.rendering.colophon import colophon
 
     sections, told = build_page(analyses, config), colophon(config.source)
     tables = report_tables(analyses)
-    page = write_report(Path(config.output), config.title, sections, tables, told)
+    title = config.title or tradeoff_title(analyses.runs.metric)
+    page = write_report(Path(config.output), title, sections, tables, told)
     log.info(f"Report: {page}")
     return page
 

@@ -16,6 +16,7 @@ def evaluate(composed: DictConfig) -> float | None:
 
     Returns the metric that its run was selected by.
     """
+    from greensweep.config.metrics import metric_called
     from greensweep.energy import build_meter
     from greensweep.energy.uncertainty import INFERENCE_PERIODS
     from greensweep.energy.units import energy_text
@@ -38,7 +39,11 @@ def evaluate(composed: DictConfig) -> float | None:
         for joules in (reading.joules, reading.uncertainty_joules)
     )
     reached = {"accuracy": tested.test.accuracy, **tested.test.metrics}
-    named = ", ".join(f"{name} {each:.4f}" for name, each in reached.items() if each is not None)
+    named = ", ".join(
+        f"{metric.label} {metric.text(value)}"
+        for name, value in reached.items()
+        if value is not None and (metric := metric_called(name, "maximize"))
+    )
     log.info(
         f"test {named} on {tested.test.images} samples, inference "
         f"{energy_text(per_thousand, uncertainty)} per 1000 samples ({reading.quality}), "

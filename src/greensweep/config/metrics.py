@@ -5,8 +5,9 @@ This table is plain data, so that whoever asks for a metric's name or direction 
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from greensweep.errors import ConfigError, unknown
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 Direction = Literal["maximize", "minimize"]
 Targets = Literal["classes", "labels", "values"]
 """What is learnt: one class of several, any of several labels, or numbers."""
+
+_LABELS = {
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "auroc": "AUROC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+}
 
 _ALL: tuple[Targets, ...] = ("classes", "labels", "values")
 
@@ -54,6 +64,53 @@ class Metric:
         if value is None or than is None:
             return value is not None
         return value > than if self.direction == "maximize" else value < than
+
+    @property
+    def label(self) -> str:
+        """What people call it: macro F1, RMSE; one of one's own as its function is called."""
+        words = self.name.replace("_", " ") if self.name in METRICS else self.name
+        return _LABELS.get(self.name, words)
+
+    @property
+    def best_words(self) -> str:
+        """What the best of several is: the most accurate, the best by RMSE."""
+        return "the most accurate" if self.name == "accuracy" else f"the best by {self.label}"
+
+    @property
+    def is_share(self) -> bool:
+        """Its range is 0 to 1."""
+        return (self.low, self.high) == (0.0, 1.0)
+
+    @property
+    def range(self) -> float | None:
+        """How far its ends are apart; None where it has not both."""
+        return self.high - self.low if math.isfinite(self.high - self.low) else None
+
+    @property
+    def worst_score(self) -> float:
+        """The score at the bad end of its range."""
+        return self.low if self.direction == "maximize" else -self.high
+
+    @property
+    def best_score(self) -> float:
+        """The score at the good end of its range."""
+        return self.high if self.direction == "maximize" else -self.low
+
+    def score(self, value: Any) -> Any:
+        """Return a value, or a column of them, as a score, of which more is better; or back."""
+        return value if self.direction == "maximize" else -value
+
+    def text(self, value: float | None) -> str:
+        """Return a value with 4 digits, behind the point where it lies between 0 and 1."""
+        if value is None:
+            return "-"
+        is_small = self.is_share or value == 0 or 0.001 <= abs(value) <= 1
+        return f"{value:.4f}" if is_small else f"{value:.4g}"
+
+
+def capitalised(label: str) -> str:
+    """Return a label as a sentence begins with it: RMSE stays."""
+    return label[0].upper() + label[1:]
 
 
 def _of_decisions(name: str, function: str, **options: Any) -> Metric:
@@ -103,6 +160,21 @@ METRICS: dict[str, Metric] = {
         _of_values("r2", "r2_score", low=-math.inf),
     )
 }
+
+
+def metric_called(name: str, direction: Direction | None = None) -> Metric | None:
+    """Return the metric that a table or a result names; None where its direction is not known.
+
+    Args:
+        name: of `METRICS`, of one's own, or with a prefix, as in val_rmse.
+        direction: that stands beside it.
+    """
+    endings = (each for each in METRICS.values() if re.search(f"[_/]{each.name}$", name))
+    metric = METRICS.get(name) or next(endings, None)
+    if metric is None and direction is None:
+        return None
+    metric = metric or Metric(name, "", low=-math.inf, high=math.inf)
+    return replace(metric, name=name, direction=direction or metric.direction)
 
 
 def read_metric(entry: Any) -> Metric:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
+from greensweep.config.metrics import Direction
 from greensweep.config.options import option
 from greensweep.config.schema import LARGEST_SEED
 from greensweep.config.schema_tracking import MlflowConfig
@@ -24,6 +25,15 @@ class ColumnsConfig:
     accuracy: str = option("accuracy", doc="accuracy of a run")
     accuracy_unit: AccuracyUnit | None = option(
         None, doc="share (0 to 1) or percent; null: what its name says (accuracy_pct), or share"
+    )
+    metric: str | None = option(
+        None,
+        doc="metric that runs are compared by instead of their accuracy: its column; null: what "
+        "the runs themselves were selected by",
+        example="macro_f1",
+    )
+    metric_direction: Direction | None = option(
+        None, doc="in which `metric` is better; null: what is known of its name"
     )
     seconds: str | None = option(
         "seconds", doc="length of a run's training, which its energy is checked against"
@@ -97,10 +107,10 @@ class StrategiesConfig(AnalysisConfig):
     name: str = option("strategies", doc="of the analysis, and of its folder in `output`")
     baseline: str = option("random", doc="strategy that the others are held against")
     target: float | None = option(
-        None, doc="accuracy to reach; null: the baseline's final best", at_least=0.0, at_most=1.0
+        None, doc="accuracy, or other metric, to reach; null: the baseline's final best"
     )
     fraction_of_best: float | None = option(
-        None, doc="share of the best known accuracy to reach", above=0.0, at_most=1.0
+        None, doc="share of the best known one to reach", above=0.0, at_most=1.0
     )
     order_free: list[str] = option(
         lambda: ["random", "grid"],
@@ -201,7 +211,9 @@ class ReportConfig(SourceConfig):
     tradeoff: TradeoffConfig = MISSING
     strategies: StrategiesConfig = MISSING
     layers: LayersConfig = MISSING
-    title: str = option("Accuracy and energy", doc="heading of the page")
+    title: str | None = option(
+        None, doc="heading of the page; null: Accuracy and energy, or the metric's name for it"
+    )
     ui: str | None = option(
         None,
         doc="address of the MLflow UI that runs link to; null: the tracking server's own, or where "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from greensweep.config import Direction
+from greensweep.config.metrics import Direction, Metric, metric_called
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
 from greensweep.files import read_json, write_text
@@ -173,10 +173,20 @@ class RunResult:
     @property
     def objective_value(self) -> float | None:
         """The metric that a search goes by, `objective_metric`, on the split that selects."""
+        return self.objective_on("test" if self.selected_on_test else "validation")
+
+    def objective_on(self, split: str) -> float | None:
+        """Return the metric that a search goes by on a split, validation or test."""
         if self.objective_metric == "accuracy":  # also of results that have no other
-            return self.accuracy
-        split = "test" if self.selected_on_test else "validation"
+            return self.test_accuracy if split == "test" else self.validation_accuracy
         return self.metrics.get(split, {}).get(self.objective_metric)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that a search goes by."""
+        found = metric_called(self.objective_metric, self.objective_direction)
+        assert found is not None
+        return found
 
 
 def write_result(result: RunResult, directory: Path) -> Path:

@@ -72,6 +72,8 @@ def tracked_tags(result: RunResult) -> dict[str, str]:
         "layer_energy.quality": layers.quality if layers else None,
         "layer_energy.key": layers.key if layers else None,
         "emissions.grid": result.emissions_grid,
+        "objective.metric": result.objective_metric,
+        "objective.direction": result.objective_direction,
         "selected_on_test": "true" if result.selected_on_test else None,
         "replay.outside": str(result.replayed.outside).lower() if result.replayed else None,
     }

@@ -1,6 +1,6 @@
 """Figures, tables and one page from finished analyses. Draws; computes nothing."""
 
-from greensweep.rendering.build import build_page, report_tables
+from greensweep.rendering.build import build_page, report_tables, tradeoff_title
 from greensweep.rendering.figures import (
     Drawing,
     draw_curves,
@@ -26,5 +26,6 @@ __all__ = [
     "draw_shares",
     "draw_survival",
     "report_tables",
+    "tradeoff_title",
     "write_report",
 ]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
+from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import (
     ColumnsConfig,
     LayersConfig,
@@ -18,7 +19,6 @@ from greensweep.config.schema_analysis import (
 from greensweep.rendering import figures
 from greensweep.rendering.page import Section, Table
 from greensweep.sources.table import (
-    ACCURACY,
     ADDED,
     ENERGY,
     MACHINE,
@@ -80,7 +80,9 @@ def _recommended(tradeoff: Result) -> str:
     sentences = list(tradeoff.answers[:_MOST_RECOMMENDED])
     more = len(tradeoff.answers) - len(sentences)
     if more:
-        sentences.append(f"Recommendations for {more} more are under {TradeoffConfig.title}.")
+        sentences.append(
+            f"Recommendations for {more} more are under {tradeoff_title(tradeoff.metric)}."
+        )
     return " ".join(sentences)
 
 
@@ -96,10 +98,10 @@ def _reworded(text: str, name: str) -> str:
 
 
 def _halving(tradeoff: Result) -> Table:
-    """Return the price of halving, with its remark where there is no accuracy."""
-    table = tradeoff.tables["halving"]
-    accuracy = table["accuracy"].astype(object)
-    table = table.assign(accuracy=accuracy.where(table["accuracy"].notna(), table["remark"]))
+    """Return the price of halving, with its remark where nothing is that cheap."""
+    table, name = tradeoff.tables["halving"], tradeoff.metric.name
+    values = table[name].astype(object).where(table[name].notna(), table["remark"])
+    table = table.assign(**{name: values})
     return Table("halving", "The price of less energy", table.drop(columns="remark"))
 
 
@@ -112,26 +114,33 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
         "at_scale": "What the choice means at scale",
     }
     return Section(
-        TradeoffConfig.title,
+        tradeoff_title(result.metric),
         result.answers,
         figures.draw_front(
-            result, analyses.runs, config.tradeoff.within, _accuracy(analyses.runs, config)
+            result, analyses.runs, config.tradeoff.within, _axis(analyses.runs, config)
         ),
         _tables(result, captions),
     )
 
 
-def _accuracy(runs: RunTable, config: ReportConfig) -> str:
-    """Return what the accuracy is called: of a table of the user's it may be any."""
-    columns = config.columns
+def tradeoff_title(metric: Metric) -> str:
+    """Return the heading of the part on a metric against energy."""
+    return TradeoffConfig.title.replace("Accuracy", capitalised(metric.label))
+
+
+def _axis(runs: RunTable, config: ReportConfig) -> str:
+    """Return what the metric is called: of a table of the user's it may be any split's."""
+    columns, label = config.columns, runs.metric.label
+    if columns.metric is not None:
+        return label
     if columns.accuracy in ("validation_accuracy", "test_accuracy"):
         return columns.accuracy.replace("_", " ")
     # Our own tables say of each run on which split it was selected.
     ours = columns.accuracy == ColumnsConfig().accuracy and columns.selected_on_test in runs.frame
     on_test = runs.finished[SELECTED_ON_TEST]
     if not ours or on_test.nunique() > 1:
-        return "accuracy"
-    return "test accuracy" if on_test.all() else "validation accuracy"
+        return label
+    return f"test {label}" if on_test.all() else f"validation {label}"
 
 
 def _strategies(analyses: Analyses) -> Section | None:
@@ -172,7 +181,7 @@ def _importance(analyses: Analyses) -> Section | None:
         return None
     return Section(
         "What matters",
-        drawings=[figures.draw_importance(analyses.tradeoff.tables["importance"])],
+        drawings=[figures.draw_importance(analyses.tradeoff)],
         tables=[_table(analyses.tradeoff, "importance", "Importance of each option")],
     )
 
@@ -238,7 +247,7 @@ def _listed(texts: Sequence[str], between: str = "; ") -> str:
 
 def _raw(runs: RunTable, config: ReportConfig) -> Section:
     frame = runs.frame
-    ours = [*(name for name in _FIRST if name in frame), ACCURACY, ENERGY, SPENT, STATUS]
+    ours = [*(name for name in _FIRST if name in frame), runs.metric.name, ENERGY, SPENT, STATUS]
     further = [
         name
         for name in map(str, frame.columns)

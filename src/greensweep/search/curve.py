@@ -38,3 +38,17 @@ def kept_curve(curve: Curve) -> list[list[Any]]:
     """Return what a storage keeps of a curve: at most `CURVE_POINTS`, with its end."""
     step = -(-len(curve) // CURVE_POINTS) or 1
     return [list(point) for point in curve[::-step][::-1]]
+
+
+def scores_of(curve: Curve, sign: int) -> Curve:
+    """Return a curve whose values are turned so that more is better.
+
+    Args:
+        sign: -1 of values that are minimised.
+    """
+    if sign > 0:
+        return curve
+    return [
+        point if point.value is None else CurvePoint(point.epoch, -point.value, *point[2:])
+        for point in curve
+    ]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.errors import ConstraintError, TrialEnded, first_line
 from greensweep.record.reporting import Progress
-from greensweep.search.curve import CurvePoint
+from greensweep.search.curve import CurvePoint, scores_of
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
@@ -92,11 +92,12 @@ class TrialMonitor:
     def _on_epoch(self, progress: Progress) -> None:
         self.last = progress
         first = progress.repeat == 0 and progress.epoch > 0
+        objective = self._objective(progress)
         if first:
             self.curve.append(
                 CurvePoint(
                     progress.epoch,
-                    progress.accuracy,
+                    progress.accuracy if objective is None else objective,
                     progress.joules,
                     progress.spent_joules,
                     seconds=time.monotonic() - self._began,
@@ -143,12 +144,27 @@ class TrialMonitor:
         """The one objective as it stands, or None where the report does not say it."""
         if len(self._spec.directions) != 1:
             return None
-        value = progress.value
-        if value is None and self._spec.directions[0] == "maximize":
-            value = progress.accuracy
-            if value is not None and self._spec.price_per_kilojoule:
-                value -= self._spec.price_per_kilojoule * (progress.joules or 0.0) / 1000.0
+        value = self._objective(progress)
+        if value is not None and progress.value is None and self._spec.price_per_kilojoule:
+            price = self._spec.price_per_kilojoule * (progress.joules or 0.0) / 1000.0
+            value -= self._sign * price
         return value if value is not None and math.isfinite(value) else None
+
+    @property
+    def _sign(self) -> int:
+        """1 where the first objective is better the higher it is, else -1."""
+        return 1 if self._spec.directions[0] == "maximize" else -1
+
+    def _objective(self, progress: Progress) -> float | None:
+        """Return the first objective before any price: the value or the metric that is reported.
+
+        Where the objective is minimised, an accuracy is none.
+        """
+        if progress.value is not None:
+            return progress.value
+        if progress.metric == "accuracy" and self._sign < 0:
+            return None
+        return progress.objective_value
 
     def _keep(self, progress: Progress) -> None:
         """Let the other workers know, and a sweep that resumes, what the trial has cost."""
@@ -160,6 +176,7 @@ class TrialMonitor:
             "epoch": progress.epoch,
             "epochs": progress.epochs,
             "accuracy": progress.accuracy,
+            "metric_value": progress.metric_value,
             "spent_joules": progress.spent_joules,
             "search_joules": self._search_joules,
             "seconds": now - self._began,
@@ -184,13 +201,17 @@ class TrialMonitor:
             )
 
     def _prune_beaten(self, progress: Progress) -> None:
-        if progress.accuracy is None or progress.joules is None:
+        if self._objective(progress) is None or progress.joules is None:
             return
+        sign = self._sign
         known = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         beating = self._rule.dominated_by(
-            [Finished(trial.values[0], trial.values[1], curve_of(trial)) for trial in known],
+            [
+                Finished(sign * trial.values[0], trial.values[1], scores_of(curve_of(trial), sign))
+                for trial in known
+            ],
             epoch=progress.epoch,
-            accuracy=max(point.value for point in self.curve if point.value is not None),
+            score=max(sign * point.value for point in self.curve if point.value is not None),
             joules=progress.joules,
             epochs=progress.epochs,
         )
@@ -198,7 +219,7 @@ class TrialMonitor:
             raise TrialEnded(
                 "pruned",
                 f"pruned after epoch {progress.epoch}: a finished trial reached "
-                f"{beating.accuracy:.4g} for {beating.joules:.4g} J",
+                f"{sign * beating.score:.4g} for {beating.joules:.4g} J",
             )
 
 

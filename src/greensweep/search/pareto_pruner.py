@@ -13,11 +13,12 @@ class Finished:
     """A trial that ran to its end.
 
     Attributes:
-        accuracy, joules: its objectives.
+        score: its first objective, turned so that more is better, as are those of its curve.
+        joules: its second.
         curve: its reports.
     """
 
-    accuracy: float
+    score: float
     joules: float
     curve: Curve
 
@@ -26,10 +27,10 @@ class Finished:
 class ParetoPruner:
     """Prune what a finished trial beats in both objectives, with the doubt to its credit.
 
-    With accuracy a and joules E after epoch e, a trial's optimistic end is a plus a high quantile
-    of what finished trials gained from epoch e to their own end, at the energy E projected to all
-    epochs, which rises at least as E does. It is beaten when a finished trial is at least as
-    accurate and cost no more.
+    With score a and joules E after epoch e, a trial's optimistic end is a plus a high quantile of
+    what finished trials gained from epoch e to their own end, at the energy E projected to all
+    epochs, which rises at least as E does. It is beaten when a finished trial is at least as good
+    and cost no more.
 
     Attributes:
         quantile: of the gains; 1 credits the largest that was ever seen.
@@ -46,7 +47,7 @@ class ParetoPruner:
         finished: Sequence[Finished],
         *,
         epoch: int,
-        accuracy: float,
+        score: float,
         joules: float,
         epochs: int | None,
     ) -> Finished | None:
@@ -54,6 +55,7 @@ class ParetoPruner:
 
         Args:
             epoch: epochs done.
+            score: the best so far.
             joules: spent on them.
             epochs: planned; None projects nothing, and joules so far are what is compared.
         """
@@ -62,14 +64,14 @@ class ParetoPruner:
         gains = [gain for trial in finished if (gain := gain_since(trial.curve, epoch)) is not None]
         if len(gains) < self.min_finished:
             return None
-        end = accuracy + max(float(numpy.quantile(gains, self.quantile)), 0.0)
+        end = score + max(float(numpy.quantile(gains, self.quantile)), 0.0)
         cost = joules if epochs is None else joules * max(epochs, epoch) / epoch
-        beating = [each for each in finished if each.accuracy >= end and each.joules <= cost]
-        return max(beating, key=lambda each: each.accuracy, default=None)
+        beating = [each for each in finished if each.score >= end and each.joules <= cost]
+        return max(beating, key=lambda each: each.score, default=None)
 
 
 def gain_since(curve: Curve, epoch: int) -> float | None:
-    """Return what a curve's best accuracy rose by after an epoch; None where it is shorter.
+    """Return what a curve's best score rose by after an epoch; None where it is shorter.
 
     The best counts, since a run keeps the weights of its best epoch.
     """

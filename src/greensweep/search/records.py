@@ -65,6 +65,7 @@ class Outcome:
             runs again; withdrawn: it was drawn, but never started.
         error: one sentence on why it did not finish.
         accuracy: the last reported.
+        metric_value: likewise, of a run that is selected by another metric.
         joules: training energy; of a trial that ended early, until its last report.
         spent_joules: energy of everything that it did, in all repeats.
         search_joules: of what the sweep did for it: drawing its parameters, keeping its records.
@@ -79,6 +80,7 @@ class Outcome:
     status: TrialStatus
     error: str | None = None
     accuracy: float | None = None
+    metric_value: float | None = None
     joules: float | None = None
     spent_joules: float | None = None
     search_joules: float | None = None

@@ -157,6 +157,7 @@ def _what_is_left(trial: FrozenTrial, status: TrialStatus) -> Outcome:
         status=status,
         error=f"its process died after epoch {epoch}" if epoch else "its process died",
         accuracy=known.get("accuracy"),
+        metric_value=known.get("metric_value"),
         spent_joules=known.get("spent_joules"),
         search_joules=known.get("search_joules"),
         seconds=known.get("seconds", 0.0),

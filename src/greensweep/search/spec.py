@@ -136,9 +136,9 @@ class SearchSpec:
         return self.budget_joules is not None or self.budget.hours is not None
 
     @property
-    def seeks_accuracy_and_energy(self) -> bool:
-        """The two objectives are accuracy, up, and energy, down."""
-        return self.directions == ("maximize", "minimize")
+    def weighs_energy(self) -> bool:
+        """The two objectives are accuracy or another metric, and energy, down."""
+        return len(self.directions) == 2 and self.directions[1] == "minimize"
 
     @property
     def pruner_name(self) -> str:
@@ -147,7 +147,7 @@ class SearchSpec:
             return self.pruner
         if len(self.directions) == 1:
             return "median"
-        return "pareto" if self.seeks_accuracy_and_energy else "none"
+        return "pareto" if self.weighs_energy else "none"
 
     def build_pruner(self) -> BasePruner:
         """Return Optuna's pruner; one that never prunes where the pareto rule, or none, does."""

@@ -205,8 +205,10 @@ def broken_in(directory: Path, settled: EndedTrial | None) -> tuple[str, ...]:
 
 def figures_of_result(result: RunResult) -> dict[str, Any]:
     """Return the figures of an `Outcome` that a run's own result states."""
+    is_accuracy = result.objective_metric == "accuracy"
     return {
         "accuracy": result.accuracy,
+        "metric_value": None if is_accuracy else result.objective_value,
         "joules": result.energy_joules,
         "spent_joules": result.energy_spent_joules,
         "quality": result.energy_quality,
@@ -221,6 +223,7 @@ def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> d
     if last is not None:
         figures |= {
             "accuracy": last.accuracy,
+            "metric_value": last.metric_value,
             "joules": last.joules,
             "spent_joules": last.spent_joules,
             "epochs": last.epoch,

@@ -1,12 +1,13 @@
 """What is wrong or doubtful about a table of runs: refusals, and warnings."""
 
+import numpy as np
 import pandas as pd
 
+from greensweep.config.metrics import Metric
 from greensweep.csv_files import TIME_UNITS, doubtful_power
 from greensweep.errors import AnalysisError
 from greensweep.sources.columns import DEFAULTS, SourceColumns
 from greensweep.sources.table import (
-    ACCURACY,
     CONTENDED,
     ENERGY,
     FINISHED,
@@ -15,6 +16,7 @@ from greensweep.sources.table import (
     NO_STRATEGY,
     ORDER,
     QUALITY,
+    SCORE,
     SELECTED_ON_TEST,
     SETTING,
     SHARED,
@@ -28,20 +30,24 @@ _ENDED = ("failed", "pruned", "stopped", "killed", "running", "fail")
 _STATES = (FINISHED, INFEASIBLE, SHARED, *_ENDED)
 
 
-def refuse_high_accuracies(read: SourceColumns, frame: pd.DataFrame) -> None:
-    """Refuse accuracies above 1: were they left out, the best runs would be missing.
+def refuse_out_of_range(read: SourceColumns, frame: pd.DataFrame, metric: Metric) -> None:
+    """Refuse figures above a metric's range: were they left out, the best runs might be missing.
 
     Raises:
         AnalysisError: a finished run has one.
     """
-    over = frame[frame[STATUS].eq(FINISHED) & (frame[ACCURACY] > 1)][ACCURACY]
+    values = frame[metric.name]
+    over = values[frame[STATUS].eq(FINISHED) & (values > metric.high) & np.isfinite(values)]
     if over.empty:
         return
-    most = 100 if read.config.accuracy_unit == "percent" else 1
-    way = "" if most == 100 else "set columns.accuracy_unit=percent if they are percent, else "
+    is_percent = metric.is_share and read.config.accuracy_unit == "percent"
+    times = 100 if is_percent else 1
+    way = "set columns.accuracy_unit=percent if they are percent, else "
+    key = "accuracy" if read.config.metric is None and metric.name == "accuracy" else "metric"
     raise AnalysisError(
-        f"columns.accuracy: {read.name('accuracy')} of {len(over)} finished runs of {read.source} "
-        f"is above {most}, such as {over.iloc[0] * most:g}: {way}correct them"
+        f"columns.{key}: {read.name(key) if key == 'accuracy' else metric.name} of {len(over)} "
+        f"finished runs of {read.source} is above {metric.high * times:g}, such as "
+        f"{over.iloc[0] * times:g}: {'' if is_percent or not metric.is_share else way}correct them"
     )
 
 
@@ -111,15 +117,20 @@ def refuse_repeated_runs(read: SourceColumns) -> None:
 
 def copies(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
     """Warn of rows that are the same in every column, where joules have digits to differ in."""
-    alike = frame[frame.duplicated([ENERGY, ACCURACY], keep=False)]
+    alike = frame[frame.duplicated([ENERGY, SCORE], keep=False)]
     exact = alike.index[alike[ENERGY].map(lambda joules: float(f"{joules:.6g}") != joules)]
     found = int(read.raw.loc[exact].duplicated().sum())
     return [f"{found} rows are copies of others: each counts as a run"] if found else []
 
 
-def table_warnings(frame: pd.DataFrame) -> list[str]:
+def table_warnings(frame: pd.DataFrame, metric: Metric) -> list[str]:
     """Return what makes the runs of a table hard to compare, in sentences."""
-    return [*_mixtures(frame), *_only_in_energy(frame), *_sharing(frame), *_selection(frame)]
+    return [
+        *_mixtures(frame),
+        *_only_in_energy(frame),
+        *_sharing(frame),
+        *_selection(frame, metric),
+    ]
 
 
 def _mixtures(frame: pd.DataFrame) -> list[str]:
@@ -168,16 +179,16 @@ def _sharing(frame: pd.DataFrame) -> list[str]:
     return [f"{contended} of {len(frame)} runs shared their machine with other work"]
 
 
-def _selection(frame: pd.DataFrame) -> list[str]:
+def _selection(frame: pd.DataFrame, metric: Metric) -> list[str]:
     on_test = frame[frame[STATUS].eq(FINISHED)][SELECTED_ON_TEST]
     if on_test.all() and len(on_test):
         return [
-            "the runs were selected by their accuracy on the test split, so the best of them are "
-            "optimistic"
+            f"the runs were selected by their {metric.label} on the test split, so the best of "
+            "them are optimistic"
         ]
     if on_test.any():
         return [
-            f"{int(on_test.sum())} of {len(on_test)} finished runs were selected by their accuracy "
-            "on the test split, the others not: they compare badly"
+            f"{int(on_test.sum())} of {len(on_test)} finished runs were selected by their "
+            f"{metric.label} on the test split, the others not: they compare badly"
         ]
     return []

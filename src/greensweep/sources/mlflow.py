@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from greensweep.record.recorded_run import STATUS_OF_TRACKED
+from greensweep.sources.metric import DIRECTION, NAME
 from greensweep.sources.mlflow_store import Columns, Keys, read_store, read_sweep_metrics
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
 _METRICS = {
-    "validation/accuracy": "accuracy",
     "energy/total_joules": "energy_joules",
     "energy/spent_joules": "energy_spent_joules",
     "energy/uncertainty_joules": "energy_uncertainty_joules",
@@ -29,8 +29,12 @@ _TAGS = {
     "infeasible": "infeasible",
     "dataset": "dataset",
     "model": "model",
+    "objective.metric": NAME,
+    "objective.direction": DIRECTION,
 }
-_TEST = "test/accuracy"  # which is the accuracy of runs that were selected on test
+_VALIDATION, _TEST = "validation/", "test/"
+# Of a split, but no metric that runs are compared by: the loss, and spreads over repeats.
+_NO_METRIC = re.compile(r"loss|.*_(std|low|high)")
 _JOULES = ("energy/total_joules", "energy/spent_joules")
 _LAYERS = "layers/"
 _PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
@@ -47,7 +51,7 @@ KEPT_METRICS = (
 
 # What the keys that are read of a table begin with: MLflow and others keep more there. None: all.
 READ_KEYS: Keys = {
-    "metrics": (*KEPT_METRICS, *_METRICS, _TEST),
+    "metrics": (*KEPT_METRICS, *_METRICS, _VALIDATION, _TEST),
     "params": None,
     "tags": (*KEPT_TAGS, *_TAGS, *MACHINE_TAGS, _PARENT, _STRATEGY),
 }
@@ -58,7 +62,8 @@ def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
     """Return one row per run that ended: figures, tags, params and layer counts as columns.
 
     A database is read by itself, and not written to; a server is asked through MLflow. `accuracy`
-    is that on the validation split, of runs with `selected_on_test` on the test split. Runs of
+    and other metrics are those on the validation split, of runs with `selected_on_test` on the test
+    split. Runs of
     sweeps carry the strategy and the id of their sweep; the parents of sweeps, and the repeats
     below a run, are no rows. A layer type that a run does not have counts 0.
 
@@ -109,8 +114,7 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     for name in ("energy_contended", "selected_on_test"):
         frame[name] = frame[name].eq("true")
     frame["energy_comparable"] = frame["energy_comparable"].ne("false")
-    if _TEST in metrics:
-        frame["accuracy"] = frame["accuracy"].mask(frame["selected_on_test"], metrics[_TEST])
+    frame = frame.assign(**_selecting(metrics, frame["selected_on_test"]))
     hardware = [name for name in MACHINE_TAGS if name in tags]
     frame["machine"] = _machines(tags[hardware]) if hardware else None
     frame["search"] = parent
@@ -122,6 +126,17 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     ended = runs["status"].isin(list(STATUS_OF_TRACKED)).to_numpy()
     kept = frame[~runs.index.isin(sweeps) & ~is_repeat.to_numpy() & ended]
     return kept.sort_values("started", ignore_index=True)
+
+
+def _selecting(metrics: pd.DataFrame, on_test: "pd.Series[bool]") -> dict[str, Any]:
+    """Return the metrics on the split that each run was selected on."""
+    found: dict[str, Any] = {}
+    for name in [each for each in metrics if str(each).startswith(_VALIDATION)]:
+        figure = str(name).removeprefix(_VALIDATION)
+        if not _NO_METRIC.fullmatch(figure):
+            tested = metrics.get(f"{_TEST}{figure}", metrics[name])
+            found[figure] = metrics[name].mask(on_test, tested)
+    return found or {"accuracy": None}
 
 
 def _sweeps(parent: "pd.Series[Any]", metrics: pd.DataFrame, tags: pd.DataFrame) -> "pd.Index[Any]":

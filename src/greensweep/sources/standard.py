@@ -3,27 +3,26 @@
 import numpy as np
 import pandas as pd
 
+from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.csv_files import (
-    ACCURACY_UNITS,
     ENERGY_UNITS,
     EnergyUnit,
     TableError,
-    accuracy_factor,
     energy_factor,
 )
 from greensweep.errors import AnalysisError
 from greensweep.sources.checks import (
     copies,
     power_doubts,
-    refuse_high_accuracies,
+    refuse_out_of_range,
     refuse_repeated_runs,
     refuse_repeated_trials,
     table_warnings,
 )
 from greensweep.sources.columns import DEFAULTS, FALSE, SourceColumns
+from greensweep.sources.metric import metric_of, read_values
 from greensweep.sources.table import (
-    ACCURACY,
     CONTENDED,
     ENERGY,
     FINISHED,
@@ -32,6 +31,7 @@ from greensweep.sources.table import (
     NO_STRATEGY,
     ORDER,
     QUALITY,
+    SCORE,
     SEED,
     SELECTED_ON_TEST,
     SETTING,
@@ -52,9 +52,10 @@ _MOST_JOULES = 1e21  # more than the world uses in a year
 def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> RunTable:
     """Return a source's rows under standard names, without those that no analysis may use.
 
-    A finished run needs an energy of 0 J or more and an accuracy from 0 to 1; one that failed or
-    was pruned needs only what it spent, and has no accuracy; nor has one that its search calls
-    infeasible, or whose energy does not compare, which no analysis may recommend.
+    A finished run needs an energy of 0 J or more and a figure of the metric that the runs are
+    compared by, within its range; one that failed or was pruned needs only what it spent, and has
+    no such figure; nor has one that its search calls infeasible, or whose energy does not compare,
+    which no analysis may recommend.
 
     Raises:
         AnalysisError: a column that has to be there, or that the user named, is missing; a column
@@ -63,8 +64,9 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     read = SourceColumns(raw, columns, source)
     frame = read.raw.copy()
     frame[ENERGY], frame[SPENT] = _energies(read)
-    share = accuracy_factor(columns.accuracy, columns.accuracy_unit)
-    frame[ACCURACY] = read.numbers("accuracy", ACCURACY_UNITS, share)
+    metric, warnings = metric_of(read)
+    frame[metric.name] = read_values(read, metric)
+    frame[SCORE] = metric.score(frame[metric.name])
     frame[STATUS] = _status(read)
     frame[QUALITY] = read.optional("quality", UNKNOWN)
     frame[MACHINE] = read.optional("machine", UNKNOWN)
@@ -83,16 +85,17 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
         frame[ORDER] = read.numbers("order")
         refuse_repeated_trials(read, frame)
     refuse_repeated_runs(read)
-    refuse_high_accuracies(read, frame)
-    doubts = [*power_doubts(read, frame), *copies(read, frame)]
-    kept, left_out = _usable(frame)
+    refuse_out_of_range(read, frame, metric)
+    warnings += [*power_doubts(read, frame), *copies(read, frame)]
+    kept, left_out = _usable(frame, metric)
     if kept.empty:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
         raise AnalysisError(f"no run of {source} can be used ({reasons})")
     if not kept[[ENERGY, SPENT]].fillna(0.0).to_numpy().any():
         raise AnalysisError(f"the energy of all runs of {source} is 0: there is nothing to weigh")
     kept = kept.sort_values([SETTING, STRATEGY, SEED, ORDER], kind="stable", ignore_index=True)
-    return RunTable(kept, source, len(raw), left_out, (*doubts, *table_warnings(kept)))
+    warnings += table_warnings(kept, metric)
+    return RunTable(kept, source, len(raw), left_out, tuple(warnings), metric)
 
 
 def _energies(read: SourceColumns) -> tuple["pd.Series[float]", "pd.Series[float]"]:
@@ -125,9 +128,10 @@ def _status(read: SourceColumns) -> "pd.Series[str]":
     return status.mask(status.eq(FINISHED) & ~compares, SHARED)
 
 
-def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+def _usable(frame: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, dict[str, int]]:
     is_finished = frame[STATUS].eq(FINISHED)
-    accuracy = frame[ACCURACY]
+    value = frame[metric.name]
+    below = "negative" if metric.low == 0 else f"below {metric.low:g}"
     # A run that failed before its training has no energy of training, but spent some all the same.
     energy = frame[ENERGY].where(is_finished, frame[SPENT])
     reasons = {
@@ -137,8 +141,9 @@ def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
             (energy > _MOST_JOULES) | (frame[SPENT] > _MOST_JOULES)
         ),
         "the energy is negative": (energy < 0) | (frame[SPENT] < 0),
-        "the accuracy is missing or no number": is_finished & accuracy.isna(),
-        "the accuracy is negative": is_finished & (accuracy < 0),
+        f"the {metric.label} is missing or no number": is_finished & value.isna(),
+        f"the {metric.label} is infinite": is_finished & np.isinf(value),
+        f"the {metric.label} is {below}": is_finished & (value < metric.low),
     }
     left = pd.Series(True, index=frame.index)
     counts = {}
@@ -148,5 +153,5 @@ def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
             counts[reason] = found
         left &= ~holds
     kept = frame[left].copy()
-    kept.loc[~is_finished[left], ACCURACY] = np.nan
+    kept.loc[~is_finished[left], [metric.name, SCORE]] = np.nan
     return kept, counts

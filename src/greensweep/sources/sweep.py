@@ -9,6 +9,7 @@ import pandas as pd
 from greensweep.record.result import RunResult
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.sources.files import read_file
+from greensweep.sources.metric import DIRECTION, NAME
 from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS, ORIGIN_TAGS
 from greensweep.study.summary import TRIALS_FILE
 from greensweep.study.trials import Trial
@@ -17,7 +18,7 @@ from greensweep.study.trials import Trial
 def read_sweep(directory: Path, trials: Iterable[Trial]) -> pd.DataFrame:
     """Return these trials of a sweep as `trials.csv` has them, with what else MLflow would have.
 
-    That is, as columns, the accuracy that the trials were selected by, the energy by phase and
+    That is, as columns, the metric that the trials were selected by, the energy by phase and
     component with its quality, the layers, the machine, the versions and the origin, under the
     names that `read_mlflow` gives them.
 
@@ -41,4 +42,14 @@ def _further(result: RunResult) -> dict[str, Any]:
     }
     machine = " ".join(tags[name] for name in MACHINE_TAGS if name in tags)
     origin = {column: tags[name] for name, column in ORIGIN_TAGS.items() if name in tags}
-    return {**kept, **origin, "accuracy": result.accuracy, "machine": machine or None}
+    return {**kept, **origin, **_selected_by(result), "machine": machine or None}
+
+
+def _selected_by(result: RunResult) -> dict[str, Any]:
+    """Return what a run was selected by, and its accuracy where it has one."""
+    name = result.objective_metric
+    accuracy = {"accuracy": result.accuracy}
+    if name == "accuracy":
+        return accuracy
+    own = {NAME: name, DIRECTION: result.objective_direction, name: result.objective_value}
+    return own if result.accuracy is None else own | accuracy

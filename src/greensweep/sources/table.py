@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from greensweep.config.metrics import METRICS, Metric
 from greensweep.errors import AnalysisError, unknown
 
 # Columns that `standard_table` adds. All others stay as they are: a user's may be called `seed`.
 ENERGY, ACCURACY = "energy_joules", "accuracy"
 SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_seed", "_order"
 STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
-SELECTED_ON_TEST, UNCERTAINTY = "_selected_on_test", "_uncertainty"
+SELECTED_ON_TEST, UNCERTAINTY, SCORE = "_selected_on_test", "_uncertainty", "_score"
 ADDED = (
     SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED, SELECTED_ON_TEST,
-    UNCERTAINTY,
+    UNCERTAINTY, SCORE,
 )  # fmt: skip
 
 # How the columns of our own runs' options begin.
@@ -37,12 +38,14 @@ class RunTable:
     """Runs that can be analysed.
 
     Attributes:
-        frame: one row per run, with the source's columns. `energy_joules` is the training's;
-            `accuracy` is from 0 to 1, and missing where the run did not finish.
+        frame: one row per run, with the source's columns. `energy_joules` is the training's. A
+            column of the metric's name has that, and `_score` the same so that more is better;
+            both are missing where the run did not finish.
         source: where the runs come from.
         rows: that the source has.
         left_out: why rows were left out, and how many.
         warnings: what makes the rows hard to compare.
+        metric: that the runs are compared by.
     """
 
     frame: pd.DataFrame
@@ -50,15 +53,16 @@ class RunTable:
     rows: int
     left_out: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    metric: Metric = METRICS[ACCURACY]
 
     @cached_property
     def finished(self) -> pd.DataFrame:
-        """The runs that have an accuracy.
+        """The runs that have a figure of the metric.
 
         Raises:
             AnalysisError: there is none; the message names the states that the runs are in.
         """
-        found = self.frame[self.frame[ACCURACY].notna()]
+        found = self.frame[self.frame[SCORE].notna()]
         if found.empty:
             states = self.frame[STATUS].value_counts()
             shown = ", ".join(f"{state} ({count})" for state, count in states.items())

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from greensweep.config.metrics import Metric, capitalised, metric_called
 from greensweep.energy import joined
 from greensweep.energy.units import energy_text, joules_text
 from greensweep.record.result import RunResult
 from greensweep.search.fidelity import WHOLE_RUN
 from greensweep.study.summary import StudySummary
-from greensweep.study.trials import Trial
+from greensweep.study.trials import ONE_POINT, Trial
 
 _SOURCES = {
     "rapl": "RAPL counters",
@@ -55,12 +56,14 @@ def _metrics_of(result: RunResult, split: str) -> Iterator[str]:
     for name, value in {"accuracy": accuracy, **others}.items():
         is_objective = split == "validation" and name == result.objective_metric
         if "/" not in name and (value is not None or is_objective):
-            told = f"{split} {name.replace('_', ' ')} {_metric(value)}"
+            metric = metric_called(name, "maximize")
+            assert metric is not None
+            text = f"{split} {metric.label} {metric.text(value)}"
             if split == "validation" or result.selected_on_test:
-                told += _interval(result, f"{split}_{name}", _metric)
+                text += _interval(result, f"{split}_{name}", metric.text)
             if split == "test" and result.selected_on_test:
-                told += " (selected on this split)"
-            yield told
+                text += " (selected on this split)"
+            yield text
 
 
 def trust_sentence(
@@ -157,19 +160,21 @@ def selection_sentence(summary: StudySummary) -> str | None:
     selected, done = summary.trials_selected_on_test, summary.trials_by_status.get("finished", 0)
     if not selected:
         return None
+    metric = summary.metric
     if selected < done:
         return (
-            f"{selected} of {done} finished trials were selected by test accuracy, the others by "
-            "validation accuracy: these do not compare."
+            f"{selected} of {done} finished trials were selected by test {metric.label}, the "
+            f"others by validation {metric.label}: these do not compare."
         )
-    unseen = ""
-    if summary.best_validation_accuracy is not None:
+    unseen, value = "", summary.best_values.get("validation")
+    if value is not None:
         unseen = (
-            "; on the validation split, which selected nothing, the most accurate has "
-            f"{accuracy_text(summary.best_validation_accuracy)}"
+            f"; on the validation split, which selected nothing, {metric.best_words} has "
+            f"{metric.text(value)}"
         )
+    many = "Accuracies were" if metric.name == "accuracy" else f"{capitalised(metric.label)} was"
     return (
-        "Accuracies were selected on the test split (select_on=test), so the best of them are "
+        f"{many} selected on the test split (select_on=test), so the best of them are "
         f"optimistic{unseen}."
     )
 
@@ -200,13 +205,14 @@ def all_sources(trials: Sequence[Trial]) -> dict[str, str]:
 
 
 def recommendation(summary: StudySummary) -> str:
-    """Return one sentence: the best trial, and the cheapest within one point of its accuracy."""
+    """Return one sentence: the best trial, and the cheapest that is little worse."""
     if summary.best_trial is None:
         return _no_best(summary)
+    metric = summary.metric
     energy = energy_text(summary.best_energy_joules, summary.best_energy_uncertainty_joules)
     best = (
-        f"Trial {summary.best_trial} is the most accurate "
-        f"({accuracy_text(summary.best_accuracy)} for {energy})"
+        f"Trial {summary.best_trial} is {metric.best_words} "
+        f"({metric.text(summary.best_value)} for {energy})"
     )
     if not summary.best_energy_comparable:
         return f"{best}; its energy does not compare with other trials', so none is the bargain."
@@ -214,15 +220,22 @@ def recommendation(summary: StudySummary) -> str:
         cheaper = "cheaper trial"
         if summary.trials_not_told_apart:
             cheaper = "trial that is cheaper by more than the uncertainty"
-        return f"{best}, and no {cheaper} comes within one point of it."
+        return f"{best}, and no {cheaper} comes within {_tolerance(metric)} of it."
     saved = ""
     if summary.best_energy_joules and summary.bargain_energy_joules is not None:
         saved = f", {summary.bargain_energy_joules / summary.best_energy_joules:.0%} of the energy"
     energy = energy_text(summary.bargain_energy_joules, summary.bargain_energy_uncertainty_joules)
     return (
-        f"{best}; trial {summary.bargain_trial} is the cheapest within one point of it "
-        f"({accuracy_text(summary.bargain_accuracy)} for {energy}{saved})."
+        f"{best}; trial {summary.bargain_trial} is the cheapest within "
+        f"{_tolerance(metric)} of it ({metric.text(summary.bargain_value)} for {energy}{saved})."
     )
+
+
+def _tolerance(metric: Metric) -> str:
+    """Return by how much the bargain may be worse, as `bargain_trial` has it."""
+    if metric.name == "accuracy":
+        return "one point"
+    return f"{ONE_POINT:.0%}" if metric.range is None else f"{ONE_POINT * metric.range:g}"
 
 
 def _origins(source: str) -> str:
@@ -247,14 +260,3 @@ def _no_best(summary: StudySummary) -> str:
         f"({', '.join(reasons)}), so none is the best: search on with more trials, or widen "
         "hydra.sweeper.constraints under a new hydra.sweeper.study_name."
     )
-
-
-def accuracy_text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _metric(value: float | None) -> str:
-    """A metric with 4 digits, behind the point where it lies between 0 and 1."""
-    if value is None or value == 0 or 0.001 <= abs(value) <= 1:
-        return accuracy_text(value)
-    return f"{value:.4g}"

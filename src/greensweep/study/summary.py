@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from greensweep.config.metrics import Direction, Metric, metric_called
 from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
 from greensweep.files import read_json, write_json
+from greensweep.record.result import RunResult
 from greensweep.search.cost import SearchCost
 from greensweep.search.folders import STUDY_FILE
 from greensweep.study.drift import Drift
@@ -20,6 +22,7 @@ from greensweep.study.trials import (
     candidates,
     finished,
     front_numbers,
+    metric_of,
     searched_keys,
     unbeaten_trials,
 )
@@ -54,6 +57,8 @@ _FIGURES = (
     "mlflow_run_id",
 )
 _SPREADS = ("validation_accuracy", "test_accuracy", "energy_joules")
+_SPLITS = ("validation", "test")
+_ACCURACIES = ("validation_accuracy", "test_accuracy")
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,13 @@ class StudySummary:
             others', so that they are on no front.
         trials_not_told_apart: numbers of candidates that are off the front since they are cheaper
             than a more accurate one by less than their energies' uncertainty.
-        trials_selected_on_test: how many finished trials were selected by test accuracy.
-        best_trial: number of the most accurate candidate; None without one.
-        bargain_trial: number of the cheapest trial within one point of it.
-        pareto_trials: numbers of the trials that none beats in accuracy and energy together.
+        trials_selected_on_test: how many finished trials were selected on the test split.
+        objective_metric, objective_direction: what the trials are compared by.
+        best_trial: number of the best candidate by it; None without one.
+        best_values: of it, by split; of macro F1, say, `study.json` has them as
+            `best_validation_macro_f1` and `best_test_macro_f1`.
+        bargain_trial: number of the cheapest trial that is little worse; `bargain_values` likewise.
+        pareto_trials: numbers of the trials that none beats in the metric and energy together.
         energy_spent_joules: of all trials and phases; None where nothing was metered.
         energy_test_joules: of testing the winners.
         energy_reference_joules: of the reference job before and after.
@@ -93,13 +101,17 @@ class StudySummary:
     trials_not_comparable: int = 0
     trials_not_told_apart: tuple[int, ...] = ()
     trials_selected_on_test: int = 0
+    objective_metric: str = "accuracy"
+    objective_direction: Direction = "maximize"
     best_trial: int | None = None
+    best_values: Mapping[str, float | None] = field(default_factory=dict)
     best_validation_accuracy: float | None = None
     best_test_accuracy: float | None = None
     best_energy_joules: float | None = None
     best_energy_uncertainty_joules: float | None = None
     best_energy_comparable: bool = True
     bargain_trial: int | None = None
+    bargain_values: Mapping[str, float | None] = field(default_factory=dict)
     bargain_validation_accuracy: float | None = None
     bargain_test_accuracy: float | None = None
     bargain_energy_joules: float | None = None
@@ -120,20 +132,35 @@ class StudySummary:
 
     @property
     def selected_on_test(self) -> bool:
-        """All finished trials were selected by test accuracy."""
+        """All finished trials were selected on the test split."""
         return 0 < self.trials_selected_on_test == self.trials_by_status.get("finished", 0)
 
     @property
-    def best_accuracy(self) -> float | None:
-        """The accuracy that the best trial was selected by, 0 to 1."""
-        on_test = self.selected_on_test
-        return self.best_test_accuracy if on_test else self.best_validation_accuracy
+    def metric(self) -> Metric:
+        """What the trials are compared by."""
+        found = metric_called(self.objective_metric, self.objective_direction)
+        assert found is not None
+        return found
 
     @property
-    def bargain_accuracy(self) -> float | None:
+    def best_value(self) -> float | None:
+        """The metric of the best trial on the split that selected."""
+        return self.best_values.get("test" if self.selected_on_test else "validation")
+
+    @property
+    def bargain_value(self) -> float | None:
         """The same of the bargain."""
-        on_test = self.selected_on_test
-        return self.bargain_test_accuracy if on_test else self.bargain_validation_accuracy
+        return self.bargain_values.get("test" if self.selected_on_test else "validation")
+
+    def own_figures(self) -> dict[str, float | None]:
+        """Return the figures of another metric than accuracy under their names in `study.json`."""
+        if self.objective_metric == "accuracy":
+            return {}
+        return {
+            f"{which}_{split}_{self.objective_metric}": values.get(split)
+            for which, values in (("best", self.best_values), ("bargain", self.bargain_values))
+            for split in _SPLITS
+        }
 
     def metrics(self) -> dict[str, float]:
         """Return the figures of the sweep under the names that MLflow shows."""
@@ -153,6 +180,8 @@ class StudySummary:
             "bargain/test_accuracy": self.bargain_test_accuracy,
             "bargain/energy_joules": self.bargain_energy_joules,
         }
+        for name, value in self.own_figures().items():
+            named[name.replace("_", "/", 1)] = value
         figures = {name: float(value) for name, value in named.items() if value is not None}
         return figures | (SearchCost(**self.search).metrics() if self.search else {})
 
@@ -174,6 +203,7 @@ def summarise(
         drifted: the reference job before and after.
         bill: of the search.
     """
+    metric = metric_of(trials)
     shared = machine if machine is not None and machine.neighbours else None
     summary = StudySummary(
         status="interrupted" if interrupted else "finished",
@@ -196,6 +226,8 @@ def summarise(
         energy_neighbours=shared.neighbours if shared else 0,
         drift=drifted.change if drifted else None,
         drift_notable=drifted.notable if drifted else {},
+        objective_metric=metric.name,
+        objective_direction=metric.direction,
         mlflow_run_id=mlflow_run_id,
         search=asdict(bill) if bill else None,
     )
@@ -205,6 +237,8 @@ def summarise(
     return replace(
         summary,
         best_trial=best.number,
+        best_values={split: best.result.objective_on(split) for split in _SPLITS},
+        bargain_values={split: bargain.result.objective_on(split) for split in _SPLITS},
         best_validation_accuracy=best.result.validation_accuracy,
         best_test_accuracy=best.result.test_accuracy,
         best_energy_joules=best.result.energy_joules,
@@ -233,30 +267,66 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     directory.mkdir(parents=True, exist_ok=True)
     study, table = directory / STUDY_FILE, directory / TRIALS_FILE
     write_rows(_rows(trials), table)
-    write_json(study, asdict(summary))
+    kept = asdict(summary)
+    del kept["best_values"], kept["bargain_values"]
+    write_json(study, kept | summary.own_figures())
     return [study, table]
 
 
 def _rows(trials: Sequence[Trial]) -> list[list[Any]]:
-    header = ["trial", "pareto_optimal", "infeasible", *_FIGURES]
-    header += [f"{name}_std" for name in _SPREADS]
+    metrics = _metric_columns(trials)
+    repeated = {name for trial in trials for name in trial.result.spread}
+    names = [*_FIGURES, *metrics]
+    spreads = [*_SPREADS, *(name for name in metrics if name in repeated)]
+    accuracies = [trial.result.accuracy for trial in trials]
+    if metric_of(trials).name != "accuracy" and set(accuracies) == {None}:  # there is none
+        names = [name for name in names if name not in _ACCURACIES]
+        spreads = [name for name in spreads if name not in _ACCURACIES]
+    header = ["trial", "pareto_optimal", "infeasible", *names]
+    header += [f"{name}_std" for name in spreads]
     # A seed that was searched, say, stands among the figures.
     searched = [key for key in searched_keys(trials) if key not in header]
     front = front_numbers(trials)
     rows: list[list[Any]] = [[*header, *searched]]
     for trial in trials:
-        figures = [getattr(trial.result, name) for name in _FIGURES]
+        figures = [_figure(trial.result, name) for name in names]
         spread = trial.result.spread
-        figures += [each.std if (each := spread.get(name)) else None for name in _SPREADS]
+        figures += [each.std if (each := spread.get(name)) else None for name in spreads]
         values = [trial.searched.get(key) for key in searched]
         labels = [trial.number, trial.number in front, trial.infeasible]
         rows.append([*labels, *figures, *values])
     return rows
 
 
+def _metric_columns(trials: Sequence[Trial]) -> list[str]:
+    """Return the columns of metrics that the trials have beside accuracy."""
+    found = {
+        f"{split}_{name}"
+        for trial in trials
+        for split, figures in trial.result.metrics.items()
+        for name in figures
+        if name != "accuracy" and "/" not in name
+    }
+    own = metric_of(trials).name != "accuracy"
+    return [*sorted(found), *(["objective_metric", "objective_direction"] if own else [])]
+
+
+def _figure(result: RunResult, name: str) -> Any:
+    split, _, metric = name.partition("_")
+    if split in _SPLITS and metric != "accuracy":
+        return result.metrics.get(split, {}).get(metric)
+    return getattr(result, name)
+
+
 def read_summary(directory: Path) -> StudySummary | None:
     """Read `study.json` of a sweep, or return None where there is none (or an older one)."""
     values = read_json(directory / STUDY_FILE) or {}
+    name = values.get("objective_metric", "accuracy")
+    for which in ("best", "bargain"):
+        keys = {split: f"{which}_{split}_{name}" for split in _SPLITS}
+        values[f"{which}_values"] = {split: values.get(key) for split, key in keys.items()}
+        if name != "accuracy":
+            values = {key: value for key, value in values.items() if key not in keys.values()}
     try:
         alike = tuple(values.get("trials_not_told_apart", ()))
         front = tuple(values["pareto_trials"])

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greensweep.config import TrainConfig, load_run_config, read_overrides
+from greensweep.config import TrainConfig, load_run_config, metrics_of, read_overrides
+from greensweep.config.metrics import METRICS, Metric
 from greensweep.errors import ConfigError, StudyError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SEARCHED_FILE = "searched.json"  # the options that a sweep searches
 
-ONE_POINT = 0.01
+ONE_POINT = 0.01  # of a metric's range; of the best figure, where the range has no ends
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Trial:
     broken: tuple[str, ...] = ()
 
     @property
-    def accuracy(self) -> float:
-        """The accuracy of a finished trial that the search goes by, 0 to 1."""
-        assert self.result.accuracy is not None
-        return self.result.accuracy
+    def score(self) -> float:
+        """The metric of a finished trial that the search goes by, turned so that more is better."""
+        assert self.result.objective_value is not None
+        return float(self.result.metric.score(self.result.objective_value))
 
     @property
     def infeasible(self) -> str:
@@ -122,7 +123,7 @@ def first_trials(trials: Iterable[Trial], count: int) -> list[Trial]:
 
 
 def finished(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the trials that have an accuracy to compare."""
+    """Return the trials that have a metric to compare."""
     return [t for t in trials if t.result.status == "finished"]
 
 
@@ -132,7 +133,7 @@ def candidates(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def best_trial(trials: Iterable[Trial]) -> Trial:
-    """Return the most accurate candidate; of equals, the cheapest.
+    """Return the best candidate by the metric that the search goes by; of equals, the cheapest.
 
     Raises:
         StudyError: there is none.
@@ -140,14 +141,18 @@ def best_trial(trials: Iterable[Trial]) -> Trial:
     able = candidates(trials)
     if not able:
         raise StudyError("no trial finished whole and within the constraints, so none is the best")
-    return min(able, key=lambda trial: (-trial.accuracy, trial.cost))
+    return min(able, key=lambda trial: (-trial.score, trial.cost))
 
 
 def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
-    """Return the cheapest candidate at most `points` less accurate than the best.
+    """Return the cheapest candidate that is little worse than the best.
 
-    Of those whose cost is not distinguishable from it the most accurate. The best itself where its
-    cost, or that of all others, does not compare.
+    Of those whose cost is not distinguishable from it the best. The best itself where its cost, or
+    that of all others, does not compare.
+
+    Args:
+        points: by how much it may be worse: of the metric's range, or, where that has no ends, of
+            the best one's figure.
 
     Raises:
         StudyError: there is none.
@@ -156,38 +161,39 @@ def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
     if not best.comparable:
         return best
     # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
-    least = best.accuracy - points - 1e-9
-    near = [each for each in candidates(trials) if each.comparable and each.accuracy >= least]
-    cheapest = min(near, key=lambda trial: (trial.cost, -trial.accuracy))
+    tolerance = points * (best.result.metric.range or abs(best.score))
+    least = best.score - tolerance - 1e-9
+    near = [each for each in candidates(trials) if each.comparable and each.score >= least]
+    cheapest = min(near, key=lambda trial: (trial.cost, -trial.score))
     return best_trial(trial for trial in near if trial.costs_as(cheapest))
 
 
 def pareto_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the candidates that no other beats in accuracy and cost together, cheap first.
+    """Return the candidates that no other beats in the metric and cost together, cheap first.
 
-    A trial whose cost does not compare is left off, and one that is cheaper than a more accurate
+    A trial whose cost does not compare is left off, and one that is cheaper than a better
     one by less than their costs' uncertainty.
     """
     front = unbeaten_trials(trials)
-    costs, accuracies, uncertainties = _columns(front)
-    return [front[place] for place in pareto_front(costs, accuracies, uncertainties)]
+    costs, scores, uncertainties = _columns(front)
+    return [front[place] for place in pareto_front(costs, scores, uncertainties)]
 
 
 def unbeaten_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the candidates that no other beats in accuracy and cost by their figures alone.
+    """Return the candidates that no other beats in the metric and cost by their figures alone.
 
     Who is beaten stays so when trials are added; who is left off the front for an uncertainty may
     come back to it.
     """
     able = [trial for trial in candidates(trials) if trial.comparable]
-    costs, accuracies, _ = _columns(able)
-    return [able[place] for place in pareto_front(costs, accuracies)]
+    costs, scores, _ = _columns(able)
+    return [able[place] for place in pareto_front(costs, scores)]
 
 
 def _columns(trials: Sequence[Trial]) -> tuple[list[float], list[float], list[float | None]]:
     return (
         [trial.cost for trial in trials],
-        [trial.accuracy for trial in trials],
+        [trial.score for trial in trials],
         [trial.uncertainty for trial in trials],
     )
 
@@ -214,6 +220,12 @@ def front_numbers(trials: Iterable[Trial]) -> set[int]:
     return {trial.number for trial in pareto_trials(trials)}
 
 
+def metric_of(trials: Iterable[Trial]) -> Metric:
+    """Return the metric that a sweep's trials are compared by: that of the finished ones."""
+    ordered = sorted(trials, key=lambda trial: trial.result.status != "finished")
+    return ordered[0].result.metric if ordered else METRICS["accuracy"]
+
+
 def searched_keys(trials: Iterable[Trial]) -> list[str]:
     """Return the searched options, in the order in which the trials name them."""
     return list(dict.fromkeys(key for trial in trials for key in trial.searched))
@@ -236,6 +248,8 @@ def result_of(
             log.warning("Trial %d is described by the sweep's own options: %s.", number, error)
     status = ended_as(outcome)
     on_test = config is not None and config.select_on == "test"
+    objective = METRICS["accuracy"] if config is None else metrics_of(config)[1]
+    split = "test" if on_test else "validation"
     result = RunResult(
         status=status,
         error=None if status == "finished" else outcome.error or "it never ran",
@@ -246,6 +260,9 @@ def result_of(
         overrides=read_overrides(directory),
         validation_accuracy=None if on_test else outcome.accuracy,
         test_accuracy=outcome.accuracy if on_test else None,
+        metrics={split: {objective.name: outcome.metric_value}} if outcome.metric_value else {},
+        objective_metric=objective.name,
+        objective_direction=objective.direction,
         selected_on_test=on_test,
         energy_spent_joules=outcome.spent_joules,
         epochs=outcome.epochs,

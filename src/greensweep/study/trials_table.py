@@ -10,18 +10,20 @@ from rich.table import Table
 
 from greensweep.search.fidelity import WHOLE_RUN
 from greensweep.search.terminal import FILE_WIDTH
-from greensweep.study.sentences import accuracy_text, recommendation, selection_sentence
+from greensweep.study.sentences import recommendation, selection_sentence
 from greensweep.study.summary import StudySummary
-from greensweep.study.trials import Trial, finished, front_numbers, searched_keys
+from greensweep.study.trials import Trial, finished, front_numbers, metric_of, searched_keys
 
 
 def trials_table(trials: Sequence[Trial]) -> Table:
     """Return the table of a sweep's trials; `*` marks the Pareto-optimal candidates."""
     searched, front = searched_keys(trials), front_numbers(trials)
-    table = Table(title="Trials (* = no other is more accurate and cheaper)")
+    metric = metric_of(trials)
+    better = "more accurate" if metric.name == "accuracy" else f"better by {metric.label}"
+    table = Table(title=f"Trials (* = no other is {better} and cheaper)")
     has_net = any(trial.result.energy_net_joules is not None for trial in trials)
     energies = ["gross energy J", "net energy J"] if has_net else ["gross energy J"]
-    for name in ("trial", "", _accuracy_name(trials), *energies, "seconds"):
+    for name in ("trial", "", _column_name(trials), *energies, "seconds"):
         table.add_column(name, justify="right", overflow="fold")
     for key in searched:
         table.add_column(key, justify="right", overflow="fold")
@@ -30,7 +32,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
         table.add_row(
             str(trial.number),
             "*" if trial.number in front else "",
-            accuracy_text(result.accuracy) + _remark(trial),
+            metric.text(result.objective_value) + _remark(trial),
             _joules(result.energy_joules, result.energy_uncertainty_joules),
             *([_joules(result.energy_net_joules)] if has_net else []),
             "-" if result.seconds is None else f"{result.seconds:.2f}",
@@ -52,16 +54,17 @@ def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequenc
             console.print(sentence, markup=False, soft_wrap=True)
 
 
-def _accuracy_name(trials: Sequence[Trial]) -> str:
-    """Return what the accuracy that the trials go by is called."""
+def _column_name(trials: Sequence[Trial]) -> str:
+    """Return what the metric that the trials go by is called."""
+    label = metric_of(trials).label
     on_test = {trial.result.selected_on_test for trial in finished(trials)}
     if len(on_test) > 1:
-        return "accuracy"
-    return "test accuracy" if True in on_test else "validation accuracy"
+        return label
+    return f"test {label}" if True in on_test else f"validation {label}"
 
 
 def _remark(trial: Trial) -> str:
-    """Say, behind its accuracy, why a trial cannot be the best."""
+    """Say, behind its metric, why a trial cannot be the best."""
     if trial.result.status != "finished":
         return f" {trial.result.status}"
     remarks = [] if trial.comparable else ["energy does not compare"]

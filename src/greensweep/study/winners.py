@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 def drop_beaten_weights(
     sweep: Path, store: "MlflowStore | None", *, settled_only: bool = False, ended: bool = False
 ) -> None:
-    """Delete the weights of every trial that another beats so far in accuracy and cost.
+    """Delete the weights of every trial that another beats so far in the metric and in cost.
 
     A trial that is beaten stays beaten, so a long sweep never holds more weights than its front.
 
@@ -68,8 +68,8 @@ def evaluate_winners(
 ) -> float | None:
     """Test the Pareto-optimal trials and the best one from their kept weights, once.
 
-    Their `result.json` and MLflow run get the test accuracy (with repeats, the mean of theirs),
-    and MLflow the weights. Trials that were selected on test have that accuracy already. Returns
+    Their `result.json` and MLflow run get the metrics of the test split (with repeats, the means
+    of theirs), and MLflow the weights. Trials that were selected on test have them already. Returns
     the joules of testing them all, or None where nothing is metered.
     """
     joules: list[float | None] = []
@@ -78,7 +78,7 @@ def evaluate_winners(
             folders = [path.parent for path in _checkpoints(trial.directory)]
             for folder, run in read_results(folders).items():
                 _log_weights(store, run, folder)
-        if trial.result.test_accuracy is not None:
+        if trial.result.objective_on("test") is not None:
             continue
         try:
             tested = [_test_run(path, meter, store) for path in _checkpoints(trial.directory)]

@@ -127,11 +127,11 @@ def _check(spec: SearchSpec, metered: bool) -> None:
             "hydra.sweeper.budget.emissions_kg needs a declared grid: set energy.country=NLD, say"
         )
     one = len(spec.directions) == 1
-    if spec.pruner == "pareto" and not spec.seeks_accuracy_and_energy:
+    if spec.pruner == "pareto" and not spec.weighs_energy:
         raise StudyError(
-            "hydra.sweeper.pruner=pareto weighs accuracy against energy, so it needs "
-            f"hydra.sweeper.direction=[maximize,minimize], got {list(spec.directions)}: "
-            "set hydra.sweeper.pruner=auto"
+            "hydra.sweeper.pruner=pareto weighs a metric against energy, so it needs "
+            "hydra.sweeper.direction=[maximize,minimize] or [minimize,minimize], got "
+            f"{list(spec.directions)}: set hydra.sweeper.pruner=auto"
         )
     if spec.pruner not in ("auto", "none", "pareto") and not one:
         raise StudyError(

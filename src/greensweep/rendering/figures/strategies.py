@@ -18,7 +18,8 @@ _TITLE = 28  # letters of a line above a panel, of which two stand side by side
 
 
 def draw_curves(result: Result) -> Drawing:
-    """Draw the best accuracy so far against the energy spent, a panel for each setting."""
+    """Draw the best so far against the energy spent, a panel for each setting."""
+    metric = result.metric
     curves = result.tables["curves"]
     bands = result.tables.get("bands")
     settings = list(dict.fromkeys(curves["setting"]))[:_MOST_PANELS]
@@ -42,7 +43,7 @@ def draw_curves(result: Result) -> Drawing:
                 own = _of(curves, setting, strategy)
                 if own.empty:
                     continue
-                spent, best = own["spent_joules"], own["best_accuracy"]
+                spent, best = own["spent_joules"], own[f"best_{metric.name}"]
                 # One line with a gap between searches: an artist for each takes seconds to draw.
                 starts = np.flatnonzero(own["seed"].ne(own["seed"].shift()))[1:]
                 axes.step(
@@ -53,18 +54,18 @@ def draw_curves(result: Result) -> Drawing:
                 gid = f"curve-{place}-{index}"
                 points(axes, spent, best, gid, look["color"], MARKERS[index % len(MARKERS)], 12)
                 tips[gid] = [
-                    f"{strategy}: {reached:.4f} after {joules(energy)}, trial {trial}"
+                    f"{strategy}: {metric.text(reached)} after {joules(energy)}, trial {trial}"
                     for energy, reached, trial in zip(spent, best, own["trial"], strict=True)
                 ]
             joules_along(axes, "energy spent")
-            axes.set_ylabel("best accuracy so far")
+            axes.set_ylabel(f"best {metric.label} so far")
         handles = _handles(strategies, markers=True)
         figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)))
     left = curves["setting"].nunique() - len(settings)
     more = f" {left} more settings are in tables/curves.csv." if left else ""
     return Drawing(
         "energy_curves", figure,
-        f"Best accuracy so far against the energy of all trials.{_over(bands)}{more}",
+        f"Best {metric.label} so far against the energy of all trials.{_over(bands)}{more}",
         "; ".join(result.answers), tips,
     )  # fmt: skip
 

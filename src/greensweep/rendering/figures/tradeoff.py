@@ -1,4 +1,4 @@
-"""Figures of accuracy against energy, and of what matters for either."""
+"""Figures of a metric against energy, and of what matters for either."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,10 @@ import pandas as pd
 
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.units import joules, number
+from greensweep.config.metrics import Metric
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
 from greensweep.rendering.style import COLOURS, FAINT, INK, blank, style
-from greensweep.sources.table import ACCURACY, ENERGY, joined
+from greensweep.sources.table import ENERGY, joined
 
 _MOST_POINTS = 2000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6
@@ -19,14 +20,14 @@ _LOG_FROM = 20  # times that energies span, for a scale of logarithms
 
 
 def draw_front(
-    result: Result, runs: RunTable, within: Sequence[str], accuracy: str = "accuracy"
+    result: Result, runs: RunTable, within: Sequence[str], label: str | None = None
 ) -> list[Drawing]:
-    """Draw accuracy against training energy, with the front, one figure for each group.
+    """Draw the metric against training energy, with the front, one figure for each group.
 
     Args:
-        accuracy: what the axis calls it.
+        label: what the axis calls the metric; None: as it is called.
     """
-    finished = runs.finished
+    finished, metric = runs.finished, runs.metric
     names = joined(finished, [name for name in within if name in finished])
     drawings = []
     fronts = result.tables["front"]
@@ -37,41 +38,46 @@ def draw_front(
         with style():
             figure = blank(3.4)
             axes = figure.add_subplot()
-            points(axes, rows[ENERGY], rows[ACCURACY], f"runs-{place}", INK, "o", 14, alpha=0.35)
-            spent, reached = front["energy_joules"], front["accuracy"]
+            points(axes, rows[ENERGY], rows[metric.name], f"runs-{place}", INK, "o", 14, alpha=0.35)
+            spent, reached = front["energy_joules"], front[metric.name]
             axes.step(spent, reached, where="post", color=COLOURS[0], lw=1.6)
             points(axes, spent, reached, f"front-{place}", COLOURS[0], "D", 30)
             knee = front[front["is_knee"]]
             for _, point in knee.iterrows():
                 axes.annotate(
-                    "knee", (point["energy_joules"], point["accuracy"]), (6, -12),
+                    "knee", (point["energy_joules"], point[metric.name]), (6, -12),
                     textcoords="offset points",
                 )  # fmt: skip
             low, high = rows[ENERGY].min(), rows[ENERGY].max()
             if low > 0 and high / low > _LOG_FROM:
                 axes.set_xscale("log")
             joules_along(axes, "training energy")
-            axes.set_ylabel(accuracy)
+            axes.set_ylabel(label or metric.label)
         best, cheapest = front.iloc[-1], front.iloc[0]
         drawings.append(
             Drawing(
                 name=f"front_{place}" if place else "front",
                 figure=figure,
-                caption=f"{name}: accuracy against training energy; diamonds are the Pareto front.",
-                alt=f"{len(front)} runs are on the front, from {cheapest['accuracy']:.4f} for "
-                f"{joules(cheapest['energy_joules'])} to {best['accuracy']:.4f} for "
+                caption=f"{name}: {metric.label} against training energy; diamonds are the Pareto "
+                "front.",
+                alt=f"{len(front)} runs are on the front, from "
+                f"{metric.text(cheapest[metric.name])} for "
+                f"{joules(cheapest['energy_joules'])} to "
+                f"{metric.text(best[metric.name])} for "
                 f"{joules(best['energy_joules'])}.",
                 tips={
-                    f"runs-{place}": _run_tips(rows, ENERGY, ACCURACY),
-                    f"front-{place}": _run_tips(front, "energy_joules", "accuracy"),
+                    f"runs-{place}": _run_tips(rows, metric),
+                    f"front-{place}": _run_tips(front, metric),
                 },
             )
         )
     return drawings
 
 
-def draw_importance(table: pd.DataFrame) -> Drawing:
-    """Draw the importance of hyperparameters for energy and for accuracy, in the first group."""
+def draw_importance(result: Result) -> Drawing:
+    """Draw the importance of hyperparameters for energy and the metric, in the first group."""
+    table, labels = result.tables["importance"], {ENERGY: "energy"}
+    labels[result.metric.name] = result.metric.label
     own = table[table["group"] == table["group"].iloc[0]]
     wide = own.pivot(index="hyperparameter", columns="target", values="importance").fillna(0.0)
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
@@ -82,7 +88,7 @@ def draw_importance(table: pd.DataFrame) -> Drawing:
         for index, target in enumerate(wide.columns):
             axes.barh(
                 np.arange(len(wide)) + (index - (len(wide.columns) - 1) / 2) * height,
-                wide[target], height * 0.9, label=target.removesuffix("_joules"),
+                wide[target], height * 0.9, label=labels[target],
                 color=COLOURS[index], hatch=("", "///")[index % 2], edgecolor=FAINT,
             )  # fmt: skip
         axes.set_yticks(range(len(wide)), [short(str(name)) for name in wide.index])
@@ -97,13 +103,13 @@ def draw_importance(table: pd.DataFrame) -> Drawing:
     )  # fmt: skip
 
 
-def _run_tips(rows: pd.DataFrame, energy: str, accuracy: str) -> list[str]:
+def _run_tips(rows: pd.DataFrame, metric: Metric) -> list[str]:
     named = [name for name in ("run_id", "model") if name in rows]
     further = [name for name in map(str, rows.columns) if name.startswith("optimizer.")][:6]
     return [
-        f"{row[accuracy]:.4f} for {joules(row[energy])}"
+        f"{metric.text(row[metric.name])} for {joules(row[ENERGY])}"
         + "".join(f"\n{name}: {_tip(row[name])}" for name in (*named, *further))
-        for row in rows[[accuracy, energy, *named, *further]].to_dict("records")
+        for row in rows[[metric.name, ENERGY, *named, *further]].to_dict("records")
     ]
 
 
