@@ -1,12 +1,18 @@
 """What is wrong with a constraint is told before anything is trained."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from greensweep.config import TrainConfig
+from greensweep.errors import MissingFigure
+from greensweep.record.result import RunResult, write_result
+from greensweep.record.summaries import ComponentSummary, Inference, Spread
 from greensweep.search.constraint_errors import constraint_errors
+from greensweep.search.constraints import broken_by
+from greensweep.search.records import Outcome
 from greensweep.study.planned import PlannedTraining
 from greensweep.tracking.params import dotted
 
@@ -117,3 +123,32 @@ def test_an_own_program_has_the_figures_that_it_reports() -> None:
     assert fault.endswith(
         "there are accuracy, joules, spent_joules, seconds, epochs, energy, joules_per_run, time"
     )
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "parameters",
+        "inference.joules_per_1000",
+        "inference.seconds_per_1000",
+        "energy_components.cpu.joules",
+        "spread.energy_joules.std",
+    ],
+)
+def test_a_bound_is_held_against_the_figure_of_its_name_in_the_result(
+    figure: str, tmp_path: Path
+) -> None:
+    result = RunResult(
+        *("finished", None, "m", "d", 0),
+        parameters=5,
+        inference=Inference(joules_per_1000=5.0, seconds_per_1000=5.0),
+        energy_components={"cpu": ComponentSummary(5.0)},
+        spread={"energy_joules": Spread(5.0, 4.0, 6.0)},
+    )
+    write_result(result, tmp_path)
+    bounds = {f"max_{figure}": 3.0, f"min_{figure}": 3.0}
+    broken = broken_by(bounds, Outcome("finished"), tmp_path)
+    assert broken == {f"max_{figure}": 2.0, f"min_{figure}": -2.0}
+    write_result(RunResult("finished", None, "m", "d", 0), tmp_path)
+    with pytest.raises(MissingFigure, match=f"bounds {figure}"):
+        broken_by(bounds, Outcome("finished"), tmp_path)
