@@ -14,7 +14,7 @@ from greensweep.config import TrainConfig, schema
 from greensweep.data import TensorSplit
 from greensweep.energy import UnmeteredMeter
 from greensweep.errors import ConfigError, ModelError
-from greensweep.runs import checkpoint
+from greensweep.runs import kept_model
 from greensweep.runs.once import run_once
 from greensweep.tasks.classification import Classification
 from greensweep.tracking import MemoryTracker
@@ -179,7 +179,7 @@ def test_what_a_run_keeps_and_tests_is_the_average(config: Compose, tmp_path: Pa
             meter=UnmeteredMeter(), tracker=MemoryTracker(), test=True,
         )  # fmt: skip
         kept[name] = torch.load(tmp_path / name / "model.pt", weights_only=True)
-        tested = checkpoint.test_checkpoint(tmp_path / name / "model.pt", UnmeteredMeter())
+        tested = kept_model.evaluate_checkpoint(tmp_path / name / "model.pt", UnmeteredMeter())
         assert tested.test.accuracy == result.test_accuracy
     assert kept["plain"].keys() == kept["averaged"].keys()
     assert any(
