@@ -167,6 +167,26 @@ def test_values_are_learnt_as_they_are(write):
     np.testing.assert_allclose(found, np.sort(frame["target"].to_numpy(np.float32)))
 
 
+def test_several_columns_are_labels_or_values(write):
+    frame = load_diabetes(as_frame=True, scaled=False).frame
+    frame["old"], frame["heavy"] = frame["age"] > 50, (frame["bmi"] > 25).astype(int)
+    path = write(frame)
+
+    labels = loaded(path, ["old", "heavy"], targets="labels")
+    values = loaded(path, ["target", "bp"], targets="values")
+
+    assert labels.classes == ("old", "heavy")
+    assert labels.input_shape == (11,)
+    counts = sum(getattr(labels, part).labels.sum(dim=0) for part in PARTS)
+    assert counts.tolist() == [frame["old"].sum(), frame["heavy"].sum()]
+    assert values.classes == ()
+    found = torch.cat([getattr(values, part).labels for part in PARTS])
+    assert found.shape == (442, 2)
+    torch.testing.assert_close(
+        found.mean(dim=0), torch.tensor(frame[["target", "bp"]].mean().to_numpy()).float()
+    )
+
+
 def test_files_of_their_own_validate_and_test(write):
     frame = cancer()
     paths = {"validation": frame[:100], "test": frame[100:250], "train": frame[250:]}
@@ -256,7 +276,19 @@ def rows(count=569):
             r"the values to learn are all 3.5: give values that differ",
         ),
         (cancer, {"targets": "values"}, r"holds texts such as 'malignant', which are classes"),
-        (cancer, {"targets": "labels"}, r"^dataset table has classes or values, and no labels"),
+        (cancer, {"targets": "labels"}, r"holds texts such as 'malignant', which are classes"),
+        (
+            cancer, {"targets": "labels", "target": ["mean_area"]},
+            r"labels must be 0 or 1, got 1001 among them",
+        ),
+        (
+            cancer, {"target": ["diagnosis", "size"]},
+            r"classes are the values of one column, and dataset.target_column names 2: name one",
+        ),
+        (
+            partial(changed, diagnosis=np.inf), {"name": "rows.parquet"},
+            r"diagnosis holds numbers such as inf, which are values and no classes",
+        ),
         (
             cancer, {"target": "mean_area"},
             r"mean_area holds numbers such as 143.5, which are values and no classes",

@@ -79,11 +79,13 @@ class ImageFolderConfig(ImageDatasetConfig):
 
 @dataclass
 class TableConfig(DatasetConfig):
-    reader, targets = "greensweep.data.table:table", ("classes", "values")
+    reader, targets = "greensweep.data.table:table", ("classes", "labels", "values")
 
     name: str = option("table", doc="name under which runs record the data set")
     path: str = option(MISSING, doc="CSV or Parquet file", path=True)
-    target_column: str = option(MISSING, doc="column that is learnt")
+    target_column: Any = option(
+        MISSING, doc="column that is learnt; a list for several labels or values"
+    )
     columns: list[str] | None = option(
         None, doc="columns that are learnt from; null: all but the target"
     )

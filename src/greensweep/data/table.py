@@ -38,14 +38,15 @@ def table(config: TableConfig, targets: Targets) -> Source:
     for name in ("validation", "test"):
         if (path := getattr(config, f"{name}_path")) is not None:
             parts[name] = _read(path, f"dataset.{name}_path")
+    learnt = _target_columns(config)
     features = _features(config, list(parts["train"].columns))
     for name, part in parts.items():
-        _check_columns(part, [*features, config.target_column], name)
+        _check_columns(part, [*features, *learnt], name)
     kinds = {name: is_number(parts["train"][name], name) for name in features}
     rows = pd.concat(
         [plain_columns(part, kinds, name) for name, part in parts.items()], ignore_index=True
     )
-    classes, labels = target_labels(parts, config.target_column, targets)
+    classes, labels = target_labels(parts, learnt, targets)
     ends = np.cumsum([len(part) for part in parts.values()])
     splits = {
         name: TensorSplit(torch.arange(end - len(part), end).unsqueeze(1), labels[name])
@@ -55,8 +56,8 @@ def table(config: TableConfig, targets: Targets) -> Source:
     texts = [name for name, is_number in kinds.items() if not is_number]
     log.info(
         f"{config.path}: {len(parts['train'])} rows, {len(numbers)} columns of numbers, "
-        f"{len(texts)} of texts{f' ({listed(texts)})' if texts else ''}; {config.target_column}: "
-        + (f"{len(classes)} classes: {listed(classes)}" if classes else "values")
+        f"{len(texts)} of texts{f' ({listed(texts)})' if texts else ''}; "
+        f"{listed(learnt)}: {_described(classes, targets)}"
     )
 
     def fit(train: Split) -> Standardise:
@@ -99,9 +100,10 @@ def read_new_rows(
     }
     _check_columns(frame, list(kinds), path.name)
     inputs = standardise.inputs(plain_columns(frame, kinds, path.name))
-    if config.target_column not in frame or frame[config.target_column].isna().any():
+    learnt = _target_columns(config)
+    if not {*learnt} <= {*frame.columns} or frame[learnt].isna().any(axis=None):
         return inputs, None
-    _, labels = target_labels({path.name: frame}, config.target_column, targets, splits.classes)
+    _, labels = target_labels({path.name: frame}, learnt, targets, splits.classes)
     return inputs, labels[path.name]
 
 
@@ -135,24 +137,31 @@ def _read(path: str, option: str) -> pd.DataFrame:
     return frame
 
 
+def _target_columns(config: TableConfig) -> list[str]:
+    named = config.target_column
+    return [str(each) for each in (named if isinstance(named, list) else [named])]
+
+
+def _described(classes: Sequence[str], targets: Targets) -> str:
+    return f"{len(classes)} {targets}: {listed(classes)}" if classes else targets
+
+
 def _features(config: TableConfig, columns: Sequence[str]) -> list[str]:
     """Return the columns that are learnt from."""
-    for option in ("columns", "drop_columns"):
-        for name in getattr(config, option) or ():
+    chosen = {"columns": config.columns or (), "drop_columns": config.drop_columns}
+    chosen["target_column"] = _target_columns(config)
+    for option, names in chosen.items():
+        for name in names:
             if name not in columns:
                 raise DataError(
                     f"dataset.{option}: {unknown(f'column of {config.path}', name, columns)}"
                 )
-    if config.target_column not in columns:
-        raise DataError(
-            "dataset.target_column: "
-            f"{unknown(f'column of {config.path}', config.target_column, columns)}"
-        )
-    left_out = {config.target_column, *config.drop_columns}
+    learnt = _target_columns(config)
+    left_out = {*learnt, *config.drop_columns}
     features = [name for name in config.columns or columns if name not in left_out]
     if not features:
         raise DataError(
-            f"no column of {config.path} is left to learn {config.target_column} from: set other "
+            f"no column of {config.path} is left to learn {listed(learnt)} from: set other "
             "dataset.columns or dataset.drop_columns"
         )
     return features

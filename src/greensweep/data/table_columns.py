@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from greensweep.data.arrays import as_labels
 from greensweep.data.split import Targets
 from greensweep.errors import DataError, listed
 
@@ -63,22 +64,41 @@ def plain_columns(frame: pd.DataFrame, kinds: dict[str, bool], part: str) -> pd.
 
 
 def target_labels(
-    parts: dict[str, pd.DataFrame], column: str, targets: Targets, classes: tuple[str, ...] = ()
+    parts: dict[str, pd.DataFrame],
+    columns: list[str],
+    targets: Targets,
+    classes: tuple[str, ...] = (),
 ) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """Return the names of the classes, and the labels of each part.
+    """Return the names of the classes or labels, and the labels of each part, as of `Split`.
 
     Args:
+        columns: one of classes or values, or several of labels or values.
         classes: that there are; those of the training part where none are given.
     """
+    if targets == "classes" and len(columns) > 1:
+        raise DataError(
+            "classes are the values of one column, and dataset.target_column names "
+            f"{len(columns)}: name one, or choose task=multilabel or task=regression"
+        )
     for name, part in parts.items():
-        if missing := int(part[column].isna().sum()):
-            raise DataError(
-                f"{missing} of {len(part)} rows of the {name} file have no {column} to learn: fill "
-                "it in, or leave these rows out"
-            )
-    given = {name: part[column] for name, part in parts.items()}
-    if targets == "values":
-        return (), {name: _values(each, column) for name, each in given.items()}
+        for column in columns:
+            if missing := int(part[column].isna().sum()):
+                raise DataError(
+                    f"{missing} of {len(part)} rows of the {name} file have no {column} to learn: "
+                    "fill it in, or leave these rows out"
+                )
+    if targets != "classes":
+        numbers = {name: _numbers(part[columns]) for name, part in parts.items()}
+        if targets == "labels":
+            return tuple(columns), {n: as_labels(each, targets) for n, each in numbers.items()}
+        return (), {n: each[:, 0] if len(columns) == 1 else each for n, each in numbers.items()}
+    return _class_labels({name: part[columns[0]] for name, part in parts.items()}, classes)
+
+
+def _class_labels(
+    given: dict[str, "pd.Series[Any]"], classes: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    column = str(next(iter(given.values())).name)
     classes = classes or tuple(map(str, sorted(_classes(given["train"], column))))
     numbers = {name: number for number, name in enumerate(classes)}
     labels = {}
@@ -97,7 +117,7 @@ def _classes(column: "pd.Series[Any]", name: str) -> set[Any]:
     found = set(column.map(_class).unique())
     if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
         return set(map(str, found))
-    if fractions := sorted(value for value in found if value != int(value)):
+    if fractions := sorted(value for value in found if isinstance(value, float)):
         raise DataError(
             f"{name} holds numbers such as {fractions[0]:g}, which are values and no classes: "
             "choose a task that learns values, task=regression say, or a column of classes"
@@ -119,13 +139,17 @@ def _class(value: Any) -> Any:
     return str(value)
 
 
-def _values(column: "pd.Series[Any]", name: str) -> Tensor:
-    if not pd.api.types.is_numeric_dtype(column):
-        raise DataError(
-            f"{name} holds texts such as {str(column.iloc[0])!r}, which are classes and no values: "
-            "choose task=classification, or a column of numbers"
-        )
-    values = torch.from_numpy(column.to_numpy(dtype=np.float32, na_value=np.nan))
+def _numbers(frame: pd.DataFrame) -> Tensor:
+    """Return columns of numbers, float32 (N, K)."""
+    for name, column in frame.items():
+        if not pd.api.types.is_numeric_dtype(column):
+            raise DataError(
+                f"{name} holds texts such as {str(column.iloc[0])!r}, which are classes and no "
+                "numbers: choose task=classification, or a column of numbers"
+            )
+    values = torch.tensor(frame.to_numpy(dtype=np.float32, na_value=np.nan))
     if not values.isfinite().all():
-        raise DataError(f"{name} holds infinite numbers: replace them, or leave these rows out")
+        raise DataError(
+            f"{listed(frame.columns)} holds infinite numbers: replace them, or leave these rows out"
+        )
     return values
