@@ -221,6 +221,24 @@ def test_repeats_of_one_epoch_are_ended_too(
     assert [run.status for run in result.repeat_runs] == ["finished"] * 3
 
 
+def test_the_time_of_earlier_repeats_is_no_part_of_what_an_epoch_takes(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    """Two repeats of two epochs of 100 s: 400 s, of a budget of 410 s."""
+
+    def task(_: Any) -> float:
+        for repeat in (0, 1):
+            for epoch in (1, 2):
+                clock[0] += 100.0
+                report_progress(Progress(epoch, 0.5, None, None, 2, repeat=repeat, repeats=2))
+            report_repeat(Progress(2, 0.5, None, None, 2, repeat=repeat, repeats=2))
+        return 0.5
+
+    found = search(tmp_path, task, 1, budget=BudgetConfig(hours=410.0 / 3600.0))
+    found.run()
+    assert ended(found).status == "finished"
+
+
 @pytest.mark.parametrize(
     ("bound", "looks"), [(0.6, 1), (1.0, 3), (1.3, 3), (2.5, 6), (2.8, 7), (2.9, 9), (3.0, 9)]
 )

@@ -142,6 +142,18 @@ def test_a_trial_that_was_interrupted_may_still_die_once(tmp_path: Path) -> None
     assert search.trials[2].system_attrs["retry_history"] == [0, 1]
 
 
+def test_a_repeat_begins_without_the_constraints_that_the_dead_trial_broke(tmp_path: Path) -> None:
+    search = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
+    died = search.take()
+    trial = trial_of(search.study, died.number)  # it died while its end was being written
+    search.study._storage.set_trial_system_attr(trial._trial_id, "constraints:max_seconds", 5.0)
+    kill(search, died)
+    again = search.take()
+    search.run_one(again)
+    assert again.params == died.params
+    assert search.trials[again.number].constraints == {}
+
+
 def test_what_a_dead_trial_last_reported_is_kept(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
     died = search.take()
