@@ -145,15 +145,15 @@ def take_lines(lines: Path, part: str, found: Found) -> None:
         return
     for line in lines.read_text(encoding="utf-8").splitlines():
         try:
-            told = json.loads(line)
+            record = json.loads(line)
         except json.JSONDecodeError:  # the process was ended as it wrote
             continue
-        if "figure" in told:
-            found.figures.append(Figure(**told["figure"]))
-        elif "failed" in told:
-            found.failed[_named(part, told["failed"])] = told["error"]
+        if "figure" in record:
+            found.figures.append(Figure(**record["figure"]))
+        elif "failed" in record:
+            found.failed[_named(part, record["failed"])] = record["error"]
         else:
-            found.left_out[_named(part, told["left_out"])] = told["why"]
+            found.left_out[_named(part, record["left_out"])] = record["why"]
 
 
 def _named(part: str, row: str) -> str:

@@ -244,7 +244,7 @@ def test_codecarbons_kilowatt_hours_are_known(table: Read) -> None:
 
 def test_codecarbons_column_in_another_table_is_asked_for(table: Read) -> None:
     bare = "energy_consumed,accuracy\n0.00375,0.9\n"
-    with pytest.raises(AnalysisError, match=r"tells no unit.* set columns\.energy_unit=kWh, or"):
+    with pytest.raises(AnalysisError, match=r"names no unit.* set columns\.energy_unit=kWh, or"):
         table(bare, energy="energy_consumed")
     for unit, joules in (("kWh", 13500.0), ("J", 0.00375)):
         runs = table(bare, energy="energy_consumed", energy_unit=unit)

@@ -254,7 +254,8 @@ def test_names_of_classes_are_tracked_without_what_mlflow_refuses() -> None:
         ),
         (
             ["training=replay", "replay.table=runs.csv", "objective.metric=auroc"],
-            "objective.metric=auroc is told by training, and training=replay tells accuracy alone",
+            "objective.metric=auroc is measured by training, and training=replay gives accuracy "
+            "alone",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -98,7 +98,7 @@ def write_json(path: Path, values: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read what `write_json` wrote of a mapping; None where there is no file.
 
-    One that is not whole is put aside, which is told, and is none from then on.
+    One that is not whole is put aside with a warning, and is none from then on.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def put_aside(path: Path, fault: object) -> None:
     kept = _aside(path)
     while kept.exists():
         kept = _aside(kept)
-    with suppress(OSError):  # a folder that is only read: it is told all the same
+    with suppress(OSError):  # a read-only folder: the warning comes all the same
         path.rename(kept)
     log.warning("%s is broken (%s): it is left out, and kept as %s.", path, fault, kept.name)
 

@@ -27,7 +27,7 @@ _MORE = {
 _KEY = re.compile(r"Key '.*' (is )?not in|Interpolation key '(?P<key>.*)' not found")
 _OVERRIDE = re.compile(r"(?:Error merging override |Could not override ')[+~]*([^='\s]+)")
 _FILE = re.compile(r"In '([^']*)'")
-# What Hydra says, and how a user would rather hear it.
+# Messages of Hydra, and what they mean to a user.
 _SAID = (
     (
         r"Cannot set '(replay\.[^']*)' because 'replay' is None",
@@ -132,7 +132,7 @@ def _chain(fault: BaseException | None) -> Iterator[BaseException]:
 
 
 def _file_read(fault: BaseException) -> str | None:
-    """Name the file that was being read, which an error of its encoding does not tell."""
+    """Name the file that was being read, which an error of its encoding does not name."""
     open_files = [
         value.name
         for frame, _ in walk_tb(fault.__traceback__)

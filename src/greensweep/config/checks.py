@@ -169,7 +169,7 @@ def _metric_faults(config: TrainConfig) -> Iterator[str]:
         )
     if config.replay is not None and objective.name != "accuracy":
         yield (
-            f"objective.metric={objective.name} is told by training, and training=replay tells "
+            f"objective.metric={objective.name} is measured by training, and training=replay gives "
             "accuracy alone: set objective.metric=accuracy"
         )
 

@@ -30,7 +30,7 @@ def option(
     """Declare a dataclass field with its default, its description and its range.
 
     A callable default is a factory. `largest` is no end of the range, but more than any machine can
-    do, and told only to who asks for it; every whole number has one. `example` is a value that the
+    do, and shown only to who asks for it; every whole number has one. `example` is a value that the
     error message proposes; the default is proposed without it. A `path` is meant from the folder
     of the command.
     """

@@ -275,7 +275,7 @@ class TrainConfig:
     warmup: float = option(
         1.0,
         doc="seconds of a reference job before a sweep and after it, to warm the machine and "
-        "tell its drift; 0 runs none",
+        "measure its drift; 0 runs none",
         at_least=0,
         largest=3600,
     )

@@ -158,9 +158,9 @@ class TradeoffConfig(AnalysisConfig):
         list, doc="columns that together name a configuration; [] takes each run for one"
     )
     hyperparameters: list[str] = option(
-        list, doc="columns whose importance is told; [] takes the options of our own runs"
+        list, doc="columns whose importance is estimated; [] takes the options of our own runs"
     )
-    trainings: int = option(0, doc="tell energy at so many trainings; 0 tells none", at_least=0)
+    trainings: int = option(0, doc="give energy at so many trainings; 0: at none", at_least=0)
     kg_co2e_per_kwh: float | None = option(None, doc="emissions of your grid", at_least=0.0)
     price_per_kwh: float | None = option(None, doc="price, in your currency", at_least=0.0)
 

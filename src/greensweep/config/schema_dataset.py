@@ -108,7 +108,7 @@ class CustomDatasetConfig(ImageDatasetConfig):
     layout: Literal["auto", "NCHW", "NHWC", "NHW", "NCL"] = option(
         "auto",
         doc="axes of its inputs: images with channels first, with channels last, or grey; signals; "
-        "or as their shape tells",
+        "or as their shape suggests",
     )
 
 

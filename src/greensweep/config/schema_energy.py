@@ -50,7 +50,7 @@ class MachineEnergyConfig(EnergyConfig):
     baseline: Literal["auto", "measure", "none"] = option(
         "auto",
         doc="power of the idle machine, for joules that compare whatever runs beside: measure it "
-        "once; auto: before a sweep, where no model of the counters tells it",
+        "once; auto: before a sweep, where no model of the counters gives it",
     )
     baseline_seconds: float = option(10.0, doc="how long to measure it", above=0, largest=3600)
     baseline_hours: float = option(24.0, doc="for how long its record is used again", at_least=0)

@@ -1,4 +1,4 @@
-"""Options that do not exist: found in what was composed, and told with what was meant."""
+"""Options that do not exist: found in what was composed, with what was probably meant."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass

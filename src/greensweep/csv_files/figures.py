@@ -79,7 +79,7 @@ def read_figures(
 def decimal_points(columns: Sequence[Sequence[str]], separator: str) -> list[list[str]]:
     """Return columns of a file, those of numbers as a program writes them: 1234.5.
 
-    What a column of round thousands alone leaves open (1.234), the others of the file tell.
+    What a column of round thousands alone leaves open (1.234), the others of the file decide.
 
     Args:
         separator: of the file's cells. Where it is a comma, no number has a decimal comma: a text
@@ -116,7 +116,7 @@ def energy_factor(name: str, unit: EnergyUnit | None, names: Iterable[str], opti
     """Return the joules of one unit of a column of energies.
 
     Args:
-        name: of the column, which may tell its unit, as energy_kwh does.
+        name: of the column, which may name its unit, as energy_kwh does.
         unit: that the user declares, which counts.
         names: of all columns of the table.
         option: that declares it.
@@ -139,7 +139,7 @@ def energy_factor(name: str, unit: EnergyUnit | None, names: Iterable[str], opti
     if name in _CODECARBON:
         if names.isdisjoint(_CODECARBON_MARKS):
             raise TableError(
-                f"{name} tells no unit, and CodeCarbon, which calls it so, has kilowatt-hours: set "
+                f"{name} names no unit, and CodeCarbon, which calls it so, has kilowatt-hours: set "
                 f"{option}=kWh, or {option}=J"
             )
         return _JOULES["kWh"]
@@ -149,8 +149,8 @@ def energy_factor(name: str, unit: EnergyUnit | None, names: Iterable[str], opti
 def accuracy_factor(name: str, unit: AccuracyUnit | None) -> float:
     """Return the share that one unit of a column of accuracies is: 1, or 0.01 of percent."""
     words = re.findall(r"[a-z%]+", name.lower())
-    told = "%" in name or any(word in _PERCENT for word in words)
-    return 0.01 if unit == "percent" or (unit is None and told) else 1.0
+    named = "%" in name or any(word in _PERCENT for word in words)
+    return 0.01 if unit == "percent" or (unit is None and named) else 1.0
 
 
 def doubtful_power(joules: Iterable[float], seconds: Iterable[float]) -> tuple[str, bool] | None:
@@ -223,7 +223,7 @@ def _number(index: int, value: Any) -> float:
 
 
 def _decimal_mark(cells: Sequence[str]) -> str | None:
-    """Return what numbers have before their fractions, "." or ","; None where no cell tells.
+    """Return what numbers have before their fractions, "." or ","; None where no cell decides.
 
     Raises:
         FigureError: some have a comma there, and some a point.

@@ -142,7 +142,7 @@ def _values(counters: Mapping[str, Counter]) -> dict[str, float]:
 
 
 def machine_name() -> str:
-    """Return what tells this machine from others."""
+    """Return what identifies this machine."""
     return f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"
 
 

@@ -68,7 +68,7 @@ def _baseline(config: MachineEnergyConfig, *, measures: bool) -> IdleBaseline:
 
 
 def measure_idle(config: EnergyConfig) -> None:
-    """Measure the idle machine before a sweep, where no model of its counters tells its power.
+    """Measure the idle machine before a sweep, where no model of its counters gives its power.
 
     Without it, joules of trials side by side would not compare with those of one alone. All GPUs
     that CUDA shows are measured at once: each trial may have another, and a machine that is busy.

@@ -44,8 +44,8 @@ _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
 LOAD_WINDOW_SECONDS = 0.1
 _LOAD_MODEL_ERROR = 0.01
 
-# Of a sensor that does not tell how often it has a new figure: as NVML's counter.
-_UNTOLD_SECONDS = 0.1
+# Of a sensor whose update period is not known: as NVML's counter.
+_UNKNOWN_PERIOD_SECONDS = 0.1
 
 # CodeCarbon's curve is 0.1 + 0.9 load³ of the rated power.
 _IDLE_PART_OF_TDP = 0.1
@@ -150,7 +150,7 @@ class CodeCarbonSource:
         groups = [each.devices for each in hardware if hasattr(each, "devices")]
         found = {_named(device)[0]: device for group in groups for device in group.devices}
         gpus, named = machine_gpus(), self._gpus
-        if not gpus:  # AMD's, of which CUDA tells nothing
+        if not gpus:  # AMD's, which CUDA does not list
             amd = [each for each in found.values() if not _is_nvidia(each)]
             gpus = [Gpu(each.gpu_index, *_named(each)) for each in amd]
             named = "all" if named is None and self._device != "cpu" else named
@@ -165,7 +165,7 @@ class CodeCarbonSource:
 
 
 class HardwareCounter(Counter):
-    """One of CodeCarbon's hardware objects, which tells power or energy since its last reading.
+    """One of CodeCarbon's hardware objects, which gives power or energy since its last reading.
 
     Its value counts from the moment it was made.
     """
@@ -173,7 +173,7 @@ class HardwareCounter(Counter):
     def __init__(self, hardware: Any) -> None:
         self.component, self.source, self.quality = _origin(hardware)
         if self.quality == "measured":
-            self.update_seconds = _UNTOLD_SECONDS
+            self.update_seconds = _UNKNOWN_PERIOD_SECONDS
         if self.source == "cpu_load_model":
             self.update_seconds = LOAD_WINDOW_SECONDS
             self.model_error = _LOAD_MODEL_ERROR
@@ -247,7 +247,7 @@ class DeviceCounter(Counter):
 
     component = "gpu"
     in_turn = True
-    update_seconds = _UNTOLD_SECONDS
+    update_seconds = _UNKNOWN_PERIOD_SECONDS
 
     def __init__(self, device: Any) -> None:
         self.source = "nvml_power" if _is_nvidia(device) else "amdsmi"

@@ -20,7 +20,7 @@ def hardware_of(tracker: "OfflineEmissionsTracker") -> list[Any]:
 
 
 def mode_of(hardware: Any) -> str | None:
-    """Return how the power of a CPU is told: cpu_load, constant, intel_rapl …; None of others."""
+    """Return how a CPU's power is obtained: cpu_load, constant, intel_rapl …; None of others."""
     mode: str | None = getattr(hardware, "_mode", None)
     return mode
 

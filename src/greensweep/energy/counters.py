@@ -18,7 +18,7 @@ class Step(NamedTuple):
     """What a counter went on by between two values.
 
     Attributes:
-        joules: never below 0; of an impossible step, what can be told of it.
+        joules: never below 0; of an impossible step, what is known of it.
         possible: whether hardware can have used that in the time.
     """
 
@@ -83,7 +83,7 @@ class Counter(ABC):
 
         Hardware that draws `most_watts` sets the bound of a step. A value that fell further than a
         wrap-around within that bound explains was reset: what it shows since then is counted, by a
-        counter that begins at 0. A step up beyond the bound tells nothing.
+        counter that begins at 0. A step up beyond the bound is no information.
 
         Args:
             seconds: between the two.

@@ -134,7 +134,7 @@ class MachineMeter:
 
     def _sample(self) -> None:
         if self._lock.acquire(blocking=False):
-            with suppress(Exception):  # a lap meets it again, and can tell
+            with suppress(Exception):  # a lap meets it again, and raises it
                 self._go_on()
             self._lock.release()
         else:  # a lap is being read, which may wait for the ledger
@@ -376,7 +376,7 @@ def _component(account: Account, counter: Counter, baseline: float | None) -> Co
 
 
 def _steps(counters: Iterable[Counter]) -> dict[str, Steps]:
-    """Return what tells the uncertainty of each component: by the slowest of its counters."""
+    """Return what gives the uncertainty of each component: by the slowest of its counters."""
     by_component: dict[str, list[Counter]] = {}
     for counter in counters:
         by_component.setdefault(counter.component, []).append(counter)

@@ -62,7 +62,7 @@ class NvmlCounter(Counter):
         import pynvml
 
         # A sample every 200 ms or so, each of which names one process alone, the one that had the
-        # GPU: it tells who computes, and nobody's share.
+        # GPU: it names who computes, and nobody's share.
         since = int((time.time() - _RECENT_SECONDS) * 1e6)
         try:
             samples = pynvml.nvmlDeviceGetProcessUtilization(self._handle, since)

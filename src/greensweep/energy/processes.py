@@ -20,7 +20,7 @@ class CpuTimes:
         machine: of everything that ran.
         processes: of some processes, by id, with the processes that they started.
         waited: seconds that the main thread of each was ready to run and had no CPU; absent where
-            the system does not tell.
+            the system does not count it.
     """
 
     machine: float
@@ -32,7 +32,7 @@ class Processes:
     """The processes of this machine."""
 
     def own(self) -> tuple[int, str]:
-        """Return this process's id, and its birth: what tells it from others that get the id."""
+        """Return this process's id, and its birth, which no other process with that id has."""
         return os.getpid(), _birth(os.getpid()) or ""
 
     def alive(self, process: int, born: str) -> bool:
@@ -118,7 +118,7 @@ def _tree(process: int, apart: Collection[int]) -> float:
 
 
 def _children(process: int) -> list[int]:
-    """Return the ids of a process's children; Linux tells without a look at all processes."""
+    """Return the ids of a process's children; on Linux without a look at all processes."""
     found: list[int] = []
     try:
         for thread in os.scandir(f"/proc/{process}/task"):

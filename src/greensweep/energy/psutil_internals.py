@@ -7,7 +7,7 @@ import psutil
 
 
 def identity_of(process: psutil.Process) -> str:
-    """Return what tells a process from others that get its id.
+    """Return what identifies a process among others that get its id.
 
     It is by what psutil itself compares processes; the public `create_time` moves with the clock.
     """

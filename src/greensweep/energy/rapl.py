@@ -54,7 +54,7 @@ class MirrorCounter(Counter):
 
     Processors of AMD and Hygon have one counter a package, which Linux before 6.13 shows once for
     each die; Intel's have one for each die. Both are called `package-0-die-0`, `package-0-die-1`:
-    only their values tell them apart.
+    only their values distinguish them.
     """
 
     source = RaplCounter.source

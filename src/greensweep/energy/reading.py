@@ -57,7 +57,7 @@ class ComponentEnergy:
         beside: joules of the time that the component was shared, by who else used it.
         unsettled_joules: joules of shared time whose idle power is not known, so that they hold
             a share of the idle machine that depends on who was there.
-        uncertainty: what the counter does not tell; None where that is not known, as of a record.
+        uncertainty: by the counter's update period and model; None where not known, as of a record.
     """
 
     joules: float
@@ -155,13 +155,13 @@ class EnergyReading:
 
     @property
     def uncertainty_joules(self) -> float | None:
-        """How far the joules may be off; None where a component does not tell.
+        """How far the joules may be off; None where that of a component is not known.
 
         Counters step independently of one another: their uncertainties add in quadrature.
         """
         known = [component.uncertainty_joules for component in self.components.values()]
-        told = [each for each in known if each is not None]
-        return math.hypot(*told) if told and len(told) == len(known) else None
+        certain = [each for each in known if each is not None]
+        return math.hypot(*certain) if certain and len(certain) == len(known) else None
 
     @property
     def update_seconds(self) -> float:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# A counter's figures of fewer periods do not tell its power.
+# A counter's figures of fewer periods do not show its power.
 STEADY_PERIODS = 10
 
 # Of so many, two edges are worth a tenth, and hardly ever more than a twentieth.

@@ -20,7 +20,7 @@ _AT_END = re.compile(
     r"|(?:admin|db|ftp|http|mail|my|pg|proxy|redis|root|smtp|sql|user)_?pass)|^pass|^tokens)"
     r"(?:_?\d+|_(?:header|str|string|text|value|b64|base64))?$"
 )
-# What tells of a secret and is none, and the tokens of a language model's vocabulary.
+# What sounds like a secret and is none, and the tokens of a language model's vocabulary.
 _NONE = re.compile(
     r"_(?:bits|count|dims?|dir|enabled|env|field|file|folder|ids|kind|len|length|name|num|path|policy"
     r"|required|rounds|size|timeout|ttl|type)$"

@@ -72,7 +72,7 @@ _HEADERS = ("cookie", "cookies", "authorization", "authorisation")
 
 
 def mask_forms(text: str, note: Note = lambda _: None) -> str:
-    """Replace what has the form of a secret; tell `note` what it was."""
+    """Replace what has the form of a secret; hand what it was to `note`."""
 
     def noted(secret: str) -> str:
         if secret == MASK or is_reference(secret):

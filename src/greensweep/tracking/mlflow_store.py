@@ -220,7 +220,7 @@ def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str
 
 
 def quiet_mlflow() -> None:
-    """Let MLflow, once imported, log no tracebacks: its faults are raised, and told in a sentence.
+    """Let MLflow, once imported, log no tracebacks: its errors are raised, and become a sentence.
 
     The import sets the levels itself.
     """

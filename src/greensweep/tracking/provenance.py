@@ -54,7 +54,7 @@ def pipeline_tags(dataset: str) -> dict[str, str]:
 
 
 def code_and_machine() -> dict[str, str]:
-    """Return the tags that can be told without loading PyTorch: all but the GPU.
+    """Return the tags that need no loading of PyTorch: all but the GPU.
 
     The commit is that of the folder the command was given in; without git there is none.
     """
