@@ -67,7 +67,7 @@ def test_a_budget_counts_what_a_program_spent_before_it_measured(tmp_path: Path)
     ended_by = found.run()
     assert purse.spent == 400.0
     assert ended_by == Exhausted(
-        "the budget of 400 J is spent, before a trial finished: one takes about 667 J", early=True
+        "the budget of 400 J is spent, before a trial finished: one takes about 600 J", early=True
     )
     assert (ended(found).status, ended(found).epochs) == ("stopped", 6)
     assert (ended(found).joules, ended(found).spent_joules) == (300.0, 400.0)
