@@ -372,7 +372,8 @@ def test_a_search_ends_at_the_first_report_that_tells_no_joules(
     tmp_path: Path, changes: dict[str, Any], option: str
 ) -> None:
     found = search(tmp_path, unmetered_loop, **changes)
-    with pytest.raises(ConstraintError, match="nothing told its joules after epoch 1") as refused:
+    said = "nothing reported its joules after epoch 1"
+    with pytest.raises(ConstraintError, match=said) as refused:
         run_all(found)
     assert option in str(refused.value)
     assert found.states() == ["FAIL"]
@@ -380,7 +381,7 @@ def test_a_search_ends_at_the_first_report_that_tells_no_joules(
 
 def test_a_program_that_reports_nothing_is_refused_after_its_first_trial(tmp_path: Path) -> None:
     found = search(tmp_path, lambda _: 0.5, budget=BudgetConfig(joules=400.0))
-    with pytest.raises(ConstraintError, match="nothing told its joules in a whole trial"):
+    with pytest.raises(ConstraintError, match="nothing reported its joules in a whole trial"):
         run_all(found)
     assert found.states() == ["FAIL"]
 
@@ -413,7 +414,7 @@ def test_a_network_whose_bounded_figure_cannot_be_told_is_not_trained(tmp_path: 
         return 0.5
 
     found = search(tmp_path, task, constraints={"max_flops": 100.0})
-    with pytest.raises(ConstraintError, match="max_flops bounds flops, which cannot be told"):
+    with pytest.raises(ConstraintError, match="max_flops bounds flops, which cannot be computed"):
         run_all(found)
     assert not ran
 

@@ -17,7 +17,7 @@ from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0
 _FEWEST = 3  # finished trials below which a forecast is their mean
-_LATEST = 3  # trials that tell what the next one takes beside its epochs
+_LATEST = 3  # trials that show what the next one takes beside its epochs
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _hours(trials: Sequence[FrozenTrial]) -> float:
     """Time in which at least one trial ran, hours; pauses between commands do not count.
 
     Trials of one machine are laid beside each other by a clock that nobody sets. Its beginning,
-    as those that do not tell, are placed by the date of the first.
+    as those of unknown clocks, are placed by the date of the first.
     """
     beginnings: dict[tuple[str, str], float] = {}
     spans = []

@@ -1,4 +1,4 @@
-"""What is wrong with the constraints of a search, told before anything is trained."""
+"""What is wrong with the constraints of a search, found before anything is trained."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ def constraint_errors(
 
     Args:
         constraints: by name, as the user gave them.
-        run: as the present configuration plans it; None where that tells nothing.
+        run: as the present configuration plans it; None where that is not known.
         has_results: each trial leaves a `result.json`, whose figures count too.
     """
     figures = figure_names(has_results=has_results)

@@ -112,7 +112,7 @@ def refuse_unmetered(
     components = " and ".join(sorted(lost))
     if not options or (spent_joules is not None and not components):
         return
-    why, way = "nothing told its joules", "report them, set hydra.sweeper.meter=trials"
+    why, way = "nothing reported its joules", "report them, set hydra.sweeper.meter=trials"
     if components:
         why, way = f"the meter of {components} failed", "see what python -m greensweep doctor says"
     raise ConstraintError(

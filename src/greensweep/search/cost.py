@@ -1,4 +1,4 @@
-"""The bill of a search: what was spent on what, what is left, and what it bought."""
+"""What a search cost: what was spent on what, what is left, and what it bought."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ class SearchCost:
 def search_cost(
     spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = None
 ) -> SearchCost:
-    """Return the bill of a search as it stands.
+    """Return what a search has cost as it stands.
 
     Args:
         total: trials asked for.
@@ -123,7 +123,7 @@ def search_cost(
     )
     everything = used.joules if is_metered else None
     counting = [trial for trial in counted(trials) if trial.number in outcomes]
-    # A search that begins with cheaper runs tells nothing of its whole ones by them.
+    # A search that begins with cheaper runs forecasts nothing of its whole ones by them.
     early = early_forecast(counting, total) if ended is None and not spec.fidelities else None
     forecast: dict[str, Any] = {}
     if early is not None:
@@ -203,14 +203,14 @@ def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[Froz
 
 
 def write_search_cost(found: SearchCost, directory: Path) -> None:
-    """Write the bill into `study.json`, beside what stands there already."""
+    """Write the cost into `study.json`, beside what stands there already."""
     path = directory / STUDY_FILE
     known = read_json(path) or {}
     write_json(path, {**known, SECTION: asdict(found)})
 
 
 def read_search_cost(directory: Path) -> SearchCost | None:
-    """Read the bill from `study.json`; None where another sweeper ran."""
+    """Read the cost from `study.json`; None where another sweeper ran."""
     kept = (read_json(directory / STUDY_FILE) or {}).get(SECTION)
     try:
         return SearchCost(**{**kept, "best_trials": tuple(kept["best_trials"])}) if kept else None

@@ -2,8 +2,8 @@
 
 Budgets, previews, `confirm_hours`, the forecast of a search's cost and the time left ask it. A
 sampler's model of the joules, in `samplers/acquisition.py`, is another: a Gaussian process that
-tells neighbours apart in thousands of candidates, where this one must be right after one trial,
-and beyond those that ran. Both learn from `whole_joules`, through the same encoder.
+distinguishes neighbours among thousands of candidates, where this one must be right after one
+trial, and beyond those that ran. Both learn from `whole_joules`, through the same encoder.
 """
 
 import math
@@ -90,12 +90,12 @@ class CostModel:
     A Bayesian ridge regression of the logarithm of the cost on the encoded parameters, positive
     ranges by their logarithm: energy is nearly a product of powers (epochs, images, width), which
     this form holds exactly. Where the FLOPs of all trials are known, it is the logarithm of the
-    cost per FLOP that is learnt, so that one trial tells of others that compute more or less.
+    cost per FLOP that is learnt, so that one trial is enough for others that compute more or less.
 
     Args:
         space: of the search; trials outside of it count for the mean alone.
         trials: of any state.
-        cost_of: joules or seconds of a whole trial; None of one that tells nothing.
+        cost_of: joules or seconds of a whole trial; None of one that does not count.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ def early_forecast(trials: Sequence[FrozenTrial], total: int) -> tuple[int, Fore
     """Return what the first tenth of a search's trials let expect, joules, and how many they were.
 
     Trials count as they are, pruned or not, since those to come are pruned as well. None where
-    fewer than two have energy figures: one tells nothing of how much they differ.
+    fewer than two have energy figures: one does not show how much they differ.
 
     Args:
         trials: that count, in their order.

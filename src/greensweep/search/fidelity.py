@@ -1,4 +1,4 @@
-"""Cheaper ways to train, in which a search may try points before it pays for whole runs."""
+"""Fidelities: cheaper runs, in which a search may try points before it pays for whole ones."""
 
 from collections.abc import Iterable
 
@@ -15,15 +15,15 @@ WHOLE_RUN = "whole_run"
 
 
 def set_fidelity(study: optuna.Study, trial: FrozenTrial, fidelity: int) -> None:
-    """Let a trial that is being drawn run in the `fidelity`-th cheaper way."""
+    """Let a trial that is being drawn run in a fidelity, counted from 1."""
     set_system_attribute(study, trial, _FIDELITY, fidelity)
 
 
 def fidelity_of(trial: FrozenTrial) -> int:
-    """Return which of the search's cheaper ways a trial runs in, from 1; 0 is the whole run."""
+    """Return the fidelity of a trial, counted from 1; 0 is the whole run."""
     return int(trial.system_attrs.get(_FIDELITY, 0))
 
 
 def in_fidelity(trials: Iterable[FrozenTrial], fidelity: int) -> list[FrozenTrial]:
-    """Return the trials that run in one way."""
+    """Return the trials of one fidelity."""
     return [trial for trial in trials if fidelity_of(trial) == fidelity]

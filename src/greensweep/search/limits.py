@@ -64,7 +64,7 @@ class TrialLimits:
         self._earlier, self._first = self._earlier.with_repeat(ended), None
 
     def learn_costs(self, progress: Progress) -> None:
-        """Tell what an epoch costs from the reports of this repeat, the more the surer."""
+        """Estimate what an epoch costs from the reports of this repeat, the more the surer."""
         now = time.monotonic()
         if self._first is None:
             self._first = progress, now
@@ -118,7 +118,7 @@ class TrialLimits:
         for bound in parse_constraints(self._spec.constraints):
             if progress.known.get(bound.figure, 0.0) is None:
                 raise MissingFigure(
-                    f"{OPTION}: {bound.name} bounds {bound.figure}, which cannot be told of "
+                    f"{OPTION}: {bound.name} bounds {bound.figure}, which cannot be computed for "
                     "this network: leave it out"
                 )
         return {name: value for name, value in progress.known.items() if value is not None}

@@ -1,4 +1,4 @@
-"""A worker: takes trials one after another until there are no more."""
+"""The loop of a worker: it reserves trials and runs them until there are no more."""
 
 import logging
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def run_trials(
     """Run trials until there are no more, or the sweep is interrupted; return why it ended.
 
     Args:
-        run: runs reserved trials, each of which settles itself.
+        run: runs reserved trials, each of which records its own end.
         meter: of the search; whoever runs a trial takes from it what the trial's drawing cost.
         batch: trials to take before running them.
 
@@ -80,7 +80,7 @@ def run_trials(
             return ended
         faults = run(taken)
         for reserved, fault in zip(taken, faults, strict=True):
-            _conclude(study, queue, reserved, fault)
+            _finish(study, queue, reserved, fault)
         for fault in faults:
             if isinstance(fault, ConstraintError) and not _another_has_it(study, fault):
                 raise fault
@@ -88,10 +88,10 @@ def run_trials(
     return Exhausted("interrupted", early=True)
 
 
-def _conclude(
+def _finish(
     study: optuna.Study, queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | None
 ) -> None:
-    """Settle a trial whose task never ran, and say how one that did not finish ended."""
+    """Record the end of a trial whose task never ran, and say how one that did not finish ended."""
     trial = trial_of(study, reserved.number)
     if trial.state == TrialState.RUNNING and queue.recover(trial):
         log.warning("Trial %d was recovered from its folder: the storage had failed.", trial.number)
@@ -106,7 +106,7 @@ def _conclude(
 
 
 def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:
-    """Tell whether a figure that a trial lacks was there in another: its network cannot be told."""
+    """Tell whether a figure that a trial lacks was there in another: it is of its network alone."""
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     return isinstance(fault, MissingFigure) and TrialState.COMPLETE in states
 

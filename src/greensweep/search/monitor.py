@@ -48,7 +48,7 @@ class TrialMonitor:
         self.curve: list[CurvePoint] = []
         self.repeats: list[float] = []
         self.last: Progress | None = None
-        self.ended: TrialEnded | ConstraintError | None = None  # as the last report was told
+        self.ended: TrialEnded | ConstraintError | None = None  # what the last report raised
         self.reported = False
         self._spec, self._study, self._trial = spec, study, trial
         self._search_joules = search_joules or 0.0

@@ -1,4 +1,4 @@
-"""Give a trial of two objectives up when even an optimistic end of it would be beaten."""
+"""Prune a trial of two objectives when even an optimistic end of it would be dominated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class ParetoPruner:
-    """Prune what a finished trial beats in both objectives, with the doubt to its credit.
+    """Prunes what a finished trial dominates, with the doubt to its credit.
 
     With score a and joules E after epoch e, a trial's optimistic end is a plus a high quantile of
     what finished trials gained from epoch e to their own end, at the energy E projected to all
-    epochs, which rises at least as E does. It is beaten when a finished trial is at least as good
-    and cost no more.
+    epochs, which rises at least as E does. It is dominated when a finished trial is at least
+    as good and cost no more.
 
     Attributes:
         quantile: of the gains; 1 credits the largest that was ever seen.
@@ -51,7 +51,7 @@ class ParetoPruner:
         joules: float,
         epochs: int | None,
     ) -> Finished | None:
-        """Return the finished trial that beats this one's optimistic end, or None.
+        """Return the finished trial that dominates this one's optimistic end, or None.
 
         Args:
             epoch: epochs done.
@@ -66,8 +66,8 @@ class ParetoPruner:
             return None
         end = score + max(float(numpy.quantile(gains, self.quantile)), 0.0)
         cost = joules if epochs is None else joules * max(epochs, epoch) / epoch
-        beating = [each for each in finished if each.score >= end and each.joules <= cost]
-        return max(beating, key=lambda each: each.score, default=None)
+        dominating = [each for each in finished if each.score >= end and each.joules <= cost]
+        return max(dominating, key=lambda each: each.score, default=None)
 
 
 def gain_since(curve: Curve, epoch: int) -> float | None:

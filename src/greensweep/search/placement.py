@@ -26,7 +26,7 @@ def visible_gpus() -> list[CudaDevice]:
     """Return what CUDA shows this process, without starting CUDA; nothing where NVML refuses."""
     try:
         return cuda_devices(machine_gpus())
-    except Exception:  # pynvml's errors, whose class needs the library; the meter tells of them
+    except Exception:  # pynvml's errors, whose class needs the library; the meter names them
         return []
 
 

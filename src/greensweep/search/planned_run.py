@@ -7,7 +7,7 @@ from greensweep.record.result import RunResult
 
 
 class PlannedRun(Protocol):
-    """A run that a program will do, as its configuration tells."""
+    """A run that a program will do, as its configuration says."""
 
     @property
     def size(self) -> str:
@@ -25,14 +25,14 @@ class PlannedRun(Protocol):
         """Say why its result will not have a figure; None where it will, or may."""
 
     def values(self, result: RunResult) -> Sequence[float]:
-        """Return its objectives, told by its result alone.
+        """Return its objectives, by its result alone.
 
         Raises:
             GreensweepError: it lacks a figure.
         """
 
     def flops(self) -> float | None:
-        """Return how much it will compute; None where only running it tells."""
+        """Return how much it will compute; None where only running it shows that."""
 
     def seconds(self) -> float | None:
         """Return how long it will take on this machine; None where that is no time at all.

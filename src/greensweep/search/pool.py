@@ -30,12 +30,12 @@ _FUTILE_DEATHS = 3  # of one worker after another, without a trial between them
 def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], int]) -> None:
     """Run `job` in so many processes until all have ended.
 
-    A worker that dies, as for want of memory, is replaced. At an interrupt all are told, and are
-    waited for; when this process dies, they end at once.
+    A worker that dies, as for want of memory, is replaced. At an interrupt all get the signal, and
+    are waited for; when this process dies, they end at once.
 
     Args:
         job: pickled by value where it is no part of a module.
-        on_death: settles what a dead worker leaves; returns how many trials that were.
+        on_death: recovers the trials of a dead worker; returns how many they were.
 
     Raises:
         StudyError: workers die without running anything, or one found an error.
@@ -45,22 +45,22 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
     payload = cloudpickle.dumps(job)
     running: list[subprocess.Popen[bytes]] = []
 
-    told: set[int] = set()
+    signalled: set[int] = set()
 
-    def tell_all() -> None:
+    def interrupt_all() -> None:
         for process in running:
-            if process.pid not in told:  # a second signal would end it at once
-                told.add(process.pid)
+            if process.pid not in signalled:  # a second signal would end it at once
+                signalled.add(process.pid)
                 process.send_signal(signal.SIGINT)
 
     futile, failed = 0, False
-    with graceful(tell_all):
+    with graceful(interrupt_all):
         try:
             running += [_start(payload, workers) for _ in range(workers)]
             while running:
                 time.sleep(_POLL_SECONDS)
                 if interrupted():
-                    tell_all()  # those too that were being started when it came
+                    interrupt_all()  # those too that were being started when it came
                 for process in [each for each in running if each.poll() is not None]:
                     running.remove(process)
                     if process.returncode == 0:
@@ -108,7 +108,7 @@ def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-c", "from greensweep.search.pool import serve; serve()"],
         stdin=subprocess.PIPE,
         env=environment,
-        start_new_session=True,  # Ctrl-C reaches this process alone, which tells the workers
+        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it is dead already, and is found so
@@ -136,7 +136,7 @@ def serve() -> None:
     (length,) = _LENGTH.unpack(_read(stream, _LENGTH.size))
     payload = _read(stream, length)
     threading.Thread(target=_end_with_parent, args=(stream,), daemon=True).start()
-    logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
+    logging.raiseExceptions = False  # of a log file on a full disk the fault itself speaks
     mask_output()
     with graceful(quiet=True):
         try:

@@ -35,7 +35,7 @@ def progress_line(
     """Return how a search stands: trials, the best, energy of the budget, time left.
 
     Args:
-        seconds: since this command began, in which it ran trials; the time left is told from it.
+        seconds: since this command began, in which it ran trials; from which the time left follows.
         since_last: of these, those since a trial ended: the trials that run have come so far.
         earlier: trials that had ended before this command.
     """

@@ -30,7 +30,7 @@ TrialStatus = Literal[Status, "died", "withdrawn"]
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that runs a trial, told by its birth from others that get its id.
+    """The process that runs a trial; its birth distinguishes it from others that get its id.
 
     Attributes:
         since: when it took the trial, seconds of a clock that nobody sets; None where unknown.

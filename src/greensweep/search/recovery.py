@@ -1,4 +1,4 @@
-"""What became of trials whose process ended: settled from what they left, and run again."""
+"""Trials whose process died: finished from what they left, or queued to run again."""
 
 import logging
 import time
@@ -28,7 +28,7 @@ from greensweep.search.trial import figures_of_result, finish_trial, read_trial_
 log = logging.getLogger(__name__)
 
 # How long a trial may be seen without an owner, which it gets as soon as it is drawn. Dates, which
-# another machine's clock gave, tell only of what is older than any clock is set.
+# another machine's clock gave, show only what is older than any clock is off.
 _OWNERLESS_SECONDS = 120.0
 _ANCIENT = timedelta(days=2)
 
@@ -37,7 +37,7 @@ Folder = Callable[[FrozenTrial], Path]
 
 
 class Recovery:
-    """Settles trials that their own process did not. Whoever uses it holds the study's lock.
+    """Finishes trials that their own process did not. Whoever uses it holds the study's lock.
 
     Args:
         spec: the search.
@@ -58,12 +58,12 @@ class Recovery:
         self._ownerless: dict[int, float] = {}  # by number: when it was first seen so
 
     def recover_dead(self) -> int:
-        """Settle the trials whose process has died; return how many."""
+        """Finish the trials whose process has died; return how many."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return sum(self._recover_if_dead(trial) for trial in running)
 
     def recover(self, trial: FrozenTrial) -> bool:
-        """Settle a running trial by what its folder says; False where it says nothing."""
+        """Finish a running trial by what its folder holds; False where it says nothing."""
         folder = self._folder(trial)
         kept = read_trial_file(folder)
         if kept is not None:
@@ -87,7 +87,7 @@ class Recovery:
         """Put a trial's parameters in the queue, linked to it."""
         again = retried_numbers(self._study.get_trials(deepcopy=False))
         if trial.number in again:
-            return  # whoever began this died before the trial itself was settled
+            return  # whoever began this died before the trial itself was finished
         attributes = {
             name: value
             for name, value in trial.system_attrs.items()

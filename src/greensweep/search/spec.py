@@ -46,7 +46,7 @@ class SearchSpec:
         parallel: trials run side by side.
         kg_per_joule: kg CO2e of a joule on the declared grid; None without one.
         racing: end the repeats of a trial that are surely worse than the best one's.
-        fidelities: what each cheaper way to train sets beside a trial's own options.
+        fidelities: what each cheaper one sets beside a trial's own options.
         only_epochs: end every trial after so many, as a preview does.
     """
 
@@ -88,7 +88,7 @@ class SearchSpec:
 
     @property
     def total(self) -> int:
-        """How many trials there will be: no more than there are points, and ways to train each."""
+        """How many trials there will be: no more than there are points, in all fidelities."""
         return int(min(self.n_trials, self.space.size * (1 + len(self.fidelities))))
 
     @property
@@ -192,7 +192,7 @@ class SearchSpec:
             make = getattr(import_module(module), name)
             if make is GridSampler:
                 return RandomSampler(seed=self._seed_of(index))  # of what a point leaves open
-            if getattr(make, "keeps_seed", False):  # it tells the trials apart by itself
+            if getattr(make, "keeps_seed", False):  # it seeds each trial by itself
                 more: dict[str, Any] = {}
                 if self.fidelities:
                     more["fidelities"] = len(self.fidelities)

@@ -56,9 +56,9 @@ def least_gain_per_joule(spec: SearchSpec) -> float | None:
 def best_gain_per_joule(
     spec: SearchSpec, study: optuna.Study, trials: Sequence[FrozenTrial]
 ) -> float | None:
-    """Return the largest expected improvement per predicted joule that any point promises.
+    """Return the largest expected improvement per predicted joule of any point.
 
-    None where nothing is metered, or too few trials have finished to tell.
+    None where nothing is metered, or too few trials have finished.
     """
     space = {name: each for name, each in spec.distributions.items() if not each.single()}
     encoder = SpaceEncoder(log_scaled_space(space, _WIDE_DECADES), spec.conditions)

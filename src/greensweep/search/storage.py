@@ -117,7 +117,7 @@ def _opened(url: str) -> BaseStorage:
 
 
 def keep_private(url: str) -> None:
-    """Let only its owner read a storage that is a new file: programs tell it what they will.
+    """Let only its owner read a storage that is a new file: what programs keep in it is theirs.
 
     Raises:
         OSError: the file cannot be made.

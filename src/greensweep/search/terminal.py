@@ -16,63 +16,63 @@ from greensweep.search.records import outcome_of
 FILE_WIDTH = 160  # columns where the output is no terminal
 
 
-def cost_sentences(bill: SearchCost) -> list[str]:
+def cost_sentences(cost: SearchCost) -> list[str]:
     """Return what a search cost, what pruning saved, what is left, and why it ended."""
-    by_status = ", ".join(f"{count} {name}" for name, count in bill.trials_by_status.items())
-    sentences = [f"The search ended before its {bill.trials_total} trials: {bill.ended}."]
-    if bill.ended is None:
+    by_status = ", ".join(f"{count} {name}" for name, count in cost.trials_by_status.items())
+    sentences = [f"The search ended before its {cost.trials_total} trials: {cost.ended}."]
+    if cost.ended is None:
         sentences = []
-    if bill.spent_joules is None:
-        return [*sentences, f"{bill.trials} trials: {by_status or 'none'}; not metered."]
+    if cost.spent_joules is None:
+        return [*sentences, f"{cost.trials} trials: {by_status or 'none'}; not metered."]
     parts = {
-        "finished trials": bill.finished_joules,
-        "pruned ones": bill.pruned_joules,
-        "stopped ones": bill.stopped_joules,
-        "failed ones": bill.failed_joules,
-        "those that still run": bill.running_joules,
-        "the search itself": bill.search_joules,
+        "finished trials": cost.finished_joules,
+        "pruned ones": cost.pruned_joules,
+        "stopped ones": cost.stopped_joules,
+        "failed ones": cost.failed_joules,
+        "those that still run": cost.running_joules,
+        "the search itself": cost.search_joules,
     }
     spent = [f"{joules_text(joules)} in {name}" for name, joules in parts.items() if joules]
     ratio = ""
-    if bill.search_ratio is not None:
-        ratio = f", {bill.search_ratio:.3g} times the training of trial {bill.best_trials[0]}"
+    if cost.search_ratio is not None:
+        ratio = f", {cost.search_ratio:.3g} times the training of trial {cost.best_trials[0]}"
     sentences.append(
-        f"The bill: {joules_text(bill.spent_joules)} ({bill.quality}){ratio}: {', '.join(spent)} "
+        f"The cost: {joules_text(cost.spent_joules)} ({cost.quality}){ratio}: {', '.join(spent)} "
         f"({by_status})."
     )
-    if bill.saved_joules:
+    if cost.saved_joules:
         sentences.append(
-            f"Pruning saved about {joules_text(bill.saved_joules)} and {bill.saved_seconds:.3g} s, "
-            "told from the epochs that the pruned trials had left."
+            f"Pruning saved about {joules_text(cost.saved_joules)} and {cost.saved_seconds:.3g} s, "
+            "estimated from the epochs that the pruned trials had left."
         )
-    if bill.forecast_joules is not None and bill.forecast_trials:
+    if cost.forecast_joules is not None and cost.forecast_trials:
         sentences.append(
-            f"After {bill.forecast_trials} of {bill.trials_total} trials the forecast was "
-            f"{joules_text(bill.forecast_joules)} ({joules_text(bill.forecast_low)} to "
-            f"{joules_text(bill.forecast_high)}); the trials came to "
-            f"{joules_text(bill.trials_joules)}."
+            f"After {cost.forecast_trials} of {cost.trials_total} trials the forecast was "
+            f"{joules_text(cost.forecast_joules)} ({joules_text(cost.forecast_low)} to "
+            f"{joules_text(cost.forecast_high)}); the trials came to "
+            f"{joules_text(cost.trials_joules)}."
         )
-    not_run = bill.trials_total - bill.trials
-    if bill.ended is not None and not_run > 0 and bill.trials:
-        unspent = bill.spent_joules / bill.trials * not_run
+    not_run = cost.trials_total - cost.trials
+    if cost.ended is not None and not_run > 0 and cost.trials:
+        unspent = cost.spent_joules / cost.trials * not_run
         sentences.append(
             f"Left unspent: {not_run} trials, about {joules_text(unspent)} at what the others cost."
         )
-    if bill.left_joules is not None:
+    if cost.left_joules is not None:
         sentences.append(
-            f"Of the budget of {joules_text(bill.budget_joules)} {joules_text(bill.left_joules)} "
+            f"Of the budget of {joules_text(cost.budget_joules)} {joules_text(cost.left_joules)} "
             "are left."
         )
-    if bill.left_hours is not None and bill.budget_hours is not None:
+    if cost.left_hours is not None and cost.budget_hours is not None:
         sentences.append(
-            f"Of the budget of {bill.budget_hours:g} h {bill.left_hours:.3g} h are left."
+            f"Of the budget of {cost.budget_hours:g} h {cost.left_hours:.3g} h are left."
         )
     return sentences
 
 
-def search_table(trials: Sequence[FrozenTrial], bill: SearchCost) -> Table:
+def search_table(trials: Sequence[FrozenTrial], cost: SearchCost) -> Table:
     """Return the trials of a search; `*` marks the best, or the Pareto-optimal ones."""
-    front = "Pareto-optimal" if len(bill.best_trials) > 1 else "best"
+    front = "Pareto-optimal" if len(cost.best_trials) > 1 else "best"
     table = Table(title=f"Trials (* = {front})")
     ended = [trial for trial in trials if outcome_of(trial) is not None]
     objectives = max((len(trial.values) for trial in ended if trial.values), default=1)
@@ -87,7 +87,7 @@ def search_table(trials: Sequence[FrozenTrial], bill: SearchCost) -> Table:
         shown += [str(outcome.status), *[""] * objectives][: objectives - len(shown)]
         table.add_row(
             str(trial.number),
-            "*" if trial.number in bill.best_trials else "",
+            "*" if trial.number in cost.best_trials else "",
             *shown,
             "-" if outcome.spent_joules is None else f"{outcome.spent_joules:.1f}",
             f"{outcome.seconds:.2f}",
@@ -103,14 +103,14 @@ def _short(params: Mapping[str, object], name: str) -> str:
     return escape(kept_as_override(value)) if name in params else "-"
 
 
-def print_search(trials: Sequence[FrozenTrial], bill: SearchCost) -> None:
+def print_search(trials: Sequence[FrozenTrial], cost: SearchCost) -> None:
     """Print the table and the bill to standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH, highlight=False)
     if trials:
-        console.print(search_table(trials, bill))
-    for sentence in cost_sentences(bill):
+        console.print(search_table(trials, cost))
+    for sentence in cost_sentences(cost):
         console.print(sentence, markup=False, soft_wrap=True)
 
 
@@ -127,8 +127,8 @@ def preview_sentences(
 
     Args:
         joules, seconds: of all trials; no energy where nothing is metered.
-        points: how many tell this.
-        cost: of telling it, joules.
+        points: how many were run for it.
+        cost: of running them, joules.
         kg_per_joule: of the declared grid.
     """
     spans = [f"{duration_text(seconds.cost)} ({_ends(seconds, duration_text)})"]
@@ -141,10 +141,10 @@ def preview_sentences(
                 return f"{grams * value:.3g} g"
 
             spans.append(f"{text(joules.cost)} CO2e ({_ends(joules, text)})")
-    told = f"for {joules_text(cost)} " if cost else ""
+    spent = f" for {joules_text(cost)}" if cost else ""
     return [
         f"Forecast for {trials} trials, one at a time and without pruning: {', '.join(spans)}.",
-        f"The 90 % intervals are told from {points} random points, {told}at their first epochs; "
+        f"The 90 % intervals are estimated from the first epochs of {points} random points{spent}; "
         "a search moves away from them, and pruning makes it cheaper.",
     ]
 

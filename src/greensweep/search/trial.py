@@ -1,4 +1,4 @@
-"""Run one trial of a search and settle it: values, energy, constraints, in file and storage."""
+"""Run one trial of a search and record its end: values, energy, constraints."""
 
 import math
 import time
@@ -48,7 +48,7 @@ def run_trial(
     meter: Meter | None = None,
     search_joules: float | None = None,
 ) -> Any:
-    """Run a trial's task, settle it, and return what the task returned; None if it ended early.
+    """Run a trial's task, record its end, and return what it returned; None if it ended early.
 
     Args:
         number: of the trial, which is running.
@@ -58,8 +58,8 @@ def run_trial(
         search_joules: what drawing the trial cost.
 
     Raises:
-        Exception: what the task raised; the trial is settled as failed.
-        KeyboardInterrupt: the trial was ended from outside; it is settled.
+        Exception: what the task raised; the trial has failed.
+        KeyboardInterrupt: the trial was ended from outside.
     """
     trial = trial_of(study, number)
     monitor = TrialMonitor(spec, study, trial, search_joules)
@@ -181,7 +181,7 @@ class EndedTrial:
 
 
 def read_trial_file(directory: Path) -> EndedTrial | None:
-    """Read how the trial in a folder ended; None where no search settled it."""
+    """Read how the trial in a folder ended; None where no search has finished it."""
     kept = read_json(directory / TRIAL_FILE)
     if kept is None:
         return None
@@ -193,14 +193,14 @@ def read_trial_file(directory: Path) -> EndedTrial | None:
         return None
 
 
-def broken_in(directory: Path, settled: EndedTrial | None) -> tuple[str, ...]:
+def broken_in(directory: Path, ended: EndedTrial | None) -> tuple[str, ...]:
     """Return what keeps a trial from being the best: its constraints, or files that broke.
 
     Of one whose own file is broken nobody knows that it keeps them.
     """
     files = [name for name in (TRIAL_FILE, RESULT_FILE) if was_put_aside(directory / name)]
     left_out = tuple(f"{name} broken" for name in files if not (directory / name).is_file())
-    return left_out + (settled.broken if settled else ())
+    return left_out + (ended.broken if ended else ())
 
 
 def figures_of_result(result: RunResult) -> dict[str, Any]:
@@ -233,9 +233,9 @@ def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> d
     if result is not None:
         return figures | figures_of_result(result)
     if window is not None:
-        # A program may tell joules of its own, of a device that this machine's meter does not see.
-        told = [last.spent_joules if last is not None else None, window.joules]
-        spent = max((each for each in told if each is not None), default=None)
+        # A program may report joules of its own, of a device that the meter does not see.
+        known = [last.spent_joules if last is not None else None, window.joules]
+        spent = max((each for each in known if each is not None), default=None)
         figures |= {"spent_joules": spent, "quality": window.reading.quality}
         figures.setdefault("joules", window.joules)
     return figures

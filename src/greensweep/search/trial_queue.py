@@ -1,4 +1,4 @@
-"""Take the next trial: under a lock, within the total and the budget, once each."""
+"""The queue of trials: each is drawn and reserved once, within the total and the budget."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -38,7 +38,7 @@ from greensweep.search.trial import finish_trial
 
 @dataclass(frozen=True)
 class ReservedTrial:
-    """A trial that this process is to run, in the `fidelity`-th cheaper way, or whole (0)."""
+    """A trial that this process is to run, in a cheaper fidelity, counted from 1, or whole (0)."""
 
     number: int
     params: Mapping[str, Any]
@@ -81,7 +81,7 @@ class TrialQueue:
         self._lock = FileLock(spec.lock_file("claim"))
 
     def prepare(self) -> None:
-        """Make a study ready to go on: settle what died, put what was interrupted in the queue.
+        """Make a study ready to go on: recover what died, queue what was interrupted.
 
         Raises:
             StudyError: a point to start from is outside of the space.
@@ -163,12 +163,12 @@ class TrialQueue:
         return DeduplicatingSampler(sampler, space, taken, [spec.seed, len(done)])
 
     def recover_dead(self) -> int:
-        """Settle the trials whose process has died; return how many."""
+        """Recover the trials whose process has died; return how many."""
         with self._lock:
             return self._recovery.recover_dead()
 
     def recover(self, trial: FrozenTrial) -> bool:
-        """Settle a running trial by what its folder says; False where it says nothing."""
+        """Finish a running trial by what its folder holds; False where it says nothing."""
         with self._lock:
             return self._recovery.recover(trial)
 

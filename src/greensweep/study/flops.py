@@ -1,4 +1,4 @@
-"""How much a run will have to compute, told before it runs."""
+"""How much a run will have to compute, known before it runs."""
 
 from dataclasses import replace
 

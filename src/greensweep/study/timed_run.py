@@ -1,4 +1,4 @@
-"""How long a run will take on this machine, told from a few of its training steps."""
+"""How long a run will take on this machine, estimated from a few of its training steps."""
 
 import statistics
 import time

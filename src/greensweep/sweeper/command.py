@@ -66,7 +66,7 @@ def declared_space(config: DictConfig) -> dict[str, Any]:
 
 
 def resumes(hydra: Any) -> bool:
-    """Tell whether the sweeper goes on with an earlier sweep, and settles its trials itself."""
+    """Tell whether the sweeper goes on with an earlier sweep, and records its trials itself."""
     return str(hydra.sweeper._target_).endswith(_RESUMES)
 
 
@@ -94,8 +94,8 @@ def check_subdir(hydra: DictConfig) -> None:
     """Refuse one folder for several trials.
 
     Raises:
-        StudyError: `hydra.sweep.subdir` does not tell trials by their numbers; where the user lists
-            the values of all trials, these may tell them too.
+        StudyError: `hydra.sweep.subdir` does not name trials by their numbers; where the user lists
+            the values of all trials, these may name them too.
     """
     sweep = OmegaConf.to_container(hydra.sweep, resolve=False)
     assert isinstance(sweep, dict)

@@ -14,8 +14,8 @@ from greensweep.sweeper.worker import Worker
 def refuse_long(worker: Worker, options: SweeperConfig, earlier: Sequence[FrozenTrial]) -> None:
     """Refuse a sweep that would take longer than `confirm_hours` here, unless it is confirmed.
 
-    The trials that a study already has tell what the rest will take; before any, a few timed steps
-    of the present configuration do. Trials side by side share the machine, so they are counted as
+    The rest is forecast from the trials that a study already has, before any from a few timed steps
+    of the present configuration. Trials side by side share the machine, so they are counted as
     if they followed each other.
 
     Args:

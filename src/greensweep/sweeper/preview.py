@@ -1,4 +1,4 @@
-"""What a sweep will cost, before it is run: two epochs of some points tell."""
+"""What a sweep will cost, estimated from two epochs of some points before it is run."""
 
 import copy
 import logging
@@ -33,7 +33,7 @@ def preview(worker: Worker, overrides: Sequence[str]) -> None:
         overrides: what preview runs set besides.
 
     Raises:
-        StudyError: none of them told anything.
+        StudyError: none of them came to an epoch.
     """
     spec, total = worker.spec, worker.spec.total
     # Beside the sweep's folder, every run in which counts as its own.
@@ -64,20 +64,20 @@ def preview(worker: Worker, overrides: Sequence[str]) -> None:
     with graceful():
         tried.work(1)
     trials = open_once(tried.spec).get_trials(deepcopy=False)
-    told = [trial for trial in trials if whole_seconds(trial) is not None]
-    told = told[1:] or told
-    seconds = CostModel(spec.space, told, whole_seconds).of_trials(total)
+    shown = [trial for trial in trials if whole_seconds(trial) is not None]
+    shown = shown[1:] or shown
+    seconds = CostModel(spec.space, shown, whole_seconds).of_trials(total)
     outcomes = [outcome for trial in trials if (outcome := outcome_of(trial)) is not None]
     if seconds is None:
         errors = [outcome.error for outcome in outcomes if outcome.error]
         raise StudyError(
-            f"none of {len(outcomes)} preview runs told anything; the first: {errors[0]}"
+            f"none of {len(outcomes)} preview runs came to an epoch; the first: {errors[0]}"
         )
     for sentence in preview_sentences(
-        CostModel(spec.space, told, joules_with_search).of_trials(total),
+        CostModel(spec.space, shown, joules_with_search).of_trials(total),
         seconds,
         trials=total,
-        points=len(told),
+        points=len(shown),
         cost=sum(map(spent_of, trials)),
         kg_per_joule=spec.kg_per_joule,
     ):

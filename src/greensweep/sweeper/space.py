@@ -1,4 +1,4 @@
-"""The space of a search, and the points that it starts from, as Hydra's overrides tell them."""
+"""The space of a search, and the points that it starts from, as Hydra's overrides state them."""
 
 import logging
 from collections.abc import Mapping, Sequence

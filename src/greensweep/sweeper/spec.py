@@ -202,7 +202,7 @@ def _with_fidelities(
     objectives: int,
     distributions: Mapping[str, BaseDistribution],
 ) -> str:
-    """Return the sampler that chooses among cheaper ways to train, where `target` can.
+    """Return the sampler that chooses among fidelities, where `target` can.
 
     Raises:
         StudyError: it cannot.
@@ -211,7 +211,7 @@ def _with_fidelities(
     if objectives > 1 or target != EiPerJouleConfig._target_:
         raise StudyError(
             f"{name} needs one objective and hydra/sweeper/sampler=ei_per_joule, which alone "
-            "weighs what a cheaper run tells: set both, or leave fidelities out"
+            "weighs what a cheaper run shows: set both, or leave fidelities out"
         )
     if options.racing:
         raise StudyError(f"{name} and {PREFIX}racing exclude each other: set one of them")

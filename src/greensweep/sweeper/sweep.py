@@ -41,7 +41,7 @@ class Sweep:
     Args:
         config: as Hydra composed it, with `hydra`.
         task: the program's function.
-        plan: tells of a composed configuration which run it plans, where that is known.
+        plan: returns the run that a composed configuration plans, None where that is not known.
     """
 
     def __init__(

@@ -67,14 +67,14 @@ class Worker:
     singletons: Any = field(default_factory=Singleton.get_state)
 
     def __post_init__(self) -> None:
-        """Refuse cheaper ways to train that the program does not have, before anything is trained.
+        """Refuse fidelities that the program does not have, before anything is trained.
 
         Raises:
             StudyError: one sets an option that there is not.
         """
-        for way, cheaper in enumerate(self.spec.fidelities, 1):
+        for fidelity, cheaper in enumerate(self.spec.fidelities, 1):
             try:
-                self._composed({}, way)
+                self._composed({}, fidelity)
             except CompactHydraException as error:
                 raise StudyError(
                     f"hydra.sweeper.fidelities: {', '.join(cheaper)}: {first_line(error)}"
@@ -134,11 +134,11 @@ class Worker:
         """Return the objectives of a run by its result alone.
 
         Raises:
-            GreensweepError: the result does not tell them, or lacks a figure.
+            GreensweepError: the result does not state them, or lacks a figure.
         """
         run = self.planned({})
         if run is None:
-            raise StudyError("its result tells nothing of what the program returns")
+            raise StudyError("its result does not state what the program returns")
         return run.values(result)
 
     def folder(self, trial: FrozenTrial) -> Path:
@@ -164,7 +164,7 @@ class Worker:
         return self.plan(self._composed(params, fidelity))
 
     def flops(self, trial: ReservedTrial) -> float | None:
-        """Return how much a trial will compute; None where only running it tells."""
+        """Return how much a trial will compute; None where only running it shows that."""
         try:
             run = self.planned(trial.params, trial.fidelity)
         except (GreensweepError, *_NOT_COMPOSED):

@@ -26,7 +26,7 @@ class DeduplicatingSampler(BaseSampler):
 
     Args:
         sampler: the strategy.
-        taken: what other trials had: in which of the cheaper ways, and `Space.key` of the point.
+        taken: what other trials had: its fidelity, and `Space.key` of the point.
         seed: of this state.
     """
 
@@ -63,9 +63,9 @@ class DeduplicatingSampler(BaseSampler):
                 point[name] = drawn[name]
             else:
                 point[name] = sampler.sample_independent(study, trial, name, distributions[name])
-        # As it is stored: the strategy may just have chosen a cheaper way.
-        way = fidelity_of(trial_of(study, trial.number))
-        taken = {key for fidelity, key in self._taken if fidelity == way}
+        # As it is stored: the strategy may just have chosen a fidelity.
+        own = fidelity_of(trial_of(study, trial.number))
+        taken = {key for fidelity, key in self._taken if fidelity == own}
         if self._space.key(point) not in taken or len(taken) >= self._space.size:
             return point
         for tried in range(_TRIES if given else sys.maxsize):

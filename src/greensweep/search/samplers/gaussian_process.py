@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from greensweep.search.encoder import FloatArray
 
 _LEAST_DEVIATION = 1e-12
-_NOISE = 1e-3  # of a figure's variance, as the likeliest before any trial
+_NOISE = 1e-3  # of the variance of the values, where the prior is highest
 
 # Deviations, in natural logarithms, of the priors of the kernel's parameters.
 _SPREAD_OF_SCALES, _SPREAD_OF_SIGNAL, _SPREAD_OF_NOISE = 1.0, 1.0, 2.0
@@ -75,7 +75,7 @@ class GaussianProcess:
     def correlations(self, seen: FloatArray, sought: FloatArray) -> FloatArray:
         """Return the posterior correlation of a noisy observation with another value, row by row.
 
-        It is from 0 to 1: what is negative tells nothing that a search could use.
+        It is from 0 to 1: a negative one is of no use to a search.
 
         Args:
             seen: points of the observations.
