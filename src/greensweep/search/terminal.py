@@ -37,7 +37,7 @@ def cost_sentences(cost: SearchCost) -> list[str]:
     if cost.search_ratio is not None:
         ratio = f", {cost.search_ratio:.3g} times the training of trial {cost.best_trials[0]}"
     sentences.append(
-        f"The cost: {joules_text(cost.spent_joules)} ({cost.quality}){ratio}: {', '.join(spent)} "
+        f"The bill: {joules_text(cost.spent_joules)} ({cost.quality}){ratio}: {', '.join(spent)} "
         f"({by_status})."
     )
     if cost.saved_joules:
