@@ -18,7 +18,7 @@ from stopwatch import Stopwatch
 from greensweep import app
 from greensweep.energy.machine import MachineMeter
 from greensweep.record import recorded_run
-from greensweep.runs import fit, once, setup
+from greensweep.runs import fit, network, once, setup
 from greensweep.study import winners
 from greensweep.tracking.mlflow_tracker import MlflowTracker
 from greensweep.training import Training
@@ -69,7 +69,7 @@ def main() -> None:
     watch = Stopwatch()
     watch.on_items(setup, "train", WORK)
     for name in ("evaluate", "load_splits", "build_model"):
-        watch.on_calls(setup, name, WORK)
+        watch.on_calls(network, name, WORK)
     for part, owner, attributes in PARTS:
         for attribute in attributes:
             watch.on_calls(owner, attribute, f"part: {part}")

@@ -13,7 +13,7 @@ from greensweep.config import PredictConfig
 if TYPE_CHECKING:
     import numpy as np
 
-    from greensweep.runs.kept_model import KeptModel
+    from greensweep.runs.network import Network
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def predict(composed: DictConfig) -> None:
     log.info(f"{len(samples.names)} predictions: {config.output}")
 
 
-def _columns(kept: "KeptModel", predictions: "np.ndarray") -> dict[str, list[Any]]:
+def _columns(kept: "Network", predictions: "np.ndarray") -> dict[str, list[Any]]:
     """Return the columns of a table: the likeliest class or the labels, probabilities, values."""
     classes = kept.splits.classes
     if not classes:

@@ -91,7 +91,7 @@ def fit(
         for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
             trained = phases.of("training")
             with phases.phase("evaluation"):
-                reached = setup.evaluate(setup.selecting)
+                reached = setup.evaluate(setup.selecting, config.select_on)
                 is_kept = kept.keep(epoch.number, reached.metrics[setup.objective.name])
             setup.training.evaluation_loss = reached.loss
             if is_kept:

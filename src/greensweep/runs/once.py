@@ -82,11 +82,11 @@ def run_once(
         if config.select_on == "test":
             with phases.phase("evaluation"):
                 kept.restore()
-                note_metrics(run, "validation", setup.evaluate(setup.validation))
+                note_metrics(run, "validation", setup.evaluate(setup.validation, "validation"))
         elif test:
             with phases.phase("test"):
                 kept.restore()
-                note_metrics(run, "test", setup.evaluate(setup.test))
+                note_metrics(run, "test", setup.evaluate(setup.test, "test"))
     return run.result
 
 

@@ -1,27 +1,24 @@
 """What a run trains, and on what: the data, the network and the device."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from greensweep.config import Metric, TrainConfig, metrics_of
-from greensweep.data import Split, load_splits
+from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainingConfig
+from greensweep.data import Split
 from greensweep.energy.notices import warn_once
-from greensweep.models import LayerCensus, build_model, check_batch_fits, take_census
-from greensweep.models.pretrained import expected_statistics
+from greensweep.models import LayerCensus, check_batch_fits, take_census
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.runs.initial_weights import load_initial_weights
-from greensweep.tasks import Scores, Task, build_task, imbalance, targets_of
+from greensweep.runs.network import Network, build_network
+from greensweep.tasks import imbalance
 from greensweep.training import (
-    Evaluation,
-    Normalise,
     Training,
-    autocast_dtype,
     choose_device,
     device_name,
-    evaluate,
     start_state,
     train,
     use_threads,
@@ -30,52 +27,26 @@ from greensweep.training.freezing import freeze_backbone
 
 
 @dataclass(frozen=True)
-class Setup:
-    """A network and its data on a device, ready to train.
+class Setup(Network):
+    """A network that is ready to train.
 
     Attributes:
-        normalise: prepares batches, on the device.
-        task: what is learnt.
-        scores: computes the metrics of a split.
-        objective: the metric by which epochs are chosen.
         census: the layers that run.
         train, validation: on the device.
-        test: read by the device where it is evaluated on.
-        dtype: of autocast; None computes in float32.
+        test: likewise where it selects epochs.
         training: the loop; each item is an epoch.
     """
 
-    config: TrainConfig
-    model: nn.Module
-    normalise: Normalise
-    task: Task
-    scores: Scores
-    objective: Metric
     census: LayerCensus
     train: Split
     validation: Split
     test: Split
-    dtype: torch.dtype | None
     training: Training
 
     @property
     def selecting(self) -> Split:
         """The split by which epochs are chosen."""
         return self.test if self.config.select_on == "test" else self.validation
-
-    def evaluate(self, split: Split) -> Evaluation:
-        """Evaluate the network as it stands."""
-        return evaluate(
-            self.model,
-            split.to(self.normalise.device),
-            self.normalise,
-            self.task,
-            scores=self.scores,
-            name="test" if split is self.test else "validation",
-            batch_size=self.config.training.evaluation_batch_size,
-            dtype=self.dtype,
-            evaluation_mode=self.config.training.evaluation_mode,
-        )
 
 
 def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
@@ -91,20 +62,12 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     device = choose_device(training.device)
     run.note(device=device_name(device))
     start_state(training, config.seed)
-    splits = load_splits(config.dataset, config.seed, targets_of(config.task))
-    task = build_task(config.task, splits, device, label_smoothing=training.label_smoothing)
-    metrics, objective = metrics_of(config)
-    scores = Scores(metrics, task.targets, splits.classes)
-    if task.targets == "classes" and objective.name == "accuracy":
+    network = build_network(config, device, partial(_begin, training))
+    splits, task, model = network.splits, network.task, network.model
+    if task.targets == "classes" and network.objective.name == "accuracy":
         warning = imbalance(splits.train.labels, splits.classes)
         if warning is not None:
             warn_once(warning)
-    model = build_model(config.model, splits.input_shape, task.outputs)
-    if training.from_checkpoint is not None:
-        load_initial_weights(Path(training.from_checkpoint), model)
-    if training.freeze == "backbone":
-        freeze_backbone(model)
-    model = model.to(device)
     census = take_census(model, splits.example, task.outputs)
     run.note(
         layers=census.layers,
@@ -115,18 +78,16 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
         flops_left_out=census.flops_left_out,
     )
     use_threads(training.threads, _step_flops(census, training.batch_size))
-    normalise = Normalise(expected_statistics(config.model, splits), device, training.memory_format)
     if training.memory_format == "channels_last":
-        model = model.to(memory_format=normalise.layout)
-    train_split, validation = splits.train.to(device), splits.validation.to(device)
-    test = splits.test.to(device) if config.select_on == "test" else splits.test
-    dtype = autocast_dtype(training.precision, device)
+        model.to(memory_format=network.normalise.layout)
     if device.type == "cpu":  # a GPU says by itself what it cannot hold
-        check_batch_fits(census.kept_bytes * (0.5 if dtype else 1.0), training.batch_size)
+        kept_bytes = census.kept_bytes * (0.5 if network.dtype else 1.0)
+        check_batch_fits(kept_bytes, training.batch_size)
+    train_split = splits.train.to(device)
     trained = train(
         model,
         train_split,
-        normalise,
+        network.normalise,
         task,
         training=training,
         optimizer=config.optimizer,
@@ -134,19 +95,21 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
         seed=config.seed,
     )
     return Setup(
-        config,
-        trained.model,
-        normalise,
-        task,
-        scores,
-        objective,
-        census,
-        train_split,
-        validation,
-        test,
-        dtype,
-        trained,
+        **{**vars(network), "model": trained.model},
+        census=census,
+        train=train_split,
+        validation=splits.validation.to(device),
+        test=splits.test.to(device) if config.select_on == "test" else splits.test,
+        training=trained,
     )
+
+
+def _begin(training: TrainingConfig, model: nn.Module) -> None:
+    """Give a model the weights that it begins from, where it has any of its own."""
+    if training.from_checkpoint is not None:
+        load_initial_weights(Path(training.from_checkpoint), model)
+    if training.freeze == "backbone":
+        freeze_backbone(model)
 
 
 def _step_flops(census: LayerCensus, batch_size: int) -> float | None:
