@@ -152,9 +152,9 @@ def test_a_study_that_cannot_run_is_refused_in_one_sentence(
 ) -> None:
     change(params, **changed)
     assert main(["study"]) == 1
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -186,16 +186,16 @@ def test_a_study_that_cannot_run_is_refused_in_one_sentence(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
-def test_all_faults_of_a_study_are_told_at_once(
+def test_all_faults_of_a_study_are_named_at_once(
     params: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], said: list[str]
 ) -> None:
     change(params, **changed)
     assert main(["study"]) == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert [each for each in said if each not in told] == []
-    faults = told.removeprefix("Error: params.yaml: ").strip().split("; ")
-    assert len(faults) == len(set(faults)), "each is told once"
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert [each for each in said if each not in printed] == []
+    faults = printed.removeprefix("Error: params.yaml: ").strip().split("; ")
+    assert len(faults) == len(set(faults)), "each is named once"
 
 
 def test_a_data_set_names_its_runs_as_its_file_is_called(
@@ -219,9 +219,9 @@ def test_strategies_are_held_against_random_search(
     known = yaml.safe_load(params.read_text())
     params.write_text(yaml.safe_dump({**known, "strategies": strategies}, sort_keys=False))
     assert main(["study"]) == 1
-    told = capsys.readouterr().err
-    assert "strategies must be random and another to hold against it" in told
-    assert f"got {', '.join(strategies)}: set" in told
+    printed = capsys.readouterr().err
+    assert "strategies must be random and another to hold against it" in printed
+    assert f"got {', '.join(strategies)}: set" in printed
 
 
 def test_a_study_takes_networks_that_are_not_the_papers(
@@ -253,10 +253,10 @@ def test_a_study_that_would_take_days_is_forecast_and_refused(
 
     monkeypatch.setattr("greensweep.study.timed_run.seconds_of_run", an_hour)
     assert main(["study", "--size", "paper"]) == 1
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     # 2 data sets x 3 networks x 2 spaces x 3 strategies of 64 trials, and 8 architectures of 48.
-    assert f"would take about {(36 * 64 + 8 * 48) / 24:.3g} days on this machine" in told
-    assert "set confirmed: true in params.yaml" in told
+    assert f"would take about {(36 * 64 + 8 * 48) / 24:.3g} days on this machine" in printed
+    assert "set confirmed: true in params.yaml" in printed
     assert len(asked) == 2 * 3 + 8
     assert {repeats for _, _, repeats in asked} == {8}
     check_length({**read_params(), "confirmed": True})
@@ -279,9 +279,9 @@ def test_what_a_pipeline_needs_is_named(
 ) -> None:
     Path(missing).rename("elsewhere")
     assert main(["study"]) == 1
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
 
 
 def test_a_value_that_params_lack_is_named(params: Path) -> None:
@@ -538,11 +538,11 @@ def test_dvcs_own_commands_work_where_nothing_was_run_yet(
     monkeypatch.chdir(clone)
     assert dvc_main(list(arguments)) == 0
     written = capsys.readouterr()
-    told = written.out + written.err + caplog.text
-    assert "failed to load" not in told
-    assert "ERROR" not in told
+    printed = written.out + written.err + caplog.text
+    assert "failed to load" not in printed
+    assert "ERROR" not in printed
     if arguments == ("repro", "--dry"):
-        assert set(stages_run(told)) >= {"prepare@digits", "inputs", "runs", "report"}
+        assert set(stages_run(printed)) >= {"prepare@digits", "inputs", "runs", "report"}
     assert git(clone, "status", "--porcelain") == ""
 
 
@@ -663,8 +663,8 @@ def test_experiments_add_to_a_search_now_or_from_the_queue(project: Path) -> Non
     for name, count in (("now", 3), ("later", 4)):
         lock = yaml.safe_load(git(project, "show", f"{by_name[name]}:dvc.lock"))
         assert lock["stages"][target]["params"]["params.yaml"]["strategies.random"] == count
-    told = json.loads(dvc(project, "exp", "show", "--json"))
-    names = {each["name"] for row in told for each in experiments(row)}
+    printed = json.loads(dvc(project, "exp", "show", "--json"))
+    names = {each["name"] for row in printed for each in experiments(row)}
     assert {"now", "later"} <= names
 
 

@@ -65,10 +65,10 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
     from greensweep.rendering import build_page, report_tables, tradeoff_title, write_report
     from greensweep.rendering.colophon import colophon
 
-    sections, told = build_page(analyses, config), colophon(config.source)
+    sections, origin = build_page(analyses, config), colophon(config.source)
     tables = report_tables(analyses)
     title = config.title or tradeoff_title(analyses.runs.metric)
-    page = write_report(Path(config.output), title, sections, tables, told)
+    page = write_report(Path(config.output), title, sections, tables, origin)
     log.info(f"Report: {page}")
     return page
 

@@ -42,7 +42,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     if (directory / RESULT_FILE).is_file():
         raise StudyError(
             f"{directory} holds the result of another trial, which would be overwritten: let "
-            "hydra.sweep.subdir tell trials apart, as '${hydra.job.num}' does"
+            "hydra.sweep.subdir keep trials apart, as '${hydra.job.num}' does"
         )
     config = _parse_run(composed, directory, overrides, sweeping)
     store = open_store(config.tracking)

@@ -114,7 +114,7 @@ class StrategiesConfig(AnalysisConfig):
     )
     order_free: list[str] = option(
         lambda: ["random", "grid"],
-        doc="strategies whose trials do not hang on earlier ones; `random` is `random@SPACE` too",
+        doc="strategies whose trials do not depend on earlier ones; `random` is `random@SPACE` too",
     )
 
     def faults(self, name: str) -> Iterator[str]:

@@ -52,8 +52,8 @@ def check_study(params: Mapping[str, Any]) -> int:
 def check_length(params: Mapping[str, Any]) -> None:
     """Refuse a study that would take days on this machine, unless it is confirmed.
 
-    Only a size that asks (`size=paper`) is forecast: a few training steps of each network on each
-    data set tell how long its trials take.
+    Only a size that asks for it (`size=paper`) is forecast, from a few training steps of each
+    network on each data set.
 
     Args:
         params: as `check_study` accepts them.
