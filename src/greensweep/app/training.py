@@ -39,7 +39,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     directory = Path(hydra.runtime.output_dir)
     mask_output()  # a process of a launcher's has not begun as the script does
     overrides = tuple(map(mask_override, task_overrides(hydra)))
-    if (directory / RESULT_FILE).is_file():
+    if (directory / RESULT_FILE).is_file() and not composed.training.resume:
         raise StudyError(
             f"{directory} holds the result of another trial, which would be overwritten: let "
             "hydra.sweep.subdir keep trials apart, as '${hydra.job.num}' does"

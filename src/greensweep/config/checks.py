@@ -175,6 +175,11 @@ def _metric_faults(config: TrainConfig) -> Iterator[str]:
 
 
 def _repeat_faults(config: TrainConfig) -> Iterator[str]:
+    if config.training.resume and config.repeats > 1:
+        yield (
+            f"training.resume=true goes on with one training, and repeats={config.repeats}: set "
+            "repeats=1"
+        )
     if config.seed <= LARGEST_SEED < config.seed + config.repeats - 1:
         yield (
             f"the seeds of repeats={config.repeats} go from seed={config.seed} beyond "

@@ -157,6 +157,11 @@ class TrainingConfig:
     from_checkpoint: str | None = option(
         None, doc="begin from the weights in this file, as far as they fit the network", path=True
     )
+    resume: bool = option(
+        False,
+        doc="keep the state after each epoch, and go on from it where this folder has one of a "
+        "training that did not finish",
+    )
     freeze: Literal["none", "backbone"] = option(
         "none", doc="what keeps its weights: nothing, or all but the network's last layer"
     )

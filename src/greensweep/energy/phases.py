@@ -103,6 +103,10 @@ class Phases:
             # By identity: two windows may hold equal readings.
             self._windows = [each for each in self._windows if each is not window]
 
+    def add(self, name: str, earlier: EnergyReading) -> None:
+        """Charge a phase with what an earlier process of the run used in it."""
+        self.readings[name] = earlier + self.of(name)
+
     def read(self) -> None:
         """Bring the phases and the open windows up to now."""
         self._cut()

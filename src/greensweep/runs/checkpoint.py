@@ -100,11 +100,20 @@ def save_weights(weights: Mapping[str, Any], directory: Path) -> Path:
         OSError: the directory cannot be written to.
     """
     path = directory / CHECKPOINT_FILE
+    write_tensors(weights, path)
+    return path
+
+
+def write_tensors(values: Mapping[str, Any], path: Path) -> None:
+    """Write a mapping of tensors and plain values, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
     try:
-        write_whole(path, partial(_save, dict(weights)))
+        write_whole(path, partial(_save, dict(values)))
     except RuntimeError as error:  # torch's writer reports a full disk so
         raise OSError(f"cannot write {path}: {first_line(error)}") from error
-    return path
 
 
 def _save(weights: dict[str, Any], path: Path) -> None:

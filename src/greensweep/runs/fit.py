@@ -1,74 +1,30 @@
 """Train epoch by epoch under the meter: evaluate, keep the best weights, report."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from torch import nn
-
-from greensweep.config import Metric
 from greensweep.energy import Phases
 from greensweep.errors import DataError
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.reporting import Progress
-from greensweep.runs.checkpoint import copy_weights, restore_weights
 from greensweep.runs.history import History
+from greensweep.runs.kept_weights import KeptWeights
 from greensweep.runs.setup import Setup
-from greensweep.tracking import Tracker
 from greensweep.training import Epoch, Evaluation
 
 ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
 Report = Callable[[Progress], None]
 
 
-class KeptWeights:
-    """The weights of the best epoch, or of the last, on the CPU.
-
-    Args:
-        metric: by which an epoch is better than another.
-
-    Attributes:
-        weights: to restore.
-        best_epoch: the first of the best ones, from 1; 0 before any.
-
-    Raises:
-        ModelError: the weights cannot be kept and put back, which nothing was trained for yet.
-    """
-
-    def __init__(self, model: nn.Module, metric: Metric, *, keep_last: bool) -> None:
-        self._model, self._metric, self._keep_last = model, metric, keep_last
-        self._best: float | None = None
-        self.best_epoch = 0
-        self.weights: Mapping[str, Any] = copy_weights(model, into=None)
-        self.restore()
-
-    def keep(self, epoch: int, value: float | None) -> bool:
-        """Keep the weights as they stand, where they are the better ones; return whether they are.
-
-        Args:
-            value: the metric after the epoch; None where it is undefined.
-        """
-        is_better = self._metric.is_better(value, self._best)
-        if is_better:
-            self._best, self.best_epoch = value, epoch
-        if is_better or self._keep_last:
-            self.weights = copy_weights(self._model, into=self.weights)
-            return True
-        return False
-
-    def restore(self) -> None:
-        """Put the kept weights back into the model."""
-        restore_weights(self._model, self.weights)
-
-
 def fit(
     setup: Setup,
     kept: KeptWeights,
+    history: History,
     run: RecordedRun,
     phases: Phases,
-    tracker: Tracker,
     *,
     report: Report,
     show_epochs: ShowEpochs | None,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Train until the last epoch, or until `training.patience` ends it.
 
@@ -77,6 +33,7 @@ def fit(
     Args:
         report: takes what the run has come to after each epoch.
         show_epochs: wraps the epochs, given their number, to show progress.
+        after_epoch: keeps what each has come to.
 
     Raises:
         TrialEnded: the search that the run is part of ended it.
@@ -85,7 +42,6 @@ def fit(
     """
     config, training = setup.config, setup.config.training
     report(_progress(0, None, setup, phases))
-    history = History(config.select_on, tracker, trained=phases.of("training"))
     epochs: Iterable[Epoch] = phases.each("training", setup.training)
     try:
         for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
@@ -105,6 +61,7 @@ def fit(
                     "no epoch can be chosen by it: set another objective.metric, or give the split "
                     "more data"
                 )
+            after_epoch()
             report(_progress(epoch.number, reached, setup, phases))
             waited = epoch.number - kept.best_epoch
             if training.patience is not None and waited >= training.patience:

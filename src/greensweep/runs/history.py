@@ -1,5 +1,6 @@
 """The epochs of a run, each with its figures, also where counters cannot distinguish epochs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from greensweep.energy import EnergyReading
@@ -33,6 +34,22 @@ class History:
     def points(self) -> tuple[HistoryPoint, ...]:
         """As a run's result holds them."""
         return tuple(self._points)
+
+    @property
+    def assigned(self) -> tuple[int, EnergyReading]:
+        """How many points have their energy, and what the training windows read by then."""
+        return self._complete, self._assigned
+
+    def resume(
+        self, points: Sequence[HistoryPoint], complete: int, assigned: EnergyReading
+    ) -> None:
+        """Go on after the epochs of an earlier process, which tracked them.
+
+        Args:
+            complete, assigned: as `assigned` returned them.
+        """
+        self._points, self._complete = list(points), complete
+        self._assigned = assigned
 
     def add(self, epoch: Epoch, reached: Evaluation, trained: EnergyReading) -> None:
         """Add an epoch, after which the training windows read `trained`."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from greensweep.config import TrainConfig, metrics_of
@@ -13,10 +14,13 @@ from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import report_progress
 from greensweep.record.result import LAYER_ENERGY_FILE, RunResult
 from greensweep.runs.checkpoint import save_weights
-from greensweep.runs.fit import KeptWeights, Report, ShowEpochs, fit, note_metrics
+from greensweep.runs.fit import Report, ShowEpochs, fit, note_metrics
+from greensweep.runs.history import History
 from greensweep.runs.inference import measure_inference
+from greensweep.runs.kept_weights import KeptWeights
 from greensweep.runs.layer_energy import attribute_layer_energy
 from greensweep.runs.metered import metered
+from greensweep.runs.resume import ResumableRun
 from greensweep.runs.setup import set_up
 from greensweep.tracking import Tracker
 from greensweep.training import deterministic
@@ -54,6 +58,7 @@ def run_once(
         OSError: the result cannot be written; the tracker has it.
     """
     training = config.training
+    resumable = ResumableRun(directory, config, tracker)
     with (
         recorded_run(
             initial_result(config, trial, overrides), config, directory, tracker, name
@@ -69,7 +74,18 @@ def run_once(
             capture = setup.training.capture
             run.note(capture=capture.mode, capture_reason=capture.reason)
 
-        fit(setup, kept, run, phases, tracker, report=report, show_epochs=show_epochs)
+        history = History(config.select_on, tracker, trained=phases.of("training"))
+        resumable.resume(setup, kept, history, run, phases)
+        fit(
+            setup,
+            kept,
+            history,
+            run,
+            phases,
+            report=report,
+            show_epochs=show_epochs,
+            after_epoch=partial(resumable.keep, setup, kept, history, run, phases),
+        )
         run.note(checkpoint=str(save_weights(kept.weights, directory)))
 
         if config.inference.seconds != 0:
@@ -87,6 +103,7 @@ def run_once(
             with phases.phase("test"):
                 kept.restore()
                 note_metrics(run, "test", setup.evaluate(setup.test, "test"))
+    resumable.end()
     return run.result
 
 

@@ -94,6 +94,10 @@ class MlflowTracker:
 
     def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         def create() -> None:
+            if self.run_id is not None and self._store.has(self.run_id):
+                self._store.reopen(self.run_id)
+                self._params = {}
+                return
             parent = self._parent
             if self._sweep is not None:
                 sweep = self._sweep

@@ -32,7 +32,8 @@ class Tracker(Protocol):
     without it.
 
     Attributes:
-        run_id: the store's name of the run; None before `start` and where there is no store.
+        run_id: the store's name of the run; None before `start`, unless a run goes on that an
+            earlier process began, and where there is no store.
         incomplete: the store has the run, but refused a part of it.
     """
 

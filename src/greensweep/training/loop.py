@@ -1,7 +1,8 @@
 """The training loop, epoch by epoch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from greensweep.training.faults import computing
 from greensweep.training.freezing import begin_training
 from greensweep.training.images import Normalise, check_for_images
 from greensweep.training.optimizers import build_optimizer, build_schedule
+from greensweep.training.resume import load_optimizer, random_state, set_random_state
 from greensweep.training.running_loss import RunningLoss
 from greensweep.training.step import TrainingStep, is_left_over
 from greensweep.training.undo import buffers_kept
@@ -113,6 +115,7 @@ class Training:
     Attributes:
         capture: how its steps are taken; `warm_up` chooses.
         model: what is evaluated and kept: the network, or the average of its weights.
+        network: what is trained.
         evaluation_loss: after the last epoch, by which a schedule may go; set by who evaluates.
     """
 
@@ -134,6 +137,8 @@ class Training:
         self.evaluation_loss: float | None = None
         self._average = None if training.ema is None else _average(step.model, training.ema)
         self.model = step.model if self._average is None else self._average.module
+        self.network = step.model
+        self._done, self._loss = 0, 0.0  # the last epoch
         self._plain = step
         self._split = split
         self._schedule = schedule
@@ -160,7 +165,11 @@ class Training:
             torch.Generator().manual_seed(self._seed),
             reshuffle=training.reshuffle,
         )
+        if self._done:
+            self._end_epoch()
         for number, order in zip(range(1, training.epochs + 1), orders, strict=False):
+            if number <= self._done:
+                continue  # its order is drawn, by which that of the next follows
             begin_training(self._plain.model)
             total = RunningLoss(number, self._plain.device)
             rate = update.param_groups[0]["lr"]
@@ -180,13 +189,44 @@ class Training:
                         self._schedule.step()
                     if index % _LOSS_CHECK_STEPS == 0:
                         total.look()
-                loss = total.mean()
-            yield Epoch(number, loss, float(rate))
-            if isinstance(self._schedule, ReduceLROnPlateau):
-                known = self.evaluation_loss
-                self._schedule.step(loss if known is None else known)
-            elif self._schedule is not None and self._by_epoch:
-                self._schedule.step()
+                self._done, self._loss = number, total.mean()
+            yield Epoch(number, self._loss, float(rate))
+            self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        """Step a schedule that goes by epochs, once the epoch is evaluated."""
+        if isinstance(self._schedule, ReduceLROnPlateau):
+            known = self.evaluation_loss
+            self._schedule.step(self._loss if known is None else known)
+        elif self._schedule is not None and self._by_epoch:
+            self._schedule.step()
+
+    def state(self) -> dict[str, Any]:
+        """Return what beside the network's own state decides how the next epochs go."""
+        step, average, schedule = self._plain, self._average, self._schedule
+        return {
+            "epoch": self._done,
+            "loss": self._loss,
+            "evaluation_loss": self.evaluation_loss,
+            "optimizer": step.update.state_dict(),
+            "scale": step.scaler.state_dict(),
+            "average": None if average is None else average.state_dict(),
+            "schedule": None if schedule is None else schedule.state_dict(),
+            "random": random_state(),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on after the epoch of a kept state; the network has its own back, and is warmed up."""
+        self._done, self._loss = state["epoch"], state["loss"]
+        self.evaluation_loss = state["evaluation_loss"]
+        load_optimizer(self._plain.update, state["optimizer"])
+        if state["scale"]:
+            self._plain.scaler.load_state_dict(state["scale"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        if self._schedule is not None:
+            self._schedule.load_state_dict(state["schedule"])
+        set_random_state(state["random"])
 
     def warm_up(self) -> None:
         """Run one batch forward and backward, choose how steps are taken, and undo all of it.
