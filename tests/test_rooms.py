@@ -17,6 +17,7 @@ GROUND = [
     "files",
     "csv_files",
     "pareto",
+    "gaussian_process",
     "resources",
     "config",
     "messages",

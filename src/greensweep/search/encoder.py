@@ -14,10 +14,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from greensweep.gaussian_process import FloatArray
 from greensweep.search.optuna_internals import contains
 from greensweep.search.space import Conditions
-
-FloatArray = NDArray[np.float64]
 
 # Two different choices are then at distance 1, as the two ends of a range are.
 _CHOSEN = math.sqrt(0.5)

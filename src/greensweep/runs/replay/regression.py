@@ -1,12 +1,9 @@
 """A surface fitted through recorded figures: quick to ask, and it knows how well it fits."""
 
-import warnings
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-Figures = NDArray[np.float64]
+from greensweep.gaussian_process import FloatArray, fit, matern_process
 
 # Finding the kernel takes the cube of the number of points, many times over.
 _KERNEL_POINTS = 400
@@ -24,7 +21,7 @@ class Surface:
         left_out: for each point, what the surface says there without that point.
     """
 
-    def __init__(self, points: Figures, figures: Figures) -> None:
+    def __init__(self, points: FloatArray, figures: FloatArray) -> None:
         self._points = points
         self._mean, self._deviation = float(figures.mean()), float(figures.std())
         if self._deviation < 1e-12:
@@ -41,30 +38,22 @@ class Surface:
         residuals = self._weights / np.diag(inverse)
         self.left_out = self._mean + self._deviation * (targets - residuals)
 
-    def at(self, point: Figures) -> float:
+    def at(self, point: FloatArray) -> float:
         """Return the figure at a point."""
         return self._mean + self._deviation * float(self._similarity(point) @ self._weights)
 
-    def _similarity(self, point: Figures) -> Figures:
+    def _similarity(self, point: FloatArray) -> FloatArray:
         steps = (self._points - point) / self._scales
         distances = np.sqrt(np.einsum("ij,ij->i", steps, steps))
         return np.asarray(self._signal * np.exp(-distances))
 
 
-def _fit_kernel(points: Figures, targets: Figures) -> tuple[float, Figures, float]:
+def _fit_kernel(points: FloatArray, targets: FloatArray) -> tuple[float, FloatArray, float]:
     """Return signal variance, length scales and noise variance of greatest likelihood."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
     if len(points) > _KERNEL_POINTS:
         chosen = np.random.default_rng(0).choice(len(points), _KERNEL_POINTS, replace=False)
         points, targets = points[chosen], targets[chosen]
-    shape = Matern(np.full(points.shape[1], 0.5), (1e-2, 1e2), nu=0.5)
-    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * shape + WhiteKernel(1e-2, (1e-6, 2.0))
-    with warnings.catch_warnings():
-        # A dimension without influence drives its scale to the bound, as it should.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = GaussianProcessRegressor(kernel).fit(points, targets).kernel_
+    regressor = matern_process(points.shape[1], nu=0.5, noise=1e-2, most_noise=2.0)
+    fitted = fit(regressor, points, targets).kernel_
     scales = np.broadcast_to(fitted.k1.k2.length_scale, points.shape[1:])
     return fitted.k1.k1.constant_value, np.array(scales), fitted.k2.noise_level

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr
 
-from greensweep.search.encoder import FloatArray
-from greensweep.search.samplers.gaussian_process import GaussianProcess
+from greensweep.gaussian_process import FloatArray, GaussianProcess
 from greensweep.search.samplers.observations import Observations
 
 _FEWEST_METERED = 2  # trials below which a model of the cost has nothing to learn from

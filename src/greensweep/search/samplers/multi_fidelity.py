@@ -8,7 +8,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from greensweep.search.encoder import FloatArray, SpaceEncoder, log_scaled_space
+from greensweep.gaussian_process import FloatArray
+from greensweep.search.encoder import SpaceEncoder, log_scaled_space
 from greensweep.search.fidelity import fidelity_of, in_fidelity, set_fidelity
 from greensweep.search.records import outcome_of
 from greensweep.search.samplers.acquisition import Acquisition, common_rows, maximize_acquisition

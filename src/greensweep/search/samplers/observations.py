@@ -6,8 +6,9 @@ import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.gaussian_process import FloatArray
 from greensweep.search.cost_model import whole_joules
-from greensweep.search.encoder import FloatArray, SpaceEncoder
+from greensweep.search.encoder import SpaceEncoder
 from greensweep.search.records import outcome_of, runs_again
 from greensweep.search.samplers.random_state import finite
 

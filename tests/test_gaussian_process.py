@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from greensweep.search.samplers.gaussian_process import GaussianProcess
+from greensweep.gaussian_process import GaussianProcess
 
 
 def wave(points: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""A Gaussian process over the unit cube: what it predicts of a point, and how surely."""
+"""Gaussian processes over the unit cube, by scikit-learn: for searches, and for recorded tables."""
 
 import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
-from greensweep.search.encoder import FloatArray
+FloatArray = NDArray[np.float64]
 
 _LEAST_DEVIATION = 1e-12
 _NOISE = 1e-3  # of the variance of the values, where the prior is highest
@@ -21,8 +22,36 @@ _TYPICAL_SCALE = 0.5
 _MOST_FOR_KERNEL = 150
 
 
+def matern_process(
+    dimensions: int, *, nu: float, noise: float, most_noise: float, optimizer: Any = "fmin_l_bfgs_b"
+) -> Any:
+    """Return a `GaussianProcessRegressor`, with a length scale per dimension, signal and noise.
+
+    Args:
+        nu: smoothness of the Matérn kernel.
+        noise: variance of the noise that the fit starts from, and `most_noise` its bound.
+        optimizer: of the kernel, as scikit-learn takes it.
+    """
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    shape = Matern(np.full(dimensions, _TYPICAL_SCALE), (1e-2, 1e2), nu=nu)
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * shape + WhiteKernel(noise, (1e-6, most_noise))
+    return GaussianProcessRegressor(kernel, optimizer=optimizer)
+
+
+def fit(regressor: Any, points: FloatArray, values: FloatArray) -> Any:
+    """Fit a regressor, and return it."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        # A dimension without influence drives its scale to the bound, as it should.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return regressor.fit(points, values)
+
+
 class GaussianProcess:
-    """scikit-learn's Gaussian process (Matérn, ν = 5/2, one length scale per dimension, noise).
+    """The model of a search: Matérn, ν = 5/2, with a kernel that a handful of values can choose.
 
     Its kernel maximizes the likelihood times log-normal priors: the likelihood alone, of a
     handful of trials, drives length scales to zero or infinity. scikit-learn takes these priors
@@ -35,16 +64,13 @@ class GaussianProcess:
     """
 
     def __init__(self, points: FloatArray, values: FloatArray) -> None:
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
         self._mean = float(values.mean())
         self._deviation = max(float(values.std()), _LEAST_DEVIATION)
         dimensions = points.shape[1]
-        shape = Matern(np.full(dimensions, _TYPICAL_SCALE), (1e-2, 1e2), nu=2.5)
-        kernel = ConstantKernel(1.0, (1e-2, 1e2)) * shape + WhiteKernel(_NOISE, (1e-6, 1.0))
         spreads = [_SPREAD_OF_SIGNAL, *[_SPREAD_OF_SCALES] * dimensions, _SPREAD_OF_NOISE]
-        self._regressor = GaussianProcessRegressor(kernel, optimizer=_most_probable(spreads))
+        self._regressor = matern_process(
+            dimensions, nu=2.5, noise=_NOISE, most_noise=1.0, optimizer=_most_probable(spreads)
+        )
         some = np.unique(np.linspace(0, len(points) - 1, _MOST_FOR_KERNEL).round().astype(int))
         self._points, self._values = points[some], values[some]
         self._fit()
@@ -98,12 +124,7 @@ class GaussianProcess:
         self._regressor.kernel, self._regressor.optimizer = self._regressor.kernel_, None
 
     def _fit(self) -> None:
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            # A dimension without influence drives its scale to the bound, as it should.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._regressor.fit(self._points, (self._values - self._mean) / self._deviation)
+        fit(self._regressor, self._points, (self._values - self._mean) / self._deviation)
 
 
 def _most_probable(spreads: list[float]) -> Any:
