@@ -45,6 +45,15 @@ def test_the_option_that_energy_goes_by_is_named_with_what_it_saves() -> None:
     assert "training.batch_size matters most for energy: at 64 runs take 50 % less" in sentence
 
 
+def test_another_metric_has_its_own_name_and_sign() -> None:
+    rows = [{**row, "rmse": 0.5 + row["energy_joules"] / 1000} for row in table()]  # type: ignore[operator]
+    found = answer(runs(rows, metric="rmse"), OptionsConfig())
+    batch = found.tables["options"].set_index("option").loc[BATCH]
+    assert batch["rmse_added"] == pytest.approx(-0.1, abs=0.002)
+    assert not [name for name in found.tables["values"] if "accuracy" in name]
+    assert found.answers[0].endswith("with -0.1 of RMSE.")
+
+
 def test_values_stand_in_their_order_with_intervals_of_their_means() -> None:
     rows = table((16, 128, 32))
     values = answer(runs(rows), OptionsConfig()).tables["values"]
