@@ -12,7 +12,7 @@ from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
+from greensweep.search.records import SEARCH_ENERGY, Outcome, outcome_of, this_process
 from greensweep.search.trial import finish_trial
 from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
 
@@ -102,7 +102,9 @@ def _finish(
         finish_trial(study, trial, outcome, None, queue.folder(trial))
         log.warning("Trial %d %s: %s", reserved.number, outcome.status, outcome.error)
     elif fault is not None:
-        log.warning("Trial %d failed: %s", reserved.number, message_of(fault))
+        kept = outcome_of(trial)
+        error = kept.error if kept is not None else None
+        log.warning("Trial %d failed: %s", reserved.number, error or message_of(fault))
 
 
 def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:
