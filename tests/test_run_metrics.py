@@ -221,7 +221,7 @@ def test_names_of_classes_are_tracked_without_what_mlflow_refuses() -> None:
     [
         (
             ["metrics=[rmse]"],
-            "rmse is no metric of classes, which task=classification learns: take accuracy,",
+            "rmse is no metric of classes, which the task learns: take accuracy, balanced",
         ),
         (
             ["objective.metric=recall_per_class"],

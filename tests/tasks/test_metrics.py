@@ -131,6 +131,12 @@ def test_no_prediction_is_asked_for_where_accuracy_is_enough() -> None:
     assert Scores([METRICS["auroc"]], "classes", CLASSES).need_predictions
 
 
+def test_a_metric_of_other_targets_is_refused() -> None:
+    """As a task of one's own may read, which the configuration does not know."""
+    with pytest.raises(ConfigError, match="accuracy is no metric of values, which the task learns"):
+        Scores([METRICS["accuracy"]], "values")
+
+
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The module of a user's own metrics."""

@@ -229,6 +229,21 @@ def test_a_loss_that_is_no_function_is_refused(own: str) -> None:
         built(config, torch.tensor([1.0, 2.0]))
 
 
+def test_a_task_of_classes_of_ones_own_has_accuracy_by_its_predictions() -> None:
+    class Opposite(Task):
+        targets = "classes"
+
+        def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            return outputs.mean()
+
+        def predict(self, outputs: Tensor) -> Tensor:
+            return (-outputs).softmax(dim=1)
+
+    task = Opposite(CLASSES, 3)
+    right = task.correct(OUTPUTS, OUTPUTS.argmin(dim=1))
+    assert right is not None and right.item() == 8
+
+
 # --- the configuration --------------------------------------------------------------------------
 
 

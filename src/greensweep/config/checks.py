@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from greensweep.config.metrics import METRICS, metrics_of
+from greensweep.config.metrics import METRICS, metrics_of, unfit
 from greensweep.config.schema import (
     LARGEST_SEED,
     EvaluateConfig,
@@ -21,7 +21,7 @@ from greensweep.config.schema_energy import (
     MachineEnergyConfig,
 )
 from greensweep.config.schema_task import ClassificationConfig, MultilabelConfig, TaskConfig
-from greensweep.errors import ConfigError, listed
+from greensweep.errors import ConfigError
 
 
 def consistency_faults(config: Any) -> Iterator[str]:
@@ -143,13 +143,8 @@ def _metric_faults(config: TrainConfig) -> Iterator[str]:
         yield str(fault)
         return
     reads = config.task.reads
-    for metric in metrics:
-        if reads is not None and reads not in metric.of:
-            fitting = [name for name, each in METRICS.items() if reads in each.of]
-            yield (
-                f"{metric.name} is no metric of {reads}, which task={config.task.name} learns: "
-                f"take {listed(fitting, most=len(fitting))}"
-            )
+    if reads is not None:
+        yield from filter(None, (unfit(metric, reads) for metric in metrics))
     if objective.per_class:
         yield (
             f"objective.metric={objective.name} has a figure for each class, and trials are "

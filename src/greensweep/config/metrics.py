@@ -208,6 +208,14 @@ def read_metric(entry: Any) -> Metric:
     return Metric(target.rpartition(".")[2], target, direction, low=-math.inf, high=math.inf)
 
 
+def unfit(metric: Metric, targets: Targets) -> str | None:
+    """Say that a metric is not for such targets, if so."""
+    if targets in metric.of:
+        return None
+    fitting = ", ".join(name for name, each in METRICS.items() if targets in each.of)
+    return f"{metric.name} is no metric of {targets}, which the task learns: take {fitting}"
+
+
 def metrics_of(config: "TrainConfig") -> tuple[list[Metric], Metric]:
     """Return the metrics of a run, and the one of them that it is selected by.
 

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import fields
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -67,7 +68,10 @@ def build_task(
 
 
 def _kind(config: TaskConfig) -> type[Task]:
-    path = config.target if isinstance(config, CustomTaskConfig) else str(config.implementation)
+    if not isinstance(config, CustomTaskConfig):
+        known: type[Task] = resolve_name(str(config.implementation))
+        return known
+    path = config.target
     kind = import_target("task.target", path)
     if not (isinstance(kind, type) and issubclass(kind, Task)):
         raise ConfigError(f"task.target={path} must be a class of greensweep.tasks.Task: derive it")

@@ -4,16 +4,19 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 
-from greensweep.config.metrics import Metric, Targets
-from greensweep.errors import first_line
+from greensweep.config.metrics import METRICS, Metric, Targets, unfit
+from greensweep.errors import ConfigError, first_line
 from greensweep.imports import import_target
 
 log = logging.getLogger(__name__)
 
+_COUNTED = METRICS["accuracy"]  # where the network computes
 _DECISION = 0.5  # of a label's probability
 
 # What scikit-learn warns of beside UndefinedMetricWarning where it returns a figure for none.
@@ -29,7 +32,7 @@ class Scores:
         classes: names of classes or labels.
 
     Raises:
-        ConfigError: a function cannot be imported.
+        ConfigError: a function cannot be imported, or is not for such targets.
     """
 
     def __init__(
@@ -39,11 +42,9 @@ class Scores:
         self._told: set[tuple[str, str]] = set()
         self._targets = targets
         self._classes = classes
-        self._functions: dict[str, Callable[..., Any]] = {
-            each.name: import_target("metrics", each.function)
-            for each in metrics
-            if each.name != "accuracy"
-        }
+        if faults := [fault for each in metrics if (fault := unfit(each, targets))]:
+            raise ConfigError("; ".join(faults))
+        self._functions = {each.name: _function(each) for each in metrics if each != _COUNTED}
 
     @property
     def need_predictions(self) -> bool:
@@ -68,7 +69,7 @@ class Scores:
         """
         figures: dict[str, float | None] = {}
         for metric in self.metrics:
-            if metric.name == "accuracy":
+            if metric == _COUNTED:
                 figures[metric.name] = accuracy
                 continue
             assert targets is not None and predictions is not None
@@ -118,6 +119,14 @@ class Scores:
                 split,
                 reason,
             )
+
+
+def _function(metric: Metric) -> Callable[..., Any]:
+    # What is known is not looked for in the user's folder, as what is the user's own is.
+    is_known = METRICS.get(metric.name) == metric
+    find = resolve_name if is_known else partial(import_target, "metrics")
+    found: Callable[..., Any] = find(metric.function)
+    return found
 
 
 def _refuse_undefined() -> None:

@@ -54,5 +54,7 @@ class Task(ABC):
         return self.loss(outputs, targets) * len(targets)
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Return how many of a batch are predicted right, int64; None where there is no right."""
-        return None
+        """Return how many of a batch are predicted right, int64; None of what are no classes."""
+        if self.targets != "classes":
+            return None
+        return (self.predict(outputs).argmax(dim=1) == targets).sum()
