@@ -51,7 +51,7 @@ def test_the_set_up_is_no_part_of_what_further_epochs_cost() -> None:
     assert whole(curve=curve, epochs_planned=None) == (50.0, 5.0)
     assert whole(curve=curve, epochs_planned=10, status="finished") == (50.0, 5.0)
     one = {"curve": curve[:1], "epochs": 1, "epochs_planned": 2, "seconds": 3.0}
-    assert whole(**one) == (50 + 30, 3 + 3), "of one report nobody knows what the set-up took"
+    assert whole(**one) == (50 + 15, 3 + 3), "of one report training alone is known"
     assert whole(epochs_planned=4) == (100.0, 10.0), "nor of none"
     assert whole(epochs=0, epochs_planned=4) == (None, None)
     unmetered = tuple(point._replace(joules=None, spent_joules=None) for point in curve)

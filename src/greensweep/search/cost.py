@@ -11,6 +11,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.energy import shared_quality
 from greensweep.files import read_json, write_json
 from greensweep.pareto import is_pareto_optimal
 from greensweep.search.budget import between_trials, spent
@@ -137,7 +138,6 @@ def search_cost(
     best = best_trials(trials, study)
     best_joules = outcomes[best[0].number].joules if best else None
     budget = spec.budget_joules
-    qualities = {each.quality for each in outcomes.values() if each.spent_joules is not None}
     pruned = [each for each in outcomes.values() if each.status == "pruned"]
     trained = sum(each.joules or 0.0 for each in outcomes.values() if each.status == "finished")
     return SearchCost(
@@ -168,7 +168,9 @@ def search_cost(
         left_joules=None if budget is None else max(budget - used.joules, 0.0),
         budget_hours=spec.budget.hours,
         left_hours=None if spec.budget.hours is None else max(spec.budget.hours - used.hours, 0.0),
-        quality=qualities.pop() if len(qualities) == 1 else "mixed" if qualities else "unmeasured",
+        quality=shared_quality(
+            each.quality for each in outcomes.values() if each.spent_joules is not None
+        ),
         ended=ended,
         constraints=dict(spec.constraints),
     )

@@ -52,16 +52,23 @@ def whole_cost(outcome: Outcome, figure: Figure) -> float | None:
     if not outcome.epochs:
         return None
     left = max((outcome.epochs_planned or 0) - outcome.epochs, 0)
-    return spent + left * _epoch_cost(outcome, figure) if left else spent
-
-
-def _epoch_cost(outcome: Outcome, figure: Figure) -> float:
     curve = outcome.curve
     if not curve or getattr(curve[-1], figure) is None:
-        return float(getattr(outcome, figure)) / outcome.epochs
-    first, last = curve[0] if len(curve) > 1 else CurvePoint(0), curve[-1]
-    cost = getattr(last, figure) - (getattr(first, figure) or 0.0)
-    return float(cost) / max(last.epoch - first.epoch, 1)
+        return spent + left * spent / outcome.epochs
+    first = curve[0] if curve[-1].epoch > curve[0].epoch else None
+    return spent + left * epoch_cost(first, curve[-1], figure)
+
+
+def epoch_cost(first: CurvePoint | None, last: CurvePoint, figure: Figure) -> float:
+    """Return what an epoch costs, by the first and the last report of a training.
+
+    The set-up, before the first one, does not count; of a single report training alone does.
+    """
+    if first is not None:
+        spent = (getattr(last, figure) or 0.0) - (getattr(first, figure) or 0.0)
+        return float(spent) / (last.epoch - first.epoch)
+    alone = last.joules if figure == "spent_joules" else None
+    return float((getattr(last, figure) if alone is None else alone) or 0.0) / last.epoch
 
 
 def whole_joules(trial: FrozenTrial) -> float | None:

@@ -18,6 +18,8 @@ from greensweep.search.constraints import (
     parse_constraints,
     refuse_unmetered,
 )
+from greensweep.search.cost_model import epoch_cost
+from greensweep.search.curve import CurvePoint
 from greensweep.search.interrupt import interrupted
 from greensweep.search.spec import SearchSpec
 
@@ -54,9 +56,7 @@ class TrialLimits:
         self._energy_options = of_energy(spec)
         self._began = time.monotonic()
         self._earlier = _Totals()
-        # The first report of the present repeat, and what an epoch has cost since: the set-up
-        # before it is no part of what the next one costs.
-        self._first: tuple[Progress, float] | None = None
+        self._first: CurvePoint | None = None  # of the present repeat
         self._epoch_joules = self._epoch_seconds = 0.0
 
     def begin_repeat(self, ended: Progress) -> None:
@@ -65,19 +65,15 @@ class TrialLimits:
 
     def learn_costs(self, progress: Progress) -> None:
         """Estimate what an epoch costs from the reports of this repeat, the more the surer."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = progress, now
-            if progress.repeat == 0 and progress.epoch:
-                self._epoch_joules = (progress.joules or 0.0) / progress.epoch
-                self._epoch_seconds = (now - self._began) / progress.epoch
-            return
-        (first, then), epochs = self._first, progress.epoch - self._first[0].epoch
-        if epochs > 0:
-            self._epoch_joules = (
-                (progress.spent_joules or 0.0) - (first.spent_joules or 0.0)
-            ) / epochs
-            self._epoch_seconds = (now - then) / epochs
+        seconds = time.monotonic() - self._began
+        last = CurvePoint(
+            progress.epoch, None, progress.joules, progress.spent_joules, seconds=seconds
+        )
+        first, self._first = self._first, self._first or last
+        is_known = progress.repeat == 0 if first is None else progress.epoch > first.epoch
+        if is_known and progress.epoch:
+            self._epoch_joules = epoch_cost(first, last, "spent_joules")
+            self._epoch_seconds = epoch_cost(first, last, "seconds")
 
     def end_if_over(self, progress: Progress) -> None:
         """Look at all bounds: interrupt, energy figures, constraints, budget.
