@@ -174,7 +174,7 @@ def test_flags_and_states_that_say_nothing_are_as_if_not_there(table: Read) -> N
         table("accuracy,energy_joules,energy_contended\n0.5,1,wahr\n")
 
 
-def test_a_status_of_another_program_is_told(table: Read) -> None:
+def test_a_status_of_another_program_is_named(table: Read) -> None:
     runs = table("accuracy,energy_joules,status\n0.5,1,finished\n0.6,2,COMPLETE\n")
     assert runs.warnings == (
         "1 of 2 runs have another status than finished, failed, pruned and stopped, such as "
@@ -194,7 +194,7 @@ def test_rows_that_are_copies_are_told_where_their_joules_could_differ(table: Re
 
 
 @pytest.mark.parametrize("name", ["runs.csv.gz", "runs.csv.bz2", "runs.csv.xz", "runs.zip"])
-def test_a_table_may_be_packed_and_a_torn_one_is_told(
+def test_a_table_may_be_packed_and_a_torn_one_is_refused(
     table: Read, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "plain.csv").write_text(PLAIN)
@@ -330,7 +330,7 @@ def test_a_power_that_no_machine_draws_is_refused(
 
 
 @pytest.mark.parametrize(("joules", "doubtful"), [(3.0, True), (3000.0, False), (3e6, True)])
-def test_a_power_that_few_machines_draw_is_told(
+def test_a_power_that_few_machines_draw_is_warned_of(
     table: Read, tmp_path: Path, joules: float, doubtful: bool
 ) -> None:
     runs = table(timed(joules))
@@ -343,7 +343,7 @@ def test_codecarbons_seconds_are_known_too(table: Read) -> None:
         table(CODECARBON, energy="energy_consumed", energy_unit="J")
 
 
-def test_a_trace_that_is_not_in_watts_is_told(
+def test_a_trace_that_is_not_in_watts_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "trace.csv").write_text("s,w\n0,70000\n1,71000\n")

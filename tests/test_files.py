@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and one that is broken is told and kept."""
+"""Files are written whole or not at all, and one that is broken is kept, with a warning."""
 
 import builtins
 import io
@@ -22,9 +22,9 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(tmp_path: Path) ->
         part.write_text("half")
         raise OSError(28, "No space left on device", str(part))
 
-    with pytest.raises(OSError, match="No space left") as told:
+    with pytest.raises(OSError, match="No space left") as raised:
         write_whole(path, fail)
-    assert told.value.filename == str(path)  # not the part, which nobody knows
+    assert raised.value.filename == str(path)  # not the part, which nobody knows
     assert read_json(path) == {"a": 1}
     assert [each.name for each in tmp_path.iterdir()] == ["kept.json"]
 
@@ -109,7 +109,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_told_once_and_kept_beside(
+def test_a_broken_file_is_warned_of_once_and_kept_beside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object]
 ) -> None:
     path = tmp_path / "study.json"

@@ -43,7 +43,7 @@ def test_all_parts_give_figures_without_a_gpu(tmp_path: Path) -> None:
     assert "No GPU was seen" in ended.stdout
 
 
-def test_what_there_is_no_time_for_is_told(
+def test_what_there_is_no_time_for_is_named(
     gpu: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

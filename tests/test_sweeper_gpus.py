@@ -168,7 +168,7 @@ def test_joblibs_processes_each_take_a_gpu_under_the_stock_sweeper(
 
 
 @pytest.mark.slow
-def test_what_no_trial_can_measure_is_told_once_in_a_sweep(
+def test_what_no_trial_can_measure_is_warned_of_once_in_a_sweep(
     tmp_path: Path,
     script: Callable[..., subprocess.CompletedProcess[str]],
     monkeypatch: pytest.MonkeyPatch,

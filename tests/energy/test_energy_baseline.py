@@ -155,7 +155,7 @@ def test_net_joules_are_those_above_idle(office: Office) -> None:
     lap = meter.lap()
     assert lap.joules == 216.0
     assert lap.components["cpu"].net_joules == 120.0
-    assert lap.components["ram"].net_joules == -4.0  # less than at rest is told as it is
+    assert lap.components["ram"].net_joules == -4.0  # less than at rest is given as it is
     assert lap.net_joules == 116.0
 
 

@@ -202,7 +202,7 @@ def test_both_meters_know_a_gpu_by_its_uuid_as_one_counter(gpus: Gpus) -> None:
 # --- several warnings of one kind ---------------------------------------------------------------
 
 
-def test_what_all_runs_of_a_sweep_lack_is_told_once(
+def test_what_all_runs_of_a_sweep_lack_is_warned_of_once(
     gpus: Gpus, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("greensweep.energy.rapl.POWERCAP", tmp_path)  # has no zones

@@ -129,7 +129,7 @@ def test_laps_too_short_to_count_cpu_time_in_share_equally_at_first(
     assert cpu(one.lap()) == 4.0
 
 
-def test_the_most_neighbours_at_a_time_are_told(machine: Machine, run: Maker) -> None:
+def test_the_most_neighbours_at_a_time_are_counted(machine: Machine, run: Maker) -> None:
     one, other = run(1), run(2)
     machine.run(1.0, {1: 1.0, 2: 1.0}, cpu=10.0)
     third = run(3)
@@ -142,7 +142,7 @@ def test_the_most_neighbours_at_a_time_are_told(machine: Machine, run: Maker) ->
     assert other.lap().neighbours == 2
 
 
-def test_a_machine_whose_busy_time_is_told_late_is_charged_once(
+def test_a_machine_whose_busy_time_is_counted_late_is_charged_once(
     machine: Machine, run: Maker
 ) -> None:
     """The system counts the time of processes and of the machine apart."""
@@ -297,9 +297,7 @@ def test_a_run_that_leaves_a_gpu_is_not_taken_for_others(machine: Machine, run: 
     assert one.lap().contended == ()
 
 
-def test_a_meter_that_was_told_of_no_work_takes_no_turn_of_a_gpu(
-    machine: Machine, run: Maker
-) -> None:
+def test_a_meter_that_knows_of_no_work_takes_no_turn_of_a_gpu(machine: Machine, run: Maker) -> None:
     """As a search's, which draws trials while another worker trains."""
     one, search = run(1, "gpu", idle_watts=100.0), run(2, "gpu", idle_watts=100.0)
     one.lap()
@@ -826,7 +824,7 @@ def test_the_machines_of_a_sweep_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", '{"seconds": 2, "mach', "\0\0", '{"hours": 1}'])
-def test_a_machine_whose_file_was_torn_is_told_and_never_read_as_zeros(
+def test_a_machine_whose_file_was_torn_is_warned_of_and_never_read_as_zeros(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     whole = '{"seconds": 2, "machine_joules": 30, "trials_joules": 20, "neighbours": 1}'

@@ -133,7 +133,7 @@ def test_each_zone_starts_again_from_0_at_its_own_range(powercap: Powercap, gpus
     assert lap.joules == pytest.approx(10.0 + 4.0 + 2.610987 + 1.0)
 
 
-def test_a_reset_counter_is_told_once_and_counts_from_0(
+def test_a_reset_counter_is_warned_of_once_and_counts_from_0(
     powercap: Powercap, gpus: Gpus, caplog: pytest.LogCaptureFixture
 ) -> None:
     powercap.zone("intel-rapl:0", "package-0", 5000.0)
@@ -360,7 +360,7 @@ def test_a_machine_without_gpus_lacks_nothing(
     assert said(caplog) == []
 
 
-def test_a_machine_without_any_counter_is_told_in_one_sentence(
+def test_a_machine_without_any_counter_is_refused_in_one_sentence(
     powercap: Powercap, gpus: Gpus
 ) -> None:
     with pytest.raises(EnergyError) as refused:
@@ -408,7 +408,7 @@ def counter() -> NvmlCounter:
     return NvmlCounter(CudaDevice(gpu, gpu.uuid))
 
 
-def test_who_computes_is_told_by_the_drivers_samples(gpus: Gpus) -> None:
+def test_who_computes_is_known_by_the_drivers_samples(gpus: Gpus) -> None:
     gpus.joules = [0.0]
     gpus.utilisation[0] = {11: 99, 12: 0}
     assert counter().users() == {11}

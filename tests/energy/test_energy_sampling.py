@@ -24,12 +24,12 @@ def threads() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if each.name == "greensweep-meter"}
 
 
-def wait_for(told: object, seconds: float = 10.0) -> None:
-    """Wait until `told()` is true; the thread takes its time."""
+def wait_for(is_so: object, seconds: float = 10.0) -> None:
+    """Wait until `is_so()` is true; the thread takes its time."""
     until = time.monotonic() + seconds
-    while not told() and time.monotonic() < until:
+    while not is_so() and time.monotonic() < until:
         time.sleep(0.002)
-    assert told()
+    assert is_so()
 
 
 class NotedSource(ScriptedSource):
@@ -174,7 +174,7 @@ class SteadySource(ScriptedSource):
         return [Steady()]
 
 
-def train_until_told(pipe: Any) -> None:
+def train_until_asked(pipe: Any) -> None:
     meter = MachineMeter(SteadySource(Machine()), Ledger())
     meter.start()
     pipe.send("begun")
@@ -188,7 +188,7 @@ def train_until_told(pipe: Any) -> None:
 def test_a_real_process_that_was_stopped_is_charged_what_it_ran() -> None:
     here, there = multiprocessing.Pipe()
     before = time.monotonic()
-    child = multiprocessing.get_context("fork").Process(target=train_until_told, args=(there,))
+    child = multiprocessing.get_context("fork").Process(target=train_until_asked, args=(there,))
     child.start()
     assert here.poll(60)
     here.recv()

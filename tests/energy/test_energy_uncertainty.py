@@ -137,7 +137,7 @@ class SteppingSource:
 
 
 @pytest.mark.parametrize("seconds", [0.07, 0.23, 0.99, 3.14])
-def test_the_true_figure_lies_within_what_is_told(seconds: float) -> None:
+def test_the_true_figure_lies_within_its_uncertainty(seconds: float) -> None:
     machine = Machine()
     meter = MachineMeter(
         SteppingSource(machine), Ledger(), clock=lambda: machine.now, samples=False

@@ -1,4 +1,4 @@
-"""Text cells that no spreadsheet runs: written with an apostrophe before, and read without it."""
+"""Against CSV injection: cells that a spreadsheet would run are written with an apostrophe."""
 
 import csv
 import re
@@ -18,21 +18,21 @@ _RUN = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-](inf|infinity|nan)", re.IGNORECASE)
 
 
-def stored(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """Return a cell as a file holds it: a text that a spreadsheet would run begins with '.
 
-    >>> stored("=1+1"), stored("-0.5"), stored("adam"), stored(-0.5)
-    ("'=1+1", '-0.5', 'adam', -0.5)
+    >>> [escape_formula(cell) for cell in ("=1+1", "-0.5", "adam", -0.5)]
+    ["'=1+1", '-0.5', 'adam', -0.5]
     """
     if isinstance(value, str) and _RUN.match(value) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
 
 
-def shown(text: str) -> str:
-    """Return the text that `stored` was given.
+def unescape_formula(text: str) -> str:
+    """Return the text that `escape_formula` was given.
 
-    >>> shown("'=1+1"), shown("'tis"), shown(stored("'=x"))
+    >>> unescape_formula("'=1+1"), unescape_formula("'tis"), unescape_formula(escape_formula("'=x"))
     ('=1+1', "'tis", "'=x")
     """
     return text[1:] if text.startswith("'") and _RUN.match(text, 1) else text
@@ -54,7 +54,7 @@ def write_rows(rows: Iterable[Iterable[Any]], path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    stored_rows = (map(stored, row) for row in rows)
+    stored_rows = (map(escape_formula, row) for row in rows)
     _write(path, lambda lines: csv.writer(lines).writerows(stored_rows))
 
 
@@ -64,8 +64,9 @@ def write_frame(frame: "pd.DataFrame", path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    cells = frame.apply(lambda each: each if each.dtype.kind in "biufM" else each.map(stored))
-    names = [stored(str(name)) for name in frame.columns]
+    safe = "biufM"  # dtypes of numbers and dates, which no spreadsheet runs
+    cells = frame.apply(lambda each: each if each.dtype.kind in safe else each.map(escape_formula))
+    names = [escape_formula(str(name)) for name in frame.columns]
     _write(path, partial(cells.to_csv, index=False, header=names, lineterminator="\r\n"))
 
 

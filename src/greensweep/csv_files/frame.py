@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from greensweep.csv_files.cells import shown
+from greensweep.csv_files.cells import unescape_formula
 from greensweep.csv_files.figures import MISSING, decimal_points, may_be_numbers
 from greensweep.csv_files.layout import Layout, TableError, checked_names, layout_of
 from greensweep.csv_files.rows import broken_line
@@ -75,4 +75,4 @@ def _numbers(texts: "pd.Series[str]") -> "pd.Series[Any] | None":
 
 def _shown(texts: "pd.Series[str]") -> "pd.Series[str]":
     guarded = texts.str.startswith("'", na=False)
-    return texts.mask(guarded, texts[guarded].map(shown)) if guarded.any() else texts
+    return texts.mask(guarded, texts[guarded].map(unescape_formula)) if guarded.any() else texts

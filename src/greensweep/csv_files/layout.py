@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from greensweep.csv_files.cells import shown
+from greensweep.csv_files.cells import unescape_formula
 from greensweep.errors import GreensweepError
 
 _SEPARATORS = (",", ";", "\t", "|")
@@ -82,7 +82,7 @@ def checked_names(names: Sequence[Any], source: Path | str) -> tuple[str, ...]:
     Raises:
         TableError: two are the same.
     """
-    plain = tuple(shown(str(name).strip()) for name in names)
+    plain = tuple(unescape_formula(str(name).strip()) for name in names)
     for name in filter(None, plain):
         if plain.count(name) > 1:
             raise TableError(f"{source} has two columns called {name}: rename one of them")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from greensweep.csv_files.cells import shown
+from greensweep.csv_files.cells import unescape_formula
 from greensweep.csv_files.figures import FigureError, decimal_points, read_figures
 from greensweep.csv_files.layout import (
     Layout,
@@ -34,7 +34,7 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
     try:
         for line, cells in _rows(path, layout):
             lines.append(line)
-            rows.append([shown(cell.strip()) for cell in cells])
+            rows.append([unescape_formula(cell.strip()) for cell in cells])
     except UnicodeDecodeError as error:
         raise undecodable(path) from error
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in layout.names]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from greensweep.config.schema_tracking import TrackingConfig
-from greensweep.csv_files.cells import stored
+from greensweep.csv_files.cells import escape_formula
 from greensweep.errors import first_line
 from greensweep.tracking.tracker import Metrics, RunStatus, SweepRun
 
@@ -53,7 +53,7 @@ class CsvTracker:
     def _append(self, rows: Sequence[Sequence[object]]) -> None:
         try:
             with self._path.open("a", encoding="utf-8", newline="") as file:
-                cells = [map(stored, row) for row in rows]
+                cells = [map(escape_formula, row) for row in rows]
                 csv.writer(file, lineterminator="\n").writerows(cells)
         except OSError as error:
             log.warning(
