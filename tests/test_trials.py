@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from greensweep.config import Direction
 from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.record.ending import Status
@@ -22,7 +23,7 @@ from greensweep.study.sentences import (
     trust_sentence,
     uncertainty_sentence,
 )
-from greensweep.study.summary import StudySummary, summarise, write_summary
+from greensweep.study.summary import StudySummary, read_summary, summarise, write_summary
 from greensweep.study.trials import (
     Trial,
     bargain_trial,
@@ -72,6 +73,62 @@ def test_best_is_the_most_accurate_finished_trial_and_of_equals_the_cheapest() -
 
 def test_bargain_is_the_cheapest_within_one_point_of_the_best() -> None:
     assert bargain_trial(TRIALS).number == 1
+
+
+def by(name: str, direction: Direction, *ends: tuple[float, float]) -> list[Trial]:
+    """Trials of a metric and joules."""
+    return [
+        replace(found, result=replace(
+            found.result, metrics={"validation": {name: value}}, objective_metric=name,
+            objective_direction=direction,
+        ))
+        for number, (value, joules) in enumerate(ends)
+        for found in [trial(number, None, joules)]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trials", "best", "bargain", "front", "sentence"),
+    [
+        (
+            by("rmse", "minimize", (50.0, 90.0), (50.5, 60.0), (50.6, 20.0), (70.0, 80.0)),
+            0, 1, [2, 1, 0], "Trial 0 is the best by RMSE (50 for 90 J); trial 1 is the cheapest "
+            "within 1% of it (50.5 for 60 J, 67% of the energy).",
+        ),
+        (
+            by("macro_f1", "maximize", (0.7, 90.0), (0.695, 60.0), (0.6, 20.0), (0.5, 30.0)),
+            0, 1, [2, 1, 0], "Trial 0 is the best by macro F1 (0.7000 for 90 J); trial 1 is the "
+            "cheapest within 0.01 of it (0.6950 for 60 J, 67% of the energy).",
+        ),
+        (
+            by("mine", "minimize", (-2.0, 50.0), (-1.99, 40.0)),
+            0, 1, [1, 0], "Trial 0 is the best by mine (-2 for 50 J); trial 1 is the cheapest "
+            "within 1% of it (-1.99 for 40 J, 80% of the energy).",
+        ),
+    ],
+    ids=["rmse", "macro_f1", "mine"],
+)  # fmt: skip
+def test_trials_are_compared_by_their_metric_in_its_direction(
+    trials: list[Trial], best: int, bargain: int, front: list[int], sentence: str
+) -> None:
+    assert best_trial(trials).number == best
+    assert bargain_trial(trials).number == bargain
+    assert [each.number for each in pareto_trials(trials)] == front
+    assert recommendation(summarise(trials)) == sentence
+
+
+def test_a_summary_holds_its_metric_under_its_own_name(tmp_path: Path) -> None:
+    trials = by("macro_f1", "maximize", (0.7, 90.0), (0.6, 20.0))
+    summary = summarise(trials)
+    write_summary(summary, trials, tmp_path)
+    kept = json.loads((tmp_path / "study.json").read_text())
+    assert kept["best_validation_macro_f1"] == 0.7
+    assert kept["bargain_test_macro_f1"] is kept["best_validation_accuracy"] is None
+    assert not {"best_values", "best_validation_rmse"} & kept.keys()
+    assert read_summary(tmp_path) == replace(summary, pareto_trials=summary.pareto_trials)
+    assert summary.metrics()["best/validation_macro_f1"] == 0.7
+    header = (tmp_path / "trials.csv").read_text().splitlines()[0].split(",")
+    assert "validation_macro_f1" in header and "validation_accuracy" not in header
 
 
 def test_front_holds_what_nothing_beats() -> None:

@@ -13,7 +13,7 @@ from searches import RANDOM, Search, spec, task_of_epochs
 
 from greensweep.config.sweeper import BudgetConfig, PruningConfig
 from greensweep.errors import ConstraintError
-from greensweep.record.reporting import Progress, report
+from greensweep.record.reporting import Progress, report, report_progress
 from greensweep.search.cost import best_trials
 from greensweep.search.curve import CURVE_POINTS, CurvePoint, read_curve
 from greensweep.search.monitor import is_mark
@@ -142,6 +142,33 @@ def test_a_trial_is_compared_by_its_best_epoch_so_far(tmp_path: Path) -> None:
     found = search(tmp_path, task, points, directions=("maximize", "minimize"), pruner="auto")
     found.run()
     assert found.states() == ["COMPLETE"] * 6
+
+
+@pytest.mark.parametrize(("then", "epochs"), [(67.0, 3), (69.0, 2)])
+def test_the_pareto_rule_gives_an_error_the_credit_of_what_others_fell_by(
+    tmp_path: Path, then: float, epochs: int
+) -> None:
+    def task(params: Any) -> Any:
+        width = params["width"]
+        for epoch in range(1, 6):
+            # Those that finish fall from 68 in the second epoch to 8.
+            error, joules = 108.0 - 20.0 * epoch if width == 1 else then, 2.0 * width * epoch
+            report_progress(
+                Progress(epoch, None, joules, joules, 5, metric="rmse", metric_value=error)
+            )
+        return error, joules
+
+    points = [{"rate": BEST * (1 + n / 10), "width": 1} for n in range(5)]
+    points.append({"rate": BEST, "width": 8})
+    pruning = PruningConfig(grace_epochs=1)
+    options = {"directions": ("minimize", "minimize"), "pruner": "auto", "pruning": pruning}
+    found = search(tmp_path, task, points, **options)
+    found.run()
+    assert found.states()[:5] == ["COMPLETE"] * 5
+    last = ended(found)
+    assert last.error == f"pruned after epoch {epochs}: a finished trial reached 8 for 10 J"
+    assert (last.accuracy, last.metric_value) == (None, then)
+    assert last.curve[1].value == then
 
 
 # Optuna's pruners
@@ -335,6 +362,18 @@ def test_a_price_is_taken_off_what_is_reported(tmp_path: Path) -> None:
         1: pytest.approx(0.4 - 0.15),
         2: pytest.approx(0.8 - 0.3),
     }
+
+
+def test_a_price_makes_an_error_larger(tmp_path: Path) -> None:
+    def task(_: Any) -> float:
+        progress = Progress(1, None, 500.0, 500.0, 2, metric="rmse", metric_value=3.0)
+        report_progress(progress)
+        return 4.0
+
+    options = {"directions": ("minimize",), "price_per_kilojoule": 2.0}
+    found = search(tmp_path, task, [{"rate": BEST, "width": 1}], **options)
+    found.run()
+    assert found.trials[0].intermediate_values == {1: 4.0}
 
 
 def test_a_minimized_value_is_reported_as_it_stands(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def _curves(searches: Sequence[Search], metric: Metric) -> pd.DataFrame:
         best, spent = best_so_far(each.scores), np.cumsum(each.joules)
         known = np.where(np.isnan(best), -np.inf, best)
         rises = np.flatnonzero(known > np.concatenate([[-np.inf], known[:-1]]))
-        kept = np.unique(np.append(rises, len(best) - 1))
+        kept = np.unique(np.append(rises, len(best) - 1)) if len(rises) else rises
         steps = zip(
             kept.tolist(), spent[kept].tolist(), metric.score(best[kept]).tolist(), strict=True
         )

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import mask_yaml, storage_url
 from greensweep.config.grammar import literal
-from greensweep.config.metrics import choose_metrics
+from greensweep.config.metrics import Metric, choose_metrics
 from greensweep.config.register import register_schemas
 from greensweep.config.searched import present_value
 from greensweep.errors import ConfigError
@@ -28,6 +28,7 @@ def register() -> None:
     OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
     OmegaConf.register_resolver("sweep_storage", _sweep_storage, replace=True)
     OmegaConf.register_resolver("metric_direction", _metric_direction, replace=True)
+    OmegaConf.register_resolver("objective_name", _objective_name, replace=True)
     OmegaConf.register_resolver("params", read_param, replace=True)
 
 
@@ -47,17 +48,30 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> Any:
 
 def _metric_direction(_: str = "", *, _root_: DictConfig) -> str:
     """Return in which direction the metric of `objective.metric` is better."""
-    asked: Any = OmegaConf.select(_root_, "metrics")
-    task: Any = OmegaConf.get_type(_root_, "task")
+    metric = _objective_metric(_root_)
+    return metric.direction if metric else "maximize"
+
+
+def _objective_name(_: str = "", *, _root_: DictConfig) -> str:
+    """Return what a study is for, in its name: accuracy, rmse, pareto, pareto-rmse."""
+    metric, name = _objective_metric(_root_), str(_root_.objective.name)
+    if metric is None or metric.name == "accuracy":
+        return name
+    return metric.name if name == "accuracy" else f"{name}-{metric.name}"
+
+
+def _objective_metric(config: DictConfig) -> Metric | None:
+    asked: Any = OmegaConf.select(config, "metrics")
+    task: Any = OmegaConf.get_type(config, "task")
     try:
         chosen = choose_metrics(
             asked if asked is None else list(asked),
             task.default_metrics,
-            OmegaConf.select(_root_, "objective.metric"),
+            OmegaConf.select(config, "objective.metric"),
         )
     except ConfigError:  # which the check of the whole configuration says
-        return "maximize"
-    return chosen[1].direction
+        return None
+    return chosen[1]
 
 
 def _launcher_jobs(_: str = "", *, _root_: DictConfig) -> int:

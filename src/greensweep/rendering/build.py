@@ -248,10 +248,13 @@ def _listed(texts: Sequence[str], between: str = "; ") -> str:
 def _raw(runs: RunTable, config: ReportConfig) -> Section:
     frame = runs.frame
     ours = [*(name for name in _FIRST if name in frame), runs.metric.name, ENERGY, SPENT, STATUS]
+    # Runs that are compared by another metric may have an accuracy too: the file has it.
+    by_accuracy = runs.metric.name.endswith("accuracy")
+    others = [] if by_accuracy else [each for each in frame if str(each).endswith("accuracy")]
     further = [
         name
         for name in map(str, frame.columns)
-        if name not in (*ours, *ADDED) and _adds_information(frame, name, ours)
+        if name not in (*ours, *ADDED, *others) and _adds_information(frame, name, ours)
     ]
     # Options first, then a table's own columns, then what our own runs measured.
     further.sort(key=lambda name: (not name.startswith(OPTION_GROUPS), "/" in name))

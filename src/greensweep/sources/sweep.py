@@ -9,7 +9,6 @@ import pandas as pd
 from greensweep.record.result import RunResult
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.sources.files import read_file
-from greensweep.sources.metric import DIRECTION, NAME
 from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS, ORIGIN_TAGS
 from greensweep.study.summary import TRIALS_FILE
 from greensweep.study.trials import Trial
@@ -46,10 +45,9 @@ def _further(result: RunResult) -> dict[str, Any]:
 
 
 def _selected_by(result: RunResult) -> dict[str, Any]:
-    """Return what a run was selected by, and its accuracy where it has one."""
-    name = result.objective_metric
+    """Return the metric that a run was selected by, and its accuracy where it has one."""
     accuracy = {"accuracy": result.accuracy}
-    if name == "accuracy":
+    if result.objective_metric == "accuracy":
         return accuracy
-    own = {NAME: name, DIRECTION: result.objective_direction, name: result.objective_value}
+    own = {result.objective_metric: result.objective_value}
     return own if result.accuracy is None else own | accuracy

@@ -134,11 +134,12 @@ def uncertainty_sentence(summary: StudySummary) -> str | None:
     alike = summary.trials_not_told_apart
     if not alike:
         return None
-    many = len(alike) > 1
+    many, metric = len(alike) > 1, summary.metric
+    better = "a more accurate" if metric.name == "accuracy" else "a better"
     return (
         f"Trial{'s' if many else ''} {', '.join(map(str, alike))} do{'' if many else 'es'} not "
         "differ in energy "
-        "from a more accurate one by more than the uncertainty: train longer, or use a faster "
+        f"from {better} one by more than the uncertainty: train longer, or use a faster "
         "counter."
     )
 
