@@ -254,8 +254,8 @@ def test_a_trial_whose_result_broke_counts_by_what_the_search_knows_of_it(
 
 
 def test_what_the_bill_leaves_out_is_said_beside_it() -> None:
-    bill = asdict(SearchCost(4, 4, {"finished": 4}, spent_joules=244.0))
-    summary = StudySummary("finished", 4, {"finished": 4}, search=bill)
+    cost = asdict(SearchCost(4, 4, {"finished": 4}, spent_joules=244.0))
+    summary = StudySummary("finished", 4, {"finished": 4}, search=cost)
     assert beside_sentence(summary) is None
     spent = replace(summary, energy_reference_joules=155.0, energy_test_joules=12.5)
     assert beside_sentence(spent) == (

@@ -43,10 +43,10 @@ def ran(
 def close(sweep: Path, *, interrupted: bool = False) -> None:
     trials = read_trials(sweep)
     counted = sum(each.result.status != "stopped" for each in trials)
-    bill = SearchCost(counted, counted, {})
-    summary = summarise(trials, interrupted=interrupted, bill=bill)
+    cost = SearchCost(counted, counted, {})
+    summary = summarise(trials, interrupted=interrupted, search_cost=cost)
     write_summary(summary, trials, sweep)
-    assert (summary.search or {})["trials_total"] == asdict(bill)["trials_total"]
+    assert (summary.search or {})["trials_total"] == asdict(cost)["trials_total"]
 
 
 def test_a_search_that_has_more_trials_than_are_asked_for_counts_by_its_first(
@@ -98,7 +98,7 @@ def test_a_search_that_did_not_end_makes_no_table(tmp_path: Path) -> None:
     third = read_trials(tmp_path / "earlier")[1].result
     (tmp_path / "earlier" / "2").mkdir()
     write_result(replace(third, trial=2), tmp_path / "earlier" / "2")
-    summary = summarise(read_trials(tmp_path / "earlier"), bill=SearchCost(3, 3, {}))
+    summary = summarise(read_trials(tmp_path / "earlier"), search_cost=SearchCost(3, 3, {}))
     (tmp_path / "earlier" / "trials.csv").rename(tmp_path / "kept.csv")
     write_summary(summary, read_trials(tmp_path / "earlier"), tmp_path / "earlier")
     (tmp_path / "kept.csv").replace(tmp_path / "earlier" / "trials.csv")

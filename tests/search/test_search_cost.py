@@ -83,7 +83,7 @@ def test_without_a_meter_there_is_no_bill_but_a_count(tmp_path: Path) -> None:
     assert cost_sentences(told) == ["2 trials: 1 finished, 1 failed; not metered."]
 
 
-def test_a_bill_is_read_as_it_was_written_beside_what_stood_there(tmp_path: Path) -> None:
+def test_a_cost_is_read_as_it_was_written_beside_what_stood_there(tmp_path: Path) -> None:
     assert read_search_cost(tmp_path) is None
     (tmp_path / "study.json").write_text('{"other": 1}')
     told = SearchCost(

@@ -1,4 +1,4 @@
-"""End a trial that must break a bound: an interrupt, a constraint, the budget."""
+"""End a trial by what limits it: an interrupt, a constraint, the budget."""
 
 import time
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class _Totals:
 
 
 class TrialLimits:
-    """Holds one trial against all that bounds it.
+    """Ends one trial by an interrupt, a constraint or a budget, as soon as it must break it.
 
     Args:
         search_joules: what drawing the trial cost.

@@ -30,7 +30,7 @@ _FRESH_SECONDS = 1.0
 
 
 class TrialMonitor:
-    """Judges one trial: interrupt, constraints, budget, pruning, in this order.
+    """Follows one trial's reports, and ends it: by interrupt, constraints, budget, or pruning.
 
     Only the epochs of the first repeat are compared with other trials; the energy of all counts.
 

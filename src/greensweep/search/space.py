@@ -26,7 +26,7 @@ Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
 
 @dataclass(frozen=True)
 class Space:
-    """Options with their ranges, and where they are there.
+    """Options with their ranges, and with what values of others they are there.
 
     Attributes:
         distributions: of all options, as Optuna knows them.
@@ -69,40 +69,40 @@ class Space:
         while index >= size:
             index -= int(size)
             chosen, size = next(parts)
-        open_names = [name for name in self._there(chosen) if name not in chosen]
+        open_names = [name for name in self._present(chosen) if name not in chosen]
         sizes = [len(self.levels[name]) for name in open_names]
         places = np.unravel_index(index, sizes) if sizes else ()
         point = {n: self.levels[n][int(place)] for n, place in zip(open_names, places, strict=True)}
-        return {name: {**chosen, **point}[name] for name in self._there(chosen)}
+        return {name: {**chosen, **point}[name] for name in self._present(chosen)}
 
     def is_choice(self, name: str) -> bool:
         """Tell whether an option has values without an order."""
         return isinstance(self.distributions[name], CategoricalDistribution)
 
-    def place(self, name: str, value: Any) -> float:
+    def level_of(self, name: str, value: Any) -> float:
         """Return which of its levels a value of an option is, from 0; of a range the value.
 
         Raises:
             ValueError: it is outside of the option's range.
         """
         distribution = self.distributions[name]
-        place = float(distribution.to_internal_repr(value))
+        level = float(distribution.to_internal_repr(value))
         if isinstance(distribution, FloatDistribution) and distribution.step is not None:
-            place = float(f"{place:.12g}")  # 0.3, where three tenths add up to more
-        if not contains(distribution, place):
+            level = float(f"{level:.12g}")  # 0.3, where three tenths add up to more
+        if not contains(distribution, level):
             raise ValueError(f"{name} has no {value}")
         if name not in self.levels or self.is_choice(name):
-            return place
+            return level
         assert isinstance(distribution, IntDistribution | FloatDistribution)
-        return float(round((place - distribution.low) / (distribution.step or 1)))
+        return float(round((level - distribution.low) / (distribution.step or 1)))
 
     def key(self, params: Params) -> tuple[tuple[str, float], ...] | None:
         """Return what equal points of the space have alone; None of a point outside of it."""
-        there = self._there(params)
+        there = self._present(params)
         if set(there) != set(params):
             return None
         try:
-            return tuple((name, self.place(name, params[name])) for name in there)
+            return tuple((name, self.level_of(name, params[name])) for name in there)
         except (ValueError, TypeError):
             return None
 
@@ -117,7 +117,7 @@ class Space:
         }
         return {**params, **rounded}
 
-    def _there(self, params: Params) -> list[str]:
+    def _present(self, params: Params) -> list[str]:
         return [name for name in self.names if self.has(name, params)]
 
     @cached_property
@@ -128,7 +128,7 @@ class Space:
         parts = []
         for values in product(*(self.levels[name] for name in heads)):
             chosen = dict(zip(heads, values, strict=True))
-            rest = [name for name in self._there(chosen) if name not in chosen]
+            rest = [name for name in self._present(chosen) if name not in chosen]
             sizes = [len(self.levels[n]) if n in self.levels else math.inf for n in rest]
             parts.append((chosen, math.prod(sizes)))
         return parts

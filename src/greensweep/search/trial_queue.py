@@ -57,7 +57,7 @@ class Exhausted:
 
 
 class TrialQueue:
-    """Hands out the trials of a study.
+    """Hands out the trials of a study: draws the next, and reserves it for who asked.
 
     Args:
         spec: the search.

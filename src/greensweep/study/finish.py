@@ -69,7 +69,7 @@ def finish_sweep(
         machine=machine_total(directory),
         drifted=drifted,
         mlflow_run_id=parent,
-        bill=found,
+        search_cost=found,
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:

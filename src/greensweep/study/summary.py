@@ -23,8 +23,8 @@ from greensweep.study.trials import (
     finished,
     front_numbers,
     metric_of,
+    nondominated_trials,
     searched_keys,
-    unbeaten_trials,
 )
 
 TRIALS_FILE = "trials.csv"
@@ -91,7 +91,7 @@ class StudySummary:
         drift: relative change of the reference job's energy per step from before to after, of its
             time where no counter measures the energy.
         drift_notable: the changes that are too large for chance, of energy and of time.
-        search: the bill of `hydra/sweeper=greensweep`; None for other sweepers.
+        search: the cost of a search by `hydra/sweeper=greensweep`; None for other sweepers.
     """
 
     status: str
@@ -194,14 +194,14 @@ def summarise(
     machine: SweepTotal | None = None,
     drifted: Drift | None = None,
     mlflow_run_id: str | None = None,
-    bill: SearchCost | None = None,
+    search_cost: SearchCost | None = None,
 ) -> StudySummary:
     """Return the figures of a sweep.
 
     Args:
         machine: what its runs left about their machines.
         drifted: the reference job before and after.
-        bill: of the search.
+        search_cost: as the search left it.
     """
     metric = metric_of(trials)
     shared = machine if machine is not None and machine.neighbours else None
@@ -229,7 +229,7 @@ def summarise(
         objective_metric=metric.name,
         objective_direction=metric.direction,
         mlflow_run_id=mlflow_run_id,
-        search=asdict(bill) if bill else None,
+        search=asdict(search_cost) if search_cost else None,
     )
     if not candidates(trials):
         return summary
@@ -250,7 +250,7 @@ def summarise(
         bargain_energy_joules=bargain.result.energy_joules,
         bargain_energy_uncertainty_joules=bargain.uncertainty,
         trials_not_told_apart=tuple(
-            sorted({t.number for t in unbeaten_trials(trials)} - front_numbers(trials))
+            sorted({t.number for t in nondominated_trials(trials)} - front_numbers(trials))
         ),
         pareto_trials=tuple(sorted(front_numbers(trials))),
     )

@@ -174,12 +174,12 @@ def pareto_trials(trials: Iterable[Trial]) -> list[Trial]:
     A trial whose cost does not compare is left off, and one that is cheaper than a better
     one by less than their costs' uncertainty.
     """
-    front = unbeaten_trials(trials)
+    front = nondominated_trials(trials)
     costs, scores, uncertainties = _columns(front)
     return [front[place] for place in pareto_front(costs, scores, uncertainties)]
 
 
-def unbeaten_trials(trials: Iterable[Trial]) -> list[Trial]:
+def nondominated_trials(trials: Iterable[Trial]) -> list[Trial]:
     """Return the candidates that no other beats in the metric and cost by their figures alone.
 
     Who is beaten stays so when trials are added; who is left off the front for an uncertainty may
@@ -205,7 +205,7 @@ def winners(trials: Sequence[Trial]) -> list[Trial]:
 
 def contenders(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials whose weights are worth keeping: those that are or may become winners."""
-    return _with_best(unbeaten_trials(trials), trials)
+    return _with_best(nondominated_trials(trials), trials)
 
 
 def _with_best(front: list[Trial], trials: Sequence[Trial]) -> list[Trial]:

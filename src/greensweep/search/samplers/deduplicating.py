@@ -97,8 +97,8 @@ class DeduplicatingSampler(BaseSampler):
                 near[name] = point[name]
             else:
                 steps = self._generator.normal(0.0, max(reach * len(levels), 1.0))
-                place = round(space.place(name, point[name]) + steps)
-                near[name] = levels[min(max(place, 0), len(levels) - 1)]
+                level = round(space.level_of(name, point[name]) + steps)
+                near[name] = levels[min(max(level, 0), len(levels) - 1)]
         return near
 
     def sample_independent(
