@@ -12,7 +12,7 @@ import pytest
 from conftest import Finished
 from omegaconf import OmegaConf
 
-from greensweep.config.grammar import as_override, literal
+from greensweep.config.grammar import as_override, escape_interpolations
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -29,7 +29,10 @@ SAME_TO_OPTUNA = [1, True, 1.0, "${seed}", "[1,2]", "null"]
 def space(folder: Path, declared: dict[str, Any], name: str = "own") -> tuple[str, ...]:
     """Return the options that choose a space of this test's own."""
     (folder / "more" / "space").mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(literal(declared)), folder / "more" / "space" / f"{name}.yaml")
+    OmegaConf.save(
+        OmegaConf.create(escape_interpolations(declared)),
+        folder / "more" / "space" / f"{name}.yaml",
+    )
     return "--config-dir", str(folder / "more"), f"space={name}"
 
 
@@ -90,7 +93,7 @@ def test_a_choice_of_the_space_keeps_its_type(
     (table,) = tmp_path.glob("multirun/**/trials.csv")
     with table.open(newline="") as lines:
         read = {row["model.kwargs.given"] for row in csv.DictReader(lines)}
-    assert read == {as_override(literal(value)) for value in values}
+    assert read == {as_override(escape_interpolations(value)) for value in values}
 
 
 @pytest.mark.parametrize("sweeper", [OURS, pytest.param(STOCK, marks=pytest.mark.slow)])

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import mask_yaml, storage_url
-from greensweep.config.grammar import literal
+from greensweep.config.grammar import escape_interpolations
 from greensweep.config.metrics import Metric, choose_metrics
 from greensweep.config.register import register_schemas
 from greensweep.config.searched import present_value
@@ -43,7 +43,7 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> Any:
         conditional=resumes(_root_.hydra),
         where=partial(declared_in, _root_.hydra),
     )
-    return literal(params)  # what is returned is composed once more
+    return escape_interpolations(params)  # what is returned is composed once more
 
 
 def _metric_direction(_: str = "", *, _root_: DictConfig) -> str:

@@ -92,14 +92,16 @@ def ends_of(override: Override) -> list[Any]:
     return choices_of(override)
 
 
-def literal(value: Any) -> Any:
+def escape_interpolations(value: Any) -> Any:
     """Return a resolved value so that composing takes no text in it for an interpolation."""
     if isinstance(value, str):
         return _INTERPOLATION.sub(r"\1\1\\${", value)
     if isinstance(value, Mapping):
-        return {literal(key): literal(each) for key, each in value.items()}
+        return {
+            escape_interpolations(key): escape_interpolations(each) for key, each in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [literal(each) for each in value]
+        return [escape_interpolations(each) for each in value]
     return value
 
 

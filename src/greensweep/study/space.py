@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from greensweep.config.grammar import as_override, literal
+from greensweep.config.grammar import as_override, escape_interpolations
 from greensweep.config.searched import any_of, still_needed
 from greensweep.errors import ConfigError, StudyError
 
@@ -89,7 +89,7 @@ class Dimension:
         """
         if self.choices or grid:
             try:
-                texts = [as_override(literal(value)) for value in self.grid()]
+                texts = [as_override(escape_interpolations(value)) for value in self.grid()]
             except ConfigError as error:
                 raise StudyError(f"space: {self.key}: {error}") from error
             # choice(…) takes no null, and takes the quotes off that keep a text one.

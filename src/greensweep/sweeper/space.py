@@ -12,10 +12,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from greensweep.config.grammar import (
     choices_of,
+    escape_interpolations,
     kept_as_override,
     kept_choice,
     kept_choices,
-    literal,
 )
 from greensweep.config.hydra_internals import distribution_of
 from greensweep.config.searched import (
@@ -70,7 +70,7 @@ def read_space(
                     "without steps, or needs values of others itself: give it choices"
                 )
         kept[key] = {
-            other: [_as_kept(ranges[other], literal(value)) for value in values]
+            other: [_as_kept(ranges[other], escape_interpolations(value)) for value in values]
             for other, values in heads.items()
         }
         never = [other for other, values in kept[key].items() if not {*values} & {*levels[other]}]
@@ -113,7 +113,7 @@ def read_points(enqueue: Any, config: DictConfig, space: Space) -> tuple[Mapping
         present: dict[str, Any] = {}
         for name in space.names:
             if space.has(name, present):
-                value = literal(present_value(config, name))
+                value = escape_interpolations(present_value(config, name))
                 present[name] = _as_kept(space.distributions[name], value)
         outside = [name for name in present if not holds(space.distributions[name], present[name])]
         if outside:
@@ -131,7 +131,7 @@ def read_points(enqueue: Any, config: DictConfig, space: Space) -> tuple[Mapping
     ranges = space.distributions
     return tuple(
         {
-            name: _as_kept(ranges[name], literal(value)) if name in ranges else value
+            name: _as_kept(ranges[name], escape_interpolations(value)) if name in ranges else value
             for name, value in point.items()
         }
         for point in enqueue

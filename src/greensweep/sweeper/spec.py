@@ -15,8 +15,8 @@ from greensweep.config import (
 )
 from greensweep.config.grammar import (
     as_override,
+    escape_interpolations,
     kept_as_override,
-    literal,
 )
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
@@ -99,7 +99,10 @@ def build_spec(
         parallel=parallel,
         racing=options.racing,
         fidelities=tuple(
-            tuple(f"{name}={as_override(literal(value))}" for name, value in each.items())
+            tuple(
+                f"{name}={as_override(escape_interpolations(value))}"
+                for name, value in each.items()
+            )
             for each in options.fidelities
         ),
         max_failure_rate=options.max_failure_rate,
