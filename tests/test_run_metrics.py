@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import Finished
 
-from greensweep.config import TrainConfig
+from greensweep.config import TrainConfig, metrics_of
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.errors import ConfigError, DataError, StudyError
 from greensweep.record.reporting import Progress
@@ -223,6 +223,7 @@ def test_names_of_classes_are_tracked_without_what_mlflow_refuses() -> None:
             ["metrics=[rmse]"],
             "rmse is no metric of classes, which the task learns: take accuracy, balanced",
         ),
+        (["metrics=3"], "metrics: no metric is called '3'"),
         (
             ["objective.metric=recall_per_class"],
             "objective.metric=recall_per_class has a figure for each class",
@@ -266,6 +267,13 @@ def test_options_of_metrics_that_contradict_each_other_are_refused(
     with pytest.raises(ConfigError) as refused:
         config(*overrides)
     assert said in str(refused.value)
+
+
+def test_a_single_metric_needs_no_list(config: Compose) -> None:
+    metrics, _ = metrics_of(config("metrics=auroc"))
+    assert [each.name for each in metrics] == ["auroc", "accuracy"]
+    own = config("metrics={target: mine.loss, direction: minimize}", "objective.metric=loss")
+    assert own.objective.direction == "minimize"
 
 
 def test_the_direction_of_a_search_is_that_of_its_metric(config: Compose) -> None:

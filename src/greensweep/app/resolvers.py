@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from greensweep.config import mask_yaml, storage_url
 from greensweep.config.grammar import escape_interpolations
@@ -65,7 +65,7 @@ def _objective_metric(config: DictConfig) -> Metric | None:
     task: Any = OmegaConf.get_type(config, "task")
     try:
         chosen = choose_metrics(
-            asked if asked is None else list(asked),
+            list(asked) if isinstance(asked, ListConfig) else asked,
             task.default_metrics,
             OmegaConf.select(config, "objective.metric"),
         )

@@ -226,12 +226,13 @@ def metrics_of(config: "TrainConfig") -> tuple[list[Metric], Metric]:
 
 
 def choose_metrics(
-    asked: Sequence[Any] | None, default: Sequence[str], objective: str | None
+    asked: Any, default: Sequence[str], objective: str | None
 ) -> tuple[list[Metric], Metric]:
     """Return the metrics of a run, and the one of them that it is selected by.
 
     Args:
-        asked: the option `metrics`; None is the task's own.
+        asked: the option `metrics`: a list of what `read_metric` takes, or one of these; None is
+            the task's own.
         default: the task's own.
         objective: the option `objective.metric`, which may name another one; None is the first of
             the task's own.
@@ -239,7 +240,9 @@ def choose_metrics(
     Raises:
         ConfigError: one of them does not exist, none is given, or two have one name.
     """
-    metrics = [read_metric(entry) for entry in (default if asked is None else asked)]
+    entries = default if asked is None else asked
+    is_list = isinstance(entries, Sequence) and not isinstance(entries, str)
+    metrics = [read_metric(entry) for entry in (entries if is_list else [entries])]
     wanted = objective or next(iter(default), None)
     if wanted is None and not metrics:
         raise ConfigError(

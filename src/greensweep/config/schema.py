@@ -244,7 +244,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = MISSING
     scheduler: SchedulerConfig = MISSING
     task: TaskConfig = MISSING
-    metrics: list[Any] | None = option(
+    metrics: Any = option(
         None,
         doc="metrics that are computed on the validation split in each epoch, and once on the test "
         "split: names, and functions of your own by import path; null: the task's own",
