@@ -101,8 +101,8 @@ def test_the_page_holds_components_findings_and_the_verdict() -> None:
 def test_the_slowest_counter_says_how_short_a_window_may_be() -> None:
     told = {each.subject: each.text for each in judge(replace(STEADY, update_seconds=0.1))}
     assert told["metering"].endswith(
-        "; the slowest counter has a new figure every 0.1 s, so that epochs are told one by one "
-        "from 1 s on"
+        "; the slowest counter has a new figure every 0.1 s, so that epochs have figures of their "
+        "own from 1 s on"
     )
     assert "counter" not in {each.subject: each.text for each in judge(STEADY)}["metering"]
 

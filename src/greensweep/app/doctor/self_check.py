@@ -114,7 +114,7 @@ def _metering(check: SelfCheck) -> str:
         return cost
     return (
         f"{cost}; the slowest counter has a new figure every {check.update_seconds:g} s, so that "
-        f"epochs are told one by one from {STEADY_PERIODS * check.update_seconds:g} s on"
+        f"epochs have figures of their own from {STEADY_PERIODS * check.update_seconds:g} s on"
     )
 
 
