@@ -1,7 +1,7 @@
 """Train and sweep models with energy as a metric of equal rank to accuracy.
 
 A training loop of one's own takes two names from here: `measure`, the energy of a block of code,
-and `report`, which tells a search how an epoch went.
+and `report`, which reports an epoch to the search that runs the program.
 """
 
 from importlib import import_module
