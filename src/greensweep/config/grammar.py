@@ -167,7 +167,7 @@ def _key(key: Any) -> str:
     return text
 
 
-@cache
+@cache  # a grammar does not change
 def _is_plain(text: str) -> bool:
     """Tell whether Hydra's grammar reads a text without quotes as that text, wherever it stands."""
     return bool(_PLAIN.fullmatch(text)) and isinstance(read_value(text), str)

@@ -173,7 +173,7 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in _suffixes() and not _is_clutter(path.name)
 
 
-@cache
+@cache  # the formats that Pillow reads do not change
 def _suffixes() -> frozenset[str]:
     known = Image.registered_extensions()  # which loads all of Pillow's formats
     return frozenset(

@@ -168,7 +168,7 @@ for index in range(count.value):
 """
 
 
-@cache
+@cache  # the machine's GPUs do not change
 def _uuids_by_speed() -> tuple[str, ...]:
     """Return the UUIDs of all GPUs in CUDA's default order; none where CUDA does not answer."""
     environment = {name: text for name, text in os.environ.items() if name != VISIBLE}

@@ -89,7 +89,7 @@ def _birth(process: int) -> str | None:
     return None if ended else f"{_boot()}/{fields[19].decode()}"
 
 
-@cache
+@cache  # no process outlives its machine's boot
 def _boot() -> str:
     """Return the name of this boot of the machine; empty where it has none."""
     with suppress(OSError):

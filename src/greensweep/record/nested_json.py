@@ -66,7 +66,7 @@ def _read(kind: Any, value: Any) -> Any:
     return value
 
 
-@cache
+@cache  # types do not change
 def _optional(kind: Any) -> type | None:
     """Return the dataclass of one that may be None; None for any other type."""
     parts = get_args(kind)

@@ -38,7 +38,7 @@ _HARMLESS = re.compile(
 _REFERENCE = re.compile(r"\$\{[\w.:]+\}")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # a rule of names alone; the last ones
 def is_secret_name(name: str) -> bool:
     """Tell whether what stands under a name is secret; of a dotted one, each part counts.
 

@@ -36,7 +36,7 @@ def open_store(config: TrackingConfig) -> MlflowStore | None:
     return _reachable_store(tracking_uri(config.uri), config.experiment, artifacts)
 
 
-@cache
+@cache  # a store that was down is not asked by each trial of a process
 def _reachable_store(uri: str, experiment: str, artifacts: str) -> MlflowStore | None:
     fault = unreachable(uri)
     if fault is None:

@@ -19,7 +19,7 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-@cache
+@cache  # of code that is imported already
 def provenance(dataset: str) -> dict[str, str]:
     """Return tags that name the commit, package versions, hardware and pipeline of a run.
 

@@ -76,7 +76,7 @@ def option_values(config: TrainConfig, options: Iterable[str]) -> dict[str, Any]
     return {option: _value(config, option) for option in options}
 
 
-@cache
+@cache  # until the table is another, by its size and time of change
 def _model(path: Path, stamp: tuple[int, int], request: _Request) -> ReplayModel:
     table = read_table(
         path,
@@ -91,7 +91,7 @@ def _model(path: Path, stamp: tuple[int, int], request: _Request) -> ReplayModel
     return ReplayModel(table, method=request.method, log=wanted, radius=request.radius)
 
 
-@cache
+@cache  # logged once in a process
 def _log_summary(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Log once what answers, how well, and by what it does not distinguish runs."""
     table = model.table
