@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greensweep.config.metrics import METRICS, Metric, choose_metrics, read_metric
+from greensweep.config.chosen_metrics import choose_metrics, read_metric
+from greensweep.config.metrics import METRICS, Metric
 from greensweep.errors import ConfigError
 from greensweep.tasks import Scores
 

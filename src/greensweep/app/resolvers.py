@@ -7,8 +7,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from greensweep.config import mask_yaml, storage_url
+from greensweep.config.chosen_metrics import choose_metrics
 from greensweep.config.grammar import escape_interpolations
-from greensweep.config.metrics import Metric, choose_metrics
+from greensweep.config.metrics import Metric
 from greensweep.config.register import register_schemas
 from greensweep.config.searched import present_value
 from greensweep.errors import ConfigError

@@ -1,5 +1,6 @@
 """Structured configs: what can be set, and the check at the door."""
 
+from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.folders import (
     command_folder,
     sqlite_file,
@@ -7,7 +8,7 @@ from greensweep.config.folders import (
     storage_url,
     use_sweep_folder,
 )
-from greensweep.config.metrics import Direction, Metric, metrics_of
+from greensweep.config.metrics import Direction, Metric
 from greensweep.config.schema import EvaluateConfig, PredictConfig, PrepareConfig, TrainConfig
 from greensweep.config.store import (
     load_run_config,

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from greensweep.config.metrics import METRICS, metrics_of, unfit
+from greensweep.config.chosen_metrics import metrics_of, unfit
+from greensweep.config.metrics import METRICS
 from greensweep.config.schema import (
     LARGEST_SEED,
     EvaluateConfig,

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from greensweep.config.metrics import METRICS, Metric, Targets, unfit
+from greensweep.config.chosen_metrics import unfit
+from greensweep.config.metrics import METRICS, Metric, Targets
 from greensweep.errors import ConfigError, first_line
 from greensweep.imports import import_target
 
