@@ -86,6 +86,9 @@ def test_each_of_several_faults_is_named(config: Compose) -> None:
         ("max_emissions_kg", ["energy.grams_co2e_per_kwh=300"]),
         ("min_energy_net_joules", ["energy.baseline=measure"]),
         ("min_test_accuracy", ["select_on=test"]),
+        ("min_validation_macro_f1", ["objective.metric=macro_f1"]),
+        ("min_validation_accuracy", ["objective.metric=macro_f1"]),
+        ("max_validation_rmse", ["task=regression"]),
         ("max_spread.energy_joules.std", ["repeats=2"]),
         ("max_inference.joules_per_1000", []),
         ("max_latency", []),
@@ -98,6 +101,28 @@ def test_a_bound_on_what_runs_have_is_none(
     config: Compose, constraint: str, options: list[str]
 ) -> None:
     assert faults({constraint: 0.5}, config(*options)) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "way_out"),
+    [
+        ({"min_validation_macro_f1": 0.5}, [], "add macro_f1 to metrics"),
+        ({"min_validation_accuracy": 0.5}, ["task=regression"], "bound validation_rmse"),
+        ({"max_test_rmse": 5}, ["task=regression"], "bound validation_rmse, since a search does"),
+        ({"min_validation_auroc": 2}, ["objective.metric=auroc"], "must be from 0 to 1"),
+        ({"max_validation_mae": -1}, ["task=regression"], "must be at least 0"),
+    ],
+)
+def test_a_bound_on_a_metric_that_runs_lack_is_named(
+    config: Compose, given: dict[str, Any], options: list[str], way_out: str
+) -> None:
+    (fault,) = faults(given, config(*options))
+    assert way_out in fault
+
+
+def test_a_metric_below_zero_may_be_bounded_there(config: Compose) -> None:
+    run = config("task=regression", "metrics=[rmse,r2]")
+    assert faults({"min_validation_r2": -0.5}, run) == []
 
 
 def test_a_bound_of_0_is_none_where_runs_keep_it(config: Compose) -> None:
@@ -133,6 +158,7 @@ def test_an_own_program_has_the_figures_that_it_reports() -> None:
         "inference.seconds_per_1000",
         "energy_components.cpu.joules",
         "spread.energy_joules.std",
+        "validation_rmse",
     ],
 )
 def test_a_bound_is_held_against_the_figure_of_its_name_in_the_result(
@@ -141,6 +167,7 @@ def test_a_bound_is_held_against_the_figure_of_its_name_in_the_result(
     result = RunResult(
         *("finished", None, "m", "d", 0),
         parameters=5,
+        metrics={"validation": {"rmse": 5.0}},
         inference=Inference(joules_per_1000=5.0, seconds_per_1000=5.0),
         energy_components={"cpu": ComponentSummary(5.0)},
         spread={"energy_joules": Spread(5.0, 4.0, 6.0)},

@@ -5,7 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from greensweep.errors import unknown
-from greensweep.search.constraints import OPTION, SHORT_NAMES, figure_names, parse_constraints
+from greensweep.search.constraints import (
+    METRIC_FIGURES,
+    OPTION,
+    SHORT_NAMES,
+    figure_names,
+    parse_constraints,
+)
 from greensweep.search.planned_run import PlannedRun
 
 # What is above 0 in every run.
@@ -69,13 +75,16 @@ def _fault(constraint: str, figure: str, bound: float, run: PlannedRun | None) -
 def _range_fault(constraint: str, figure: str, bound: float) -> str | None:
     if not math.isfinite(bound):
         return f"{constraint} must be finite, got {bound}: leave it out where there is no bound"
-    if figure.endswith(("accuracy", "_share")) and not 0 <= bound <= 1:
+    metric = METRIC_FIGURES.get(figure)
+    is_share = figure.endswith(("accuracy", "_share")) or (metric is not None and metric.is_share)
+    if is_share and not 0 <= bound <= 1:
         example = bound / 100 if 1 < bound <= 100 else 0.9
         return (
             f"{constraint} must be from 0 to 1, as {figure} is, got {bound:g}: "
             f"set {constraint}: {example:g}"
         )
-    if bound < 0 and figure != "energy_net_joules":
+    is_signed = figure == "energy_net_joules" or (metric is not None and metric.low < 0)
+    if bound < 0 and not is_signed:
         return f"{constraint} must be at least 0, as {figure} is, got {bound:g}: set a larger one"
     if bound == 0 and constraint.startswith("max_") and figure in _POSITIVE:
         return f"no run keeps {constraint}=0, as {figure} is above that: set a larger one"

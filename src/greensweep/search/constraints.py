@@ -6,6 +6,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
+from greensweep.config.metrics import METRICS
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.record.nested_json import to_json
@@ -27,6 +28,13 @@ _NESTED = (
     *(f"energy_components.{component}.joules" for component in ("cpu", "gpu", "ram")),
     *(f"spread.{name}.std" for name in ("validation_accuracy", "test_accuracy", "energy_joules")),
 )
+# Metrics of a split, as `validation_accuracy` is one; those of classes are a figure for each.
+METRIC_FIGURES = {
+    f"{split}_{name}": metric
+    for split in ("validation", "test")
+    for name, metric in METRICS.items()
+    if not metric.per_class
+}
 SHORT_NAMES = {
     "energy": "joules",
     "joules_per_run": "spent_joules",
@@ -133,6 +141,8 @@ def broken_by(
     known: dict[str, Any] = {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
     result = find_result(directory)
     if result is not None:
+        for split, figures in result.metrics.items():
+            known |= {f"{split}_{name}": value for name, value in figures.items()}
         known |= dotted(to_json(result))
     broken = {}
     for bound in parse_constraints(constraints):
@@ -209,4 +219,5 @@ def figure_names(*, has_results: bool) -> list[str]:
         for name, hint in hints.items()
         if {int, float} & {hint, *(get_args(hint) if isinstance(hint, UnionType) else ())}
     ]
-    return [*dict.fromkeys((*_OF_ANY_PROGRAM, *sorted({*numbers} - _LABELS))), *_NESTED]
+    of_results = sorted(({*numbers} | METRIC_FIGURES.keys()) - _LABELS)
+    return [*dict.fromkeys((*_OF_ANY_PROGRAM, *of_results)), *_NESTED]

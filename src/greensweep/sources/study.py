@@ -44,8 +44,8 @@ def read_study(
         cells: the trials that are asked of each; a sweep that has more counts by its first.
 
     Returns:
-        Figures are accuracies of the best run, 0 to 1, the joules of training that run, and those
-        of the whole search.
+        Figures are the metrics of the best run, the joules of training that run, and those of the
+        whole search.
 
     Raises:
         AnalysisError: there are no cells, or one has not ended.
@@ -116,16 +116,18 @@ def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], ou
     (output / "metrics").mkdir(parents=True, exist_ok=True)
     write_frame(runs, output / "runs.csv")
     write_whole(output / "runs.parquet", runs.to_parquet)
-    write_frame(runs[["energy_joules", "accuracy"]], output / "plot.csv")
+    plotted = runs.columns.intersection(["energy_joules", "accuracy"])
+    write_frame(runs[plotted], output / "plot.csv")
     for cell, own in figures.items():
         write_json(output / "metrics" / f"{cell}.json", own)
 
 
 def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
     summary = summarise(list(trials))
+    name = summary.objective_metric
     return {
-        "validation_accuracy": summary.best_validation_accuracy,
-        "test_accuracy": summary.best_test_accuracy,
+        f"validation_{name}": summary.best_values.get("validation"),
+        f"test_{name}": summary.best_values.get("test"),
         "energy_joules": summary.best_energy_joules,
         "search_energy_joules": summary.energy_spent_joules,
         "energy_quality": summary.energy_quality,

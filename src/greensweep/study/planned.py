@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from greensweep.config import TrainConfig, parse_run
+from greensweep.config import TrainConfig, metrics_of, parse_run
 from greensweep.config.schema_energy import UnmeteredConfig
 from greensweep.record.result import RunResult
+from greensweep.search.constraints import METRIC_FIGURES
 from greensweep.study.flops import flops_of_run
 from greensweep.study.objective import objective_values
 from greensweep.study.timed_run import seconds_of_run
@@ -54,10 +55,23 @@ class PlannedTraining:
         grid = run.energy.country, run.energy.grams_co2e_per_kwh
         if figure == "emissions_kg" and grid == (None, None):
             return "set energy.country=NLD, say"
-        if "test_accuracy" in figure and run.select_on != "test":
-            return "bound validation_accuracy, since a search does not see the test split"
-        if replayed and run.select_on == "test" and figure == "validation_accuracy":
-            return "bound test_accuracy"
+        metric = METRIC_FIGURES.get(figure.removeprefix("spread.").removesuffix(".std"))
+        if metric is not None:
+            return self._missing_metric(metric.name, figure)
+        return None
+
+    def _missing_metric(self, name: str, figure: str) -> str | None:
+        run = self.config
+        metrics, objective = metrics_of(run)
+        has_classes = run.task.reads in (None, "classes")  # whose accuracy is always computed
+        if name not in {each.name for each in metrics} and not (name == "accuracy" and has_classes):
+            if name == "accuracy":
+                return f"bound validation_{objective.name}"
+            return f"add {name} to metrics"
+        if "test_" in figure and run.select_on != "test":
+            return f"bound validation_{name}, since a search does not see the test split"
+        if run.replay is not None and run.select_on == "test" and figure.startswith("validation_"):
+            return f"bound test_{name}"
         return None
 
     def values(self, result: RunResult) -> Sequence[float]:
