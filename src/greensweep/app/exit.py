@@ -30,7 +30,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands faults on instead of printing them
     sys.excepthook = sys.__excepthook__
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.raiseExceptions = False  # a log file on a full disk is told of by the fault itself
+    logging.raiseExceptions = False  # a log file on a full disk is the fault itself
     SweepCallback.forget()
     _quiet_jobs()
     mask_command_output(sys.argv[1:])

@@ -36,7 +36,7 @@ class ImageFiles:
 def list_parts(root: Path) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
     """Return the files of each split that the tree has, and the classes, train's folders.
 
-    Links are followed. What is no image is told by number.
+    Links are followed. What is no image is counted in a warning.
 
     Raises:
         DataError: no train/, two folders of one split, a folder that leads nowhere or may not be

@@ -32,7 +32,7 @@ class LayerCensus:
             torch's counter.
         flops_left_out: operators that ran and should count, but for which there is no formula.
         kept_bytes: what a forward pass over one input keeps for the backward pass; 0 where
-            that cannot be told.
+            that cannot be known.
     """
 
     layers: Mapping[str, int]

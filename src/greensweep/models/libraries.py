@@ -33,7 +33,7 @@ def timm_model(
     pretrained: bool,
     kwargs: dict[str, Any],
 ) -> nn.Module:
-    """Build a model of timm; those of fixed input size are told the image size.
+    """Build a model of timm; those of fixed input size are given the image size.
 
     Raises:
         ModelError: no such model, its weights cannot be had, or it does not fit the images.

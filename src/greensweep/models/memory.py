@@ -1,4 +1,4 @@
-"""Networks that no memory can hold: told before they are built, or before they train."""
+"""Networks that no memory can hold: refused before they are built, or before they train."""
 
 from collections.abc import Callable
 from contextlib import suppress

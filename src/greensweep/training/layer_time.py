@@ -223,7 +223,7 @@ class _Sampler:
         self._varies = False
 
     def sample(self, take: Callable[[_Watching], bool], count: int) -> list[Sample | None]:
-        """Return what steps told, or None for one whose layers are not known.
+        """Return what steps showed, or None for one whose layers are not known.
 
         Args:
             take: takes a step, its forward pass within the given context, and tells whether

@@ -66,22 +66,24 @@ def traced(device: torch.device) -> Iterator[list[Event]]:
 
 def read_trace(path: Path) -> list[Event]:
     """Read a trace in Chrome's format, as `export_chrome_trace` writes it, in order of start."""
-    told = json.loads(path.read_bytes(), strict=False)["traceEvents"]
+    records = json.loads(path.read_bytes(), strict=False)["traceEvents"]
     kinds = {*HOST_KINDS, *LAUNCH_KINDS, *DEVICE_KINDS}
-    events = [_event(each) for each in told if each.get("ph") == "X" and each.get("cat") in kinds]
+    events = [
+        _event(each) for each in records if each.get("ph") == "X" and each.get("cat") in kinds
+    ]
     # What encloses others comes before them.
     return sorted(events, key=lambda event: (event.start_ns, -event.end_ns))
 
 
-def _event(told: dict[str, Any]) -> Event:
-    arguments = told.get("args", {})
-    start_ns = round(told["ts"] * 1000)
+def _event(record: dict[str, Any]) -> Event:
+    arguments = record.get("args", {})
+    start_ns = round(record["ts"] * 1000)
     return Event(
-        told["name"],
-        told["cat"],
-        told["tid"],
+        record["name"],
+        record["cat"],
+        record["tid"],
         start_ns,
-        start_ns + round(told["dur"] * 1000),
+        start_ns + round(record["dur"] * 1000),
         number=arguments.get("External id"),
         sequence=arguments.get("Sequence number"),
         launch=arguments.get("correlation"),

@@ -85,22 +85,22 @@ def find_gpus() -> list[Finding]:
 
 
 def _find_gpu(gpu: Gpu) -> Finding:
-    told = [f"{gpu.name}, {gpu.uuid}"]
+    facts = [f"{gpu.name}, {gpu.uuid}"]
     if gpu.slices:
-        told.append(f"in {len(gpu.slices)} MIG slices ({', '.join(gpu.slices)}), counted together")
+        facts.append(f"in {len(gpu.slices)} MIG slices ({', '.join(gpu.slices)}), counted together")
     fault = None
     try:
         counter = NvmlCounter(CudaDevice(gpu, gpu.uuid))
-        told.append(f"its energy counter moves every {counter.update_seconds:g} s")
+        facts.append(f"its energy counter moves every {counter.update_seconds:g} s")
     except Exception as error:  # pynvml's errors, whose class needs the library
         fault = f"no energy counter: {refusal(error)}"
-        told.append(fault)
+        facts.append(fault)
     accounts = {True: "accounting on", False: "accounting off", None: "no accounting"}
-    told.append(accounts[keeps_accounts(gpu)])
+    facts.append(accounts[keeps_accounts(gpu)])
     return Finding(
         f"GPU {gpu.index}",
         "note" if fault else "ok",
-        "; ".join(told),
+        "; ".join(facts),
         "energy=codecarbon samples its power instead" if fault else None,
     )
 
