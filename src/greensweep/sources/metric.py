@@ -6,10 +6,14 @@ from greensweep.config.metrics import METRICS, Metric, metric_called
 from greensweep.csv_files import ACCURACY_UNITS, accuracy_factor
 from greensweep.errors import AnalysisError
 from greensweep.sources.columns import DEFAULTS, SourceColumns
-from greensweep.sources.table import ACCURACY, FINISHED, column
+from greensweep.sources.table import (
+    ACCURACY,
+    FINISHED,
+    OBJECTIVE_DIRECTION,
+    OBJECTIVE_METRIC,
+    column,
+)
 
-# Columns in which our own runs record what they were selected by.
-NAME, DIRECTION = "objective_metric", "objective_direction"
 _SPLITS = ("", "validation_", "test_")  # before a metric's name, in the columns of our own tables
 
 
@@ -23,13 +27,13 @@ def metric_of(read: SourceColumns) -> tuple[Metric, list[str]]:
     """
     config, warnings = read.config, []
     name, direction = config.metric, config.metric_direction
-    if name is None and config.accuracy == DEFAULTS.accuracy and NAME in read.raw:
-        names = read.raw[NAME].fillna(ACCURACY).astype(str)
+    if name is None and config.accuracy == DEFAULTS.accuracy and OBJECTIVE_METRIC in read.raw:
+        names = read.raw[OBJECTIVE_METRIC].fillna(ACCURACY).astype(str)
         counts = names[read.words("status", FINISHED).eq(FINISHED)].value_counts()
         if len(counts):
             name = str(counts.index[0])
-            if DIRECTION in read.raw:
-                known = read.raw.loc[names.eq(name), DIRECTION].dropna()
+            if OBJECTIVE_DIRECTION in read.raw:
+                known = read.raw.loc[names.eq(name), OBJECTIVE_DIRECTION].dropna()
                 direction = direction or next(iter(known), None)
         if len(counts) > 1:
             listed = ", ".join(f"{each} ({count})" for each, count in counts.items())

@@ -21,6 +21,9 @@ ADDED = (
     UNCERTAINTY, SCORE,
 )  # fmt: skip
 
+# Columns in which our own runs record what they were selected by.
+OBJECTIVE_METRIC, OBJECTIVE_DIRECTION = "objective_metric", "objective_direction"
+
 # How the columns of our own runs' options begin.
 OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
 
