@@ -24,7 +24,7 @@ STATE = {
     "search.placement._taken": "GPUs belong to the process that took them, until it ends",
     "secrets.data._by_name": "all that a process writes is masked, until its next command",
     "secrets.known._known": "likewise",
-    "sweeper.worker._studies": "connections to storages, until a sweep begins anew",
+    "sweeper.trial_task._studies": "connections to storages, until a sweep begins anew",
     "training.cuda_graph._failed": "PyTorch keeps asking a graph whose capture failed",
 }
 # What of other libraries behaves otherwise, once it is imported.

@@ -17,7 +17,8 @@ from greensweep.search.folders import keep_owner
 from greensweep.search.interrupt import graceful
 from greensweep.search.records import outcome_of, spent_of
 from greensweep.search.terminal import preview_sentences
-from greensweep.sweeper.worker import Worker, open_once
+from greensweep.sweeper.trial_task import open_once
+from greensweep.sweeper.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,8 @@ from greensweep.sweeper.spec import (
     build_spec,
 )
 from greensweep.sweeper.start import find_start, make_folder
-from greensweep.sweeper.worker import Plan, Worker, mask_program_output
+from greensweep.sweeper.trial_task import mask_program_output
+from greensweep.sweeper.worker import Plan, Worker
 
 INTERRUPTED = 130
 

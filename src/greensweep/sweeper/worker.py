@@ -2,14 +2,12 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
@@ -24,22 +22,20 @@ from greensweep.config import TrainConfig, without_hydra
 from greensweep.config.grammar import kept_as_override
 from greensweep.config.hydra_internals import fault_of
 from greensweep.config.schema_energy import EnergyConfig
-from greensweep.energy import Meter, build_meter, warn_once_per_sweep
+from greensweep.energy import build_meter, warn_once_per_sweep
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
 from greensweep.search.fidelity import fidelity_of
 from greensweep.search.folders import check_present, keep_owner
-from greensweep.search.interrupt import graceful, is_graceful
 from greensweep.search.loop import SearchMeter, keep_search_energy, run_trials
 from greensweep.search.placement import take_gpus
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.spec import SearchSpec
-from greensweep.search.storage import open_storage, open_study, storage_faults
-from greensweep.search.trial import run_trial
+from greensweep.search.storage import storage_faults
 from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
-from greensweep.secrets import learn, learn_overrides, mask_output
 from greensweep.sweeper.spec import trial_overrides
+from greensweep.sweeper.trial_task import TrialTask, mask_program_output, open_once
 
 _BASIC_LAUNCHER = "BasicLauncher"
 _NOT_COMPOSED = (HydraException, OmegaConfBaseException)
@@ -225,67 +221,6 @@ class Worker:
             overrides=tuple(asked),
         )
         write_result(refused, folder)
-
-
-@dataclass
-class TrialTask:
-    """The program's function, as a trial of the search; Hydra's launchers take it for it.
-
-    Attributes:
-        search: measures what lies between trials; None where they run in other processes.
-    """
-
-    task: TaskFunction
-    spec: SearchSpec
-    meter: Meter | None
-    gpus: int | None
-    search: SearchMeter | None
-
-    def __call__(self, config: DictConfig) -> Any:
-        job = HydraConfig.get()
-        if not is_graceful():  # a process of a launcher's
-            take_gpus(self.gpus)
-            mask_program_output(config)
-        joules = self.search.take() if self.search is not None else None
-        # A process of a launcher's: Ctrl-C reaches it as well.
-        to_the_end = nullcontext() if is_graceful() else graceful(quiet=True)
-        with warn_once_per_sweep(self.spec.directory), to_the_end:
-            return run_trial(
-                self.spec,
-                open_once(self.spec),
-                job.job.num,
-                partial(self.task, config),
-                Path(job.runtime.output_dir),
-                meter=self.meter,
-                search_joules=joules,
-            )
-
-
-def mask_program_output(config: DictConfig) -> None:
-    """Mask what this process logs and prints, knowing the secrets of the program's configuration.
-
-    Args:
-        config: with `hydra` or without.
-    """
-    mask_output()
-    plain = OmegaConf.to_container(config, resolve=False)
-    learn(plain)
-    assert isinstance(plain, dict)
-    overrides = plain.get("hydra", {}).get("overrides", {})
-    learn_overrides([*overrides.get("task", ()), *overrides.get("hydra", ())])
-
-
-_studies: dict[tuple[str, str], optuna.Study] = {}
-
-
-def open_once(spec: SearchSpec, *, anew: bool = False) -> optuna.Study:
-    """Open a search's study, once in each process."""
-    name = (spec.storage, spec.study_name)
-    if anew or name not in _studies:
-        # Processes that open a new file at once race in making its tables.
-        with FileLock(spec.lock_file("study")):
-            _studies[name] = open_study(spec, open_storage(spec.storage))
-    return _studies[name]
 
 
 def _consecutive(trials: list[ReservedTrial]) -> list[list[ReservedTrial]]:
