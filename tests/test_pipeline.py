@@ -498,6 +498,11 @@ def dvc(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def edit(code: Path) -> None:
+    """Change a file of code, and nothing that it does."""
+    code.write_text(f"{code.read_text()}\n# edited\n")
+
+
 def stages_run(said: str) -> list[str]:
     return re.findall(r"Running stage '(.*?)'", said)
 
@@ -584,6 +589,16 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     page = (project / "outputs" / "report" / "index.html").read_text()
     assert f"/runs/{runs['run_id'][0]}" in page
     commit(project)
+
+    edit(project / "src/greensweep/analysis/tradeoff.py")
+    assert sorted(stages_run(dvc(project, "repro"))) == sorted(["inputs", *analyses, "report"])
+    edit(project / "src/greensweep/runs/once.py")
+    assert stages_run(dvc(project, "repro", "inputs")) == ["inputs"]
+    changed = json.loads(dvc(project, "status", "--json"))
+    assert changed.keys() == {*sweeps, *layers}
+    git(project, "checkout", "src/greensweep/runs/once.py")
+    assert stages_run(dvc(project, "repro", "inputs")) == ["inputs"]
+    assert json.loads(dvc(project, "status", "--json")) == {}
 
     change(project / "params.yaml", report={"title": "It's ours: {all}"})
     assert stages_run(dvc(project, "repro")) == ["report"]
