@@ -35,8 +35,8 @@ def store(tmp_path: Path) -> MlflowStore:
     return MlflowStore(f"sqlite:///{tmp_path}/mlflow.db", "greensweep", str(tmp_path / "artifacts"))
 
 
-def settled(sweep: Path, number: int, outcome: Outcome) -> Path:
-    """Leave a trial as a search settles it that found its process dead."""
+def recorded(sweep: Path, number: int, outcome: Outcome) -> Path:
+    """Leave a trial as a search records it that found its process dead."""
     folder = sweep / str(number)
     folder.mkdir(parents=True)
     kept = {"number": number, "values": None, "outcome": outcome.as_attribute(), "constraints": {}}
@@ -62,7 +62,7 @@ def test_no_run_of_a_dead_trial_stays_running_nor_that_of_its_repeat(
     store.create_run("trial 1, repeat 0", {}, living)
     other = store.create_run("another sweep", {}, None)
     store.create_run("trial 0, repeat 3", {}, store.create_run("trial 0", {}, other))
-    folder = settled(sweep, 0, Outcome("died", "its process died"))
+    folder = recorded(sweep, 0, Outcome("died", "its process died"))
     repeat = folder / "repeats" / "0"
     repeat.mkdir(parents=True)
     result = RunResult("finished", None, "m", "d", 0, validation_accuracy=0.5, mlflow_run_id=whole)
@@ -91,7 +91,7 @@ def test_no_run_of_a_dead_trial_stays_running_nor_that_of_its_repeat(
 def test_a_trial_without_a_result_gets_one_with_its_end_and_what_was_asked_of_it(
     config: Compose, tmp_path: Path, outcome: Outcome, status: str
 ) -> None:
-    folder = settled(tmp_path, 0, outcome)
+    folder = recorded(tmp_path, 0, outcome)
     (folder / ".hydra").mkdir()
     asked = ["optimizer.learning_rate=0.01", "model=dense_linear"]
     (folder / ".hydra" / "overrides.yaml").write_text(f"- {asked[0]}\n- {asked[1]}\n")
@@ -110,7 +110,7 @@ def test_a_trial_of_which_nothing_is_known_makes_no_column(
         asked = (f"optimizer.learning_rate={rate}", "model=dense_linear")
         result = RunResult("finished", None, "m", "d", 0, trial=number, overrides=asked)
         write_result(result, tmp_path / str(number))
-    folder = settled(tmp_path, 2, Outcome("died", "its process died"))
+    folder = recorded(tmp_path, 2, Outcome("died", "its process died"))
     if text is not None:
         (folder / ".hydra").mkdir()
         (folder / ".hydra" / "overrides.yaml").write_text(text)
@@ -121,7 +121,7 @@ def test_a_trial_of_which_nothing_is_known_makes_no_column(
 
 
 def test_a_run_that_the_search_refuses_counts_as_it_ended_there(tmp_path: Path) -> None:
-    folder = settled(tmp_path, 0, Outcome("failed", "it came to no such figure"))
+    folder = recorded(tmp_path, 0, Outcome("failed", "it came to no such figure"))
     write_result(RunResult("finished", None, "m", "d", 0, trial=0), folder)
     (trial,) = read_trials(tmp_path)
     assert (trial.result.status, trial.result.error) == ("failed", "it came to no such figure")
@@ -318,9 +318,9 @@ def test_what_another_command_of_a_search_still_runs_is_left_alone(
 def test_half_a_config_of_a_dead_trial_costs_no_other_anything(
     config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = settled(tmp_path, 0, Outcome("died", "its process died"))
+    folder = recorded(tmp_path, 0, Outcome("died", "its process died"))
     (folder / "config.yaml").write_text("model: {name: dense")
-    settled(tmp_path, 1, Outcome("died", "its process died"))
+    recorded(tmp_path, 1, Outcome("died", "its process died"))
     asked = config("tracking=local")
     record_dead_trials(tmp_path, asked, None)
     assert [trial.result.model for trial in read_trials(tmp_path)] == [asked.model.name] * 2

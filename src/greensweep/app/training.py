@@ -73,7 +73,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     if sweep is not None and config.replay is None:
         from greensweep.study.winners import drop_beaten_weights
 
-        drop_beaten_weights(sweep.directory, store, settled_only=resumes(hydra))
+        drop_beaten_weights(sweep.directory, store, recorded_only=resumes(hydra))
     log.info(run_line(result))
     trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
     if trust and not sweeping:

@@ -136,10 +136,10 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
     if not running:
         return
     waits = not has_owner(sweep)
-    settled = [each for each in trial_directories(sweep) if waits or (each / TRIAL_FILE).is_file()]
-    results = read_results(settled)
+    recorded = [each for each in trial_directories(sweep) if waits or (each / TRIAL_FILE).is_file()]
+    results = read_results(recorded)
     by_name = {f"trial {result.trial}": (folder, result) for folder, result in results.items()}
-    results |= read_results(each for folder in settled for each in repeat_directories(folder))
+    results |= read_results(each for folder in recorded for each in repeat_directories(folder))
     by_id = {result.mlflow_run_id: (folder, result) for folder, result in results.items()}
     for run_id, name in running.items():
         found = by_id.get(run_id) or by_name.get(name)

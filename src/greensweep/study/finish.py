@@ -54,7 +54,7 @@ def finish_sweep(
 
     record_dead_trials(directory, config, store)
     found = read_search_cost(directory)
-    drop_beaten_weights(directory, store, settled_only=found is not None, ended=not interrupted)
+    drop_beaten_weights(directory, store, recorded_only=found is not None, ended=not interrupted)
     trials = read_trials(directory)
     test_joules, drifted = None, None
     if not interrupted:

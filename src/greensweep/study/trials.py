@@ -85,9 +85,9 @@ def read_trials(sweep: Path) -> list[Trial]:
 
     One whose result broke counts by what the search knows of it, and is never the best.
     """
-    settled = {directory: read_trial_file(directory) for directory in trial_directories(sweep)}
-    found = read_results(settled)
-    for directory, kept in settled.items():
+    recorded = {directory: read_trial_file(directory) for directory in trial_directories(sweep)}
+    found = read_results(recorded)
+    for directory, kept in recorded.items():
         if directory not in found and kept is not None and was_put_aside(directory / RESULT_FILE):
             found[directory] = result_of(directory, kept.number, kept.outcome, None)
     ordered = sorted(
@@ -100,9 +100,9 @@ def read_trials(sweep: Path) -> list[Trial]:
         Trial(
             number=result.trial if result.trial is not None else index,
             directory=directory,
-            result=_as_settled(result, settled[directory]),
+            result=_as_recorded(result, recorded[directory]),
             searched={key: values[key] for key in keys if key in values},
-            broken=broken_in(directory, settled[directory]),
+            broken=broken_in(directory, recorded[directory]),
         )
         for index, ((directory, result), values) in enumerate(zip(ordered, overrides, strict=True))
     ]
@@ -272,7 +272,7 @@ def result_of(
     return replace(result, energy_joules=outcome.joules, energy_quality=outcome.quality)
 
 
-def _as_settled(result: RunResult, kept: EndedTrial | None) -> RunResult:
+def _as_recorded(result: RunResult, kept: EndedTrial | None) -> RunResult:
     """Return a result with the end that the search gave its trial: it may refuse a finished run."""
     if kept is None or (status := ended_as(kept.outcome)) == result.status:
         return result

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def drop_beaten_weights(
-    sweep: Path, store: "MlflowStore | None", *, settled_only: bool = False, ended: bool = False
+    sweep: Path, store: "MlflowStore | None", *, recorded_only: bool = False, ended: bool = False
 ) -> None:
     """Delete the weights of every trial that another beats so far in the metric and in cost.
 
@@ -43,14 +43,14 @@ def drop_beaten_weights(
     Args:
         ended: no trial will follow, so that those go too whose cost is not distinguishable from
             that of one more accurate.
-        settled_only: pass over trials that the search has not settled yet, since only that decides
-            whether they keep its constraints.
+        recorded_only: pass over trials whose end the search has not recorded yet, since only that
+            decides whether they keep its constraints.
     """
     with FileLock(sweep / ".winners.lock"):
         kept = [
             Trial(0, folder, result, {}, broken_in(folder, read_trial_file(folder)))
             for folder, result in read_results(trial_directories(sweep)).items()
-            if _checkpoints(folder) and (not settled_only or (folder / TRIAL_FILE).is_file())
+            if _checkpoints(folder) and (not recorded_only or (folder / TRIAL_FILE).is_file())
         ]
         choose = winners if ended else contenders
         keep = {trial.directory for trial in choose(kept)}
