@@ -117,6 +117,18 @@ def test_trials_are_compared_by_their_metric_in_its_direction(
     assert recommendation(summarise(trials)) == sentence
 
 
+def test_a_metric_that_was_selected_on_test_is_said_to_be_optimistic() -> None:
+    (only,) = by("rmse", "minimize", (50.0, 90.0))
+    metrics = {"validation": {"rmse": 52.0}, "test": {"rmse": 50.0}}
+    tested = replace(only.result, metrics=metrics, selected_on_test=True)
+    summary = summarise([replace(only, result=tested)])
+    assert summary.best_value == 50.0
+    assert selection_sentence(summary) == (
+        "Trials were selected by RMSE on the test split (select_on=test), so the best of them are "
+        "optimistic; on the validation split, which selected nothing, the best by RMSE has 52."
+    )
+
+
 def test_a_summary_holds_its_metric_under_its_own_name(tmp_path: Path) -> None:
     trials = by("macro_f1", "maximize", (0.7, 90.0), (0.6, 20.0))
     summary = summarise(trials)

@@ -104,8 +104,8 @@ class Metric:
 
 
 def capitalised(label: str) -> str:
-    """Return a label as a sentence begins with it: RMSE stays."""
-    return label[0].upper() + label[1:]
+    """Return a label as a sentence begins with it: RMSE and the name of a function stay."""
+    return label if "_" in label else label[0].upper() + label[1:]
 
 
 def _of_decisions(name: str, function: str, **options: Any) -> Metric:

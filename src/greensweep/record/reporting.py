@@ -31,7 +31,7 @@ class Progress:
         joules: training energy so far.
         spent_joules: energy of everything so far, set-up and earlier repeats included.
         epochs: how many are planned; None when the run does not know.
-        value: the objective as it stands, for a search of one objective that is no accuracy.
+        value: the objective as it stands, or the first of two, where that is no accuracy.
         repeat: which training of this configuration, from 0, of `repeats`.
         seconds: of training so far; None where the run does not measure them apart.
         lost: components whose meter failed, so that no joules of theirs are counted any more.
@@ -129,7 +129,7 @@ def report(
         epoch: how many epochs are done. 0 reports the set-up, so that a budget which it used
             up ends the trial before its first epoch.
         accuracy: validation accuracy now, 0 to 1.
-        value: the objective now, where one objective is searched that is no accuracy.
+        value: the objective now, or the first of two, where that is no accuracy.
         joules: energy so far; left out, what the surrounding `measure()` has read. A budget counts
             what the trial has used since its start, whatever of it was measured so.
         epochs: how many there will be, from which the cost to the end is forecast.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from greensweep.config.metrics import Metric, capitalised, metric_called
+from greensweep.config.metrics import Metric, metric_called
 from greensweep.energy import joined
 from greensweep.energy.units import energy_text, joules_text
 from greensweep.record.result import RunResult
@@ -173,11 +173,10 @@ def selection_sentence(summary: StudySummary) -> str | None:
             f"; on the validation split, which selected nothing, {metric.best_words} has "
             f"{metric.text(value)}"
         )
-    many = "Accuracies were" if metric.name == "accuracy" else f"{capitalised(metric.label)} was"
-    return (
-        f"{many} selected on the test split (select_on=test), so the best of them are "
-        f"optimistic{unseen}."
-    )
+    selected = "Accuracies were selected on the test split"
+    if metric.name != "accuracy":
+        selected = f"Trials were selected by {metric.label} on the test split"
+    return f"{selected} (select_on=test), so the best of them are optimistic{unseen}."
 
 
 def drift_sentence(summary: StudySummary) -> str | None:
