@@ -196,6 +196,27 @@ def test_figures_that_are_not_finite_come_back_as_they_were_logged(tmp_path: Pat
         assert not frame["run_id"].eq("the user's own").any()
 
 
+def test_runs_bring_the_metric_that_they_were_selected_by(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
+    figures = {
+        "validation/rmse": 5.0, "test/rmse": 6.0, "validation/rmse_std": 0.1,
+        "validation/loss": 25.0,
+        "validation/recall_per_class/cat": 0.5, "energy/total_joules": 9.0,
+    }  # fmt: skip
+    for on_test in ({}, {"selected_on_test": "true"}):
+        tracker = MlflowTracker(store, None)
+        tracker.start("run", {}, {})
+        selected = {"objective.metric": "rmse", "objective.direction": "minimize"}
+        tracker.finish("FINISHED", figures, {"status": "finished", **selected, **on_test}, [])
+    for raw in both_ways(uri):
+        table = standard_table(raw, ColumnsConfig(), "mlflow")
+        assert (table.metric.name, table.metric.direction) == ("rmse", "minimize")
+        assert sorted(table.finished["rmse"]) == [5.0, 6.0]
+        assert table.frame.loc[table.frame["_selected_on_test"], "rmse"].tolist() == [6.0]
+        assert not {"loss", "rmse_std", "accuracy"} & {*table.frame.columns}
+
+
 def test_an_experiment_that_was_deleted_is_none(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     client = MlflowClient(uri)

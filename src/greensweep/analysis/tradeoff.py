@@ -35,7 +35,7 @@ from greensweep.sources.table import (
     joined,
 )
 
-_SHARES = (0.5, 0.25, 0.1)  # of the most accurate one's energy
+_SHARES = (0.5, 0.25, 0.1)  # of the best one's energy
 _MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds
 _NOTHING_AS_CHEAP = "nothing costs that little"
 _UNIT, _RUNS = "_configuration", "_runs"  # a table may have columns called as one would say it
@@ -152,7 +152,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
 
 
 def _within(runs: RunTable, config: TradeoffConfig) -> list[str]:
-    """Return the columns within which accuracies compare; of the defaults those that are there."""
+    """Return the columns within which the metric compares; of the defaults those that are there."""
     defaults = TradeoffConfig().within
     for name in config.within:
         if name not in defaults:

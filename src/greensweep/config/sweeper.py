@@ -145,7 +145,7 @@ class SweeperConfig:
         "max_latency, max_size; what can only break one ends at once",
     )
     price_per_kilojoule: float = option(
-        0.0, doc="what the objective, accuracy less a price, takes off per kilojoule", at_least=0
+        0.0, doc="what a kilojoule makes the objective, a metric less a price, worse by", at_least=0
     )
     enqueue: Any = option(
         "present",
