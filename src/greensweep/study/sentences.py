@@ -173,10 +173,10 @@ def selection_sentence(summary: StudySummary) -> str | None:
             f"; on the validation split, which selected nothing, {metric.best_words} has "
             f"{metric.text(value)}"
         )
-    selected = "Accuracies were selected on the test split"
+    began = "Accuracies were selected on the test split"
     if metric.name != "accuracy":
-        selected = f"Trials were selected by {metric.label} on the test split"
-    return f"{selected} (select_on=test), so the best of them are optimistic{unseen}."
+        began = f"Trials were selected by {metric.label} on the test split"
+    return f"{began} (select_on=test), so the best of them are optimistic{unseen}."
 
 
 def drift_sentence(summary: StudySummary) -> str | None:
