@@ -12,7 +12,7 @@ from gpus import Gpus
 from greensweep.config import schema_energy
 from greensweep.energy import Meter, build_meter, notices, warn_once_per_sweep
 from greensweep.energy.build import build_source
-from greensweep.energy.gpus import cuda_devices, machine_gpus
+from greensweep.energy.gpus import _uuids_by_speed, cuda_devices, machine_gpus
 from greensweep.errors import EnergyError
 
 A, B, C = (Gpus.uuid(index) for index in range(3))
@@ -117,6 +117,17 @@ def test_where_gpus_differ_their_order_is_cudas_own_and_not_taken_for_granted(
     shown(CUDA_VISIBLE_DEVICES="1")
     (warning,) = caplog.records  # the driver of this machine, if any, knows nothing of these
     assert "set CUDA_DEVICE_ORDER=PCI_BUS_ID" in warning.getMessage()
+
+
+@pytest.mark.parametrize(("ending", "there"), [("", [B, C, A]), ("; exit(1)", [A, B, C])])
+def test_cuda_is_asked_for_its_order_and_believed_where_it_answers(
+    gpus: Gpus, monkeypatch: pytest.MonkeyPatch, ending: str, there: list[str]
+) -> None:
+    gpus.names[0] = "NVIDIA T4"
+    monkeypatch.setattr("greensweep.energy.gpus._ASK_CUDA", f"print({B!r}, {C!r}, {A!r}){ending}")
+    _uuids_by_speed.cache_clear()
+    assert shown() == there
+    _uuids_by_speed.cache_clear()
 
 
 # --- what a run is charged ----------------------------------------------------------------------

@@ -85,6 +85,12 @@ def test_runs_share_the_machine_by_cpu_time(machine: Machine, run: Maker, common
     assert [lap.seconds for lap in laps] == [1.0, 1.0]
 
 
+def test_energy_of_runs_that_both_wait_is_charged_to_neither(machine: Machine, run: Maker) -> None:
+    one, other = run(1), run(2)
+    machine.run(1.0, cpu=40.0)
+    assert [cpu(one.lap()), cpu(other.lap())] == [0.0, 0.0]
+
+
 def test_time_before_a_neighbour_came_and_after_it_left_is_the_runs_own(
     machine: Machine, run: Maker
 ) -> None:

@@ -143,3 +143,4 @@ def test_a_share_of_joules_whose_idle_power_is_not_known_does_not_compare() -> N
     assert [EnergyReading(1.0, {"cpu": each}).basis for each in (RAPL, settled, shared)] == [
         "reading", "work_and_idle", "share"
     ]  # fmt: skip
+    assert not (shared + shared).comparable

@@ -9,7 +9,7 @@ from greensweep.config import schema_energy
 from greensweep.energy import EnergyReading, Meter, build_meter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
-from greensweep.energy.replay import TraceCounter
+from greensweep.energy.replay import ReplayTrace, TraceCounter
 from greensweep.errors import EnergyError
 
 
@@ -85,6 +85,15 @@ def test_watts_hold_until_the_next_and_the_last_as_long_as_the_one_before() -> N
         clock.now += 0.5
         found.append(meter.lap().joules)
     assert found == pytest.approx([5.0, 5.0, 5.0, 5.0, 15.0, 15.0, 25.0])
+
+
+@pytest.mark.parametrize("cells", ["5,250", "5 W,250 W", "5000 mW,0.25 kW"])
+def test_watts_may_have_their_unit_in_each_cell(tmp_path: Path, cells: str) -> None:
+    first, second = cells.split(",")
+    (tmp_path / "trace.csv").write_text(f"s,power\n0,{first}\n1,{second}\n")
+    (counter,) = ReplayTrace(tmp_path / "trace.csv", "power", "s").open()
+    counter._clock = lambda: counter._began + 1.5
+    assert counter.read() == pytest.approx(5.0 + 0.5 * 250.0)
 
 
 def test_the_length_of_laps_does_not_change_the_sum() -> None:

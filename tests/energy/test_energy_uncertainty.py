@@ -69,6 +69,10 @@ def test_edges_of_a_short_lap_have_the_power_of_late(laps: Laps) -> None:
     assert [lap.uncertainty_joules for lap in found[1:]] == pytest.approx([8.0, 8.0])
 
 
+def test_edges_of_a_run_that_is_shorter_than_ten_periods_have_its_own_power(laps: Laps) -> None:
+    assert [lap.uncertainty_joules for lap in laps(0.25, 0.25)] == pytest.approx([8.0, 8.0])
+
+
 def test_edges_have_the_power_of_late_and_not_of_the_whole_run() -> None:
     steps = Steps(0.1, 0.0)
     found = [steps.of_lap(0.0, 2.0, 80.0), steps.of_lap(2.0, 4.0, 20.0)]
@@ -149,6 +153,7 @@ def test_the_true_figure_lies_within_its_uncertainty(seconds: float) -> None:
         machine.run(seconds)
         lap = meter.lap()
         assert abs(lap.joules - 300.0 * seconds) <= lap.uncertainty_joules
+        assert lap.uncertainty_joules == pytest.approx(2 * 300.0 * 0.1, rel=0.1)
     meter.stop()
 
 

@@ -1,17 +1,25 @@
 """The bill: every joule stands on exactly one line."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
 from greensweep.search.cost import SearchCost, read_search_cost, search_cost, write_search_cost
+from greensweep.search.cost_model import Forecast
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, SEARCH_ENERGY, Outcome
-from greensweep.search.terminal import cost_sentences
+from greensweep.search.terminal import (
+    cost_sentences,
+    duration_text,
+    preview_sentences,
+    print_search,
+)
 from greensweep.search.trial import finish_trial
 
 
@@ -105,13 +113,84 @@ def test_what_still_runs_elsewhere_stands_on_a_line_of_its_own(tmp_path: Path) -
 
 def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> None:
     found = settled(tmp_path, [(Outcome("finished", search_joules=3.0), 0.7)])
-    assert search_cost(found.spec, found.study, 1).spent_joules == 3.0
+    told = search_cost(found.spec, found.study, 1)
+    assert (told.spent_joules, told.overhead_joules, told.trials_joules) == (3.0, 3.0, 0.0)
 
 
 def test_of_two_equally_good_trials_the_cheaper_is_the_best(tmp_path: Path) -> None:
     outcomes = [(outcome("finished", 9.0, joules=each), 0.5) for each in (7.0, 5.0, 6.0)]
     found = settled(tmp_path, outcomes)
     assert search_cost(found.spec, found.study, 3).best_trials == (1,)
+
+
+@pytest.mark.parametrize("objectives", [1, 2])
+def test_the_table_shows_each_trial_in_one_line_also_in_a_file(
+    tmp_path: Path,
+    objectives: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")  # of the terminal that writes the file
+    space = {f"an_option_with_a_rather_long_name_{n}": IntDistribution(7, 9) for n in range(2)}
+    asked = spec(tmp_path, 2, distributions=space, directions=("maximize",) * objectives)
+    found = Search(asked, lambda _: (0.7, 0.2)[:objectives], InMemoryStorage())
+    found.run_one(found.take())
+    failed = trial_of(found.study, found.take().number)
+    finish_trial(found.study, failed, outcome("failed", 12.5, seconds=4.0), None, tmp_path / "none")
+    print_search(found.trials, search_cost(asked, found.study, 2))
+    _, _, names, _, first, second, *_ = capsys.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in re.split("[│┃]", row)] for row in (names, first, second)]
+    drawn = [str(value) for value in found.trials[0].params.values()]
+    values = ["value"] if objectives == 1 else ["value 1", "value 2"]
+    shown = ["0.7", "0.2"][:objectives]
+    assert cells[0][1:-1] == ["trial", "", *values, "energy J", "seconds", *space]
+    assert cells[1][1:-1] == ["0", "*", *shown, "-", cells[1][-4], *drawn]
+    assert cells[2][1:-3] == ["1", "", "failed", *[""] * (objectives - 1), "12.5", "4.00"]
+
+
+def test_a_forecast_says_the_emissions_of_its_joules() -> None:
+    joules, seconds = Forecast(3.6e6, 1.8e6, 7.2e6), Forecast(60.0, 30.0, 120.0)
+    forecast, _ = preview_sentences(
+        joules, seconds, trials=5, points=2, cost=9.0, kg_per_joule=0.25 / 3.6e6
+    )
+    assert forecast == (
+        "Forecast for 5 trials, one at a time and without pruning: 60 s (30 s to 2 min), "
+        "3.6 MJ (1.8 MJ to 7.2 MJ), 250 g CO2e (125 g to 500 g)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (89.0, "89 s"),
+        (90.0, "1.5 min"),
+        (5390.0, "89.8 min"),
+        (5400.0, "1.5 h"),
+        (172_000.0, "47.8 h"),
+        (172_800.0, "2 days"),
+    ],
+)
+def test_a_length_of_time_is_told_in_the_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+def test_the_bill_says_what_the_early_forecast_was_worth() -> None:
+    told = SearchCost(
+        trials=20,
+        trials_total=20,
+        trials_by_status={"finished": 20},
+        spent_joules=260.0,
+        trials_joules=250.0,
+        forecast_trials=2,
+        forecast_joules=200.0,
+        forecast_low=150.0,
+        forecast_high=300.0,
+    )
+    sentence = (
+        "After 2 of 20 trials the forecast was 200 J (150 J to 300 J); the trials came to 250 J."
+    )
+    assert sentence in cost_sentences(told)
+    assert not any("forecast" in each for each in cost_sentences(replace(told, forecast_trials=0)))
 
 
 def test_a_search_that_ends_early_says_what_it_left_unspent() -> None:

@@ -1,11 +1,16 @@
 """What a search will cost, and how it stands."""
 
 import math
+import sys
+import time
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optuna import create_trial
 from optuna.distributions import IntDistribution
+from optuna.storages import InMemoryStorage
 from scipy.stats import t as student_t
 from searches import Search, spec, task_of_epochs
 
@@ -13,7 +18,7 @@ from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.cost import search_cost
 from greensweep.search.cost_model import CostModel, total_forecast, whole_cost
 from greensweep.search.curve import CurvePoint
-from greensweep.search.progress_line import progress_line
+from greensweep.search.progress_line import progress_line, progress_shown
 from greensweep.search.records import Outcome
 from greensweep.search.space import Space
 
@@ -120,3 +125,35 @@ def test_the_line_says_how_the_search_stands(tmp_path: Path) -> None:
         f"4/10 trials, 1 running, best {best.value:.4g} (trial {best.number}), "
         f"{spent:.4g} J of 5 kJ, about 12 s left"
     )
+
+
+def test_a_terminal_shows_the_line_while_the_search_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def wait_for(self, text: str) -> None:
+            until = time.monotonic() + 10.0
+            while text not in self.getvalue():
+                assert time.monotonic() < until, self.getvalue()
+                time.sleep(0.005)
+
+    now = [100.0]
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(
+        "greensweep.search.progress_line.time", SimpleNamespace(monotonic=lambda: now[0])
+    )
+    monkeypatch.setattr("greensweep.search.progress_line._EVERY_SECONDS", 0.005)
+    search = Search(spec(tmp_path, 6), task_of_epochs(1), InMemoryStorage())
+    search.run(1)
+    with progress_shown(search.spec, search.study):
+        now[0] += 8.0
+        search.run(1)
+        terminal.wait_for("2/6 trials")
+        terminal.wait_for("about 32 s left")
+        now[0] += 3.0
+        terminal.wait_for("about 29 s left")

@@ -12,6 +12,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from scipy.integrate import quad
+from scipy.special import ndtr
 from searches import Search, spec
 
 from greensweep.errors import StudyError
@@ -273,6 +275,15 @@ def test_expected_improvement_by_hand() -> None:
     assert np.exp(logs[:2]) == pytest.approx([0.398942, 0.797885], abs=1e-6)
     assert logs[2] == pytest.approx(-3200.0 - 0.918939 - 2 * math.log(80.0), abs=1e-3)
     assert np.exp(logs[3]) == pytest.approx(1.0)
+    (far,) = log_expected_improvement(np.array([-1e6]), np.array([1.0]), 0.0)
+    assert far == pytest.approx(-0.5e12 - 0.918939 - 2 * math.log(1e6), abs=1e-3)
+
+
+@pytest.mark.parametrize("mean", [2.0, 0.5, -0.5, -1.5, -6.0])
+def test_expected_improvement_is_the_integral_over_what_lies_above_the_best(mean: float) -> None:
+    expected, _ = quad(ndtr, -np.inf, mean, epsabs=0.0)
+    (log,) = log_expected_improvement(np.array([3.0 + 2.0 * mean]), np.array([2.0]), 3.0)
+    assert np.exp(log) == pytest.approx(2.0 * expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(("name", "sampler"), [("ei_per_joule", EI), ("paper_gp", PAPER_GP)])

@@ -140,6 +140,7 @@ def test_a_trial_that_was_interrupted_may_still_die_once(tmp_path: Path) -> None
     assert third.params == first.params
     assert third.number == 2
     assert search.trials[2].system_attrs["retry_history"] == [0, 1]
+    assert search.trials[2].system_attrs["failed_trial"] == 0  # by which Optuna's pages know it
 
 
 def test_a_repeat_begins_without_the_constraints_that_the_dead_trial_broke(tmp_path: Path) -> None:
