@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
 from codecarbon.core.gpu_device import GPUDevice
 from codecarbon.core.units import Power
+from codecarbon.core.util import count_cpus
 from codecarbon.external.hardware import CPU, AppleSiliconChip, Raspberry
 from codecarbon.external.ram import RAM
 from conftest import no_sensors
@@ -389,6 +391,26 @@ def of_kind(kind: type, **attributes: Any) -> Any:
 )
 def test_each_kind_of_hardware_has_its_origin(hardware: Any, origin: tuple[str, ...]) -> None:
     assert _origin(hardware) == origin
+
+
+@pytest.mark.parametrize(
+    ("mode", "curve"), [("cpu_load", "0.1 + 0.9 load³ of"), ("constant", "half of")]
+)
+def test_a_model_of_the_cpu_says_by_what_rating_it_goes_and_whose_that_is(
+    tmp_path: Path, mode: str, curve: str
+) -> None:
+    guess = DEFAULT_POWER_PER_CORE * count_cpus()
+    rated, guessed = (
+        HardwareCounter(CPU(str(tmp_path), mode, "Some CPU", watts)) for watts in (guess + 1, guess)
+    )
+    assert rated.basis == f"{curve} {guess + 1} W (as rated, Some CPU)"
+    assert guessed.basis == (
+        f"{curve} {guess} W (a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no "
+        "rating, Some CPU)"
+    )
+    assert rated.key != guessed.key  # runs that go by other ratings share no counter
+    rated.source = "declared_tdp_load_model"
+    assert rated.basis == f"{curve} {guess + 1} W (declared, Some CPU)"
 
 
 class ScriptedDevice(GPUDevice):

@@ -22,7 +22,7 @@ def test_joules_are_the_sum_of_the_components() -> None:
 
 def test_an_unmetered_window_has_seconds_and_no_figures() -> None:
     reading = EnergyReading(2.0)
-    assert reading.seconds == 2.0
+    assert (reading.seconds, reading.neighbours) == (2.0, 0)
     assert reading.joules is None
     assert reading.kwh is None
     assert reading.power_watts is None

@@ -11,7 +11,7 @@ from greensweep.config import TrainConfig
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import StudyError, TrialEnded
 from greensweep.record.reporting import Progress, monitored_by, report
-from greensweep.record.result import read_result
+from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
 from greensweep.runs.replay import replay_once
@@ -122,3 +122,23 @@ def test_a_trial_of_any_program_that_ends_early_leaves_what_it_came_to(
     left = settled.outcome
     assert (left.status, left.error, left.spent_joules) == (status, error, 5.0)
     assert left.interrupted == isinstance(by, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize(("metric", "value"), [("macro_f1", 0.5), ("accuracy", None)])
+def test_a_trial_has_the_metric_of_its_run_that_the_search_goes_by(
+    tmp_path: Path, metric: str, value: float | None
+) -> None:
+    result = RunResult(
+        *("finished", None, "m", "d", 0),
+        validation_accuracy=0.9,
+        metrics={"validation": {"macro_f1": 0.5}},
+        objective_metric=metric,
+    )
+    search = Search(spec(tmp_path, 1, sampler=RANDOM), lambda _: 0.5)
+    reserved = search.take()
+    search.folder(reserved.number).mkdir()
+    write_result(result, search.folder(reserved.number))
+    search.run_one(reserved)
+    left = read_trial_file(search.folder(reserved.number))
+    assert left is not None
+    assert (left.outcome.accuracy, left.outcome.metric_value) == (0.9, value)
