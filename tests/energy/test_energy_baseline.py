@@ -2,14 +2,15 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Machine, MachineProcesses, ScriptedCounter, meter_of
+from fakes import Machine, MachineProcesses, Powercap, ScriptedCounter, meter_of
 
 from greensweep.config import schema_energy
-from greensweep.energy import build_meter
+from greensweep.energy import build_meter, measure_idle
 from greensweep.energy.baseline import IdleBaseline, machine_name, read_record
 from greensweep.energy.ledger import Ledger
 
@@ -214,3 +215,42 @@ def test_the_configuration_asks_for_a_baseline(monkeypatch: pytest.MonkeyPatch) 
         meter.stop()
         cpu = lap.components["cpu"]
         assert cpu.net_joules == (pytest.approx(cpu.joules - 3.0 * lap.seconds) if known else None)
+
+
+CALIBRATED = schema_energy.CodeCarbonConfig(
+    calibration=schema_energy.CalibrationConfig(idle_watts=30.0, load_watts=90.0)
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "baseline", "measured"),
+    [
+        (CALIBRATED, "auto", False),  # which says what the idle machine draws
+        (CALIBRATED, "measure", True),
+        (CALIBRATED, "none", False),
+        (schema_energy.NvmlRaplConfig(), "auto", True),
+        (schema_energy.NvmlRaplConfig(), "measure", True),
+        (schema_energy.NvmlRaplConfig(), "none", False),
+        (schema_energy.UnmeteredConfig(), None, False),
+    ],
+)
+def test_before_a_sweep_the_idle_machine_is_measured_where_its_power_is_not_known(
+    config: schema_energy.EnergyConfig,
+    baseline: str | None,
+    measured: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    class Asked(IdleBaseline):
+        def watts(self, counters: Any) -> dict[str, float]:
+            asked.append(counters)
+            return {}
+
+    powercap = Powercap(tmp_path / "powercap")
+    powercap.zone("intel-rapl:0", "package-0")
+    monkeypatch.setattr("greensweep.energy.rapl.POWERCAP", powercap.folder)
+    monkeypatch.setattr("greensweep.energy.build.IdleBaseline", Asked)
+    measure_idle(config if baseline is None else replace(config, baseline=baseline))
+    assert bool(asked) == measured

@@ -17,7 +17,7 @@ from greensweep.energy import EnergyReading
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
-from greensweep.energy.sampling import ClockReading
+from greensweep.energy.sampling import ClockReading, read_clocks
 
 
 def threads() -> set[threading.Thread]:
@@ -157,6 +157,11 @@ def test_a_call_that_keeps_threads_from_running_is_charged(clocks: Clocks, awake
     clocks.pass_time(25.0, awake=awake)
     lap = clocks.meter.lap()
     assert (lap.seconds, lap.joules, lap.gap_seconds) == (25.0, 1000.0, 0.0)
+
+
+def test_where_the_system_does_not_tell_of_threads_the_process_stands_for_them() -> None:
+    before = time.process_time()
+    assert before <= read_clocks(None).awake <= time.process_time()
 
 
 class Steady(Counter):

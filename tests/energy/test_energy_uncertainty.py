@@ -64,6 +64,11 @@ def test_laps_apart_are_independent_of_one_another(laps: Laps) -> None:
     assert total(found[::2]) == pytest.approx(math.sqrt(5) * 8.0)
 
 
+def test_a_gap_ends_one_stretch_and_begins_another() -> None:
+    edges = {0.0: 1.0, 1.0: 2.0, 5.0: 10.0, 6.0: 20.0}
+    assert Uncertainty(edges).joules == pytest.approx(math.hypot(1.0 + 2.0, 10.0 + 20.0))
+
+
 def test_edges_of_a_short_lap_have_the_power_of_late(laps: Laps) -> None:
     found = laps(2.0, 0.001, 0.001)
     assert [lap.uncertainty_joules for lap in found[1:]] == pytest.approx([8.0, 8.0])

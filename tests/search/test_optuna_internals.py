@@ -70,8 +70,9 @@ def test_a_heartbeat_is_stale_once_it_has_long_been_silent(tmp_path: Path) -> No
     assert optuna_internals.heartbeat_is_stale(study, trial)
 
 
-def test_a_storage_without_heartbeats_has_no_stale_ones(storage: InMemoryStorage) -> None:
-    study = study_in(storage)
+@pytest.mark.parametrize("url", [None, "sqlite://"])
+def test_a_storage_without_heartbeats_has_no_stale_ones(url: str | None) -> None:
+    study = study_in(InMemoryStorage() if url is None else RDBStorage(url))
     trial = trial_of(study, study.ask().number)
     with optuna_internals.heartbeat(study, trial):
         assert not optuna_internals.heartbeat_is_stale(study, trial)

@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy.integrate import quad
@@ -266,6 +267,20 @@ def test_expected_improvement_finds_the_top(tmp_path: Path) -> None:
     search = Search(asked, lambda params: -((params["x"] - 0.37) ** 2))
     search.run()
     assert [abs(trial.params["x"] - 0.37) < 0.02 for trial in search.trials[6:]].count(True) >= 2
+
+
+@pytest.mark.parametrize("sampler", [EI, TPE], ids=["ei_per_joule", "scaled_tpe"])
+def test_the_first_trials_spread_evenly_over_all_options_together(
+    tmp_path: Path, sampler: tuple[str, dict[str, Any]]
+) -> None:
+    space = {name: FloatDistribution(0.0, 1.0) for name in ("x", "y")}
+    startup = (sampler[0], {"n_startup_trials": 16})
+    search = Search(
+        spec(tmp_path, 16, distributions=space, sampler=startup), lambda _: 0.5, InMemoryStorage()
+    )
+    search.run()
+    fields = {(int(4 * point["x"]), int(4 * point["y"])) for point in search.points()}
+    assert len(fields) == 16
 
 
 def test_expected_improvement_by_hand() -> None:
