@@ -14,10 +14,50 @@ from conftest import Finished
 from mlflow import MlflowClient
 
 from greensweep.config.schema_tracking import TRACKERS, CsvConfig, LocalConfig, MlflowConfig
+from greensweep.record.result import RunResult
+from greensweep.record.summaries import ComponentSummary, PhaseSummary, Replayed, Spread
+from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.tracking import MemoryTracker, Tracker, build_tracker, flat, open_store
 from greensweep.tracking.mlflow_places import known_experiment, known_parent, tracking_uri
 from greensweep.tracking.mlflow_store import MlflowStore, unreachable
 from greensweep.tracking.mlflow_tracker import MlflowTracker
+
+
+def test_a_result_is_tracked_under_the_names_that_are_promised() -> None:
+    result = RunResult(
+        *("finished", None, "m", "d", 0),
+        validation_accuracy=0.9,
+        test_accuracy=0.8,
+        energy_joules=7.0,
+        energy_kwh=2e-6,
+        energy_quality="measured",
+        energy_components={"cpu": ComponentSummary(5.0, None, "rapl", "measured")},
+        energy_phases={
+            "training": PhaseSummary(7.0, None, 2.0, "measured"),
+            "test": PhaseSummary(1.0, None, 1.0, "estimated"),
+            "warmup": PhaseSummary(None, None, 1.0, "unmeasured"),
+        },
+        layers={"conv": 2},
+        parameters=10,
+        flops=20,
+        spread={"energy_joules": Spread(1.0, 6.0, 8.0), "test_accuracy": Spread(0.1, 0.7, 0.9)},
+        replayed=Replayed("runs.csv", "nearest", {"epoch": 25}, 2, 0.7, outside=True),
+    )
+    tracked = tracked_metrics(result)
+    assert tracked == {
+        "validation/accuracy": 0.9, "test/accuracy": 0.8, "energy/total_joules": 7.0,
+        "energy/kwh": 2e-6, "energy/cpu_joules": 5.0, "layers/conv": 2.0, "model/parameters": 10.0,
+        "model/flops": 20.0, "training/epochs": 0.0, "phases/training_joules": 7.0,
+        "phases/test_joules": 1.0, "energy/total_joules_std": 1.0, "energy/total_joules_low": 6.0,
+        "energy/total_joules_high": 8.0, "test/accuracy_std": 0.1, "test/accuracy_low": 0.7,
+        "test/accuracy_high": 0.9,
+    }  # fmt: skip
+    assert tracked_tags(result) == {
+        "status": "finished", "model": "m", "dataset": "d", "energy.quality": "measured",
+        "objective.metric": "accuracy", "objective.direction": "maximize",
+        "replay.outside": "true", "energy.source.cpu": "rapl", "energy.quality.cpu": "measured",
+        "phases.quality.test": "estimated",
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")

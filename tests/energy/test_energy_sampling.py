@@ -151,6 +151,21 @@ def test_a_machine_that_slept_is_charged_to_nobody(clocks: Clocks) -> None:
     assert (lap.seconds, lap.joules, lap.gap_seconds, lap.gap_joules) == (0.0, None, 3600.5, 20.0)
 
 
+def test_a_process_whose_lap_waits_for_the_ledger_runs(clocks: Clocks) -> None:
+    def sampled_meanwhile() -> None:
+        for _ in range(50):
+            clocks.pass_time(0.5, awake=0.01)
+            clocks.meter._sample()
+
+    with clocks.meter._lock:  # which a lap holds while it is read
+        thread = threading.Thread(target=sampled_meanwhile, daemon=True)
+        thread.start()
+        thread.join(10.0)
+        assert not thread.is_alive()
+    lap = clocks.meter.lap()
+    assert (lap.seconds, lap.joules, lap.gap_seconds) == (25.0, 1000.0, 0.0)
+
+
 @pytest.mark.parametrize("awake", [20.0, 30.0])
 def test_a_call_that_keeps_threads_from_running_is_charged(clocks: Clocks, awake: float) -> None:
     """It holds Python's lock, or other processes hold the cores."""

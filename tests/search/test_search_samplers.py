@@ -199,6 +199,12 @@ def test_a_point_beside_a_running_trial_is_worth_little(tmp_path: Path) -> None:
     assert min(abs(a - b) for a, b in itertools.combinations(drawn, 2)) > 1e-3
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_a_range_of_a_single_value_sets_no_trials_apart(log: bool) -> None:
+    encoder = SpaceEncoder({"rate": FloatDistribution(0.1, 0.1, log=log)})
+    assert encoder.encode({"rate": 0.1}) == pytest.approx([0.0])
+
+
 SPACE = {"x": FloatDistribution(0.0, 1.0)}
 
 
