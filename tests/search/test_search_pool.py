@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from greensweep.errors import StudyError
+from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.pool import run_workers
 
 
@@ -116,6 +117,20 @@ def test_an_interrupt_lets_workers_finish_what_they_are_at(tmp_path: Path) -> No
     run_workers(job, 2, lambda: 0)
     thread.join()
     assert len(named(tmp_path, "done-*")) == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"quiet": True}])
+def test_the_first_interrupt_says_what_it_does_and_the_second_ends(
+    options: dict[str, bool], capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[bool] = []
+    with pytest.raises(KeyboardInterrupt), graceful(lambda: asked.append(True), **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert asked == [True]
+    said = "Interrupted: the running epoch is finished and recorded; once more ends at once."
+    assert capfd.readouterr().err.split("\n") == ([""] if options else ["", said, ""])
 
 
 def test_a_second_interrupt_ends_all_at_once(tmp_path: Path) -> None:

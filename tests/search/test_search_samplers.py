@@ -267,6 +267,17 @@ def test_worth_is_expected_improvement_over_predicted_joules() -> None:
     assert Acquisition(seen, 0.0).of_whole_runs(np.array([[0.5]]))[0] < plain[0] - 3.0
 
 
+def test_cheaper_runs_teach_where_whole_ones_cost_more() -> None:
+    points = np.linspace(0.0, 1.0, 9)
+    cheaper = observed(*(ended(x, 0.5, spent_joules=10.0 if x < 0.5 else 30.0) for x in points))
+    whole = observed(*(ended(x, 0.5, spent_joules=100.0) for x in points[:3]))
+    both = np.array([[0.03], [0.97]])
+    priced, plain = (
+        Acquisition(whole, exponent, [cheaper]).of_whole_runs(both) for exponent in (1.0, 0.0)
+    )
+    assert np.exp(plain - priced) == pytest.approx([100.0, 300.0], rel=0.1)
+
+
 def test_expected_improvement_finds_the_top(tmp_path: Path) -> None:
     """Six points spread evenly, then six by the model: within 0.02 of the best of 0 to 1."""
     asked = spec(tmp_path, 12, distributions=SPACE, sampler=EI)

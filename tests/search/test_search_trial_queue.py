@@ -28,6 +28,7 @@ from searches import (
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import StudyError
 from greensweep.record.reporting import report
+from greensweep.record.result import RunResult, write_result
 from greensweep.search import interrupt, recovery
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, outcome_of
@@ -449,6 +450,48 @@ def test_a_trial_that_ended_before_its_process_died_is_adopted(tmp_path: Path) -
     assert resumed.trials[0].value == 0.75
     assert outcome_of(resumed.trials[0]) == outcome
     assert resumed.take().number == 1
+
+
+def accuracy_or_refusal(result: RunResult) -> list[float]:
+    if result.validation_accuracy is None:
+        raise StudyError("the run has no accuracy to search for")
+    return [result.validation_accuracy]
+
+
+@pytest.mark.parametrize(
+    ("status", "accuracy", "values_of", "states"),
+    [
+        ("finished", 0.75, accuracy_or_refusal, ["COMPLETE"]),
+        ("finished", None, accuracy_or_refusal, ["FAIL", "WAITING"]),
+        ("failed", 0.75, accuracy_or_refusal, ["FAIL", "WAITING"]),
+        ("finished", 0.75, None, ["FAIL", "WAITING"]),  # of a program whose results say nothing
+        (None, None, accuracy_or_refusal, ["FAIL", "WAITING"]),
+    ],
+)
+def test_a_dead_trial_whose_run_left_its_result_is_finished_by_that(
+    tmp_path: Path, status: Any, accuracy: float | None, values_of: Any, states: list[str]
+) -> None:
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
+    kill(search, search.take())
+    if status is not None:
+        result = RunResult(
+            *(status, None, "m", "d", 0),
+            validation_accuracy=accuracy,
+            energy_spent_joules=9.0,
+            seconds=3.0,
+        )
+        search.folder(0).mkdir()
+        write_result(result, search.folder(0))
+    folder = search.queue.folder
+    TrialQueue(search.spec, search.study, folder, values_of).prepare()
+    assert search.states() == states
+    outcome = outcome_of(search.trials[0])
+    assert outcome is not None
+    if states == ["COMPLETE"]:
+        assert search.trials[0].value == 0.75
+        assert (outcome.status, outcome.spent_joules, outcome.seconds) == ("finished", 9.0, 3.0)
+    else:
+        assert (outcome.status, outcome.spent_joules) == ("died", None)
 
 
 @pytest.mark.parametrize("at", ["set_trial_user_attr", "set_trial_state_values"])
