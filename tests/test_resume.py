@@ -163,3 +163,20 @@ def test_a_killed_process_goes_on_as_the_same_run_of_mlflow(
     (tracked,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
     assert tracked.info.run_id == result["mlflow_run_id"]
     assert tracked.info.status == "FINISHED"
+
+
+def test_the_same_command_goes_on_after_ctrl_c(
+    cli: Cli, pressing: tuple[str, ...], results: Results
+) -> None:
+    asked = ("training.resume=true", "training.epochs=16", "dataset.train_limit=256", *pressing)
+    quick = ("tracking=local", "energy=unmetered", "warmup=0", "hydra.run.dir=run")
+    command = ("train.py", *asked, *quick, "inference.seconds=0")
+    assert cli(*command).status == 130
+    (interrupted,) = results("run")
+    assert interrupted["status"] == "stopped"
+    again = cli(*command)
+    assert again.status == 0, again.errors
+    assert "Going on after epoch 12" in again.output + again.errors
+    (result,) = results("run")
+    assert (result["status"], len(result["history"])) == ("finished", 16)
+    assert "has finished, and there is nothing to resume" in cli(*command).errors

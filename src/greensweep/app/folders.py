@@ -53,7 +53,8 @@ class FolderCallback(Callback):
                     config.hydra.run.dir = str(new_folder(directory))
                 return
             self._hold(directory)
-            if (directory / RESULT_FILE).is_file():
+            resumes_training = OmegaConf.select(config, "training.resume", default=False)
+            if (directory / RESULT_FILE).is_file() and not resumes_training:  # which looks itself
                 raise StudyError(
                     f"hydra.run.dir={directory} holds the result of another run, which would be "
                     "overwritten: name a new folder, or move that one away"
