@@ -147,6 +147,9 @@ def test_arrays_get_what_their_images_get(cli: Cli, digits: np.ndarray) -> None:
         ("predict.py", "empty", "data=empty holds no images"),
         ("predict.py", "notes.txt", "give a folder of images"),
         ("evaluate.py", "some.npy", "has no labels to evaluate by"),
+        ("predict.py", "scaled.npy", "inputs hold 0.3, and the model was trained on uint8"),
+        ("predict.py", "wide.npy", "inputs hold 300, and the model was trained on uint8"),
+        ("evaluate.py", "classes.npz", "labels hold 10, and the model knows the classes 0 to 9"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(
@@ -155,6 +158,9 @@ def test_what_cannot_be_read_is_one_sentence(
     np.save("flat.npy", digits[:3])
     np.save("some.npy", digits[:3, None])
     np.savez("other.npz", images=digits[:3])
+    np.save("scaled.npy", np.full((3, 1, 8, 8), 0.3))
+    np.save("wide.npy", np.full((3, 1, 8, 8), 300))
+    np.savez("classes.npz", inputs=digits[:3, None], labels=[1, 9, 10])
     np.save("code.npy", np.array([{}], dtype=object))
     Path("empty").mkdir()
     Path("notes.txt").write_text("none")

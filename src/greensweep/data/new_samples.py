@@ -102,5 +102,36 @@ def _of_arrays(path: Path, splits: Splits, targets: Targets) -> Samples:
         labels = as_labels(arrays["labels"], targets)
         if len(labels) != len(inputs):
             raise DataError(f"data={path} has {len(inputs)} inputs and {len(labels)} labels")
+        _check_labels(path, labels, splits, targets)
     names = tuple(map(str, range(len(inputs))))
-    return Samples(names, inputs.to(splits.train.input_dtype), labels)
+    return Samples(names, _as_trained(path, inputs, splits), labels)
+
+
+def _as_trained(path: Path, inputs: Tensor, splits: Splits) -> Tensor:
+    """Return inputs of the training split's type, in which they are the same numbers."""
+    converted = inputs.to(splits.train.input_dtype)
+    if not converted.is_floating_point():
+        changed = inputs[converted.to(inputs.dtype) != inputs]
+        if len(changed):
+            raise DataError(
+                f"data={path}: inputs hold {changed[0].item():g}, and the model was trained on "
+                f"{str(converted.dtype).removeprefix('torch.')}: give the numbers that it was "
+                "trained on, before any scaling"
+            )
+    return converted
+
+
+def _check_labels(path: Path, labels: Tensor, splits: Splits, targets: Targets) -> None:
+    known = splits.train.labels
+    if labels.shape[1:] != known.shape[1:]:
+        raise DataError(
+            f"data={path}: labels must have shape (N{''.join(f', {n}' for n in known.shape[1:])}), "
+            f"as those that the model was trained on, got {tuple(labels.shape)}"
+        )
+    if targets == "classes":
+        unknown = labels[(labels < 0) | (labels >= len(splits.classes))]
+        if len(unknown):
+            raise DataError(
+                f"data={path}: labels hold {unknown[0].item()}, and the model knows the classes 0 "
+                f"to {len(splits.classes) - 1}: number them as in training"
+            )
