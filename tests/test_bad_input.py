@@ -95,6 +95,21 @@ def test_names_all_faults_of_range_and_consistency_at_once(cli: Callable[..., Fi
         (["seed=1"], "`-m hydra/sweeper=optuna`"),
         (["hydra/sweeper=optuna", "hydra/sweeper/sampler=tpee"], "no sampler is called 'tpee'"),
         (["hydra/sweeper=optuna", "hydra.sweeper.n_trials=0"], "n_trials must be at least 1"),
+        (
+            ["hydra/sweeper=optuna", "hydra.sweeper.direction=minimize"],
+            "hydra.sweeper.direction=minimize is not that of objective=accuracy, maximize",
+        ),
+        (
+            [
+                "hydra/sweeper=greensweep",
+                "objective=pareto",
+                "objective.metric=log_loss",
+                "energy=codecarbon",
+                "hydra.sweeper.direction=[maximize,minimize]",
+            ],
+            "hydra.sweeper.direction=[maximize,minimize] is not that of objective=pareto, "
+            "[minimize,minimize]",
+        ),
         (["hydra/sweeper=optuna", "training.epochs=-1"], "training.epochs must be at least 1"),
         (["hydra/sweeper=greensweep", "hydra.sweeper.n_workers=0"], "n_workers must be at least 1"),
         (

@@ -1,8 +1,9 @@
 """Refuse a sweep that cannot work before anything is trained."""
 
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from greensweep.config import (
     TrainConfig,
@@ -41,6 +42,7 @@ def check_sweep(config: DictConfig) -> None:
     app = with_values(without_hydra(config), searched)
     raise_faults(list(condition_faults(config, app)))
     run: TrainConfig = parse(app)
+    _check_direction(config)
     if run.replay is not None:
         from greensweep.runs.replay.source import replay_model
 
@@ -75,6 +77,24 @@ def check_sweep(config: DictConfig) -> None:
     faults = list(value_faults(config, app, searched))
     if faults:
         raise StudyError("; ".join(faults))
+
+
+def _check_direction(config: DictConfig) -> None:
+    given, expected = (
+        _directions(each.get("direction")) for each in (config.hydra.sweeper, config.objective)
+    )
+    if given and given != expected:
+        raise StudyError(
+            f"hydra.sweeper.direction={given} is not that of objective={config.objective.name}, "
+            f"{expected}: leave it out, since it follows from objective.metric"
+        )
+
+
+def _directions(given: Any) -> str:
+    """Return one direction, or several in brackets; nothing where there is none."""
+    if isinstance(given, ListConfig):
+        return f"[{','.join(map(_directions, given))}]"
+    return str(getattr(given, "name", given or ""))
 
 
 def check_sweep_folder(directory: Path) -> None:
