@@ -50,6 +50,13 @@ def test_quality_and_shares_follow_the_components(
     assert reading.constant_share == pytest.approx(constant)
 
 
+@pytest.mark.parametrize("taken_off", [-1.0, -20.0, -30.0])
+def test_there_are_no_shares_where_a_component_has_less_than_0(taken_off: float) -> None:
+    reading = EnergyReading(0.01, {"cpu": replace(LOAD, joules=taken_off), "ram": RAM})
+    assert reading.constant_share is None
+    assert reading.measured_share is None
+
+
 def test_no_joules_at_all_have_shares_of_0() -> None:
     reading = EnergyReading(0.0, {"cpu": ComponentEnergy(0.0, "rapl", "measured")})
     assert reading.joules == 0.0

@@ -222,7 +222,7 @@ class EnergyReading:
 
     @property
     def measured_share(self) -> float | None:
-        """Share of the joules that a hardware counter gave, 0 to 1; None without joules."""
+        """Share of the joules that a hardware counter gave, 0 to 1; None as `_share`."""
         return self._share(lambda component: component.quality == "measured")
 
     @property
@@ -231,6 +231,13 @@ class EnergyReading:
         return self._share(lambda component: component.source == "constant_power")
 
     def _share(self, chosen: Callable[[ComponentEnergy], bool]) -> float | None:
+        """Return a share of the joules; None without any, or where a component has less than 0.
+
+        That is one of which, in a window too short for its counter, more was taken off for others
+        than there was.
+        """
+        if any(component.joules < 0 for component in self.components.values()):
+            return None
         if not self.joules:
             return None if self.joules is None else 0.0
         return sum(c.joules for c in self.components.values() if chosen(c)) / self.joules
