@@ -38,6 +38,7 @@ def one_sentence(errors: str) -> str:
         (["nonsense=1"], "there is no option nonsense"),
         (["training.epochs=many"], "'many' of type 'str' could not be converted to Integer"),
         (["model.name=resnet18"], "Invalid value 'resnet18', expected one of ['simple_cnn']"),
+        (["model=mlp", "model.hidden=64"], "model.hidden takes a list, with brackets around it"),
         (["optimizer.learning_rate=0"], "optimizer.learning_rate must be above 0, got 0"),
         (["optimizer.learning_rate=-1"], "set optimizer.learning_rate=0.001"),
         (["training.batch_size=0"], "training.batch_size must be at least 1, got 0"),

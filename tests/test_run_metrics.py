@@ -243,8 +243,10 @@ def test_names_of_classes_are_tracked_without_what_mlflow_refuses() -> None:
         ),
         (
             ["task.class_weights=[1,-2]"],
-            "task.class_weights must be balanced, null, or a list of numbers from 0, got [1, -2]",
+            "task.class_weights must be balanced, null, or a list of numbers from 0, of which some "
+            "are above it, got [1, -2]",
         ),
+        (["task.class_weights=[0,0]"], "some are above it, got [0, 0]"),
         (
             ["task.class_weights=balanced", "task.loss=mine.loss"],
             "task.class_weights weighs the task's own loss, and task.loss is another one",

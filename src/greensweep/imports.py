@@ -32,7 +32,6 @@ def import_target(option: str, path: str) -> Any:
             f"({type(error).__name__}: {first_line(error)}): check the path and the module"
         ) from error
     if not hasattr(module, name):
-        raise ConfigError(
-            f"{option}={path}: {unknown(f'name in {module_path}', name, dir(module))}"
-        )
+        public = [each for each in dir(module) if not each.startswith("_")]
+        raise ConfigError(f"{option}={path}: {unknown(f'name in {module_path}', name, public)}")
     return getattr(module, name)

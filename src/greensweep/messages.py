@@ -56,6 +56,10 @@ _SAID = (
         r"a group takes the name of one of its choices, as optimizer=adam, and got \1",
     ),
     (
+        r"Invalid value assigned: \w+ is not a ListConfig.*?full_key: (\S+)",
+        r"\1 takes a list, with brackets around it even of one: write '\1=[A,B]'",
+    ),
+    (
         r"In '([^']*)'.*Cannot merge incompatible container types",
         r"\1.yaml is no mapping: write OPTION: VALUE in each line",
     ),

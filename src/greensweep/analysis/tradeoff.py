@@ -105,6 +105,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     figures: dict[str, object] = {
         "groups": {group.name: _figures(group) for group in groups},
     }
+    lost = "the points lost" if runs.metric.name == "accuracy" else "what is lost"
     notes = [
         f"{capitalised(runs.metric.label)} is compared within "
         + (", ".join(within) or "all runs")
@@ -112,7 +113,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         "The knee is the point of the front at the maximum distance above the chord between its "
         "ends, with both axes scaled to the front's own range, as in the first step of Kneedle "
         "(Satopää et al. 2011).",
-        f"Intervals of the points lost are over {range_text(set(halving['interval_draws']))} draws "
+        f"Intervals of {lost} are over {range_text(set(halving['interval_draws']))} draws "
         "of the configurations that were tried: they say what another search of that size may "
         "find, and are infinite where in such a draw nothing costs that little.",
     ]

@@ -115,10 +115,11 @@ def _task_faults(task: TaskConfig, label_smoothing: float) -> Iterator[str]:
         if weights not in (None, "balanced") and not (
             isinstance(weights, list)
             and all(type(each) in (int, float) and 0 <= each < math.inf for each in weights)
+            and any(weights)
         ):
             yield (
-                "task.class_weights must be balanced, null, or a list of numbers from 0, got "
-                f"{weights}: set task.class_weights=balanced"
+                "task.class_weights must be balanced, null, or a list of numbers from 0, of which "
+                f"some are above it, got {weights}: set task.class_weights=balanced"
             )
         if weights is not None and task.loss is not None:
             yield (
