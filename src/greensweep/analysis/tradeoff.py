@@ -102,9 +102,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     }
     if repeated:
         tables["on_front"] = pd.concat(repeated, ignore_index=True)
-    figures: dict[str, object] = {
-        "groups": {group.name: _figures(group) for group in groups},
-    }
+    figures: dict[str, object] = {"groups": {group.name: _figures(group) for group in groups}}
     lost = "the points lost" if runs.metric.name == "accuracy" else "what is lost"
     notes = [
         f"{capitalised(runs.metric.label)} is compared within "

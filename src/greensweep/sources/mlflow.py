@@ -41,13 +41,7 @@ _PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
 MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
 # Tags and metrics that keep their names.
 KEPT_TAGS = ("energy.quality.", "phases.quality.", "version.")
-KEPT_METRICS = (
-    _LAYERS,
-    "model/",
-    "layer_energy/",
-    "energy/",
-    "phases/",
-)
+KEPT_METRICS = (_LAYERS, "model/", "layer_energy/", "energy/", "phases/")
 
 # What the keys that are read of a table begin with: MLflow and others keep more there. None: all.
 READ_KEYS: Keys = {

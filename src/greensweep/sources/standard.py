@@ -5,12 +5,7 @@ import pandas as pd
 
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import ColumnsConfig
-from greensweep.csv_files import (
-    ENERGY_UNITS,
-    EnergyUnit,
-    TableError,
-    energy_factor,
-)
+from greensweep.csv_files import ENERGY_UNITS, EnergyUnit, TableError, energy_factor
 from greensweep.errors import AnalysisError
 from greensweep.sources.checks import (
     copies,

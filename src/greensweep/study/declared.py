@@ -6,17 +6,10 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import (
-    is_option_somewhere,
-    no_option,
-)
+from greensweep.config import is_option_somewhere, no_option
 from greensweep.config.searched import any_of
 from greensweep.errors import unknown
-from greensweep.sweeper.command import (
-    declared_space,
-    fixed_keys,
-    task_overrides,
-)
+from greensweep.sweeper.command import declared_space, fixed_keys, task_overrides
 
 
 def declared_in(hydra: DictConfig, key: str) -> str:

@@ -5,23 +5,12 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from greensweep.config import (
-    TrainConfig,
-    parse,
-    raise_faults,
-    unknown_options,
-    without_hydra,
-)
+from greensweep.config import TrainConfig, parse, raise_faults, unknown_options, without_hydra
 from greensweep.config.grammar import ends_of
 from greensweep.errors import StudyError
 from greensweep.study.declared import condition_faults
 from greensweep.study.searched_values import value_faults
-from greensweep.sweeper.command import (
-    BASIC,
-    refuse_secrets,
-    searched_in,
-    with_values,
-)
+from greensweep.sweeper.command import BASIC, refuse_secrets, searched_in, with_values
 
 
 def check_sweep(config: DictConfig) -> None:

@@ -8,22 +8,13 @@ from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from greensweep.config import (
-    is_option,
-    no_option,
-    parse,
-    without_hydra,
-)
+from greensweep.config import is_option, no_option, parse, without_hydra
 from greensweep.config.grammar import as_override, choices_of, ends_of
 from greensweep.config.searched import Searched, read_searched
 from greensweep.errors import GreensweepError, first_line
 from greensweep.messages import message_of
 from greensweep.study.declared import declared_in
-from greensweep.sweeper.command import (
-    resumes,
-    task_overrides,
-    with_values,
-)
+from greensweep.sweeper.command import resumes, task_overrides, with_values
 
 
 def value_faults(

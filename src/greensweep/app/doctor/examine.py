@@ -12,16 +12,7 @@ from greensweep.config import TrainConfig
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError
 
-_PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "codecarbon",
-    "mlflow",
-    "optuna",
-    "hydra-core",
-    "dvc",
-)
+_PACKAGES = ("torch", "torchvision", "timm", "codecarbon", "mlflow", "optuna", "hydra-core", "dvc")
 
 
 def examine(config: TrainConfig, storage: str) -> Examination:
