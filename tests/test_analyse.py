@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import Finished
 
-from greensweep.analysis import Result
+from greensweep.analysis import Result, RunTable
 from greensweep.errors import AnalysisError
 
 Cli = Callable[..., Finished]
@@ -71,7 +71,7 @@ def test_a_file_that_is_not_ours_is_never_replaced(
     else:
         (folder / name).write_text(text)
     rows = pd.DataFrame({"energy_joules": [1.0]})
-    result = Result("tradeoff", ["Yes."], {"front": rows, "halving": rows})
+    result = Result("tradeoff", ["Yes."], {"front": rows, "halving": rows}, RunTable(rows, "", 1))
     with pytest.raises(AnalysisError, match=f"{name} is not of an earlier analysis"):
         result.write(folder)
     assert [path.name for path in folder.iterdir()] == [name]

@@ -405,7 +405,7 @@ def test_no_table_that_is_written_holds_a_formula(tmp_path: Path) -> None:
     times = LayerTimes((LayerTime(bad, bad, 1.0, 0.1, 0.1),), {"other": 0.8}, 1.0, 1, 1.0)
     LayerEnergy(times, 5.0).write(tmp_path / "layer_energy.csv")
     frame = pd.DataFrame({bad: [bad], "n": [-1]})
-    Result("a", ["so"], {"main": frame}).write(tmp_path / "analysis")
+    Result("a", ["so"], {"main": frame}, RunTable(frame, bad, 1)).write(tmp_path / "analysis")
     write_report(tmp_path / "report", "title", [], {"runs": frame}, {})
     written = list(tmp_path.glob("**/*.csv"))
     assert len(written) == 4

@@ -350,7 +350,7 @@ def test_a_feature_that_varies_within_an_architecture_is_refused() -> None:
 def test_runs_without_a_factor_are_counted_and_left_out() -> None:
     rows = [*design(), {**design()[0], "conv": None}]
     result = layers(rows)
-    assert result.left_out == {"conv is missing, or infinite": 1}
+    assert result.runs.left_out == {"conv is missing, or infinite": 1}
     assert result.figures["runs"] == len(design())
 
 
@@ -402,7 +402,7 @@ def test_levels_of_several_types_are_texts_and_infinite_ones_are_left_out() -> N
     mixed = [{**row, "conv": "four" if row["conv"] == 4 else row["conv"]} for row in design()]
     assert layers(mixed).tables["post_hoc"]["level"].tolist()[-1] == "1"
     result = layers([*design(), {**design()[0], "conv": float("inf")}])
-    assert result.left_out == {"conv is missing, or infinite": 1}
+    assert result.runs.left_out == {"conv is missing, or infinite": 1}
 
 
 def test_tiny_energies_that_differ_are_explained() -> None:

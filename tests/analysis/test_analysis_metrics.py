@@ -70,7 +70,7 @@ def test_a_metric_that_says_the_same_gives_the_same_answers(
     direction = None if times > 0 else "minimize"
     expected = ask(ROWS)
     found = ask(called(ROWS, name, times, add), metric=name, metric_direction=direction)
-    assert found.metric.name == name
+    assert found.runs.metric.name == name
     assert found.tables.keys() == expected.tables.keys()
     for table, frame in found.tables.items():
         if table in ("bands", "searches") and times < 0:

@@ -344,8 +344,8 @@ def test_the_papers_searches_give_its_counts() -> None:
         "bayesian reaches the target with less energy than random in 10 of 12 settings, with as "
         "much or more in 1, and never in 1; the median ratio of the energies is 0.186 (95% "
     )
-    assert result.rows == 2304
-    assert not result.left_out
+    assert result.runs.rows == 2304
+    assert not result.runs.left_out
 
 
 # Bad input

@@ -42,7 +42,9 @@ def factorial_anova(
     _check_design(frame, factors, order)
     names = {factor: f"f{index}" for index, factor in enumerate(factors)}
     plain = frame[list(factors)].rename(columns=names).assign(y=frame[response])
-    model = OLS.from_formula(f"y ~ {_formula(list(names.values()), order)}", plain)
+    sums = [f"C({name}, Sum)" for name in names.values()]
+    parts = [":".join(each) for size in range(1, order + 1) for each in combinations(sums, size)]
+    model = OLS.from_formula(f"y ~ {' + '.join(parts)}", plain)
     runs, coefficients = model.exog.shape
     if runs > coefficients > np.linalg.matrix_rank(model.exog):
         raise AnalysisError(
@@ -118,16 +120,8 @@ def kruskal_wallis(frame: pd.DataFrame, response: str, factors: Sequence[str]) -
     rows = []
     for factor in factors:
         groups = [group[response].to_numpy(float) for _, group in frame.groupby(factor)]
-        found = stats.kruskal(*groups)
-        rows.append(
-            {
-                "factor": factor,
-                "H": float(found.statistic),
-                "df": len(groups) - 1,
-                "p": float(found.pvalue),
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((factor, *stats.kruskal(*groups), len(groups) - 1))
+    return pd.DataFrame(rows, columns=["factor", "H", "p", "df"])[["factor", "H", "df", "p"]]
 
 
 def post_hoc(
@@ -177,12 +171,6 @@ def _without_variance() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
-
-
-def _formula(names: Sequence[str], order: int) -> str:
-    sums = [f"C({name}, Sum)" for name in names]
-    terms = [":".join(each) for size in range(1, order + 1) for each in combinations(sums, size)]
-    return " + ".join(terms)
 
 
 def _readable(term: str, names: dict[str, str]) -> str:

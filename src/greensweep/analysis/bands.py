@@ -1,7 +1,6 @@
 """How far one setting's figures of a strategy may vary: over searches, or over orders of trials."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,18 +15,6 @@ _POINTS = 60  # along the energy
 _FEWEST_SEARCHES = 3  # for a band over searches
 _MOST_CURVES = 500  # each is laid on the points by itself
 _MOST_DRAWN = 100_000  # values in the draws that are taken at once
-
-
-class Interval(NamedTuple):
-    """An interval, what it is over, and how many draws it rests on: 0 where it is exact.
-
-    Missing over `none`.
-    """
-
-    low: float
-    high: float
-    over: str
-    draws: int
 
 
 def energies_over_orders(
@@ -48,7 +35,9 @@ def energies_over_orders(
     )
 
 
-def target_interval(reached: Figures, over_orders: Figures | None, confidence: float) -> Interval:
+def target_interval(
+    reached: Figures, over_orders: Figures | None, confidence: float
+) -> dict[str, object]:
     """Return the interval of the median energy to target of a strategy's searches in one setting.
 
     With as many searches as an exact interval takes, six for 95 %, it is over them; with fewer it
@@ -58,16 +47,26 @@ def target_interval(reached: Figures, over_orders: Figures | None, confidence: f
         reached: joules to target of each search, infinite where it never arrives.
         over_orders: the same under random orders, of shape (searches, draws); None where the next
             trial hangs on the earlier ones.
+
+    Returns:
+        Its ends in joules, missing over `none`; what it is over; and how many draws it rests on: 0
+        where it is exact.
     """
     _, low, high = median_interval(reached, confidence)
-    if not np.isnan(low):
-        return Interval(low, high, OVER_SEARCHES, 0)
-    if over_orders is None:
-        return Interval(float("nan"), float("nan"), OVER_NOTHING, 0)
-    tail = (1.0 - confidence) / 2.0
-    medians = np.median(over_orders, axis=0)
-    low, high = np.quantile(medians, [tail, 1.0 - tail], method="inverted_cdf")
-    return Interval(float(low), float(high), OVER_ORDERS, len(medians))
+    over, draws = OVER_SEARCHES, 0
+    if np.isnan(low):
+        over = OVER_NOTHING
+        if over_orders is not None:
+            tail = (1.0 - confidence) / 2.0
+            medians = np.median(over_orders, axis=0)
+            low, high = np.quantile(medians, [tail, 1.0 - tail], method="inverted_cdf")
+            over, draws = OVER_ORDERS, len(medians)
+    return {
+        "joules_to_target_low": low,
+        "joules_to_target_high": high,
+        "interval_over": over,
+        "interval_draws": draws,
+    }
 
 
 def curve_band(

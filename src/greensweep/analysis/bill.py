@@ -89,10 +89,7 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
             "quality": quality,
         },
         warnings=runs.warnings,
-        source=runs.source,
-        rows=runs.rows,
-        left_out=runs.left_out,
-        metric=runs.metric,
+        runs=runs,
     )
 
 

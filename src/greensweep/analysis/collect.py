@@ -121,8 +121,9 @@ def _layers(runs: RunTable, config: LayersConfig) -> Result:
     if config.factors:
         return explain_layers(runs, config)
     finished = runs.finished
-    names = sorted(filter(_is_count, map(str, finished.columns)), key=_rank)
-    varying = [name for name in names if finished[name].nunique() > 1]
+    counts = [name for name in map(str, finished.columns) if name.startswith(_LAYERS)]
+    counts.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    varying = [name for name in counts if finished[name].nunique() > 1]
     counted = finished.dropna(subset=varying)
     factors, stand_for = separable_factors(counted[varying])
     architecture = config.architecture or [*factors, *_sizes_within(counted, factors)]
@@ -139,14 +140,6 @@ def _sizes_within(frame: pd.DataFrame, factors: Sequence[str]) -> list[str]:
         return []
     groups = frame.groupby(list(factors))
     return [name for name in known if (groups[name].nunique() > 1).any()]
-
-
-def _is_count(name: str) -> bool:
-    return name.startswith(_LAYERS)
-
-
-def _rank(name: str) -> int:
-    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _stands_for(kept: Sequence[str], others: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def median_interval(values: Figures, confidence: float) -> tuple[float, float, f
         values: may be infinite.
     """
     low, high = quantile_test(values, p=0.5).confidence_interval(confidence)
-    return float(_median(values[None])[0]), float(low), float(high)
+    return _median(values), float(low), float(high)
 
 
 def signed_rank(differences: Figures) -> float:
@@ -109,7 +109,7 @@ def pairwise(costs: pd.DataFrame, names: tuple[str, str] = ("strategy", "other")
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = a / b
             logs = np.where(neither, 0.0, np.log(ratio))
-        shared = ratio[None, ~neither]
+        shared = ratio[~neither]
         rows.append(
             {
                 names[0]: one,
@@ -118,7 +118,7 @@ def pairwise(costs: pd.DataFrame, names: tuple[str, str] = ("strategy", "other")
                 "cheaper": int((a < b).sum()),
                 "dearer": int((a > b).sum()),
                 "equal": int((a == b).sum()),
-                "median_ratio": float(_median(shared)[0]) if shared.size else np.nan,
+                "median_ratio": _median(shared) if shared.size else np.nan,
                 "wilcoxon_p": signed_rank(logs),
                 "cliffs_delta": cliffs_delta(a, b),
             }
@@ -139,7 +139,7 @@ def friedman(costs: pd.DataFrame) -> tuple[float, float] | None:
     if len(costs.columns) < 3 or len(costs) < _FEWEST_SETTINGS:
         return None
     ranks = np.apply_along_axis(rankdata, 1, costs.to_numpy(float))
-    if not ranks.std(axis=0).any() and np.ptp(ranks) == 0:
+    if np.ptp(ranks) == 0:
         return 0.0, 1.0
     found = friedmanchisquare(*ranks.T)
     return float(found.statistic), float(found.pvalue)
@@ -151,13 +151,7 @@ def critical_difference(columns: int, rows: int, significance: float = 0.05) -> 
     return float(quantile * np.sqrt(columns * (columns + 1) / (6.0 * rows)))
 
 
-def _median(values: Figures) -> Figures:
-    """Medians of rows; the mean of a number and infinity is infinite."""
-    ordered = np.sort(values, axis=1)
-    middle = ordered.shape[1] // 2
-    if ordered.shape[1] % 2:
-        return np.asarray(ordered[:, middle])
-    low, high = ordered[:, middle - 1], ordered[:, middle]
-    same = low == high
-    with np.errstate(invalid="ignore"):
-        return np.where(same, low, (low + high) / 2.0)
+def _median(values: Figures) -> float:
+    """Return the median; the mean of a number and infinity is infinite, and NaN comes last."""
+    ordered = np.sort(values)
+    return float((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2.0)

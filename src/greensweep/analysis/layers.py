@@ -1,6 +1,7 @@
 """Which layers use the energy."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,10 +145,7 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         figures=figures,
         notes=notes,
         warnings=warnings,
-        source=runs.source,
-        rows=runs.rows,
-        left_out={**runs.left_out, **left_out},
-        metric=runs.metric,
+        runs=replace(runs, left_out={**runs.left_out, **left_out}),
     )
 
 

@@ -58,10 +58,7 @@ def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
             *unused(finished, config.options),
         ],
         warnings=runs.warnings,
-        source=runs.source,
-        rows=runs.rows,
-        left_out=runs.left_out,
-        metric=metric,
+        runs=runs,
     )
 
 
@@ -95,10 +92,8 @@ def _means(
     for name in (ENERGY, metric.name):
         middle = parts[name].mean().to_numpy()
         half = quantile * parts[name].sem().to_numpy()  # missing for a single run
-        table[name], table[f"{name}_low"], table[f"{name}_high"] = (
-            middle,
-            middle - half,
-            middle + half,
+        table = table.assign(
+            **{name: middle, f"{name}_low": middle - half, f"{name}_high": middle + half}
         )
     return table
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from greensweep.config.metrics import METRICS, Metric
 from greensweep.csv_files import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.files import write_text, write_together
+from greensweep.sources.table import RunTable
 
 SUMMARY = "analysis.json"
 
@@ -28,22 +28,16 @@ class Result:
         figures: single numbers, by name.
         notes: of the method.
         warnings: what makes the answers doubtful.
-        source: where the runs come from.
-        rows: that the source has.
-        left_out: why rows were left out, and how many.
-        metric: that the runs are compared by.
+        runs: that it is about.
     """
 
     name: str
     answers: Sequence[str]
     tables: Mapping[str, pd.DataFrame]
+    runs: RunTable
     figures: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    source: str = ""
-    rows: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    metric: Metric = METRICS["accuracy"]
 
     def to_frame(self) -> pd.DataFrame:
         """Return the main table."""
@@ -59,10 +53,10 @@ class Result:
         """Return everything but the tables, as JSON takes it: what is not finite is a text."""
         return {
             "analysis": self.name,
-            "source": self.source,
-            "rows": self.rows,
-            "left_out": dict(self.left_out),
-            "metric": self.metric.name,
+            "source": self.runs.source,
+            "rows": self.runs.rows,
+            "left_out": dict(self.runs.left_out),
+            "metric": self.runs.metric.name,
             "answers": list(self.answers),
             "figures": _plain(dict(self.figures)),
             "notes": list(self.notes),

@@ -72,13 +72,6 @@ def mean_best_score(search: Search, horizon_joules: float, worst: float = 0.0) -
     return float((heights * widths).sum() / horizon_joules)
 
 
-def best_within(search: Search, joules: float) -> float:
-    """Return the best score that a search had for so much energy; NaN before its first trial."""
-    # The sum of all trials may differ from the sum one by one in its last digits.
-    done = np.cumsum(search.joules) <= joules * (1.0 + 1e-9)
-    return float(best_so_far(search.scores)[done][-1]) if done.any() else float("nan")
-
-
 def _from_worst(scores: Figures, worst: float) -> Figures:
     """Return the best score before the first trial and after each, `worst` while there is none."""
     best = best_so_far(scores)

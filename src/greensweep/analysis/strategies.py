@@ -11,10 +11,9 @@ from greensweep.analysis.comparison import critical_difference, friedman, mean_r
 from greensweep.analysis.ratios import ratio_table, summarise_ratios
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import (
-    Figures,
     Search,
+    best_at,
     best_so_far,
-    best_within,
     energy_to_target,
     mean_best_score,
 )
@@ -97,10 +96,7 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
         },
         notes=notes_of(metric, config, needed, bands.get("bands")),
         warnings=[*runs.warnings, *warnings_of(costs, table, runs)],
-        source=runs.source,
-        rows=runs.rows,
-        left_out=runs.left_out,
-        metric=runs.metric,
+        runs=runs,
     )
 
 
@@ -206,9 +202,7 @@ def _tables(
             )
             for number, each in enumerate(own):
                 one = slice(number, number + 1)
-                interval = _interval(
-                    reached[one], None if redrawn is None else redrawn[one], config
-                )
+                own_orders = None if redrawn is None else redrawn[one]
                 rows.append(
                     {
                         "setting": setting,
@@ -220,7 +214,7 @@ def _tables(
                         "total_joules": each.total_joules,
                         **target_value,
                         "joules_to_target": reached[number],
-                        **interval,
+                        **target_interval(reached[one], own_orders, config.confidence),
                         **_reached(each, horizon, known, worst[setting], metric),
                     }
                 )
@@ -231,7 +225,7 @@ def _tables(
                     "searches": len(own),
                     **target_value,
                     "joules_to_target": float(np.median(reached)),
-                    **_interval(reached, redrawn, config),
+                    **target_interval(reached, redrawn, config.confidence),
                 }
             )
     return pd.DataFrame(rows), pd.DataFrame(medians)
@@ -251,18 +245,6 @@ def _horizon(group: Mapping[str, Sequence[Search]]) -> float:
     return min(float(np.median([each.total_joules for each in own])) for own in group.values())
 
 
-def _interval(
-    reached: Figures, redrawn: Figures | None, config: StrategiesConfig
-) -> dict[str, object]:
-    found = target_interval(reached, redrawn, config.confidence)
-    return {
-        "joules_to_target_low": found.low,
-        "joules_to_target_high": found.high,
-        "interval_over": found.over,
-        "interval_draws": found.draws,
-    }
-
-
 def _worst(group: Mapping[str, Sequence[Search]], metric: Metric) -> float:
     """Return what counts before the first trial is done: the bad end of the range, or of the runs.
 
@@ -279,12 +261,13 @@ def _reached(
 ) -> dict[str, float]:
     """Return the area under a search's curve and its regret against the best known figure."""
     mean = mean_best_score(search, horizon, worst) if horizon > 0 else np.nan
+    best = best_at(search.joules, search.scores, np.multiply(_SHARES, horizon), worst=np.nan)
     return {
         f"mean_best_{metric.name}": metric.score(mean),
         "horizon_joules": horizon,
         **{
-            f"regret_at_{share:.0%}": known - best_within(search, share * horizon)
-            for share in _SHARES
+            f"regret_at_{share:.0%}": known - each
+            for share, each in zip(_SHARES, best, strict=True)
         },
     }
 

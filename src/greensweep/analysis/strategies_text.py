@@ -138,30 +138,19 @@ def warnings_of(costs: pd.DataFrame, table: pd.DataFrame, runs: RunTable) -> lis
         costs: energy to target, a row for each setting and a column for each strategy.
         table: a row for each search.
     """
-    return [*_missing(costs), *_short(table, runs.metric), *_undrawn(runs)]
-
-
-def _missing(costs: pd.DataFrame) -> list[str]:
-    gaps = int(costs.isna().any(axis=1).sum())
-    if not gaps:
-        return []
-    return [
-        f"{gaps} of {len(costs)} settings lack a strategy: pairs count there where both ran, mean "
-        "ranks leave these settings out"
-    ]
-
-
-def _short(table: pd.DataFrame, metric: Metric) -> list[str]:
+    warnings = []
+    if gaps := int(costs.isna().any(axis=1).sum()):
+        warnings.append(
+            f"{gaps} of {len(costs)} settings lack a strategy: pairs count there where both ran, "
+            "mean ranks leave these settings out"
+        )
     # A sum of the same trials in another order differs in its last digits.
-    short = int((table["total_joules"] < table["horizon_joules"] * (1.0 - 1e-9)).sum())
-    if not short:
-        return []
-    return [
-        f"{short} of {len(table)} searches spent less energy than {metric.label} and regret are "
-        "compared over (horizon_joules): they count there with what they had at their end"
-    ]
-
-
-def _undrawn(runs: RunTable) -> list[str]:
-    undrawn = int((runs.frame[STRATEGY] == NO_STRATEGY).sum())
-    return [f"{undrawn} runs that no search drew are not compared"] if undrawn else []
+    if short := int((table["total_joules"] < table["horizon_joules"] * (1.0 - 1e-9)).sum()):
+        warnings.append(
+            f"{short} of {len(table)} searches spent less energy than {runs.metric.label} and "
+            "regret are compared over (horizon_joules): they count there with what they had at "
+            "their end"
+        )
+    if undrawn := int((runs.frame[STRATEGY] == NO_STRATEGY).sum()):
+        warnings.append(f"{undrawn} runs that no search drew are not compared")
+    return warnings

@@ -143,10 +143,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         figures=figures,
         notes=notes,
         warnings=[*runs.warnings, *warnings],
-        source=runs.source,
-        rows=runs.rows,
-        left_out=runs.left_out,
-        metric=runs.metric,
+        runs=runs,
     )
 
 

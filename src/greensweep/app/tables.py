@@ -26,8 +26,8 @@ def analyse(composed: DictConfig) -> None:
     from greensweep import analysis
 
     config = checked(composed, AnalyseConfig)
-    runs = _runs(config)
-    result = analysis.answer(runs, config.analysis)
+    result = analysis.answer(_runs(config), config.analysis)
+    runs = result.runs
     folder = Path(config.output) / config.analysis.name
     try:
         result.write(folder)
@@ -35,8 +35,8 @@ def analyse(composed: DictConfig) -> None:
         raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
     for said in [*result.answers, *(f"Warning: {each}." for each in result.warnings)]:
         log.info(said)
-    left = "".join(f"; left out: {count}, {why}" for why, count in result.left_out.items())
-    log.info(f"{result.rows} rows of {result.source}{left}. Tables: {folder}")
+    left = "".join(f"; left out: {count}, {why}" for why, count in runs.left_out.items())
+    log.info(f"{runs.rows} rows of {runs.source}{left}. Tables: {folder}")
 
 
 def report(composed: DictConfig) -> None:

@@ -81,7 +81,7 @@ def _recommended(tradeoff: Result) -> str:
     more = len(tradeoff.answers) - len(sentences)
     if more:
         sentences.append(
-            f"Recommendations for {more} more are under {tradeoff_title(tradeoff.metric)}."
+            f"Recommendations for {more} more are under {tradeoff_title(tradeoff.runs.metric)}."
         )
     return " ".join(sentences)
 
@@ -99,7 +99,7 @@ def _reworded(text: str, name: str) -> str:
 
 def _halving(tradeoff: Result) -> Table:
     """Return the price of halving, with its remark where nothing is that cheap."""
-    table, name = tradeoff.tables["halving"], tradeoff.metric.name
+    table, name = tradeoff.tables["halving"], tradeoff.runs.metric.name
     values = table[name].astype(object).where(table[name].notna(), table["remark"])
     table = table.assign(**{name: values})
     return Table("halving", "The price of less energy", table.drop(columns="remark"))
@@ -114,7 +114,7 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
         "at_scale": "What the choice means at scale",
     }
     return Section(
-        tradeoff_title(result.metric),
+        tradeoff_title(result.runs.metric),
         result.answers,
         figures.draw_front(
             result, analyses.runs, config.tradeoff.within, _axis(analyses.runs, config)

@@ -19,7 +19,7 @@ _TITLE = 28  # letters of a line above a panel, of which two stand side by side
 
 def draw_curves(result: Result) -> Drawing:
     """Draw the best so far against the energy spent, a panel for each setting."""
-    metric = result.metric
+    metric = result.runs.metric
     curves = result.tables["curves"]
     bands = result.tables.get("bands")
     settings = list(dict.fromkeys(curves["setting"]))[:_MOST_PANELS]

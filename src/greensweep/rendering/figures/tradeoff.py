@@ -76,8 +76,8 @@ def draw_front(
 
 def draw_importance(result: Result) -> Drawing:
     """Draw the importance of hyperparameters for energy and the metric, in the first group."""
-    table, labels = result.tables["importance"], {ENERGY: "energy"}
-    labels[result.metric.name] = result.metric.label
+    table, metric = result.tables["importance"], result.runs.metric
+    labels = {ENERGY: "energy", metric.name: metric.label}
     own = table[table["group"] == table["group"].iloc[0]]
     wide = own.pivot(index="hyperparameter", columns="target", values="importance").fillna(0.0)
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
