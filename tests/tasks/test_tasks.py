@@ -206,7 +206,7 @@ def test_a_task_of_ones_own_says_what_it_reads_and_how_many_outputs_it_needs(own
         ("own_tasks.hinge", "task.target=own_tasks.hinge must be a class of greensweep.tasks.Task"),
         ("own_tasks.Silent", "task.target=own_tasks.Silent does not say what it reads: write"),
         ("own_tasks.Intervall", "no name in own_tasks is called 'Intervall': did you mean Inter"),
-        ("own_tasks.qqqq", "no name in own_tasks is called 'qqqq': there are Classification"),
+        ("own_tasks.qqqq", "no name in own_tasks is called 'qqqq': there are Interval, Silent"),
         ("Interval", "task.target=Interval is no import path"),
     ],
 )
