@@ -20,7 +20,8 @@ import psutil
 import torch
 from loops import RawData, bare_accuracy, bare_epoch, fused_adam
 
-from greensweep.models.paper import simple_cnn
+from greensweep.config.schema_model import SimpleCnnConfig
+from greensweep.models.paper import build_simple_cnn
 
 TRAIN = Path(__file__).resolve().parents[1] / "src" / "train.py"
 _EPOCHS = 2  # the second holds the best weights of the first
@@ -43,9 +44,9 @@ def greensweep_run(folder: str, overrides: list[str]) -> None:
 
 def bare_run(train: RawData, held_out: list[RawData], epochs: int) -> None:
     """Train and evaluate the same network with a hand-written loop."""
-    channels, size = train.inputs.shape[1:3]
     classes = int(train.labels.max()) + 1
-    model = simple_cnn(channels, size, classes, conv_layers=1, linear_layers=3, relu=False)
+    network = SimpleCnnConfig(conv_layers=1, linear_layers=3, relu=False)
+    model = build_simple_cnn(network, train.inputs.shape[1:], classes)
     optimizer = fused_adam(model)
     for _ in range(epochs):
         bare_epoch(model, optimizer, train, _BATCH_SIZE)

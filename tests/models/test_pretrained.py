@@ -5,7 +5,7 @@ import torch
 
 from greensweep.config.schema_model import ModelConfig, NamedModelConfig, SimpleCnnConfig
 from greensweep.data import Splits, TensorSplit
-from greensweep.models.pretrained import expected_statistics, pretrained_statistics
+from greensweep.models.libraries import expected_statistics, pretrained_statistics
 
 IMAGENET = [
     [255 * each for each in channels] for channels in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -15,13 +15,16 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 from torch.utils.checkpoint import checkpoint
 
 from greensweep.config import schema
+from greensweep.config.schema_model import DenseConfig, SimpleCnnConfig
 from greensweep.data import Split, TensorSplit
 from greensweep.errors import DataError, ModelError, TrainingError
 from greensweep.models import take_census
-from greensweep.models.paper import dense_poly, simple_cnn
+from greensweep.models.paper import build_dense, build_simple_cnn
 from greensweep.tasks.classification import Classification
 from greensweep.training import Normalise
 from greensweep.training.layer_time import LayerTime, LayerTimes, time_layers
+
+SMALL = SimpleCnnConfig(conv_layers=1, linear_layers=1)
 
 
 def images(count: int = 24, shape: tuple[int, int, int] = (3, 8, 8)) -> TensorSplit:
@@ -83,11 +86,8 @@ class Reuse(nn.Module):
 @pytest.mark.parametrize(
     ("build", "shape"),
     [
-        (
-            lambda: simple_cnn(3, 8, 10, conv_layers=2, linear_layers=2, relu=True),
-            (3, 8, 8),
-        ),
-        (lambda: dense_poly(1, 8, 10, linear_layers=3), (1, 8, 8)),
+        (lambda: build_simple_cnn(SimpleCnnConfig(linear_layers=2), (3, 8, 8), 10), (3, 8, 8)),
+        (lambda: build_dense(DenseConfig(name="dense_poly"), (1, 8, 8), 10), (1, 8, 8)),
         (lambda: torchvision.models.resnet18(num_classes=10), (3, 32, 32)),
         (lambda: timm.create_model("mobilenetv3_small_100", num_classes=10), (3, 32, 32)),
         (
@@ -110,7 +110,7 @@ def test_the_layers_are_those_of_the_census_each_with_a_gradient(
 
 
 def test_the_seconds_by_type_sum_to_the_step() -> None:
-    times = timed(simple_cnn(3, 8, 2, conv_layers=1, linear_layers=1, relu=True), steps=5)
+    times = timed(build_simple_cnn(SMALL, (3, 8, 8), 2), steps=5)
     kinds = times.by_kind()
 
     layers = ["conv", "batch_norm", "relu", "max_pool", "linear"]
@@ -658,7 +658,7 @@ def test_nothing_to_train_is_an_error() -> None:
 
 @pytest.mark.cuda
 def test_on_a_gpu_time_is_that_of_its_kernels() -> None:
-    model = simple_cnn(3, 32, 2, conv_layers=1, linear_layers=1, relu=True).cuda()
+    model = build_simple_cnn(SMALL, (3, 32, 32), 2).cuda()
     split = images(64, (3, 32, 32)).to(torch.device("cuda"))
 
     times = timed(model, split, device="cuda", batch_size=32)

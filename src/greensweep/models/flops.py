@@ -97,26 +97,6 @@ def _product(*shapes: int) -> int:
 
 
 @of_tensors
-def _mv(matrix: Tensor, vector: Tensor, *_: Any, **__: Any) -> int:
-    return _product(*matrix.shape)
-
-
-@of_tensors
-def _addmv(_: Tensor, matrix: Tensor, *__: Any, **___: Any) -> int:
-    return _product(*matrix.shape)
-
-
-@of_tensors
-def _dot(one: Tensor, *_: Any, **__: Any) -> int:
-    return _product(one.numel())
-
-
-@of_tensors
-def _addbmm(_: Tensor, one: Tensor, other: Tensor, *__: Any, **___: Any) -> int:
-    return _product(*one.shape, other.shape[-1])
-
-
-@of_tensors
 def _trilinear(
     one: Tensor, weight: Tensor, other: Tensor, *_: Any, out_val: Tensor, **__: Any
 ) -> int:
@@ -126,24 +106,10 @@ def _trilinear(
     return _product(rows, outputs, first, second) + _product(rows, outputs, second)
 
 
-@of_tensors
-def _conv_tbc(_: Tensor, weight: Tensor, *__: Any, out_val: Tensor, **___: Any) -> int:
-    return _product(*out_val.shape[:2], *weight.shape)
-
-
-def _recurrence(steps: int, weights: Sequence[Tensor]) -> int:
+def _recurrence(inputs: Tensor, weights: Sequence[Tensor]) -> int:
     """Of LSTM, GRU and RNN: each of their matrices times a vector in each step of each sequence."""
+    steps = math.prod(inputs.shape[:-1])
     return _product(steps, sum(weight.numel() for weight in weights if weight.dim() == 2))
-
-
-@of_tensors
-def _mkldnn_rnn(inputs: Tensor, *weights: Any, **_: Any) -> int:
-    return _recurrence(math.prod(inputs.shape[:-1]), weights[:2])
-
-
-@of_tensors
-def _cudnn_rnn(inputs: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) -> int:
-    return _recurrence(math.prod(inputs.shape[:-1]), weights)
 
 
 def _transform(of_real: bool) -> Callable[..., int]:
@@ -172,17 +138,23 @@ def _also_complex(operator: Any) -> Callable[..., int]:
 
 
 aten = torch.ops.aten
+_DOT = of_tensors(lambda one, *_, **__: _product(one.numel()))
+_RNN = of_tensors(lambda inputs, weights, *_, **__: _recurrence(inputs, weights))
 _FORMULAS: dict[Any, Callable[..., int]] = {
-    aten.mv: _mv,
-    aten.addmv: _addmv,
-    aten.dot: _dot,
-    aten.vdot: _dot,
-    aten.addbmm: _addbmm,
+    aten.mv: of_tensors(lambda matrix, *_, **__: _product(*matrix.shape)),
+    aten.addmv: of_tensors(lambda _, matrix, *__, **___: _product(*matrix.shape)),
+    aten.dot: _DOT,
+    aten.vdot: _DOT,
+    aten.addbmm: of_tensors(lambda _, a, b, *__, **___: _product(*a.shape, b.shape[-1])),
     aten._trilinear: _trilinear,
-    aten.conv_tbc: _conv_tbc,
-    aten.mkldnn_rnn_layer: _mkldnn_rnn,
-    aten._cudnn_rnn: _cudnn_rnn,
-    aten.miopen_rnn: _cudnn_rnn,
+    aten.conv_tbc: of_tensors(
+        lambda _, weight, *__, out_val, **___: _product(*out_val.shape[:2], *weight.shape)
+    ),
+    aten.mkldnn_rnn_layer: of_tensors(
+        lambda inputs, *weights, **_: _recurrence(inputs, weights[:2])
+    ),
+    aten._cudnn_rnn: _RNN,
+    aten.miopen_rnn: _RNN,
     aten._fft_c2c: _transform(of_real=False),
     aten._fft_r2c: _transform(of_real=True),
     aten._fft_c2r: _transform(of_real=True),

@@ -1,81 +1,63 @@
-"""Classification models of timm and torchvision, by name, fitted to the data."""
+"""Classification models of timm and torchvision, and what their weights expect of images."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from greensweep.config.schema_model import NamedModelConfig
+from greensweep.config.schema_model import ModelConfig, NamedModelConfig
+from greensweep.data import Splits
 from greensweep.errors import ModelError, first_line, unknown
 from greensweep.models.images import image_shape
 
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 _AUXILIARY_HEADS = {"aux_logits": False, "aux1": None, "aux2": None, "AuxLogits": None}
+_BYTE = 255.0
 
 
 def library_model(config: NamedModelConfig, input_shape: Sequence[int], outputs: int) -> nn.Module:
-    """Build a model of either library as configured."""
-    build = timm_model if config.library == "timm" else torchvision_model
-    return build(
-        config.name,
-        image_shape(config.name, input_shape),
-        outputs,
-        pretrained=config.pretrained,
-        kwargs=config.kwargs,
-    )
-
-
-def timm_model(
-    name: str,
-    shape: tuple[int, int, int],
-    classes: int,
-    *,
-    pretrained: bool,
-    kwargs: dict[str, Any],
-) -> nn.Module:
-    """Build a model of timm; those of fixed input size are given the image size.
+    """Build a model of either library as configured.
 
     Raises:
         ModelError: no such model, its weights cannot be had, or it does not fit the images.
     """
+    build = _timm_model if config.library == "timm" else _torchvision_model
+    return build(config, image_shape(config.name, input_shape), outputs)
+
+
+def _timm_model(config: NamedModelConfig, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """Build a model of timm; those of fixed input size are given the image size."""
     import timm
 
+    name, (channels, height, width) = config.name, shape
     if not timm.is_model(name):
         raise ModelError(unknown("timm model", name, timm.list_models()))
-    channels, height, width = shape
     fitted: dict[str, Any] = {"num_classes": classes, "in_chans": channels}
     known = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
     if known is not None and known.fixed_input_size:
         fitted["img_size"] = (height, width)
-    arguments = {"pretrained": pretrained, **fitted, **kwargs}
-    return _build(name, lambda: timm.create_model(name, **arguments), pretrained)
+    arguments = {"pretrained": config.pretrained, **fitted, **config.kwargs}
+    return _build(config, lambda: timm.create_model(name, **arguments))
 
 
-def torchvision_model(
-    name: str,
-    shape: tuple[int, int, int],
-    classes: int,
-    *,
-    pretrained: bool,
-    kwargs: dict[str, Any],
+def _torchvision_model(
+    config: NamedModelConfig, shape: tuple[int, int, int], classes: int
 ) -> nn.Module:
     """Build a classification model of torchvision.
 
     Its first convolution is replaced where the images do not have three channels (pretrained
     filters are summed over them), its last layer where weights are pretrained.
-
-    Raises:
-        ModelError: no such model, its weights cannot be had, or it does not fit the images.
     """
     from torchvision import models
 
+    name, (channels, height, _) = config.name, shape
     names = models.list_models(module=models)
     if name not in names:
         raise ModelError(unknown("torchvision model", name, names))
-    channels, height, _ = shape
-    if pretrained:
+    if config.pretrained:
         weights = models.get_model_weights(name).DEFAULT
-        model = _build(name, lambda: models.get_model(name, weights=weights, **kwargs), pretrained)
+        model = _build(config, lambda: models.get_model(name, weights=weights, **config.kwargs))
         _replace_last_layer(model, classes)
     else:
         fitted: dict[str, Any] = {"num_classes": classes}
@@ -83,21 +65,20 @@ def torchvision_model(
             fitted["image_size"] = height
         if name in _WITH_AUXILIARY_HEADS:
             fitted |= {"aux_logits": False, "init_weights": True}
-        arguments = {**fitted, **kwargs}
-        model = _build(name, lambda: models.get_model(name, **arguments), pretrained)
+        model = _build(config, lambda: models.get_model(name, **{**fitted, **config.kwargs}))
     _drop_auxiliary_heads(model)
     if channels != 3:
-        _replace_first_convolution(model, channels, pretrained)
+        _replace_first_convolution(model, channels, config.pretrained)
     return model
 
 
-def _build(name: str, build: Callable[[], Any], pretrained: bool) -> nn.Module:
+def _build(config: NamedModelConfig, build: Callable[[], Any]) -> nn.Module:
     try:
         model = build()
     except Exception as error:
-        reach = ", and that its weights can be reached" if pretrained else ""
+        reach = ", and that its weights can be reached" if config.pretrained else ""
         raise ModelError(
-            f"{name} cannot be built for this data set "
+            f"{config.name} cannot be built for this data set "
             f"({type(error).__name__}: {first_line(error)}): "
             f"check model.kwargs and dataset.image_size{reach}"
         ) from error
@@ -142,3 +123,39 @@ def _replace_last_layer(model: nn.Module, classes: int) -> None:
     else:
         fitted = nn.Conv2d(last.in_channels, classes, kernel_size=1)
     model.set_submodule(path, fitted)
+
+
+def expected_statistics(config: ModelConfig, splits: Splits) -> tuple[Tensor, Tensor] | None:
+    """Return what a network expects its inputs to be normalised by; None where by nothing.
+
+    That is the training split's own mean and deviation, but for pretrained weights.
+    """
+    known = pretrained_statistics(config, splits.input_shape, splits.train.input_dtype)
+    return splits.statistics if known is None else known
+
+
+def pretrained_statistics(
+    config: ModelConfig, input_shape: tuple[int, ...], dtype: torch.dtype
+) -> tuple[Tensor, Tensor] | None:
+    """Return the mean and deviation per channel that a network's own weights were trained with.
+
+    Both float32 of shape (3, 1, 1), in the units of byte images. None where nothing is pretrained,
+    or the images are not three channels of bytes, of which alone it is known what they mean.
+    """
+    if not isinstance(config, NamedModelConfig) or not config.pretrained:
+        return None
+    if input_shape[0] != 3 or dtype != torch.uint8:
+        return None
+    if config.library == "timm":
+        from timm.models import get_pretrained_cfg
+
+        known = get_pretrained_cfg(config.name, allow_unregistered=True)
+        if known is None:
+            return None
+        mean, deviation = known.mean, known.std
+    else:
+        from torchvision import models
+
+        presets = models.get_model_weights(config.name).DEFAULT.transforms()
+        mean, deviation = presets.mean, presets.std
+    return tuple(_BYTE * torch.tensor(each).view(-1, 1, 1) for each in (mean, deviation))  # type: ignore[return-value]

@@ -1,6 +1,6 @@
 """The networks of Yarally et al. 2023: their text and tables give the widths."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -15,45 +15,23 @@ from greensweep.models.memory import build_where_it_fits
 def build_simple_cnn(
     config: SimpleCnnConfig, input_shape: Sequence[int], outputs: int
 ) -> nn.Module:
-    """Build SimpleCNN as configured."""
-    return build_where_it_fits(
-        config.name,
-        partial(
-            simple_cnn,
-            *square_shape(config.name, input_shape),
-            outputs,
-            conv_layers=config.conv_layers,
-            linear_layers=config.linear_layers,
-            relu=config.relu,
-        ),
-    )
-
-
-def build_dense(config: DenseConfig, input_shape: Sequence[int], outputs: int) -> nn.Module:
-    """Build DensePolyNN or DenseLinearNN as configured."""
-    dense = {"dense_poly": dense_poly, "dense_linear": dense_linear}[config.name]
-    shape = square_shape(config.name, input_shape)
-    return build_where_it_fits(
-        config.name, partial(dense, *shape, outputs, linear_layers=config.linear_layers)
-    )
-
-
-def simple_cnn(
-    channels: int,
-    image_size: int,
-    classes: int,
-    *,
-    conv_layers: int,
-    linear_layers: int,
-    relu: bool,
-) -> nn.Sequential:
-    """SimpleCNN: blocks of convolution, batch norm, optional ReLU and pooling, then linear layers.
+    """Build SimpleCNN: blocks of convolution, batch norm, optional ReLU, pooling; linear layers.
 
     Block k, from 0, has channels * 3^(k+1) outputs. No activation follows a linear layer.
 
     Raises:
-        ModelError: the image is too small for so many poolings.
+        ModelError: the image is no square, too small for so many poolings, or too large.
     """
+    channels, image_size = square_shape(config.name, input_shape)
+    return build_where_it_fits(
+        config.name, partial(_simple_cnn, config, channels, image_size, outputs)
+    )
+
+
+def _simple_cnn(
+    config: SimpleCnnConfig, channels: int, image_size: int, classes: int
+) -> nn.Sequential:
+    conv_layers = config.conv_layers
     if image_size < 2**conv_layers:
         raise ModelError(
             f"simple_cnn with {conv_layers} convolution blocks needs images of at least "
@@ -65,50 +43,38 @@ def simple_cnn(
     for _ in range(conv_layers):
         outputs = width * 3
         layers += [nn.Conv2d(width, outputs, kernel_size=3, padding=1), nn.BatchNorm2d(outputs)]
-        if relu:
+        if config.relu:
             layers.append(nn.ReLU())
         layers.append(nn.MaxPool2d(2))
         width = outputs
     features = width * (image_size // 2**conv_layers) ** 2
-    widths = [_poly_width(index, channels, image_size) for index in range(linear_layers - 1)]
-    return nn.Sequential(*layers, nn.Flatten(), *_linear_layers([features, *widths, classes]))
+    hidden = _halved(channels, image_size, config.linear_layers)
+    return nn.Sequential(*layers, *_linear_layers([features, *hidden, classes]))
 
 
-def dense_poly(
-    channels: int, image_size: int, classes: int, *, linear_layers: int
-) -> nn.Sequential:
-    """DensePolyNN: linear layers whose widths halve; no activation."""
-    return _dense(channels, image_size, classes, linear_layers, _poly_width)
+def build_dense(config: DenseConfig, input_shape: Sequence[int], outputs: int) -> nn.Module:
+    """Build linear layers without activations: DensePolyNN's widths halve, DenseLinearNN's fall.
+
+    The latter's fall by a constant.
+
+    Raises:
+        ModelError: the image is no square, or too large.
+    """
+    channels, image_size = square_shape(config.name, input_shape)
+    pixels, count = channels * image_size**2, config.linear_layers
+    if config.name == "dense_poly":
+        hidden = _halved(channels, image_size, count)
+    else:
+        hidden = [max(pixels * left // count, channels) for left in range(count - 1, 0, -1)]
+    return build_where_it_fits(
+        config.name, lambda: nn.Sequential(*_linear_layers([pixels, *hidden, outputs]))
+    )
 
 
-def dense_linear(
-    channels: int, image_size: int, classes: int, *, linear_layers: int
-) -> nn.Sequential:
-    """DenseLinearNN: linear layers whose widths fall by a constant; no activation."""
-
-    def width(index: int, channels: int, image_size: int) -> int:
-        pixels = channels * image_size**2
-        return max(pixels * (linear_layers - index - 1) // linear_layers, channels)
-
-    return _dense(channels, image_size, classes, linear_layers, width)
-
-
-def _poly_width(index: int, channels: int, image_size: int) -> int:
-    halvings = index + 1
-    return max(channels * image_size**2 >> halvings, channels)
-
-
-def _dense(
-    channels: int,
-    image_size: int,
-    classes: int,
-    linear_layers: int,
-    width: Callable[[int, int, int], int],
-) -> nn.Sequential:
-    hidden = [width(index, channels, image_size) for index in range(linear_layers - 1)]
-    widths = [channels * image_size**2, *hidden, classes]
-    return nn.Sequential(nn.Flatten(), *_linear_layers(widths))
+def _halved(channels: int, image_size: int, linear_layers: int) -> list[int]:
+    pixels = channels * image_size**2
+    return [max(pixels >> halvings, channels) for halvings in range(1, linear_layers)]
 
 
 def _linear_layers(widths: list[int]) -> list[nn.Module]:
-    return [nn.Linear(a, b) for a, b in pairwise(widths)]
+    return [nn.Flatten(), *(nn.Linear(a, b) for a, b in pairwise(widths))]

@@ -6,9 +6,8 @@
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
 
-__all__ = ["TorchDispatchMode", "is_compiled", "of_tensors", "persistent_buffers"]
 # TorchDispatchMode sees the operators that run, under all functions; TorchFunctionMode, which is
 # public, sees functions alone.
 

@@ -12,7 +12,7 @@ from greensweep.config import Metric, TrainConfig, metrics_of
 from greensweep.data import Split, Splits, load_splits
 from greensweep.data.new_samples import Samples, read_samples
 from greensweep.models import build_model
-from greensweep.models.pretrained import expected_statistics
+from greensweep.models.libraries import expected_statistics
 from greensweep.tasks import Scores, Task, build_task, targets_of
 from greensweep.training import Evaluation, Normalise, autocast_dtype, evaluate, predict
 
