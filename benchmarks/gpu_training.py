@@ -34,7 +34,6 @@ from greensweep.training import (
     device_name,
     start_state,
     synchronize,
-    train,
 )
 
 _SHAPE, _CLASSES = (3, 32, 32), 10
@@ -264,7 +263,7 @@ def _noise(images: int, device: torch.device) -> RawData:
 
 
 def _network(cell: Cell, device: torch.device) -> nn.Module:
-    start_state(TrainingConfig(), SEED)
+    start_state(SEED)
     return build_model(cell.subject.model, _SHAPE, _CLASSES).to(device)
 
 
@@ -285,7 +284,7 @@ def _greensweep(
     cell: Cell, data: RawData, asked: Asked, model: nn.Module | None = None
 ) -> Training:
     device = data.images.device
-    return train(
+    return Training(
         model or _network(cell, device),
         TensorSplit(data.images, data.labels),
         Normalise((data.mean, data.deviation), device, "contiguous"),

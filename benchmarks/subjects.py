@@ -18,7 +18,7 @@ from greensweep.config.schema_task import ClassificationConfig
 from greensweep.data import Splits, TensorSplit, load_splits
 from greensweep.models import build_model
 from greensweep.tasks import build_task
-from greensweep.training import Normalise, start_state, train
+from greensweep.training import Normalise, Training, start_state
 
 BATCH_SIZE = 512
 SEED = 0
@@ -70,7 +70,7 @@ def raw_data(splits: Splits, part: TensorSplit) -> RawData:
 
 def fresh_model(subject: Subject, splits: Splits) -> nn.Module:
     """Build a subject's network from the seed that Greensweep starts runs with."""
-    start_state(TrainingConfig(), SEED)
+    start_state(SEED)
     return build_model(subject.model, splits.input_shape, splits.outputs)
 
 
@@ -89,7 +89,7 @@ def greensweep_epochs(
     normalise = Normalise(splits.statistics, device, memory_format)
     if memory_format == "channels_last":
         model = model.to(memory_format=normalise.layout)
-    trained = train(
+    trained = Training(
         model,
         part,
         normalise,

@@ -18,7 +18,7 @@ from stopwatch import Stopwatch
 from greensweep import app
 from greensweep.energy.machine import MachineMeter
 from greensweep.record import recorded_run
-from greensweep.runs import fit, network, once, setup
+from greensweep.runs import kept_weights, network, once, setup
 from greensweep.study import winners
 from greensweep.tracking.mlflow_tracker import MlflowTracker
 from greensweep.training import Training
@@ -33,8 +33,8 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("metering", MachineMeter, ("start", "lap", "stop")),
     ("census", setup, ("take_census",)),
     ("warm-up", Training, ("warm_up",)),
-    ("weights and result.json", fit, ("copy_weights",)),
-    ("weights and result.json", once, ("save_weights",)),
+    ("weights and result.json", kept_weights, ("copy_weights",)),
+    ("weights and result.json", once, ("write_tensors",)),
     ("weights and result.json", recorded_run, ("write_result",)),
     ("config.yaml", recorded_run, ("save_run_config",)),
     ("winners' bookkeeping", winners, ("drop_beaten_weights",)),
@@ -67,7 +67,7 @@ class TrialTimer:
 def main() -> None:
     """Replace the functions, then run the script as `python src/train.py` would."""
     watch = Stopwatch()
-    watch.on_items(setup, "train", WORK)
+    watch.on_items(Training, "__iter__", WORK)
     for name in ("evaluate", "load_splits", "build_model"):
         watch.on_calls(network, name, WORK)
     for part, owner, attributes in PARTS:

@@ -138,8 +138,8 @@ def test_a_repeat_that_fails_fails_the_run_and_keeps_what_all_cost(
             raise TrainingError("the training loss became nan in epoch 1")
         return real(*arguments, seed=seed, **options)
 
-    real = setup.train
-    monkeypatch.setattr(setup, "train", train)
+    real = setup.Training
+    monkeypatch.setattr(setup, "Training", train)
     tracker = MemoryTracker()
     with pytest.raises(TrainingError, match="became nan"):
         run_repeats(

@@ -26,7 +26,7 @@ from greensweep.config import schema
 from greensweep.data import Split, StreamedSplit, TensorSplit
 from greensweep.errors import TrainingError
 from greensweep.tasks.classification import Classification
-from greensweep.training import Normalise, Training, deterministic, train
+from greensweep.training import Normalise, Training, deterministic
 from greensweep.training.capture import Recorder, Repeat
 
 CPU = torch.device("cpu")
@@ -119,7 +119,7 @@ def training_of(
     **options: Any,
 ) -> Training:
     middle = torch.full((1, 1, 1), 127.5)
-    return train(
+    return Training(
         model.to(device),
         split.to(device),
         Normalise((middle, middle), device, "contiguous"),

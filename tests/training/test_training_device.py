@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from greensweep.config import schema
 from greensweep.errors import ConfigError
 from greensweep.resources import usable_cores
 from greensweep.training import (
@@ -27,7 +26,6 @@ from greensweep.training import (
 from greensweep.training.device import autocast
 
 CPU = torch.device("cpu")
-TRAINING = schema.TrainingConfig()
 
 
 def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
@@ -94,7 +92,7 @@ def test_a_small_step_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def draws(seed: int) -> list[float]:
-    start_state(TRAINING, seed)
+    start_state(seed)
     return [random.random(), float(np.random.rand()), float(torch.rand(()))]
 
 

@@ -72,12 +72,12 @@ def distinct(count: int, height: int = 8, width: int = 6) -> Tensor:
 
 def augmented(images: Tensor, **options: int | bool) -> Tensor:
     torch.manual_seed(0)
-    return Augmentation.of(schema.TrainingConfig(**options))(images)
+    return Augmentation(schema.TrainingConfig(**options))(images)
 
 
 def test_nothing_is_augmented_by_default(config: Callable[..., TrainConfig]) -> None:
     images = distinct(4)
-    assert Augmentation.of(config().training)(images) is images
+    assert Augmentation(config().training)(images) is images
 
 
 @pytest.mark.parametrize(

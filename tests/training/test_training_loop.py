@@ -21,7 +21,6 @@ from greensweep.training import (
     autocast_dtype,
     evaluate,
     start_state,
-    train,
 )
 
 CPU = torch.device("cpu")
@@ -68,7 +67,7 @@ def epochs_of(
 def training_of(
     model: nn.Module, split: Split, *, learning_rate: float = 1e-6, seed: int = 0, **training: Any
 ) -> Training:
-    return train(
+    return Training(
         model,
         split,
         as_they_are(),
@@ -247,11 +246,11 @@ def test_a_model_that_fails_at_once_is_one_sentence() -> None:
 
 
 def weights_after_training(config: TrainConfig) -> dict[str, Tensor]:
-    start_state(config.training, config.seed)
+    start_state(config.seed)
     splits = load_splits(config.dataset, 0)
     model = build_model(config.model, splits.input_shape, splits.outputs)
     normalise = Normalise(splits.statistics, CPU, config.training.memory_format)
-    for _ in train(
+    for _ in Training(
         model,
         splits.train,
         normalise,
@@ -296,14 +295,14 @@ def test_the_digits_are_learnt_under_each_precision_and_layout(
 ) -> None:
     fast = ("training.epochs=4", "optimizer.learning_rate=0.01", "scheduler=cosine")
     parsed = config(*fast, option)
-    start_state(parsed.training, 0)
+    start_state(0)
     splits = load_splits(parsed.dataset, 0)
     model = build_model(parsed.model, splits.input_shape, splits.outputs)
     normalise = Normalise(splits.statistics, CPU, parsed.training.memory_format)
     model = model.to(memory_format=normalise.layout)
     losses = [
         epoch.loss
-        for epoch in train(
+        for epoch in Training(
             model,
             splits.train,
             normalise,

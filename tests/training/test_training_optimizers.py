@@ -15,7 +15,7 @@ from greensweep.config import schema
 from greensweep.data import TensorSplit
 from greensweep.errors import ModelError
 from greensweep.tasks.classification import Classification
-from greensweep.training import Normalise, train
+from greensweep.training import Normalise, Training
 from greensweep.training.optimizers import build_optimizer, build_schedule
 
 STEPS = 8
@@ -71,7 +71,7 @@ def trained(
     """Weights after STEPS steps, each over the whole set, and the rate of each step."""
     model, split = network(), images()
     training = schema.TrainingConfig(epochs=STEPS, batch_size=len(split), device="cpu")
-    epochs = train(
+    epochs = Training(
         model,
         split,
         as_they_are(),
@@ -147,7 +147,7 @@ def test_frozen_parameters_stay_as_they_were() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     training = schema.TrainingConfig(epochs=2, batch_size=8, device="cpu")
     list(
-        train(
+        Training(
             model,
             split,
             as_they_are(),
@@ -267,7 +267,7 @@ def test_training_steps_at_the_scheduled_rate_and_reports_it(
 
 def test_the_rate_of_an_epoch_is_that_of_its_last_step() -> None:
     training = schema.TrainingConfig(epochs=3, batch_size=12, device="cpu")
-    epochs = train(
+    epochs = Training(
         network(),
         images(),
         as_they_are(),

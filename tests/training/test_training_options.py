@@ -18,7 +18,7 @@ from greensweep.runs import kept_model
 from greensweep.runs.once import run_once
 from greensweep.tasks.classification import Classification
 from greensweep.tracking import MemoryTracker
-from greensweep.training import Normalise, Training, train
+from greensweep.training import Normalise, Training
 from greensweep.training.undo import first_steps_undone
 
 Compose = Callable[..., TrainConfig]
@@ -47,7 +47,7 @@ def training_of(
     scheduler: schema.SchedulerConfig = CONSTANT,
     **options: Any,
 ) -> Training:
-    return train(
+    return Training(
         model,
         split or samples(),
         Normalise(None, torch.device("cpu"), "contiguous"),

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from greensweep.errors import ConfigError, ModelError, first_line
 from greensweep.files import write_whole
 from greensweep.models.torch_internals import persistent_buffers
-from greensweep.record.result import CHECKPOINT_FILE
 
 log = logging.getLogger(__name__)
 
@@ -91,17 +90,6 @@ def restore_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
             f"the model does not take back its own state ({' '.join(str(error).split())}): correct "
             "its set_extra_state"
         ) from error
-
-
-def save_weights(weights: Mapping[str, Any], directory: Path) -> Path:
-    """Write a state_dict into a run's directory and return its path.
-
-    Raises:
-        OSError: the directory cannot be written to.
-    """
-    path = directory / CHECKPOINT_FILE
-    write_tensors(weights, path)
-    return path
 
 
 def write_tensors(values: Mapping[str, Any], path: Path) -> None:

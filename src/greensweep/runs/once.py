@@ -12,8 +12,8 @@ from greensweep.errors import GreensweepError
 from greensweep.models import model_name
 from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import report_progress
-from greensweep.record.result import LAYER_ENERGY_FILE, RunResult
-from greensweep.runs.checkpoint import save_weights
+from greensweep.record.result import CHECKPOINT_FILE, LAYER_ENERGY_FILE, RunResult
+from greensweep.runs.checkpoint import write_tensors
 from greensweep.runs.fit import Report, ShowEpochs, fit, note_metrics
 from greensweep.runs.history import History
 from greensweep.runs.inference import measure_inference
@@ -86,7 +86,8 @@ def run_once(
             show_epochs=show_epochs,
             after_epoch=partial(resumable.keep, setup, kept, history, run, phases),
         )
-        run.note(checkpoint=str(save_weights(kept.weights, directory)))
+        write_tensors(kept.weights, directory / CHECKPOINT_FILE)
+        run.note(checkpoint=str(directory / CHECKPOINT_FILE))
 
         if config.inference.seconds != 0:
             with _optional("inference"):

@@ -20,7 +20,6 @@ from greensweep.training import (
     choose_device,
     device_name,
     start_state,
-    train,
     use_threads,
 )
 from greensweep.training.freezing import freeze_backbone
@@ -61,7 +60,7 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     training = config.training
     device = choose_device(training.device)
     run.note(device=device_name(device))
-    start_state(training, config.seed)
+    start_state(config.seed)
     network = build_network(config, device, partial(_begin, training))
     splits, task, model = network.splits, network.task, network.model
     if task.targets == "classes" and network.objective.name == "accuracy":
@@ -77,14 +76,15 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
         flops=census.flops,
         flops_left_out=census.flops_left_out,
     )
-    use_threads(training.threads, _step_flops(census, training.batch_size))
+    step_flops = census.training_flops and float(census.training_flops * training.batch_size)
+    use_threads(training.threads, step_flops)
     if training.memory_format == "channels_last":
         model.to(memory_format=network.normalise.layout)
     if device.type == "cpu":  # a GPU says by itself what it cannot hold
         kept_bytes = census.kept_bytes * (0.5 if network.dtype else 1.0)
         check_batch_fits(kept_bytes, training.batch_size)
     train_split = splits.train.to(device)
-    trained = train(
+    trained = Training(
         model,
         train_split,
         network.normalise,
@@ -110,7 +110,3 @@ def _begin(training: TrainingConfig, model: nn.Module) -> None:
         load_initial_weights(Path(training.from_checkpoint), model)
     if training.freeze == "backbone":
         freeze_backbone(model)
-
-
-def _step_flops(census: LayerCensus, batch_size: int) -> float | None:
-    return None if census.training_flops is None else float(census.training_flops * batch_size)

@@ -31,19 +31,19 @@ def seconds_of_run(config: TrainConfig) -> float:
     from greensweep.tasks import build_task, targets_of
     from greensweep.training import (
         Normalise,
+        Training,
         autocast_dtype,
         choose_device,
         evaluate,
         start_state,
         synchronize,
-        train,
         use_threads,
     )
 
     training = config.training
     splits = sized_splits(config.dataset, config.seed, targets_of(config.task))
     device = choose_device(training.device)
-    start_state(training, config.seed)
+    start_state(config.seed)
     task = build_task(config.task, splits, device, label_smoothing=training.label_smoothing)
     model = build_model(untrained(config.model), splits.input_shape, task.outputs).to(device)
     census = take_census(model, splits.example, task.outputs)
@@ -72,7 +72,7 @@ def seconds_of_run(config: TrainConfig) -> float:
 
     # As many steps as the run will take, by which it may choose to capture them; few are taken.
     passes = training.epochs * ceil(len(splits.train) / len(seen))
-    epochs = train(
+    epochs = Training(
         model,
         seen.to(device),
         normalise,

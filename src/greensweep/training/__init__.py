@@ -14,7 +14,7 @@ from greensweep.training.device import (
 from greensweep.training.evaluation import Evaluation, evaluate, infer, predict
 from greensweep.training.images import Normalise
 from greensweep.training.layer_time import LayerTime, LayerTimes, time_layers
-from greensweep.training.loop import Epoch, Training, train
+from greensweep.training.loop import Epoch, Training
 
 __all__ = [
     "Capture",
@@ -35,6 +35,5 @@ __all__ = [
     "start_state",
     "synchronize",
     "time_layers",
-    "train",
     "use_threads",
 ]

@@ -122,31 +122,13 @@ def _graphed(
         return taken, Capture("graph", reason)
 
 
-class _RepeatedStep:
-    """A step that is repeated on batches of one shape, in static memory; others are plain.
-
-    Args:
-        plain: takes a step on a batch of any shape.
-        repeat: takes one on `inputs`; the next call may overwrite the loss that it returns.
-        inputs: a batch.
-    """
-
-    def __init__(self, plain: Step, repeat: Repeat, inputs: tuple[Tensor, ...]) -> None:
-        self._plain = plain
-        self._repeat = repeat
-        self._inputs = inputs
-
-    def __call__(self, *batch: Tensor) -> Tensor:
-        if any(a.shape != b.shape for a, b in zip(self._inputs, batch, strict=True)):
-            return self._plain(*batch)
-        for static, given in zip(self._inputs, batch, strict=True):
-            static.copy_(given, non_blocking=True)
-        return self._repeat()
-
-
 def _recorded(
     plain: Step, step: Step, batch: tuple[Tensor, ...], recorder: Recorder, model: nn.Module
 ) -> Step:
+    """Return a step that is repeated on batches of one shape, in static memory; others are plain.
+
+    The next call may overwrite the loss that one returns.
+    """
     inputs = tuple(each.clone() for each in batch)
     before = _python_state(model, inputs[0].device)
     try:
@@ -157,7 +139,15 @@ def _recorded(
     for what, value in before.items():
         if after.get(what) != value:
             raise NotCapturedError(f"the network changes {what} in Python as it computes")
-    return _RepeatedStep(plain, repeat, inputs)
+
+    def repeated(*given: Tensor) -> Tensor:
+        if any(a.shape != b.shape for a, b in zip(inputs, given, strict=True)):
+            return plain(*given)
+        for static, each in zip(inputs, given, strict=True):
+            static.copy_(each, non_blocking=True)
+        return repeat()
+
+    return repeated
 
 
 def _called(step: Repeat) -> Repeat:

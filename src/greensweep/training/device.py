@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from greensweep.config.schema import TrainingConfig
 from greensweep.errors import ConfigError
 from greensweep.resources import usable_cores
 
@@ -69,7 +68,7 @@ def synchronize() -> None:
             torch.cuda.synchronize()
 
 
-def start_state(config: TrainingConfig, seed: int) -> None:
+def start_state(seed: int) -> None:
     """Seed every generator and set the global switches, so that no earlier run shows through."""
     random.seed(seed)
     np.random.seed(seed % 2**32)

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,20 +69,25 @@ def evaluate(
         TrainingError: the outputs are not finite, memory ran out, or the model failed.
     """
     device = normalise.device
-    batches = _batches(len(split), batch_size, mixed=not evaluation_mode)
+    if evaluation_mode:
+        batches = list(torch.arange(len(split)).split(batch_size))
+    else:
+        # A folder of images has one class after the other. Normalised by the statistics of its own
+        # class, an image no longer tells which it is of.
+        order = torch.Generator().manual_seed(_ORDER_SEED)
+        batches = shuffled_batches(len(split), batch_size, order)
     correct: Tensor | None = None
     collected: list[tuple[Tensor, Tensor]] = []
     collects = scores is not None and scores.need_predictions
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = 0
     with (
-        computing(
-            "evaluation failed",
-            batch_size,
-            smaller="training.evaluation_batch_size lower",
-        ),
-        _mode(model, device, evaluation=evaluation_mode),
+        computing("evaluation failed", batch_size, smaller="training.evaluation_batch_size lower"),
+        # A network that is never put in evaluation mode reads no running statistics. What training
+        # mode does to them is undone all the same: `model.pt` holds what training did.
+        nullcontext() if evaluation_mode else buffers_kept(model, device),
     ):
+        model.train(not evaluation_mode)
         for images, targets in split.batches(batches):
             targets = targets.to(device, non_blocking=True)
             with autocast(dtype, device):
@@ -165,26 +170,3 @@ def predict(
                 outputs = model(normalise(batch)).float()
             found.append(task.predict(outputs).cpu().numpy())
     return np.concatenate(found)
-
-
-def _batches(count: int, batch_size: int, *, mixed: bool) -> Sequence[Tensor]:
-    """Cut the images of a split into batches, in their order or mixed.
-
-    A folder of images has one class after the other. Normalised by the statistics of its own
-    class, an image no longer tells which it is of.
-    """
-    if not mixed:
-        return list(torch.arange(count).split(batch_size))
-    return shuffled_batches(count, batch_size, torch.Generator().manual_seed(_ORDER_SEED))
-
-
-@contextmanager
-def _mode(model: nn.Module, device: torch.device, *, evaluation: bool) -> Iterator[None]:
-    """Put a model in evaluation mode, or in training mode and undo what that does to it.
-
-    A network that is never put in evaluation mode reads no running statistics: its accuracy is the
-    same whether evaluating changes them or not. Left alone, `model.pt` holds what training did.
-    """
-    model.train(not evaluation)
-    with nullcontext() if evaluation else buffers_kept(model, device):
-        yield

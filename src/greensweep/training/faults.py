@@ -22,7 +22,9 @@ def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
     except GreensweepError:
         raise
     except Exception as error:
-        if _out_of_memory(error):
+        # On the CPU PyTorch raises a plain RuntimeError that names its allocator.
+        on_cpu = "DefaultCPUAllocator" in str(error)
+        if on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError):
             raise TrainingError(
                 f"{doing}: out of memory with {batch_size} samples per batch: set {smaller}"
             ) from error
@@ -32,10 +34,3 @@ def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
             f"{doing} ({type(error).__name__}: {first_line(error)}): check that the model fits "
             "the data and the batch size"
         ) from error
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # On the CPU PyTorch raises a plain RuntimeError that names its allocator.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "DefaultCPUAllocator" in str(error)
-    )

@@ -1,7 +1,6 @@
 """From raw batches to what the network sees: normalised, augmented, in the right layout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -61,18 +60,12 @@ def check_for_images(training: TrainingConfig, input_shape: Sequence[int]) -> No
             )
 
 
-@dataclass(frozen=True)
 class Augmentation:
     """Random flips, crops and cutout, drawn anew for each image (DeVries and Taylor 2017)."""
 
-    flip: bool
-    crop_padding: int
-    cutout_size: int
-
-    @classmethod
-    def of(cls, config: TrainingConfig) -> "Augmentation":
-        """Take the augmentation from the training options."""
-        return cls(config.flip, config.crop_padding, config.cutout_size)
+    def __init__(self, options: TrainingConfig) -> None:
+        self.flip = options.flip
+        self.crop_padding, self.cutout_size = options.crop_padding, options.cutout_size
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return augmented images (B, C, H, W); zero, the training mean, fills what is blank."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from greensweep.config.schema import (
@@ -50,106 +50,72 @@ class Epoch:
     learning_rate: float
 
 
-def train(
-    model: nn.Module,
-    split: Split,
-    normalise: Normalise,
-    task: Task,
-    *,
-    training: TrainingConfig,
-    optimizer: OptimizerConfig,
-    scheduler: SchedulerConfig,
-    seed: int,
-    graph: Recorder | None = None,
-) -> "Training":
-    """Prepare to train `model` in place: the epochs are trained as they are asked for.
+class Training:
+    """Trains a model in place: each item is an epoch, and not asking for the next stops.
 
-    What can be made before the first step is made in the call, so that the windows around the
-    epochs hold training only.
+    What can be made before the first step is made at once, so that the windows around the epochs
+    hold training only. Iterate once.
 
     Args:
         split: where `normalise` puts its batches.
         seed: seeds the order of the images, which is the same on every device.
         graph: captures a step; None is by CUDA graphs, where there is a GPU.
 
-    Raises:
-        ConfigError: a batch larger than the split, an option of images for other inputs, or no
-            such optimizer or schedule.
-        ModelError: nothing to train in the model, or it cannot be copied for an average.
-    """
-    check_for_images(training, split.input_shape)
-    if training.batch_size > len(split):
-        raise ConfigError(
-            f"training.batch_size must be at most the {len(split)} training "
-            f"{noun(split.input_shape)}s, got "
-            f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
-        )
-    step_size = min(training.batch_size * training.accumulate, len(split))
-    steps = training.epochs * len(cut_batches(torch.arange(len(split)), step_size))
-    update = build_optimizer(optimizer, model.parameters())
-    schedule = build_schedule(scheduler, update, steps)
-    step = TrainingStep(model, normalise, task, training, update)
-    if graph is None and step.device.type == "cuda":
-        graph = cuda_graph
-    no_graph = "CUDA graphs need a GPU"
-    if isinstance(optimizer, CustomOptimizerConfig) or isinstance(scheduler, CustomSchedulerConfig):
-        # What others change from step to step, a graph may hold as it was.
-        graph, no_graph = None, "CUDA graphs are of Greensweep's own optimizers and schedules"
-    return Training(
-        step,
-        split,
-        schedule,
-        training,
-        seed,
-        steps,
-        step_size,
-        by_epoch=isinstance(scheduler, CustomSchedulerConfig) and scheduler.interval == "epoch",
-        graph=graph,
-        no_graph=no_graph,
-    )
-
-
-class Training:
-    """Trains a model; each item is an epoch, and not asking for the next stops. Iterate once.
-
     Attributes:
         capture: how its steps are taken; `warm_up` chooses.
         model: what is evaluated and kept: the network, or the average of its weights.
         network: what is trained.
         evaluation_loss: after the last epoch, by which a schedule may go; set by who evaluates.
+
+    Raises:
+        ConfigError: a batch larger than the split, an option of images for other inputs, or no
+            such optimizer or schedule.
+        ModelError: nothing to train in the model, or it cannot be copied for an average.
     """
 
     def __init__(
         self,
-        step: TrainingStep,
+        model: nn.Module,
         split: Split,
-        schedule: LRScheduler | None,
-        training: TrainingConfig,
-        seed: int,
-        steps: int,
-        step_size: int,
+        normalise: Normalise,
+        task: Task,
         *,
-        by_epoch: bool,
-        graph: Recorder | None,
-        no_graph: str,
+        training: TrainingConfig,
+        optimizer: OptimizerConfig,
+        scheduler: SchedulerConfig,
+        seed: int,
+        graph: Recorder | None = None,
     ) -> None:
+        check_for_images(training, split.input_shape)
+        if training.batch_size > len(split):
+            raise ConfigError(
+                f"training.batch_size must be at most the {len(split)} training "
+                f"{noun(split.input_shape)}s, got "
+                f"{training.batch_size}: set training.batch_size={min(64, len(split))}"
+            )
+        self._split, self._config, self._seed = split, training, seed
+        self._step_size = min(training.batch_size * training.accumulate, len(split))
+        self._steps = training.epochs * len(cut_batches(torch.arange(len(split)), self._step_size))
+        update = build_optimizer(optimizer, model.parameters())
+        self._schedule = build_schedule(scheduler, update, self._steps)
+        own = scheduler if isinstance(scheduler, CustomSchedulerConfig) else None
+        self._by_epoch = own is not None and own.interval == "epoch"
+        self._plain = TrainingStep(model, normalise, task, training, update)
+        self._graph, self._no_graph = graph, "CUDA graphs need a GPU"
+        if graph is None and normalise.device.type == "cuda":
+            self._graph = cuda_graph
+        if own is not None or isinstance(optimizer, CustomOptimizerConfig):
+            # What others change from step to step, a graph may hold as it was.
+            self._graph = None
+            self._no_graph = "CUDA graphs are of Greensweep's own optimizers and schedules"
         self.capture = Capture("none", "no warm-up")
         self.evaluation_loss: float | None = None
-        self._average = None if training.ema is None else _average(step.model, training.ema)
-        self.model = step.model if self._average is None else self._average.module
-        self.network = step.model
+        self._average = None if training.ema is None else _average(model, training.ema)
+        self.network = model
+        self.model = model if self._average is None else self._average.module
         self._done, self._loss = 0, 0.0  # the last epoch
-        self._plain = step
-        self._split = split
-        self._schedule = schedule
-        self._config = training
-        self._seed = seed
-        self._steps = steps
-        self._step_size = step_size
-        self._by_epoch = by_epoch
-        self._graph, self._no_graph = graph, no_graph
         self._gather = split.gather if isinstance(split, TensorSplit) else _as_read
-        self._take = self._on_batches(step)
+        self._take = self._on_batches(self._plain)
 
     def __iter__(self) -> Iterator[Epoch]:
         """Train, and yield after each epoch.

@@ -47,7 +47,7 @@ class TrainingStep:
         self.device = normalise.device
         self.update = update
         self._normalise = normalise
-        self._augment = Augmentation.of(training)
+        self._augment = Augmentation(training)
         self._task = task
         self._accumulate, self._batch_size = training.accumulate, training.batch_size
         self._clip_norm = training.clip_norm
