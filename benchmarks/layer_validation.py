@@ -38,7 +38,7 @@ from greensweep.config.schema_model import SimpleCnnConfig
 from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import build_meter
 from greensweep.files import write_text
-from greensweep.record.nested_json import to_json
+from greensweep.nested import to_json
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker

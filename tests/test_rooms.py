@@ -13,6 +13,7 @@ PACKAGE = PROJECT / "src" / "greensweep"
 GROUND = [
     "ctrl_c",
     "errors",
+    "nested",
     "secrets",
     "files",
     "csv_files",

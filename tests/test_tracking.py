@@ -14,10 +14,11 @@ from conftest import Finished
 from mlflow import MlflowClient
 
 from greensweep.config.schema_tracking import TRACKERS, CsvConfig, LocalConfig, MlflowConfig
+from greensweep.nested import flat
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, Replayed, Spread
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
-from greensweep.tracking import MemoryTracker, Tracker, build_tracker, flat, open_store
+from greensweep.tracking import MemoryTracker, Tracker, build_tracker, open_store
 from greensweep.tracking.mlflow_places import known_experiment, known_parent, tracking_uri
 from greensweep.tracking.mlflow_store import MlflowStore, unreachable
 from greensweep.tracking.mlflow_tracker import MlflowTracker

@@ -12,7 +12,7 @@ from subjects import SUBJECTS, Subject
 from gpu_parts.runs import config_of, run
 from gpu_parts.session import Session
 from greensweep.config.schema import InferenceConfig
-from greensweep.record.nested_json import to_json
+from greensweep.nested import to_json
 
 _SECONDS = 4.0  # of one
 

@@ -19,7 +19,7 @@ from layer_validation import (
 
 from gpu_parts.runs import config_of, run
 from gpu_parts.session import Session
-from greensweep.record.nested_json import to_json
+from greensweep.nested import to_json
 from greensweep.record.result import RunResult
 
 _SEEDS = 3

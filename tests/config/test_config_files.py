@@ -22,7 +22,7 @@ from greensweep.config import (
 )
 from greensweep.config.register import SCHEMAS
 from greensweep.errors import ConfigError
-from greensweep.tracking import flat
+from greensweep.nested import flat
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = (

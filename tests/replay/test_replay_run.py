@@ -12,7 +12,7 @@ from tables import CURVES, write
 
 from greensweep.config import TrainConfig, load_run_config
 from greensweep.errors import ConfigError, StudyError, TrialEnded
-from greensweep.record.nested_json import to_json
+from greensweep.nested import to_json
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
 from greensweep.runs.replay import replay_once

@@ -8,13 +8,13 @@ import pytest
 
 from greensweep.config import TrainConfig
 from greensweep.errors import MissingFigure
+from greensweep.nested import dotted
 from greensweep.record.result import RunResult, write_result
 from greensweep.record.summaries import ComponentSummary, Inference, Spread
 from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.constraints import broken_by
 from greensweep.search.records import Outcome
 from greensweep.study.planned import PlannedTraining
-from greensweep.tracking.params import dotted
 
 Compose = Callable[..., TrainConfig]
 

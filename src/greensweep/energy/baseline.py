@@ -16,6 +16,7 @@ from greensweep.energy.counters import Counter
 from greensweep.energy.notices import warn_once
 from greensweep.energy.processes import Processes
 from greensweep.files import put_aside, read_json, write_json
+from greensweep.nested import from_json
 
 log = logging.getLogger(__name__)
 
@@ -148,17 +149,9 @@ def machine_name() -> str:
 
 def read_record(file: Path) -> IdleRecord | None:
     """Read a kept baseline, or return None where there is none that can be read."""
-    values = read_json(file)
-    if values is None:
-        return None
     try:
-        return IdleRecord(
-            machine=str(values["machine"]),
-            watts={str(key): float(watts) for key, watts in values["watts"].items()},
-            load=float(values["load"]),
-            seconds=float(values["seconds"]),
-            measured_at=float(values["measured_at"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        values = read_json(file)
+        return None if values is None else from_json(IdleRecord, values)
+    except TypeError as error:
         put_aside(file, error)
         return None

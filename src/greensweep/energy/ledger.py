@@ -9,20 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from greensweep.energy.accounts import (
-    Account,
-    CounterState,
-    CpuWindow,
-    Load,
-    Member,
-    Part,
-    Slice,
-    SweepTotal,
-)
 from greensweep.energy.ledger_state import LedgerState
 from greensweep.energy.notices import warn_once
+from greensweep.nested import from_json
 
 try:
     import fcntl
@@ -140,24 +130,8 @@ def open_machine_ledger() -> Ledger:
 def _parsed(text: bytes) -> LedgerState:
     try:
         # Whoever died while writing may have left the end of a longer state behind a whole one.
-        values: dict[str, Any] = json.JSONDecoder().raw_decode(text.decode())[0]
-        for member in values["members"].values():
-            member["accounts"] = {
-                key: Account(each["joules"], Part(**each["part"]), each["idle_watts"])
-                for key, each in member["accounts"].items()
-            }
-        values["members"] = {name: Member(**each) for name, each in values["members"].items()}
-        for counter in values["counters"].values():
-            for part in counter["slices"]:
-                part["members"] = {name: Part(**each) for name, each in part["members"].items()}
-            counter["slices"] = [Slice(**part) for part in counter["slices"]]
-            counter["load"] = Load(**counter["load"])
-        values["counters"] = {key: CounterState(**each) for key, each in values["counters"].items()}
-        for window in ("shares", "rest"):
-            values[window] = CpuWindow(**values[window])
-        values["sweeps"] = {name: SweepTotal(**each) for name, each in values["sweeps"].items()}
-        return LedgerState(**values)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return from_json(LedgerState, json.JSONDecoder().raw_decode(text.decode())[0])
+    except (ValueError, TypeError):
         return LedgerState()  # none yet, or another version's
 
 

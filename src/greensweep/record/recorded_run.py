@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from greensweep.config import TrainConfig, save_run_config
+from greensweep.nested import flat
 from greensweep.record.ending import Ending, Status, ending_of
 from greensweep.record.result import CONFIG_FILE, RunResult, write_result
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.secrets import masked
-from greensweep.tracking import RunStatus, Tracker, flat, provenance
+from greensweep.tracking import RunStatus, Tracker, provenance
 
 TRACKED_STATUS: dict[Status, RunStatus] = {
     "finished": "FINISHED",

@@ -10,8 +10,8 @@ from greensweep.config.metrics import Direction, Metric, metric_called
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
 from greensweep.files import read_json, write_text
+from greensweep.nested import from_json, to_json
 from greensweep.record.ending import Status
-from greensweep.record.nested_json import from_json, to_json
 from greensweep.record.summaries import (
     ComponentSummary,
     HistoryPoint,

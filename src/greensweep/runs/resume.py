@@ -9,11 +9,10 @@ from typing import Any
 import torch
 
 from greensweep.config import TrainConfig
-from greensweep.energy import Phases
-from greensweep.energy.stored_reading import restored_reading, stored_reading
+from greensweep.energy import EnergyReading, Phases
 from greensweep.errors import StudyError, first_line
 from greensweep.files import put_aside
-from greensweep.record.nested_json import from_json, to_json
+from greensweep.nested import from_json, to_json
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.result import RunResult, find_result
 from greensweep.runs.checkpoint import copy_weights, restore_weights, write_tensors
@@ -66,10 +65,11 @@ class ResumableRun:
         setup.training.resume(state["training"])
         kept.resume(state["kept"])
         for name, reading in state["readings"].items():
-            phases.add(name, restored_reading(reading))
+            phases.add(name, from_json(EnergyReading, reading))
         earlier = from_json(RunResult, state["result"])
+        assigned = state["assigned"]
         history.resume(
-            earlier.history, state["assigned"]["points"], restored_reading(state["assigned"]["to"])
+            earlier.history, assigned["points"], from_json(EnergyReading, assigned["to"])
         )
         run.note(**{name: getattr(earlier, name) for name in _NOTED})
         log.info(
@@ -93,8 +93,8 @@ class ResumableRun:
             "network": copy_weights(setup.training.network, into=None),
             "training": setup.training.state(),
             "kept": kept.state(),
-            "assigned": {"points": points, "to": stored_reading(assigned)},
-            "readings": {name: stored_reading(each) for name, each in phases.readings.items()},
+            "assigned": {"points": points, "to": to_json(assigned)},
+            "readings": to_json(phases.readings),
             "result": to_json(run.result),
             "tracked_as": self._tracker.run_id,
         }

@@ -9,11 +9,10 @@ from typing import Any, get_args, get_type_hints
 from greensweep.config.metrics import METRICS
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConstraintError, MissingFigure
-from greensweep.record.nested_json import to_json
+from greensweep.nested import dotted, to_json
 from greensweep.record.result import RunResult, find_result
 from greensweep.search.records import Outcome
 from greensweep.search.spec import SearchSpec
-from greensweep.tracking.params import dotted
 
 OPTION = "hydra.sweeper.constraints"
 

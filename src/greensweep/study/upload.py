@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from greensweep.config import load_run_config, read_plain_config
 from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.errors import StudyError, TrackingError
+from greensweep.nested import flat
 from greensweep.record.recorded_run import TRACKED_STATUS
 from greensweep.record.result import (
     CHECKPOINT_FILE,
@@ -29,7 +30,7 @@ from greensweep.secrets import still_masked
 from greensweep.study.finish import finish_tracked_sweep
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
-from greensweep.tracking import flat, open_store
+from greensweep.tracking import open_store
 from greensweep.tracking.tracker import Metrics
 
 if TYPE_CHECKING:

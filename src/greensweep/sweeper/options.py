@@ -7,10 +7,10 @@ from greensweep.config.options import range_faults
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
+from greensweep.nested import dotted
 from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.planned_run import PlannedRun
 from greensweep.sweeper.command import check_subdir
-from greensweep.tracking.params import dotted
 
 PREFIX = "hydra.sweeper."
 

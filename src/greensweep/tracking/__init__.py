@@ -5,7 +5,6 @@ from pkgutil import resolve_name
 
 from greensweep.config.schema_tracking import TrackingConfig
 from greensweep.tracking.mlflow_tracker import open_store
-from greensweep.tracking.params import flat
 from greensweep.tracking.provenance import provenance
 from greensweep.tracking.tracker import MemoryTracker, RunStatus, SweepRun, Tracker
 
@@ -15,7 +14,6 @@ __all__ = [
     "SweepRun",
     "Tracker",
     "build_tracker",
-    "flat",
     "open_store",
     "provenance",
 ]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from greensweep.energy import ComponentEnergy, EnergyReading
-from greensweep.energy.stored_reading import restored_reading, stored_reading
 from greensweep.energy.uncertainty import Uncertainty
+from greensweep.nested import from_json, to_json
 
 RAM = ComponentEnergy(3.0, "constant_power", "estimated", net_joules=1.0, idle_joules=2.0)
 GPU = ComponentEnergy(
@@ -31,9 +31,9 @@ GPU = ComponentEnergy(
 )
 def test_a_reading_comes_back_from_a_file_of_weights(reading: EnergyReading) -> None:
     file = io.BytesIO()
-    torch.save(stored_reading(reading), file)
+    torch.save(to_json(reading), file)
     file.seek(0)
-    again = restored_reading(torch.load(file, weights_only=True))
+    again = from_json(EnergyReading, torch.load(file, weights_only=True))
     assert again == reading
     for one, other in zip(again.components.values(), reading.components.values(), strict=True):
         assert one.uncertainty == other.uncertainty
