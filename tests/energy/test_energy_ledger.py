@@ -328,6 +328,17 @@ def test_a_counter_lost_by_all_leaves_the_others_shared(
     assert [lap.components["ram"].quality for lap in both] == ["attributed"] * 2
 
 
+def test_a_counter_that_jumps_is_told_with_its_figures_and_the_time_between(
+    machine: Machine, run: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = run(1)
+    machine.run(2.0, {1: 1.0}, cpu=40.0)
+    machine.joules["cpu"] += 1e9
+    assert one.lap().components["cpu"].source == "script+reset"
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "cpu/script went from 500 J to 1e+09 J in 2 s, more than hardware uses" in warning
+
+
 def test_joules_of_a_lap_without_length_belong_to_the_next(machine: Machine, run: Maker) -> None:
     """A coarse clock stands still between short laps while a counter goes on."""
     one = run(1, common=False)

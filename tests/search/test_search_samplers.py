@@ -205,6 +205,11 @@ def test_a_range_of_a_single_value_sets_no_trials_apart(log: bool) -> None:
     assert encoder.encode({"rate": 0.1}) == pytest.approx([0.0])
 
 
+def test_a_model_sees_points_as_they_will_be_run() -> None:
+    encoder = SpaceEncoder({"rate": FloatDistribution(0.0, 1.0), "layers": IntDistribution(1, 4)})
+    assert encoder.rounded(np.array([[0.4, 0.4]]))[0] == pytest.approx([0.4, 1 / 3])
+
+
 SPACE = {"x": FloatDistribution(0.0, 1.0)}
 
 
@@ -248,6 +253,16 @@ def test_what_trials_that_did_not_finish_teach() -> None:
     assert list(seen.feasible) == [True, True, False, False, False]
     joules = dict(zip(seen.metered_points[:, 0], np.exp(seen.log_joules), strict=True))
     assert joules == pytest.approx({0.1: 100.0, 0.2: 200.0, 0.3: 200.0, 0.4: 40.0})
+
+
+def test_a_bound_that_is_just_reached_is_kept_and_any_excess_breaks_it() -> None:
+    trials = [
+        create_trial(value=0.5, params={"x": 0.5}, distributions=SPACE, constraints={"max_j": by})
+        for by in (-1.0, 0.0, 0.5)
+    ]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    assert list(observed(*trials).feasible) == [True, True, False]
 
 
 def test_scores_are_better_when_higher_in_both_directions() -> None:
