@@ -18,7 +18,7 @@ from greensweep.energy import build_meter
 from greensweep.errors import AnalysisError, EnergyError, StudyError
 from greensweep.record.result import RunResult
 from greensweep.rendering import write_report
-from greensweep.runs.layer_energy import LayerEnergy
+from greensweep.runs.layer_energy import write_table
 from greensweep.runs.replay.table import Columns, read_table
 from greensweep.study.summary import summarise, write_summary
 from greensweep.study.trials import Trial
@@ -403,7 +403,7 @@ def test_no_table_that_is_written_holds_a_formula(tmp_path: Path) -> None:
     trial = Trial(0, tmp_path, result, {"model.kwargs.name": bad, bad: "1"}, (bad,))
     write_summary(summarise([trial]), [trial], tmp_path / "sweep")
     times = LayerTimes((LayerTime(bad, bad, 1.0, 0.1, 0.1),), {"other": 0.8}, 1.0, 1, 1.0)
-    LayerEnergy(times, 5.0).write(tmp_path / "layer_energy.csv")
+    write_table(times, 5.0, tmp_path / "layer_energy.csv")
     frame = pd.DataFrame({bad: [bad], "n": [-1]})
     Result("a", ["so"], {"main": frame}, RunTable(frame, bad, 1)).write(tmp_path / "analysis")
     write_report(tmp_path / "report", "title", [], {"runs": frame}, {})

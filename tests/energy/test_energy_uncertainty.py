@@ -14,7 +14,7 @@ from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.uncertainty import Steps, Uncertainty
 from greensweep.energy.units import energy_text
-from greensweep.record.summaries import ComponentSummary
+from greensweep.record.summaries import ComponentSummary, summary_of
 
 Laps = Callable[..., list[EnergyReading]]
 
@@ -46,7 +46,8 @@ def test_a_window_may_be_off_by_a_period_of_its_counter_at_both_edges(laps: Laps
     (lap,) = laps(5.0)
     assert lap.joules == 200.0
     assert lap.uncertainty_joules == pytest.approx(2 * 40.0 * 0.1)
-    assert ComponentSummary.of(lap.components["cpu"]).uncertainty_joules == lap.uncertainty_joules
+    summary = summary_of(ComponentSummary, lap.components["cpu"])
+    assert summary.uncertainty_joules == lap.uncertainty_joules
 
 
 def test_laps_that_follow_one_another_have_two_edges_together(laps: Laps) -> None:

@@ -12,9 +12,9 @@ from optuna.exceptions import StorageInternalError
 from searches import BaseStorage, Search, spec, task_of_epochs
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from greensweep.errors import StudyError
+from greensweep.errors import StudyError, TrialEnded
 from greensweep.messages import error_line
-from greensweep.record.reporting import TrialEnded, report
+from greensweep.record.reporting import report
 from greensweep.search import storage
 from greensweep.search.cost import search_cost
 from greensweep.search.loop import SearchMeter, run_trials

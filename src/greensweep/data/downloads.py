@@ -20,7 +20,7 @@ from greensweep.config.schema_dataset import TorchvisionDatasetConfig
 from greensweep.data.arrays import tensor_split
 from greensweep.data.split import TensorSplit
 from greensweep.data.splits import Source
-from greensweep.errors import DataError, first_line, unknown
+from greensweep.errors import DataError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,9 @@ def downloaded(config: TorchvisionDatasetConfig) -> Source:
     Raises:
         DataError: files are missing and cannot be fetched, or a checksum does not match.
     """
-    if config.name not in _CLASSES:
-        raise DataError(unknown("data set", config.name, _CLASSES))
     dataset_class = getattr(datasets, _CLASSES[config.name])
-    if issubclass(dataset_class, datasets.MNIST):
-        return _mnist(config, dataset_class)
-    return _cifar(config, dataset_class)
+    read = _mnist if issubclass(dataset_class, datasets.MNIST) else _cifar
+    return read(config, dataset_class)
 
 
 def _mnist(config: TorchvisionDatasetConfig, dataset_class: Any) -> Source:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +58,11 @@ def table(config: TableConfig, targets: Targets) -> Source:
     log.info(
         f"{config.path}: {len(parts['train'])} rows, {len(numbers)} columns of numbers, "
         f"{len(texts)} of texts{f' ({listed(texts)})' if texts else ''}; "
-        f"{listed(learnt)}: {_described(classes, targets)}"
+        f"{listed(learnt)}: "
+        + (f"{len(classes)} {targets}: {listed(classes)}" if classes else targets)
     )
-
-    def fit(train: Split) -> Standardise:
-        return _fitted(rows, numbers, texts, train)
-
-    return Source(splits["train"], classes, splits.get("validation"), splits.get("test"), fit=fit)
+    fit = partial(_fitted, rows, numbers, texts)
+    return Source(splits["train"], classes, splits.get("validation"), splits.get("test"), fit)
 
 
 @dataclass(frozen=True)
@@ -140,10 +139,6 @@ def _read(path: str, option: str) -> pd.DataFrame:
 def _target_columns(config: TableConfig) -> list[str]:
     named = config.target_column
     return [str(each) for each in (named if isinstance(named, list) else [named])]
-
-
-def _described(classes: Sequence[str], targets: Targets) -> str:
-    return f"{len(classes)} {targets}: {listed(classes)}" if classes else targets
 
 
 def _features(config: TableConfig, columns: Sequence[str]) -> list[str]:

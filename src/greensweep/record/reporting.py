@@ -7,18 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from greensweep.energy import Window
-from greensweep.errors import TrialEnded
 from greensweep.record.measuring import open_windows
-
-__all__ = [
-    "Monitor",
-    "Progress",
-    "TrialEnded",
-    "monitored_by",
-    "report",
-    "report_progress",
-    "report_repeat",
-]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from inspect import get_annotations
+from typing import Any, Literal, TypeVar, get_args
 
-from greensweep.energy import ComponentEnergy, EnergyReading, Quality
+from greensweep.energy import Quality
 from greensweep.record.ending import Status
 
 Split = Literal["validation", "test"]
+T = TypeVar("T")
+
+
+def summary_of(kind: type[T], whole: object) -> T:
+    """Return those figures of a reading or a run that a summary has fields for."""
+    return kind(**{name: getattr(whole, name) for name in get_annotations(kind)})
 
 
 @dataclass(frozen=True)
@@ -27,17 +34,6 @@ class ComponentSummary:
     quality: Quality = "unmeasured"
     uncertainty_joules: float | None = None
 
-    @classmethod
-    def of(cls, energy: ComponentEnergy) -> "ComponentSummary":
-        """Return the summary of a reading's component."""
-        return cls(
-            energy.joules,
-            energy.net_joules,
-            energy.source,
-            energy.quality,
-            energy.uncertainty_joules,
-        )
-
 
 @dataclass(frozen=True)
 class PhaseSummary:
@@ -47,11 +43,6 @@ class PhaseSummary:
     net_joules: float | None = None
     seconds: float = 0.0
     quality: Quality = "unmeasured"
-
-    @classmethod
-    def of(cls, reading: EnergyReading) -> "PhaseSummary":
-        """Return the summary of a phase's reading."""
-        return cls(reading.joules, reading.net_joules, reading.seconds, reading.quality)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from scipy.stats import t as student_t
@@ -18,6 +18,7 @@ from greensweep.record.summaries import (
     PhaseSummary,
     RepeatRun,
     Spread,
+    summary_of,
 )
 
 _CONFIDENCE = 0.95
@@ -88,10 +89,7 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         history=tuple(map(_mean_point, zip(*(run.history for run in done), strict=False))),
         checkpoint=None if best is None else best.checkpoint,
         repeats=repeats,
-        repeat_runs=tuple(
-            RepeatRun(**{each.name: getattr(run, each.name) for each in fields(RepeatRun)})
-            for run in runs
-        ),
+        repeat_runs=tuple(summary_of(RepeatRun, run) for run in runs),
         spread=_spreads(done),
     )
 
@@ -125,10 +123,16 @@ def _best(runs: Sequence[RunResult]) -> RunResult | None:
     return best(known, key=lambda each: each[0])[1]
 
 
+def _all_known(values: Sequence[T | None]) -> list[T]:
+    """Return the values, or none of them where one is not known."""
+    known = [value for value in values if value is not None]
+    return known if len(known) == len(values) else []
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     """Return the mean, or None where a value is not known."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(values) else None
+    known = _all_known(values)
+    return statistics.fmean(known) if known else None
 
 
 def _means(parts: Sequence[object], *names: str) -> dict[str, Any]:
@@ -138,8 +142,8 @@ def _means(parts: Sequence[object], *names: str) -> dict[str, Any]:
 
 def _mean_uncertainty(values: Sequence[float | None]) -> float | None:
     """Return that of a mean of independent figures, or None where one is not known."""
-    known = [value for value in values if value is not None]
-    return math.hypot(*known) / len(known) if known and len(known) == len(values) else None
+    known = _all_known(values)
+    return math.hypot(*known) / len(known) if known else None
 
 
 def _by_name(parts: Sequence[Mapping[str, T]], merge: Callable[[Sequence[T]], T]) -> dict[str, T]:
@@ -201,22 +205,20 @@ def _sum_of_phases(parts: Sequence[PhaseSummary]) -> PhaseSummary:
 
 
 def _mean_inference(parts: Sequence[Inference | None]) -> Inference | None:
-    known = [part for part in parts if part is not None]
-    if not known or len(known) < len(parts):
-        return None
+    known = _all_known(parts)
     figures = ("joules_per_1000", "uncertainty_joules_per_1000", "seconds_per_1000")
-    return replace(known[0], **_means(known, *figures))
+    return replace(known[0], **_means(known, *figures)) if known else None
 
 
 def _mean_layer_energy(parts: Sequence[LayerEnergySummary | None]) -> LayerEnergySummary | None:
-    known = [part for part in parts if part is not None]
-    if not known or len(known) < len(parts):
+    known = _all_known(parts)
+    if not known:
         return None
-    joules = [part.joules for part in known if part.joules is not None]
+    joules = _all_known([part.joules for part in known])
     figures = ("step_seconds", "plain_step_seconds", "cost_joules", "cost_seconds")
     return replace(
         known[0],
-        joules=_mean_share(joules) if len(joules) == len(known) else None,
+        joules=_mean_share(joules) if joules else None,
         shares=_mean_share([part.shares for part in known]),
         **_means(known, *figures),
     )

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from greensweep.config.schema_energy import EnergyConfig
-from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
+from greensweep.energy import Grid, Meter, Phases, declared_grid
 from greensweep.record.recorded_run import RecordedRun
-from greensweep.record.summaries import ComponentSummary, PhaseSummary
+from greensweep.record.summaries import ComponentSummary, PhaseSummary, summary_of
 from greensweep.training import synchronize
 
 
@@ -30,6 +30,7 @@ def metered(run: RecordedRun, meter: Meter, config: EnergyConfig) -> Iterator[Ph
 
 def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
     training, total = phases.of("training"), phases.total
+    key = "cpu_time+gpu_time" if "gpu" in training.components else "cpu_time"
     return {
         "energy_joules": training.joules,
         "energy_basis": training.basis,
@@ -43,7 +44,7 @@ def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
         "gap_seconds": total.gap_seconds,
         "energy_uncertainty_joules": training.uncertainty_joules,
         "energy_components": {
-            name: ComponentSummary.of(part) for name, part in training.components.items()
+            name: summary_of(ComponentSummary, part) for name, part in training.components.items()
         },
         "energy_quality": training.quality,
         "energy_measured_share": training.measured_share,
@@ -51,17 +52,11 @@ def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
         "energy_contended": bool(training.contended),
         "energy_contended_by": ", ".join(training.contended) or None,
         "energy_neighbours": training.neighbours,
-        "energy_key": _sharing_key(training),
+        "energy_key": key if training.contended else None,
         "energy_phases": {
-            name: PhaseSummary.of(reading) for name, reading in phases.readings.items()
+            name: summary_of(PhaseSummary, each) for name, each in phases.readings.items()
         },
         "emissions_kg": grid.emissions_kg(training.kwh) if grid else None,
         "emissions_grid": grid.declared if grid else None,
         "seconds": training.seconds if "training" in phases.readings else None,
     }
-
-
-def _sharing_key(training: EnergyReading) -> str | None:
-    if not training.contended:
-        return None
-    return "cpu_time+gpu_time" if "gpu" in training.components else "cpu_time"

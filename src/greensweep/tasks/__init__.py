@@ -3,6 +3,6 @@
 from greensweep.tasks.balance import imbalance
 from greensweep.tasks.build import build_task, targets_of
 from greensweep.tasks.scores import Scores
-from greensweep.tasks.task import Loss, Task
+from greensweep.tasks.task import Task
 
-__all__ = ["Loss", "Scores", "Task", "build_task", "imbalance", "targets_of"]
+__all__ = ["Scores", "Task", "build_task", "imbalance", "targets_of"]

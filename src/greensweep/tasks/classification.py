@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from greensweep.tasks.balance import listed_weights
 from greensweep.tasks.task import Loss, Task
-from greensweep.tasks.weights import listed_weights
 
 
 class Classification(Task):

@@ -8,7 +8,15 @@ from typing import Any, Literal
 import numpy as np
 
 from greensweep.errors import StudyError, unknown
-from greensweep.runs.replay.axes import Axis, Coordinates, NumericAxis, build_axes, place, spacing
+from greensweep.runs.replay.axes import (
+    Axis,
+    Coordinates,
+    NumericAxis,
+    build_axes,
+    nearest_others,
+    place,
+    spacing,
+)
 from greensweep.runs.replay.regression import LEAST_POINTS, MOST_POINTS, Surface
 from greensweep.runs.replay.table import Configuration, RecordedPoint, RecordedTable
 
@@ -191,7 +199,7 @@ class ReplayModel:
         if self._surfaces is not None:
             said = [np.clip(self._surfaces[0].left_out, 0, 1), np.exp(self._surfaces[1].left_out)]
         else:
-            others = [self._nearest_other(index) for index in range(len(self._points))]
+            others, _ = nearest_others(self._points)
             said = [accuracies[others], joules[others]]
         metered = joules > 0
         relative = said[1][metered] / joules[metered] - 1.0
@@ -199,11 +207,6 @@ class ReplayModel:
             accuracy=float(np.sqrt(np.mean((said[0] - accuracies) ** 2))),
             joules=float(np.sqrt(np.mean(relative**2))) if metered.any() else 0.0,
         )
-
-    def _nearest_other(self, index: int) -> int:
-        distances = np.linalg.norm(self._points - self._points[index], axis=1)
-        distances[index] = np.inf
-        return int(distances.argmin())
 
 
 def _is_wide(axis: Axis) -> bool:

@@ -109,13 +109,17 @@ def place(axes: Sequence[Axis], values: Mapping[str, Any]) -> Coordinates:
     return np.array([each for axis in axes for each in axis.place(values[axis.option])])
 
 
-def spacing(points: Coordinates) -> float:
-    """Return the 95 % quantile of the distances from each point to its nearest other."""
-    if len(points) < 2:
-        return 0.0
-    nearest = np.empty(len(points))
+def nearest_others(points: Coordinates) -> tuple[NDArray[np.intp], Coordinates]:
+    """Return for each of two points or more the index of its nearest other, and the distance."""
+    found = []
     for index, point in enumerate(points):
         distances = np.linalg.norm(points - point, axis=1)
         distances[index] = np.inf
-        nearest[index] = distances.min()
-    return float(np.quantile(nearest, 0.95))
+        found.append((distances.argmin(), distances.min()))
+    indices, nearest = zip(*found, strict=True)
+    return np.array(indices), np.array(nearest)
+
+
+def spacing(points: Coordinates) -> float:
+    """Return the 95 % quantile of the distances from each point to its nearest other."""
+    return float(np.quantile(nearest_others(points)[1], 0.95)) if len(points) > 1 else 0.0

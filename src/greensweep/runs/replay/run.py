@@ -17,6 +17,7 @@ from greensweep.record.summaries import (
     PhaseSummary,
     Replayed,
     Split,
+    summary_of,
 )
 from greensweep.record.tracked_names import history_metrics
 from greensweep.runs.fit import Report
@@ -145,12 +146,12 @@ def _figures(
         "energy_spent_joules": reading.joules,
         "energy_kwh": reading.kwh,
         "energy_components": {
-            name: ComponentSummary.of(part) for name, part in reading.components.items()
+            name: summary_of(ComponentSummary, part) for name, part in reading.components.items()
         },
         "energy_quality": reading.quality,
         "energy_measured_share": reading.measured_share,
         "energy_constant_share": reading.constant_share,
-        "energy_phases": {"training": PhaseSummary.of(reading)},
+        "energy_phases": {"training": summary_of(PhaseSummary, reading)},
         "emissions_kg": grid.emissions_kg(reading.kwh) if grid else None,
         "emissions_grid": grid.declared if grid else None,
         "seconds": seconds,
