@@ -10,6 +10,8 @@ from optuna.distributions import IntDistribution
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
+from greensweep.record.result import RunResult
+from greensweep.record.summaries import PhaseSummary
 from greensweep.search.cost import SearchCost, read_search_cost, search_cost, write_search_cost
 from greensweep.search.cost_model import Forecast
 from greensweep.search.optuna_internals import trial_of
@@ -20,7 +22,7 @@ from greensweep.search.terminal import (
     preview_sentences,
     print_search,
 )
-from greensweep.search.trial import finish_trial
+from greensweep.search.trial import figures_of_result, finish_trial
 
 
 def settled(folder: Path, outcomes: list[tuple[Outcome, float | None]], **changes: Any) -> Search:
@@ -115,6 +117,16 @@ def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> No
     found = settled(tmp_path, [(Outcome("finished", search_joules=3.0), 0.7)])
     told = search_cost(found.spec, found.study, 1)
     assert (told.spent_joules, told.overhead_joules, told.trials_joules) == (3.0, 3.0, 0.0)
+
+
+def test_what_a_trial_spent_before_it_trained_has_the_quality_of_its_phases() -> None:
+    setup = PhaseSummary(joules=3.0, seconds=1.0, quality="estimated")
+    bare = RunResult(status="stopped", error=None, model="mlp", dataset="table", seed=0)
+    early = replace(bare, energy_spent_joules=3.0, energy_phases={"setup": setup})
+    assert figures_of_result(early)["quality"] == "estimated"
+    trained = replace(early, energy_joules=2.0, energy_quality="measured")
+    assert figures_of_result(trained)["quality"] == "measured"
+    assert figures_of_result(bare)["quality"] == "unmeasured"
 
 
 def test_of_two_equally_good_trials_the_cheaper_is_the_best(tmp_path: Path) -> None:

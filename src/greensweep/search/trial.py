@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.energy import Meter, Window
+from greensweep.energy import Meter, Window, shared_quality
 from greensweep.errors import GreensweepError, StudyError, TrialEnded
 from greensweep.files import put_aside, read_json, was_put_aside, write_json
 from greensweep.record.ending import Ending, ending_of
@@ -206,12 +206,15 @@ def broken_in(directory: Path, ended: EndedTrial | None) -> tuple[str, ...]:
 def figures_of_result(result: RunResult) -> dict[str, Any]:
     """Return the figures of an `Outcome` that a run's own result states."""
     is_accuracy = result.objective_metric == "accuracy"
+    quality = result.energy_quality
+    if quality == "unmeasured":  # it ended before it trained: what it spent is of other phases
+        quality = shared_quality(each.quality for each in result.energy_phases.values())
     return {
         "accuracy": result.accuracy,
         "metric_value": None if is_accuracy else result.objective_value,
         "joules": result.energy_joules,
         "spent_joules": result.energy_spent_joules,
-        "quality": result.energy_quality,
+        "quality": quality,
         "epochs": result.epochs,
     }
 
