@@ -306,7 +306,8 @@ def test_accuracies_above_one_are_asked_about(table: Read) -> None:
         table("accuracy,energy_joules\n95,1\n0.8,2\n")
     assert str(refused.value) == (
         "columns.accuracy: accuracy of 1 finished runs of runs.csv is above 1, such as 95: set "
-        "columns.accuracy_unit=percent if they are percent, else correct them"
+        "columns.accuracy_unit=percent if they are percent, columns.metric if they are another "
+        "metric, else correct them"
     )
 
 

@@ -263,6 +263,7 @@ def rows(count=569):
     ("frame", "options", "message"),
     [
         (cancer, {"target": "diagnose"}, r"target_column: no column of .* 'diagnose': did you"),
+        (cancer, {"target": []}, r"dataset.target_column=\[\] names no column: name the one"),
         (cancer, {"columns": ["mean_aria"]}, r"dataset.columns: no column .* mean mean_area"),
         (cancer, {"drop_columns": ["x"]}, r"dataset.drop_columns: no column of .* is called 'x'"),
         (cancer, {"columns": ["diagnosis"]}, r"no column of .* is left to learn diagnosis from"),

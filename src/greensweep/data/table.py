@@ -138,6 +138,8 @@ def _read(path: str, option: str) -> pd.DataFrame:
 
 def _target_columns(config: TableConfig) -> list[str]:
     named = config.target_column
+    if named in ([], None):
+        raise DataError(f"dataset.target_column={named} names no column: name the one to learn")
     return [str(each) for each in (named if isinstance(named, list) else [named])]
 
 

@@ -42,8 +42,9 @@ def refuse_out_of_range(read: SourceColumns, frame: pd.DataFrame, metric: Metric
         return
     is_percent = metric.is_share and read.config.accuracy_unit == "percent"
     times = 100 if is_percent else 1
-    way = "set columns.accuracy_unit=percent if they are percent, else "
     key = "accuracy" if read.config.metric is None and metric.name == "accuracy" else "metric"
+    other = " columns.metric if they are another metric," if key == "accuracy" else ""
+    way = f"set columns.accuracy_unit=percent if they are percent,{other} else "
     raise AnalysisError(
         f"columns.{key}: {read.name(key) if key == 'accuracy' else metric.name} of {len(over)} "
         f"finished runs of {read.source} is above {metric.high * times:g}, such as "
