@@ -10,13 +10,7 @@ from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.data.image_cache import decode_or_recall, warn_skipped
 from greensweep.data.image_files import Decoder, UnreadableImage, upright_size
 from greensweep.data.image_tree import ImageFiles, check_every_class, list_parts
-from greensweep.data.split import (
-    Split,
-    StreamedItem,
-    StreamedSplit,
-    TensorSplit,
-    loader_workers,
-)
+from greensweep.data.split import Split, StreamedItem, StreamedSplit, TensorSplit, loader_workers
 from greensweep.data.splits import Source
 from greensweep.errors import DataError
 from greensweep.resources import fits_in_memory

@@ -8,14 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from greensweep.data.arrays import (
-    Layout,
-    as_labels,
-    as_tensor,
-    channels_first,
-    layout_of,
-    prepared,
-)
+from greensweep.data.arrays import Layout, as_labels, as_tensor, channels_first, layout_of, prepared
 from greensweep.data.image_files import of_8_bits
 from greensweep.data.split import (
     Split,

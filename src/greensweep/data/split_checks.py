@@ -96,9 +96,8 @@ def _check_values(parts: Mapping[str, Tensor]) -> None:
     if not any(inputs.is_floating_point() for inputs in parts.values()):
         return
     largest = {}
-    what, values = noun(parts["train"].shape[1:]), "values"
-    if what == "image":
-        values = "pixels"
+    what = noun(parts["train"].shape[1:])
+    values = "pixels" if what == "image" else "values"
     for name, inputs in parts.items():
         low, high = inputs.aminmax()
         largest[name] = max(abs(float(low)), abs(float(high)))

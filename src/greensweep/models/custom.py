@@ -19,9 +19,6 @@ def custom_model(
     That is `input_shape` and `num_outputs`, also called `num_classes`, and its first axis,
     `in_channels`; of images `image_size`, the height of square ones, (height, width) of others.
 
-    Args:
-        input_shape: channels, height, width of images.
-
     Raises:
         ModelError: the call fails or returns no nn.Module.
     """

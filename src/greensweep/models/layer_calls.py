@@ -9,10 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from greensweep.models.layer_types import class_type, function_type, is_idle
@@ -57,13 +54,7 @@ class LayerCalls(TorchFunctionMode, ABC):
 
     @abstractmethod
     def end(self, kind: str, begun: Any, result: Any) -> None:
-        """Take note of a layer's call.
-
-        Args:
-            kind: layer type.
-            begun: what `begin` returned.
-            result: of the call.
-        """
+        """Take note of a layer's call: its type, what `begin` returned, and what it returns."""
 
     def enter(self, module: nn.Module) -> None:
         """Take note that a module begins."""

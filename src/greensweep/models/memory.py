@@ -14,14 +14,10 @@ _COPIES = 2  # weights and their gradients, at the least
 
 
 def build_where_it_fits(name: str, build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network whose weights the free memory can hold.
-
-    Args:
-        name: of the network, for the message.
-        build: makes it, on whatever device is torch's default.
+    """Build a network, on torch's default device, unless the free memory cannot hold its weights.
 
     Raises:
-        ModelError: the free memory cannot.
+        ModelError: it cannot.
     """
     with torch.device("meta"):  # shapes alone
         parameters = sum(parameter.numel() for parameter in build().parameters())
@@ -60,10 +56,7 @@ def _address(tensor: Tensor) -> int | None:
 
 
 def check_batch_fits(kept_bytes: float, batch_size: int) -> None:
-    """Refuse a batch of which the free memory of the machine cannot hold the activations.
-
-    Args:
-        kept_bytes: of one input.
+    """Refuse a batch whose activations, `kept_bytes` of each input, the free memory cannot hold.
 
     Raises:
         ModelError: it cannot.

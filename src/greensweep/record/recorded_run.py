@@ -68,7 +68,6 @@ def recorded_run(
         result: what is known before the run.
         directory: the run's own; made where it is missing.
         tracker: not yet started.
-        name: the run's name in the tracker.
 
     Raises:
         BaseException: what the block raised; the result says so and holds what was noted.

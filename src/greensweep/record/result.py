@@ -230,8 +230,7 @@ def find_result(directory: Path) -> RunResult | None:
 
 def read_results(directories: Iterable[Path]) -> dict[Path, RunResult]:
     """Read the results of those directories that hold a whole one."""
-    read = {directory: find_result(directory) for directory in directories}
-    return {directory: result for directory, result in read.items() if result is not None}
+    return {each: found for each in directories if (found := find_result(each)) is not None}
 
 
 def repeat_directories(directory: Path) -> list[Path]:

@@ -6,10 +6,7 @@ from dataclasses import asdict
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import HistoryPoint, Inference
 
-_SPREAD_NAMES = {
-    "energy_joules": "energy/total_joules",
-    "energy_net_joules": "energy/net_joules",
-}
+_SPREAD_NAMES = {"energy_joules": "energy/total_joules", "energy_net_joules": "energy/net_joules"}
 
 
 def tracked_metrics(result: RunResult) -> dict[str, float]:

@@ -43,11 +43,7 @@ class History:
     def resume(
         self, points: Sequence[HistoryPoint], complete: int, assigned: EnergyReading
     ) -> None:
-        """Go on after the epochs of an earlier process, which tracked them.
-
-        Args:
-            complete, assigned: as `assigned` returned them.
-        """
+        """Go on after the epochs of an earlier process, which tracked them, by its `assigned`."""
         self._points, self._complete = list(points), complete
         self._assigned = assigned
 

@@ -80,12 +80,7 @@ class Network:
             TrainingError: the model failed.
         """
         return predict(
-            self.model,
-            inputs,
-            self.normalise,
-            self.task,
-            batch_size=batch_size,
-            dtype=self.dtype,
+            self.model, inputs, self.normalise, self.task, batch_size=batch_size, dtype=self.dtype
         )
 
 

@@ -9,12 +9,7 @@ from greensweep.config import TrainConfig
 from greensweep.energy import Meter, sum_joules
 from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import Progress, report_progress, report_repeat
-from greensweep.record.result import (
-    REPEATS_FOLDER,
-    RunResult,
-    read_results,
-    repeat_directories,
-)
+from greensweep.record.result import REPEATS_FOLDER, RunResult, read_results, repeat_directories
 from greensweep.runs.fit import ShowEpochs
 from greensweep.runs.mean import mean_result
 from greensweep.runs.once import initial_result, run_once

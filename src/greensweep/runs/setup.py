@@ -15,13 +15,7 @@ from greensweep.record.recorded_run import RecordedRun
 from greensweep.runs.initial_weights import load_initial_weights
 from greensweep.runs.network import Network, build_network
 from greensweep.tasks import imbalance
-from greensweep.training import (
-    Training,
-    choose_device,
-    device_name,
-    start_state,
-    use_threads,
-)
+from greensweep.training import Training, choose_device, device_name, start_state, use_threads
 from greensweep.training.freezing import freeze_backbone
 
 

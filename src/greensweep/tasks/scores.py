@@ -28,7 +28,6 @@ class Scores:
     """Computes metrics; one that is undefined is None, with one warning.
 
     Args:
-        metrics: those to compute.
         targets: kind of the task's targets.
         classes: names of classes or labels.
 

@@ -109,10 +109,8 @@ class LayerTimes:
         long when they are watched, and the CPU longer to launch them.
         """
         seconds: dict[str, float] = {}
-        for layer in self.layers:
-            spent = layer.forward_seconds + layer.backward_seconds
-            seconds[layer.kind] = seconds.get(layer.kind, 0.0) + spent
-        for name, spent in self.rest.items():
+        layers = ((each.kind, each.forward_seconds + each.backward_seconds) for each in self.layers)
+        for name, spent in (*layers, *self.rest.items()):
             seconds[name] = seconds.get(name, 0.0) + spent
         return seconds
 

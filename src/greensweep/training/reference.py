@@ -17,9 +17,6 @@ class ReferenceJob:
     All is computed in the same memory. Memory that is freed after each step may be returned to the
     system and have to be mapped anew, by what the process did before: training steps took up to
     half as long again for that after two trials, on a machine that had not changed at all.
-
-    Args:
-        device: where to compute.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -34,11 +34,7 @@ def set_random_state(kept: Mapping[str, Any]) -> None:
 
 
 def load_optimizer(update: Optimizer, kept: Mapping[str, Any]) -> None:
-    """Give an optimizer a kept state, in the memory that it has: a captured step still finds it.
-
-    Args:
-        kept: its `state_dict()`.
-    """
+    """Give an optimizer a kept `state_dict()`, in its memory: a captured step still finds it."""
     if not update.state:  # nothing is captured
         update.load_state_dict(dict(kept))
         return

@@ -9,11 +9,7 @@ from greensweep.errors import DataError, TrainingError
 
 
 class RunningLoss:
-    """Sums the losses of an epoch's batches on their device, and looks at the sum now and then.
-
-    Args:
-        epoch: its number, for messages.
-    """
+    """Sums the losses of an epoch's batches on their device, and looks at the sum now and then."""
 
     def __init__(self, epoch: int, device: torch.device) -> None:
         self._epoch = epoch

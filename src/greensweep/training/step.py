@@ -24,15 +24,9 @@ def is_left_over(labels: Tensor, training: TrainingConfig) -> bool:
 
 
 class TrainingStep:
-    """Trains a model on batch after batch.
+    """Trains a model, in place, on batch after batch, which `normalise` puts where the model is.
 
     A step takes `training.accumulate` batches at once, and computes on one after the other.
-
-    Args:
-        model: changed in place.
-        normalise: puts images where the model is.
-        task: whose loss is lowered.
-        update: over the model's parameters.
     """
 
     def __init__(
@@ -111,10 +105,7 @@ class TrainingStep:
         return other
 
     def _loss(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        watching: Callable[[], AbstractContextManager[None]],
+        self, images: Tensor, labels: Tensor, watching: Callable[[], AbstractContextManager[None]]
     ) -> Tensor:
         inputs = self._augment(self._normalise(images))
         if self._mixing is not None:

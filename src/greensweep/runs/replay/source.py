@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,6 @@ _SEED = "seed"
 
 # So many of a curve's epochs are answered.
 _EPOCHS = "training.epochs"
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What makes one model differ from another, beside the file."""
-
-    options: tuple[str, ...] | None
-    searched: tuple[str, ...]
-    where: tuple[tuple[str, str], ...]
-    columns: Columns
-    method: Method
-    log: tuple[str, ...]
-    radius: float | None
 
 
 def replay_model(config: TrainConfig) -> ReplayModel:
@@ -53,16 +40,17 @@ def replay_model(config: TrainConfig) -> ReplayModel:
     sought = tuple(config.space) if options is None else options
     declared = {key for key, each in config.space.items() if isinstance(each, Mapping)}
     declared = {key for key in declared if config.space[key].get("log")}
-    request = _Request(
+    model = _model(
+        path.absolute(),
+        (stamp.st_mtime_ns, stamp.st_size),
         options=options,
         searched=tuple(config.space),
         where=tuple((str(column), as_text(value)) for column, value in settings.where.items()),
         columns=Columns(*astuple(settings.columns)),
         method=settings.method,
-        log=(*(key for key in sought if key in declared), *settings.log),
+        on_log_scale=(*(key for key in sought if key in declared), *settings.log),
         radius=settings.radius,
     )
-    model = _model(path.absolute(), (stamp.st_mtime_ns, stamp.st_size), request)
     _log_summary(model, tuple(config.space), tuple(_names(asdict(config))))
     return model
 
@@ -77,18 +65,23 @@ def option_values(config: TrainConfig, options: Iterable[str]) -> dict[str, Any]
 
 
 @cache  # until the table is another, by its size and time of change
-def _model(path: Path, stamp: tuple[int, int], request: _Request) -> ReplayModel:
-    table = read_table(
-        path,
-        options=request.options,
-        searched=request.searched,
-        where=dict(request.where),
-        columns=request.columns,
-    )
+def _model(
+    path: Path,
+    stamp: tuple[int, int],
+    *,
+    options: tuple[str, ...] | None,
+    searched: tuple[str, ...],
+    where: tuple[tuple[str, str], ...],
+    columns: Columns,
+    method: Method,
+    on_log_scale: tuple[str, ...],
+    radius: float | None,
+) -> ReplayModel:
+    table = read_table(path, options=options, searched=searched, where=dict(where), columns=columns)
     # The space may declare a logarithm of what the table lacks; replay.log may not.
-    searched = set(request.searched) - set(table.dimensions)
-    wanted = tuple(key for key in request.log if key not in searched)
-    return ReplayModel(table, method=request.method, log=wanted, radius=request.radius)
+    lacking = set(searched) - set(table.dimensions)
+    wanted = tuple(key for key in on_log_scale if key not in lacking)
+    return ReplayModel(table, method=method, log=wanted, radius=radius)
 
 
 @cache  # logged once in a process

@@ -175,7 +175,8 @@ def _filtered(
             raise StudyError(
                 f"replay.where.{column}: in {path} {unknown('column', column, header)}"
             )
-        kept = [row for row in rows if _same(row[1][column], wanted)]
+        sought = parsed_cell(as_text(wanted))
+        kept = [row for row in rows if parsed_cell(row[1][column]) == sought]
         if not kept:
             held = sorted({cells[column] for _, cells in rows})
             raise StudyError(
@@ -184,11 +185,6 @@ def _filtered(
             )
         rows = kept
     return rows
-
-
-def _same(cell: str, wanted: Any) -> bool:
-    one, other = parsed_cell(cell), parsed_cell(as_text(wanted))
-    return one == other
 
 
 def _find_columns(
