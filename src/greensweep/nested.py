@@ -8,7 +8,11 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
+# Types do not change, and the ledger of metered runs is read in each lap.
 _fields: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+_readers: Callable[[Any], dict[str, Callable[[Any], Any] | None]] = cache(
+    lambda kind: {name: _reader(each) for name, each in _fields(kind).items()}
+)
 
 
 def to_json(value: Any) -> Any:
@@ -47,11 +51,6 @@ def from_json(kind: type[T], values: Any) -> T:
     return kind(
         **{name: read(values[name]) if read else values[name] for name, read in there.items()}
     )
-
-
-@cache  # types do not change, and the ledger of metered runs is read in each lap
-def _readers(kind: Any) -> dict[str, Callable[[Any], Any] | None]:
-    return {name: _reader(each) for name, each in _fields(kind).items()}
 
 
 @cache

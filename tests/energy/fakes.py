@@ -3,9 +3,10 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from greensweep.energy.baseline import IdleBaseline
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
-from greensweep.energy.machine import Baseline, MachineMeter
+from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import EnergyReading, Quality
 from greensweep.energy.sampling import ClockReading, read_clocks
@@ -144,7 +145,7 @@ def meter_of(
     components: Sequence[str] = ("cpu",),
     *,
     sweep: Path | None = None,
-    baseline: Baseline | None = None,
+    baseline: IdleBaseline | None = None,
     clocks: Callable[[int | None], ClockReading] = read_clocks,
     samples: bool = False,
     **options: object,

@@ -2,7 +2,7 @@
 
 from greensweep.energy.build import build_meter, measure_idle
 from greensweep.energy.carbon import Grid, declared_grid
-from greensweep.energy.meter import Meter, UnmeteredMeter
+from greensweep.energy.meter import Meter, ScriptedMeter, UnmeteredMeter
 from greensweep.energy.notices import warn_once_per_sweep
 from greensweep.energy.phases import Phases, Window
 from greensweep.energy.reading import (
@@ -13,7 +13,6 @@ from greensweep.energy.reading import (
     shared_quality,
     sum_joules,
 )
-from greensweep.energy.scripted import ScriptedMeter
 
 __all__ = [
     "ComponentEnergy",

@@ -12,10 +12,7 @@ from greensweep.energy.meter import Meter
 
 
 def build_meter(
-    config: EnergyConfig,
-    sweep: Path | None = None,
-    *,
-    device: str | None = None,
+    config: EnergyConfig, sweep: Path | None = None, *, device: str | None = None
 ) -> Meter:
     """Return the configured meter, not yet started.
 
@@ -30,14 +27,12 @@ def build_meter(
     built = _build(config, device)
     if not isinstance(built, Source):
         return built
+    baseline = None
+    if isinstance(config, MachineEnergyConfig) and config.baseline != "none":
+        baseline = _baseline(config, measures=config.baseline == "measure")
     # What a record or a model says of this process alone is not the machine's to share out.
-    return MachineMeter(
-        built,
-        open_machine_ledger() if config.of_machine else Ledger(),
-        baseline=build_baseline(config),
-        sweep=sweep,
-        whole=config.of_machine,
-    )
+    ledger = open_machine_ledger() if config.of_machine else Ledger()
+    return MachineMeter(built, ledger, baseline=baseline, sweep=sweep, whole=config.of_machine)
 
 
 def build_source(config: EnergyConfig, device: str | None = None) -> Source | None:
@@ -54,13 +49,6 @@ def _build(config: EnergyConfig, device: str | None) -> Source | Meter:
     # Imported when used: a run has one meter, and a page about runs none.
     built: Source | Meter = resolve_name(config.implementation)(config, device)
     return built
-
-
-def build_baseline(config: EnergyConfig) -> IdleBaseline | None:
-    """Return the idle baseline that the configuration asks for."""
-    if not isinstance(config, MachineEnergyConfig) or config.baseline == "none":
-        return None
-    return _baseline(config, measures=config.baseline == "measure")
 
 
 def _baseline(config: MachineEnergyConfig, *, measures: bool) -> IdleBaseline:

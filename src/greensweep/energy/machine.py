@@ -7,13 +7,14 @@ import platform
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
 
 from greensweep.energy.accounts import Account, CounterState, Load, Member, Part, Slice, SweepTotal
+from greensweep.energy.baseline import IdleBaseline
 from greensweep.energy.counters import Counter, Source, read_again
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.ledger_state import LedgerState
@@ -27,19 +28,11 @@ from greensweep.files import put_aside, read_json, write_json
 
 log = logging.getLogger(__name__)
 
-
 # How often counters are read within a lap, where their range does not ask for more.
 _SAMPLE_SECONDS = 1.0
 
 # A counter that shows no number for longer is lost.
 _EMPTY_SECONDS = 5.0
-
-
-class Baseline(Protocol):
-    """Knows what the idle machine draws."""
-
-    def watts(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
-        """Return watts by counter; a counter without a baseline is absent."""
 
 
 class MachineMeter:
@@ -70,7 +63,7 @@ class MachineMeter:
         source: Source,
         ledger: Ledger,
         *,
-        baseline: Baseline | None = None,
+        baseline: IdleBaseline | None = None,
         sweep: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         processes: Processes | None = None,
@@ -377,16 +370,12 @@ def _component(account: Account, counter: Counter, baseline: float | None) -> Co
 
 def _steps(counters: Iterable[Counter]) -> dict[str, Steps]:
     """Return what gives the uncertainty of each component: by the slowest of its counters."""
-    by_component: dict[str, list[Counter]] = {}
-    for counter in counters:
-        by_component.setdefault(counter.component, []).append(counter)
-    return {
-        name: Steps(
-            max(each.update_seconds or 0.0 for each in group),
-            max(each.model_error for each in group),
-        )
-        for name, group in by_component.items()
-    }
+    periods: dict[str, float] = defaultdict(float)
+    errors: dict[str, float] = defaultdict(float)
+    for each in counters:
+        periods[each.component] = max(periods[each.component], each.update_seconds or 0.0)
+        errors[each.component] = max(errors[each.component], each.model_error)
+    return {name: Steps(periods[name], errors[name]) for name in periods}
 
 
 def _add_to_file(total: SweepTotal, sweep: Path) -> None:

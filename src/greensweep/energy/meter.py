@@ -1,10 +1,11 @@
-"""What a meter is: a stopwatch for joules."""
+"""What a meter is, a stopwatch for joules, and those that need no hardware."""
 
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
 from greensweep.config.schema_energy import EnergyConfig
-from greensweep.energy.reading import EnergyReading
+from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
 from greensweep.errors import EnergyError
 
 
@@ -50,6 +51,41 @@ class UnmeteredMeter:
 
     def stop(self) -> None:
         self._began = None
+
+
+class ScriptedMeter:
+    """Each lap reads the next (seconds, joules) of `laps`; the last one repeats for ever.
+
+    For tests, and for trying a study out.
+    """
+
+    def __init__(
+        self,
+        laps: Iterable[tuple[float, float]],
+        *,
+        component: str = "cpu",
+        source: str = "script",
+        quality: Quality = "replayed",
+    ) -> None:
+        self._laps = iter(laps)
+        self._last = (0.0, 0.0)
+        self._component, self._source, self._quality = component, source, quality
+        self._running = False
+
+    def start(self) -> None:
+        """The script goes on where it was."""
+        self._running = True
+
+    def lap(self, computes: bool = True) -> EnergyReading:
+        if not self._running:
+            raise not_started()
+        self._last = next(self._laps, self._last)
+        seconds, joules = self._last
+        energy = ComponentEnergy(joules, self._source, self._quality)
+        return EnergyReading(seconds, {self._component: energy})
+
+    def stop(self) -> None:
+        self._running = False
 
 
 def unmetered(config: EnergyConfig, device: str | None) -> Meter:

@@ -31,6 +31,11 @@ def sum_joules(joules: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
+def _sum_where_all(joules: Iterable[float | None]) -> float | None:
+    figures = list(joules)
+    return None if None in figures else sum_joules(figures)
+
+
 def joined(words: Iterable[str], by: str = "+") -> str:
     """Return what some texts are made of, each part once; sources are joined by `+`."""
     return by.join(dict.fromkeys(part for each in words for part in each.split(by)))
@@ -101,8 +106,8 @@ class ComponentEnergy:
             joules=self.joules + other.joules,
             source=joined((self.source, other.source)),
             counted=shared_quality((self.counted, other.counted)),
-            net_joules=_sum_of_known(self.net_joules, other.net_joules),
-            idle_joules=_sum_of_known(self.idle_joules, other.idle_joules),
+            net_joules=_sum_where_all((self.net_joules, other.net_joules)),
+            idle_joules=_sum_where_all((self.idle_joules, other.idle_joules)),
             charged_joules=None if charged == (None, None) else self.charged + other.charged,
             beside={each: self.beside.get(each, 0.0) + other.beside.get(each, 0.0) for each in who},
             unsettled_joules=self.unsettled_joules + other.unsettled_joules,
@@ -150,8 +155,7 @@ class EnergyReading:
     @property
     def net_joules(self) -> float | None:
         """Energy above the idle baseline, or None where a component has none."""
-        net = [component.net_joules for component in self.components.values()]
-        return None if None in net else sum_joules(net)
+        return _sum_where_all(component.net_joules for component in self.components.values())
 
     @property
     def uncertainty_joules(self) -> float | None:
@@ -172,8 +176,7 @@ class EnergyReading:
     @property
     def idle_joules(self) -> float | None:
         """Of the joules, what the idle machine draws, or None where a component does not know."""
-        idle = [component.idle_joules for component in self.components.values()]
-        return None if None in idle else sum_joules(idle)
+        return _sum_where_all(component.idle_joules for component in self.components.values())
 
     @property
     def charged_joules(self) -> float | None:
@@ -264,7 +267,3 @@ class EnergyReading:
     def left_out(self, seconds: float) -> "EnergyReading":
         """Return the same as a gap of so many seconds."""
         return EnergyReading(lost=self.lost, gap_seconds=seconds, gap_joules=self.joules)
-
-
-def _sum_of_known(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other

@@ -167,27 +167,26 @@ def _read_columns(
     """
     try:
         names, rows = read_rows(path)
+        if not rows:
+            raise TableError(f"{path} has no rows below a header: record something first")
+        for column in columns:
+            if column not in names:
+                raise TableError(f"{path}: {unknown('column', column, names)}")
+        figures = []
+        for column, units in columns.items():
+            factor = _joules_of_one(column, unit, names, path) if units is ENERGY_UNITS else 1.0
+            figures.append([*read_column(path, rows, column, units, factor).values()])
+        return figures
     except TableError as error:
         raise EnergyError(str(error)) from error
     except OSError as error:
         raise EnergyError(
             f"energy.path={path} cannot be read ({error}): name a CSV file with a header"
         ) from error
-    if not rows:
-        raise EnergyError(f"{path} has no rows below a header: record something first")
-    for column in columns:
-        if column not in names:
-            raise EnergyError(f"{path}: {unknown('column', column, names)}")
-    figures = []
-    for column, units in columns.items():
-        factor = 1.0
-        if units is ENERGY_UNITS:
-            try:
-                factor = energy_factor(column, unit, names, "energy.unit")
-            except TableError as error:
-                raise EnergyError(f"{path}: {error}") from error
-        try:
-            figures.append([*read_column(path, rows, column, units, factor).values()])
-        except TableError as error:
-            raise EnergyError(str(error)) from error
-    return figures
+
+
+def _joules_of_one(column: str, unit: EnergyUnit | None, names: list[str], path: Path) -> float:
+    try:
+        return energy_factor(column, unit, names, "energy.unit")
+    except TableError as error:
+        raise EnergyError(f"{path}: {error}") from error
