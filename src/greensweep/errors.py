@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal
 
 
@@ -69,11 +70,7 @@ class TrialEnded(GreensweepError):
         self.interrupted = interrupted
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _ended, (self.status, str(self), self.interrupted)
-
-
-def _ended(status: Literal["pruned", "stopped"], reason: str, interrupted: bool) -> TrialEnded:
-    return TrialEnded(status, reason, interrupted=interrupted)
+        return partial(TrialEnded, interrupted=self.interrupted), (self.status, str(self))
 
 
 def unknown(kind: str, name: str, options: Iterable[str]) -> str:
@@ -83,12 +80,12 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> str:
     "no optimizer is called 'adm': did you mean adam?"
     """
     options = sorted(options)
-    close = get_close_matches(name, options, n=3, cutoff=0.5)
-    if close:
-        return f"no {kind} is called {name!r}: did you mean {' or '.join(close)}?"
+    said = f"no {kind} is called {name!r}"
+    if close := get_close_matches(name, options, n=3, cutoff=0.5):
+        return f"{said}: did you mean {' or '.join(close)}?"
     if len(options) <= 12:
-        return f"no {kind} is called {name!r}: there are {', '.join(options)}"
-    return f"no {kind} is called {name!r}, nor anything close to it"
+        return f"{said}: there are {', '.join(options)}"
+    return f"{said}, nor anything close to it"
 
 
 def listed(names: Iterable[object], most: int = 8) -> str:

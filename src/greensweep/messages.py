@@ -79,11 +79,7 @@ ELSEWHERE = (
 
 
 def error_line(fault: BaseException, way_out: str = ELSEWHERE) -> str:
-    """Return a fault as one line that starts with "Error:", without secrets.
-
-    Args:
-        way_out: from a file or folder that cannot be used.
-    """
+    """Return a fault as `message_of` does, after "Error:"."""
     return f"Error: {message_of(fault, way_out)}"
 
 
@@ -111,8 +107,10 @@ def _text_of(fault: BaseException, way_out: str) -> str:
             return f"{file} is no UTF-8 text: save the file with that encoding"
         if isinstance(cause, ReaderError):
             return f"{cause.name} holds the character #x{cause.character:04x}: mend this YAML"
+    text, reason = str(fault), str(fault.__cause__ or "")  # the cause of Hydra's holds the reason
+    if reason not in text:
+        text += f"\n{reason}"
     # Before OSError and ValueError, which some of Hydra's errors are, too.
-    text = _whole_text(fault)
     for pattern, said in _SAID:
         if found := re.search(pattern, text, re.S):
             return found.expand(said)
@@ -144,12 +142,6 @@ def _file_read(fault: BaseException) -> str | None:
         if isinstance(value, TextIOWrapper)
     ]
     return str(open_files[-1]) if open_files else None
-
-
-def _whole_text(fault: BaseException) -> str:
-    """The text of Hydra's error with that of its direct cause, which holds the reason."""
-    cause = fault.__cause__
-    return f"{fault}\n{cause}" if cause is not None and str(cause) not in str(fault) else str(fault)
 
 
 def _condensed(text: str, chain: list[BaseException]) -> str:

@@ -10,9 +10,6 @@ T = TypeVar("T")
 
 # Types do not change, and the ledger of metered runs is read in each lap.
 _fields: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
-_readers: Callable[[Any], dict[str, Callable[[Any], Any] | None]] = cache(
-    lambda kind: {name: _reader(each) for name, each in _fields(kind).items()}
-)
 
 
 def to_json(value: Any) -> Any:
@@ -64,6 +61,11 @@ def _reader(kind: Any) -> Callable[[Any], Any] | None:
     if origin in (Mapping, dict):
         return partial(_read_mapping, parts[1])
     return partial(_read_list, origin, parts[0]) if origin in (tuple, list, frozenset) else None
+
+
+_readers: Callable[[Any], dict[str, Callable[[Any], Any] | None]] = cache(
+    lambda kind: {name: _reader(each) for name, each in _fields(kind).items()}
+)
 
 
 def _read_mapping(kind: Any, value: Any) -> Any:

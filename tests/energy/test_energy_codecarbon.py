@@ -67,7 +67,7 @@ def test_a_machine_without_sensors_has_estimates_only() -> None:
 
 @no_sensors
 def test_the_share_of_a_process_that_sleeps_is_below_the_machine_at_rest() -> None:
-    source = CodeCarbonSource("process")
+    source = CodeCarbonSource(schema_energy.CodeCarbonConfig(tracking_mode="process"))
     (cpu,) = [each for each in source.open() if each.component == "cpu"]
     before, began = cpu.read(), time.perf_counter()
     time.sleep(0.2)
@@ -108,7 +108,8 @@ def test_short_laps_and_one_long_lap_agree_under_a_constant_load() -> None:
     try:
         time.sleep(0.3)
         # Each with a ledger of its own: neither is the other's neighbour.
-        short, long = (MachineMeter(CodeCarbonSource(), Ledger()) for _ in range(2))
+        config = schema_energy.CodeCarbonConfig()
+        short, long = (MachineMeter(CodeCarbonSource(config), Ledger()) for _ in range(2))
         long.start()
         short.start()
         total = EnergyReading()

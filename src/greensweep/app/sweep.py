@@ -169,7 +169,8 @@ def _report_sweep(
         log.warning(f"No report of this sweep: {error_line(error)}")
         return
     if store is not None and summary.mlflow_run_id is not None:
-        store.attempt(partial(store.log_folder, summary.mlflow_run_id, page.parent))
+        run_id, folder = summary.mlflow_run_id, page.parent
+        store.attempt(partial(store.client.log_artifacts, run_id, str(folder), folder.name))
 
 
 def _sweep_notes(config: DictConfig, store: "MlflowStore | None") -> list[str]:

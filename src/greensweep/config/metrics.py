@@ -108,10 +108,15 @@ def capitalised(label: str) -> str:
     return label if "_" in label else label[0].upper() + label[1:]
 
 
-def _of_decisions(name: str, function: str, **options: Any) -> Metric:
-    return Metric(
-        name, f"sklearn.metrics.{function}", of=("classes", "labels"), given="decisions", **options
-    )
+def _of_decisions(
+    name: str,
+    function: str,
+    of: tuple[Targets, ...] = ("classes", "labels"),
+    per_class: bool = False,
+    **arguments: Any,
+) -> Metric:
+    path = f"sklearn.metrics.{function}"
+    return Metric(name, path, of=of, given="decisions", arguments=arguments, per_class=per_class)
 
 
 def _of_probabilities(name: str, function: str, **options: Any) -> Metric:
@@ -126,24 +131,12 @@ def _of_values(name: str, function: str, **options: Any) -> Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "sklearn.metrics.accuracy_score", of=("classes",), given="decisions"),
-        Metric(
-            "balanced_accuracy",
-            "sklearn.metrics.balanced_accuracy_score",
-            of=("classes",),
-            given="decisions",
-        ),
+        _of_decisions("accuracy", "accuracy_score", ("classes",)),
+        _of_decisions("balanced_accuracy", "balanced_accuracy_score", ("classes",)),
+        _of_decisions("macro_f1", "f1_score", average="macro", zero_division=math.nan),
+        _of_decisions("weighted_f1", "f1_score", average="weighted", zero_division=math.nan),
         _of_decisions(
-            "macro_f1", "f1_score", arguments={"average": "macro", "zero_division": math.nan}
-        ),
-        _of_decisions(
-            "weighted_f1", "f1_score", arguments={"average": "weighted", "zero_division": math.nan}
-        ),
-        _of_decisions(
-            "recall_per_class",
-            "recall_score",
-            arguments={"average": None, "zero_division": math.nan},
-            per_class=True,
+            "recall_per_class", "recall_score", per_class=True, average=None, zero_division=math.nan
         ),
         _of_probabilities("auroc", "roc_auc_score"),
         _of_probabilities("average_precision", "average_precision_score"),

@@ -201,7 +201,6 @@ class AnalyseConfig(SourceConfig):
     output: str = option("outputs/analysis", doc="folder for tables and analysis.json", path=True)
 
     def faults(self) -> Iterator[str]:
-        """Yield one sentence per pair of options that contradict each other."""
         yield from self.analysis.faults("analysis")
 
 
@@ -224,7 +223,6 @@ class ReportConfig(SourceConfig):
     )
 
     def faults(self) -> Iterator[str]:
-        """Yield one sentence per pair of options that contradict each other."""
         for name in ("tradeoff", "strategies", "layers"):
             yield from getattr(self, name).faults(name)
         if not (self.ui or "http://").startswith(("http://", "https://")):

@@ -174,8 +174,8 @@ class SweepTotal:
     def __add__(self, other: "SweepTotal") -> "SweepTotal":
         """Return the totals of two stretches of time, or of two machines."""
         return SweepTotal(
-            seconds=self.seconds + other.seconds,
-            machine_joules=self.machine_joules + other.machine_joules,
-            trials_joules=self.trials_joules + other.trials_joules,
-            neighbours=max(self.neighbours, other.neighbours),
+            self.seconds + other.seconds,
+            self.machine_joules + other.machine_joules,
+            self.trials_joules + other.trials_joules,
+            max(self.neighbours, other.neighbours),
         )

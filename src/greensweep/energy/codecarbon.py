@@ -57,7 +57,7 @@ _idle_trackers: "defaultdict[tuple[Any, ...], list[OfflineEmissionsTracker]]" = 
 
 def codecarbon(config: CodeCarbonConfig, device: str | None) -> Source:
     """Return the source of `energy=codecarbon`, calibrated where a wall meter's figures say how."""
-    source = CodeCarbonSource(config.tracking_mode, config.cpu_tdp_watts, config.gpus, device)
+    source = CodeCarbonSource(config, device)
     idle, load = config.calibration.idle_watts, config.calibration.load_watts
     if idle is None or load is None:
         return source
@@ -75,24 +75,11 @@ class CodeCarbonSource:
     open, for its set-up of the hardware and its samples of the load each second.
 
     Args:
-        tracking_mode: machine, or process for an estimate of this process's share.
-        cpu_tdp_watts: rated power of the CPU, in place of what CodeCarbon knows of its model; it
-            changes nothing where a counter measures the CPU.
-        gpus: the GPUs to count, as `energy.gpus` names them; None counts those of `device`.
         device: where the run computes, as `charged_devices` takes it.
     """
 
-    def __init__(
-        self,
-        tracking_mode: str = "machine",
-        cpu_tdp_watts: float | None = None,
-        gpus: Any = None,
-        device: str | None = None,
-    ) -> None:
-        self._mode = tracking_mode
-        self._tdp = cpu_tdp_watts
-        self._gpus = gpus
-        self._device = device
+    def __init__(self, config: CodeCarbonConfig, device: str | None = None) -> None:
+        self._config, self._device = config, device
         self._tracker: OfflineEmissionsTracker | None = None
 
     def open(self) -> list[Counter]:
@@ -103,9 +90,10 @@ class CodeCarbonSource:
         """
         try:
             counters = self._opened(None)
-            if self._tdp is not None and any(map(_rests_on_tdp, counters)):
+            tdp = self._config.cpu_tdp_watts  # which changes nothing where the CPU has a counter
+            if tdp is not None and any(map(_rests_on_tdp, counters)):
                 self.close()
-                counters = self._opened(self._tdp)
+                counters = self._opened(tdp)
                 for counter in filter(_rests_on_tdp, counters):
                     counter.source = "declared_tdp_load_model"
         except Exception as error:
@@ -132,9 +120,10 @@ class CodeCarbonSource:
 
     def _opened(self, cpu_watts: float | None) -> list[Counter]:
         # A forked child has copies of its parent's trackers, but not the threads that sample.
-        self._key = (os.getpid(), self._mode, cpu_watts)
+        mode = self._config.tracking_mode
+        self._key = (os.getpid(), mode, cpu_watts)
         idle = _idle_trackers[self._key]
-        self._tracker = idle.pop() if idle else _make_tracker(self._mode, cpu_watts)
+        self._tracker = idle.pop() if idle else _make_tracker(mode, cpu_watts)
         self._tracker.start_task()  # the first in a process looks for the hardware
         hardware = hardware_of(self._tracker)
         if not hardware:  # the class swallows its own errors
@@ -149,7 +138,7 @@ class CodeCarbonSource:
         hardware = hardware_of(self._tracker)
         groups = [each.devices for each in hardware if hasattr(each, "devices")]
         found = {_named(device)[0]: device for group in groups for device in group.devices}
-        gpus, named = machine_gpus(), self._gpus
+        gpus, named = machine_gpus(), self._config.gpus
         if not gpus:  # AMD's, which CUDA does not list
             amd = [each for each in found.values() if not _is_nvidia(each)]
             gpus = [Gpu(each.gpu_index, *_named(each)) for each in amd]

@@ -27,8 +27,7 @@ def mode_of(hardware: Any) -> str | None:
 
 def rated_watts(cpu: Any) -> float:
     """Return the rated power (TDP) that the model of a CPU is scaled by."""
-    watts: float = cpu._tdp
-    return watts
+    return float(cpu._tdp)
 
 
 def has_rating(cpu: Any) -> bool:
@@ -49,5 +48,4 @@ def rapl_packages(cpu: Any) -> list[Path]:
 
 def has_counter(gpu: Any) -> bool:
     """Tell whether a GPU's energy is counted by its driver; otherwise its power is sampled."""
-    counts: bool = gpu._has_counter
-    return counts
+    return bool(gpu._has_counter)

@@ -7,6 +7,7 @@ those that compute. Idle power is shared by time. The parts of all runs and the 
 the machine. A run that has a component nearly to itself is charged all of it.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -209,10 +210,6 @@ class LedgerState:
             (last,) = self.members.values()
             last.share, last.waiting = 1.0 - (self.others or 0.0), 0.0
 
-    def take_total(self, sweep: str) -> SweepTotal:
-        """Return a sweep's totals since they were last taken."""
-        return self.sweeps.pop(sweep, SweepTotal())
-
     def _users(self, key: str) -> dict[str, Member]:
         return {name: member for name, member in self.members.items() if key in member.keys}
 
@@ -269,9 +266,6 @@ class LedgerState:
             whole=1.0,
         )
 
-    def _members_in(self, process: int) -> int:
-        return sum(member.process == process for member in self.members.values())
-
     def _work_out(self, now: float, cpu: CpuTimes) -> None:
         """Work shares out, and the part of processes without a meter."""
         busy, used = self._used_since(self.rest, cpu)
@@ -293,9 +287,10 @@ class LedgerState:
 
     def _used_since(self, window: CpuWindow, cpu: CpuTimes) -> tuple[float, dict[str, float]]:
         """Return the CPU seconds that the machine spent, and each member."""
+        members_in = Counter(member.process for member in self.members.values())
         used = {
             name: max(cpu.processes.get(member.process, 0.0) - window.members.get(name, 0.0), 0.0)
-            / self._members_in(member.process)
+            / members_in[member.process]
             for name, member in self.members.items()
         }
         return max(cpu.machine - window.machine, sum(used.values())), used

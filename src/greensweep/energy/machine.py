@@ -193,7 +193,8 @@ class MachineMeter:
                     self._settle(state)
                     state.leave(self._name, self._now, lambda: self._cpu_times(state))
                     if self._sweep is not None:
-                        _add_to_file(state.take_total(str(self._sweep)), self._sweep)
+                        total = state.sweeps.pop(str(self._sweep), SweepTotal())
+                        _add_to_file(total, self._sweep)
             self._source.close()
         self._started_in = None
 

@@ -24,19 +24,10 @@ class NvmlRaplSource:
     Args:
         gpus: the GPUs to count, as `energy.gpus` names them; None counts those of `device`.
         device: where the run computes, as `charged_devices` takes it.
-        powercap: folder of the kernel's powercap zones.
     """
 
-    def __init__(
-        self,
-        gpus: Any = None,
-        device: str | None = None,
-        *,
-        powercap: Path | None = None,
-    ) -> None:
-        self._gpus = gpus
-        self._device = device
-        self._powercap = powercap
+    def __init__(self, gpus: Any, device: str | None) -> None:
+        self._gpus, self._device = gpus, device
 
     def open(self) -> list[Counter]:
         """Open what can be read, with one warning for each kind of counter that cannot.
@@ -44,7 +35,7 @@ class NvmlRaplSource:
         Raises:
             EnergyError: nothing can be read, or there is no such GPU.
         """
-        zones = rapl_zones(self._powercap)
+        zones = rapl_zones()
         cpu, cpu_fault = _open_rapl(zones, "cpu")
         ram, ram_fault = _open_rapl(zones, "ram")
         nvml, nvml_fault = self._open_nvml()

@@ -28,21 +28,18 @@ def energy_text(joules: float | None, uncertainty: float | None) -> str:
     text = joules_text(joules)
     if joules is None or uncertainty is None:
         return text
-    unit = text.rpartition(" ")[2]
-    return f"{text.removesuffix(unit)}± {_two_digits(uncertainty / dict(_UNITS)[unit])} {unit}"
+    value, unit = text.split()
+    off = uncertainty / dict(_UNITS)[unit]
+    return f"{value} ± {off:.2g} {unit}" if off < 100 else f"{value} ± {off:.0f} {unit}"
 
 
-def _two_digits(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
-
-
-def watt_hours_text(joules: float, digits: int = 3) -> str:
-    """Return an energy in joules as watt-hours with so many digits: mWh, Wh, kWh, MWh, GWh.
+def watt_hours_text(joules: float) -> str:
+    """Return an energy in joules as watt-hours with three digits: mWh, Wh, kWh, MWh, GWh.
 
     >>> watt_hours_text(11_300_000.0)
     '3.14 kWh'
     """
-    return _scaled(joules / _JOULES_PER_WATT_HOUR, _WATT_HOURS, digits)
+    return _scaled(joules / _JOULES_PER_WATT_HOUR, _WATT_HOURS, 3)
 
 
 def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int) -> str:

@@ -113,14 +113,6 @@ class MlflowStore:
         for path in files:
             self.client.log_artifact(run_id, str(path), folder)
 
-    def log_folder(self, run_id: str, folder: Path) -> None:
-        """Log a folder as an artifact of its own name."""
-        self.client.log_artifacts(run_id, str(folder), folder.name)
-
-    def reopen(self, run_id: str) -> None:
-        """Go on with a run that an earlier process began."""
-        self.client.update_run(run_id, status="RUNNING")
-
     def close(self, run_id: str, status: RunStatus) -> None:
         """End the run."""
         self.client.set_terminated(run_id, status)

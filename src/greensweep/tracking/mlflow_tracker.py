@@ -95,7 +95,7 @@ class MlflowTracker:
     def start(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         def create() -> None:
             if self.run_id is not None and self._store.has(self.run_id):
-                self._store.reopen(self.run_id)
+                self._store.client.update_run(self.run_id, status="RUNNING")
                 self._params = {}
                 return
             parent = self._parent

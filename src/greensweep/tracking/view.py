@@ -37,14 +37,6 @@ def experiment_tags() -> dict[str, str]:
     }
 
 
-def view_path(experiment_id: str) -> str:
-    """Return the path of that view below the address of an MLflow server."""
-    return (
-        f"/#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
-        "&workflowType=machine_learning"
-    )
-
-
 def ui_address(uri: str) -> str:
     """Return the address at which the UI of a store answers: a server's own, or the local one."""
     return mask_text(uri.rstrip("/")) if uri.startswith(("http://", "https://")) else LOCAL_UI
@@ -60,4 +52,7 @@ def view_sentence(uri: str, experiment_id: str, *, is_default: bool) -> str:
     address, shown = ui_address(uri), mask_text(uri)
     command = "make ui" if is_default else f"mlflow ui --backend-store-uri {shlex.quote(shown)}"
     opened = "" if address != LOCAL_UI else f"{command}, then open "
-    return f"Compare the runs in the MLflow UI: {opened}{address}{view_path(experiment_id)}"
+    return (
+        f"Compare the runs in the MLflow UI: {opened}{address}/#/experiments/{experiment_id}/runs"
+        f"?viewStateShareKey={VIEW}&workflowType=machine_learning"
+    )
