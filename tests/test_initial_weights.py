@@ -102,3 +102,16 @@ def test_a_file_that_cannot_be_begun_from_is_refused(
     with pytest.raises(ConfigError, match=said):
         load_initial_weights(path, network(2))
     assert capsys.readouterr().out == ""
+
+
+def test_frozen_layers_that_the_checkpoint_does_not_hold_are_named(cli: Cli) -> None:
+    quick = ("model=mlp", "training.epochs=1", "dataset.train_limit=100", "energy=unmetered")
+    quick = (*quick, "inference.seconds=0", "tracking=local", "training.freeze=backbone")
+    first = cli("train.py", *quick, "model.hidden=[8,8]", "hydra.run.dir=first")
+    assert first.status == 0, first.errors
+    begun = "training.from_checkpoint=first/model.pt"
+    same = cli("train.py", *quick, begun, "model.hidden=[8,8]", "hydra.run.dir=same")
+    other = cli("train.py", *quick, begun, "model.hidden=[9,8]", "hydra.run.dir=other")
+    said = "training.freeze=backbone keeps 1.weight, 1.bias, 3.weight at initial values"
+    assert said not in same.output + same.errors
+    assert said in other.output + other.errors

@@ -10,6 +10,7 @@ from greensweep.config import TrainConfig
 from greensweep.config.schema import TrainingConfig
 from greensweep.data import Split
 from greensweep.energy.notices import warn_once
+from greensweep.errors import listed
 from greensweep.models import LayerCensus, check_batch_fits, take_census
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.runs.initial_weights import load_initial_weights
@@ -100,7 +101,14 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
 
 def _begin(training: TrainingConfig, model: nn.Module) -> None:
     """Give a model the weights that it begins from, where it has any of its own."""
+    lacking: tuple[str, ...] = ()
     if training.from_checkpoint is not None:
-        load_initial_weights(Path(training.from_checkpoint), model)
+        lacking = load_initial_weights(Path(training.from_checkpoint), model)
     if training.freeze == "backbone":
         freeze_backbone(model)
+        frozen = {name for name, each in model.named_parameters() if not each.requires_grad}
+        if untrained := [name for name in lacking if name in frozen]:
+            warn_once(
+                f"training.freeze=backbone keeps {listed(untrained)} at initial values, for the "
+                "checkpoint does not hold them: the head learns from what was never trained."
+            )
