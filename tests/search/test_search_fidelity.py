@@ -153,7 +153,7 @@ def test_the_repeat_of_a_cheaper_run_is_as_cheap(tmp_path: Path) -> None:
     kill(runs.search, died)
     again = runs.search.take()
     assert again.params == died.params
-    assert fidelity_of(trial_of(runs.search.study, again.number)) == 1
+    assert fidelity_of(trial_of(runs.search.study, again.number)) == again.fidelity == 1
 
 
 def test_a_search_that_was_cut_goes_on_with_the_same_points_and_ways(tmp_path: Path) -> None:
