@@ -210,6 +210,12 @@ def test_where_none_keeps_the_constraints_the_sentence_says_so() -> None:
     )
 
 
+def test_without_energy_the_sentence_names_the_best_trial_and_no_cheaper_one() -> None:
+    assert recommendation(summarise([trial(0, 0.9, None), trial(1, 0.95, None)])) == (
+        "Trial 1 is the most accurate (0.9500); what it cost was not metered."
+    )
+
+
 ENDED = {"status": "finished"}
 
 

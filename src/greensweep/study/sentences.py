@@ -209,11 +209,11 @@ def recommendation(summary: StudySummary) -> str:
     if summary.best_trial is None:
         return _no_best(summary)
     metric = summary.metric
+    best = f"Trial {summary.best_trial} is {metric.best_words} ({metric.text(summary.best_value)}"
+    if summary.best_energy_joules is None:
+        return f"{best}); what it cost was not metered."
     energy = energy_text(summary.best_energy_joules, summary.best_energy_uncertainty_joules)
-    best = (
-        f"Trial {summary.best_trial} is {metric.best_words} "
-        f"({metric.text(summary.best_value)} for {energy})"
-    )
+    best = f"{best} for {energy})"
     if not summary.best_energy_comparable:
         return f"{best}; its energy does not compare with other trials', so none is the bargain."
     if summary.bargain_trial == summary.best_trial:
