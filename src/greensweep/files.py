@@ -9,11 +9,14 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
+from greensweep.nested import from_json
 from greensweep.secrets import masked
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Begins the name of what is not whole yet, and stays where a process was killed meanwhile.
 PART_PREFIX = ".part-"
@@ -114,6 +117,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
         put_aside(path, "it holds no mapping")
         return None
     return values
+
+
+def read_as(kind: type[T], path: Path) -> T | None:
+    """Read what `write_json` wrote of a dataclass, as `read_json` does.
+
+    One that lacks a figure is put aside, too.
+    """
+    values = read_json(path)
+    try:
+        return None if values is None else from_json(kind, values)
+    except TypeError as error:
+        put_aside(path, error)
+        return None
 
 
 def put_aside(path: Path, fault: object) -> None:

@@ -45,6 +45,8 @@ def from_json(kind: type[T], values: Any) -> T:
     if read is not None:
         return read(values)  # type: ignore[no-any-return]
     there = {name: each for name, each in _readers(kind).items() if name in values}
+    if values and not there:
+        raise TypeError(f"{kind.__name__} has none of {', '.join(values)}")
     return kind(
         **{name: read(values[name]) if read else values[name] for name, read in there.items()}
     )

@@ -11,8 +11,9 @@ from fakes import Machine, MachineProcesses, Powercap, ScriptedCounter, meter_of
 
 from greensweep.config import schema_energy
 from greensweep.energy import build_meter, measure_idle
-from greensweep.energy.baseline import IdleBaseline, machine_name, read_record
+from greensweep.energy.baseline import IdleBaseline, IdleRecord, machine_name
 from greensweep.energy.ledger import Ledger
+from greensweep.files import read_as
 
 
 class Office:
@@ -65,7 +66,7 @@ def test_the_idle_machine_is_measured_once_and_used_again(
     assert office.watts() == IDLE
     assert office.watts() == IDLE
     assert office.slept == [8.0]
-    record = read_record(office.file)
+    record = read_as(IdleRecord, office.file)
     assert (record.machine, record.watts, record.load) == (machine_name(), IDLE, 0.0)
     assert record.seconds == 8.0
     assert said(caplog) == []
@@ -97,7 +98,7 @@ def test_a_record_that_does_not_hold_is_measured_anew_with_a_warning(
     (warning,) = said(caplog)
     assert reason in warning
     assert warning.endswith(": measured anew.")
-    assert read_record(office.file).machine == machine_name()
+    assert read_as(IdleRecord, office.file).machine == machine_name()
     assert office.watts() == IDLE
     assert office.slept == [8.0, 8.0]
 
@@ -107,7 +108,7 @@ def test_a_broken_record_is_as_good_as_none(office: Office, text: str) -> None:
     office.file.parent.mkdir()
     office.file.write_text(text)
     assert office.watts() == IDLE
-    assert read_record(office.file).watts == IDLE
+    assert read_as(IdleRecord, office.file).watts == IDLE
 
 
 def test_a_busy_machine_has_no_baseline_and_keeps_no_record(

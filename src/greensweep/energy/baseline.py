@@ -15,8 +15,7 @@ from platformdirs import user_cache_path
 from greensweep.energy.counters import Counter
 from greensweep.energy.notices import warn_once
 from greensweep.energy.processes import Processes
-from greensweep.files import put_aside, read_json, write_json
-from greensweep.nested import from_json
+from greensweep.files import read_as, write_json
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class IdleBaseline:
     def _kept_or_measured(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._file}.lock"):
-            record = read_record(self._file)
+            record = read_as(IdleRecord, self._file)
             reason = self._unfit(record, counters)
             if reason is not None and not self._measures:
                 return {}
@@ -145,13 +144,3 @@ def _values(counters: Mapping[str, Counter]) -> dict[str, float]:
 def machine_name() -> str:
     """Return what identifies this machine."""
     return f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"
-
-
-def read_record(file: Path) -> IdleRecord | None:
-    """Read a kept baseline, or return None where there is none that can be read."""
-    try:
-        values = read_json(file)
-        return None if values is None else from_json(IdleRecord, values)
-    except TypeError as error:
-        put_aside(file, error)
-        return None

@@ -24,7 +24,7 @@ from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReadi
 from greensweep.energy.sampling import ClockReading, Sampler, SuspensionDetector, read_clocks
 from greensweep.energy.uncertainty import Steps
 from greensweep.errors import EnergyError, first_line
-from greensweep.files import put_aside, read_json, write_json
+from greensweep.files import read_as, write_json
 
 log = logging.getLogger(__name__)
 
@@ -381,18 +381,9 @@ def _steps(counters: Iterable[Counter]) -> dict[str, Steps]:
 
 def _add_to_file(total: SweepTotal, sweep: Path) -> None:
     path = sweep / f"machine_energy.{platform.node()}.json"
-    known = _read_total(path)
+    known = read_as(SweepTotal, path)
     with suppress(OSError):
         write_json(path, asdict(total if known is None else known + total))
-
-
-def _read_total(path: Path) -> SweepTotal | None:
-    kept = read_json(path)
-    try:
-        return None if kept is None else SweepTotal(**kept)
-    except TypeError as error:
-        put_aside(path, error)
-        return None
 
 
 def machine_total(sweep: Path) -> SweepTotal | None:
@@ -401,7 +392,7 @@ def machine_total(sweep: Path) -> SweepTotal | None:
     None, too, where a file of theirs was broken: the rest would be taken for the whole.
     """
     paths = sorted(sweep.glob("machine_energy.*.json"))
-    found = [total for path in paths if (total := _read_total(path)) is not None]
+    found = [total for path in paths if (total := read_as(SweepTotal, path)) is not None]
     if broken := sorted(sweep.glob("machine_energy.*.json.broken")):
         log.warning("%s was broken: what the machine used in all is not known.", broken[0])
         return None

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from greensweep.secrets.known import MASK, forget_values, know, mask_known, reference
+from greensweep.secrets.known import MASK, forget_values, know, mask_known, mask_of
 from greensweep.secrets.names import is_harmless, is_secret_name
 from greensweep.secrets.texts import mask_forms
 
@@ -45,8 +45,7 @@ def masked(data: Any, name: str = "", *, restorable: bool = False) -> Any:
 
     Args:
         name: under which it stands, dotted.
-        restorable: instead of a secret that an environment variable holds, refer to it, as
-            `${oc.env:DB_PASSWORD}`.
+        restorable: as of `mask_of`.
     """
     if isinstance(data, Mapping):
         return {
@@ -58,7 +57,7 @@ def masked(data: Any, name: str = "", *, restorable: bool = False) -> Any:
     if not isinstance(data, str | int | bytes) or isinstance(data, bool):
         return data
     if name and is_secret_name(name) and not is_harmless(data):
-        return (reference(str(data)) if restorable else None) or MASK
+        return mask_of(str(data), restorable=restorable)
     return mask_text(data, restorable=restorable) if isinstance(data, str) else data
 
 
@@ -68,11 +67,11 @@ def forget() -> None:
     _by_name.clear()
 
 
-def learn(data: Any, name: str = "") -> None:
+def learn(data: Any) -> None:
     """Know the secrets in nested plain data from now on, and under which names they stand."""
     leaves = [
         (each, value)
-        for each, value in _leaves(data, name)
+        for each, value in _leaves(data, "")
         if not (isinstance(value, str) and "${" in value)  # not resolved yet
     ]
     for each, value in leaves:

@@ -41,24 +41,23 @@ def forget_values() -> None:
     _known.clear()
 
 
-def reference(value: str) -> str | None:
-    """Return what OmegaConf reads as a known value again, if an environment variable holds it."""
-    variable = _known.get(value)
-    return f"${{oc.env:{variable}}}" if variable else None
+def mask_of(value: str, *, restorable: bool = False) -> str:
+    """Return what stands for a secret: `MASK`.
+
+    Args:
+        restorable: instead, refer to the environment variable that holds it, where one does, as
+            OmegaConf reads it: `${oc.env:DB_PASSWORD}`.
+    """
+    variable = _known.get(value) if restorable else None
+    return f"${{oc.env:{variable}}}" if variable else MASK
 
 
 def mask_known(text: str, *, restorable: bool = False) -> str:
-    """Replace every known value in a text.
-
-    Args:
-        restorable: by a reference to the environment variable that holds it, where one does.
-    """
+    """Replace every known value in a text by `mask_of` it."""
     if not _known:
         return text
     pattern = _pattern(tuple(_known))
-    if not restorable:
-        return pattern.sub(MASK, text)
-    return pattern.sub(lambda found: reference(found[0]) or MASK, text)
+    return pattern.sub(lambda found: mask_of(found[0], restorable=restorable), text)
 
 
 @lru_cache(maxsize=1)  # until another value is known

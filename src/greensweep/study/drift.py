@@ -6,7 +6,7 @@ from pathlib import Path
 from greensweep.config import TrainConfig
 from greensweep.config.schema_energy import ReplayConfig
 from greensweep.energy import Meter, Phases, sum_joules
-from greensweep.files import put_aside, read_json, write_json
+from greensweep.files import read_as, write_json
 
 DRIFT_FILE = "reference_job.json"
 
@@ -131,13 +131,8 @@ def end(directory: Path, meter: Meter, config: TrainConfig) -> Drift | None:
     Raises:
         EnergyError: the meter fails.
     """
-    kept = read_json(directory / DRIFT_FILE)
-    if kept is None:
-        return None
-    try:
-        before = Reference(**kept)
-    except TypeError as error:
-        put_aside(directory / DRIFT_FILE, error)
+    before = read_as(Reference, directory / DRIFT_FILE)
+    if before is None:
         return None
     # A part of the warm-up again: the process may not have computed for a while.
     after = read_reference(meter, config, warmup=config.warmup / 4, seconds=config.warmup)
