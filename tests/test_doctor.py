@@ -131,7 +131,7 @@ def test_what_would_make_a_sweep_fail_is_exit_status_1(
 def test_a_meter_without_counters_is_a_failure(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greensweep.energy.nvml_rapl.rapl_zones", lambda _: [])
+    monkeypatch.setattr("greensweep.energy.nvml_rapl.rapl_zones", list)
     monkeypatch.setattr("greensweep.energy.nvml_rapl.machine_gpus", list)
     status, out, _ = doctor("energy=nvml_rapl")
     assert status == 1

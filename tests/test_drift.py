@@ -150,7 +150,7 @@ def test_without_a_warm_up_there_is_no_drift_to_tell(config: Compose, tmp_path: 
 def test_a_meter_that_cannot_start_refuses_the_sweep_before_its_first_trial(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greensweep.energy.nvml_rapl.rapl_zones", lambda _: [])
+    monkeypatch.setattr("greensweep.energy.nvml_rapl.rapl_zones", list)
     monkeypatch.setattr("greensweep.energy.nvml_rapl.machine_gpus", list)
     for warmup in ("0", "0.1"):
         ended = cli(
