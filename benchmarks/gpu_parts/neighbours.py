@@ -24,7 +24,7 @@ def measure(session: Session) -> Iterator[Figure]:
     config = config_of(session, SUBJECTS[0].model, epochs=epochs, capture="none")
     with tempfile.TemporaryDirectory() as folder:
         sweep = Path(folder)
-        measure_idle(config.energy, sweep)  # before CUDA starts, which draws power by itself
+        measure_idle(config.energy)  # before CUDA starts, which draws power by itself
         joules = session.counter()
         workers = [Worker() for _ in range(max(together))]
         try:
