@@ -112,7 +112,7 @@ def test_a_curve_is_answered_as_far_as_it_is_asked(tmp_path: Path) -> None:
     model = ReplayModel(table(tmp_path, CURVES, "learning_rate"))
     answer = model.answer({"learning_rate": 0.09}, epochs=2)
     assert answer.curve == (RecordedPoint(1, 0.5, 10.0, 1.0), RecordedPoint(2, 0.7, 25.0, 2.5))
-    assert (answer.accuracy, answer.joules, answer.seconds) == (0.7, 25.0, 2.5)
+    assert (answer.accuracy, answer.joules, answer.curve[-1].seconds) == (0.7, 25.0, 2.5)
     whole = model.answer({"learning_rate": 0.09})
     assert (whole.accuracy, whole.joules, whole.seconds) == (0.7, 45.0, 4.0)
     with pytest.raises(StudyError) as refused:

@@ -138,7 +138,7 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
         kept, held = _hold_out(source, kept, config.validation_fraction, seed, "validation")
         validation = _select(source.train, held)
     kept = _at_most(source.train, kept, config.train_limit, "train_limit", source.classes, seed)
-    train = source.train if len(kept) == len(source.train) else _select(source.train, kept)
+    train = _select(source.train, kept)
     validation, test = (
         _fewer(split, config.evaluation_limit, source.classes, seed) for split in (validation, test)
     )
@@ -167,7 +167,7 @@ def _tell_missing_classes(splits: Splits) -> None:
 
 def _fewer(split: Split, limit: int | None, classes: Sequence[str], seed: int) -> Split:
     kept = _at_most(split, np.arange(len(split)), limit, "evaluation_limit", classes, seed)
-    return split if len(kept) == len(split) else _select(split, kept)
+    return _select(split, kept)
 
 
 def _hold_out(
@@ -225,4 +225,5 @@ def _at_most(
 
 
 def _select(split: Split, indices: np.ndarray) -> Split:
-    return split.select(torch.from_numpy(indices))
+    """Return the samples at `indices`, sorted; where these are all, the split itself, no copy."""
+    return split if len(indices) == len(split) else split.select(torch.from_numpy(indices))

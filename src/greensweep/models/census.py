@@ -72,9 +72,10 @@ def take_census(model: nn.Module, example: Tensor, outputs: int | None = None) -
     except Exception as error:
         if refused := nondeterministic(error):
             raise ModelError(refused) from error
+        described, way_out = _described(example)
         raise ModelError(
-            f"the model fails on {_described(example)} ({type(error).__name__}: "
-            f"{first_line(error)}): check the model's options, or {_way_out(example)}"
+            f"the model fails on {described} ({type(error).__name__}: "
+            f"{first_line(error)}): check the model's options, or {way_out}"
         ) from error
     finally:
         for module, training in was_training.items():
@@ -104,22 +105,17 @@ class _Count(LayerCalls):
         self.layers[kind] += 1
 
 
-def _described(example: Tensor) -> str:
+def _described(example: Tensor) -> tuple[str, str]:
+    """Return what an input is, and what to do where a model fails on it."""
     shape = tuple(example.shape[1:])
     if is_image(shape):
-        return f"an image of shape {shape}"
-    kind = "numbers" if example.is_floating_point() else "whole numbers"
-    return f"an input of shape {shape}, {kind}"
-
-
-def _way_out(example: Tensor) -> str:
-    if is_image(example.shape[1:]):
-        return "resize with dataset.image_size"
+        return f"an image of shape {shape}", "resize with dataset.image_size"
     if example.is_floating_point():
-        return "let its constructor take input_shape"
+        return f"an input of shape {shape}, numbers", "let its constructor take input_shape"
     return (
+        f"an input of shape {shape}, whole numbers",
         "return floats from make_splits where these are quantities: whole numbers reach it as they "
-        "are, for an nn.Embedding"
+        "are, for an nn.Embedding",
     )
 
 

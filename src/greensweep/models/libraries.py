@@ -66,7 +66,10 @@ def _torchvision_model(
         if name in _WITH_AUXILIARY_HEADS:
             fitted |= {"aux_logits": False, "init_weights": True}
         model = _build(config, lambda: models.get_model(name, **{**fitted, **config.kwargs}))
-    _drop_auxiliary_heads(model)
+    # GoogLeNet and Inception return one tensor in training without, as the other networks do.
+    for attribute, none in _AUXILIARY_HEADS.items():
+        if hasattr(model, attribute):
+            setattr(model, attribute, none)
     if channels != 3:
         _replace_first_convolution(model, channels, config.pretrained)
     return model
@@ -84,13 +87,6 @@ def _build(config: NamedModelConfig, build: Callable[[], Any]) -> nn.Module:
         ) from error
     assert isinstance(model, nn.Module)
     return model
-
-
-def _drop_auxiliary_heads(model: nn.Module) -> None:
-    """Make GoogLeNet and Inception return one tensor in training, as the other networks do."""
-    for attribute, none in _AUXILIARY_HEADS.items():
-        if hasattr(model, attribute):
-            setattr(model, attribute, none)
 
 
 def _replace_first_convolution(model: nn.Module, channels: int, pretrained: bool) -> None:

@@ -3,7 +3,6 @@
 import inspect
 from dataclasses import fields
 from pkgutil import resolve_name
-from typing import Any
 
 import torch
 
@@ -40,7 +39,6 @@ def build_task(
         ConfigError: its class or its loss cannot be imported or built, or does not fit the targets.
     """
     kind = _kind(config)
-    options: dict[str, Any]
     if isinstance(config, CustomTaskConfig):
         options = dict(config.kwargs)
     else:

@@ -93,13 +93,17 @@ class Scores:
     def _figures(
         self, metric: Metric, given: tuple[np.ndarray, np.ndarray], split: str
     ) -> dict[str, float | None]:
+        from sklearn.exceptions import UndefinedMetricWarning
+
         names, arguments = None, dict(metric.arguments)
         if metric.per_class:
             names = [f"{metric.name}/{each}" for each in self._classes]
             arguments["labels"] = range(len(names))
         try:
             with warnings.catch_warnings(action="ignore"):
-                _refuse_undefined()
+                # scikit-learn is to raise where it would warn, and return a figure of nothing.
+                warnings.simplefilter("error", UndefinedMetricWarning)
+                warnings.filterwarnings("error", message=_UNDEFINED)
                 found = self._functions[metric.name](*given, **arguments)
             values = [float(each) for each in (found if names else [found])]
         except Exception as error:
@@ -127,11 +131,3 @@ def _function(metric: Metric) -> Callable[..., Any]:
     find = resolve_name if is_known else partial(import_target, "metrics")
     found: Callable[..., Any] = find(metric.function)
     return found
-
-
-def _refuse_undefined() -> None:
-    """Let scikit-learn raise where it would warn, and return a figure of nothing."""
-    from sklearn.exceptions import UndefinedMetricWarning
-
-    warnings.simplefilter("error", UndefinedMetricWarning)
-    warnings.filterwarnings("error", message=_UNDEFINED)

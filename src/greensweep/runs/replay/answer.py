@@ -66,11 +66,6 @@ class Answer:
         return self.curve[-1].joules
 
     @property
-    def seconds(self) -> float | None:
-        """Training time; None where the table has none."""
-        return self.curve[-1].seconds
-
-    @property
     def outside(self) -> bool:
         """Whether the configuration is outside of the recorded ones."""
         return self.fault is not None
