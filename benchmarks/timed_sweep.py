@@ -18,7 +18,7 @@ from stopwatch import Stopwatch
 from greensweep import app
 from greensweep.energy.machine import MachineMeter
 from greensweep.record import recorded_run
-from greensweep.runs import kept_weights, network, once, setup
+from greensweep.runs import checkpoint, network, once, setup
 from greensweep.study import winners
 from greensweep.tracking.mlflow_tracker import MlflowTracker
 from greensweep.training import Training
@@ -33,7 +33,7 @@ PARTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("metering", MachineMeter, ("start", "lap", "stop")),
     ("census", setup, ("take_census",)),
     ("warm-up", Training, ("warm_up",)),
-    ("weights and result.json", kept_weights, ("copy_weights",)),
+    ("weights and result.json", checkpoint, ("copy_weights",)),
     ("weights and result.json", once, ("write_tensors",)),
     ("weights and result.json", recorded_run, ("write_result",)),
     ("config.yaml", recorded_run, ("save_run_config",)),

@@ -103,6 +103,11 @@ def first_sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error).partition('. ')[0]}"
 
 
+def describe(error: BaseException) -> str:
+    """Return an error's type and the first line of its text."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its type's name when it has none."""
     lines = str(error).strip().splitlines()

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from greensweep.config import command_folder
-from greensweep.errors import ConfigError, first_line, unknown
+from greensweep.errors import ConfigError, describe, unknown
 
 
 def import_target(option: str, path: str) -> Any:
@@ -29,7 +29,7 @@ def import_target(option: str, path: str) -> Any:
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{option}={path}: importing {module_path} failed "
-            f"({type(error).__name__}: {first_line(error)}): check the path and the module"
+            f"({describe(error)}): check the path and the module"
         ) from error
     if not hasattr(module, name):
         public = [each for each in dir(module) if not each.startswith("_")]

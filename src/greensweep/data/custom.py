@@ -13,7 +13,7 @@ from greensweep.data.arrays import tensor_split
 from greensweep.data.map_style import MapStyle
 from greensweep.data.split import Split, StreamedSplit, Targets, TensorSplit, is_image, noun
 from greensweep.data.splits import Source
-from greensweep.errors import DataError, GreensweepError, first_line, listed, unknown
+from greensweep.errors import DataError, GreensweepError, describe, listed, unknown
 from greensweep.imports import import_target
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,7 @@ def custom(config: CustomDatasetConfig, targets: Targets = "classes") -> Source:
         raise
     except Exception as error:
         raise DataError(
-            f"{config.target} failed with {type(error).__name__}: {first_line(error)}: "
-            "mend it, or change dataset.kwargs"
+            f"{config.target} failed with {describe(error)}: mend it, or change dataset.kwargs"
         ) from error
     _check_keys(returned, config.target)
     given = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from greensweep.errors import DataError, first_line
+from greensweep.errors import DataError, describe
 
 _CHANNELS = 3
 
@@ -91,6 +91,6 @@ def of_8_bits(image: Image.Image) -> Image.Image:
 
 def _unreadable(path: Path, error: Exception) -> UnreadableImage:
     return UnreadableImage(
-        f"{path} cannot be read as an image ({type(error).__name__}: {first_line(error)}): "
-        "replace or remove it, or set dataset.corrupt=skip"
+        f"{path} cannot be read as an image ({describe(error)}): replace or remove it, "
+        "or set dataset.corrupt=skip"
     )

@@ -20,7 +20,7 @@ from greensweep.data.split import (
     loader_workers,
     noun,
 )
-from greensweep.errors import DataError, GreensweepError, first_line
+from greensweep.errors import DataError, GreensweepError, describe
 from greensweep.resources import fits_in_memory
 
 _LABELS = {"classes": "a class number", "labels": "its labels, 0 or 1", "values": "values"}
@@ -137,8 +137,7 @@ class MapStyle(Dataset[StreamedItem]):
         except Exception as error:
             raise DataError(
                 f"item {index} of a data set of make_splits is no pair of an input and "
-                f"{_LABELS[self._targets]} ({type(error).__name__}: {first_line(error)}): "
-                "mend the data set"
+                f"{_LABELS[self._targets]} ({describe(error)}): mend the data set"
             ) from error
 
     def _channels_first(self, sample: Any) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from greensweep.data import is_image
-from greensweep.errors import ModelError, first_line, nondeterministic
+from greensweep.errors import ModelError, describe, nondeterministic
 from greensweep.models.flops import count_flops
 from greensweep.models.layer_calls import LayerCalls
 from greensweep.models.layer_types import module_type
@@ -74,8 +74,8 @@ def take_census(model: nn.Module, example: Tensor, outputs: int | None = None) -
             raise ModelError(refused) from error
         described, way_out = _described(example)
         raise ModelError(
-            f"the model fails on {described} ({type(error).__name__}: "
-            f"{first_line(error)}): check the model's options, or {way_out}"
+            f"the model fails on {described} ({describe(error)}): check the model's options, or "
+            f"{way_out}"
         ) from error
     finally:
         for module, training in was_training.items():

@@ -7,7 +7,7 @@ from torch import nn
 
 from greensweep.config.schema_model import CustomModelConfig
 from greensweep.data import is_image
-from greensweep.errors import ModelError, first_line
+from greensweep.errors import ModelError, describe
 from greensweep.imports import import_target
 
 
@@ -35,8 +35,7 @@ def custom_model(
         model = build(**arguments)
     except Exception as error:
         raise ModelError(
-            f"{target} cannot be built ({type(error).__name__}: {first_line(error)}): "
-            "check the class and model.kwargs"
+            f"{target} cannot be built ({describe(error)}): check the class and model.kwargs"
         ) from error
     if not isinstance(model, nn.Module):
         raise ModelError(f"{target} must give a torch.nn.Module, got {type(model).__name__}")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from greensweep.errors import first_line
+from greensweep.errors import describe
 from greensweep.models.layer_calls import uncompiled
 from greensweep.models.torch_internals import TorchDispatchMode, of_tensors
 
@@ -58,7 +58,7 @@ def count_flops(model: nn.Module, example: Tensor) -> Flops:
         ):
             model(example)
     except Exception as error:
-        log.warning("FLOPs cannot be counted (%s: %s).", type(error).__name__, first_line(error))
+        log.warning("FLOPs cannot be counted (%s).", describe(error))
         return Flops(None)
     left_out = tuple(sorted(seen.operators))
     if left_out:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from greensweep.config.schema_model import ModelConfig, NamedModelConfig
 from greensweep.data import Splits
-from greensweep.errors import ModelError, first_line, unknown
+from greensweep.errors import ModelError, describe, unknown
 from greensweep.models.images import image_shape
 
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
@@ -81,9 +81,8 @@ def _build(config: NamedModelConfig, build: Callable[[], Any]) -> nn.Module:
     except Exception as error:
         reach = ", and that its weights can be reached" if config.pretrained else ""
         raise ModelError(
-            f"{config.name} cannot be built for this data set "
-            f"({type(error).__name__}: {first_line(error)}): "
-            f"check model.kwargs and dataset.image_size{reach}"
+            f"{config.name} cannot be built for this data set ({describe(error)}): check "
+            f"model.kwargs and dataset.image_size{reach}"
         ) from error
     assert isinstance(model, nn.Module)
     return model

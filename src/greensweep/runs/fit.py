@@ -6,8 +6,8 @@ from greensweep.energy import Phases
 from greensweep.errors import DataError
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.reporting import Progress
+from greensweep.runs.checkpoint import KeptWeights
 from greensweep.runs.history import History
-from greensweep.runs.kept_weights import KeptWeights
 from greensweep.runs.setup import Setup
 from greensweep.training import Epoch, Evaluation
 

@@ -13,11 +13,10 @@ from greensweep.models import model_name
 from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import report_progress
 from greensweep.record.result import CHECKPOINT_FILE, LAYER_ENERGY_FILE, RunResult
-from greensweep.runs.checkpoint import write_tensors
+from greensweep.runs.checkpoint import KeptWeights, write_tensors
 from greensweep.runs.fit import Report, ShowEpochs, fit, note_metrics
 from greensweep.runs.history import History
 from greensweep.runs.inference import measure_inference
-from greensweep.runs.kept_weights import KeptWeights
 from greensweep.runs.layer_energy import attribute_layer_energy
 from greensweep.runs.metered import metered
 from greensweep.runs.resume import ResumableRun

@@ -15,9 +15,8 @@ from greensweep.files import put_aside
 from greensweep.nested import from_json, to_json
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.result import RunResult, find_result
-from greensweep.runs.checkpoint import copy_weights, restore_weights, write_tensors
+from greensweep.runs.checkpoint import KeptWeights, copy_weights, restore_weights, write_tensors
 from greensweep.runs.history import History
-from greensweep.runs.kept_weights import KeptWeights
 from greensweep.runs.setup import Setup
 from greensweep.secrets import masked
 from greensweep.tracking import Tracker

@@ -9,7 +9,7 @@ import torch
 from greensweep.config.metrics import Targets
 from greensweep.config.schema_task import CustomTaskConfig, TaskConfig
 from greensweep.data import Splits
-from greensweep.errors import ConfigError, GreensweepError, first_line
+from greensweep.errors import ConfigError, GreensweepError, describe
 from greensweep.imports import import_target
 from greensweep.tasks.classification import Classification
 from greensweep.tasks.task import Loss, Task
@@ -60,8 +60,8 @@ def build_task(
         raise
     except Exception as error:
         raise ConfigError(
-            f"{kind.__module__}.{kind.__name__} cannot be built ({type(error).__name__}: "
-            f"{first_line(error)}): check the class and task.kwargs"
+            f"{kind.__module__}.{kind.__name__} cannot be built ({describe(error)}): check the "
+            "class and task.kwargs"
         ) from error
 
 
@@ -87,8 +87,8 @@ def _own_loss(path: str) -> Loss:
         loss = found() if inspect.isclass(found) else found
     except Exception as error:
         raise ConfigError(
-            f"task.loss={path} cannot be built ({type(error).__name__}: {first_line(error)}): name "
-            "a function of outputs and targets"
+            f"task.loss={path} cannot be built ({describe(error)}): name a function of "
+            "outputs and targets"
         ) from error
     if not callable(loss):
         raise ConfigError(f"task.loss={path} is no function: name one of outputs and targets")

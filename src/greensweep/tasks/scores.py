@@ -12,7 +12,7 @@ import numpy as np
 
 from greensweep.config.chosen_metrics import unfit
 from greensweep.config.metrics import METRICS, Metric, Targets
-from greensweep.errors import ConfigError, first_line
+from greensweep.errors import ConfigError, describe
 from greensweep.imports import import_target
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Scores:
                 found = self._functions[metric.name](*given, **arguments)
             values = [float(each) for each in (found if names else [found])]
         except Exception as error:
-            self._tell(metric, split, f"{type(error).__name__}: {first_line(error)}")
+            self._tell(metric, split, describe(error))
             return dict.fromkeys(names or [metric.name])
         if not names and not math.isfinite(values[0]):
             self._tell(metric, split, f"it is {values[0]:g}")

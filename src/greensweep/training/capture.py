@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from greensweep.errors import first_line
+from greensweep.errors import describe
 from greensweep.training.device import synchronize
 from greensweep.training.step import TrainingStep
 from greensweep.training.undo import first_steps_undone, plain_attributes
@@ -134,7 +134,7 @@ def _recorded(
     try:
         repeat = recorder(partial(step, *inputs))
     except Exception as error:
-        raise NotCapturedError(f"{type(error).__name__}: {first_line(error)}") from error
+        raise NotCapturedError(describe(error)) from error
     after = _python_state(model, inputs[0].device)
     for what, value in before.items():
         if after.get(what) != value:

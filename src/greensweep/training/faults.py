@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from greensweep.errors import GreensweepError, TrainingError, first_line, nondeterministic
+from greensweep.errors import GreensweepError, TrainingError, describe, nondeterministic
 
 
 @contextmanager
@@ -31,6 +31,5 @@ def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
         if refused := nondeterministic(error):
             raise TrainingError(f"{doing}: {refused}") from error
         raise TrainingError(
-            f"{doing} ({type(error).__name__}: {first_line(error)}): check that the model fits "
-            "the data and the batch size"
+            f"{doing} ({describe(error)}): check that the model fits the data and the batch size"
         ) from error

@@ -17,7 +17,7 @@ from greensweep.config.schema import (
     TrainingConfig,
 )
 from greensweep.data import Batch, Split, TensorSplit, noun
-from greensweep.errors import ConfigError, ModelError, first_line
+from greensweep.errors import ConfigError, ModelError, describe
 from greensweep.tasks import Task
 from greensweep.training.batches import batches_of_epochs, cut_batches
 from greensweep.training.capture import Capture, Recorder, Step, capture_step
@@ -252,7 +252,7 @@ def _average(model: nn.Module, decay: float) -> AveragedModel:
     except Exception as error:
         raise ModelError(
             f"training.ema averages a copy of the model, which cannot be copied "
-            f"({type(error).__name__}: {first_line(error)}): set training.ema=null"
+            f"({describe(error)}): set training.ema=null"
         ) from error
 
 

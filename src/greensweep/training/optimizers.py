@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from greensweep.config import schema
-from greensweep.errors import ConfigError, ModelError, first_line
+from greensweep.errors import ConfigError, ModelError, describe
 from greensweep.imports import import_target
 
 # PyTorch's own, which the paper's code left in place.
@@ -84,8 +84,7 @@ def _built(
         built = build(first, **kwargs)
     except Exception as error:
         raise ConfigError(
-            f"{option}.target={target} cannot be built ({type(error).__name__}: "
-            f"{first_line(error)}): check {option}.kwargs"
+            f"{option}.target={target} cannot be built ({describe(error)}): check {option}.kwargs"
         ) from error
     if not isinstance(built, kind):
         raise ConfigError(
