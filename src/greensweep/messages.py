@@ -22,7 +22,7 @@ _OPTIONS = re.compile(
 )
 _MORE = {
     "model": "; any model of timm or torchvision is model=timm model.name=NAME or "
-    "model=torchvision model.name=NAME",
+    "model=torchvision model.name=NAME"
 }
 _KEY = re.compile(r"Key '.*' (is )?not in|Interpolation key '(?P<key>.*)' not found")
 _OVERRIDE = re.compile(r"(?:Error merging override |Could not override ')[+~]*([^='\s]+)")

@@ -44,8 +44,7 @@ class AdamConfig(OptimizerConfig):
     beta2: float = option(0.999, doc="decay of the second moment", at_least=0, below=1)
     epsilon: float = option(1e-8, doc="term added to the denominator", above=0)
     beta2_applied: bool = option(
-        True,
-        doc="give beta2 to the optimizer; false leaves its own, 0.999, whatever beta2 says",
+        True, doc="give beta2 to the optimizer; false leaves its own, 0.999, whatever beta2 says"
     )
 
 

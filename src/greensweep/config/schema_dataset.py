@@ -34,11 +34,7 @@ class DatasetConfig:
 @dataclass
 class ImageDatasetConfig(DatasetConfig):
     image_size: int | None = option(
-        None,
-        doc="resize to this height and width, pixels",
-        at_least=1,
-        largest=2**14,
-        example=32,
+        None, doc="resize to this height and width, pixels", at_least=1, largest=2**14, example=32
     )
     memory_share: float = option(
         0.5, doc="largest share of free memory that a data set may fill", above=0, at_most=1

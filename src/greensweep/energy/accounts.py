@@ -22,10 +22,10 @@ class Part:
     beside_others: float = 0.0
     whole: float = 0.0
 
-    def add(self, other: "Part") -> None:
-        """Take another stretch in."""
+    def add(self, other: "Part", times: float = 1.0) -> None:
+        """Take another stretch in, or so many of them."""
         for name, seconds in vars(other).items():
-            setattr(self, name, getattr(self, name) + seconds)
+            setattr(self, name, getattr(self, name) + seconds * times)
 
 
 @dataclass
@@ -45,15 +45,16 @@ class Account:
     @property
     def comparable_joules(self) -> float:
         """Energy above idle, and the idle power over the seconds that the run needs alone."""
-        return self.joules + (self.idle_watts or 0.0) * self._idle_seconds(self.part.alone)
+        return self._with_idle(self.part.alone)
 
     @property
     def charged_joules(self) -> float:
         """Energy above idle, and the run's part of the idle energy."""
-        return self.joules + (self.idle_watts or 0.0) * self._idle_seconds(self.part.idle)
+        return self._with_idle(self.part.idle)
 
-    def _idle_seconds(self, seconds: float) -> float:
-        return seconds - self.part.work  # that much is in the joules already
+    def _with_idle(self, seconds: float) -> float:
+        # The idle power of the work's part is in the joules already.
+        return self.joules + (self.idle_watts or 0.0) * (seconds - self.part.work)
 
 
 @dataclass

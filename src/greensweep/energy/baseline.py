@@ -94,7 +94,7 @@ class IdleBaseline:
                 if record.load > _IDLE_LOAD:
                     warn_once(
                         f"No net joules: the machine was more than {_IDLE_LOAD:.0%} busy while its "
-                        "idle power was to be measured; stop what runs on it and try again.",
+                        "idle power was to be measured; stop what runs on it and try again."
                     )
                     return {}
                 write_json(self._file, asdict(record))

@@ -59,10 +59,7 @@ def machine_gpus() -> list[Gpu]:
 
     try:
         pynvml.nvmlInit()
-    except (
-        pynvml.NVMLError_LibraryNotFound,
-        pynvml.NVMLError_DriverNotLoaded,
-    ):
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
         return []
     found = []
     for index in range(pynvml.nvmlDeviceGetCount()):
@@ -149,7 +146,7 @@ def _in_cuda_order(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> Seque
         return [by_uuid[uuid] for uuid in order]
     warn_once(
         "The GPUs of this machine differ, and CUDA does not say how it numbers them: their numbers "
-        "are taken to be nvidia-smi's; set CUDA_DEVICE_ORDER=PCI_BUS_ID, which makes it so.",
+        "are taken to be nvidia-smi's; set CUDA_DEVICE_ORDER=PCI_BUS_ID, which makes it so."
     )
     return gpus
 

@@ -122,7 +122,7 @@ def open_machine_ledger() -> Ledger:
     except OSError as error:
         warn_once(
             "Metered runs beside this one count as other processes, since their ledger cannot be "
-            f"kept ({error}).",
+            f"kept ({error})."
         )
         return Ledger()
 

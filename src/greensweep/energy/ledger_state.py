@@ -77,10 +77,7 @@ class LedgerState:
             each.share = runs / len(self.members)  # until a first window
 
     def advance(
-        self,
-        now: float,
-        cpu: Callable[[], CpuTimes],
-        load: Callable[[str], Load | None],
+        self, now: float, cpu: Callable[[], CpuTimes], load: Callable[[str], Load | None]
     ) -> None:
         """Give the time up to now to the members.
 
@@ -116,8 +113,7 @@ class LedgerState:
                     if counter.in_turn
                     else self._part(name, delays[name])
                 )
-                part = Part(**{each: value * seconds for each, value in vars(part).items()})
-                growing.members.setdefault(name, Part()).add(part)
+                growing.members.setdefault(name, Part()).add(part, seconds)
             for sweep in running:
                 if any(member.sweep == sweep for member in users.values()):
                     growing.sweeps[sweep] = growing.sweeps.get(sweep, 0.0) + seconds

@@ -67,10 +67,7 @@ class MlflowTracker:
     """
 
     def __init__(
-        self,
-        store: MlflowStore,
-        sweep: SweepRun | None = None,
-        parent: str | None = None,
+        self, store: MlflowStore, sweep: SweepRun | None = None, parent: str | None = None
     ) -> None:
         self.run_id: str | None = None
         self._store = store
