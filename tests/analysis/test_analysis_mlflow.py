@@ -14,12 +14,11 @@ from mlflow import MlflowClient
 from greensweep.analysis import read_mlflow, read_sweeps, standard_table
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.errors import AnalysisError
-from greensweep.sources.mlflow import READ_KEYS, SWEEP_METRICS, table_of
+from greensweep.sources.mlflow import ONLY_SWEEPS, READ_KEYS, sweeps_of, table_of
 from greensweep.sources.mlflow_store import (
     columns_of,
     read_database,
     read_server,
-    sweeps_on_server,
 )
 from greensweep.tracking import SweepRun
 from greensweep.tracking.mlflow_places import known_parent
@@ -245,5 +244,5 @@ def test_what_sweeps_spent_beside_their_runs_is_read_both_ways(tmp_path: Path) -
     store.log_now(str(known_parent(tmp_path)), {**figures, "best/energy_joules": 3.0})
     sweeps = read_sweeps(uri, "mine")
     assert sweeps.to_dict("records") == [figures]
-    by_api, (_,) = sweeps_on_server(uri, "mine", SWEEP_METRICS)
-    assert by_api == {name: [value] for name, value in figures.items()}
+    by_api = sweeps_of(*read_server(uri, "mine", ONLY_SWEEPS))
+    assert by_api.to_dict("records") == [figures]

@@ -8,10 +8,9 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.tradeoff import analyse_tradeoff
 from greensweep.config.schema_analysis import AnalysisConfig
-from greensweep.sources.files import read_file
 from greensweep.sources.mlflow import read_mlflow, read_sweeps
 from greensweep.sources.standard import standard_table
-from greensweep.sources.table import RunTable
+from greensweep.sources.table import RunTable, read_file
 
 __all__ = [
     "Result",

@@ -1,17 +1,11 @@
 """Figures, tables and one page from finished analyses. Draws; computes nothing."""
 
 from greensweep.rendering.build import build_page, report_tables, tradeoff_title
-from greensweep.rendering.figures import (
-    Drawing,
-    draw_curves,
-    draw_front,
-    draw_importance,
-    draw_layers,
-    draw_quantiles,
-    draw_ranks,
-    draw_shares,
-    draw_survival,
-)
+from greensweep.rendering.figures.bill import draw_shares
+from greensweep.rendering.figures.drawing import Drawing
+from greensweep.rendering.figures.layers import draw_layers, draw_quantiles
+from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
+from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
 from greensweep.rendering.write import write_report
 
 __all__ = [

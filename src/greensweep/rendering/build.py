@@ -16,7 +16,11 @@ from greensweep.config.schema_analysis import (
     StrategiesConfig,
     TradeoffConfig,
 )
-from greensweep.rendering import figures
+from greensweep.rendering.figures.bill import draw_shares
+from greensweep.rendering.figures.drawing import Drawing
+from greensweep.rendering.figures.layers import draw_layers, draw_quantiles
+from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
+from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
 from greensweep.rendering.page import Section, Table
 from greensweep.sources.table import (
     ADDED,
@@ -116,9 +120,7 @@ def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
     return Section(
         tradeoff_title(result.runs.metric),
         result.answers,
-        figures.draw_front(
-            result, analyses.runs, config.tradeoff.within, _axis(analyses.runs, config)
-        ),
+        draw_front(result, analyses.runs, config.tradeoff.within, _axis(analyses.runs, config)),
         _tables(result, captions),
     )
 
@@ -147,11 +149,11 @@ def _strategies(analyses: Analyses) -> Section | None:
     result = analyses.strategies
     if result is None:
         return None
-    drawings: list[figures.Drawing] = [figures.draw_curves(result)]
+    drawings: list[Drawing] = [draw_curves(result)]
     if len(result.tables["survival"]):
-        drawings.append(figures.draw_survival(result))
+        drawings.append(draw_survival(result))
     if "critical_difference" in result.figures:
-        drawings.append(figures.draw_ranks(result))
+        drawings.append(draw_ranks(result))
     captions = {
         "energy_to_target": "Energy to the target in each setting",
         "searches": "Each search, and its energy to the target",
@@ -165,8 +167,8 @@ def _layers(analyses: Analyses) -> Section | None:
     result = analyses.layers
     if result is None:
         return None
-    drawing = figures.draw_layers(result)
-    drawings = [*([drawing] if drawing else []), figures.draw_quantiles(result)]
+    drawing = draw_layers(result)
+    drawings = [*([drawing] if drawing else []), draw_quantiles(result)]
     captions = {
         "anova": "Analysis of variance over runs",
         "anova_architectures": "Analysis of variance over architectures",
@@ -181,7 +183,7 @@ def _importance(analyses: Analyses) -> Section | None:
         return None
     return Section(
         "What matters",
-        drawings=[figures.draw_importance(analyses.tradeoff)],
+        drawings=[draw_importance(analyses.tradeoff)],
         tables=[_table(analyses.tradeoff, "importance", "Importance of each option")],
     )
 
@@ -199,7 +201,7 @@ def _bill(analyses: Analyses) -> Section:
         "Where the energy went",
         bill.answers,
         [
-            figures.draw_shares(bill.tables[name], name, quality)
+            draw_shares(bill.tables[name], name, quality)
             for name in ("phases", "components")
             if name in bill.tables
         ],

@@ -128,8 +128,7 @@ def table_warnings(frame: pd.DataFrame, metric: Metric) -> list[str]:
     """Return what makes the runs of a table hard to compare, in sentences."""
     return [
         *_mixtures(frame),
-        *_only_in_energy(frame),
-        *_sharing(frame),
+        *_counts(frame),
         *_selection(frame, metric),
     ]
 
@@ -149,35 +148,24 @@ def _mixtures(frame: pd.DataFrame) -> list[str]:
     return found
 
 
-def _only_in_energy(frame: pd.DataFrame) -> list[str]:
-    """Count the runs that no analysis may recommend, by why."""
-    status, found = frame[STATUS], []
-    infeasible = int(status.eq(INFEASIBLE).sum())
-    if infeasible:
-        found.append(
-            f"{infeasible} of {len(frame)} runs are infeasible, as they break a constraint of "
-            "their search or were cheaper than whole ones: they count in energy only"
-        )
-    shared = int(status.eq(SHARED).sum())
-    if shared:
-        found.append(
-            f"{shared} of {len(frame)} runs shared their machine while its idle power was not "
-            "known: their energy does not compare, and they count in energy only"
-        )
-    states = status[~status.isin(_STATES)]
-    if len(states):
-        found.append(
-            f"{len(states)} of {len(frame)} runs have another status than finished, failed, pruned "
-            f"and stopped, such as {states.iloc[0]}: they count in energy only"
-        )
-    return found
-
-
-def _sharing(frame: pd.DataFrame) -> list[str]:
-    contended = int(frame[CONTENDED].sum())
-    if not contended:
-        return []
-    return [f"{contended} of {len(frame)} runs shared their machine with other work"]
+def _counts(frame: pd.DataFrame) -> list[str]:
+    """Count the runs that no analysis may recommend, by why, and those that had company."""
+    status = frame[STATUS]
+    other = ~status.isin(_STATES)
+    counted = {
+        "are infeasible, as they break a constraint of their search or were cheaper than whole "
+        "ones: they count in energy only": status.eq(INFEASIBLE),
+        "shared their machine while its idle power was not known: their energy does not compare, "
+        "and they count in energy only": status.eq(SHARED),
+        "have another status than finished, failed, pruned and stopped, such as "
+        f"{next(iter(status[other]), '')}: they count in energy only": other,
+        "shared their machine with other work": frame[CONTENDED],
+    }
+    return [
+        f"{int(holds.sum())} of {len(frame)} runs {what}"
+        for what, holds in counted.items()
+        if holds.any()
+    ]
 
 
 def _selection(frame: pd.DataFrame, metric: Metric) -> list[str]:

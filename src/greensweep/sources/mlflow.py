@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from greensweep.record.recorded_run import STATUS_OF_TRACKED
-from greensweep.sources.mlflow_store import Columns, Keys, read_store, read_sweep_metrics
+from greensweep.sources.mlflow_store import Columns, Keys, read_store
 from greensweep.sources.table import OBJECTIVE_DIRECTION, OBJECTIVE_METRIC
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
@@ -49,7 +49,7 @@ READ_KEYS: Keys = {
     "params": None,
     "tags": (*KEPT_TAGS, *_TAGS, *MACHINE_TAGS, _PARENT, _STRATEGY),
 }
-SWEEP_METRICS = ("sweep/", "search/")
+SWEEP_METRICS, ONLY_SWEEPS = ("sweep/", "search/"), "metrics.`sweep/trials` > 0"
 
 
 def read_mlflow(uri: str, experiment: str) -> pd.DataFrame:
@@ -73,7 +73,13 @@ def read_sweeps(uri: str, experiment: str) -> pd.DataFrame:
     Raises:
         AnalysisError: as `read_mlflow`.
     """
-    return _figures(*read_sweep_metrics(uri, experiment, SWEEP_METRICS))
+    return sweeps_of(*read_store(uri, experiment, {"metrics": SWEEP_METRICS}, ONLY_SWEEPS))
+
+
+def sweeps_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
+    """Return the sweeps among the runs of a store, as `read_store` returns them, as one table."""
+    metrics = {key: each for key, each in wide["metrics"].items() if key.startswith(SWEEP_METRICS)}
+    return _figures(metrics, runs["run_id"]).dropna(how="all")
 
 
 def _figures(columns: Columns, run_ids: Sequence[str]) -> pd.DataFrame:

@@ -27,11 +27,14 @@ Columns = dict[str, list[Any]]  # values of all runs, by key
 Keys = Mapping[str, Sequence[str] | None]  # by kind: what the keys begin with; None: all
 
 
-def read_store(uri: str, experiment: str, keys: Keys) -> tuple[pd.DataFrame, dict[str, Columns]]:
+def read_store(
+    uri: str, experiment: str, keys: Keys, only: str = ""
+) -> tuple[pd.DataFrame, dict[str, Columns]]:
     """Return the runs of an experiment, and a column for each key of their metrics, params, tags.
 
     Args:
         keys: those that are read of a database; others may come too.
+        only: which runs a server is asked for, in MLflow's words; others may come too.
 
     Returns:
         Rows (run_id, name, status, start_time, experiment_id), and columns in their order.
@@ -40,26 +43,9 @@ def read_store(uri: str, experiment: str, keys: Keys) -> tuple[pd.DataFrame, dic
         AnalysisError: the store cannot be read, or has no such experiment.
     """
     with _one_sentence(uri):
-        if _is_database(uri):
+        if uri.partition("://")[0].partition("+")[0] in _DATABASES:
             return read_database(uri, experiment, keys)
-        return read_server(uri, experiment)
-
-
-def read_sweep_metrics(
-    uri: str, experiment: str, beginnings: Sequence[str]
-) -> tuple[Columns, list[str]]:
-    """Return the metrics that begin so, and the ids of the runs that have any: those of sweeps.
-
-    Raises:
-        AnalysisError: as `read_store`.
-    """
-    with _one_sentence(uri):
-        read = sweeps_in_database if _is_database(uri) else sweeps_on_server
-        return read(uri, experiment, beginnings)
-
-
-def _is_database(uri: str) -> bool:
-    return uri.partition("://")[0].partition("+")[0] in _DATABASES
+        return read_server(uri, experiment, only)
 
 
 @contextmanager
@@ -122,8 +108,8 @@ def read_database(uri: str, experiment: str, keys: Keys) -> tuple[pd.DataFrame, 
         )
         runs = pd.DataFrame(rows, columns=_RUNS)
         wide = {
-            kind: columns_of(_rows(connection, ours, kind, keys[kind]), runs["run_id"])
-            for kind in _TABLES
+            kind: columns_of(_rows(connection, ours, kind, beginnings), runs["run_id"])
+            for kind, beginnings in keys.items()
         }
     return runs, wide
 
@@ -161,28 +147,6 @@ def columns_of(rows: Iterable[tuple[str, str, Any]], run_ids: Iterable[str]) -> 
     return dict(sorted(columns.items()))
 
 
-def sweeps_in_database(
-    uri: str, experiment: str, beginnings: Sequence[str]
-) -> tuple[Columns, list[str]]:
-    """Read the metrics of sweeps from a database."""
-    with _database(uri) as connection:
-        ours = _OURS.format(experiment=_experiment_id(connection, experiment))
-        rows = list(_rows(connection, ours, "metrics", beginnings))
-    run_ids = sorted({run_id for run_id, *_ in rows})
-    return columns_of(rows, run_ids), run_ids
-
-
-def sweeps_on_server(
-    uri: str, experiment: str, beginnings: Sequence[str]
-) -> tuple[Columns, list[str]]:
-    """Ask a server, through MLflow, for the metrics of sweeps."""
-    runs, wide = read_server(uri, experiment, "metrics.`sweep/trials` > 0")
-    figures = {
-        key: each for key, each in wide["metrics"].items() if key.startswith(tuple(beginnings))
-    }
-    return figures, runs["run_id"].tolist()
-
-
 def read_server(
     uri: str, experiment: str, only: str = ""
 ) -> tuple[pd.DataFrame, dict[str, Columns]]:
@@ -201,8 +165,7 @@ def read_server(
     runs: list[tuple[str, str, str, int, str]] = []
     long: dict[str, list[tuple[str, str, Any]]] = {kind: [] for kind in _TABLES}
     for run in _pages(client, found.experiment_id, only):
-        run_id = run.info.run_id
-        info = run.info
+        run_id, info = run.info.run_id, run.info
         runs.append((run_id, info.run_name, info.status, info.start_time, info.experiment_id))
         for kind, rows in long.items():
             rows += [(run_id, key, value) for key, value in getattr(run.data, kind).items()]

@@ -8,8 +8,8 @@ import pandas as pd
 
 from greensweep.record.result import RunResult
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
-from greensweep.sources.files import read_file
 from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS, ORIGIN_TAGS
+from greensweep.sources.table import read_file
 from greensweep.study.summary import TRIALS_FILE
 from greensweep.study.trials import Trial
 

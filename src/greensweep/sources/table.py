@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from greensweep.config.metrics import METRICS, Metric
+from greensweep.csv_files import TableError
+from greensweep.csv_files.frame import read_frame
 from greensweep.errors import AnalysisError, unknown
 
 # Columns that `standard_table` adds. All others stay as they are: a user's may be called `seed`.
@@ -104,6 +107,20 @@ class RunTable:
                     f"{there}"
                 )
         return replace(self, frame=frame.reset_index(drop=True))
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """Read a table as `read_frame` does.
+
+    Raises:
+        AnalysisError: the file is missing, empty or broken; the first broken line is named.
+    """
+    if not path.is_file():
+        raise AnalysisError(f"source={path} is no file: give a CSV or Parquet file, or mlflow")
+    try:
+        return read_frame(path)
+    except TableError as error:
+        raise AnalysisError(str(error)) from error
 
 
 def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Series[Any]":
