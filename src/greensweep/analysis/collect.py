@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
+from typing import Any
 
 import pandas as pd
 
@@ -66,32 +67,18 @@ def analyses_of(
         AnalysisError: no run finished.
     """
     bill = energy_bill(runs, sweeps)
-    missing: dict[str, str] = {}
-
-    def attempt(name: str, ask: Callable[[], Result]) -> Result | None:
+    asked: Mapping[str, tuple[Callable[[RunTable, Any], Result], AnalysisConfig]] = {
+        "tradeoff": (analyse_tradeoff, config.tradeoff),
+        "strategies": (_strategies, config.strategies),
+        "layers": (_layers, config.layers),
+    }
+    found, missing = {}, {}
+    for name, (ask, own) in asked.items():
         try:
-            return ask()
+            found[name] = ask(runs.only(own.where, f"{name}.where"), own)
         except AnalysisError as error:
             missing[name] = str(error)
-            return None
-
-    def chosen(analysis: AnalysisConfig) -> RunTable:
-        return runs.only(analysis.where, f"{analysis.name}.where")
-
-    return Analyses(
-        runs,
-        bill,
-        attempt("tradeoff", lambda: analyse_tradeoff(chosen(config.tradeoff), config.tradeoff)),
-        attempt(
-            "strategies",
-            lambda: compare_strategies(
-                found := chosen(config.strategies), _baseline(found, config.strategies)
-            ),
-        ),
-        attempt("layers", lambda: _layers(chosen(config.layers), config.layers)),
-        missing,
-        _others(runs),
-    )
+    return Analyses(runs, bill, **found, missing=missing, others=_others(runs))
 
 
 def _others(runs: RunTable) -> dict[str, Result]:
@@ -104,12 +91,12 @@ def _others(runs: RunTable) -> dict[str, Result]:
     return found
 
 
-def _baseline(runs: RunTable, config: StrategiesConfig) -> StrategiesConfig:
+def _strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     """Take the first strategy for the baseline where none is called as the default is."""
     there = sorted(set(runs.frame[STRATEGY].astype(str)) - {NO_STRATEGY})
-    if config.baseline in there or not there or config.baseline != StrategiesConfig().baseline:
-        return config
-    return replace(config, baseline=there[0])
+    if there and config.baseline == StrategiesConfig().baseline and config.baseline not in there:
+        config = replace(config, baseline=there[0])
+    return compare_strategies(runs, config)
 
 
 def _layers(runs: RunTable, config: LayersConfig) -> Result:

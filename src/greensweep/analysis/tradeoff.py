@@ -261,47 +261,30 @@ def _known(uncertainties: Figures) -> dict[str, Figures]:
 
 
 def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
-    scores, joules, best = group.scores, group.joules, group.best
-    draws = _draws(len(scores), config)
+    """The best configuration, and the best of those that cost a share of it at most."""
+    scores, joules, name = group.scores, group.joules, group.metric.name
+    most, draws = joules[group.best], _draws(len(scores), config)
     lost = points_lost_in_draws(scores, joules, _SHARES, draws, config.seed)
     tail = (1.0 - config.confidence) / 2.0
     lows, highs = np.quantile(lost, [tail, 1.0 - tail], axis=1, method="inverted_cdf")
-    rows = [_row(group, 1.0, best, 0.0, (0.0, 0.0), best)]
-    for share, low, high in zip(_SHARES, lows, highs, strict=True):
-        other = best_below(scores, joules, share * joules[best])
-        in_all = float(points_lost(scores, joules, share))
-        rows.append(_row(group, share, other, in_all, (float(low), float(high)), best))
-    return pd.DataFrame(rows).assign(interval_draws=draws)
-
-
-def _row(
-    group: _Group,
-    share: float,
-    place: int | None,
-    lost: float,
-    interval: tuple[float, float],
-    best: int,
-) -> dict[str, object]:
-    name = group.metric.name
+    places = [group.best, *(best_below(scores, joules, share * most) for share in _SHARES)]
+    kept = group.means.reindex([-1 if place is None else place for place in places])
+    rows = kept.reset_index(drop=True)  # missing where nothing is that cheap
     worse_by = f"{name}_lost" if group.metric.direction == "maximize" else f"{name}_added"
-    row: dict[str, object] = {
-        "group": group.name,
-        "energy_share": share,
-        name: np.nan,
-        "energy_joules": np.nan,
-        "share_spent": np.nan,
-        worse_by: lost,
-        f"{worse_by}_low": interval[0],
-        f"{worse_by}_high": interval[1],
-        "remark": _NOTHING_AS_CHEAP if place is None else "",
-    }
-    if place is not None:
-        row[name], row["energy_joules"] = group.values[place], group.joules[place]
-        if group.joules[best] > 0:
-            row["share_spent"] = group.joules[place] / group.joules[best]
-        if "run_id" in group.means:
-            row["run_id"] = group.means["run_id"].iloc[place]
-    return row
+    table = pd.DataFrame(
+        {
+            "group": group.name,
+            "energy_share": [1.0, *_SHARES],
+            name: group.metric.score(rows[SCORE]),
+            "energy_joules": rows[ENERGY],
+            "share_spent": rows[ENERGY] / most if most > 0 else np.nan,
+            worse_by: [0.0, *(float(points_lost(scores, joules, share)) for share in _SHARES)],
+            f"{worse_by}_low": [0.0, *lows],
+            f"{worse_by}_high": [0.0, *highs],
+            "remark": np.where(rows[SCORE].isna(), _NOTHING_AS_CHEAP, ""),
+        }
+    )
+    return table.join(rows[rows.columns.intersection(["run_id"])]).assign(interval_draws=draws)
 
 
 def _figures(group: _Group) -> dict[str, object]:
@@ -332,12 +315,8 @@ def _importance(
     parts = []
     for group in groups:
         searched = varying(group.runs, hyperparameters)
-        found = (
-            importance(group.runs, searched, [ENERGY, group.metric.name], seed)
-            if searched
-            else None
-        )
-        if found is not None:
+        targets = [ENERGY, group.metric.name]
+        if searched and (found := importance(group.runs, searched, targets, seed)) is not None:
             found.insert(0, "group", group.name)
             parts.append(found)
     return pd.concat(parts, ignore_index=True) if parts else None

@@ -94,13 +94,9 @@ def _reference_meter(config: TrainConfig) -> "Meter":
 
 def close_current(fault: BaseException | None) -> BaseException | None:
     """Summarise the sweep that began, if one did; return the fault that the program ends with."""
-    if SweepCallback.current is None:
+    config = SweepCallback.current
+    if config is None:
         return fault
-    return _finish_sweep(SweepCallback.current, fault)
-
-
-def _finish_sweep(config: DictConfig, fault: BaseException | None) -> BaseException | None:
-    """Summarise a sweep however it ended; return the fault that the program ends with."""
     directory = Path(config.hydra.sweep.dir)
     if not SweepCallback.folder.close():
         from greensweep.search.folders import lost

@@ -97,7 +97,7 @@ def _parse_run(
 ) -> TrainConfig:
     """Parse a run's config; a trial that is refused leaves a result too."""
     try:
-        config = checked(composed, TrainConfig)
+        return checked(composed, TrainConfig)
     except ConfigError as error:
         if sweeping:
             from greensweep.record.result import RunResult, write_result
@@ -113,7 +113,6 @@ def _parse_run(
             )
             write_result(refused, directory)
         raise
-    return config
 
 
 def _progress_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":

@@ -74,23 +74,20 @@ def finish_sweep(
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
         store.attempt(partial(finish_tracked_sweep, store, parent, summary, trials, files))
-    if found is not None:
-        beside = beside_sentence(summary)
-        notes = [*cost_sentences(found), *([beside] if beside else []), *notes]
+    said: list[str | None] = []
     if trials:
-        trust = trust_sentence(
-            all_sources(trials), summary.energy_quality, summary.energy_constant_share
-        )
-        caveats = [
-            trust,
+        sources, constant = all_sources(trials), summary.energy_constant_share
+        said += [
+            trust_sentence(sources, summary.energy_quality, constant),
             outside_sentence(trials),
             comparison_sentence(summary),
             uncertainty_sentence(summary),
             machine_sentence(summary),
             drift_sentence(summary),
         ]
-        notes = [*(each for each in caveats if each), *notes]
-    print_summary(summary, trials, notes)
+    if found is not None:
+        said += [*cost_sentences(found), beside_sentence(summary)]
+    print_summary(summary, trials, [*filter(None, said), *notes])
     return summary
 
 

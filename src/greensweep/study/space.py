@@ -1,7 +1,7 @@
 """Search spaces: plain ranges, written once, read by every strategy."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -216,11 +216,13 @@ def _fault(key: str, declared: Any, space: Mapping[str, Any]) -> str | None:
         return fault
     if "choices" in declared:
         choices = declared["choices"]
-        if declared.keys() - {"choices", "when"} or not _is_list(choices) or not list(choices):
+        is_list = isinstance(choices, Sequence) and not isinstance(choices, str)
+        if declared.keys() - {"choices", "when"} or not is_list or not list(choices):
             return "must list at least one value under choices, and nothing else but when"
         return None
     if unknown := sorted(set(declared) - _RANGE_KEYS):
-        return f"does not know {', '.join(map(str, unknown))}: a range has {_listed(_RANGE_KEYS)}"
+        known = ", ".join(sorted(_RANGE_KEYS))
+        return f"does not know {', '.join(map(str, unknown))}: a range has {known}"
     low, high = declared.get("low"), declared.get("high")
     if not _is_number(low) or not _is_number(high):
         return f"must have numbers as low and high, got {low!r} and {high!r}"
@@ -269,13 +271,5 @@ def _when_fault(key: str, when: Any, space: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))

@@ -74,7 +74,7 @@ def evaluate_winners(
     """
     joules: list[float | None] = []
     for trial in winners(trials):
-        if trial.result.selected_on_test and store is not None:
+        if trial.result.selected_on_test:
             folders = [path.parent for path in _checkpoints(trial.directory)]
             for folder, run in read_results(folders).items():
                 _log_weights(store, run, folder)
@@ -90,8 +90,7 @@ def evaluate_winners(
             runs = [result for result, _ in tested]
             mean = with_test_metrics(trial.result, runs)
             _update(trial.directory, mean, store)
-            if store is not None and mean.mlflow_run_id is not None:
-                store.attempt(partial(_log_test, store, mean))
+            _log_test(store, mean)
     return sum_joules(joules)
 
 
@@ -116,24 +115,22 @@ def _test_run(
         metrics={**kept.metrics, "test": dict(tested.test.metrics)},
     )
     _update(directory, result, store)
-    if store is not None and result.mlflow_run_id is not None:
-        store.attempt(partial(_log_test, store, result))
-        _log_weights(store, result, directory)
+    _log_test(store, result)
+    _log_weights(store, result, directory)
     return result, tested.reading.joules
 
 
-def _log_weights(store: "MlflowStore", result: RunResult, directory: Path) -> None:
+def _log_weights(store: "MlflowStore | None", result: RunResult, directory: Path) -> None:
     weights = [directory / CHECKPOINT_FILE, directory / CONFIG_FILE]
-    if (run_id := result.mlflow_run_id) is not None:
+    if store is not None and (run_id := result.mlflow_run_id) is not None:
         store.attempt(partial(store.log_files, run_id, weights, folder="checkpoint"))
 
 
-def _log_test(store: "MlflowStore", result: RunResult) -> None:
-    assert result.mlflow_run_id is not None
-    shown = {
-        name: value for name, value in tracked_metrics(result).items() if name.startswith("test/")
-    }
-    store.log_now(result.mlflow_run_id, shown)
+def _log_test(store: "MlflowStore | None", result: RunResult) -> None:
+    metrics = tracked_metrics(result).items()
+    shown = {name: value for name, value in metrics if name.startswith("test/")}
+    if store is not None and (run_id := result.mlflow_run_id) is not None:
+        store.attempt(partial(store.log_now, run_id, shown))
 
 
 def _update(directory: Path, result: RunResult, store: "MlflowStore | None") -> None:

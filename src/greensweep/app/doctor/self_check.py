@@ -86,26 +86,27 @@ def judge(check: SelfCheck) -> list[Finding]:
             f"{check.idle_watts:.3g} W at {check.idle_load:.0%} load",
             "other work ran meanwhile: a sweep is charged for it too" if busy else None,
         ),
-        Finding(
+        _near_one(
             "proportion",
-            "ok" if abs(proportion - 1) <= _TOLERANCE else "note",
+            proportion,
             f"a load of {check.long_seconds:.1f} s took {check.long_joules:.3g} J and one of "
             f"{check.short_seconds:.1f} s {check.short_joules:.3g} J: mean power differs by "
             f"{proportion - 1:+.1%}",
-            None
-            if abs(proportion - 1) <= _TOLERANCE
-            else "the machine was not steady: stop other work, and repeat",
+            "the machine was not steady: stop other work, and repeat",
         ),
-        Finding(
+        _near_one(
             "additivity",
-            "ok" if abs(share - 1) <= _TOLERANCE else "note",
+            share,
             f"two windows and the pause between them add up to {share:.1%} of the window around",
-            None
-            if abs(share - 1) <= _TOLERANCE
-            else "short windows are uncertain by as much: compare long runs only",
+            "short windows are uncertain by as much: compare long runs only",
         ),
         Finding("metering", "ok", _metering(check)),
     ]
+
+
+def _near_one(subject: str, ratio: float, text: str, advice: str) -> Finding:
+    is_near = abs(ratio - 1) <= _TOLERANCE
+    return Finding(subject, "ok" if is_near else "note", text, None if is_near else advice)
 
 
 def _metering(check: SelfCheck) -> str:
