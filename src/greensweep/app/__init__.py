@@ -6,12 +6,11 @@ Nothing slow is imported here before a run needs it: `--help` answers without Py
 from greensweep.app.compose import compose_sweep
 from greensweep.app.exit import run
 from greensweep.app.folders import FolderCallback
-from greensweep.app.predicting import predict
+from greensweep.app.kept import evaluate, predict
 from greensweep.app.preparing import prepare
 from greensweep.app.resolvers import register
 from greensweep.app.sweep import SweepCallback
 from greensweep.app.tables import analyse, report
-from greensweep.app.testing import evaluate
 from greensweep.app.training import train
 
 # What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.

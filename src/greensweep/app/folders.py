@@ -15,6 +15,7 @@ from greensweep.config import use_sweep_folder
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import new_folder
 from greensweep.messages import error_line
+from greensweep.record.result import RESULT_FILE
 from greensweep.search.folders import COMMAND_LOCK
 from greensweep.study.preflight import check_sweep_folder
 from greensweep.sweeper.command import check_subdir, resumes
@@ -44,8 +45,6 @@ class FolderCallback(Callback):
             ) from error
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        from greensweep.record.result import RESULT_FILE
-
         with refusals():
             directory = Path(config.hydra.run.dir)
             if _is_by_time(config.hydra.run):

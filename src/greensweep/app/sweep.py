@@ -12,17 +12,20 @@ from greensweep.app.folders import FolderCallback, OpenFolder, refusals
 from greensweep.app.tables import write_page
 from greensweep.config import TrainConfig, command_folder, parse
 from greensweep.config.schema_analysis import sweep_report
+from greensweep.energy import Meter, build_meter, measure_idle, warn_once_per_sweep
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import error_line
 from greensweep.search.callbacks import before_first_trial
+from greensweep.search.folders import lost
 from greensweep.study.preflight import check_sweep
 from greensweep.sweeper.command import resumes, searched_names, shared_config
+from greensweep.tracking import SweepRun, open_store
+from greensweep.tracking.mlflow_places import is_default_store
+from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.view import ui_address, view_sentence
 
 if TYPE_CHECKING:
-    from greensweep.energy import Meter
     from greensweep.study.summary import StudySummary
-    from greensweep.tracking import SweepRun
-    from greensweep.tracking.mlflow_store import MlflowStore
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +52,8 @@ class SweepCallback(FolderCallback):
                 _begin_sweep(config)
 
 
-def sweep_of(hydra: Any) -> "SweepRun":
+def sweep_of(hydra: Any) -> SweepRun:
     """Return the sweep that Hydra's configuration describes, as trackers know it."""
-    from greensweep.tracking import SweepRun
-
     directory = command_folder() / hydra.sweep.dir
     target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
     kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
@@ -60,7 +61,6 @@ def sweep_of(hydra: Any) -> "SweepRun":
 
 
 def _begin_sweep(config: DictConfig) -> None:
-    from greensweep.energy import measure_idle, warn_once_per_sweep
     from greensweep.search.storage import check_storage, keep_private, storage_faults
     from greensweep.study import drift
     from greensweep.study.trials import keep_searched
@@ -81,10 +81,8 @@ def _begin_sweep(config: DictConfig) -> None:
     SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)
 
 
-def _reference_meter(config: TrainConfig) -> "Meter":
+def _reference_meter(config: TrainConfig) -> Meter:
     """Return the meter of the reference job, which computes where the trials do."""
-    from greensweep.energy import build_meter
-
     if config.replay is not None:
         return build_meter(config.energy)  # nothing is trained, so PyTorch is not loaded
     from greensweep.training import device_asked_for
@@ -99,15 +97,11 @@ def close_current(fault: BaseException | None) -> BaseException | None:
         return fault
     directory = Path(config.hydra.sweep.dir)
     if not SweepCallback.folder.close():
-        from greensweep.search.folders import lost
-
         return lost(directory)
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun
-    from greensweep.energy import warn_once_per_sweep
     from greensweep.study.dead_trials import fail_running
     from greensweep.study.finish import finish_sweep
-    from greensweep.tracking import open_store
 
     interrupted = isinstance(fault, KeyboardInterrupt)
     parsed: TrainConfig = parse(shared_config(config))
@@ -139,7 +133,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
 
 
 def _report_sweep(
-    directory: Path, store: "MlflowStore | None", summary: "StudySummary", strategy: str
+    directory: Path, store: MlflowStore | None, summary: "StudySummary", strategy: str
 ) -> None:
     """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
     import pandas as pd
@@ -148,7 +142,6 @@ def _report_sweep(
     from greensweep.analysis.collect import analyses_of
     from greensweep.sources.sweep import read_sweep
     from greensweep.study.trials import read_trials
-    from greensweep.tracking.view import ui_address
 
     config = sweep_report(directory)
     if store is not None:
@@ -169,13 +162,9 @@ def _report_sweep(
         store.attempt(partial(store.client.log_artifacts, run_id, str(folder), folder.name))
 
 
-def _sweep_notes(config: DictConfig, store: "MlflowStore | None") -> list[str]:
-    from greensweep.tracking.view import view_sentence
-
+def _sweep_notes(config: DictConfig, store: MlflowStore | None) -> list[str]:
     notes = [f"Trials, study.json and kept weights: {config.hydra.sweep.dir}"]
     if store is not None:
-        from greensweep.tracking.mlflow_places import is_default_store
-
         is_default = is_default_store(store.uri)
         notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))
     return notes

@@ -11,6 +11,8 @@ from greensweep.app.door import checked
 from greensweep.config.folders import located
 from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig, SourceConfig
 from greensweep.errors import AnalysisError
+from greensweep.tracking.mlflow_places import tracking_uri
+from greensweep.tracking.view import ui_address
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +44,6 @@ def analyse(composed: DictConfig) -> None:
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
     from greensweep.analysis.collect import analyses_of
-    from greensweep.tracking.mlflow_places import tracking_uri
-    from greensweep.tracking.view import ui_address
 
     config = checked(composed, ReportConfig)
     config = replace(config, ui=config.ui or ui_address(tracking_uri(config.mlflow_uri)))
@@ -75,7 +75,6 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
 
 def _runs(config: SourceConfig) -> "RunTable":
     from greensweep import analysis
-    from greensweep.tracking.mlflow_places import tracking_uri
 
     if config.source == "mlflow":
         raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
@@ -86,7 +85,6 @@ def _runs(config: SourceConfig) -> "RunTable":
 
 def _sweeps(config: SourceConfig) -> "pd.DataFrame | None":
     from greensweep import analysis
-    from greensweep.tracking.mlflow_places import tracking_uri
 
     if config.source != "mlflow":
         return None

@@ -14,9 +14,12 @@ from omegaconf import DictConfig
 from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
 from greensweep.config import TrainConfig
+from greensweep.energy import build_meter, warn_once_per_sweep
 from greensweep.errors import ConfigError, StudyError
+from greensweep.record.result import RESULT_FILE, RunResult, write_result
 from greensweep.secrets import mask_output, mask_override
 from greensweep.sweeper.command import resumes, task_overrides
+from greensweep.tracking import build_tracker, open_store
 
 if TYPE_CHECKING:
     from greensweep.training import Epoch
@@ -26,13 +29,10 @@ log = logging.getLogger(__name__)
 
 def train(composed: DictConfig) -> float | tuple[float, ...]:
     """Train once and return the objective's value or values; a failed trial of a sweep raises."""
-    from greensweep.energy import build_meter, warn_once_per_sweep
-    from greensweep.record.result import RESULT_FILE
     from greensweep.runs.repeats import run_repeats
     from greensweep.runs.replay import replay_once
     from greensweep.study.objective import objective_values
     from greensweep.study.sentences import run_line, sources, trust_sentence
-    from greensweep.tracking import build_tracker, open_store
 
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
@@ -100,8 +100,6 @@ def _parse_run(
         return checked(composed, TrainConfig)
     except ConfigError as error:
         if sweeping:
-            from greensweep.record.result import RunResult, write_result
-
             refused = RunResult(
                 status="failed",
                 error=str(error),

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import optuna
 from filelock import FileLock, Timeout
@@ -42,9 +41,7 @@ from greensweep.search.trial import read_trial_file
 from greensweep.study.trials import result_of
 from greensweep.tracking import open_store
 from greensweep.tracking.mlflow_places import known_parent
-
-if TYPE_CHECKING:
-    from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_store import MlflowStore
 
 _ENDED = Outcome("stopped", "it was ended before it could record what it came to")
 
@@ -53,7 +50,7 @@ log = logging.getLogger(__name__)
 _REPEAT = ", repeat "  # between the name of a run and the number of its repeat
 
 
-def record_dead_trials(sweep: Path, config: TrainConfig, store: "MlflowStore | None") -> None:
+def record_dead_trials(sweep: Path, config: TrainConfig, store: MlflowStore | None) -> None:
     """Leave a result where a trial's process died before it could.
 
     Args:
@@ -130,7 +127,7 @@ def _leave_result(directory: Path, config: TrainConfig, number: int, outcome: Ou
     write_result(result_of(directory, number, outcome, config), directory)
 
 
-def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
+def _end_runs(store: MlflowStore, parent: str, sweep: Path) -> None:
     """End the runs of trials that have: found by their id, or, of dead ones, by their number."""
     running = store.running_below(parent)
     if not running:
@@ -149,7 +146,7 @@ def _end_runs(store: "MlflowStore", parent: str, sweep: Path) -> None:
             store.close(run_id, "KILLED")
 
 
-def _end_run(store: "MlflowStore", run_id: str, folder: Path, result: RunResult) -> None:
+def _end_run(store: MlflowStore, run_id: str, folder: Path, result: RunResult) -> None:
     if result.mlflow_run_id is None:
         write_result(replace(result, mlflow_run_id=run_id), folder)
     store.log(run_id, [], tracked_tags(result))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from greensweep.config import TrainConfig
 from greensweep.energy import Meter
@@ -25,17 +24,16 @@ from greensweep.study.sentences import (
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.trials import Trial, read_trials
 from greensweep.study.trials_table import print_summary
+from greensweep.study.winners import drop_beaten_weights, evaluate_winners
 from greensweep.tracking.mlflow_places import known_parent
-
-if TYPE_CHECKING:
-    from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_store import MlflowStore
 
 
 def finish_sweep(
     directory: Path,
     config: TrainConfig,
     meter: Meter,
-    store: "MlflowStore | None",
+    store: MlflowStore | None,
     *,
     interrupted: bool,
     notes: list[str],
@@ -50,8 +48,6 @@ def finish_sweep(
         StudyError: a result file is broken.
         OSError: the directory cannot be written to.
     """
-    from greensweep.study.winners import drop_beaten_weights, evaluate_winners
-
     record_dead_trials(directory, config, store)
     found = read_search_cost(directory)
     drop_beaten_weights(directory, store, recorded_only=found is not None, ended=not interrupted)
@@ -92,7 +88,7 @@ def finish_sweep(
 
 
 def finish_tracked_sweep(
-    store: "MlflowStore",
+    store: MlflowStore,
     run_id: str,
     summary: StudySummary,
     trials: Sequence[Trial],

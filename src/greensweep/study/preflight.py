@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig
 from greensweep.config import TrainConfig, parse, raise_faults, unknown_options, without_hydra
 from greensweep.config.grammar import ends_of
 from greensweep.errors import StudyError
+from greensweep.search.folders import has_owner, trial_directories
 from greensweep.study.declared import condition_faults
 from greensweep.study.searched_values import value_faults
 from greensweep.sweeper.command import BASIC, refuse_secrets, searched_in, with_values
@@ -92,8 +93,6 @@ def check_sweep_folder(directory: Path) -> None:
     Raises:
         StudyError: it has some.
     """
-    from greensweep.search.folders import has_owner, trial_directories
-
     if has_owner(directory) or trial_directories(directory):
         raise StudyError(
             f"hydra.sweep.dir={directory} holds the trials of another sweep, which would be "

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from greensweep.config import load_run_config, read_plain_config
 from greensweep.config.schema_tracking import MlflowConfig
@@ -31,10 +30,8 @@ from greensweep.study.finish import finish_tracked_sweep
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
 from greensweep.tracking import open_store
+from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.tracker import Metrics
-
-if TYPE_CHECKING:
-    from greensweep.tracking.mlflow_store import MlflowStore
 
 
 def upload(directory: Path) -> list[str]:
@@ -83,7 +80,7 @@ def upload(directory: Path) -> list[str]:
         ) from error
 
 
-def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResult]) -> list[str]:
+def _send(store: MlflowStore, directory: Path, pending: Mapping[Path, RunResult]) -> list[str]:
     is_sweep = not (directory / RESULT_FILE).is_file()
     parent = None
     if is_sweep:
@@ -103,7 +100,7 @@ def _send(store: "MlflowStore", directory: Path, pending: Mapping[Path, RunResul
     return run_ids
 
 
-def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: str | None) -> str:
+def _send_run(store: MlflowStore, directory: Path, result: RunResult, parent: str | None) -> str:
     config_file = directory / CONFIG_FILE
     params = flat(read_plain_config(config_file))
     name = result.model if result.trial is None else f"trial {result.trial}"
@@ -132,7 +129,7 @@ def _send_run(store: "MlflowStore", directory: Path, result: RunResult, parent: 
 
 
 def _missing(
-    store: "MlflowStore", run_id: str, points: Sequence[tuple[int, Metrics]]
+    store: MlflowStore, run_id: str, points: Sequence[tuple[int, Metrics]]
 ) -> list[tuple[int, Metrics]]:
     """Return the points of a history that a run in the store does not have."""
     known = cache(partial(store.logged_steps, run_id))

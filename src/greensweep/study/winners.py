@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -26,15 +25,13 @@ from greensweep.runs.mean import with_test_metrics
 from greensweep.search.folders import TRIAL_FILE, trial_directories
 from greensweep.search.trial import broken_in, read_trial_file
 from greensweep.study.trials import Trial, contenders, winners
-
-if TYPE_CHECKING:
-    from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_store import MlflowStore
 
 log = logging.getLogger(__name__)
 
 
 def drop_beaten_weights(
-    sweep: Path, store: "MlflowStore | None", *, recorded_only: bool = False, ended: bool = False
+    sweep: Path, store: MlflowStore | None, *, recorded_only: bool = False, ended: bool = False
 ) -> None:
     """Delete the weights of every trial that another beats so far in the metric and in cost.
 
@@ -64,7 +61,7 @@ def drop_beaten_weights(
 
 
 def evaluate_winners(
-    trials: Sequence[Trial], meter: Meter, store: "MlflowStore | None"
+    trials: Sequence[Trial], meter: Meter, store: MlflowStore | None
 ) -> float | None:
     """Test the Pareto-optimal trials and the best one from their kept weights, once.
 
@@ -101,7 +98,7 @@ def _checkpoints(directory: Path) -> list[Path]:
 
 
 def _test_run(
-    checkpoint: Path, meter: Meter, store: "MlflowStore | None"
+    checkpoint: Path, meter: Meter, store: MlflowStore | None
 ) -> tuple[RunResult, float | None]:
     """Test kept weights and record it with their run; return the result and the joules spent."""
     from greensweep.runs.kept_model import evaluate_checkpoint
@@ -120,20 +117,20 @@ def _test_run(
     return result, tested.reading.joules
 
 
-def _log_weights(store: "MlflowStore | None", result: RunResult, directory: Path) -> None:
+def _log_weights(store: MlflowStore | None, result: RunResult, directory: Path) -> None:
     weights = [directory / CHECKPOINT_FILE, directory / CONFIG_FILE]
     if store is not None and (run_id := result.mlflow_run_id) is not None:
         store.attempt(partial(store.log_files, run_id, weights, folder="checkpoint"))
 
 
-def _log_test(store: "MlflowStore | None", result: RunResult) -> None:
+def _log_test(store: MlflowStore | None, result: RunResult) -> None:
     metrics = tracked_metrics(result).items()
     shown = {name: value for name, value in metrics if name.startswith("test/")}
     if store is not None and (run_id := result.mlflow_run_id) is not None:
         store.attempt(partial(store.log_now, run_id, shown))
 
 
-def _update(directory: Path, result: RunResult, store: "MlflowStore | None") -> None:
+def _update(directory: Path, result: RunResult, store: MlflowStore | None) -> None:
     """Write a changed result to its file and its artifact."""
     path = write_result(result, directory)
     if store is not None and result.mlflow_run_id is not None:
