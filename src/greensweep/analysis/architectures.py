@@ -217,11 +217,6 @@ def _is_most_likely_without_variance(model: Any) -> bool:
     return likelihood(_NONE) >= max(likelihood(each) for each in _SOME)
 
 
-def fewest_in_a_cell(means: pd.DataFrame, factors: Sequence[str]) -> int:
-    """Return how many architectures the smallest cell of the design has."""
-    return int(means.groupby(list(factors)).size().min())
-
-
 def cluster_bootstrap(
     means: pd.DataFrame,
     factors: Sequence[str],

@@ -18,7 +18,6 @@ from greensweep.analysis.architectures import (
     RESERVED,
     architecture_means,
     cluster_bootstrap,
-    fewest_in_a_cell,
     joules_per_layer,
     mixed_model,
     predicted_energy,
@@ -116,7 +115,7 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
                 "The mixed model's intervals are those of the normal distribution: too narrow for "
                 f"{len(means)} architectures."
             )
-        fewest = fewest_in_a_cell(means, factors)
+        fewest = int(means.groupby(factors).size().min())  # architectures
         if fewest > 1:
             tables["cluster_bootstrap"] = cluster_bootstrap(
                 means, factors, numeric, config.resamples, config.confidence, config.seed

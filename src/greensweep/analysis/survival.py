@@ -1,5 +1,6 @@
 """Energy to target as time to event: a search that never arrives is censored."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,9 @@ def energy_survival(
         curves.append(_curve(strategy, fitted, watched=float(ends[rows].max())))
     p_value = np.nan
     if arrived.any() and known["strategy"].nunique() > 1:
-        with np.errstate(all="ignore"):
-            try:
-                p_value = float(
-                    survdiff(ends.to_numpy(), arrived.astype(int).to_numpy(), known["strategy"])[1]
-                )
-            except np.linalg.LinAlgError:
-                p_value = np.nan
+        events = arrived.astype(int).to_numpy()
+        with np.errstate(all="ignore"), suppress(np.linalg.LinAlgError):
+            p_value = float(survdiff(ends.to_numpy(), events, known["strategy"])[1])
     return pd.concat(curves, ignore_index=True), {
         "survival_median_ratio": medians,
         "log_rank_p": p_value,

@@ -129,7 +129,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         )
     if config.trainings:
         tables["at_scale"] = _at_scale(tables["halving"], runs.metric, config)
-    constant = [group.name for group in groups if _is_constant(group)]
+    constant = [each.name for each in groups if len(each.means) > 1 and not np.ptp(each.scores)]
     if len(constant) == len(groups):
         raise AnalysisError(
             f"all runs of {', '.join(constant)} have the same {runs.metric.label}: there is "
@@ -177,10 +177,6 @@ def _groups(runs: RunTable, within: Sequence[str], config: TradeoffConfig) -> li
         )
         groups.append(_Group(str(name), means.reset_index(drop=True), rows, metric))
     return groups
-
-
-def _is_constant(group: _Group) -> bool:
-    return len(group.means) > 1 and bool(np.ptp(group.scores) == 0)
 
 
 def _on_front_probability(group: _Group, config: TradeoffConfig) -> Figures:
@@ -236,7 +232,7 @@ def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame
     """The front, cheapest first, with what each step up buys."""
     kept = group.front
     rows = group.means.iloc[kept].reset_index(drop=True)
-    values, joules = group.values[kept], group.joules[kept]
+    values, joules, unsure = group.values[kept], group.joules[kept], group.uncertainties[kept]
     extra = np.diff(joules, prepend=np.nan) / _JOULES_PER_KILOJOULE
     place = knee(group.scores[kept], joules)
     table = pd.DataFrame(
@@ -244,7 +240,7 @@ def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame
             "group": group.name,
             group.metric.name: values,
             "energy_joules": joules,
-            **_known(group.uncertainties[kept]),
+            **({"energy_uncertainty_joules": unsure} if unsure.any() else {}),
             "runs": rows[_RUNS],
             f"{group.metric.name}_per_extra_kilojoule": np.diff(values, prepend=np.nan) / extra,
             "is_knee": np.arange(len(kept)) == (-1 if place is None else place),
@@ -254,10 +250,6 @@ def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame
         table["on_front_probability"] = odds[kept]
     named = [name for name in ("run_id", "model", *config.configuration) if name in rows]
     return table.join(rows[named], rsuffix=" (column)")
-
-
-def _known(uncertainties: Figures) -> dict[str, Figures]:
-    return {"energy_uncertainty_joules": uncertainties} if uncertainties.any() else {}
 
 
 def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:

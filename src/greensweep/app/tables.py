@@ -62,13 +62,12 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
     Raises:
         OSError: the folder `output` cannot be written.
     """
-    from greensweep.rendering import build_page, report_tables, tradeoff_title, write_report
-    from greensweep.rendering.colophon import colophon
+    from greensweep import rendering
 
-    sections, origin = build_page(analyses, config), colophon(config.source)
-    tables = report_tables(analyses)
-    title = config.title or tradeoff_title(analyses.runs.metric)
-    page = write_report(Path(config.output), title, sections, tables, origin)
+    sections, tables = rendering.build_page(analyses, config), rendering.report_tables(analyses)
+    title = config.title or rendering.tradeoff_title(analyses.runs.metric)
+    origin = rendering.colophon(config.source)
+    page = rendering.write_report(Path(config.output), title, sections, tables, origin)
     log.info(f"Report: {page}")
     return page
 

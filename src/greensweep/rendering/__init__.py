@@ -1,6 +1,6 @@
 """Figures, tables and one page from finished analyses. Draws; computes nothing."""
 
-from greensweep.rendering.build import build_page, report_tables, tradeoff_title
+from greensweep.rendering.build import build_page, colophon, report_tables, tradeoff_title
 from greensweep.rendering.figures.bill import draw_shares
 from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.figures.layers import draw_layers, draw_quantiles
@@ -11,6 +11,7 @@ from greensweep.rendering.write import write_report
 __all__ = [
     "Drawing",
     "build_page",
+    "colophon",
     "draw_curves",
     "draw_front",
     "draw_importance",

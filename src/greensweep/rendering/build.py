@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pandas as pd
 
+import greensweep
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
 from greensweep.config.metrics import Metric, capitalised
@@ -31,6 +33,7 @@ from greensweep.sources.table import (
     SPENT,
     STATUS,
 )
+from greensweep.tracking.provenance import code_and_machine
 
 _FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial")
 _MOST_COLUMNS = 20
@@ -299,3 +302,27 @@ def _tables(result: Result, captions: Mapping[str, str]) -> list[Table]:
 
 def _table(result: Result, name: str, caption: str) -> Table:
     return Table(name, caption, result.tables[name])
+
+
+def colophon(source: str) -> dict[str, str]:
+    """Return the page's last part: the source, the time, and by what the page was written.
+
+    The machines and versions of the runs are in the page's part on method.
+    """
+    tags = code_and_machine()
+    versions = [
+        f"{name.removeprefix(_VERSION)} {found}"
+        for name, found in tags.items()
+        if name.startswith(_VERSION)
+    ]
+    lines = {
+        "Runs from": source,
+        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Written on": f"{tags['hardware.cpu']}, {tags['hardware.cores']} cores",
+        "Written with Greensweep": greensweep.__version__,
+        "and its packages": ", ".join(versions),
+    }
+    if "mlflow.source.git.commit" in tags:
+        changed = ", with changes of its own" if tags["git.dirty"] == "true" else ""
+        lines["at commit"] = tags["mlflow.source.git.commit"] + changed
+    return lines

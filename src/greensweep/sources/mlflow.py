@@ -79,7 +79,7 @@ def read_sweeps(uri: str, experiment: str) -> pd.DataFrame:
 def sweeps_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     """Return the sweeps among the runs of a store, as `read_store` returns them, as one table."""
     metrics = {key: each for key, each in wide["metrics"].items() if key.startswith(SWEEP_METRICS)}
-    return _figures(metrics, runs["run_id"]).dropna(how="all")
+    return _figures(metrics, runs["run_id"].tolist()).dropna(how="all")
 
 
 def _figures(columns: Columns, run_ids: Sequence[str]) -> pd.DataFrame:
@@ -119,7 +119,8 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     frame["machine"] = _machines(tags[hardware]) if hardware else None
     frame["search"] = parent
     frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
-    frame["trial"] = runs["name"].map(_trial_number)
+    numbers = runs["name"].astype(str).str.extract(r"\Atrial (\d+)\Z", expand=False)
+    frame["trial"] = numbers.astype(float)
     frame["started"] = runs["start_time"]
     frame["run_id"] = runs.index
     frame["experiment_id"] = runs["experiment_id"].astype(str)
@@ -162,8 +163,3 @@ def _as_numbers(values: Sequence[str | None]) -> Any:
     texts = pd.Series(kinds.tolist())
     numbers = pd.to_numeric(texts, errors="coerce")
     return (texts if numbers.isna().any() else numbers).reindex(codes).array
-
-
-def _trial_number(name: Any) -> float:
-    found = re.fullmatch(r"trial (\d+)", str(name))
-    return float(found.group(1)) if found else float("nan")

@@ -46,11 +46,11 @@ def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequenc
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH, highlight=False)
-    selected = selection_sentence(summary)
+    sentences = [recommendation(summary), selection_sentence(summary), *notes]
     with suppress(SystemExit):  # of rich, where the reader has closed the pipe: the sweep is done
         if trials:
             console.print(trials_table(trials))
-        for sentence in (recommendation(summary), *([selected] if selected else []), *notes):
+        for sentence in filter(None, sentences):
             console.print(sentence, markup=False, soft_wrap=True)
 
 

@@ -1,10 +1,12 @@
-"""What an examination finds."""
+"""What an examination finds, and the page that says it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["ok", "note", "fail"]
+
+_MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,32 @@ class Examination:
     versions: Mapping[str, str]
     components: tuple[ComponentSource, ...] = ()
     self_check: SelfCheck | None = None
-    findings: tuple[Finding, ...] = field(default_factory=tuple)
+    findings: tuple[Finding, ...] = ()
 
     @property
     def is_fit(self) -> bool:
         """Tell whether nothing was found that would make a sweep fail."""
         return all(finding.verdict != "fail" for finding in self.findings)
+
+
+def page(found: Examination) -> str:
+    """Return the page, in lines of plain text."""
+    lines = [" ".join(f"{name} {version}" for name, version in found.versions.items()), ""]
+    if found.components:
+        lines += [*map(_component, found.components), ""]
+    for finding in found.findings:
+        lines.append(f"{_MARKS[finding.verdict]}  {finding.subject}: {finding.text}")
+        if finding.advice:
+            lines.append(f"      {finding.advice}")
+    end = "A sweep will run here." if found.is_fit else "A sweep would fail here: see FAIL above."
+    lines += ["", end]
+    return "\n".join(lines)
+
+
+def _component(component: ComponentSource) -> str:
+    every = component.update_seconds
+    interval = f"; a new figure {'at each reading' if every is None else f'every {every:g} s'}"
+    return (
+        f"{component.component:<4} {component.quality} by {component.source}: "
+        f"{component.basis}{interval}"
+    )
