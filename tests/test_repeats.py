@@ -200,7 +200,7 @@ def test_in_a_sweep_repeats_are_grandchildren_and_trials_are_still_trials(
 
 
 def test_the_search_sees_the_mean(config: Compose, tmp_path: Path) -> None:
-    from greensweep.study.objective import objective_values
+    from greensweep.study.planned import objective_values
 
     parsed = config(*QUICK, "repeats=2", "training.epochs=1", "objective=pareto")
     result = run_repeats(

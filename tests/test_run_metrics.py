@@ -19,7 +19,7 @@ from greensweep.record.tracked_names import tracked_metrics
 from greensweep.runs import kept_model
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
-from greensweep.study.objective import objective_values
+from greensweep.study.planned import objective_values
 from greensweep.study.sentences import run_line
 from greensweep.tracking import MemoryTracker
 

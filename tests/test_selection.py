@@ -21,7 +21,7 @@ from greensweep.runs import kept_model
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
 from greensweep.study.dead_trials import record_dead_trials
-from greensweep.study.objective import objective_values
+from greensweep.study.planned import objective_values
 from greensweep.tracking import MemoryTracker
 
 Cli = Callable[..., Finished]

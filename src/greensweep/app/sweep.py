@@ -140,7 +140,7 @@ def _report_sweep(
 
     from greensweep.analysis import standard_table
     from greensweep.analysis.collect import analyses_of
-    from greensweep.sources.sweep import read_sweep
+    from greensweep.sources.study import read_sweep
     from greensweep.study.trials import read_trials
 
     config = sweep_report(directory)

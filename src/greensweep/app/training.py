@@ -31,7 +31,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
     """Train once and return the objective's value or values; a failed trial of a sweep raises."""
     from greensweep.runs.repeats import run_repeats
     from greensweep.runs.replay import replay_once
-    from greensweep.study.objective import objective_values
+    from greensweep.study.planned import objective_values
     from greensweep.study.sentences import run_line, sources, trust_sentence
 
     hydra = HydraConfig.get()

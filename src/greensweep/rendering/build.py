@@ -187,7 +187,7 @@ def _importance(analyses: Analyses) -> Section | None:
     return Section(
         "What matters",
         drawings=[draw_importance(analyses.tradeoff)],
-        tables=[_table(analyses.tradeoff, "importance", "Importance of each option")],
+        tables=_tables(analyses.tradeoff, {"importance": "Importance of each option"}),
     )
 
 
@@ -208,10 +208,10 @@ def _bill(analyses: Analyses) -> Section:
             for name in ("phases", "components")
             if name in bill.tables
         ],
-        [
-            _table(bill, "bill", "The bill of searching"),
-            _table(bill, "ends", "Energy of all runs by how they ended"),
-        ],
+        _tables(
+            bill,
+            {"bill": "The bill of searching", "ends": "Energy of all runs by how they ended"},
+        ),
     )
 
 
@@ -296,12 +296,9 @@ def _links(frame: pd.DataFrame, config: ReportConfig) -> Sequence[str]:
 
 
 def _tables(result: Result, captions: Mapping[str, str]) -> list[Table]:
-    there = {name: caption for name, caption in captions.items() if name in result.tables}
-    return [_table(result, name, caption) for name, caption in there.items()]
-
-
-def _table(result: Result, name: str, caption: str) -> Table:
-    return Table(name, caption, result.tables[name])
+    """Return the tables that there are of these, in this order."""
+    there = [name for name in captions if name in result.tables]
+    return [Table(name, captions[name], result.tables[name]) for name in there]
 
 
 def colophon(source: str) -> dict[str, str]:

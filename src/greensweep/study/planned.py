@@ -1,4 +1,4 @@
-"""Our runs as a search knows them before they run."""
+"""Our runs as a search knows them: before they run, and by what they return to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from greensweep.config import TrainConfig, metrics_of, parse_run
+from greensweep.config.schema import ObjectiveConfig, PricedConfig
 from greensweep.config.schema_energy import UnmeteredConfig
+from greensweep.errors import StudyError
 from greensweep.record.result import RunResult
 from greensweep.search.constraints import METRIC_FIGURES
 from greensweep.study.flops import flops_of_run
-from greensweep.study.objective import objective_values
 from greensweep.study.timed_run import seconds_of_run
+
+_JOULES_PER_KILOJOULE = 1000.0
 
 
 @dataclass(frozen=True)
@@ -93,3 +96,27 @@ def planned_run(config: DictConfig) -> PlannedTraining | None:
     """
     run = parse_run(config)
     return None if run is None else PlannedTraining(run)
+
+
+def objective_values(objective: ObjectiveConfig, result: RunResult) -> float | tuple[float, ...]:
+    """Return the objective's value, or values, of a finished run.
+
+    accuracy: the metric that selects, accuracy unless `objective.metric` says otherwise, on the
+    validation split unless `select_on=test`. pareto: that and training joules. priced: that, made
+    worse by `price_per_kilojoule` for each kilojoule of training.
+
+    Raises:
+        StudyError: the run has no figure that the objective needs.
+    """
+    value, joules = result.objective_value, result.energy_joules
+    if value is None:
+        split = "test" if result.selected_on_test else "validation"
+        raise StudyError(f"the run has no {split} {result.objective_metric} to search for")
+    if objective.name == "accuracy":
+        return value
+    if joules is None:
+        raise StudyError(f"objective={objective.name} needs energy, and this run has no figure")
+    if isinstance(objective, PricedConfig):
+        price = objective.price_per_kilojoule * joules / _JOULES_PER_KILOJOULE
+        return value - price if result.objective_direction == "maximize" else value + price
+    return value, joules

@@ -236,24 +236,24 @@ def summarise(
     best, bargain = best_trial(trials), bargain_trial(trials)
     return replace(
         summary,
-        best_trial=best.number,
-        best_values={split: best.result.objective_on(split) for split in _SPLITS},
-        bargain_values={split: bargain.result.objective_on(split) for split in _SPLITS},
-        best_validation_accuracy=best.result.validation_accuracy,
-        best_test_accuracy=best.result.test_accuracy,
-        best_energy_joules=best.result.energy_joules,
-        best_energy_uncertainty_joules=best.uncertainty,
+        **_figures_of("best", best),
         best_energy_comparable=best.comparable,
-        bargain_trial=bargain.number,
-        bargain_validation_accuracy=bargain.result.validation_accuracy,
-        bargain_test_accuracy=bargain.result.test_accuracy,
-        bargain_energy_joules=bargain.result.energy_joules,
-        bargain_energy_uncertainty_joules=bargain.uncertainty,
+        **_figures_of("bargain", bargain),
         trials_not_told_apart=tuple(
             sorted({t.number for t in nondominated_trials(trials)} - front_numbers(trials))
         ),
         pareto_trials=tuple(sorted(front_numbers(trials))),
     )
+
+
+def _figures_of(which: str, trial: Trial) -> dict[str, Any]:
+    """Return the figures of the best trial, or of the bargain, under their names in a summary."""
+    names = ("validation_accuracy", "test_accuracy", "energy_joules", "energy_uncertainty_joules")
+    return {
+        f"{which}_trial": trial.number,
+        f"{which}_values": {split: trial.result.objective_on(split) for split in _SPLITS},
+        **{f"{which}_{name}": getattr(trial.result, name) for name in names},
+    }
 
 
 def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Path) -> list[Path]:
