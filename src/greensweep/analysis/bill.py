@@ -1,5 +1,6 @@
 """What runs cost in all: by how they ended, by phase and by component."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from greensweep.sources.table import (
     qualities,
 )
 
-_SUFFIX = "_joules"
-_COMPONENTS = ("cpu", "gpu", "ram")
+_PHASE = re.compile("phases/(.*)_joules")
+_COMPONENT = re.compile("energy/(cpu|gpu|ram)_joules")
 # What sweeps spend beside their runs, under the names that MLflow has for it.
 _BESIDE = {
     "search/search_joules": "drawing trials and keeping records",
@@ -54,16 +55,17 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     best = runs.finished.sort_values([SCORE, ENERGY], ascending=[False, True]).iloc[0]
     quality = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
-    for kind, columns, quality_of in (
-        ("phase", _phases(frame), _quality_of_phase),
-        ("component", _components(frame), _quality_of_component),
+    for kind, pattern, quality_of in (
+        ("phase", _PHASE, _quality_of_phase),
+        ("component", _COMPONENT, _quality_of_component),
     ):
+        columns = {found[1]: found[0] for found in map(pattern.fullmatch, map(str, frame)) if found}
         if not columns:
             continue
         sums = _sums(frame, kind, columns)
-        found = [quality_of(frame, name) for name in sums[kind]]
-        if any(found):
-            sums["quality"] = [each or UNKNOWN for each in found]
+        qualities_of = [quality_of(frame, name) for name in sums[kind]]
+        if any(qualities_of):
+            sums["quality"] = [each or UNKNOWN for each in qualities_of]
         tables[f"{kind}s"] = sums
     trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
@@ -110,19 +112,6 @@ def _parts(runs: RunTable, sweeps: pd.DataFrame | None) -> pd.DataFrame:
     return table
 
 
-def _phases(frame: pd.DataFrame) -> dict[str, str]:
-    return {
-        name.removeprefix("phases/").removesuffix(_SUFFIX): name
-        for name in map(str, frame.columns)
-        if name.startswith("phases/") and name.endswith(_SUFFIX)
-    }
-
-
-def _components(frame: pd.DataFrame) -> dict[str, str]:
-    named = {component: f"energy/{component}{_SUFFIX}" for component in _COMPONENTS}
-    return {component: name for component, name in named.items() if name in frame}
-
-
 def _quality_of_component(frame: pd.DataFrame, component: str) -> str:
     """Return the qualities of a component's energy; empty where the runs record none."""
     name = f"energy.quality.{component}"
@@ -131,7 +120,7 @@ def _quality_of_component(frame: pd.DataFrame, component: str) -> str:
 
 def _quality_of_phase(frame: pd.DataFrame, phase: str) -> str:
     """The same of a phase: where a run records none of its own, that of its training energy."""
-    metered = frame[frame[f"phases/{phase}{_SUFFIX}"].notna()]
+    metered = frame[frame[f"phases/{phase}_joules"].notna()]
     own = metered.get(f"phases.quality.{phase}")
     found = metered[QUALITY] if own is None else own.fillna(metered[QUALITY])
     return "" if found.eq(UNKNOWN).all() else _listed(found)

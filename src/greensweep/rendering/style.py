@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Stand-ins for the page's own colours, which differ between light and dark.
@@ -53,6 +54,14 @@ def style() -> Iterator[None]:
         yield
 
 
-def blank(height: float, width: float = WIDTH) -> Figure:
+def blank(height: float) -> Figure:
     """Return an empty figure of so many inches."""
-    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    return Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
+
+
+@contextmanager
+def panel(height: float) -> Iterator[tuple[Figure, Axes]]:
+    """Draw in the report's style into a figure of so many inches that has one pair of axes."""
+    with style():
+        figure = blank(height)
+        yield figure, figure.add_subplot()

@@ -99,14 +99,13 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     is_repeat = parent.isin(runs.index) & ~parent.isin(sweeps)
     params = {name: _as_numbers(values) for name, values in wide["params"].items()}
     frame = pd.DataFrame(params, index=runs.index)
-    for name in [each for each in metrics if str(each).startswith(KEPT_METRICS)]:
-        frame[name] = metrics[name]
+    for part, beginnings in ((metrics, KEPT_METRICS), (tags, KEPT_TAGS)):
+        for name in [each for each in part if str(each).startswith(beginnings)]:
+            frame[name] = part[name]
     counts = metrics.filter(regex=f"^{_LAYERS}")
     was_counted = counts.notna().any(axis=1)
     for name in counts:
         frame[name] = counts[name].mask(counts[name].isna() & was_counted, 0.0)
-    for name in [each for each in tags if str(each).startswith(KEPT_TAGS)]:
-        frame[name] = tags[name]
     for names, part in ((_METRICS, metrics), (_TAGS, tags)):
         for name, ours in names.items():
             frame[ours] = part.get(name)

@@ -4,7 +4,7 @@ import pandas as pd
 
 from greensweep.analysis.units import joules
 from greensweep.rendering.figures.drawing import Drawing, joules_along, short
-from greensweep.rendering.style import COLOURS, blank, style
+from greensweep.rendering.style import COLOURS, panel
 
 
 def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
@@ -18,9 +18,7 @@ def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
     texts = [joules(value) for value in values]
     if "quality" in table:
         texts = [f"{each} ({own})" for each, own in zip(texts, table["quality"], strict=True)]
-    with style():
-        figure = blank(0.7 + 0.3 * len(table))
-        axes = figure.add_subplot()
+    with panel(0.7 + 0.3 * len(table)) as (figure, axes):
         axes.barh(range(len(table)), values, 0.7, color=COLOURS[0])
         for place, (value, text) in enumerate(zip(values, texts, strict=True)):
             axes.annotate(

@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter
 from greensweep.analysis import Result
 from greensweep.analysis.units import joules
 from greensweep.rendering.figures.drawing import Drawing, joules_along, short
-from greensweep.rendering.style import COLOURS, INK, blank, style
+from greensweep.rendering.style import COLOURS, INK, panel
 
 
 def draw_layers(result: Result) -> Drawing | None:
@@ -14,9 +14,7 @@ def draw_layers(result: Result) -> Drawing | None:
     table = result.tables.get("joules_per_layer")
     if table is None:
         return None
-    with style():
-        figure = blank(0.8 + 0.35 * len(table))
-        axes = figure.add_subplot()
+    with panel(0.8 + 0.35 * len(table)) as (figure, axes):
         middle = table["joules_per_layer"].to_numpy(float)
         ends = np.abs(table[["low", "high"]].to_numpy(float).T - middle)
         axes.errorbar(
@@ -40,9 +38,7 @@ def draw_quantiles(result: Result) -> Drawing:
     residuals = table["residual"].to_numpy(float)
     low, high = np.quantile(residuals, [0.25, 0.75])
     ends = np.quantile(normal, [0.25, 0.75])
-    with style():
-        figure = blank(2.8)
-        axes = figure.add_subplot()
+    with panel(2.8) as (figure, axes):
         if ends[1] > ends[0]:
             slope = (high - low) / (ends[1] - ends[0])
             axes.axline((ends[0], low), slope=slope, color=INK, lw=0.8)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from greensweep.analysis import Result
 from greensweep.analysis.units import joules
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
-from greensweep.rendering.style import COLOURS, DASHES, INK, MARKERS, blank, style
+from greensweep.rendering.style import COLOURS, DASHES, INK, MARKERS, blank, panel, style
 
 _MOST_PANELS = 6
 _TITLE = 28  # letters of a line above a panel, of which two stand side by side
@@ -74,9 +74,7 @@ def draw_survival(result: Result) -> Drawing:
     """Draw the share of searches that have not reached the target, against energy."""
     table, baseline = result.tables["survival"], result.figures["baseline"]
     strategies = _strategies(result)
-    with style():
-        figure = blank(2.8)
-        axes = figure.add_subplot()
+    with panel(2.8) as (figure, axes):
         for index, strategy in enumerate(strategies):
             curve = table[table["strategy"] == strategy]
             axes.step(curve["energy_ratio"], curve["not_yet"], where="post", lw=1.4, **_look(index))
@@ -99,9 +97,7 @@ def draw_ranks(result: Result) -> Drawing:
     difference = float(result.figures["critical_difference"])
     count = len(ranks)
     means = dict(zip(ranks["strategy"].tolist(), ranks["mean_rank"].tolist(), strict=True))
-    with style():
-        figure = blank(0.9 + 0.28 * count)
-        axes = figure.add_subplot()
+    with panel(0.9 + 0.28 * count) as (figure, axes):
         axes.axis("off")
         axes.set(xlim=(0.7, count + 0.3), ylim=(-count - 0.6, 1.6))
         axes.plot([1, count], [0, 0], color=INK, lw=1)

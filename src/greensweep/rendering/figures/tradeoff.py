@@ -10,7 +10,7 @@ from greensweep.analysis import Result, RunTable
 from greensweep.analysis.units import joules, number
 from greensweep.config.metrics import Metric
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
-from greensweep.rendering.style import COLOURS, FAINT, INK, blank, style
+from greensweep.rendering.style import COLOURS, FAINT, INK, panel
 from greensweep.sources.table import ENERGY, joined
 
 _MOST_POINTS = 2000  # drawn in one figure, those of the front always
@@ -35,9 +35,7 @@ def draw_front(
         rows = finished[names == name]
         if len(rows) > _MOST_POINTS:
             rows = rows.sample(_MOST_POINTS, random_state=0)
-        with style():
-            figure = blank(3.4)
-            axes = figure.add_subplot()
+        with panel(3.4) as (figure, axes):
             points(axes, rows[ENERGY], rows[metric.name], f"runs-{place}", INK, "o", 14, alpha=0.35)
             spent, reached = front["energy_joules"], front[metric.name]
             axes.step(spent, reached, where="post", color=COLOURS[0], lw=1.6)
@@ -81,9 +79,7 @@ def draw_importance(result: Result) -> Drawing:
     own = table[table["group"] == table["group"].iloc[0]]
     wide = own.pivot(index="hyperparameter", columns="target", values="importance").fillna(0.0)
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
-    with style():
-        figure = blank(0.9 + 0.42 * len(wide))
-        axes = figure.add_subplot()
+    with panel(0.9 + 0.42 * len(wide)) as (figure, axes):
         height = 0.8 / len(wide.columns)
         for index, target in enumerate(wide.columns):
             axes.barh(

@@ -107,13 +107,9 @@ def _cells(params: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _shared(params: Mapping[str, Any]) -> list[str]:
-    groups = {name: params.get(name) for name in _GROUPS}
-    named: dict[str, Any] = {
-        name: value for name, value in groups.items() if isinstance(value, str)
-    }
-    named |= {"seed": params.get("seed"), "repeats": params.get("repeats")}
-    named |= {"training.epochs": params.get("epochs")}
-    return [f"{name}={value}" for name, value in named.items()]
+    names = [*(name for name in _GROUPS if isinstance(params.get(name), str)), "seed", "repeats"]
+    values = {name: params.get(name) for name in names} | {"training.epochs": params.get("epochs")}
+    return [f"{name}={value}" for name, value in values.items()]
 
 
 def _check_network(config: TrainConfig) -> None:
