@@ -28,17 +28,6 @@ def range_text(counts: Collection[int]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def ratios_to(baseline: Figures, other: Figures) -> Figures:
-    """Return other over baseline; infinite where only the other never arrives.
-
-    0 where only the baseline never arrives. Missing where neither does, and where the baseline
-    arrives for 0 J: there is nothing to be a share of.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio: Figures = np.where(baseline > 0, other / baseline, np.nan)
-    return ratio
-
-
 def median_interval(values: Figures, confidence: float) -> tuple[float, float, float]:
     """Return the median and its exact interval, between two of the values: the sign test's.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from greensweep.analysis.comparison import median_interval, ratios_to
+from greensweep.analysis.comparison import median_interval
 from greensweep.config.schema_analysis import StrategiesConfig
 
 
@@ -36,23 +36,17 @@ def ratio_table(costs: pd.DataFrame, config: StrategiesConfig) -> pd.DataFrame:
     Args:
         costs: energy to target in joules, infinite where it is never reached; a row for each
             setting, a column for each strategy.
+
+    Returns:
+        Joules of both, and their ratio: infinite where only the strategy never arrives, 0 where
+        only the baseline never does, missing where neither does and where the baseline arrives for
+        0 J: there is nothing to be a share of.
     """
-    parts = []
-    for strategy in costs.columns.drop(config.baseline):
-        both = costs[[config.baseline, strategy]].dropna()
-        own, other = both[config.baseline].to_numpy(float), both[strategy].to_numpy(float)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "setting": both.index,
-                    "strategy": strategy,
-                    "baseline_joules": own,
-                    "joules": other,
-                    "ratio": ratios_to(own, other),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+    own = costs[config.baseline].rename("baseline_joules")
+    others = costs.drop(columns=config.baseline).melt(value_name="joules", ignore_index=False)
+    table = others.join(own).dropna().reset_index()
+    ratio = (table["joules"] / table["baseline_joules"]).where(table["baseline_joules"] > 0)
+    return table[["setting", "strategy", "baseline_joules", "joules"]].assign(ratio=ratio)
 
 
 def summarise_ratios(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str, Ratios]:

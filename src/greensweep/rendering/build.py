@@ -296,7 +296,7 @@ def _links(frame: pd.DataFrame, config: ReportConfig) -> Sequence[str]:
 
 
 def _tables(result: Result, captions: Mapping[str, str]) -> list[Table]:
-    """Return the tables that there are of these, in this order."""
+    """Return those tables of a result that there are, in this order."""
     there = [name for name in captions if name in result.tables]
     return [Table(name, captions[name], result.tables[name]) for name in there]
 
