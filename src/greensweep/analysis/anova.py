@@ -60,28 +60,19 @@ def factorial_anova(
         )
     if plain["y"].std(ddof=0) <= _NO_VARIANCE * plain["y"].abs().max():
         raise AnalysisError(f"{response} is the same in all runs: there is no variance to explain")
-    table = anova_lm(model.fit(), typ=3).drop(index="Intercept")
+    table = anova_lm(model.fit(), typ=3).drop(index="Intercept").rename(columns={"PR(>F)": "p"})
     back = {short: factor for factor, short in names.items()}
-    terms = [_readable(str(term), back) for term in table.index]
-    squares, freedom = table["sum_sq"].to_numpy(float), table["df"].to_numpy(float)
-    residual = squares[-1]
-    mean_residual = residual / freedom[-1]
-    total = squares.sum()
-    with np.errstate(invalid="ignore"):
-        found = pd.DataFrame(
-            {
-                "term": terms,
-                "sum_sq": squares,
-                "df": freedom,
-                "F": table["F"].to_numpy(float),
-                "p": table["PR(>F)"].to_numpy(float),
-                "eta_sq": squares / total,
-                "partial_eta_sq": squares / (squares + residual),
-                "omega_sq": (squares - freedom * mean_residual) / (total + mean_residual),
-            }
-        )
-    found.loc[len(found) - 1, ["eta_sq", "partial_eta_sq", "omega_sq"]] = np.nan
-    return found
+    table.insert(0, "term", [_readable(str(term), back) for term in table.index])
+    residual, total = table["sum_sq"].iloc[-1], table["sum_sq"].sum()
+    mean_residual = residual / table["df"].iloc[-1]
+    effects = table.iloc[:-1]  # which the residual has none of
+    squares = effects["sum_sq"]
+    found: pd.DataFrame = table.assign(
+        eta_sq=squares / total,
+        partial_eta_sq=squares / (squares + residual),
+        omega_sq=(squares - effects["df"] * mean_residual) / (total + mean_residual),
+    )
+    return found.reset_index(drop=True)
 
 
 def assumptions(

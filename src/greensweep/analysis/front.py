@@ -65,27 +65,20 @@ def on_front_probability(
     starts = np.cumsum(counts) - counts
     first, size = np.repeat(starts, counts), np.repeat(counts, counts)
     times = np.zeros(len(counts))
+
+    def means(values: Figures, drawn: NDArray[np.intp]) -> Figures:
+        """Return the mean of each configuration in each draw, of shape (draws, configurations)."""
+        # As differences from the first repeat: equal repeats have exactly that mean, however many.
+        one = values[order[starts]]
+        differences = values[drawn] - np.repeat(one, counts)
+        found: Figures = one + np.add.reduceat(differences, starts, axis=1) / counts
+        return found
+
     for draws in _blocks(resamples, len(units)):
         drawn = order[first + (generator.random((draws, len(units))) * size).astype(np.intp)]
-        score = _means(scores, drawn, order, starts, counts)
-        energy = _means(joules, drawn, order, starts, counts)
+        score, energy = means(scores, drawn), means(joules, drawn)
         times += sum(map(is_pareto_optimal, np.stack([-score, energy], axis=-1)))
     return times / resamples
-
-
-def _means(
-    values: Figures,
-    drawn: NDArray[np.intp],
-    order: NDArray[np.intp],
-    starts: NDArray[np.intp],
-    counts: NDArray[np.intp],
-) -> Figures:
-    """Return the mean of each configuration in each draw, of shape (draws, configurations)."""
-    # As differences from the first repeat: equal repeats have exactly that mean, however many.
-    first = values[order[starts]]
-    differences = values[drawn] - np.repeat(first, counts)
-    means: Figures = first + np.add.reduceat(differences, starts, axis=1) / counts
-    return means
 
 
 def _blocks(draws: int, values: int) -> Iterator[int]:
