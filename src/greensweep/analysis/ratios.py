@@ -42,7 +42,7 @@ def ratio_table(costs: pd.DataFrame, config: StrategiesConfig) -> pd.DataFrame:
         only the baseline never does, missing where neither does and where the baseline arrives for
         0 J: there is nothing to be a share of.
     """
-    own = costs[config.baseline].rename("baseline_joules")
+    own = costs[[config.baseline]].set_axis(["baseline_joules"], axis=1)
     others = costs.drop(columns=config.baseline).melt(value_name="joules", ignore_index=False)
     table = others.join(own).dropna().reset_index()
     ratio = (table["joules"] / table["baseline_joules"]).where(table["baseline_joules"] > 0)
