@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from greensweep.energy import EnergyReading, Phases
+from greensweep.energy import Phases
 from greensweep.energy.uncertainty import INFERENCE_PERIODS
 from greensweep.record.summaries import Inference
 from greensweep.runs.setup import Setup
@@ -35,10 +35,8 @@ def measure_inference(setup: Setup, phases: Phases) -> Inference:
     enough = max(INFERENCE_PERIODS * phases.total.update_seconds, _SHORT_SECONDS)
     with phases.phase("inference"):
         images = predict(split=split, seconds=asked.seconds or enough)
-    return _summary(phases.of("inference"), images, asked.batch_size)
+    reading = phases.of("inference")
 
-
-def _summary(reading: EnergyReading, images: int, batch_size: int) -> Inference:
     def per_1000(figure: float | None) -> float | None:
         return None if figure is None else 1000.0 * figure / images
 
@@ -47,6 +45,6 @@ def _summary(reading: EnergyReading, images: int, batch_size: int) -> Inference:
         uncertainty_joules_per_1000=per_1000(reading.uncertainty_joules),
         seconds_per_1000=per_1000(reading.seconds),
         images=images,
-        batch_size=batch_size,
+        batch_size=asked.batch_size,
         quality=reading.quality,
     )

@@ -59,8 +59,7 @@ def capture_step(
     on_batches: Callable[[TrainingStep], Step],
     batch: tuple[Tensor, ...],
     *,
-    graph: Recorder | None,
-    no_graph: str,
+    graph: Recorder | str,
     batch_size: int,
     steps: int,
 ) -> tuple[Step, Capture]:
@@ -71,21 +70,20 @@ def capture_step(
         step: not taken before.
         on_batches: makes of a step one that takes what batches hold.
         batch: tensors on the model's device, the last of as many items as the batch has.
-        graph: records a step as a graph; None where that cannot be.
-        no_graph: why it cannot.
+        graph: records a step as a graph; or why that cannot be.
         batch_size: samples of a step that is whole.
         steps: how many the training has.
     """
     plain = on_batches(step)
     try:
-        if asked not in ("none", "compile") and graph is None:
-            raise NotCapturedError(no_graph)
+        if asked not in ("none", "compile") and isinstance(graph, str):
+            raise NotCapturedError(graph)
         _refuse_early(asked, batch, batch_size, steps)
         with first_steps_undone(step):
             if asked == "compile":
                 taken = _recorded(plain, on_batches(step.compiled()), batch, _called, step.model)
                 return taken, Capture("compile", "training.capture=compile")
-            assert graph is not None
+            assert not isinstance(graph, str)
             return _graphed(asked, step, plain, batch, graph)
     except NotCapturedError as reason:
         if asked in ("graph", "compile"):

@@ -101,13 +101,12 @@ class Training:
         own = scheduler if isinstance(scheduler, CustomSchedulerConfig) else None
         self._by_epoch = own is not None and own.interval == "epoch"
         self._plain = TrainingStep(model, normalise, task, training, update)
-        self._graph, self._no_graph = graph, "CUDA graphs need a GPU"
+        self._graph: Recorder | str = graph or "CUDA graphs need a GPU"
         if graph is None and normalise.device.type == "cuda":
             self._graph = cuda_graph
         if own is not None or isinstance(optimizer, CustomOptimizerConfig):
             # What others change from step to step, a graph may hold as it was.
-            self._graph = None
-            self._no_graph = "CUDA graphs are of Greensweep's own optimizers and schedules"
+            self._graph = "CUDA graphs are of Greensweep's own optimizers and schedules"
         self.capture = Capture("none", "no warm-up")
         self.evaluation_loss: float | None = None
         self._average = None if training.ema is None else _average(model, training.ema)
@@ -224,7 +223,6 @@ class Training:
                 self._on_batches,
                 tuple(each.to(step.device) for each in batch),
                 graph=self._graph,
-                no_graph=self._no_graph,
                 batch_size=self._step_size,
                 steps=self._steps,
             )
