@@ -37,8 +37,7 @@ def not_started() -> EnergyError:
 class UnmeteredMeter:
     """Counts seconds and no joules."""
 
-    def __init__(self) -> None:
-        self._began: float | None = None
+    _began: float | None = None
 
     def start(self) -> None:
         self._began = time.perf_counter()
@@ -53,10 +52,10 @@ class UnmeteredMeter:
         self._began = None
 
 
-class ScriptedMeter:
+class ScriptedMeter(UnmeteredMeter):
     """Each lap reads the next (seconds, joules) of `laps`; the last one repeats for ever.
 
-    For tests, and for trying a study out.
+    For tests, and for trying a study out. Started again, the script goes on where it was.
     """
 
     def __init__(
@@ -70,22 +69,13 @@ class ScriptedMeter:
         self._laps = iter(laps)
         self._last = (0.0, 0.0)
         self._component, self._source, self._quality = component, source, quality
-        self._running = False
-
-    def start(self) -> None:
-        """The script goes on where it was."""
-        self._running = True
 
     def lap(self, computes: bool = True) -> EnergyReading:
-        if not self._running:
-            raise not_started()
+        super().lap(computes)
         self._last = next(self._laps, self._last)
         seconds, joules = self._last
         energy = ComponentEnergy(joules, self._source, self._quality)
         return EnergyReading(seconds, {self._component: energy})
-
-    def stop(self) -> None:
-        self._running = False
 
 
 def unmetered(config: EnergyConfig, device: str | None) -> Meter:

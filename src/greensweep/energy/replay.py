@@ -20,7 +20,7 @@ from greensweep.csv_files import (
     read_rows,
 )
 from greensweep.energy.counters import Counter
-from greensweep.energy.meter import not_started
+from greensweep.energy.meter import UnmeteredMeter
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
 from greensweep.errors import EnergyError, unknown
 
@@ -42,7 +42,7 @@ def replay(config: ReplayConfig, device: str | None) -> "ReplayTable | ReplayTra
     return ReplayTrace(path, config.column, config.time_column, config.component)
 
 
-class ReplayTable:
+class ReplayTable(UnmeteredMeter):
     """A meter whose every lap has the joules of a table's next row.
 
     After the last row it goes on without joules, with one warning. The seconds are the clock's.
@@ -62,19 +62,15 @@ class ReplayTable:
     ) -> None:
         (self._joules,) = _read_columns(path, {column: ENERGY_UNITS}, unit)
         self._path, self._component = path, component
-        self._began: float | None = None
 
     def start(self) -> None:
         """Begin at the first row."""
         self._rows = iter(self._joules)
         self._ended = False
-        self._began = time.monotonic()
+        super().start()
 
     def lap(self, computes: bool = True) -> EnergyReading:
-        if self._began is None:
-            raise not_started()
-        began, self._began = self._began, time.monotonic()
-        seconds = self._began - began
+        seconds = super().lap(computes).seconds
         joules = next(self._rows, None)
         if joules is None:
             if not self._ended:
@@ -83,9 +79,6 @@ class ReplayTable:
             return EnergyReading(seconds, lost=frozenset([self._component]))
         energy = ComponentEnergy(joules, _SOURCE, "replayed")
         return EnergyReading(seconds, {self._component: energy})
-
-    def stop(self) -> None:
-        self._began = None
 
 
 class TraceCounter(Counter):
