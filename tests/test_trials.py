@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greensweep.config import Direction
+from greensweep.config.metrics import Direction
 from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.record.ending import Status

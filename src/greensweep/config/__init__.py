@@ -8,7 +8,7 @@ from greensweep.config.folders import (
     storage_url,
     use_sweep_folder,
 )
-from greensweep.config.metrics import Direction, Metric
+from greensweep.config.metrics import Metric
 from greensweep.config.schema import EvaluateConfig, PredictConfig, PrepareConfig, TrainConfig
 from greensweep.config.store import (
     load_run_config,
@@ -24,7 +24,6 @@ from greensweep.config.unknown import is_option, is_option_somewhere, no_option,
 from greensweep.config.yaml_masking import mask_yaml
 
 __all__ = [
-    "Direction",
     "EvaluateConfig",
     "Metric",
     "PredictConfig",

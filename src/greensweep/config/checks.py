@@ -10,7 +10,6 @@ from greensweep.config.metrics import METRICS
 from greensweep.config.schema import (
     LARGEST_SEED,
     EvaluateConfig,
-    ObjectiveConfig,
     PredictConfig,
     SgdConfig,
     TrainConfig,
@@ -39,7 +38,7 @@ def consistency_faults(config: Any) -> Iterator[str]:
         yield from _metric_faults(config)
         yield from _repeat_faults(config)
         yield from _replay_faults(config)
-        yield from _objective_faults(config.objective, config.energy, config.replay is not None)
+        yield from _objective_faults(config)
 
 
 def _energy_faults(energy: EnergyConfig) -> Iterator[str]:
@@ -199,10 +198,9 @@ def _replay_faults(config: TrainConfig) -> Iterator[str]:
         )
 
 
-def _objective_faults(
-    objective: ObjectiveConfig, energy: EnergyConfig, replayed: bool
-) -> Iterator[str]:
-    unmetered = energy.name == "unmetered" and not replayed
+def _objective_faults(config: TrainConfig) -> Iterator[str]:
+    objective = config.objective
+    unmetered = config.energy.name == "unmetered" and config.replay is None
     if objective.name in ("pareto", "priced") and unmetered:
         yield (
             f"objective={objective.name} needs energy, but energy=unmetered: "

@@ -15,11 +15,9 @@ from greensweep.secrets.data import (
     restored,
     still_masked,
 )
-from greensweep.secrets.known import MASK
 from greensweep.secrets.output import PrivateLog, mask_command_output, mask_output, private
 
 __all__ = [
-    "MASK",
     "PrivateLog",
     "forget",
     "has_secrets",
