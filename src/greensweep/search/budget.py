@@ -6,13 +6,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial
 
-from greensweep.search.records import (
-    SEARCH_ENERGY,
-    outcome_of,
-    owner_of,
-    seconds_of,
-    spent_of,
-)
+from greensweep.search.records import SEARCH_ENERGY, outcome_of, owner_of, seconds_of, spent_of
 from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0

@@ -17,13 +17,7 @@ from greensweep.pareto import is_pareto_optimal
 from greensweep.search.budget import between_trials, spent
 from greensweep.search.cost_model import Figure, early_forecast, whole_cost
 from greensweep.search.folders import STUDY_FILE
-from greensweep.search.records import (
-    Outcome,
-    counted,
-    ended_as,
-    outcome_of,
-    spent_of,
-)
+from greensweep.search.records import Outcome, counted, ended_as, outcome_of, spent_of
 from greensweep.search.spec import SearchSpec
 
 SECTION = "search"

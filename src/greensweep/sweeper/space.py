@@ -18,12 +18,7 @@ from greensweep.config.grammar import (
     kept_choices,
 )
 from greensweep.config.hydra_internals import distribution_of
-from greensweep.config.searched import (
-    Searched,
-    present_value,
-    read_searched,
-    still_needed,
-)
+from greensweep.config.searched import Searched, present_value, read_searched, still_needed
 from greensweep.errors import StudyError, first_line
 from greensweep.search.encoder import holds
 from greensweep.search.space import Space

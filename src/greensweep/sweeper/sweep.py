@@ -10,10 +10,7 @@ from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError
 from greensweep.record.result import read_results
 from greensweep.search.callbacks import call_before_first_trial
-from greensweep.search.folders import (
-    check_present,
-    trial_directories,
-)
+from greensweep.search.folders import check_present, trial_directories
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.placement import gpus_of_worker, workers_of
 from greensweep.search.pool import run_workers
@@ -26,9 +23,7 @@ from greensweep.sweeper.confirm import refuse_long
 from greensweep.sweeper.options import search_meter, sweeper_options, use_study_folder
 from greensweep.sweeper.preview import preview
 from greensweep.sweeper.results import require_finished, write_results_of
-from greensweep.sweeper.spec import (
-    build_spec,
-)
+from greensweep.sweeper.spec import build_spec
 from greensweep.sweeper.start import find_start, make_folder
 from greensweep.sweeper.trial_task import mask_program_output
 from greensweep.sweeper.worker import Plan, Worker
