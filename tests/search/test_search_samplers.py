@@ -251,7 +251,8 @@ def test_what_trials_that_did_not_finish_teach() -> None:
         0.1: 0.5, 0.2: 0.9, 0.3: 0.4, 0.4: pytest.approx(0.7), 0.5: 0.5,
     }  # fmt: skip
     assert list(seen.feasible) == [True, True, False, False, False]
-    joules = dict(zip(seen.metered_points[:, 0], np.exp(seen.log_joules), strict=True))
+    points, log_joules = seen.metered
+    joules = dict(zip(points[:, 0], np.exp(log_joules), strict=True))
     assert joules == pytest.approx({0.1: 100.0, 0.2: 200.0, 0.3: 200.0, 0.4: 40.0})
 
 

@@ -63,7 +63,7 @@ def best_gain_per_joule(
     space = {name: each for name, each in spec.distributions.items() if not each.single()}
     encoder = SpaceEncoder(log_scaled_space(space, _WIDE_DECADES), spec.conditions)
     observations = Observations(in_fidelity(trials, 0), encoder, study.direction)
-    if len(observations.scores) < 2 or len(observations.log_joules) < 2:
+    if len(observations.scores) < 2 or len(observations.metered[1]) < 2:
         return None
     generator = np.random.default_rng([spec.seed, len(observations.scores)])
     best = observations.points[int(observations.scores.argmax())]

@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr
 
 from greensweep.gaussian_process import FloatArray, GaussianProcess
-from greensweep.search.samplers.observations import Observations
+from greensweep.search.samplers.observations import Data, Observations
 
 _FEWEST_METERED = 2  # trials below which a model of the cost has nothing to learn from
 _NEIGHBOURS = 256  # around each of the most promising points
 Rows = NDArray[np.intp]
-Data = tuple[FloatArray, FloatArray]  # points, and the values at them
 
 # How far a cheaper run is from the whole one in the dimension of its fidelity: before any trial,
 # what both come to, but for a constant, is then taken to correlate by 0.8.
@@ -37,35 +36,22 @@ class Acquisition:
     ) -> None:
         fidelities = [whole, *cheaper]
         self._fidelities, self._cost_exponent = len(fidelities), cost_exponent
-        scores = [
-            each.scores
-            + mean_difference(
-                (each.points[each.finished], each.scores[each.finished]),
-                (whole.points[whole.finished], whole.scores[whole.finished]),
-            )
-            for each in cheaper
-        ]
+        scores = [each.scores + mean_difference(each.ended, whole.ended) for each in cheaper]
         points = self._stack([each.points for each in fidelities])
         self._scores = GaussianProcess(points, np.concatenate([whole.scores, *scores]))
         self._log_savings = [
             0.0,
-            *(
-                mean_difference(
-                    (each.metered_points, each.log_joules),
-                    (whole.metered_points, whole.log_joules),
-                )
-                for each in cheaper
-            ),
+            *(mean_difference(each.metered, whole.metered) for each in cheaper),
         ]
         log_joules = np.concatenate(
             [
-                each.log_joules + saving
+                each.metered[1] + saving
                 for each, saving in zip(fidelities, self._log_savings, strict=True)
             ]
         )
         self._log_joules: GaussianProcess | None = None
         if cost_exponent and len(log_joules) >= _FEWEST_METERED:
-            metered = self._stack([each.metered_points for each in fidelities])
+            metered = self._stack([each.metered[0] for each in fidelities])
             self._log_joules = GaussianProcess(metered, log_joules)
         self._violations = [
             GaussianProcess(whole.constrained_points, each) for each in whole.violations

@@ -6,7 +6,6 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from greensweep.search.encoder import SpaceEncoder, log_scaled, log_scaled_space
 from greensweep.search.samplers.acquisition import Acquisition, maximize_acquisition
 from greensweep.search.samplers.observations import Observations
 from greensweep.search.samplers.single_objective import SingleObjectiveSampler
@@ -64,7 +63,7 @@ class ExpectedImprovementPerJouleSampler(SingleObjectiveSampler):
         state = self._random_state(study, trial)
         if not search_space or state.n_observed() < self._n_startup_trials:
             return {}
-        encoder = SpaceEncoder(log_scaled_space(search_space, self._log_decades), self._conditions)
+        encoder = self._encoder(search_space)
         observations = Observations(state.trials, encoder, study.direction)
         if not len(observations.scores):
             return {}
@@ -76,15 +75,3 @@ class ExpectedImprovementPerJouleSampler(SingleObjectiveSampler):
             reaches=_REACHES,
         )
         return encoder.decode(point)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Draw one option by itself: of the first trials."""
-        state = self._random_state(study, trial)
-        distribution = log_scaled(param_distribution, self._log_decades)
-        return state.sobol(distribution) if self._even_start else state.uniform(distribution)

@@ -9,7 +9,6 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from greensweep.gaussian_process import FloatArray
-from greensweep.search.encoder import SpaceEncoder, log_scaled_space
 from greensweep.search.fidelity import fidelity_of, in_fidelity, set_fidelity
 from greensweep.search.records import outcome_of
 from greensweep.search.samplers.acquisition import Acquisition, common_rows, maximize_acquisition
@@ -56,7 +55,7 @@ class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
             return {}
         if not search_space:
             return {}
-        encoder = SpaceEncoder(log_scaled_space(search_space, self._log_decades), self._conditions)
+        encoder = self._encoder(search_space)
         whole, *others = (
             Observations(in_fidelity(state.trials, fidelity), encoder, study.direction)
             for fidelity in range(self._fidelities + 1)

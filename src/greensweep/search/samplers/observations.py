@@ -10,7 +10,8 @@ from greensweep.gaussian_process import FloatArray
 from greensweep.search.cost_model import whole_joules
 from greensweep.search.encoder import SpaceEncoder
 from greensweep.search.records import outcome_of, runs_again
-from greensweep.search.samplers.random_state import finite
+
+Data = tuple[FloatArray, FloatArray]  # points, and the values at them
 
 
 class Observations:
@@ -28,18 +29,15 @@ class Observations:
 
     Attributes:
         points, scores, feasible: of trials with a score.
-        metered_points, log_joules: of trials with an energy; natural logarithm of joules.
+        ended: points and scores of those that ran to their end.
+        metered: points and natural logarithms of joules, of trials with an energy.
         constrained_points, violations: of trials with constraints, one array for each constraint.
-        finished: which of the scores are those of trials that ran to their end.
         pending: points of running trials.
         tried: points of all trials that are, or were, run.
     """
 
     def __init__(
-        self,
-        trials: Sequence[FrozenTrial],
-        encoder: SpaceEncoder,
-        direction: StudyDirection,
+        self, trials: Sequence[FrozenTrial], encoder: SpaceEncoder, direction: StudyDirection
     ) -> None:
         self.encoder = encoder
         sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
@@ -49,7 +47,9 @@ class Observations:
         def points(numbers: Iterable[int]) -> FloatArray:
             return encoder.encode_all(params[number] for number in numbers)
 
-        finished = [t for t in known if t.state == TrialState.COMPLETE and finite(t.values)]
+        finished = [
+            t for t in known if t.state == TrialState.COMPLETE and np.isfinite(t.values).all()
+        ]
         scores = {t.number: sign * (t.values or [0.0])[0] for t in finished}
         if finished:
             typical = float(np.median(list(scores.values())))
@@ -67,10 +67,10 @@ class Observations:
             [n in ends and all(x <= 0 for x in ends[n].constraints.values()) for n in scores],
             dtype=bool,
         )
-        self.finished = np.array([n in ends for n in scores], dtype=bool)
+        ran_to_end = np.array([n in ends for n in scores], dtype=bool)
+        self.ended: Data = self.points[ran_to_end], self.scores[ran_to_end]
         joules = {t.number: cost for t in known if (cost := whole_joules(t)) is not None}
-        self.metered_points = points(joules)
-        self.log_joules: FloatArray = np.log(list(joules.values()))
+        self.metered: Data = points(joules), np.log(list(joules.values()))
         constrained = [t for t in finished if t.constraints]
         names = sorted({name for t in constrained for name in t.constraints})
         constrained = [t for t in constrained if all(name in t.constraints for name in names)]

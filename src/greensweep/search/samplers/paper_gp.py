@@ -15,7 +15,6 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from greensweep.search.encoder import SpaceEncoder
 from greensweep.search.samplers.observations import Observations
 from greensweep.search.samplers.single_objective import SingleObjectiveSampler
 from greensweep.search.space import Conditions
@@ -51,12 +50,8 @@ class PaperGpSampler(SingleObjectiveSampler):
         state = self._random_state(study, trial)
         if not search_space:
             return {}
-        encoder = SpaceEncoder(search_space, self._conditions)
-        observations = Observations(state.trials, encoder, study.direction)
-        points, scores = (
-            observations.points[observations.finished],
-            observations.scores[observations.finished],
-        )
+        encoder = self._encoder(search_space)
+        points, scores = Observations(state.trials, encoder, study.direction).ended
         if not len(scores):
             return {}
         model = GaussianProcessRegressor(RBF(1.0), alpha=_NOISE, optimizer=None, normalize_y=True)
@@ -67,13 +62,3 @@ class PaperGpSampler(SingleObjectiveSampler):
             means, deviations = model.predict(candidates, return_std=True)
         chance = ndtr((means - scores.max()) / (deviations + _LEAST_DEVIATION))
         return encoder.decode(candidates[int(chance.argmax())])
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Draw one option by itself: of the first trial."""
-        return self._random_state(study, trial).uniform(param_distribution)

@@ -1,7 +1,5 @@
 """The random state of one trial's draw: of the search's seed and the trials before it alone."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -81,8 +79,3 @@ class TrialRandomState:
 def seed_or_any(seed: int | None) -> int:
     """Return a seed, drawn where none is given."""
     return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-
-
-def finite(values: Sequence[float] | None) -> bool:
-    """Tell whether a trial has values, all of them finite."""
-    return values is not None and bool(np.isfinite(values).all())

@@ -1,6 +1,7 @@
 """What samplers of one objective that draw all options together have in common."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -9,6 +10,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import SeveralObjectivesError
+from greensweep.search.encoder import SpaceEncoder, log_scaled, log_scaled_space
 from greensweep.search.optuna_internals import trials_at_draw
 from greensweep.search.samplers.random_state import TrialRandomState, seed_or_any
 from greensweep.search.space import Conditions
@@ -29,6 +31,8 @@ class SingleObjectiveSampler(BaseSampler):
     keeps_seed = True
     name: str
     learns_from_pruned: bool
+    _log_decades: float | None = None  # the space stays as it is
+    _even_start = False
 
     def __init__(self, seed: int | None, conditions: Conditions | None = None) -> None:
         self._seed, self._conditions = seed_or_any(seed), conditions or {}
@@ -64,6 +68,21 @@ class SingleObjectiveSampler(BaseSampler):
         if trial.number not in self._random_states:
             self._random_states[trial.number] = TrialRandomState(self._seed, study, trial.number)
         return self._random_states[trial.number]
+
+    def _encoder(self, space: dict[str, BaseDistribution]) -> SpaceEncoder:
+        return SpaceEncoder(log_scaled_space(space, self._log_decades), self._conditions)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw one option by itself: of the first trials."""
+        state = self._random_state(study, trial)
+        distribution = log_scaled(param_distribution, self._log_decades)
+        return state.sobol(distribution) if self._even_start else state.uniform(distribution)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
