@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import (
+    BaseDistribution,
     check_distribution_compatibility,
     distribution_to_json,
     json_to_distribution,
@@ -145,34 +146,40 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
             pruner=spec.build_pruner(),
             load_if_exists=True,
         )
-        asked, known = _asked(spec), _kept(study, spec)
-        if known is None and study.get_trials(deepcopy=False):
+        asked, kept = _asked(spec), study.user_attrs.get(_ASKED)
+        if kept is None and study.get_trials(deepcopy=False):
             raise StudyError(
                 f"hydra.sweeper.study_name={spec.study_name} is a study of another program in "
                 "this storage: choose another name"
             )
-        if known is not None and known != asked:
-            differences = "; ".join(_differences(known, asked))
-            if known["directions"] != asked["directions"]:
-                raise StudyError(
-                    f"the study {spec.study_name} has other objectives ({differences}), which "
-                    "cannot be mixed: set hydra.sweeper.study_name to a new name"
-                )
-            if not spec.extend:
-                raise StudyError(
-                    f"the study {spec.study_name} searched something else ({differences}): set "
-                    "hydra.sweeper.extend=true to go on all the same, hydra.sweeper.fresh=true to "
-                    "start anew, or hydra.sweeper.study_name to a new name"
-                )
-            if _cannot_extend(known, asked):
-                raise StudyError(
-                    f"the study {spec.study_name} cannot be extended so ({differences}): choices "
-                    "and kinds of options stay as they are; set hydra.sweeper.study_name to a new "
-                    "name"
-                )
-        if study.user_attrs.get(_ASKED) != asked:
+        if kept is not None:
+            _check_known({**kept, "fixed": _fixed(kept["fixed"], spec)}, asked, spec)
+        if kept != asked:
             study.set_user_attr(_ASKED, asked)
         return study
+
+
+def _check_known(known: Mapping[str, Any], asked: Mapping[str, Any], spec: SearchSpec) -> None:
+    """Refuse to go on where an earlier command searched something else."""
+    if known == asked:
+        return
+    differences = "; ".join(_differences(known, asked))
+    rename = "hydra.sweeper.study_name to a new name"
+    fault = None
+    if known["directions"] != asked["directions"]:
+        fault = f"has other objectives ({differences}), which cannot be mixed: set {rename}"
+    elif not spec.extend:
+        fault = (
+            f"searched something else ({differences}): set hydra.sweeper.extend=true to go on all "
+            f"the same, hydra.sweeper.fresh=true to start anew, or {rename}"
+        )
+    elif _cannot_extend(known, asked):
+        fault = (
+            f"cannot be extended so ({differences}): choices and kinds of options stay as they "
+            f"are; set {rename}"
+        )
+    if fault is not None:
+        raise StudyError(f"the study {spec.study_name} {fault}")
 
 
 def find_study(spec: SearchSpec) -> optuna.Study | None:
@@ -236,23 +243,13 @@ def _asked(spec: SearchSpec) -> dict[str, Any]:
     return asked
 
 
-def _kept(study: optuna.Study, spec: SearchSpec) -> dict[str, Any] | None:
-    """Return what an earlier command searched; None of a new study."""
-    known = study.user_attrs.get(_ASKED)
-    if known is None:
-        return None
-    return {**known, "fixed": _fixed(known["fixed"], spec)}
-
-
 def _fixed(overrides: Iterable[str], spec: SearchSpec) -> list[str]:
-    return [mask_override(each) for each in overrides if not _is_changeable(each, spec)]
+    def is_changeable(override: str) -> bool:
+        name = override.partition("=")[0].lstrip("+~")
+        return any(name == each or name.startswith((f"{each}.", f"{each}@")) for each in changeable)
 
-
-def _is_changeable(override: str, spec: SearchSpec) -> bool:
-    name = override.partition("=")[0].lstrip("+~")
-    return any(
-        name == each or name.startswith((f"{each}.", f"{each}@")) for each in spec.changeable
-    )
+    changeable = spec.changeable
+    return [mask_override(each) for each in overrides if not is_changeable(each)]
 
 
 def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
@@ -271,17 +268,17 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
 
 
 def _range(distribution: Mapping[str, Any] | None) -> str:
-    if distribution is None:
-        return "not searched"
-    return range_text(json_to_distribution(json.dumps(distribution)))
+    return "not searched" if distribution is None else range_text(_distribution(distribution))
+
+
+def _distribution(kept: Mapping[str, Any]) -> BaseDistribution:
+    return json_to_distribution(json.dumps(kept))
 
 
 def _cannot_extend(known: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     """Tell whether an option changes in a way that no storage can hold in one study."""
     for name in known["space"].keys() & asked["space"].keys():
-        before, after = (
-            json_to_distribution(json.dumps(each["space"][name])) for each in (known, asked)
-        )
+        before, after = (_distribution(each["space"][name]) for each in (known, asked))
         try:
             check_distribution_compatibility(before, after)
         except ValueError:
