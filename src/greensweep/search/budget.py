@@ -10,7 +10,6 @@ from greensweep.search.records import SEARCH_ENERGY, outcome_of, owner_of, secon
 from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0
-_FEWEST = 3  # finished trials below which a forecast is their mean
 _LATEST = 3  # trials that show what the next one takes beside its epochs
 
 

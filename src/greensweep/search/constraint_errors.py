@@ -51,8 +51,10 @@ def constraint_errors(
                 f"{OPTION}: {constraint} must be a number, got {bound!r}: write "
                 f"'{OPTION}={{{constraint}: 1}}', say"
             )
-        elif fault := _fault(constraint, figure, bound, run):
+        elif fault := _range_fault(constraint, figure, bound):
             yield f"{OPTION}: {fault}"
+        elif run is not None and (missing := run.missing(figure)) is not None:
+            yield f"{OPTION}: these runs have no figure of {figure}: {missing}"
         else:
             sound[constraint] = float(bound)
     least = {each.figure: each for each in parse_constraints(sound) if not each.is_maximum}
@@ -63,13 +65,6 @@ def constraint_errors(
                 f"{OPTION}: nothing keeps both {low.name}={low.limit:g} and "
                 f"{most.name}={most.limit:g}: swap them"
             )
-
-
-def _fault(constraint: str, figure: str, bound: float, run: PlannedRun | None) -> str | None:
-    fault = _range_fault(constraint, figure, bound)
-    if fault is None and run is not None and (missing := run.missing(figure)) is not None:
-        fault = f"these runs have no figure of {figure}: {missing}"
-    return fault
 
 
 def _range_fault(constraint: str, figure: str, bound: float) -> str | None:

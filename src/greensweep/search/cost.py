@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy
 import optuna
@@ -20,7 +19,11 @@ from greensweep.search.folders import STUDY_FILE
 from greensweep.search.records import Outcome, counted, ended_as, outcome_of, spent_of
 from greensweep.search.spec import SearchSpec
 
-SECTION = "search"
+_SECTION = "search"
+_TRACKED = (
+    *("spent_joules", "pruned_joules", "stopped_joules", "failed_joules", "search_joules"),
+    *("saved_joules", "saved_seconds", "hours", "left_joules"),
+)
 
 
 @dataclass(frozen=True)
@@ -80,19 +83,10 @@ class SearchCost:
 
     def metrics(self) -> dict[str, float]:
         """Return the figures under the names that MLflow shows."""
-        named = {
-            "search/spent_joules": self.spent_joules,
-            "search/pruned_joules": self.pruned_joules,
-            "search/stopped_joules": self.stopped_joules,
-            "search/failed_joules": self.failed_joules,
-            "search/search_joules": self.search_joules,
-            "search/ratio_to_best": self.search_ratio,
-            "search/saved_joules": self.saved_joules,
-            "search/saved_seconds": self.saved_seconds,
-            "search/hours": self.hours,
-            "search/left_joules": self.left_joules,
+        named = {name: getattr(self, name) for name in _TRACKED} | {
+            "ratio_to_best": self.search_ratio
         }
-        return {name: float(value) for name, value in named.items() if value is not None}
+        return {f"search/{name}": float(each) for name, each in named.items() if each is not None}
 
 
 def search_cost(
@@ -120,15 +114,7 @@ def search_cost(
     counting = [trial for trial in counted(trials) if trial.number in outcomes]
     # A search that begins with cheaper runs forecasts nothing of its whole ones by them.
     early = early_forecast(counting, total) if ended is None and not spec.fidelities else None
-    forecast: dict[str, Any] = {}
-    if early is not None:
-        known, expected = early
-        forecast = {
-            "forecast_trials": known,
-            "forecast_joules": expected.cost,
-            "forecast_low": expected.low,
-            "forecast_high": expected.high,
-        }
+    known, expected = early or (0, None)
     best = best_trials(trials, study)
     best_joules = outcomes[best[0].number].joules if best else None
     budget = spec.budget_joules
@@ -156,7 +142,10 @@ def search_cost(
         saved_joules=_saved(pruned, "spent_joules"),
         saved_seconds=_saved(pruned, "seconds"),
         trials_joules=sum(outcomes[each.number].spent_joules or 0.0 for each in counting),
-        **forecast,
+        forecast_trials=known,
+        forecast_joules=expected.cost if expected else None,
+        forecast_low=expected.low if expected else None,
+        forecast_high=expected.high if expected else None,
         hours=used.hours,
         budget_joules=budget,
         left_joules=None if budget is None else max(budget - used.joules, 0.0),
@@ -202,12 +191,12 @@ def write_search_cost(found: SearchCost, directory: Path) -> None:
     """Write the cost into `study.json`, beside what stands there already."""
     path = directory / STUDY_FILE
     known = read_json(path) or {}
-    write_json(path, {**known, SECTION: asdict(found)})
+    write_json(path, {**known, _SECTION: asdict(found)})
 
 
 def read_search_cost(directory: Path) -> SearchCost | None:
     """Read the cost from `study.json`; None where another sweeper ran."""
-    kept = (read_json(directory / STUDY_FILE) or {}).get(SECTION)
+    kept = (read_json(directory / STUDY_FILE) or {}).get(_SECTION)
     try:
         return SearchCost(**{**kept, "best_trials": tuple(kept["best_trials"])}) if kept else None
     except (TypeError, KeyError):

@@ -46,9 +46,7 @@ def scores_of(curve: Curve, sign: int) -> Curve:
     Args:
         sign: -1 of values that are minimised.
     """
-    if sign > 0:
-        return curve
     return [
-        point if point.value is None else CurvePoint(point.epoch, -point.value, *point[2:])
+        point if point.value is None else CurvePoint(point.epoch, sign * point.value, *point[2:])
         for point in curve
     ]

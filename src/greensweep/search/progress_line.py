@@ -88,9 +88,7 @@ def progress_shown(spec: SearchSpec, study: optuna.Study) -> Iterator[None]:
             line = progress_line(spec, study, trials, spec.total, seconds, seconds - last, earlier)
             live.update(line)
 
-    with Live(
-        console=Console(stderr=True, highlight=False), transient=True, auto_refresh=True
-    ) as live:
+    with Live(console=Console(stderr=True, highlight=False), transient=True) as live:
         thread = threading.Thread(target=watch, args=(live,), daemon=True)
         thread.start()
         try:

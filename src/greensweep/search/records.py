@@ -119,7 +119,12 @@ def owner_of(trial: FrozenTrial) -> Owner | None:
 def outcome_of(trial: FrozenTrial) -> Outcome | None:
     """Return how a trial ended; None while it runs, and for trials of another sweeper."""
     kept = trial.user_attrs.get(OUTCOME)
-    return None if kept is None else _read(kept)
+    if kept is None:
+        return None
+    known = {each.name for each in fields(Outcome)}
+    values = {name: value for name, value in kept.items() if name in known}
+    values |= {"curve": curve_of(trial), "repeats": tuple(kept.get("repeats", ()))}
+    return Outcome(**values)
 
 
 def flops_of(trial: FrozenTrial) -> float | None:
@@ -135,16 +140,17 @@ def curve_of(trial: FrozenTrial) -> Curve:
 
 def spent_of(trial: FrozenTrial) -> float:
     """Return the joules that a trial, running or not, is known to have cost; 0 where unmetered."""
-    attributes = trial.user_attrs
-    kept: Mapping[str, Any] = attributes.get(OUTCOME) or attributes.get(PROGRESS) or {}
+    kept = _latest(trial)
     return (kept.get("spent_joules") or 0.0) + (kept.get("search_joules") or 0.0)
 
 
 def seconds_of(trial: FrozenTrial) -> float:
     """Return the wall-clock seconds that a trial is known to have run."""
-    attributes = trial.user_attrs
-    kept: Mapping[str, Any] = attributes.get(OUTCOME) or attributes.get(PROGRESS) or {}
-    return kept.get("seconds") or 0.0
+    return _latest(trial).get("seconds") or 0.0
+
+
+def _latest(trial: FrozenTrial) -> Mapping[str, Any]:
+    return trial.user_attrs.get(OUTCOME) or trial.user_attrs.get(PROGRESS) or {}
 
 
 def retried_numbers(trials: Sequence[FrozenTrial]) -> set[int]:
@@ -183,11 +189,3 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         and trial.number not in repeated
         and not runs_again(trial)
     ]
-
-
-def _read(kept: Mapping[str, Any]) -> Outcome:
-    known = {each.name for each in fields(Outcome)}
-    values = {name: value for name, value in kept.items() if name in known}
-    values["curve"] = read_curve(values.get("curve", ()))
-    values["repeats"] = tuple(values.get("repeats", ()))
-    return Outcome(**values)

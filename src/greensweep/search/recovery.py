@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -153,13 +154,12 @@ def _what_is_left(trial: FrozenTrial, status: TrialStatus) -> Outcome:
     """Return what a dead trial is known to have cost: by its last report."""
     known = trial.user_attrs.get(PROGRESS) or {}
     epoch = known.get("epoch", 0)
+    names = ("accuracy", "metric_value", "spent_joules", "search_joules")
+    figures: dict[str, Any] = {name: known.get(name) for name in names}
     return Outcome(
         status=status,
         error=f"its process died after epoch {epoch}" if epoch else "its process died",
-        accuracy=known.get("accuracy"),
-        metric_value=known.get("metric_value"),
-        spent_joules=known.get("spent_joules"),
-        search_joules=known.get("search_joules"),
+        **figures,
         seconds=known.get("seconds", 0.0),
         epochs=epoch,
         epochs_planned=known.get("epochs"),

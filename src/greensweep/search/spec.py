@@ -159,13 +159,9 @@ class SearchSpec:
             case "percentile":
                 return PercentilePruner(pruning.percentile, pruning.min_finished, first)
             case "successive_halving":
-                return SuccessiveHalvingPruner(
-                    min_resource=first, reduction_factor=pruning.reduction_factor
-                )
+                return SuccessiveHalvingPruner(first, reduction_factor=pruning.reduction_factor)
             case "hyperband":
-                return HyperbandPruner(
-                    min_resource=first, reduction_factor=pruning.reduction_factor
-                )
+                return HyperbandPruner(first, reduction_factor=pruning.reduction_factor)
         return NopPruner()
 
     def build_sampler(self, index: int, *, side_by_side: bool = False) -> BaseSampler:

@@ -150,16 +150,17 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
         StudyError: it returned something else.
     """
     values = list(returned) if isinstance(returned, list | tuple) else [returned]
+    needed = "a number" if objectives == 1 else f"{objectives} numbers"
     try:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError) as error:
         raise StudyError(
-            f"the program returned {returned!r}, where the search needs {_numbers(objectives)}"
+            f"the program returned {returned!r}, where the search needs {needed}"
         ) from error
     if len(numbers) != objectives:
         raise StudyError(
-            f"the program returned {len(numbers)} values, where the search needs "
-            f"{_numbers(objectives)}, as hydra.sweeper.direction says"
+            f"the program returned {len(numbers)} values, where the search needs {needed}, as "
+            "hydra.sweeper.direction says"
         )
     if not all(map(math.isfinite, numbers)):
         raise StudyError(f"the program returned {returned!r}, which is not finite")
@@ -242,10 +243,6 @@ def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> d
         figures |= {"spent_joules": spent, "quality": window.reading.quality}
         figures.setdefault("joules", window.joules)
     return figures
-
-
-def _numbers(objectives: int) -> str:
-    return "a number" if objectives == 1 else f"{objectives} numbers"
 
 
 def _cause(raised: BaseException, end: BaseException | None) -> BaseException:

@@ -156,7 +156,6 @@ def _check(spec: SearchSpec, metered: bool) -> None:
             "program of your own hydra.sweeper.meter=trials, or search where it reports joules "
             "itself), or leave it out"
         )
-    spec.build_sampler(0)
 
 
 def _check_packages(spec: SearchSpec) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -225,13 +226,8 @@ class Worker:
 
 def _consecutive(trials: list[ReservedTrial]) -> list[list[ReservedTrial]]:
     """Split trials into runs of numbers that follow each other, as launchers number jobs."""
-    runs: list[list[ReservedTrial]] = []
-    for trial in trials:
-        if runs and trial.number == runs[-1][-1].number + 1:
-            runs[-1].append(trial)
-        else:
-            runs.append([trial])
-    return runs
+    runs = groupby(enumerate(trials), lambda placed: placed[1].number - placed[0])
+    return [[trial for _, trial in run] for _, run in runs]
 
 
 def _fault_of(returned: JobReturn) -> BaseException | None:
