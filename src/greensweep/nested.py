@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
-# Types do not change, and the ledger of metered runs is read in each lap.
+# Kept: types do not change, and the ledger of metered runs is read in each lap.
 _fields: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
@@ -52,7 +52,7 @@ def from_json(kind: type[T], values: Any) -> T:
     )
 
 
-@cache
+@cache  # types do not change
 def _reader(kind: Any) -> Callable[[Any], Any] | None:
     """Return what reads a field of some type; None of plain values, which are not looked at."""
     if isinstance(kind, type):
@@ -85,7 +85,7 @@ def _read_list(origin: Any, kind: Any, value: Any) -> Any:
     return origin(map(read, value) if read else value)
 
 
-@cache
+@cache  # types do not change
 def _optional(kind: Any) -> type | None:
     """Return the dataclass of one that may be None; None for any other type."""
     parts = get_args(kind)
