@@ -77,7 +77,7 @@ def holm(p_values: Figures) -> Figures:
     return adjusted
 
 
-def pairwise(costs: pd.DataFrame, names: tuple[str, str] = ("strategy", "other")) -> pd.DataFrame:
+def pairwise(costs: pd.DataFrame) -> pd.DataFrame:
     """Compare all pairs of columns over the rows: where lower is better, and infinite is never.
 
     Args:
@@ -101,8 +101,8 @@ def pairwise(costs: pd.DataFrame, names: tuple[str, str] = ("strategy", "other")
         shared = ratio[~neither]
         rows.append(
             {
-                names[0]: one,
-                names[1]: other,
+                "strategy": one,
+                "other": other,
                 "settings": len(a),
                 "cheaper": int((a < b).sum()),
                 "dearer": int((a > b).sum()),

@@ -15,8 +15,6 @@ from greensweep.tracking.mlflow_places import tracking_uri
 from greensweep.tracking.view import ui_address
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from greensweep.analysis import RunTable
     from greensweep.analysis.collect import Analyses
 
@@ -43,11 +41,16 @@ def analyse(composed: DictConfig) -> None:
 
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
+    from greensweep.analysis import read_sweeps
     from greensweep.analysis.collect import analyses_of
 
     config = checked(composed, ReportConfig)
-    config = replace(config, ui=config.ui or ui_address(tracking_uri(config.mlflow_uri)))
-    analyses = analyses_of(_runs(config), config, _sweeps(config))
+    uri = tracking_uri(config.mlflow_uri)
+    config = replace(config, ui=config.ui or ui_address(uri))
+    runs, sweeps = _runs(config), None
+    if config.source == "mlflow":
+        sweeps = read_sweeps(uri, config.mlflow_experiment)
+    analyses = analyses_of(runs, config, sweeps)
     try:
         write_page(analyses, config)
     except OSError as error:
@@ -80,11 +83,3 @@ def _runs(config: SourceConfig) -> "RunTable":
     else:
         raw = analysis.read_file(Path(located(config.source)))
     return analysis.standard_table(raw, config.columns, config.source)
-
-
-def _sweeps(config: SourceConfig) -> "pd.DataFrame | None":
-    from greensweep import analysis
-
-    if config.source != "mlflow":
-        return None
-    return analysis.read_sweeps(tracking_uri(config.mlflow_uri), config.mlflow_experiment)

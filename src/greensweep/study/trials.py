@@ -144,15 +144,11 @@ def best_trial(trials: Iterable[Trial]) -> Trial:
     return min(able, key=lambda trial: (-trial.score, trial.cost))
 
 
-def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
-    """Return the cheapest candidate that is little worse than the best.
+def bargain_trial(trials: Iterable[Trial]) -> Trial:
+    """Return the cheapest candidate that is worse than the best by `ONE_POINT` at most.
 
     Of those whose cost is not distinguishable from it the best. The best itself where its cost, or
     that of all others, does not compare.
-
-    Args:
-        points: by how much it may be worse: of the metric's range, or, where that has no ends, of
-            the best one's figure.
 
     Raises:
         StudyError: there is none.
@@ -161,7 +157,7 @@ def bargain_trial(trials: Iterable[Trial], points: float = ONE_POINT) -> Trial:
     if not best.comparable:
         return best
     # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
-    tolerance = points * (best.result.metric.range or abs(best.score))
+    tolerance = ONE_POINT * (best.result.metric.range or abs(best.score))
     least = best.score - tolerance - 1e-9
     near = [each for each in candidates(trials) if each.comparable and each.score >= least]
     cheapest = min(near, key=lambda trial: (trial.cost, -trial.score))
