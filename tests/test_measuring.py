@@ -7,6 +7,7 @@ from threading import Barrier, Thread
 import pytest
 
 from greensweep.energy import ScriptedMeter
+from greensweep.errors import EnergyError
 from greensweep.record.measuring import measured_by, open_windows
 from greensweep.record.reporting import Progress, monitored_by, report
 
@@ -88,7 +89,8 @@ def test_a_block_that_raises_leaves_no_meter_open(fault: type[BaseException]) ->
     assert outer.joules == 2.0 + 4.0 + 8.0
     assert joules_so_far() is None
     assert open_windows() == ()
-    assert not used._running
+    with pytest.raises(EnergyError, match="this one is stopped"):
+        used.lap()
     with measured_by(ScriptedMeter([(1.0, 5.0)])) as window:
         pass
     assert window.joules == 5.0
