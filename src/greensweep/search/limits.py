@@ -106,11 +106,7 @@ class TrialLimits:
         )
 
     def _known(self, progress: Progress) -> dict[str, float]:
-        """Return the figures that are known for good.
-
-        Raises:
-            MissingFigure: one that is bounded will not be known at the end either.
-        """
+        """Return the figures that are known for good, where all that are bounded will be known."""
         for bound in parse_constraints(self._spec.constraints):
             if progress.known.get(bound.figure, 0.0) is None:
                 raise MissingFigure(

@@ -42,15 +42,8 @@ def progress_line(
     states = Counter(trial.state for trial in counted(trials))
     done = _ended(trials)
     parts = [f"{done}/{total} trials"]
-    parts += [
-        f"{states[state]} {name}"
-        for state, name in (
-            (TrialState.RUNNING, "running"),
-            (TrialState.PRUNED, "pruned"),
-            (TrialState.FAIL, "failed"),
-        )
-        if states[state]
-    ]
+    names = {TrialState.RUNNING: "running", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    parts += [f"{states[state]} {name}" for state, name in names.items() if states[state]]
     best = best_trials(trials, study)
     if best:
         values = ", ".join(f"{value:.4g}" for value in best[0].values)

@@ -41,9 +41,6 @@ class Recovery:
     """Finishes trials that their own process did not. Whoever uses it holds the study's lock.
 
     Args:
-        spec: the search.
-        study: opened.
-        folder: returns the folder of a trial.
         values_of: returns the objectives of a finished run that left a result.
     """
 

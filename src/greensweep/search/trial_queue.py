@@ -60,9 +60,6 @@ class TrialQueue:
     """Hands out the trials of a study: draws the next, and reserves it for who asked.
 
     Args:
-        spec: the search.
-        study: opened.
-        folder: returns the folder of a trial.
         values_of: returns the objectives of a finished run that left a result.
         flops_of: returns how much a trial will compute; asked where there is a budget.
     """
@@ -236,11 +233,7 @@ class TrialQueue:
         return over_budget(spec, spent(self._study, trials), joules, seconds)
 
     def _enqueue(self) -> None:
-        """Put the points to start from in the queue; those that are there already stay as they are.
-
-        Raises:
-            StudyError: one is no point of the space; none is put there then.
-        """
+        """Put the points to start from in the queue, once; none where one is outside the space."""
         space = self._spec.space
         for point in self._spec.enqueue:
             for name, value in point.items():

@@ -91,11 +91,7 @@ def is_metered(options: SweeperConfig, energy: EnergyConfig, run: PlannedRun | N
 
 
 def _check_name(name: str) -> None:
-    """Refuse a study's name that does not name one folder: another's would be taken for it.
-
-    Raises:
-        StudyError: it does not.
-    """
+    """Refuse a study's name that does not name one folder: another's would be taken for it."""
     if not name.strip(". ") or "/" in name or "\\" in name:
         raise StudyError(
             "hydra.sweeper.study_name names a folder, so it must not be empty or hold a slash, "

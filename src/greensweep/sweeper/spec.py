@@ -159,11 +159,7 @@ def _check(spec: SearchSpec, metered: bool) -> None:
 
 
 def _check_packages(spec: SearchSpec) -> None:
-    """Find a package that a sampler imports only when it draws, before anything is trained.
-
-    Raises:
-        StudyError: it is not installed.
-    """
+    """Refuse a sampler without a package that it imports only when it draws."""
     sampler = spec.build_sampler(0)
     for package in packages_of(sampler):
         if find_spec(package) is None:
@@ -197,11 +193,7 @@ def _with_fidelities(
     objectives: int,
     distributions: Mapping[str, BaseDistribution],
 ) -> str:
-    """Return the sampler that chooses among fidelities, where `target` can.
-
-    Raises:
-        StudyError: it cannot.
-    """
+    """Return the sampler that chooses among fidelities, where `target` can."""
     name = f"{PREFIX}fidelities"
     if objectives > 1 or target != EiPerJouleConfig._target_:
         raise StudyError(

@@ -104,11 +104,7 @@ def _configuration(config: DictConfig, options: SweeperConfig) -> str:
 
 
 def _put_aside(spec: SearchSpec) -> None:
-    """Move an earlier sweep of this name away: what was measured is never deleted.
-
-    Raises:
-        StudyError: what is no sweep's would move with it.
-    """
+    """Move an earlier sweep of this name away: what was measured is never deleted."""
     # Into a folder that is there already, as within one second, it would be moved.
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     if holds_sweep(spec.directory):
