@@ -66,6 +66,20 @@ def test_no_point_is_tried_twice_and_a_wholly_tried_space_ends_the_search(
     assert len(set(tried(found))) == len(tried(found)) == 18
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("seed", range(8))
+def test_the_last_point_is_found_in_the_middle_of_ranges_too(tmp_path: Path, seed: int) -> None:
+    """It was not with seed 7: steps that grew with each try all ended at the ends of a range."""
+    ranges: dict[str, BaseDistribution] = {
+        "width": IntDistribution(0, 4),
+        "kind": CategoricalDistribution(["x", "y"]),
+        "share": FloatDistribution(0.0, 0.2, step=0.1),
+    }
+    found = search(tmp_path, 100, sampler=SAMPLERS["qmc"], distributions=ranges, seed=seed)
+
+    assert found.run() == Exhausted("all 30 trials are done", early=False)
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_an_option_is_drawn_only_where_it_is_there(tmp_path: Path, name: str) -> None:
     found = search(

@@ -77,7 +77,10 @@ class DeduplicatingSampler(BaseSampler):
     def _near(
         self, study: Study, trial: FrozenTrial, point: Params, reach: float, given: Params
     ) -> dict[str, Any]:
-        """Return a point about `reach` from another, 1 being from end to end of each option."""
+        """Return a point about `reach` from another, 1 being from end to end of each option.
+
+        Beyond that it is any point.
+        """
         space, rare = self._space, 1 / len(self._space.names)
         near: dict[str, Any] = {}
         for name in space.names:
@@ -89,8 +92,10 @@ class DeduplicatingSampler(BaseSampler):
             elif levels is None:
                 distribution = space.distributions[name]
                 near[name] = self._sampler.sample_independent(study, trial, name, distribution)
-            elif name not in point or (
-                space.is_choice(name) and self._generator.random() < max(reach, rare)
+            elif (
+                name not in point
+                or reach > 1  # further steps would end at the ends of a range
+                or (space.is_choice(name) and self._generator.random() < max(reach, rare))
             ):
                 near[name] = levels[int(self._generator.integers(len(levels)))]
             elif space.is_choice(name):
