@@ -163,3 +163,10 @@ def metric_called(name: str, direction: Direction | None = None) -> Metric | Non
         return None
     metric = metric or Metric(name, "", low=-math.inf, high=math.inf)
     return replace(metric, name=name, direction=direction or metric.direction)
+
+
+def directed_metric(name: str, direction: Direction) -> Metric:
+    """Return the metric of that name, in the direction that a result states beside it."""
+    found = metric_called(name, direction)
+    assert found is not None
+    return found

@@ -31,7 +31,8 @@ def sum_joules(joules: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _sum_where_all(joules: Iterable[float | None]) -> float | None:
+def sum_where_all(joules: Iterable[float | None]) -> float | None:
+    """Return the sum, or None where a figure is not known or there is none."""
     figures = list(joules)
     return None if None in figures else sum_joules(figures)
 
@@ -106,8 +107,8 @@ class ComponentEnergy:
             joules=self.joules + other.joules,
             source=joined((self.source, other.source)),
             counted=shared_quality((self.counted, other.counted)),
-            net_joules=_sum_where_all((self.net_joules, other.net_joules)),
-            idle_joules=_sum_where_all((self.idle_joules, other.idle_joules)),
+            net_joules=sum_where_all((self.net_joules, other.net_joules)),
+            idle_joules=sum_where_all((self.idle_joules, other.idle_joules)),
             charged_joules=None if charged == (None, None) else self.charged + other.charged,
             beside={each: self.beside.get(each, 0.0) + other.beside.get(each, 0.0) for each in who},
             unsettled_joules=self.unsettled_joules + other.unsettled_joules,
@@ -155,7 +156,7 @@ class EnergyReading:
     @property
     def net_joules(self) -> float | None:
         """Energy above the idle baseline, or None where a component has none."""
-        return _sum_where_all(component.net_joules for component in self.components.values())
+        return sum_where_all(component.net_joules for component in self.components.values())
 
     @property
     def uncertainty_joules(self) -> float | None:
@@ -176,7 +177,7 @@ class EnergyReading:
     @property
     def idle_joules(self) -> float | None:
         """Of the joules, what the idle machine draws, or None where a component does not know."""
-        return _sum_where_all(component.idle_joules for component in self.components.values())
+        return sum_where_all(component.idle_joules for component in self.components.values())
 
     @property
     def charged_joules(self) -> float | None:

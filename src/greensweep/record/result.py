@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from greensweep.config.metrics import Direction, Metric, metric_called
+from greensweep.config.metrics import Direction, Metric, directed_metric
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
 from greensweep.files import read_json, write_text
@@ -184,9 +184,7 @@ class RunResult:
     @property
     def metric(self) -> Metric:
         """The metric that a search goes by."""
-        found = metric_called(self.objective_metric, self.objective_direction)
-        assert found is not None
-        return found
+        return directed_metric(self.objective_metric, self.objective_direction)
 
 
 def write_result(result: RunResult, directory: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from scipy.stats import t as student_t
 
 from greensweep.energy import joined, shared_quality, sum_joules
+from greensweep.energy.reading import sum_where_all
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import (
     ComponentSummary,
@@ -195,10 +196,9 @@ def _mean_component(parts: Sequence[ComponentSummary]) -> ComponentSummary:
 
 
 def _sum_of_phases(parts: Sequence[PhaseSummary]) -> PhaseSummary:
-    net = [part.net_joules for part in parts]
     return PhaseSummary(
         joules=sum_joules(part.joules for part in parts),
-        net_joules=None if None in net else sum_joules(net),
+        net_joules=sum_where_all(part.net_joules for part in parts),
         seconds=sum(part.seconds for part in parts),
         quality=shared_quality(part.quality for part in parts if part.joules is not None),
     )

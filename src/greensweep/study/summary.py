@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from greensweep.config.metrics import Direction, Metric, metric_called
+from greensweep.config.metrics import Direction, Metric, directed_metric
 from greensweep.csv_files import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
@@ -138,9 +138,7 @@ class StudySummary:
     @property
     def metric(self) -> Metric:
         """What the trials are compared by."""
-        found = metric_called(self.objective_metric, self.objective_direction)
-        assert found is not None
-        return found
+        return directed_metric(self.objective_metric, self.objective_direction)
 
     @property
     def best_value(self) -> float | None:
