@@ -122,7 +122,7 @@ def test_a_metric_that_was_selected_on_test_is_said_to_be_optimistic() -> None:
     metrics = {"validation": {"rmse": 52.0}, "test": {"rmse": 50.0}}
     tested = replace(only.result, metrics=metrics, selected_on_test=True)
     summary = summarise([replace(only, result=tested)])
-    assert summary.best_value == 50.0
+    assert summary.best_figures[summary.selected_by] == 50.0
     assert selection_sentence(summary) == (
         "Trials were selected by RMSE on the test split (select_on=test), so the best of them are "
         "optimistic; on the validation split, which selected nothing, the best by RMSE has 52."
@@ -136,7 +136,7 @@ def test_a_summary_holds_its_metric_under_its_own_name(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "study.json").read_text())
     assert kept["best_validation_macro_f1"] == 0.7
     assert kept["bargain_test_macro_f1"] is kept["best_validation_accuracy"] is None
-    assert not {"best_values", "best_validation_rmse"} & kept.keys()
+    assert not {"best_figures", "best_validation_rmse"} & kept.keys()
     assert read_summary(tmp_path) == replace(summary, pareto_trials=summary.pareto_trials)
     assert summary.metrics()["best/validation_macro_f1"] == 0.7
     header = (tmp_path / "trials.csv").read_text().splitlines()[0].split(",")
@@ -304,10 +304,13 @@ def test_without_energy_the_cost_is_time() -> None:
     assert [each.number for each in pareto_trials(unmetered)] == [0, 2]
 
 
-def test_no_finished_trial_has_no_best() -> None:
+def test_no_finished_trial_has_no_best(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no trial finished"):
         best_trial(TRIALS[5:])
     assert pareto_trials(TRIALS[5:]) == []
+    write_summary(summarise(TRIALS[5:]), TRIALS[5:], tmp_path)
+    kept = json.loads((tmp_path / "study.json").read_text())
+    assert kept["best_trial"] is kept["best_test_accuracy"] is kept["bargain_energy_joules"] is None
 
 
 def test_summary_counts_the_energy_of_every_trial_however_it_ended() -> None:
@@ -331,7 +334,9 @@ def test_trials_selected_on_test_go_by_their_test_accuracy_and_the_summary_says_
     trials = [on_test(TRIALS[0], 0.80), on_test(TRIALS[2], 0.85), TRIALS[5]]
     summary = summarise(trials)
     assert (summary.best_trial, summary.pareto_trials) == (2, (2,))
-    assert (summary.best_test_accuracy, summary.best_validation_accuracy) == (0.85, 0.9399)
+    assert [summary.best_figures[name] for name in ("test_accuracy", "validation_accuracy")] == [
+        0.85, 0.9399,
+    ]  # fmt: skip
     assert summary.metrics()["best/validation_accuracy"] == 0.9399
     assert recommendation(summary).startswith("Trial 2 is the most accurate (0.8500 for 10 J)")
     assert selection_sentence(summary) == (

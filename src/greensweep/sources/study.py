@@ -164,11 +164,10 @@ def write_study(runs: pd.DataFrame, figures: Mapping[str, Mapping[str, Any]], ou
 
 def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
     summary = summarise(list(trials))
-    name = summary.objective_metric
+    best, metric = summary.best_figures, summary.objective_metric
     return {
-        f"validation_{name}": summary.best_values.get("validation"),
-        f"test_{name}": summary.best_values.get("test"),
-        "energy_joules": summary.best_energy_joules,
+        **{name: best[name] for name in (f"validation_{metric}", f"test_{metric}")},
+        "energy_joules": best["energy_joules"],
         "search_energy_joules": summary.energy_spent_joules,
         "energy_quality": summary.energy_quality,
     }

@@ -11,16 +11,7 @@ from greensweep.search.cost import read_search_cost
 from greensweep.search.terminal import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
-from greensweep.study.sentences import (
-    all_sources,
-    beside_sentence,
-    comparison_sentence,
-    drift_sentence,
-    machine_sentence,
-    outside_sentence,
-    trust_sentence,
-    uncertainty_sentence,
-)
+from greensweep.study.sentences import beside_sentence, caveats
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.trials import Trial, read_trials
 from greensweep.study.trials_table import print_summary
@@ -70,20 +61,9 @@ def finish_sweep(
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
         store.attempt(partial(finish_tracked_sweep, store, parent, summary, trials, files))
-    said: list[str | None] = []
-    if trials:
-        sources, constant = all_sources(trials), summary.energy_constant_share
-        said += [
-            trust_sentence(sources, summary.energy_quality, constant),
-            outside_sentence(trials),
-            comparison_sentence(summary),
-            uncertainty_sentence(summary),
-            machine_sentence(summary),
-            drift_sentence(summary),
-        ]
-    if found is not None:
-        said += [*cost_sentences(found), beside_sentence(summary)]
-    print_summary(summary, trials, [*filter(None, said), *notes])
+    said = caveats(summary, trials) if trials else []
+    bill = [] if found is None else [*cost_sentences(found), beside_sentence(summary)]
+    print_summary(summary, trials, [*said, *bill, *notes])
     return summary
 
 

@@ -92,6 +92,18 @@ def trust_sentence(
     return f"Energy figures are {words} here{origins}{share}."
 
 
+def caveats(summary: StudySummary, trials: Sequence[Trial]) -> list[str | None]:
+    """Say what a sweep's figures rest on, and which of them do not compare."""
+    return [
+        trust_sentence(all_sources(trials), summary.energy_quality, summary.energy_constant_share),
+        outside_sentence(trials),
+        comparison_sentence(summary),
+        uncertainty_sentence(summary),
+        machine_sentence(summary),
+        drift_sentence(summary),
+    ]
+
+
 def beside_sentence(summary: StudySummary) -> str | None:
     """Say what this command spent that is no part of the search's bill; None without a bill."""
     if summary.search is None or summary.search.get("spent_joules") is None:
@@ -167,7 +179,7 @@ def selection_sentence(summary: StudySummary) -> str | None:
             f"{selected} of {done} finished trials were selected by test {metric.label}, the "
             f"others by validation {metric.label}: these do not compare."
         )
-    unseen, value = "", summary.best_values.get("validation")
+    unseen, value = "", summary.best_figures.get(f"validation_{metric.name}")
     if value is not None:
         unseen = (
             f"; on the validation split, which selected nothing, {metric.best_words} has "
@@ -208,12 +220,12 @@ def recommendation(summary: StudySummary) -> str:
     """Return one sentence: the best trial, and the cheapest that is little worse."""
     if summary.best_trial is None:
         return _no_best(summary)
-    metric = summary.metric
-    best = f"Trial {summary.best_trial} is {metric.best_words} ({metric.text(summary.best_value)}"
-    if summary.best_energy_joules is None:
+    metric, figures, bargain = summary.metric, summary.best_figures, summary.bargain_figures
+    value, joules = figures[summary.selected_by], figures["energy_joules"]
+    best = f"Trial {summary.best_trial} is {metric.best_words} ({metric.text(value)}"
+    if joules is None:
         return f"{best}); what it cost was not metered."
-    energy = energy_text(summary.best_energy_joules, summary.best_energy_uncertainty_joules)
-    best = f"{best} for {energy})"
+    best = f"{best} for {energy_text(joules, figures['energy_uncertainty_joules'])})"
     if not summary.best_energy_comparable:
         return f"{best}; its energy does not compare with other trials', so none is the bargain."
     if summary.bargain_trial == summary.best_trial:
@@ -221,13 +233,12 @@ def recommendation(summary: StudySummary) -> str:
         if summary.trials_not_told_apart:
             cheaper = "trial that is cheaper by more than the uncertainty"
         return f"{best}, and no {cheaper} comes within {_tolerance(metric)} of it."
-    saved = ""
-    if summary.best_energy_joules and summary.bargain_energy_joules is not None:
-        saved = f", {summary.bargain_energy_joules / summary.best_energy_joules:.0%} of the energy"
-    energy = energy_text(summary.bargain_energy_joules, summary.bargain_energy_uncertainty_joules)
+    spent = bargain["energy_joules"]
+    saved = f", {spent / joules:.0%} of the energy" if joules and spent is not None else ""
+    energy = energy_text(spent, bargain["energy_uncertainty_joules"])
     return (
-        f"{best}; trial {summary.bargain_trial} is the cheapest within "
-        f"{_tolerance(metric)} of it ({metric.text(summary.bargain_value)} for {energy}{saved})."
+        f"{best}; trial {summary.bargain_trial} is the cheapest within {_tolerance(metric)} of it "
+        f"({metric.text(bargain[summary.selected_by])} for {energy}{saved})."
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ _FIGURES = (
 _SPREADS = ("validation_accuracy", "test_accuracy", "energy_joules")
 _SPLITS = ("validation", "test")
 _ACCURACIES = ("validation_accuracy", "test_accuracy")
+_CHOSEN = ("best", "bargain")
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ class StudySummary:
         trials_selected_on_test: how many finished trials were selected on the test split.
         objective_metric, objective_direction: what the trials are compared by.
         best_trial: number of the best candidate by it; None without one.
-        best_values: of it, by split; of macro F1, say, `study.json` has them as
-            `best_validation_macro_f1` and `best_test_macro_f1`.
-        bargain_trial: number of the cheapest trial that is little worse; `bargain_values` likewise.
+        best_figures: of it, by name; `study.json` has them as `best_energy_joules`,
+            `best_validation_macro_f1` and so on.
+        bargain_trial: number of the cheapest trial that is little worse; `bargain_figures`
+            likewise.
         pareto_trials: numbers of the trials that none beats in the metric and energy together.
         energy_spent_joules: of all trials and phases; None where nothing was metered.
         energy_test_joules: of testing the winners.
@@ -104,18 +106,10 @@ class StudySummary:
     objective_metric: str = "accuracy"
     objective_direction: Direction = "maximize"
     best_trial: int | None = None
-    best_values: Mapping[str, float | None] = field(default_factory=dict)
-    best_validation_accuracy: float | None = None
-    best_test_accuracy: float | None = None
-    best_energy_joules: float | None = None
-    best_energy_uncertainty_joules: float | None = None
+    best_figures: Mapping[str, float | None] = field(default_factory=dict)
     best_energy_comparable: bool = True
     bargain_trial: int | None = None
-    bargain_values: Mapping[str, float | None] = field(default_factory=dict)
-    bargain_validation_accuracy: float | None = None
-    bargain_test_accuracy: float | None = None
-    bargain_energy_joules: float | None = None
-    bargain_energy_uncertainty_joules: float | None = None
+    bargain_figures: Mapping[str, float | None] = field(default_factory=dict)
     pareto_trials: tuple[int, ...] = ()
     energy_spent_joules: float | None = None
     energy_test_joules: float | None = None
@@ -141,24 +135,9 @@ class StudySummary:
         return directed_metric(self.objective_metric, self.objective_direction)
 
     @property
-    def best_value(self) -> float | None:
-        """The metric of the best trial on the split that selected."""
-        return self.best_values.get("test" if self.selected_on_test else "validation")
-
-    @property
-    def bargain_value(self) -> float | None:
-        """The same of the bargain."""
-        return self.bargain_values.get("test" if self.selected_on_test else "validation")
-
-    def own_figures(self) -> dict[str, float | None]:
-        """Return the figures of another metric than accuracy under their names in `study.json`."""
-        if self.objective_metric == "accuracy":
-            return {}
-        return {
-            f"{which}_{split}_{self.objective_metric}": values.get(split)
-            for which, values in (("best", self.best_values), ("bargain", self.bargain_values))
-            for split in _SPLITS
-        }
+    def selected_by(self) -> str:
+        """The figure that the trials are compared by, such as `validation_accuracy`."""
+        return f"{'test' if self.selected_on_test else 'validation'}_{self.objective_metric}"
 
     def metrics(self) -> dict[str, float]:
         """Return the figures of the sweep under the names that MLflow shows."""
@@ -171,15 +150,9 @@ class StudySummary:
             "sweep/energy_machine_joules": self.energy_machine_joules,
             "sweep/energy_remainder_joules": self.energy_remainder_joules,
             "sweep/drift": self.drift,
-            "best/validation_accuracy": self.best_validation_accuracy,
-            "best/test_accuracy": self.best_test_accuracy,
-            "best/energy_joules": self.best_energy_joules,
-            "bargain/validation_accuracy": self.bargain_validation_accuracy,
-            "bargain/test_accuracy": self.bargain_test_accuracy,
-            "bargain/energy_joules": self.bargain_energy_joules,
+            **{f"best/{name}": value for name, value in self.best_figures.items()},
+            **{f"bargain/{name}": value for name, value in self.bargain_figures.items()},
         }
-        for name, value in self.own_figures().items():
-            named[name.replace("_", "/", 1)] = value
         figures = {name: float(value) for name, value in named.items() if value is not None}
         return figures | (SearchCost(**self.search).metrics() if self.search else {})
 
@@ -203,12 +176,18 @@ def summarise(
     """
     metric = metric_of(trials)
     shared = machine if machine is not None and machine.neighbours else None
-    summary = StudySummary(
+    able = bool(candidates(trials))
+    best, bargain = (best_trial(trials), bargain_trial(trials)) if able else (None, None)
+    front = front_numbers(trials)
+    return StudySummary(
         status="interrupted" if interrupted else "finished",
         trials=len(trials),
         trials_by_status=dict(Counter(str(trial.result.status) for trial in trials)),
         trials_breaking=dict(Counter(name for trial in finished(trials) for name in trial.broken)),
         trials_not_comparable=sum(not trial.comparable for trial in finished(trials)),
+        trials_not_told_apart=tuple(
+            sorted({trial.number for trial in nondominated_trials(trials)} - front)
+        ),
         trials_selected_on_test=sum(trial.result.selected_on_test for trial in finished(trials)),
         energy_spent_joules=sum_joules(trial.result.energy_spent_joules for trial in trials),
         energy_test_joules=test_joules,
@@ -227,31 +206,21 @@ def summarise(
         objective_metric=metric.name,
         objective_direction=metric.direction,
         mlflow_run_id=mlflow_run_id,
+        best_trial=best.number if best else None,
+        best_figures=_figures_of(best, metric),
+        best_energy_comparable=best is None or best.comparable,
+        bargain_trial=bargain.number if bargain else None,
+        bargain_figures=_figures_of(bargain, metric),
+        pareto_trials=tuple(sorted(front)),
         search=asdict(search_cost) if search_cost else None,
     )
-    if not candidates(trials):
-        return summary
-    best, bargain = best_trial(trials), bargain_trial(trials)
-    return replace(
-        summary,
-        **_figures_of("best", best),
-        best_energy_comparable=best.comparable,
-        **_figures_of("bargain", bargain),
-        trials_not_told_apart=tuple(
-            sorted({t.number for t in nondominated_trials(trials)} - front_numbers(trials))
-        ),
-        pareto_trials=tuple(sorted(front_numbers(trials))),
-    )
 
 
-def _figures_of(which: str, trial: Trial) -> dict[str, Any]:
-    """Return the figures of the best trial, or of the bargain, under their names in a summary."""
-    names = ("validation_accuracy", "test_accuracy", "energy_joules", "energy_uncertainty_joules")
-    return {
-        f"{which}_trial": trial.number,
-        f"{which}_values": {split: trial.result.objective_on(split) for split in _SPLITS},
-        **{f"{which}_{name}": getattr(trial.result, name) for name in names},
-    }
+def _figures_of(trial: Trial | None, metric: Metric) -> dict[str, float | None]:
+    """Return the figures of the best trial, or of the bargain, by name; None without one."""
+    names = (*_ACCURACIES, "energy_joules", "energy_uncertainty_joules")
+    names += tuple(f"{split}_{metric.name}" for split in _SPLITS if metric.name != "accuracy")
+    return {name: _figure(trial.result, name) if trial else None for name in names}
 
 
 def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Path) -> list[Path]:
@@ -266,8 +235,10 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     study, table = directory / STUDY_FILE, directory / TRIALS_FILE
     write_rows(_rows(trials), table)
     kept = asdict(summary)
-    del kept["best_values"], kept["bargain_values"]
-    write_json(study, kept | summary.own_figures())
+    for which in _CHOSEN:
+        figures = kept.pop(f"{which}_figures")
+        kept |= {f"{which}_{name}": value for name, value in figures.items()}
+    write_json(study, kept)
     return [study, table]
 
 
@@ -319,12 +290,12 @@ def _figure(result: RunResult, name: str) -> Any:
 def read_summary(directory: Path) -> StudySummary | None:
     """Read `study.json` of a sweep, or return None where there is none (or an older one)."""
     values = read_json(directory / STUDY_FILE) or {}
-    name = values.get("objective_metric", "accuracy")
-    for which in ("best", "bargain"):
-        keys = {split: f"{which}_{split}_{name}" for split in _SPLITS}
-        values[f"{which}_values"] = {split: values.get(key) for split, key in keys.items()}
-        if name != "accuracy":
-            values = {key: value for key, value in values.items() if key not in keys.values()}
+    fields = StudySummary.__dataclass_fields__
+    for which in _CHOSEN:
+        figures = [name for name in values if name.startswith(f"{which}_") and name not in fields]
+        values[f"{which}_figures"] = {
+            name.removeprefix(f"{which}_"): values.pop(name) for name in figures
+        }
     try:
         alike = tuple(values.get("trials_not_told_apart", ()))
         front = tuple(values["pareto_trials"])

@@ -41,7 +41,9 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     return table
 
 
-def print_summary(summary: StudySummary, trials: Sequence[Trial], notes: Sequence[str]) -> None:
+def print_summary(
+    summary: StudySummary, trials: Sequence[Trial], notes: Sequence[str | None]
+) -> None:
     """Print the table, the recommendation, on which split it rests, and further notes."""
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
