@@ -79,14 +79,17 @@ def test_a_file_that_is_not_ours_is_never_replaced(
         assert (folder / name).read_text() == text
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", ["analyse.py", "report.py"])
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    cli: Cli, tmp_path: Path, script: str
+) -> None:
     table(tmp_path / "mine.csv")
     (tmp_path / "out").write_text("a file")
     named = ("source=mine.csv", "columns.energy=joules", "columns.accuracy=acc", "output=out")
-    finished = cli("analyse.py", *named)
+    finished = cli(script, *named)
     assert finished.status == 1
-    assert "output=out cannot be written" in finished.errors
-    assert "Traceback" not in finished.errors
+    assert finished.errors.startswith("Error: output=out cannot be written (")
+    assert finished.errors.endswith("): name another\n")
 
 
 @pytest.mark.parametrize(

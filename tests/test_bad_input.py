@@ -270,7 +270,7 @@ def test_a_second_sweep_does_not_overwrite_the_first(
         ("analyse.py", ["source=none.csv"], "source=none.csv is no file"),
         ("report.py", ["source=none.csv"], "source=none.csv is no file"),
         ("report.py", [], "no MLflow store at"),
-        ("evaluate.py", ["checkpoint=none.pt"], "no config at config.yaml"),
+        ("evaluate.py", ["checkpoint=none.pt"], "no checkpoint at none.pt"),
         (
             "prepare.py",
             ["dataset=cifar10", "dataset.download=false"],

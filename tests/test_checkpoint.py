@@ -14,7 +14,7 @@ from greensweep.config import TrainConfig
 from greensweep.energy import UnmeteredMeter
 from greensweep.errors import ConfigError, ModelError
 from greensweep.record.result import RunResult, read_result
-from greensweep.runs.checkpoint import copy_weights, load_weights, restore_weights
+from greensweep.runs.checkpoint import copy_weights, read_checkpoint, restore_weights
 from greensweep.runs.kept_model import evaluate_checkpoint
 from greensweep.runs.once import run_once
 from greensweep.tracking import MemoryTracker
@@ -240,8 +240,8 @@ class Command:
 
 @pytest.mark.parametrize(
     "content",
-    [{"weight": Command()}, nn.Linear(3, 3), b"no weights", b""],
-    ids=["a command", "a whole module", "text", "nothing"],
+    [{"weight": Command()}, nn.Linear(3, 3), b"no weights", b"", b"a,b\n1,2\n", b"PK\x03\x04cut"],
+    ids=["a command", "a whole module", "text", "nothing", "a table", "the beginning of one"],
 )
 def test_a_hostile_checkpoint_is_refused_and_no_advice_given_to_load_it(
     content: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -253,8 +253,8 @@ def test_a_hostile_checkpoint_is_refused_and_no_advice_given_to_load_it(
     else:
         torch.save(content, path)
     with pytest.raises(ConfigError) as refused:
-        load_weights(path, nn.Linear(3, 3))
+        read_checkpoint(path)
     said = str(refused.value)
-    assert said.startswith(f"{path} ")
+    assert said.startswith(f"{path} is no checkpoint")
     assert not any(word in said for word in ("weights_only", "allowlist", "safe_globals", "\n"))
     assert not (tmp_path / "ran").exists()

@@ -170,6 +170,17 @@ def test_what_cannot_be_read_is_one_sentence(
     assert not Path("outputs/predictions.csv").exists()
 
 
+@pytest.mark.parametrize("output", ["run", "run/model.pt/predictions.csv"])
+def test_a_place_that_cannot_be_written_is_named_with_its_option(
+    cli: Cli, digits: np.ndarray, output: str
+) -> None:
+    np.save("some.npy", digits[:3, None])
+    ended = cli("predict.py", "checkpoint=run/model.pt", "data=some.npy", f"output={output}")
+    assert ended.status == 1
+    assert ended.errors.startswith(f"Error: output={output} cannot be written (")
+    assert ended.errors.endswith("): name another\n")
+
+
 def test_probabilities_are_those_of_the_kept_weights(cli: Cli, digits: np.ndarray) -> None:
     from greensweep.runs.kept_model import load_kept_model
 

@@ -160,7 +160,8 @@ def test_a_kept_model_can_be_tested_again(cli: Cli, results: Results) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_used_is_refused(cli: Cli, tmp_path: Path) -> None:
-    assert "no config at" in cli("evaluate.py", "checkpoint=missing/model.pt").errors
+    said = "no checkpoint at missing/model.pt: name the model.pt of a run"
+    assert said in cli("evaluate.py", "checkpoint=missing/model.pt").errors
     cli("train.py", "training.epochs=1", "hydra.run.dir=run", "tracking=local", "energy=unmetered")
     (tmp_path / "run" / "model.pt").write_bytes(b"no weights")
     ended = cli("evaluate.py", "checkpoint=run/model.pt")

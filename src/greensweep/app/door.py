@@ -1,5 +1,7 @@
-"""What Hydra composed, checked: the first thing that each script does."""
+"""The options of a script, checked: what Hydra composed, and where it is to write."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
@@ -28,3 +30,17 @@ def checked(composed: DictConfig, schema: type[Schema]) -> Schema:
         raise_faults(unknown_options(hydra, "hydra."))
     config: Schema = parse(composed)
     return config
+
+
+@contextmanager
+def written_to(output: str) -> Iterator[None]:
+    """Name the option `output` where what it names cannot be written.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"output={output} cannot be written ({reason}): name another") from error

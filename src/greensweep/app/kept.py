@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from greensweep.app.door import checked
+from greensweep.app.door import checked, written_to
 from greensweep.config import EvaluateConfig, PredictConfig
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def predict(composed: DictConfig) -> None:
     columns = _columns(kept, predictions)
     rows = zip(samples.names, *columns.values(), strict=True)
     output = Path(config.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, partial(write_rows, [["sample", *columns], *rows]))
+    with written_to(config.output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, partial(write_rows, [["sample", *columns], *rows]))
     log.info(f"{len(samples.names)} predictions: {config.output}")
 
 

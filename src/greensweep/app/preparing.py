@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from greensweep.app.door import checked
+from greensweep.app.door import checked, written_to
 from greensweep.config import PrepareConfig
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,8 @@ def prepare(composed: DictConfig) -> None:
 
     config = checked(composed, PrepareConfig)
     splits = load_splits(config.dataset, config.seed, config.targets)
-    path = write_manifest(splits, config.dataset.name, config.seed, Path(config.output))
+    with written_to(config.output):
+        path = write_manifest(splits, config.dataset.name, config.seed, Path(config.output))
     log.info(
         f"{config.dataset.name}: {len(splits.train)} training, {len(splits.validation)} "
         f"validation and {len(splits.test)} test {noun(splits.input_shape)}s; manifest in {path}"

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from greensweep.app.door import checked
+from greensweep.app.door import checked, written_to
 from greensweep.config.folders import located
 from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig, SourceConfig
-from greensweep.errors import AnalysisError
 from greensweep.tracking.mlflow_places import tracking_uri
 from greensweep.tracking.view import ui_address
 
@@ -29,10 +28,8 @@ def analyse(composed: DictConfig) -> None:
     result = analysis.answer(_runs(config), config.analysis)
     runs = result.runs
     folder = Path(config.output) / config.analysis.name
-    try:
+    with written_to(config.output):
         result.write(folder)
-    except OSError as error:
-        raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
     for said in [*result.answers, *(f"Warning: {each}." for each in result.warnings)]:
         log.info(said)
     left = "".join(f"; left out: {count}, {why}" for why, count in runs.left_out.items())
@@ -51,10 +48,8 @@ def report(composed: DictConfig) -> None:
     if config.source == "mlflow":
         sweeps = read_sweeps(uri, config.mlflow_experiment)
     analyses = analyses_of(runs, config, sweeps)
-    try:
+    with written_to(config.output):
         write_page(analyses, config)
-    except OSError as error:
-        raise AnalysisError(f"output={config.output} cannot be written: {error}") from error
     for said in [result.answers[0] for result in analyses.found]:
         log.info(said)
 

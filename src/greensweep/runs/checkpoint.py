@@ -2,7 +2,6 @@
 
 import io
 import logging
-import pickle
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -158,26 +157,39 @@ def _save(weights: dict[str, Any], path: Path) -> None:
         torch.save(weights, file)
 
 
-def load_weights(path: Path, model: nn.Module) -> None:
-    """Load a state_dict file into `model`; no code in it is run.
+def load_weights(weights: Mapping[str, Any], path: Path, model: nn.Module) -> None:
+    """Give a model all of its state, as `read_checkpoint` read it from `path`.
 
     Raises:
-        ConfigError: no such file, no state_dict, or one of another model.
+        ConfigError: it is no state_dict, or one of another model.
     """
-    if not path.is_file():
-        raise ConfigError(f"no checkpoint at {path}: name the model.pt of a run")
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
         if lacking := model.state_dict().keys() - weights.keys():
             raise LookupError(f"it lacks {min(lacking)}")
         restore_weights(model, weights)
-    except pickle.UnpicklingError as error:
-        # Its text goes on with how to load it all the same.
-        raise ConfigError(
-            f"{path} is no checkpoint, or holds more than tensors, such as code, which is never "
-            "run: name the model.pt that a run of yours left"
-        ) from error
     except Exception as error:
         raise ConfigError(
             f"{path} does not hold weights of the model in its config.yaml ({describe(error)})"
+        ) from error
+
+
+def read_checkpoint(path: Path, option: str = "") -> Any:
+    """Read what `torch.save` wrote, on the CPU; no code in it is run.
+
+    Args:
+        option: that named the file, for the error, as "training.from_checkpoint=".
+
+    Raises:
+        ConfigError: no such file, or no checkpoint.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no checkpoint at {option}{path}: name the model.pt of a run")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ConfigError(f"{option}{path} cannot be read ({error.strerror}): free it") from error
+    except Exception as error:  # of whichever format torch took the file for
+        raise ConfigError(
+            f"{option}{path} is no checkpoint, is damaged, or holds more than tensors, such as "
+            "code, which is never run: name the model.pt of a run, or save model.state_dict() alone"
         ) from error

@@ -1,14 +1,13 @@
 """Begin a training from weights of one's own."""
 
 import logging
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from greensweep.errors import ConfigError, first_line, listed
+from greensweep.errors import ConfigError, listed
+from greensweep.runs.checkpoint import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -26,20 +25,9 @@ def load_initial_weights(path: Path, model: nn.Module) -> tuple[str, ...]:
             `state_dict` or `model`, as many programs write it.
 
     Raises:
-        ConfigError: no such file, no state_dict, or not a tensor in it fits.
+        ConfigError: as `read_checkpoint`; or not a tensor in it fits.
     """
-    if not path.is_file():
-        raise ConfigError(f"{_OPTION}={path} is no file: name the model.pt of a run")
-    try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ConfigError(
-            f"{_OPTION}={path} is no checkpoint, or holds more than tensors, such as code, which "
-            "is never run: save model.state_dict() alone"
-        ) from error
-    except Exception as error:
-        raise ConfigError(f"{_OPTION}={path} cannot be read: {first_line(error)}") from error
-    weights = _state_in(kept)
+    weights = _state_in(read_checkpoint(path, f"{_OPTION}="))
     own = model.state_dict()
     fitting = {
         name: value

@@ -11,7 +11,7 @@ from greensweep.data import Split, TensorSplit
 from greensweep.energy import EnergyReading, Meter, Phases
 from greensweep.errors import ConfigError, DataError
 from greensweep.record.result import CONFIG_FILE
-from greensweep.runs.checkpoint import load_weights
+from greensweep.runs.checkpoint import load_weights, read_checkpoint
 from greensweep.runs.network import Network, build_network
 from greensweep.secrets import still_masked
 from greensweep.training import Evaluation, choose_device, synchronize, use_threads
@@ -24,6 +24,7 @@ def load_kept_model(path: Path, device: str = "auto") -> Network:
         ConfigError: the checkpoint or its config is missing or broken.
         DataError: the data set that it was trained on is not there.
     """
+    weights = read_checkpoint(path)
     config: TrainConfig = load_run_config(path.parent / CONFIG_FILE)
     hidden = still_masked({"model": asdict(config.model), "dataset": asdict(config.dataset)})
     if hidden:
@@ -33,7 +34,7 @@ def load_kept_model(path: Path, device: str = "auto") -> Network:
         )
     target = choose_device(device, option="device")
     use_threads(config.training.threads, step_flops=None)
-    return build_network(config, target, partial(load_weights, path))
+    return build_network(config, target, partial(load_weights, weights, path))
 
 
 @dataclass(frozen=True)
