@@ -266,6 +266,31 @@ def test_a_sweep_without_a_finished_trial_says_why(cli: Cli, results: Results) -
     assert {trial["status"] for trial in results("sweep")} == {"failed"}
 
 
+ABSENT = ("dataset=table", "dataset.path=absent.csv", "dataset.target_column=y", "model=mlp")
+
+
+@pytest.mark.parametrize("sweep", [SWEEP, ("-m", "hydra/sweeper=greensweep", *SWEEP[2:])])
+def test_a_fault_that_all_trials_share_ends_the_sweep(
+    cli: Cli, results: Results, sweep: tuple[str, ...]
+) -> None:
+    ended = cli("train.py", *sweep, *QUICK, *ABSENT)
+    assert ended.status == 1
+    assert (
+        "none of 3 trials finished; the first: dataset.path=absent.csv is no file" in ended.errors
+    )
+    assert "All trials so far failed alike" in ended.output
+    assert [trial["status"] for trial in results("sweep")] == ["failed"] * 3
+
+
+def test_a_fault_that_names_what_is_searched_lets_the_sweep_go_on(
+    cli: Cli, results: Results
+) -> None:
+    space = "space={training.batch_size:{choices:[2000,3000]}}"
+    ended = cli("train.py", *SWEEP, *QUICK, space, "hydra.sweeper.n_trials=4")
+    assert ended.status == 1
+    assert len(results("sweep")) == 4
+
+
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_sweep_keeps_its_trials_and_prints_its_summary(
     cli: Cli, tmp_path: Path, pressing: tuple[str, ...], sent: str

@@ -203,7 +203,7 @@ def test_a_sweep_that_failed_from_end_to_end_starts_anew(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    own = ("model=custom", "model.target=my_network.Net", "hydra.sweeper.n_trials=2")
+    own = ("model=custom", "model.target=my_network.Net", "hydra.sweeper.n_trials=4")
     network = """import torch
 
 class Net(torch.nn.Sequential):
@@ -218,10 +218,10 @@ class Net(torch.nn.Sequential):
         ends.append(cli("train.py", *QUICK, *own))
     failed, mended = ends
     assert failed.status == 1
-    assert "none of 2 trials finished" in failed.errors
+    assert "none of 3 trials finished" in failed.errors
     assert mended.status == 0, mended.errors
-    assert "Starting anew: all 2 trials of the study had failed." in mended.output
-    assert study_file(tmp_path, "digits-custom-accuracy")["trials_by_status"] == {"finished": 2}
+    assert "Starting anew: all 3 trials of the study had failed." in mended.output
+    assert study_file(tmp_path, "digits-custom-accuracy")["trials_by_status"] == {"finished": 4}
 
 
 def test_a_sweep_starts_anew_where_what_it_was_made_from_has_changed(

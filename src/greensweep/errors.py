@@ -43,7 +43,7 @@ class SeveralObjectivesError(StudyError, ValueError):
 
 
 class ConstraintError(StudyError):
-    """A budget or constraint cannot be kept to, which ends the search."""
+    """A budget or constraint cannot be kept to, or no trial can run, which ends the search."""
 
 
 class MissingFigure(ConstraintError):

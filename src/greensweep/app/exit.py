@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn
 from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
 from greensweep.ctrl_c import INTERRUPTED
+from greensweep.errors import StudyError
 from greensweep.messages import drop_output, error_line
 from greensweep.secrets import mask_command_output
 
@@ -41,9 +42,12 @@ def run(main: Callable[[], None]) -> NoReturn:
     except (Exception, KeyboardInterrupt) as error:
         fault = error
     except SystemExit as ended:
-        if ended.code != INTERRUPTED:  # what a sweeper ends with that was interrupted
+        if ended.code == INTERRUPTED:  # what a sweeper ends with that was interrupted
+            fault = KeyboardInterrupt()
+        elif isinstance(ended.code, str):  # what a trial ends its sweep with
+            fault = StudyError(ended.code)
+        else:
             raise
-        fault = KeyboardInterrupt()
     finally:
         os.environ["HYDRA_FULL_ERROR"] = wanted or "0"
     try:

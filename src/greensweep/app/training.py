@@ -15,7 +15,7 @@ from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
 from greensweep.config import TrainConfig
 from greensweep.energy import build_meter, warn_once_per_sweep
-from greensweep.errors import ConfigError, StudyError
+from greensweep.errors import ConfigError, ConstraintError, DataError, ModelError, StudyError
 from greensweep.record.result import RESULT_FILE, RunResult, write_result
 from greensweep.secrets import mask_output, mask_override
 from greensweep.sweeper.command import resumes, task_overrides
@@ -28,7 +28,24 @@ log = logging.getLogger(__name__)
 
 
 def train(composed: DictConfig) -> float | tuple[float, ...]:
-    """Train once and return the objective's value or values; a failed trial of a sweep raises."""
+    """Train once and return the objective's value or values; a failed trial of a sweep raises.
+
+    One of several that all failed alike, for what the sweep does not search, ends the sweep.
+    """
+    try:
+        return _train(composed)
+    except (ConfigError, DataError, ModelError) as fault:
+        from greensweep.study.trials import failed_alike
+
+        hydra = HydraConfig.get()
+        if hydra.mode != RunMode.MULTIRUN or not failed_alike(sweep_of(hydra).directory):
+            raise
+        log.warning("All trials so far failed alike, and the next would too: the sweep ends.")
+        # The stock sweepers go on after any exception but this one.
+        raise (ConstraintError if resumes(hydra) else SystemExit)(str(fault)) from fault
+
+
+def _train(composed: DictConfig) -> float | tuple[float, ...]:
     from greensweep.runs.repeats import run_repeats
     from greensweep.runs.replay import replay_once
     from greensweep.study.planned import objective_values

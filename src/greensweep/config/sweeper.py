@@ -130,7 +130,11 @@ class SweeperConfig:
         None, doc="any storage URL that Optuna takes; null keeps optuna.db in the sweep's folder"
     )
     max_failure_rate: float = option(
-        1.0, doc="end when a larger share of the trials failed", at_least=0, at_most=1
+        1.0,
+        doc="end when a larger share of the trials failed; our own runs end a sweep where the "
+        "first three failed alike, too",
+        at_least=0,
+        at_most=1,
     )
     pruner: Literal[
         "auto", "none", "pareto", "median", "percentile", "successive_halving", "hyperband"

@@ -18,6 +18,8 @@ from greensweep.secrets import masked
 OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
 FLOPS = "flops"  # of the whole trial, forecast before it starts
 
+FUTILE_TRIALS = 3  # so many that all failed alike tell that the next would, too
+
 # Of a study: the joules that one process searched for after its last trial; its name follows.
 SEARCH_ENERGY = "search_energy:"
 

@@ -12,7 +12,7 @@ from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
-from greensweep.search.records import Outcome, ended_as
+from greensweep.search.records import FUTILE_TRIALS, Outcome, ended_as
 from greensweep.search.trial import EndedTrial, broken_in, read_trial_file
 
 log = logging.getLogger(__name__)
@@ -209,6 +209,15 @@ def _with_best(front: list[Trial], trials: Sequence[Trial]) -> list[Trial]:
         return front
     best = best_trial(trials)
     return front if best in front else [*front, best]
+
+
+def failed_alike(sweep: Path) -> bool:
+    """Return whether all of a sweep's trials, some at least, failed for what is not searched."""
+    trials = read_trials(sweep)
+    if len(trials) < FUTILE_TRIALS or any(each.result.status != "failed" for each in trials):
+        return False
+    error, *others = {str(each.result.error) for each in trials}
+    return not others and not any(option in error for option in searched_keys(trials))
 
 
 def front_numbers(trials: Iterable[Trial]) -> set[int]:

@@ -16,7 +16,7 @@ from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.search.folders import check_owner, holds_sweep
 from greensweep.search.made_from import changed_inputs, digest_inputs, keep_inputs
-from greensweep.search.records import counted
+from greensweep.search.records import FUTILE_TRIALS, counted
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import find_study, open_storage, storage_faults
 from greensweep.secrets import masked
@@ -68,7 +68,8 @@ def find_start(config: DictConfig, options: SweeperConfig, spec: SearchSpec) -> 
         check_owner(spec, study)
         earlier = counted(study.get_trials(deepcopy=False)) if study else []
     # What was at fault may be mended by now, and there is nothing to go on from.
-    if len(earlier) >= spec.total and all(each.state == TrialState.FAIL for each in earlier):
+    futile = len(earlier) >= min(spec.total, FUTILE_TRIALS)
+    if futile and all(each.state == TrialState.FAIL for each in earlier):
         reason = f"all {len(earlier)} trials of the study had failed"
         return Start(anew=True, reason=reason, made_from=made_from)
     return Start(earlier=earlier, made_from=made_from)
