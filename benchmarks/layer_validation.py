@@ -24,12 +24,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from greensweep.config import TrainConfig
 from greensweep.config.schema import (
     AdamConfig,
     ConstantConfig,
     InferenceConfig,
     PlainObjectiveConfig,
+    TrainConfig,
     TrainingConfig,
 )
 from greensweep.config.schema_dataset import ImageFolderConfig

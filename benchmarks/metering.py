@@ -8,12 +8,12 @@ from time import perf_counter
 from figures import Figure, interleave, ratios, summarised
 from subjects import SEED, SUBJECTS, Subject, folder_splits
 
-from greensweep.config import TrainConfig
 from greensweep.config.schema import (
     AdamConfig,
     ConstantConfig,
     InferenceConfig,
     PlainObjectiveConfig,
+    TrainConfig,
     TrainingConfig,
 )
 from greensweep.config.schema_dataset import ImageFolderConfig

@@ -33,7 +33,8 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep import app  # noqa: F401 - registers the schemas and resolvers
-from greensweep.config import TrainConfig, parse
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import parse
 from greensweep.energy import ledger_state, notices
 
 PROJECT = Path(__file__).resolve().parents[1]

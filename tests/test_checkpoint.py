@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import UnmeteredMeter
 from greensweep.errors import ConfigError, ModelError
 from greensweep.record.result import RunResult, read_result

@@ -13,7 +13,7 @@ from greensweep.analysis import RunTable, read_file, standard_table
 from greensweep.analysis.result import Result
 from greensweep.config import schema_energy
 from greensweep.config.schema_analysis import ColumnsConfig
-from greensweep.csv_files import write_frame, write_rows
+from greensweep.csv_files.cells import write_frame, write_rows
 from greensweep.energy import build_meter
 from greensweep.errors import AnalysisError, EnergyError, StudyError
 from greensweep.record.result import RunResult

@@ -12,7 +12,7 @@ from conftest import Finished
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.study import drift
 from greensweep.study.drift import Drift, Reference

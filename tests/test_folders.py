@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from greensweep.__main__ import main
-from greensweep.config import sqlite_file, sqlite_url
+from greensweep.config.folders import sqlite_file, sqlite_url
 from greensweep.search.folders import trial_directories
 from greensweep.study.winners import drop_beaten_weights
 from greensweep.tracking.mlflow_places import artifact_root, tracking_uri

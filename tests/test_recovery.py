@@ -13,7 +13,8 @@ from filelock import FileLock
 from test_sweeper import QUICK, STUDY, study_in
 
 from greensweep.__main__ import main
-from greensweep.config import TrainConfig, save_run_config
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import save_run_config
 from greensweep.energy import build_meter
 from greensweep.files import write_json
 from greensweep.record.result import RunResult, read_result, write_result

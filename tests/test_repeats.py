@@ -11,7 +11,7 @@ from conftest import Finished
 from mlflow import MlflowClient
 from scipy.stats import t as student_t
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import EnergyReading, ScriptedMeter, UnmeteredMeter
 from greensweep.errors import TrainingError
 from greensweep.record.result import read_result

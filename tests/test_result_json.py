@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import ScriptedMeter
 from greensweep.record.result import RunResult, find_result, read_result, write_result
 from greensweep.record.summaries import (

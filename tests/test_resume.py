@@ -14,7 +14,7 @@ import torch
 from conftest import PROJECT, Finished
 from mlflow import MlflowClient
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import StudyError
 from greensweep.record.reporting import Progress

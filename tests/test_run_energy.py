@@ -12,7 +12,7 @@ import pytest
 from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from conftest import Finished
 
-from greensweep.config import TrainConfig, metrics_of
+from greensweep.config.chosen_metrics import metrics_of
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.errors import ConfigError, DataError, StudyError
 from greensweep.record.reporting import Progress

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from conftest import Finished
 
-from greensweep import secrets
-from greensweep.secrets import learn, mask_override, mask_text, masked, still_masked
+from greensweep.secrets.data import forget, learn, mask_override, mask_text, masked, still_masked
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -90,7 +89,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[st
     )
     yield [*OVERRIDES, "experiment=mine", "--config-dir", str(tmp_path / "conf")]
     sys.modules.pop("planted", None)
-    secrets.forget()
+    forget()
 
 
 def telling(folder: Path, *ended: Finished) -> list[str]:
@@ -320,30 +319,30 @@ def test_a_long_text_takes_no_longer_for_its_length(repeated: str) -> None:
 
 
 def test_a_known_value_is_masked_wherever_it_turns_up() -> None:
-    secrets.forget()
+    forget()
     learn({"db": {"password": "p@ss'w0rd"}, "token": "digits", "pwd": "12345"})
     try:
         for text in ("p@ss'w0rd", "p%40ss%27w0rd", "p@ss\\'w0rd", "p@ss''w0rd"):
             assert mask_text(f"no entry with {text}") == "no entry with ***"
         assert mask_text("12345 images of digits") == "12345 images of digits"
     finally:
-        secrets.forget()
+        forget()
 
 
 def test_a_secret_that_is_a_key_is_known_and_missed() -> None:
-    secrets.forget()
+    forget()
     learn({"api_keys": {"s3cr3tPW": 1}})
     try:
         assert mask_text("no entry with s3cr3tPW") == "no entry with ***"
     finally:
-        secrets.forget()
+        forget()
     assert still_masked(masked({"model": {"api_keys": {"s3cr3tPW": 1}}})) == ["model.api_keys"]
 
 
 def test_tracebacks_and_streams_pass_the_door(tmp_path: Path) -> None:
     program = (
         "import logging, warnings\n"
-        "from greensweep.secrets import mask_command_output\n"
+        "from greensweep.secrets.output import mask_command_output\n"
         "mask_command_output(['a.password=PL4nted-door'])\n"
         "logging.basicConfig(filename='a.log')\n"
         "warnings.warn('a PL4nted-door')\n"

@@ -13,7 +13,8 @@ from conftest import Finished
 from mlflow import MlflowClient
 
 from greensweep.analysis import read_mlflow
-from greensweep.config import TrainConfig, save_run_config
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import save_run_config
 from greensweep.energy import UnmeteredMeter
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result

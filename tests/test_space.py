@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from conftest import SHARED
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.errors import StudyError
 from greensweep.study.space import read_space, search_params
 

@@ -13,7 +13,7 @@ from subjects import SUBJECTS
 from gpu_parts.runs import config_of, meter_of, run
 from gpu_parts.session import Session, after_update
 from gpu_parts.workers import Worker
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import EnergyReading, Meter, measure_idle
 
 

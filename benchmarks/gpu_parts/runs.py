@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from gpu_parts.session import Session
-from greensweep.config import TrainConfig
 from greensweep.config.schema import (
     AdamConfig,
     ConstantConfig,
     InferenceConfig,
     PlainObjectiveConfig,
+    TrainConfig,
     TrainingConfig,
 )
 from greensweep.config.schema_dataset import CustomDatasetConfig

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from greensweep.nested import from_json
-from greensweep.secrets import masked
+from greensweep.secrets.data import masked
 
 log = logging.getLogger(__name__)
 

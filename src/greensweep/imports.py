@@ -4,7 +4,7 @@ import importlib
 import sys
 from typing import Any
 
-from greensweep.config import command_folder
+from greensweep.config.folders import command_folder
 from greensweep.errors import ConfigError, describe, unknown
 
 

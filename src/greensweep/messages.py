@@ -11,7 +11,7 @@ from typing import Any
 from yaml.reader import ReaderError
 
 from greensweep.errors import GreensweepError, first_line, unknown
-from greensweep.secrets import mask_text
+from greensweep.secrets.data import mask_text
 
 _NOISE = re.compile(
     r"^\s*(full_key|reference_type|object_type|provider=|Config search path|To append|"
@@ -160,8 +160,8 @@ def _condensed(text: str, chain: list[BaseException]) -> str:
 
 def _of_option(cause: Any, text: str) -> str:
     """Say what is wrong with one option, and in which file it is set where it is one."""
-    from greensweep.config import no_option
     from greensweep.config.omegaconf_internals import root_of
+    from greensweep.config.unknown import no_option
 
     key, said = str(cause.full_key), first_line(cause)
     file = found[1] if (found := _FILE.match(text)) else None

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from greensweep.config import EvaluateConfig, PrepareConfig, TrainConfig, parse
+from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
+from greensweep.config.store import parse
 from greensweep.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -10,17 +10,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from greensweep.config import (
-    TrainConfig,
-    load_run_config,
-    save_run_config,
-    schema,
-    schema_dataset,
-    schema_energy,
-    schema_model,
-    schema_tracking,
-)
+from greensweep.config import schema, schema_dataset, schema_energy, schema_model, schema_tracking
 from greensweep.config.register import SCHEMAS
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import load_run_config, save_run_config
 from greensweep.errors import ConfigError
 from greensweep.nested import flat
 

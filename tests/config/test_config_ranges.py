@@ -9,7 +9,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config import (
-    parse,
     schema,
     schema_dataset,
     schema_energy,
@@ -18,6 +17,7 @@ from greensweep.config import (
     schema_tracking,
 )
 from greensweep.config.options import range_faults
+from greensweep.config.store import parse
 from greensweep.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -11,7 +11,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from greensweep.config.schema_dataset import TableConfig
-from greensweep.csv_files import TableError
+from greensweep.csv_files.layout import TableError
 from greensweep.data import load_splits
 from greensweep.data.manifest import write_manifest
 from greensweep.errors import DataError

@@ -10,7 +10,8 @@ import pytest
 from conftest import Finished
 from tables import CURVES, write
 
-from greensweep.config import TrainConfig, load_run_config
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import load_run_config
 from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.nested import to_json
 from greensweep.record.reporting import Progress

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.errors import MissingFigure
 from greensweep.nested import dotted
 from greensweep.record.result import RunResult, write_result

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from searches import RANDOM, Search, spec
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import StudyError, TrialEnded
 from greensweep.record.reporting import Progress, monitored_by, report

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.data import load_splits
 from greensweep.models import build_model, take_census
 from greensweep.study.flops import flops_of_run

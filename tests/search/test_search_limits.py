@@ -11,7 +11,7 @@ from optuna.storages import InMemoryStorage
 from searches import RANDOM, Purse, Search, spec
 from test_search_failures import run_all
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.energy import Meter, ScriptedMeter, UnmeteredMeter
 from greensweep.errors import ConstraintError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from gpus import Gpus
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.search.placement import gpus_of_worker, take_gpus, workers_of

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.errors import ModelError
 from greensweep.study import timed_run
 from greensweep.study.timed_run import seconds_of_run

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 STRATEGIES, LAYERS = "experiment=rq1_strategies", "experiment=rq2_layers"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import Finished
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import UnmeteredMeter
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once

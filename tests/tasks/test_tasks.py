@@ -14,7 +14,8 @@ from torch.nn.functional import (
     mse_loss,
 )
 
-from greensweep.config import TrainConfig, schema_task
+from greensweep.config import schema_task
+from greensweep.config.schema import TrainConfig
 from greensweep.data import Splits, TensorSplit
 from greensweep.errors import ConfigError
 from greensweep.tasks import Task, build_task, imbalance, targets_of

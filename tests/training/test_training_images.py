@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from greensweep.config import TrainConfig, schema
+from greensweep.config import schema
+from greensweep.config.schema import TrainConfig
 from greensweep.data import Splits, TensorSplit
 from greensweep.training import Normalise
 from greensweep.training.images import Augmentation

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 
-from greensweep.config import TrainConfig, schema
+from greensweep.config import schema
+from greensweep.config.schema import TrainConfig
 from greensweep.data import Split, StreamedSplit, TensorSplit, load_splits
 from greensweep.errors import ConfigError, DataError, TrainingError
 from greensweep.models import build_model

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
 
-from greensweep.config import TrainConfig, schema
+from greensweep.config import schema
+from greensweep.config.schema import TrainConfig
 from greensweep.data import TensorSplit
 from greensweep.energy import UnmeteredMeter
 from greensweep.errors import ConfigError, ModelError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from greensweep.csv_files import write_frame
+from greensweep.csv_files.cells import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.files import write_text, write_together
 from greensweep.sources.table import RunTable

@@ -10,7 +10,8 @@ from hydra.types import RunMode
 from omegaconf import read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from greensweep.config import TrainConfig, parse, without_hydra
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import parse, without_hydra
 from greensweep.errors import ConfigError
 from greensweep.messages import message_of
 

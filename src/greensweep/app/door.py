@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import parse, raise_faults, unknown_options
+from greensweep.config.store import parse, raise_faults
+from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError
 
 Schema = TypeVar("Schema")

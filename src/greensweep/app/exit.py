@@ -16,7 +16,7 @@ from greensweep.config.folders import check_folder
 from greensweep.ctrl_c import INTERRUPTED
 from greensweep.errors import StudyError
 from greensweep.messages import drop_output, error_line
-from greensweep.secrets import mask_command_output
+from greensweep.secrets.output import mask_command_output
 
 _RETURN_VALUE: Any = JobReturn.return_value
 

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from greensweep.config import use_sweep_folder
+from greensweep.config.folders import use_sweep_folder
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.files import new_folder
 from greensweep.messages import error_line

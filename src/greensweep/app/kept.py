@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from greensweep.app.door import checked, written_to
-from greensweep.config import EvaluateConfig, PredictConfig
+from greensweep.config.schema import EvaluateConfig, PredictConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ def evaluate(composed: DictConfig) -> float | None:
 
 def predict(composed: DictConfig) -> None:
     """Write what a kept model predicts of samples: a row for each, under their names."""
-    from greensweep.csv_files import write_rows
+    from greensweep.csv_files.cells import write_rows
     from greensweep.files import write_whole
     from greensweep.runs.kept_model import load_kept_model
 

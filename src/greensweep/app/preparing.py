@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from greensweep.app.door import checked, written_to
-from greensweep.config import PrepareConfig
+from greensweep.config.schema import PrepareConfig
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep.app.folders import FolderCallback, OpenFolder, refusals
 from greensweep.app.tables import write_page
-from greensweep.config import TrainConfig, command_folder, parse
+from greensweep.config.folders import command_folder
+from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_analysis import sweep_report
+from greensweep.config.store import parse
 from greensweep.energy import Meter, build_meter, measure_idle, warn_once_per_sweep
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import error_line

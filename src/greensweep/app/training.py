@@ -13,11 +13,12 @@ from omegaconf import DictConfig
 
 from greensweep.app.door import checked
 from greensweep.app.sweep import sweep_of
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import build_meter, warn_once_per_sweep
 from greensweep.errors import ConfigError, ConstraintError, DataError, ModelError, StudyError
 from greensweep.record.result import RESULT_FILE, RunResult, write_result
-from greensweep.secrets import mask_output, mask_override
+from greensweep.secrets.data import mask_override
+from greensweep.secrets.output import mask_output
 from greensweep.sweeper.command import resumes, task_overrides
 from greensweep.tracking import build_tracker, open_store
 

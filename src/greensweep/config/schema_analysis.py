@@ -11,7 +11,7 @@ from greensweep.config.metrics import Direction
 from greensweep.config.options import option
 from greensweep.config.schema import LARGEST_SEED
 from greensweep.config.schema_tracking import MlflowConfig
-from greensweep.csv_files import AccuracyUnit, EnergyUnit
+from greensweep.csv_files.figures import AccuracyUnit, EnergyUnit
 
 
 @dataclass

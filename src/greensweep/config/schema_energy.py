@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from omegaconf import MISSING
 
 from greensweep.config.options import option
-from greensweep.csv_files import EnergyUnit
+from greensweep.csv_files.figures import EnergyUnit
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from omegaconf import MISSING
 
 from greensweep.config.options import option
-from greensweep.csv_files import AccuracyUnit, EnergyUnit
+from greensweep.csv_files.figures import AccuracyUnit, EnergyUnit
 
 
 @dataclass

@@ -24,7 +24,7 @@ from greensweep.config.options import range_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
 from greensweep.files import put_aside, write_text
-from greensweep.secrets import learn, masked, restored
+from greensweep.secrets.data import learn, masked, restored
 
 SCHEMAS: dict[str, Mapping[str, type]] = {
     "dataset": schema_dataset.DATASETS,

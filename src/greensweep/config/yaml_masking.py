@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from greensweep.secrets import learn, masked
+from greensweep.secrets.data import learn, masked
 
 _plain_yaml = OmegaConf.to_yaml
 

@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from greensweep.config.schema_energy import ReplayConfig
-from greensweep.csv_files import (
+from greensweep.csv_files.figures import (
     ENERGY_UNITS,
     TIME_UNITS,
     EnergyUnit,
-    TableError,
     doubtful_power,
     energy_factor,
-    read_column,
-    read_rows,
 )
+from greensweep.csv_files.layout import TableError
+from greensweep.csv_files.rows import read_column, read_rows
 from greensweep.energy.counters import Counter
 from greensweep.energy.meter import UnmeteredMeter
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from greensweep.config import TrainConfig, save_run_config
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import save_run_config
 from greensweep.nested import flat
 from greensweep.record.ending import Ending, Status, ending_of
 from greensweep.record.result import CONFIG_FILE, RunResult, write_result
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
-from greensweep.secrets import masked
+from greensweep.secrets.data import masked
 from greensweep.tracking import RunStatus, Tracker, provenance
 
 TRACKED_STATUS: dict[Status, RunStatus] = {

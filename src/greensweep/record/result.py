@@ -22,7 +22,7 @@ from greensweep.record.summaries import (
     Replayed,
     Spread,
 )
-from greensweep.secrets import masked
+from greensweep.secrets.data import masked
 
 log = logging.getLogger(__name__)
 

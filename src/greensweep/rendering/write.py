@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from greensweep.csv_files import write_frame
+from greensweep.csv_files.cells import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.files import PART_PREFIX, write_text, write_together
 from greensweep.rendering.page import GENERATOR, Section, render

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from greensweep.config import Metric
+from greensweep.config.metrics import Metric
 from greensweep.errors import ConfigError, ModelError, describe, first_line
 from greensweep.files import write_whole
 from greensweep.models.torch_internals import persistent_buffers

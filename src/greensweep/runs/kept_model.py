@@ -6,14 +6,16 @@ from pathlib import Path
 
 import torch
 
-from greensweep.config import Metric, TrainConfig, load_run_config
+from greensweep.config.metrics import Metric
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import load_run_config
 from greensweep.data import Split, TensorSplit
 from greensweep.energy import EnergyReading, Meter, Phases
 from greensweep.errors import ConfigError, DataError
 from greensweep.record.result import CONFIG_FILE
 from greensweep.runs.checkpoint import load_weights, read_checkpoint
 from greensweep.runs.network import Network, build_network
-from greensweep.secrets import still_masked
+from greensweep.secrets.data import still_masked
 from greensweep.training import Evaluation, choose_device, synchronize, use_threads
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from greensweep.csv_files import write_rows
+from greensweep.csv_files.cells import write_rows
 from greensweep.energy import Phases
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.summaries import LayerEnergySummary

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from greensweep.config import Metric, TrainConfig, metrics_of
+from greensweep.config.chosen_metrics import metrics_of
+from greensweep.config.metrics import Metric
+from greensweep.config.schema import TrainConfig
 from greensweep.data import Split, Splits, load_splits
 from greensweep.data.new_samples import Samples, read_samples
 from greensweep.models import build_model

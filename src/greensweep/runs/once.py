@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from greensweep.config import TrainConfig, metrics_of
+from greensweep.config.chosen_metrics import metrics_of
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter
 from greensweep.errors import GreensweepError
 from greensweep.models import model_name

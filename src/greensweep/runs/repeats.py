@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter, sum_joules
 from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import Progress, report_progress, report_repeat

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import EnergyReading, Phases
 from greensweep.errors import StudyError, first_line
 from greensweep.files import put_aside
@@ -18,7 +18,7 @@ from greensweep.record.result import RunResult, find_result
 from greensweep.runs.checkpoint import KeptWeights, copy_weights, restore_weights, write_tensors
 from greensweep.runs.history import History
 from greensweep.runs.setup import Setup
-from greensweep.secrets import masked
+from greensweep.secrets.data import masked
 from greensweep.tracking import Tracker
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from greensweep.config import TrainConfig
-from greensweep.config.schema import TrainingConfig
+from greensweep.config.schema import TrainConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.energy.notices import warn_once
 from greensweep.errors import listed

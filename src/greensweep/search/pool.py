@@ -17,7 +17,7 @@ import cloudpickle
 from greensweep.errors import StudyError
 from greensweep.resources import usable_cores
 from greensweep.search.interrupt import graceful, interrupted
-from greensweep.secrets import mask_output
+from greensweep.secrets.output import mask_output
 
 log = logging.getLogger(__name__)
 

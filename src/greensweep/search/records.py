@@ -12,7 +12,7 @@ from greensweep.energy.processes import Processes, boot_of
 from greensweep.energy.reading import Quality
 from greensweep.record.ending import Status
 from greensweep.search.curve import Curve, kept_curve, read_curve
-from greensweep.secrets import masked
+from greensweep.secrets.data import masked
 
 # User attributes of a trial, which optuna-dashboard shows.
 OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"

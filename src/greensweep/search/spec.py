@@ -19,7 +19,7 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
-from greensweep.config import sqlite_file
+from greensweep.config.folders import sqlite_file
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import StudyError

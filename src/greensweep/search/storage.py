@@ -27,11 +27,12 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from greensweep.config import sqlite_file
+from greensweep.config.folders import sqlite_file
 from greensweep.errors import StudyError, first_line
 from greensweep.search.space import range_text
 from greensweep.search.spec import SearchSpec
-from greensweep.secrets import mask_override, mask_text, masked, private
+from greensweep.secrets.data import mask_override, mask_text, masked
+from greensweep.secrets.output import private
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Said of every search that has a sampler of its own in each trial, or heartbeats.

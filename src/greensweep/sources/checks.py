@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from greensweep.config.metrics import Metric
-from greensweep.csv_files import TIME_UNITS, doubtful_power
+from greensweep.csv_files.figures import TIME_UNITS, doubtful_power
 from greensweep.errors import AnalysisError
 from greensweep.sources.columns import DEFAULTS, SourceColumns
 from greensweep.sources.table import (

@@ -7,14 +7,8 @@ import numpy as np
 import pandas as pd
 
 from greensweep.config.schema_analysis import ColumnsConfig
-from greensweep.csv_files import (
-    MISSING,
-    FigureError,
-    TableError,
-    checked_names,
-    read_figures,
-    scaled,
-)
+from greensweep.csv_files.figures import MISSING, FigureError, read_figures, scaled
+from greensweep.csv_files.layout import TableError, checked_names
 from greensweep.errors import AnalysisError
 from greensweep.sources.table import column
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from greensweep.config.metrics import METRICS, Metric, metric_called
-from greensweep.csv_files import ACCURACY_UNITS, accuracy_factor
+from greensweep.csv_files.figures import ACCURACY_UNITS, accuracy_factor
 from greensweep.errors import AnalysisError
 from greensweep.sources.columns import DEFAULTS, SourceColumns
 from greensweep.sources.table import (

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from greensweep.config import sqlite_file
+from greensweep.config.folders import sqlite_file
 from greensweep.errors import AnalysisError, first_sentence, unknown
-from greensweep.secrets import mask_text
+from greensweep.secrets.data import mask_text
 
 _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")

@@ -5,7 +5,8 @@ import pandas as pd
 
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import ColumnsConfig
-from greensweep.csv_files import ENERGY_UNITS, EnergyUnit, TableError, energy_factor
+from greensweep.csv_files.figures import ENERGY_UNITS, EnergyUnit, energy_factor
+from greensweep.csv_files.layout import TableError
 from greensweep.errors import AnalysisError
 from greensweep.sources.checks import (
     copies,

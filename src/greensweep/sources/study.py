@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from greensweep.config import read_plain_config
-from greensweep.csv_files import write_frame
+from greensweep.config.store import read_plain_config
+from greensweep.csv_files.cells import write_frame
 from greensweep.errors import AnalysisError
 from greensweep.files import write_json, write_whole
 from greensweep.record.result import CONFIG_FILE, RunResult

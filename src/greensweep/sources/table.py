@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from greensweep.config.metrics import METRICS, Metric
-from greensweep.csv_files import TableError
 from greensweep.csv_files.frame import read_frame
+from greensweep.csv_files.layout import TableError
 from greensweep.errors import AnalysisError, unknown
 
 # Columns that `standard_table` adds. All others stay as they are: a user's may be called `seed`.

@@ -10,13 +10,9 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
-from greensweep.config import (
-    TrainConfig,
-    load_run_config,
-    read_plain_config,
-    sqlite_file,
-    storage_url,
-)
+from greensweep.config.folders import sqlite_file, storage_url
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import load_run_config, read_plain_config
 from greensweep.files import was_put_aside
 from greensweep.record.recorded_run import TRACKED_STATUS
 from greensweep.record.result import (

@@ -6,8 +6,8 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import is_option_somewhere, no_option
 from greensweep.config.searched import any_of
+from greensweep.config.unknown import is_option_somewhere, no_option
 from greensweep.errors import unknown
 from greensweep.sweeper.command import declared_space, fixed_keys, task_overrides
 

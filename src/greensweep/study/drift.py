@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_energy import ReplayConfig
 from greensweep.energy import Meter, Phases, sum_joules
 from greensweep.files import read_as, write_json

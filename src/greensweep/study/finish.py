@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter
 from greensweep.energy.machine import machine_total
 from greensweep.search.cost import read_search_cost

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_model import ModelConfig, NamedModelConfig
 from greensweep.errors import GreensweepError
 

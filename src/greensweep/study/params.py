@@ -48,7 +48,7 @@ def read_params() -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from greensweep.config import command_folder
+    from greensweep.config.folders import command_folder
 
     try:
         values = YAML(typ="safe").load(command_folder() / PARAMS_FILE)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from greensweep.config import TrainConfig, metrics_of, parse_run
-from greensweep.config.schema import ObjectiveConfig, PricedConfig
+from greensweep.config.chosen_metrics import metrics_of
+from greensweep.config.schema import ObjectiveConfig, PricedConfig, TrainConfig
 from greensweep.config.schema_energy import UnmeteredConfig
+from greensweep.config.store import parse_run
 from greensweep.errors import StudyError
 from greensweep.record.result import RunResult
 from greensweep.search.constraints import METRIC_FIGURES

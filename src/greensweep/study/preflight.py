@@ -5,8 +5,10 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from greensweep.config import TrainConfig, parse, raise_faults, unknown_options, without_hydra
 from greensweep.config.grammar import ends_of
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import parse, raise_faults, without_hydra
+from greensweep.config.unknown import unknown_options
 from greensweep.errors import StudyError
 from greensweep.search.folders import has_owner, trial_directories
 from greensweep.study.declared import condition_faults

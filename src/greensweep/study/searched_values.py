@@ -8,9 +8,10 @@ from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from greensweep.config import is_option, no_option, parse, without_hydra
 from greensweep.config.grammar import as_override, choices_of, ends_of
 from greensweep.config.searched import Searched, read_searched
+from greensweep.config.store import parse, without_hydra
+from greensweep.config.unknown import is_option, no_option
 from greensweep.errors import GreensweepError, first_line
 from greensweep.messages import message_of
 from greensweep.study.declared import declared_in

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from greensweep.config.metrics import Direction, Metric, directed_metric
-from greensweep.csv_files import write_rows
+from greensweep.csv_files.cells import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
 from greensweep.files import read_json, write_json

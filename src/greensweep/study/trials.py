@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greensweep.config import TrainConfig, load_run_config, metrics_of, read_overrides
+from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.metrics import METRICS, Metric
+from greensweep.config.schema import TrainConfig
+from greensweep.config.store import load_run_config, read_overrides
 from greensweep.errors import ConfigError, StudyError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 
-from greensweep.config import load_run_config, read_plain_config
 from greensweep.config.schema_tracking import MlflowConfig
+from greensweep.config.store import load_run_config, read_plain_config
 from greensweep.errors import StudyError, TrackingError
 from greensweep.nested import flat
 from greensweep.record.recorded_run import TRACKED_STATUS
@@ -25,7 +25,7 @@ from greensweep.record.result import (
 )
 from greensweep.record.tracked_names import history_metrics, tracked_metrics, tracked_tags
 from greensweep.search.folders import trial_directories
-from greensweep.secrets import still_masked
+from greensweep.secrets.data import still_masked
 from greensweep.study.finish import finish_tracked_sweep
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials

@@ -6,12 +6,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from greensweep.config import without_hydra
 from greensweep.config.grammar import ends_of
 from greensweep.config.searched import Searched, read_searched
+from greensweep.config.store import without_hydra
 from greensweep.errors import StudyError
 from greensweep.messages import message_of
-from greensweep.secrets import has_secrets
+from greensweep.secrets.data import has_secrets
 
 BASIC = "BasicSweeper"
 _RESUMES = "GreensweepSweeper"

@@ -2,10 +2,12 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import raise_faults, unknown_options, use_sweep_folder
+from greensweep.config.folders import use_sweep_folder
 from greensweep.config.options import range_faults
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
+from greensweep.config.store import raise_faults
 from greensweep.config.sweeper import SweeperConfig
+from greensweep.config.unknown import unknown_options
 from greensweep.errors import StudyError
 from greensweep.nested import dotted
 from greensweep.search.constraint_errors import constraint_errors

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from optuna.trial import FrozenTrial
 
-from greensweep.config import storage_url, use_sweep_folder
+from greensweep.config.folders import storage_url, use_sweep_folder
 from greensweep.config.sweeper import BudgetConfig, StopConfig
 from greensweep.errors import StudyError
 from greensweep.files import new_folder

@@ -9,7 +9,7 @@ import numpy
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
-from greensweep.config import command_folder, storage_url
+from greensweep.config.folders import command_folder, storage_url
 from greensweep.config.grammar import as_override, escape_interpolations, kept_as_override
 from greensweep.config.sweeper import (
     AutoSamplerConfig,

@@ -19,7 +19,7 @@ from greensweep.search.made_from import changed_inputs, digest_inputs, keep_inpu
 from greensweep.search.records import FUTILE_TRIALS, counted
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import find_study, open_storage, storage_faults
-from greensweep.secrets import masked
+from greensweep.secrets.data import masked
 
 log = logging.getLogger(__name__)
 

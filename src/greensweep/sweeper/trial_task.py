@@ -19,7 +19,8 @@ from greensweep.search.placement import take_gpus
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import run_trial
-from greensweep.secrets import learn, learn_overrides, mask_output
+from greensweep.secrets.data import learn, learn_overrides
+from greensweep.secrets.output import mask_output
 
 
 @dataclass

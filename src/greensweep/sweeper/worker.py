@@ -19,10 +19,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
-from greensweep.config import TrainConfig, without_hydra
 from greensweep.config.grammar import kept_as_override
 from greensweep.config.hydra_internals import fault_of
+from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_energy import EnergyConfig
+from greensweep.config.store import without_hydra
 from greensweep.energy import build_meter, warn_once_per_sweep
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import message_of

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from greensweep.config import command_folder, sqlite_file, sqlite_url
+from greensweep.config.folders import command_folder, sqlite_file, sqlite_url
 from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.files import put_aside
 

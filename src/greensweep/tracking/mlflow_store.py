@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from greensweep.config import sqlite_file, sqlite_url
+from greensweep.config.folders import sqlite_file, sqlite_url
 from greensweep.errors import first_line
 from greensweep.files import write_text, write_whole
-from greensweep.secrets import mask_text, masked, private
+from greensweep.secrets.data import mask_text, masked
+from greensweep.secrets.output import private
 from greensweep.tracking.mlflow_places import PARENT_FILE, known_parent
 from greensweep.tracking.tracker import Metrics, RunStatus
 from greensweep.tracking.view import experiment_tags

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.errors import first_sentence
-from greensweep.secrets import mask_text
+from greensweep.secrets.data import mask_text
 from greensweep.tracking.mlflow_places import artifact_root, tracking_uri
 from greensweep.tracking.mlflow_store import MlflowStore, now, unreachable
 from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, SweepRun, Tracker

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from greensweep.config import command_folder
+from greensweep.config.folders import command_folder
 
 _PACKAGES = (
     "torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny",

@@ -3,7 +3,7 @@
 import json
 import shlex
 
-from greensweep.secrets import mask_text
+from greensweep.secrets.data import mask_text
 
 LOCAL_UI = "http://127.0.0.1:5000"  # of `make ui` and `mlflow ui`
 

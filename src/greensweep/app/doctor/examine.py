@@ -8,7 +8,7 @@ from greensweep.app.doctor.findings import ComponentSource, Examination, Finding
 from greensweep.app.doctor.self_check import check_meter, judge
 from greensweep.app.doctor.sources import component_sources, find_gpus, find_rapl, judge_sources
 from greensweep.app.doctor.stores import find_mlflow, find_optuna
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import declared_grid
 from greensweep.errors import GreensweepError
 

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from greensweep.app.doctor.findings import Finding
-from greensweep.config import sqlite_file
+from greensweep.config.folders import sqlite_file
 from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.errors import first_line
-from greensweep.secrets import mask_text
+from greensweep.secrets.data import mask_text
 
 
 def find_mlflow(config: TrackingConfig) -> Finding:

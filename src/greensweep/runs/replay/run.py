@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.energy import ComponentEnergy, EnergyReading, declared_grid
 from greensweep.errors import StudyError
 from greensweep.record.recorded_run import RecordedRun, recorded_run

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.errors import ConfigError, StudyError, unknown
 from greensweep.runs.replay.answer import Method, ReplayModel
 from greensweep.runs.replay.table import Columns, RecordedTable, as_text, last_part, read_table

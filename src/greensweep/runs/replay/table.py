@@ -8,20 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from greensweep.csv_files import (
+from greensweep.csv_files.figures import (
     ACCURACY_UNITS,
     ENERGY_UNITS,
     TIME_UNITS,
     AccuracyUnit,
     EnergyUnit,
-    Row,
-    TableError,
     accuracy_factor,
     doubtful_power,
     energy_factor,
-    read_column,
-    read_rows,
 )
+from greensweep.csv_files.layout import TableError
+from greensweep.csv_files.rows import Row, read_column, read_rows
 from greensweep.errors import StudyError, listed, unknown
 
 _Figures = Mapping[str, Mapping[int, float]]  # by column and line

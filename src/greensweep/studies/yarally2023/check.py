@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, get_type_hints
 
 from greensweep.app.compose import compose_sweep
-from greensweep.config import TrainConfig
+from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_dataset import DatasetConfig, DigitsConfig, TorchvisionDatasetConfig
 from greensweep.errors import ConfigError, GreensweepError
 from greensweep.studies.yarally2023.cells import study_cells
