@@ -108,11 +108,7 @@ class LedgerState:
             seconds, growing.end = now - growing.end, now
             users = self._users(key)
             for name in users:
-                part = (
-                    self._part_in_turn(name, key, delays[name])
-                    if counter.in_turn
-                    else self._part(name, delays[name])
-                )
+                part = self._part(name, key, delays[name])
                 growing.members.setdefault(name, Part()).add(part, seconds)
             for sweep in running:
                 if any(member.sweep == sweep for member in users.values()):
@@ -186,11 +182,10 @@ class LedgerState:
         neighbours, member.neighbours = member.neighbours, 0
         return accounts, neighbours
 
-    def add_reported(self, name: str, joules: float) -> None:
+    def add_reported(self, member: Member, joules: float) -> None:
         """Add what a member has reported of what it was charged to its sweep."""
-        sweep = self.members[name].sweep
-        if sweep in self.sweeps:
-            self.sweeps[sweep].trials_joules += joules
+        if member.sweep in self.sweeps:
+            self.sweeps[member.sweep].trials_joules += joules
 
     def leave(self, name: str, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Let a member go; what it did not take stays in the remainder."""
@@ -237,28 +232,27 @@ class LedgerState:
             return 1.0 / len(users)
         return 1.0 / (len(computing) + others) if name in computing else 0.0
 
-    def _part(self, name: str, delay: float) -> Part:
-        """Return a member's part of a second of the CPUs."""
-        member, count = self.members[name], len(self.members)
-        is_alone = count == 1 and not self._is_disturbed
+    def _part(self, name: str, key: str, delay: float) -> Part:
+        """Return a member's part of a second of what a counter counts."""
+        counter, count = self.counters[key], len(self.members)
+        is_disturbed = self._is_disturbed
+        if counter.in_turn:
+            users = len(self._users(key))
+            return Part(
+                work=self._turn(name, key),
+                alone=1.0 - delay,
+                idle=1.0 / users,
+                beside_runs=1.0 if users > 1 else delay * (count > 1),
+                beside_others=1.0 if counter.load.others else delay * is_disturbed,
+                whole=1.0,
+            )
+        is_alone = count == 1 and not is_disturbed
         return Part(
-            work=1.0 if is_alone else member.share,
+            work=1.0 if is_alone else self.members[name].share,
             alone=1.0 - delay,
             idle=1.0 / count,
             beside_runs=float(count > 1),
-            beside_others=delay if is_alone else float(self._is_disturbed),
-            whole=1.0,
-        )
-
-    def _part_in_turn(self, name: str, key: str, delay: float) -> Part:
-        """Return a member's part of a second of what its users have in turn."""
-        users, count = self._users(key), len(self.members)
-        return Part(
-            work=self._turn(name, key),
-            alone=1.0 - delay,
-            idle=1.0 / len(users),
-            beside_runs=1.0 if len(users) > 1 else delay * (count > 1),
-            beside_others=1.0 if self.counters[key].load.others else delay * self._is_disturbed,
+            beside_others=delay if is_alone else float(is_disturbed),
             whole=1.0,
         )
 

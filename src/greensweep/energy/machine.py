@@ -21,7 +21,7 @@ from greensweep.energy.ledger_state import LedgerState
 from greensweep.energy.meter import not_started
 from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading, sum_joules
-from greensweep.energy.sampling import ClockReading, Sampler, SuspensionDetector, read_clocks
+from greensweep.energy.sampling import ClockReading, Sampler, read_clocks
 from greensweep.energy.uncertainty import Steps
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import read_as, write_json
@@ -93,8 +93,7 @@ class MachineMeter:
         self._idle = self._baseline.watts(self._counters) if self._baseline else {}
         self._lost: set[str] = set()
         self._jumped: set[str] = set()
-        self._warned_jumps: set[str] = set()
-        self._warned_gap = False
+        self._warned: set[str] = set()
         self._seen: dict[str, tuple[float, float]] = {}
         self._pending = EnergyReading()
         self._steps = _steps(self._counters.values())
@@ -111,17 +110,16 @@ class MachineMeter:
         self._started_in = os.getpid()
         self._lock = threading.Lock()
         ranges = [counter.seconds_to_half_range for counter in self._counters.values()]
-        self._sampler = Sampler(self._sample, min([_SAMPLE_SECONDS, *filter(None, ranges)]))
-        self._suspension = SuspensionDetector(self._sampler, self._clocks)
+        seconds = min([_SAMPLE_SECONDS, *filter(None, ranges)])
+        self._sampler = Sampler(self._sample, seconds, self._clocks)
         if self._samples:
             self._sampler.start()
-            self._suspension.suspended_seconds()
 
     def lap(self, computes: bool = True) -> EnergyReading:
         if not self._is_running():
             raise not_started()
         with self._lock:
-            self._go_on(computes, ends_lap=True)
+            self._go_on(computes)
             reading, self._pending = self._pending, EnergyReading()
         return reading
 
@@ -131,59 +129,50 @@ class MachineMeter:
                 self._go_on()
             self._lock.release()
         else:  # a lap is being read, which may wait for the ledger
-            self._suspension.note_running()
+            self._sampler.note_running()
 
-    def _go_on(self, computes: bool | None = None, *, ends_lap: bool = False) -> None:
-        """Add what was used since the last slice to what is pending."""
-        missed = self._suspension.suspended_seconds() if self._samples else 0.0
-        began = self._now
-        with self._ledger.open() as state:
-            if ends_lap and self._name in state.members:  # which is as good as waiting for a CPU
-                state.members[self._name].waited -= self._ledger.asleep
-            reading = self._slice(state, computes)
-            if ends_lap and self._name in state.members:
-                last = None if missed else reading.charged_joules
-                state.add_reported(
-                    self._name, sum_joules((self._pending.charged_joules, last)) or 0.0
-                )
-        reading = self._with_uncertainty(reading, began)
-        if missed:
-            reading = reading.left_out(missed)
-            if not self._warned_gap:
-                self._warned_gap = True
-                log.warning(
-                    "This process did not run for %.1f s: it was stopped, or the machine slept. "
-                    "%s of that time are in no phase of it.",
-                    missed,
-                    "No joules" if reading.gap_joules is None else f"{reading.gap_joules:.3g} J",
-                )
-        self._pending += reading
-
-    def _with_uncertainty(self, reading: EnergyReading, began: float) -> EnergyReading:
-        parts = dict(reading.components)
-        for name, part in parts.items():
-            if part.counted != "replayed":  # a record says nothing of its own edges
-                steps = self._steps[name].of_lap(began, self._now, part.joules)
-                parts[name] = replace(part, uncertainty=steps)
-        return replace(reading, components=parts)
-
-    def _slice(self, state: LedgerState, computes: bool | None = None) -> EnergyReading:
-        """Return what was used since the last slice.
+    def _go_on(self, computes: bool | None = None) -> None:
+        """Add what was used since the last slice to what is pending.
 
         Args:
-            computes: what begins has work for a GPU; None: as before.
+            computes: a lap ends, and what begins has work for a GPU, or none; None: it goes on.
         """
-        began = self._now
-        if self._name in state.members:
-            self._settle(state)
-            accounts, neighbours = state.take_accounts(self._name)
-        else:  # the file was lost, and with it whose the lap was: it counts as this run's
+        missed = self._sampler.suspended_seconds()
+        with self._ledger.open() as state:
+            reading = self._slice(state, ends_lap=computes is not None)
+            member = state.members.get(self._name)
+            if computes is not None and member is not None:
+                member.computes = computes
+                last = None if missed else reading.charged_joules
+                state.add_reported(member, sum_joules((self._pending.charged_joules, last)) or 0.0)
+        if missed:
+            reading = reading.left_out(missed)
+            joules = reading.gap_joules
+            self._warn_once(
+                "suspended",
+                "This process did not run for %.1f s: it was stopped, or the machine slept. "
+                "%s of that time are in no phase of it.",
+                missed,
+                "No joules" if joules is None else f"{joules:.3g} J",
+            )
+        self._pending += reading
+
+    def _warn_once(self, about: str, sentence: str, *figures: object) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            log.warning(sentence, *figures)
+
+    def _slice(self, state: LedgerState, *, ends_lap: bool) -> EnergyReading:
+        """Return what was used since the last slice."""
+        began, member = self._now, state.members.get(self._name)
+        if member is None:  # the file was lost, and with it whose the lap was: it counts as ours
             before = self._last
             self._join(state)
-            accounts, neighbours = self._own_window(before, self._now - began), 0
-        if computes is not None and self._name in state.members:
-            state.members[self._name].computes = computes
-        return self._reading(self._now - began, accounts, neighbours)
+            return self._reading(began, self._own_window(before, self._now - began))
+        if ends_lap:  # the ledger was waited for, which is as good as for a CPU
+            member.waited -= self._ledger.asleep
+        self._settle(state)
+        return self._reading(began, *state.take_accounts(self._name))
 
     def stop(self) -> None:
         if self._is_running():
@@ -203,16 +192,21 @@ class MachineMeter:
         return self._started_in == os.getpid()
 
     def _reading(
-        self, seconds: float, accounts: Mapping[str, Account], neighbours: int
+        self, began: float, accounts: Mapping[str, Account], neighbours: int = 0
     ) -> EnergyReading:
-        reading = EnergyReading(seconds, {}, neighbours, frozenset(self._lost))
+        reading = EnergyReading(self._now - began, {}, neighbours, frozenset(self._lost))
         for key, account in accounts.items():
             energy = _component(account, self._counters[key], self._idle.get(key))
             if self._counters[key].component in self._jumped:
                 energy = energy.incomplete("reset")
             reading += EnergyReading(components={self._counters[key].component: energy})
         self._jumped.clear()
-        return reading
+        parts = {
+            name: replace(part, uncertainty=self._steps[name].of_lap(began, self._now, part.joules))
+            for name, part in reading.components.items()
+            if part.counted != "replayed"  # a record says nothing of its own edges
+        }
+        return replace(reading, components={**reading.components, **parts})
 
     def _join(self, state: LedgerState) -> None:
         if not any(map(self._is_alive, state.members.values())):
@@ -327,17 +321,16 @@ class MachineMeter:
         if counter.since(before, value, now - read_at).possible:
             return
         self._jumped.add(counter.component)
-        if counter.component not in self._warned_jumps:
-            self._warned_jumps.add(counter.component)
-            log.warning(
-                "The %s counter %s went from %g J to %g J in %.3g s, more than hardware uses: it "
-                "was reset or is wrong. Figures of that time are estimates, marked `reset`.",
-                counter.component,
-                key,
-                before,
-                value,
-                now - read_at,
-            )
+        self._warn_once(
+            counter.component,
+            "The %s counter %s went from %g J to %g J in %.3g s, more than hardware uses: it "
+            "was reset or is wrong. Figures of that time are estimates, marked `reset`.",
+            counter.component,
+            key,
+            before,
+            value,
+            now - read_at,
+        )
 
     def _cpu_times(self, state: LedgerState) -> CpuTimes:
         if not self._whole:

@@ -1,4 +1,4 @@
-"""A thread that calls a function from time to time, and sees when the process was suspended."""
+"""A thread that calls a function from time to time, and sees when the process did not run."""
 
 import sys
 import threading
@@ -7,43 +7,9 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MethodType
 
 # Later than that, a thread was not only waiting for its turn.
 _LATE_SECONDS = 1.0
-
-
-class Sampler:
-    """Calls a method every so many seconds, until it is stopped or the method's owner is gone.
-
-    A forked child has none: threads stay with the parent.
-    """
-
-    def __init__(self, method: Callable[[], None], seconds: float) -> None:
-        assert isinstance(method, MethodType)
-        # Weak: an owner that nobody stopped is not kept alive by its own sampler.
-        self._method = weakref.WeakMethod(method)
-        self._stopped = threading.Event()
-        self.seconds = seconds
-        self.thread = threading.Thread(target=self._run, name="greensweep-meter", daemon=True)
-
-    def start(self) -> None:
-        """Begin; the first call comes after the first of the intervals."""
-        self.thread.start()
-
-    def stop(self) -> None:
-        """End the thread; a call that is under way comes to its end first."""
-        self._stopped.set()
-        if self.thread.is_alive() and self.thread is not threading.current_thread():
-            self.thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self.seconds):
-            method = self._method()
-            if method is None:
-                return
-            method()
-            del method
 
 
 @dataclass(frozen=True)
@@ -80,40 +46,67 @@ def _awake_seconds(thread: int | None) -> float:
     return 1e-9 * (running + waiting) + turns * sys.getswitchinterval()
 
 
-class SuspensionDetector:
-    """Finds when this process did not run: it was stopped, or the machine slept.
+class Sampler:
+    """Calls a method every so many seconds, until it is stopped or the method's owner is gone.
+
+    It finds when this process did not run, since its thread is late then: the process was stopped,
+    or the machine slept. A forked child has none: threads stay with the parent.
 
     Args:
-        sampler: whose thread is late then.
-        read: reads the clocks of that thread.
+        read: reads the clocks of its thread.
     """
 
     def __init__(
-        self, sampler: Sampler, read: Callable[[int | None], ClockReading] = read_clocks
+        self,
+        method: Callable[[], None],
+        seconds: float,
+        read: Callable[[int | None], ClockReading] = read_clocks,
     ) -> None:
-        self._sampler = sampler
-        self._read = read
+        # Weak: an owner that nobody stopped is not kept alive by its own sampler.
+        self._method = weakref.WeakMethod(method)
+        self._seconds, self._read = seconds, read
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="greensweep-meter", daemon=True)
         self._last: ClockReading | None = None
+
+    def start(self) -> None:
+        """Begin; the first call comes after the first of the intervals."""
+        self._thread.start()
+        self._last = self._now()
+
+    def stop(self) -> None:
+        """End the thread; a call that is under way comes to its end first."""
+        self._stopped.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            method = self._method()
+            if method is None:
+                return
+            method()
+            del method
 
     def suspended_seconds(self) -> float:
         """Return the seconds since the last call if this process missed some, 0 if it ran."""
+        if self._last is None:  # not started
+            return 0.0
         now = self._now()
-        missed, self._last = self._missed(now), now
+        missed, self._last = self._missed(self._last, now), now
         return missed
 
     def note_running(self) -> None:
         """Note that this process runs; what it missed before is left to the next call."""
         now = self._now()
-        if not self._missed(now):
+        if self._last is not None and not self._missed(self._last, now):
             self._last = now
 
     def _now(self) -> ClockReading:
-        return self._read(self._sampler.thread.native_id)
+        return self._read(self._thread.native_id)
 
-    def _missed(self, now: ClockReading) -> float:
-        if self._last is None:
-            return 0.0
-        seconds, asleep = now.seconds - self._last.seconds, now.asleep - self._last.asleep
-        late = seconds - self._sampler.seconds
-        stopped = late > _LATE_SECONDS and now.awake - self._last.awake < late / 2
+    def _missed(self, last: ClockReading, now: ClockReading) -> float:
+        seconds, asleep = now.seconds - last.seconds, now.asleep - last.asleep
+        late = seconds - self._seconds
+        stopped = late > _LATE_SECONDS and now.awake - last.awake < late / 2
         return seconds + asleep if stopped or asleep > _LATE_SECONDS else 0.0
