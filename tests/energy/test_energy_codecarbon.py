@@ -32,8 +32,9 @@ from greensweep.energy.codecarbon import (
 from greensweep.energy.codecarbon_internals import rated_watts
 from greensweep.energy.counters import Counter, Step
 from greensweep.energy.ledger import Ledger, MachineLedger
-from greensweep.energy.load_model import CalibratedSource, LoadCounter
+from greensweep.energy.load_model import LoadCounter, calibrated
 from greensweep.energy.machine import MachineMeter
+from greensweep.energy.reading import Quality
 from greensweep.errors import EnergyError
 
 
@@ -262,28 +263,16 @@ def test_a_declared_rating_scales_the_cpus_model() -> None:
         assert 0.1 * tdp * (ending - begun) * 0.9 < cpu.joules <= tdp * longest * 1.001
 
 
-class ScriptedParts:
-    """A source whose CPU and GPU are as a test says."""
+def test_a_wall_meters_figures_take_the_place_of_models_and_not_of_counters() -> None:
+    machine = Machine()
 
-    def __init__(self, cpu: str) -> None:
-        machine = Machine()
-        self.parts = [
+    def kept(cpu: Quality) -> list[tuple[str, str]]:
+        parts = [
             ScriptedCounter(machine, "cpu", quality=cpu),
             ScriptedCounter(machine, "gpu"),
             ScriptedCounter(machine, "ram", quality="estimated"),
         ]
-
-    def open(self) -> list[Counter]:
-        return self.parts
-
-    def close(self) -> None: ...
-
-
-def test_a_wall_meters_figures_take_the_place_of_models_and_not_of_counters() -> None:
-    counter = LoadCounter(30.0, 90.0, cores=4, processes=MachineProcesses(Machine(), 1))
-
-    def kept(cpu: str) -> list[tuple[str, str]]:
-        opened = CalibratedSource(ScriptedParts(cpu), counter).open()
+        opened = calibrated(parts, schema_energy.CalibrationConfig(30.0, 90.0))
         return [(each.component, each.source) for each in opened]
 
     assert kept("estimated") == [("cpu", "wall_calibrated_load_model"), ("gpu", "script")]

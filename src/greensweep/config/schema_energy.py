@@ -14,9 +14,9 @@ class EnergyConfig:
     """What all meters have in common.
 
     Attributes:
-        implementation: import path of a function in `greensweep.energy`. It takes the options of
-            the meter, and where the run computes (cpu, cuda or cuda:1, say, or None where that is
-            not known), and returns what opens its counters, or a meter without counters.
+        implementation: import path of a function or class in `greensweep.energy`. It takes the
+            options of the meter, and where the run computes (cpu, cuda or cuda:1, say, or None
+            where that is not known), and returns what opens its counters, or a meter without.
     """
 
     implementation: ClassVar[str]
@@ -70,7 +70,7 @@ class CalibrationConfig:
 
 @dataclass
 class CodeCarbonConfig(MachineEnergyConfig):
-    implementation = "greensweep.energy.codecarbon:codecarbon"
+    implementation = "greensweep.energy.codecarbon:CodeCarbonSource"
 
     name: Literal["codecarbon"] = "codecarbon"
     tracking_mode: Literal["machine", "process"] = option(
@@ -88,7 +88,7 @@ class CodeCarbonConfig(MachineEnergyConfig):
 
 @dataclass
 class NvmlRaplConfig(MachineEnergyConfig):
-    implementation = "greensweep.energy.nvml_rapl:nvml_rapl"
+    implementation = "greensweep.energy.nvml_rapl:NvmlRaplSource"
 
     name: Literal["nvml_rapl"] = "nvml_rapl"
 

@@ -16,12 +16,11 @@ from greensweep.energy.codecarbon_internals import (
     rapl_packages,
     rated_watts,
 )
-from greensweep.energy.counters import Counter, Source
+from greensweep.energy.counters import Counter
 from greensweep.energy.gpus import Gpu, charged_devices, machine_gpus
-from greensweep.energy.load_model import CalibratedSource, LoadCounter
+from greensweep.energy.load_model import calibrated
 from greensweep.energy.notices import warn_once
 from greensweep.energy.nvml import NvmlCounter, refusal
-from greensweep.energy.processes import Processes
 from greensweep.energy.rapl import open_zones
 from greensweep.energy.reading import Quality
 from greensweep.energy.units import JOULES_PER_KWH
@@ -55,19 +54,8 @@ _IDLE_PART_OF_TDP = 0.1
 _idle_trackers: "defaultdict[tuple[Any, ...], list[OfflineEmissionsTracker]]" = defaultdict(list)
 
 
-def codecarbon(config: CodeCarbonConfig, device: str | None) -> Source:
-    """Return the source of `energy=codecarbon`, calibrated where a wall meter's figures say how."""
-    source = CodeCarbonSource(config, device)
-    idle, load = config.calibration.idle_watts, config.calibration.load_watts
-    if idle is None or load is None:
-        return source
-    processes = Processes()
-    counter = LoadCounter(idle, load, cores=processes.cores(), processes=processes)
-    return CalibratedSource(source, counter)
-
-
 class CodeCarbonSource:
-    """CodeCarbon's hardware objects, read at the edges of laps.
+    """The source of `energy=codecarbon`: its hardware objects, read at the edges of laps.
 
     CodeCarbon's own slices will not do. `start`/`stop` of CodeCarbon 3.3 count a slice twice when
     a stop follows a sampling tick closely. Consecutive tasks leave 1 to 5 ms between them
@@ -96,6 +84,7 @@ class CodeCarbonSource:
                 counters = self._opened(tdp)
                 for counter in filter(_rests_on_tdp, counters):
                     counter.source = "declared_tdp_load_model"
+            counters = calibrated(counters, self._config.calibration)
         except Exception as error:
             self._tracker = None  # broken, so not to be used again
             raise EnergyError(

@@ -129,4 +129,5 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Release what `open` set up; harmless without it."""
+        """Release what `open` set up, where it holds something; harmless without it."""
+        return

@@ -65,7 +65,7 @@ def machine_gpus() -> list[Gpu]:
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
-        found.append(Gpu(index, _text(uuid), _text(name), tuple(_slices(handle))))
+        found.append(Gpu(index, uuid, name, tuple(_slices(handle))))
     return found
 
 
@@ -81,11 +81,7 @@ def _slices(handle: Any) -> Iterator[str]:
     for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         with suppress(pynvml.NVMLError_NotFound):
             part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
-            yield _text(pynvml.nvmlDeviceGetUUID(part))
-
-
-def _text(given: str | bytes) -> str:
-    return given.decode() if isinstance(given, bytes) else given
+            yield pynvml.nvmlDeviceGetUUID(part)
 
 
 def cuda_devices(

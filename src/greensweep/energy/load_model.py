@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from greensweep.energy.counters import Counter, Source, Step
+from greensweep.config.schema_energy import CalibrationConfig
+from greensweep.energy.counters import Counter, Step
 from greensweep.energy.processes import Processes
 from greensweep.energy.reading import Quality
 
@@ -58,27 +59,14 @@ class LoadCounter(Counter):
         return Step(max(now - before, 0.0))
 
 
-class CalibratedSource:
-    """A source whose models of CPU and memory give way to a wall meter's pair of figures.
+def calibrated(counters: list[Counter], calibration: CalibrationConfig) -> list[Counter]:
+    """Let models of CPU and memory give way to a wall meter's pair of figures, where there is one.
 
     What hardware counters measure stays, and GPUs.
-
-    Args:
-        source: the source without calibration.
-        counter: what takes the place of its estimates.
     """
-
-    def __init__(self, source: Source, counter: Counter) -> None:
-        self._source = source
-        self._counter = counter
-
-    def open(self) -> list[Counter]:
-        """Open the source, and the calibrated counter where the CPU is not measured."""
-        counters = list(self._source.open())
-        if any(each.component == "cpu" and each.quality == "measured" for each in counters):
-            return counters
-        kept = (each for each in counters if each.component == "gpu" or each.quality == "measured")
-        return [self._counter, *kept]
-
-    def close(self) -> None:
-        self._source.close()
+    idle, load = calibration.idle_watts, calibration.load_watts
+    measured = [each for each in counters if each.quality == "measured"]
+    if idle is None or load is None or any(each.component == "cpu" for each in measured):
+        return counters
+    processes = Processes()
+    return [LoadCounter(idle, load, cores=processes.cores(), processes=processes), *measured]

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from greensweep.config.schema_energy import NvmlRaplConfig
-from greensweep.energy.counters import Counter
+from greensweep.energy.counters import Counter, Source
 from greensweep.energy.gpus import charged_devices, machine_gpus
 from greensweep.energy.notices import warn_once
 from greensweep.energy.nvml import NvmlCounter, refusal
@@ -13,21 +12,15 @@ from greensweep.energy.rapl import open_zones, rapl_zones
 from greensweep.errors import EnergyError, first_line
 
 
-def nvml_rapl(config: NvmlRaplConfig, device: str | None) -> "NvmlRaplSource":
-    """Return the source of `energy=nvml_rapl`."""
-    return NvmlRaplSource(config.gpus, device)
-
-
-class NvmlRaplSource:
-    """Counters only: a component without one has no figure.
+class NvmlRaplSource(Source):
+    """The source of `energy=nvml_rapl`, counters only: a component without one has no figure.
 
     Args:
-        gpus: the GPUs to count, as `energy.gpus` names them; None counts those of `device`.
         device: where the run computes, as `charged_devices` takes it.
     """
 
-    def __init__(self, gpus: Any, device: str | None) -> None:
-        self._gpus, self._device = gpus, device
+    def __init__(self, config: NvmlRaplConfig, device: str | None) -> None:
+        self._gpus, self._device = config.gpus, device
 
     def open(self) -> list[Counter]:
         """Open what can be read, with one warning for each kind of counter that cannot.
@@ -36,23 +29,24 @@ class NvmlRaplSource:
             EnergyError: nothing can be read, or there is no such GPU.
         """
         zones = rapl_zones()
-        cpu, cpu_fault = _open_rapl(zones, "cpu")
-        ram, ram_fault = _open_rapl(zones, "ram")
-        nvml, nvml_fault = self._open_nvml()
-        if not cpu and not ram and not nvml:
+        opened = {
+            "cpu": _open_rapl(zones, "cpu"),
+            "ram": _open_rapl(zones, "ram"),
+            "gpu": self._open_nvml(),
+        }
+        counters = [each for found, _ in opened.values() for each in found]
+        if not counters:
             raise EnergyError(
-                f"energy=nvml_rapl finds no counter that it can read (RAPL: {cpu_fault}; NVML: "
-                f"{nvml_fault}): set energy=codecarbon for estimates, or energy=unmetered"
+                "energy=nvml_rapl finds no counter that it can read (RAPL: "
+                f"{opened['cpu'][1]}; NVML: {opened['gpu'][1]}): set energy=codecarbon for "
+                "estimates, or energy=unmetered"
             )
         # A machine without GPUs lacks nothing, nor do many without a counter of their memory; one
         # without RAPL hides what its CPU used.
-        for component, fault in (("cpu", cpu_fault), ("ram", ram_fault), ("gpu", nvml_fault)):
+        for component, (_, fault) in opened.items():
             if fault and fault not in (_NO_GPU, _NO_MEMORY):
                 warn_once(f"No {component} energy in this run's figures: {fault}.")
-        return [*cpu, *ram, *nvml]
-
-    def close(self) -> None:
-        """Nothing is held."""
+        return counters
 
     def _open_nvml(self) -> tuple[list[Counter], str | None]:
         try:

@@ -18,7 +18,7 @@ from greensweep.csv_files.figures import (
 )
 from greensweep.csv_files.layout import TableError
 from greensweep.csv_files.rows import read_column, read_rows
-from greensweep.energy.counters import Counter
+from greensweep.energy.counters import Counter, Source
 from greensweep.energy.meter import UnmeteredMeter
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
 from greensweep.errors import EnergyError, unknown
@@ -115,7 +115,7 @@ class TraceCounter(Counter):
         return self._joules[index] + self._watts[index] * (now - self._times[index])
 
 
-class ReplayTrace:
+class ReplayTrace(Source):
     """A source that plays a trace; each run begins at its beginning.
 
     Args:
@@ -143,9 +143,6 @@ class ReplayTrace:
     def open(self) -> list[Counter]:
         """Begin at the beginning."""
         return [TraceCounter(self._times, self._watts, self._component)]
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def _read_columns(

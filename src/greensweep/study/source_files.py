@@ -16,7 +16,7 @@ def source_files(path: Path, without: Collection[str] = ()) -> list[Path]:
 
     Beside it is the folder around the outermost package; libraries are left out. An import counts
     wherever it stands, also inside of a function. So does an import path in a string that names a
-    module of the same package, as `implementation = "greensweep.energy.nvml_rapl:nvml_rapl"` does.
+    module of the same package, as `implementation = "greensweep.energy.meter:unmetered"` does.
 
     Of a primary configuration of Hydra's those are its own file and all of the groups in its
     defaults list; any other file or folder stands for itself.
