@@ -67,7 +67,7 @@ def take_census(model: nn.Module, example: Tensor, outputs: int | None = None) -
         count = _Count()
         with torch.no_grad(), count.watching():
             output = model(example)
-        flops = count_flops(model, example)
+        flops, flops_left_out = count_flops(model, example)
         kept = kept_for_backward(model, example)
     except Exception as error:
         if refused := nondeterministic(error):
@@ -88,8 +88,8 @@ def take_census(model: nn.Module, example: Tensor, outputs: int | None = None) -
         layer_modules=dict(sorted(types.items())),
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        flops=flops.total,
-        flops_left_out=flops.left_out,
+        flops=flops,
+        flops_left_out=flops_left_out,
         kept_bytes=kept,
     )
 

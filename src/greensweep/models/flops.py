@@ -8,7 +8,6 @@ import logging
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,21 +31,12 @@ _CHEAP = re.compile(r"_?thnn_|\w*_backward$|_convert")
 _TORCHS = ("aten", "prim", "prims")
 
 
-@dataclass(frozen=True)
-class Flops:
-    """FLOPs of one input's forward pass.
+def count_flops(model: nn.Module, example: Tensor) -> tuple[int | None, tuple[str, ...]]:
+    """Return the FLOPs of a pass, and the operators that should count but have no formula, sorted.
 
-    Attributes:
-        total: None when the network cannot run under torch's counter.
-        left_out: operators that should count, but have no formula; sorted.
+    None of a network that cannot run under torch's counter, which does not see into the fused
+    kernels of attention: its plain path is counted.
     """
-
-    total: int | None
-    left_out: tuple[str, ...] = ()
-
-
-def count_flops(model: nn.Module, example: Tensor) -> Flops:
-    """Count, on the plain path of attention: the counter does not see into its fused kernels."""
     seen = _Uncounted()
     try:
         with (
@@ -59,14 +49,14 @@ def count_flops(model: nn.Module, example: Tensor) -> Flops:
             model(example)
     except Exception as error:
         log.warning("FLOPs cannot be counted (%s).", describe(error))
-        return Flops(None)
+        return None, ()
     left_out = tuple(sorted(seen.operators))
     if left_out:
         log.warning(
             "The FLOPs leave out %s, for which there is no formula: they are a lower bound.",
             ", ".join(left_out),
         )
-    return Flops(int(counter.get_total_flops()), left_out)
+    return int(counter.get_total_flops()), left_out
 
 
 class _Uncounted(TorchDispatchMode):

@@ -15,39 +15,15 @@ from torch import nn
 _words = str.split
 
 
-def _of_dimensions(name: str) -> tuple[type[nn.Module], ...]:
-    return tuple(getattr(nn, f"{name}{dimensions}d") for dimensions in (1, 2, 3))
-
-
-# By base class, the most derived first: timm's BatchNormAct2d, say, is a batch norm.
-_MODULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ...] = (
-    (_of_dimensions("ConvTranspose"), "conv_transpose"),
-    (_of_dimensions("Conv"), "conv"),
-    (nn.Linear, "linear"),
-    (nn.Bilinear, "bilinear"),
-    (nn.LSTM, "lstm"),
-    (nn.GRU, "gru"),
-    (nn.RNN, "rnn"),
-    ((*_of_dimensions("BatchNorm"), nn.SyncBatchNorm), "batch_norm"),
-    (nn.LayerNorm, "layer_norm"),
-    (nn.GroupNorm, "group_norm"),
-    (_of_dimensions("InstanceNorm"), "instance_norm"),
-    (nn.RMSNorm, "rms_norm"),
-    (nn.MultiheadAttention, "attention"),
-    (nn.Embedding, "embedding"),
-    (nn.EmbeddingBag, "embedding"),
-    (nn.ReLU6, "relu6"),
-    (nn.ReLU, "relu"),
-    (nn.Softmax2d, "softmax"),
-    (nn.Upsample, "interpolate"),
-    (_of_dimensions("AdaptiveAvgPool"), "adaptive_avg_pool"),
-    (_of_dimensions("AdaptiveMaxPool"), "adaptive_max_pool"),
-    (_of_dimensions("AvgPool"), "avg_pool"),
-    (_of_dimensions("MaxPool"), "max_pool"),
-    (_of_dimensions("MaxUnpool"), "max_unpool"),
-    (_of_dimensions("LPPool"), "lp_pool"),
-    (nn.FractionalMaxPool2d, "fractional_max_pool"),
-    (nn.FractionalMaxPool3d, "fractional_max_pool"),
+# Classes of torch that give their type to those derived from them, in however many dimensions.
+_FAMILIES = frozenset(
+    _words(
+        """
+        conv_transpose conv linear bilinear lstm gru rnn attention embedding relu6 relu interpolate
+        batch_norm layer_norm group_norm instance_norm rms_norm
+        adaptive_avg_pool adaptive_max_pool avg_pool max_pool max_unpool lp_pool fractional_max_pool
+        """
+    )
 )
 
 # Functions whose type has their name.
@@ -85,6 +61,7 @@ _FUNCTIONS = {
 }
 # As classes are called: LeakyReLU, LSTMCell.
 _CLASSES = {name.replace("_", ""): kind for name, kind in _FUNCTIONS.items()}
+_CLASSES |= {"multiheadattention": "attention", "softmax2d": "softmax"}
 
 # What computes nothing, or leaves numbers as they are.
 _IDLE = frozenset(
@@ -169,9 +146,10 @@ def module_type(module: nn.Module) -> str | None:
     """
     if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
         return None
-    for base, name in _MODULES:
-        if isinstance(module, base):
-            return name
+    for base in type(module).__mro__:  # timm's BatchNormAct2d, say, is a batch norm
+        family = class_type(re.sub(r"[123]d$", "", base.__name__).strip("_"))
+        if family in _FAMILIES and base.__module__.startswith("torch.nn."):
+            return family
     if any(True for _ in module.children()):
         return None
     return class_type(type(module).__name__)
