@@ -11,7 +11,7 @@ from torch import Tensor
 from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.data.arrays import tensor_split
 from greensweep.data.map_style import MapStyle
-from greensweep.data.split import Split, StreamedSplit, Targets, TensorSplit, is_image, noun
+from greensweep.data.split import Split, Targets, is_image, noun
 from greensweep.data.splits import Source
 from greensweep.errors import DataError, GreensweepError, describe, listed, unknown
 from greensweep.imports import import_target
@@ -113,7 +113,7 @@ def _check_numbering(given: Mapping[str, Any], target: str) -> None:
 def _split(
     part: Any, name: str, config: CustomDatasetConfig, targets: Targets, held_out: list[str]
 ) -> Split:
-    if isinstance(part, TensorSplit | StreamedSplit):
+    if isinstance(part, Split):
         return part
     if isinstance(part, tuple | list) and len(part) == 2:
         inputs, labels = part

@@ -25,7 +25,7 @@ class Samples:
 
     Attributes:
         names: row numbers from 0, or paths of images below their folder.
-        labels: as of `Split`; None where they are not known.
+        labels: as of `TensorSplit`; None where they are not known.
     """
 
     names: tuple[str, ...]

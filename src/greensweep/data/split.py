@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -33,41 +32,15 @@ def loader_workers() -> int:
     return min(8, usable_cores() - 1)
 
 
-class Split(Protocol):
-    """Labelled inputs of one shape: images (C, H, W), signals (C, L), rows (F,), token ids (T,)."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Class indices, int64 (N,); labels of 0 or 1, float32 (N, K); values, float32 (N[, K])."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, without the batch."""
-
-    @property
-    def input_dtype(self) -> torch.dtype:
-        """Type of the inputs as they are kept."""
-
-    def select(self, indices: Tensor) -> "Split":
-        """Return the split of the samples at `indices`, int64, shape (M,)."""
-
-    def to(self, device: torch.device) -> "Split":
-        """Return the split as `device` reads it fastest."""
-
-    def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
-        """Yield inputs (B, …), not normalised, and labels (B, …) for each index tensor."""
-
-
 @dataclass(frozen=True)
 class TensorSplit:
     """A split whole in memory.
 
     Attributes:
-        inputs: shape (N, …): images of uint8 or float32, other numbers of float32, token ids of
-            any type of whole numbers.
-        labels: as of `Split`.
+        inputs: images (N, C, H, W) of uint8 or float32; signals (N, C, L) and rows (N, F) of
+            float32; token ids (N, T) of any type of whole numbers.
+        labels: class indices, int64 (N,); labels of 0 or 1, float32 (N, K); values, float32 (N,)
+            or (N, K).
     """
 
     inputs: Tensor
@@ -78,6 +51,7 @@ class TensorSplit:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch."""
         return tuple(self.inputs.shape[1:])
 
     @property
@@ -85,6 +59,7 @@ class TensorSplit:
         return self.inputs.dtype
 
     def select(self, indices: Tensor) -> "TensorSplit":
+        """Return the split of the samples at `indices`, int64, shape (M,)."""
         return TensorSplit(self.inputs[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "TensorSplit":
@@ -103,6 +78,7 @@ class TensorSplit:
         return list(torch.split(placed, [len(each) for each in order]))
 
     def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        """Yield inputs (B, …), not normalised, and labels (B, …) for each index tensor."""
         return map(self.gather, self.indices(order))
 
 
@@ -170,6 +146,9 @@ def _collate_readable(items: list[StreamedItem | DataError]) -> Batch | DataErro
     return inputs, labels
 
 
+Split = TensorSplit | StreamedSplit
+
+
 def learns_classes(split: Split) -> bool:
     """Tell whether the labels of a split are classes, and no numbers."""
     return not split.labels.is_floating_point()
@@ -180,6 +159,6 @@ def some_inputs(split: Split) -> Tensor:
     if isinstance(split, TensorSplit):
         return split.inputs
     few = torch.linspace(0, len(split) - 1, min(_FEW_SAMPLES, len(split))).long()
-    here = replace(cast(StreamedSplit, split), workers=0)
+    here = replace(split, workers=0)
     batches = [inputs for inputs, _ in here.batches([few])]
     return torch.cat(batches) if batches else torch.zeros(1, dtype=torch.uint8)

@@ -69,7 +69,7 @@ def target_labels(
     targets: Targets,
     classes: tuple[str, ...] = (),
 ) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """Return the names of the classes or labels, and the labels of each part, as of `Split`.
+    """Return the names of the classes or labels, and the labels of each part, as of `TensorSplit`.
 
     Args:
         columns: one of classes or values, or several of labels or values.
