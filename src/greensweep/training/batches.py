@@ -1,7 +1,5 @@
 """Which images make a batch, and in which order batches come."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -21,18 +19,3 @@ def cut_batches(order: Tensor, batch_size: int) -> list[Tensor]:
 def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
     """Cut a fresh permutation of `count` indices into batches."""
     return cut_batches(torch.randperm(count, generator=generator), batch_size)
-
-
-def batches_of_epochs(
-    count: int, batch_size: int, generator: torch.Generator, *, reshuffle: bool
-) -> Iterator[list[Tensor]]:
-    """Yield the batches of epoch after epoch, without end.
-
-    Args:
-        reshuffle: draw a new order for each epoch; otherwise all have the first one's batches.
-    """
-    batches = shuffled_batches(count, batch_size, generator)
-    while True:
-        yield batches
-        if reshuffle:
-            batches = shuffled_batches(count, batch_size, generator)

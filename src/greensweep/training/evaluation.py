@@ -82,7 +82,7 @@ def evaluate(
     total = torch.zeros((), dtype=torch.float64, device=device)
     seen = 0
     with (
-        computing("evaluation failed", batch_size, smaller="training.evaluation_batch_size lower"),
+        computing("evaluation failed", batch_size, option="training.evaluation_batch_size"),
         # A network that is never put in evaluation mode reads no running statistics. What training
         # mode does to them is undone all the same: `model.pt` holds what training did.
         nullcontext() if evaluation_mode else buffers_kept(model, device),
@@ -135,7 +135,7 @@ def infer(
     device = normalise.device
     seen = 0
     began = time.monotonic()
-    with computing("inference failed", batch_size, smaller="inference.batch_size lower"):
+    with computing("inference failed", batch_size, option="inference.batch_size"):
         while seen == 0 or time.monotonic() - began < seconds:
             for images, _ in split.batches(torch.arange(len(split)).split(batch_size)):
                 with autocast(dtype, device):
@@ -164,7 +164,7 @@ def predict(
     """
     model.eval()
     found = []
-    with computing("prediction failed", batch_size, smaller="batch_size lower"):
+    with computing("prediction failed", batch_size, option="batch_size"):
         for batch in inputs.split(batch_size):
             with autocast(dtype, normalise.device):
                 outputs = model(normalise(batch)).float()

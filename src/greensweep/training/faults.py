@@ -9,13 +9,15 @@ from greensweep.errors import GreensweepError, TrainingError, describe, nondeter
 
 
 @contextmanager
-def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
+def computing(
+    doing: str, batch_size: int, *, option: str = "training.batch_size"
+) -> Iterator[None]:
     """Turn what the model's code or the device raises into a TrainingError.
 
     Args:
         doing: what failed, for the message: "training failed in epoch 3".
         batch_size: samples per batch.
-        smaller: what to set when memory runs out.
+        option: what sets it.
     """
     try:
         yield
@@ -26,7 +28,7 @@ def computing(doing: str, batch_size: int, *, smaller: str) -> Iterator[None]:
         on_cpu = "DefaultCPUAllocator" in str(error)
         if on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError):
             raise TrainingError(
-                f"{doing}: out of memory with {batch_size} samples per batch: set {smaller}"
+                f"{doing}: out of memory with {batch_size} samples per batch: set {option} lower"
             ) from error
         if refused := nondeterministic(error):
             raise TrainingError(f"{doing}: {refused}") from error

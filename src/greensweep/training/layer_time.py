@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
 from statistics import fmean
@@ -45,7 +45,7 @@ from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer
 from greensweep.training.step import TrainingStep, is_left_over
 from greensweep.training.traces import traced
-from greensweep.training.undo import buffers_kept
+from greensweep.training.undo import model_kept
 
 # Beside the first: they make the optimizer's state, choose kernels, start the workers that load.
 _WARM_UP_STEPS = 2
@@ -55,7 +55,6 @@ LAUNCH = "launch"
 
 log = logging.getLogger(__name__)
 
-_Watching = Callable[[], AbstractContextManager[None]]
 _Begun = tuple[int, ExitStack]  # a call's place in the list of calls, and its annotation
 
 
@@ -151,32 +150,27 @@ def time_layers(
     fetched = split.batches(list(islice(cycle(batches), needed)))
     if any(map(is_compiled, model.modules())):
         log.warning("The network is compiled: its layers are timed as they run uncompiled.")
-    with (
-        computing(
-            "timing the layers failed", training.batch_size, smaller="training.batch_size lower"
-        ),
-        _undone(model, device),
-    ):
+    with computing("timing the layers failed", training.batch_size), model_kept(model, device):
         torch.manual_seed(seed)
         update = build_optimizer(optimizer, model.parameters())
         step = TrainingStep(model, normalise, task, training, update)
-        sampler = _Sampler(model, device)
+        sampler = _Sampler(step)
         begin_training(model)
 
-        def take(watching: _Watching) -> bool:
+        def take() -> bool:
             """Take a step, unless no batch is left."""
             for images, labels in fetched:
                 if not is_left_over(labels, training):
-                    step(images, labels, watching)
+                    step(images, labels)
                     return True
             return False
 
         def time_plain(count: int) -> tuple[float, int]:
             """Return the length of that many steps, and how many there were."""
-            take(nullcontext)
+            take()
             synchronize()
             start = time.perf_counter()
-            taken = sum(take(nullcontext) for _ in range(count))
+            taken = sum(take() for _ in range(count))
             synchronize()
             return time.perf_counter() - start, taken
 
@@ -214,27 +208,26 @@ class _Sampler:
     there was a step that did not, it is done for each.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
-        self._model = model
-        self._device = device
+    def __init__(self, step: TrainingStep) -> None:
+        self._step = step
         self._known: dict[object, Labels] = {}
         self._varies = False
 
-    def sample(self, take: Callable[[_Watching], bool], count: int) -> list[Sample | None]:
-        """Return what steps showed, or None for one whose layers are not known.
+    def sample(self, take: Callable[[], bool], count: int) -> list[Sample | None]:
+        """Return what so many steps showed, or None for one whose layers are not known.
 
         Args:
-            take: takes a step, its forward pass within the given context, and tells whether
-                there was one to take.
-            count: how many to take.
+            take: takes a step, and tells whether there was one to take.
         """
-        calls = None if self._known and not self._varies else _CallRecorder(self._model)
-        with traced(self._device) as events:
+        calls = None if self._known and not self._varies else _CallRecorder(self._step.model)
+        self._step.watching = _running if calls is None else calls.watching
+        with traced(self._step.device) as events:
             for _ in range(count):
                 with record_function(STEP):
-                    if not take(_running if calls is None else calls.watching):
+                    if not take():
                         break
                     synchronize()
+        self._step.watching = nullcontext
         samples: list[Sample | None] = []
         for trace in steps_of(events):
             if calls is not None:
@@ -249,7 +242,7 @@ class _Sampler:
         return samples
 
     def _spent(self, trace: StepTrace, labels: Labels) -> Seconds:
-        if self._device.type != "cuda":
+        if self._step.device.type != "cuda":
             return trace.host_seconds(labels)
         spent = trace.device_seconds(labels)
         if not spent:
@@ -341,20 +334,3 @@ def mean_times(samples: Sequence[Sample], plain_seconds: float, *, on_gpu: bool)
         plain_step_seconds=plain_seconds,
         key="kernel_time" if on_gpu else "time",
     )
-
-
-@contextmanager
-def _undone(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put the model and PyTorch's random state back as they were, come what may."""
-    parameters = [(p, p.detach().clone(), p.grad) for p in model.parameters()]
-    was_training = {module: module.training for module in model.modules()}
-    with buffers_kept(model, device):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for parameter, value, gradient in parameters:
-                    parameter.copy_(value)
-                    parameter.grad = gradient
-            for module, training in was_training.items():
-                module.training = training

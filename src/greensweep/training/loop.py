@@ -19,7 +19,7 @@ from greensweep.config.schema import (
 from greensweep.data import Batch, Split, TensorSplit, noun
 from greensweep.errors import ConfigError, ModelError, describe
 from greensweep.tasks import Task
-from greensweep.training.batches import batches_of_epochs, cut_batches
+from greensweep.training.batches import cut_batches, shuffled_batches
 from greensweep.training.capture import Capture, Recorder, Step, capture_step
 from greensweep.training.cuda_graph import cuda_graph
 from greensweep.training.faults import computing
@@ -124,25 +124,19 @@ class Training:
             TrainingError: the loss is no longer finite, memory ran out, or the model failed.
         """
         training, update = self._config, self._plain.update
-        orders = batches_of_epochs(
-            len(self._split),
-            self._step_size,
-            torch.Generator().manual_seed(self._seed),
-            reshuffle=training.reshuffle,
-        )
+        generator = torch.Generator().manual_seed(self._seed)
+        order: list[Tensor] = []
         if self._done:
             self._end_epoch()
-        for number, order in zip(range(1, training.epochs + 1), orders, strict=False):
+        for number in range(1, training.epochs + 1):
+            if training.reshuffle or not order:
+                order = shuffled_batches(len(self._split), self._step_size, generator)
             if number <= self._done:
                 continue  # its order is drawn, by which that of the next follows
             begin_training(self._plain.model)
             total = RunningLoss(number, self._plain.device)
             rate = update.param_groups[0]["lr"]
-            with computing(
-                f"training failed in epoch {number}",
-                training.batch_size,
-                smaller="training.batch_size lower",
-            ):
+            with computing(f"training failed in epoch {number}", training.batch_size):
                 for index, batch in enumerate(self._batches(order)):
                     if is_left_over(batch[-1], training):
                         continue
@@ -168,15 +162,14 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Return what beside the network's own state decides how the next epochs go."""
-        step, average, schedule = self._plain, self._average, self._schedule
+        parts = {"average": self._average, "schedule": self._schedule}
         return {
             "epoch": self._done,
             "loss": self._loss,
             "evaluation_loss": self.evaluation_loss,
-            "optimizer": step.update.state_dict(),
-            "scale": step.scaler.state_dict(),
-            "average": None if average is None else average.state_dict(),
-            "schedule": None if schedule is None else schedule.state_dict(),
+            "optimizer": self._plain.update.state_dict(),
+            "scale": self._plain.scaler.state_dict(),
+            **{name: None if part is None else part.state_dict() for name, part in parts.items()},
             "random": random_state(),
         }
 
@@ -204,11 +197,7 @@ class Training:
         """
         step, training = self._plain, self._config
         begin_training(step.model)
-        with computing(
-            "training failed in its first step",
-            training.batch_size,
-            smaller="training.batch_size lower",
-        ):
+        with computing("training failed in its first step", training.batch_size):
             first = torch.arange(self._step_size)
             batch: tuple[Tensor, ...] = next(self._batches([first]), ())
             if not batch or is_left_over(batch[-1], training):

@@ -27,6 +27,9 @@ class TrainingStep:
     """Trains a model, in place, on batch after batch, which `normalise` puts where the model is.
 
     A step takes `training.accumulate` batches at once, and computes on one after the other.
+
+    Attributes:
+        watching: what to do the model's forward pass in.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class TrainingStep:
         self.model = model
         self.device = normalise.device
         self.update = update
+        self.watching: Callable[[], AbstractContextManager[None]] = nullcontext
         self._normalise = normalise
         self._augment = Augmentation(training)
         self._task = task
@@ -54,18 +58,9 @@ class TrainingStep:
         half = dtype is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
-    def __call__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        watching: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> Tensor:
-        """Take one step and return its mean loss, nats, on the device, which is not waited for.
-
-        Args:
-            watching: what to do the model's forward pass in.
-        """
-        loss = self.backward(images, labels, watching)
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Take one step and return its mean loss, nats, on the device, which is not waited for."""
+        loss = self.backward(images, labels)
         if self._clip_norm is not None:
             self.scaler.unscale_(self.update)
             clip_grad_norm_(self.model.parameters(), self._clip_norm)
@@ -73,16 +68,11 @@ class TrainingStep:
         self.scaler.update()
         return loss
 
-    def backward(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        watching: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> Tensor:
+    def backward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Take a step up to its gradients, which are scaled in float16, and return its loss."""
         if self._accumulate == 1:
             with self._casting:
-                loss = self._loss(images, labels, watching)
+                loss = self._loss(images, labels)
             self.update.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
             return loss.detach()
@@ -91,7 +81,7 @@ class TrainingStep:
         self.update.zero_grad(set_to_none=True)
         for part in zip(images.split(sizes), labels.split(sizes), strict=True):
             with self._casting:
-                loss = self._loss(*part, watching) * (len(part[1]) / len(labels))
+                loss = self._loss(*part) * (len(part[1]) / len(labels))
             self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
@@ -104,16 +94,14 @@ class TrainingStep:
         other._loss = compiled  # type: ignore[method-assign]
         return other
 
-    def _loss(
-        self, images: Tensor, labels: Tensor, watching: Callable[[], AbstractContextManager[None]]
-    ) -> Tensor:
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         inputs = self._augment(self._normalise(images))
         if self._mixing is not None:
             if not inputs.is_floating_point():
                 raise ConfigError("training.mixup mixes numbers, not ids: set training.mixup=0")
             share = self._mixing.sample()
             inputs = torch.lerp(inputs.flip(0), inputs, share)
-        with watching():
+        with self.watching():
             outputs = self.model(inputs)
         labels = labels.to(self.device, non_blocking=True)
         loss = self._task.loss(outputs, labels)

@@ -30,6 +30,23 @@ def buffers_kept(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
+def model_kept(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put parameters, gradients and training flags back, and what `buffers_kept` does."""
+    parameters = [(each, each.detach().clone(), each.grad) for each in model.parameters()]
+    was_training = {module: module.training for module in model.modules()}
+    with buffers_kept(model, device):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value, gradient in parameters:
+                    parameter.copy_(value)
+                    parameter.grad = gradient
+            for module, training in was_training.items():
+                module.training = training
+
+
+@contextmanager
 def first_steps_undone(step: TrainingStep) -> Iterator[None]:
     """Undo steps that were taken before any other: training then begins as if there were none.
 
@@ -38,7 +55,7 @@ def first_steps_undone(step: TrainingStep) -> Iterator[None]:
     generators and plain attributes of modules get theirs, too, and so does the state of another
     optimizer than Adam and SGD, in other memory.
     """
-    parameters = [(each, each.detach().clone()) for each in step.model.parameters()]
+    step.update.zero_grad(set_to_none=True)
     attributes = plain_attributes(step.model)
     modules = dict(step.model.named_modules())
     begins_at_zero = all(
@@ -47,14 +64,10 @@ def first_steps_undone(step: TrainingStep) -> Iterator[None]:
     state_before = None if begins_at_zero else deepcopy(step.update.state_dict())
     scale = step.scaler.state_dict()
     generators = random.getstate(), np.random.get_state()
-    with buffers_kept(step.model, step.device):
+    with model_kept(step.model, step.device):
         try:
             yield
         finally:
-            with torch.no_grad():
-                for parameter, value in parameters:
-                    parameter.copy_(value)
-            step.update.zero_grad(set_to_none=True)
             if state_before is not None:
                 step.update.load_state_dict(state_before)
             for state in step.update.state.values() if state_before is None else ():
