@@ -109,6 +109,17 @@ def test_the_objectives_metric_chooses_the_epoch_and_is_what_the_search_gets(
     assert tested.test.metrics[metric] == pytest.approx(result.metrics["test"][metric])
 
 
+@pytest.mark.parametrize(("objective", "name"), [("accuracy", "log_loss"), ("pareto", "pareto")])
+def test_params_name_the_metric_that_is_the_objective(
+    config: Compose, tmp_path: Path, objective: str, name: str
+) -> None:
+    options = (f"objective={objective}", "objective.metric=log_loss", "energy=codecarbon")
+    tracker = MemoryTracker()
+    run(config(*QUICK, *options, "training.epochs=1"), tmp_path, tracker=tracker)
+    assert tracker.params["objective.name"] == name
+    assert tracker.params["objective.metric"] == "log_loss"
+
+
 def test_patience_counts_by_the_objectives_metric(config: Compose, tmp_path: Path) -> None:
     patient = (*ROUGH, "training.epochs=30", "training.patience=1", "objective.metric=log_loss")
     result = run(config(*patient), tmp_path)

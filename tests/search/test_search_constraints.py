@@ -108,6 +108,7 @@ def test_a_bound_on_what_runs_have_is_none(
     [
         ({"min_validation_macro_f1": 0.5}, [], "add macro_f1 to metrics"),
         ({"min_validation_accuracy": 0.5}, ["task=regression"], "bound validation_rmse"),
+        ({"min_accuracy": 0.5}, ["task=regression"], "bound validation_rmse"),
         ({"max_test_rmse": 5}, ["task=regression"], "bound validation_rmse, since a search does"),
         ({"min_validation_auroc": 2}, ["objective.metric=auroc"], "must be from 0 to 1"),
         ({"max_validation_mae": -1}, ["task=regression"], "must be at least 0"),

@@ -79,8 +79,11 @@ def recorded_run(
     save_run_config(config, config_file)
     run = RecordedRun(replace(result, provenance=provenance(config.dataset.name)), [config_file])
     ending = Ending("finished")
+    params = {**flat(masked(asdict(config))), "objective.metric": result.objective_metric}
+    if params["objective.name"] == "accuracy":  # the choice of one metric, whichever that is
+        params["objective.name"] = result.objective_metric
     try:
-        tracker.start(name, flat(masked(asdict(config))), run.result.provenance)
+        tracker.start(name, params, run.result.provenance)
         yield run
     except BaseException as raised:
         ending = run.ended_by(raised)
