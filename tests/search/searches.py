@@ -20,7 +20,7 @@ from greensweep.search.records import OWNER, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import run_trial
-from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
+from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
 RATE = FloatDistribution(1e-5, 1e-1, log=True)
 SPACE: dict[str, BaseDistribution] = {"rate": RATE, "width": IntDistribution(1, 8)}
@@ -128,7 +128,7 @@ class Search:
 
     def take(self) -> ReservedTrial:
         reserved = self.queue.reserve()
-        assert isinstance(reserved, ReservedTrial), reserved
+        assert reserved is not None, self.queue.ended()
         return reserved
 
     def run_one(self, reserved: ReservedTrial, search_joules: float | None = None) -> None:
@@ -143,12 +143,12 @@ class Search:
             search_joules=search_joules,
         )
 
-    def run(self, most: int = 1000) -> Exhausted | None:
-        """Run trials until there are no more, or so many are done."""
+    def run(self, most: int = 1000) -> str | None:
+        """Run trials until there are no more, or so many are done; return why before the total."""
         for _ in range(most):
             reserved = self.queue.reserve()
-            if isinstance(reserved, Exhausted):
-                return reserved
+            if reserved is None:
+                return self.queue.ended()
             self.run_one(reserved)
         return None
 

@@ -29,12 +29,13 @@ from greensweep.search.records import (
     SEARCH_ENERGY,
     Outcome,
     Owner,
+    counted,
     outcome_of,
 )
 from greensweep.search.space import Space
 from greensweep.search.terminal import cost_sentences
 from greensweep.search.trial import finish_trial
-from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
+from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
 SPACE = {"width": IntDistribution(1, 64, log=True), "epochs": IntDistribution(1, 6)}
 
@@ -81,10 +82,9 @@ def test_fifty_searches_overshoot_by_an_epoch_at_most(tmp_path: Path, block: int
         truth = Truth(seed)
         found = Search(budgeted(tmp_path, seed, budget), truth.task, InMemoryStorage())
         ended = found.run()
-        assert ended is not None
         ends |= {outcome.status for trial in found.trials if (outcome := outcome_of(trial))}
         assert truth.spent <= budget + truth.dearest, seed
-        assert ended.early == (len(found.trials) < 40 or ended.reason != "all 40 trials are done")
+        assert (ended is None) == (len(counted(found.trials)) == 40)
         told = search_cost(found.spec, found.study, 40)
         assert told.spent_joules == pytest.approx(truth.spent)
         assert told.left_joules == pytest.approx(max(budget - truth.spent, 0.0))
@@ -110,7 +110,7 @@ def test_two_workers_overshoot_by_an_epoch_each_at_most(tmp_path: Path) -> None:
             worker = turn.choice(list(workers))
             if workers[worker] is None:
                 reserved = found.queue.reserve()
-                if isinstance(reserved, Exhausted):
+                if reserved is None:
                     del workers[worker]
                     continue
                 monitor = TrialMonitor(
@@ -166,7 +166,7 @@ def test_an_epoch_that_just_fits_is_run(tmp_path: Path) -> None:
         return 1.0
 
     found = Search(budgeted(tmp_path, 0, 40.0), task)
-    assert found.run() == Exhausted("the budget of 40 J is spent", early=True)
+    assert found.run() == "the budget of 40 J is spent"
     assert found.states() == ["COMPLETE"]
 
 
@@ -243,7 +243,8 @@ def test_a_dead_trial_and_its_repeat_both_cost(tmp_path: Path) -> None:
     assert isinstance(again, ReservedTrial)
     set_attribute(found, again.number, PROGRESS, {"epoch": 1, "spent_joules": 200.0})
     assert spent(found.study, found.trials).joules == 500.0
-    assert found.queue.reserve() == Exhausted("the budget of 500 J is spent", early=True)
+    assert found.queue.reserve() is None
+    assert found.queue.ended() == "the budget of 500 J is spent"
 
 
 def test_hours_are_those_in_which_any_trial_ran() -> None:
@@ -297,8 +298,9 @@ def test_a_budget_of_hours_stops_a_trial_and_the_search(tmp_path: Path, clock: l
 
     asked = spec(tmp_path, 9, sampler=RANDOM, budget=BudgetConfig(hours=1.0))
     found = Search(asked, task)
-    assert found.run() == Exhausted(
-        "the budget of 1 h is spent, before a trial finished: one takes about 8.1e+03 s", early=True
+    assert (
+        found.run()
+        == "the budget of 1 h is spent, before a trial finished: one takes about 8.1e+03 s"
     )
     outcome = outcome_of(found.trials[0])
     assert outcome is not None
@@ -470,7 +472,7 @@ def test_a_trial_too_large_for_the_budget_is_not_started_though_none_like_it_has
     )
     ended = found.run()
     assert found.states() == ["COMPLETE", "FAIL"]
-    assert ended == Exhausted("95 J are left of the budget, and 100 J are forecast", early=True)
+    assert ended == "95 J are left of the budget, and 100 J are forecast"
     assert [trial.user_attrs[FLOPS] for trial in found.trials] == [1e9, 2e10]
 
 
@@ -546,9 +548,8 @@ def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Pa
     found.study.add_trial(known)
     # Its hour is over, whatever it was: with a longer budget the next trial is what is too long.
     longer = Search(replace(asked, extend=True, budget=BudgetConfig(hours=1.5)), lambda _: 1.0)
-    ended = longer.queue.reserve()
-    assert isinstance(ended, Exhausted)
-    assert "left of the budget, and 4e+03 s are forecast" in ended.reason
+    assert longer.queue.reserve() is None
+    assert "left of the budget, and 4e+03 s are forecast" in str(longer.queue.ended())
     assert longer.states() == ["COMPLETE", "FAIL"]
 
 

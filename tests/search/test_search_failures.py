@@ -21,7 +21,7 @@ from greensweep.search.loop import SearchMeter, run_trials
 from greensweep.search.records import Outcome, counted, outcome_of
 from greensweep.search.storage import open_storage, open_study, storage_faults
 from greensweep.search.trial import checked_values, read_trial_file
-from greensweep.search.trial_queue import Exhausted, ReservedTrial
+from greensweep.search.trial_queue import ReservedTrial
 
 RANDOM = ("optuna.samplers.RandomSampler", {})
 
@@ -36,7 +36,7 @@ def ended(found: Search, number: int = 0) -> Outcome:
     return outcome
 
 
-def run_all(found: Search) -> Exhausted:
+def run_all(found: Search) -> str | None:
     """Work as a worker does, which goes on after a trial that failed."""
 
     def run(trials: list[ReservedTrial]) -> list[BaseException | None]:
@@ -49,7 +49,8 @@ def run_all(found: Search) -> Exhausted:
                 faults.append(fault)
         return faults
 
-    return run_trials(found.study, found.queue, run, SearchMeter(None))
+    run_trials(found.queue, run, SearchMeter(None))
+    return found.queue.ended()
 
 
 # The program
@@ -77,7 +78,7 @@ def test_a_program_that_raises_fails_its_trial_and_no_other(
         return 1.0
 
     found = search(tmp_path, task)
-    assert run_all(found) == Exhausted("all 3 trials are done", early=False)
+    assert run_all(found) is None
     assert found.states() == ["FAIL", "COMPLETE", "COMPLETE"]
     assert (ended(found).status, ended(found).error) == ("failed", error)
     assert (ended(found).accuracy, ended(found).spent_joules) == (0.5, 7.0)
@@ -409,7 +410,7 @@ def test_what_finished_while_the_storage_failed_is_settled_from_its_folder(
             return [error]
         return [None]
 
-    run_trials(found.study, found.queue, run, SearchMeter(None))
+    run_trials(found.queue, run, SearchMeter(None))
     (trial,) = found.trials
     assert (trial.state.name, trial.value) == ("COMPLETE", 0.75)
 

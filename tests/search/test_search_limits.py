@@ -24,7 +24,6 @@ from greensweep.search.cost import search_cost
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, Outcome, outcome_of
-from greensweep.search.trial_queue import Exhausted
 from greensweep.tracking import MemoryTracker
 
 SPACE = {"width": IntDistribution(1, 64, log=True)}
@@ -66,8 +65,8 @@ def test_a_budget_counts_what_a_program_spent_before_it_measured(tmp_path: Path)
     found = search(tmp_path, own_loop(purse, set_up=100.0), meter=purse, budget=asked)
     ended_by = found.run()
     assert purse.spent == 400.0
-    assert ended_by == Exhausted(
-        "the budget of 400 J is spent, before a trial finished: one takes about 600 J", early=True
+    assert (
+        ended_by == "the budget of 400 J is spent, before a trial finished: one takes about 600 J"
     )
     assert (ended(found).status, ended(found).epochs) == ("stopped", 6)
     assert (ended(found).joules, ended(found).spent_joules) == (300.0, 400.0)
@@ -131,7 +130,7 @@ def test_a_set_up_that_uses_the_budget_up_ends_the_trial_before_its_first_epoch(
         raise AssertionError("it trains")
 
     found = search(tmp_path, task, meter=purse, budget=BudgetConfig(joules=400.0))
-    assert found.run() == Exhausted("the budget of 400 J is spent", early=True)
+    assert found.run() == "the budget of 400 J is spent"
     assert found.states() == ["PRUNED"]
     assert ended(found).error == "stopped before its first epoch: the budget of 400 J is spent"
     assert (ended(found).epochs, ended(found).curve) == (0, ())
@@ -453,7 +452,7 @@ def test_a_meter_that_fails_midway_is_told_and_ends_the_search(
     with pytest.raises(ConstraintError, match="the meter of cpu and ram failed after epoch 3"):
         run_all(found)
     assert ended(found).spent_joules == 20.0
-    assert search(tmp_path, task, 1, purse).run() is not None, "without a bound it goes on"
+    assert search(tmp_path, task, 1, purse).run() is None, "without a bound it goes on"
 
 
 def test_what_a_dead_trial_had_told_of_its_set_up_counts(tmp_path: Path) -> None:

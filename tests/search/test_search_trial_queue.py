@@ -36,7 +36,7 @@ from greensweep.search.recovery import Recovery
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import TRIAL_FILE, finish_trial, write_json
-from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
+from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
 GRID = ("optuna.samplers.GridSampler", {})
 GRID_SPACE = {"a": CategoricalDistribution([1, 2, 3]), "b": CategoricalDistribution(["x", "y"])}
@@ -56,9 +56,9 @@ def count(search: Search) -> int:
 
 def test_a_search_runs_the_asked_total_and_no_more_when_given_again(tmp_path: Path) -> None:
     first = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
-    assert first.run() == Exhausted("all 3 trials are done", early=False)
+    assert first.run() is None
     again = Search(spec(tmp_path, 3, sampler=RANDOM), value_of)
-    assert again.run() == Exhausted("all 3 trials are done", early=False)
+    assert again.run() is None
     assert again.states() == ["COMPLETE"] * 3
 
 
@@ -68,7 +68,7 @@ def test_a_larger_total_adds_the_difference(tmp_path: Path) -> None:
     more.run()
     assert [trial.number for trial in more.trials] == [0, 1, 2, 3, 4]
     fewer = Search(spec(tmp_path, 2, sampler=RANDOM), value_of)
-    assert fewer.run() == Exhausted("all 2 trials are done", early=False)
+    assert fewer.run() is None
     assert len(fewer.trials) == 5
 
 
@@ -80,7 +80,7 @@ def test_failed_trials_count_towards_the_total(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
             search.run_one(search.take())
-    assert search.queue.reserve() == Exhausted("all 2 trials are done", early=False)
+    assert search.queue.reserve() is None
 
 
 def test_too_many_failures_end_the_search(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_too_many_failures_end_the_search(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 9, sampler=RANDOM, max_failure_rate=0.5), task)
     with pytest.raises(ValueError, match="no"):
         search.run_one(search.take())
-    ended = search.queue.reserve()
-    assert ended == Exhausted(
-        "1 of 1 trials failed, more than hydra.sweeper.max_failure_rate=0.5 allows", early=True
+    assert search.queue.reserve() is None
+    assert search.queue.ended() == (
+        "1 of 1 trials failed, more than hydra.sweeper.max_failure_rate=0.5 allows"
     )
 
 
@@ -127,7 +127,7 @@ def test_a_trial_that_dies_twice_counts_as_failed(tmp_path: Path) -> None:
     assert [trial.number for trial in counted(search.trials)] == [1, 2]
     assert search.trials[1].params == search.trials[0].params != other.params
     search.run_one(other)
-    assert search.queue.reserve() == Exhausted("all 2 trials are done", early=False)
+    assert search.queue.reserve() is None
 
 
 def test_a_trial_that_was_interrupted_may_still_die_once(tmp_path: Path) -> None:
@@ -323,16 +323,16 @@ def test_a_trial_too_many_is_given_back_where_another_machine_was_faster(tmp_pat
     storage = Overtaken()
     mine = Search(elsewhere(tmp_path / "here", 1), value_of, storage)
     storage.faster = Search(elsewhere(tmp_path / "there", 1), value_of, storage)
-    assert mine.queue.reserve() == Exhausted("all 1 trials are taken", early=True)
+    assert mine.queue.reserve() is None
     assert mine.states() == ["COMPLETE", "FAIL"]
     withdrawn = outcome_of(mine.trials[1])
     assert withdrawn is not None
-    assert withdrawn.status == "withdrawn"
+    assert (withdrawn.status, withdrawn.error) == ("withdrawn", "all 1 trials are taken")
     assert count(mine) == 1
-    assert mine.queue.reserve() == Exhausted("all 1 trials are done", early=False)
+    assert mine.queue.reserve() is None
     # What was given back is not lost: with a larger total it runs.
     more = Search(elsewhere(tmp_path / "here", 2), value_of, storage)
-    assert more.run() == Exhausted("all 2 trials are done", early=False)
+    assert more.run() is None
     assert more.points()[2] == more.points()[1]
 
 
@@ -405,11 +405,10 @@ def test_a_trial_forecast_over_the_budget_runs_once_the_budget_is_raised(tmp_pat
     search = Search(asked, costing_width(10.0))
     ended = search.run()
     assert ended is not None
-    assert ended.early
-    assert ended.reason.startswith("40 J are left of the budget, and ")
+    assert ended.startswith("40 J are left of the budget, and ")
     assert search.states() == ["COMPLETE"] * 3 + ["FAIL"]
-    assert outcome_of(search.trials[3]) == Outcome("withdrawn", ended.reason)
-    assert search.queue.ended() == ended.reason
+    assert outcome_of(search.trials[3]) == Outcome("withdrawn", ended)
+    assert search.queue.ended() == ended
     assert count(search) == 3
     raised = Search(replace(asked, budget=BudgetConfig(joules=1000.0)), costing_width(10.0))
     raised.run()
@@ -430,7 +429,8 @@ def test_workers_that_run_out_of_budget_together_withdraw_a_point_once(tmp_path:
     search = Search(asked, costing_width(10.0))
     ended = search.run()
     other = TrialQueue(asked, search.study, lambda trial: search.folder(trial.number))
-    assert other.reserve() == ended
+    assert other.reserve() is None
+    assert other.ended() == ended
     assert len(search.trials) == 4
 
 
@@ -581,7 +581,8 @@ def test_extend_goes_on_with_a_wider_space(tmp_path: Path) -> None:
     search.run()
     assert [point["width"] >= 100 for point in search.points()] == [False, False, True, True]
     # What was extended is what the study searches from then on.
-    assert Search(spec(tmp_path, 4, sampler=RANDOM, distributions=wider), value_of).run()
+    again = Search(spec(tmp_path, 4, sampler=RANDOM, distributions=wider), value_of)
+    assert again.run() is None
 
 
 @pytest.mark.parametrize(
@@ -661,7 +662,7 @@ def grid(folder: Path, n_trials: int, **changes: Any) -> Search:
 
 def test_a_grid_runs_each_point_once_and_ends_at_its_size(tmp_path: Path) -> None:
     search = grid(tmp_path, 100)
-    assert search.run() == Exhausted("all 6 trials are done", early=False)
+    assert search.run() is None
     assert search.states() == ["COMPLETE"] * 6
     found = sorted((point["a"], point["b"]) for point in search.points())
     assert found == [(a, b) for a in (1, 2, 3) for b in ("x", "y")]

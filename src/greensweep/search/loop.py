@@ -2,19 +2,20 @@
 
 import logging
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
-from greensweep.energy import Meter, Phases, sum_joules
+from greensweep.energy import Meter, Phases
 from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import SEARCH_ENERGY, Outcome, outcome_of, this_process
 from greensweep.search.trial import finish_trial
-from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
+from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ class SearchMeter:
     def __init__(self, meter: Meter | None) -> None:
         self._meter = meter
         self._phases: Phases | None = None
-        self._joules: float | None = None
 
     def start(self) -> None:
         """Go on measuring."""
@@ -37,24 +37,17 @@ class SearchMeter:
             self._phases = Phases(self._meter)
             self._phases.start()
 
-    def pause(self) -> None:
-        """Stop measuring, and keep what was read."""
-        if self._phases is not None:
-            self._phases.stop()
-            self._joules = sum_joules([self._joules, self._phases.total.joules])
-            self._phases = None
-
     def take(self) -> float | None:
         """Stop measuring, and return the joules since the last take; None where unmetered."""
-        self.pause()
-        joules, self._joules = self._joules, None
-        return joules
+        phases, self._phases = self._phases, None
+        if phases is None:
+            return None
+        phases.stop()
+        return phases.total.joules
 
 
-def run_trials(
-    study: optuna.Study, queue: TrialQueue, run: RunReserved, meter: SearchMeter, batch: int = 1
-) -> Exhausted:
-    """Run trials until there are no more, or the sweep is interrupted; return why it ended.
+def run_trials(queue: TrialQueue, run: RunReserved, meter: SearchMeter, batch: int = 1) -> None:
+    """Run trials until there are no more, or the sweep is interrupted.
 
     Args:
         run: runs reserved trials, each of which records its own end.
@@ -66,40 +59,28 @@ def run_trials(
     """
     while not interrupted():
         meter.start()
-        taken: list[ReservedTrial] = []
-        ended: Exhausted | None = None
-        while len(taken) < batch and ended is None:
-            reserved = queue.reserve()
-            if isinstance(reserved, Exhausted):
-                ended = reserved
-            else:
-                taken.append(reserved)
+        taken = [*islice(iter(queue.reserve, None), batch)]
         if not taken:
-            assert ended is not None
-            keep_search_energy(study, meter)
-            return ended
+            break
         faults = run(taken)
         for reserved, fault in zip(taken, faults, strict=True):
-            _finish(study, queue, reserved, fault)
+            _finish(queue, reserved, fault)
         for fault in faults:
-            if isinstance(fault, ConstraintError) and not _another_has_it(study, fault):
+            if isinstance(fault, ConstraintError) and not _another_has_it(queue.study, fault):
                 raise fault
-    keep_search_energy(study, meter)
-    return Exhausted("interrupted", early=True)
+    keep_search_energy(queue.study, meter)
 
 
-def _finish(
-    study: optuna.Study, queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | None
-) -> None:
+def _finish(queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | None) -> None:
     """Record the end of a trial whose task never ran, and say how one that did not finish ended."""
-    trial = trial_of(study, reserved.number)
+    trial = trial_of(queue.study, reserved.number)
     if trial.state == TrialState.RUNNING and queue.recover(trial):
         log.warning("Trial %d was recovered from its folder: the storage had failed.", trial.number)
     elif trial.state == TrialState.RUNNING:
         outcome = Outcome("failed", "it never ran" if fault is None else message_of(fault))
         if interrupted():  # a launcher's process that was still starting
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
-        finish_trial(study, trial, outcome, None, queue.folder(trial))
+        finish_trial(queue.study, trial, outcome, None, queue.folder(trial))
         log.warning("Trial %d %s: %s", reserved.number, outcome.status, outcome.error)
     elif fault is not None:
         kept = outcome_of(trial)

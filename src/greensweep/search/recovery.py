@@ -3,11 +3,13 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
+from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import GreensweepError
@@ -24,7 +26,12 @@ from greensweep.search.records import (
     retry_history,
 )
 from greensweep.search.spec import SearchSpec
-from greensweep.search.trial import figures_of_result, finish_trial, read_trial_file
+from greensweep.search.trial import (
+    EndedTrial,
+    figures_of_result,
+    finish_trial,
+    read_trial_file,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,54 +44,61 @@ ValuesOf = Callable[[RunResult], Sequence[float]]
 Folder = Callable[[FrozenTrial], Path]
 
 
+@dataclass
 class Recovery:
-    """Finishes trials that their own process did not. Whoever uses it holds the study's lock.
+    """Finishes trials that their own process did not.
 
-    Args:
+    Attributes:
+        folder: returns a trial's own.
         values_of: returns the objectives of a finished run that left a result.
+        lock: held by who draws a trial, or finishes one of another process.
     """
 
-    def __init__(
-        self,
-        spec: SearchSpec,
-        study: optuna.Study,
-        folder: Folder,
-        values_of: ValuesOf | None = None,
-    ) -> None:
-        self._spec, self._study = spec, study
-        self._folder, self._values_of = folder, values_of
+    spec: SearchSpec
+    study: optuna.Study
+    folder: Folder
+    values_of: ValuesOf | None = None
+
+    def __post_init__(self) -> None:
+        """No trial has been seen without an owner yet."""
         self._ownerless: dict[int, float] = {}  # by number: when it was first seen so
+        self.lock = FileLock(self.spec.lock_file("claim"))
 
     def recover_dead(self) -> int:
         """Finish the trials whose process has died; return how many."""
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return sum(self._recover_if_dead(trial) for trial in running)
+        with self.lock:
+            running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            return sum(self._recover_if_dead(trial) for trial in running)
 
     def recover(self, trial: FrozenTrial) -> bool:
         """Finish a running trial by what its folder holds; False where it says nothing."""
-        folder = self._folder(trial)
-        kept = read_trial_file(folder)
-        if kept is not None:
-            self._finish_as(trial, kept.outcome, kept.values, folder)
+        with self.lock:
+            folder = self.folder(trial)
+            ended = read_trial_file(folder) or self._ended_by_result(trial, folder)
+            if ended is None:
+                return False
+            is_finished = ended.outcome.status == "finished"
+            broken = broken_by(self.spec.constraints, ended.outcome, folder) if is_finished else {}
+            finish_trial(self.study, trial, ended.outcome, ended.values, folder, broken)
             return True
-        result = find_result(folder) if self._values_of is not None else None
-        if self._values_of is None or result is None or result.status != "finished":
-            return False
+
+    def _ended_by_result(self, trial: FrozenTrial, folder: Path) -> EndedTrial | None:
+        if self.values_of is None:
+            return None
+        result = find_result(folder)
+        if result is None or result.status != "finished":
+            return None
         try:
-            values = self._values_of(result)
+            values = self.values_of(result)
         except GreensweepError as error:
             log.warning("Trial %d runs again: %s.", trial.number, error)
-            return False
-        outcome = Outcome(
-            status="finished", seconds=result.seconds or 0.0, **figures_of_result(result)
-        )
-        self._finish_as(trial, outcome, values, folder)
-        return True
+            return None
+        outcome = Outcome("finished", seconds=result.seconds or 0.0, **figures_of_result(result))
+        return EndedTrial(trial.number, outcome, values)
 
     def run_again(self, trial: FrozenTrial) -> None:
         """Put a trial's parameters in the queue, linked to it."""
-        again = retried_numbers(self._study.get_trials(deepcopy=False))
-        if trial.number in again:
+        if trial.number in retried_numbers(self.study.get_trials(deepcopy=False)):
             return  # whoever began this died before the trial itself was finished
         attributes = {
             name: value
@@ -92,11 +106,11 @@ class Recovery:
             if not name.startswith("constraints")
         }
         history = [*retry_history(trial), trial.number]
-        space, drawn = self._spec.space, trial.params
+        space, drawn = self.spec.space, trial.params
         is_drawn = all(name in drawn for name in space.names if space.has(name, drawn))
         if drawn and not is_drawn:  # it died meanwhile: what is left open is drawn beside the rest
             attributes["fixed_params"] = {**attributes.get("fixed_params", {}), **drawn}
-        self._study.add_trial(
+        self.study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
                 params=trial.params if is_drawn else {},
@@ -113,7 +127,7 @@ class Recovery:
             if not died:
                 self.run_again(trial)
             outcome = _what_is_left(trial, "failed" if died else "died")
-            finish_trial(self._study, trial, outcome, None, self._folder(trial))
+            finish_trial(self.study, trial, outcome, None, self.folder(trial))
             log.warning(
                 "Trial %d: %s%s.",
                 trial.number,
@@ -125,7 +139,7 @@ class Recovery:
     def _is_dead(self, trial: FrozenTrial) -> bool:
         owner = owner_of(trial)
         if owner is None:
-            if self._spec.storage.startswith("sqlite"):
+            if self.spec.storage.startswith("sqlite"):
                 return True  # its owner held the lock that is held now
             if trial.datetime_start and datetime.now() - trial.datetime_start > _ANCIENT:
                 return True
@@ -133,17 +147,10 @@ class Recovery:
             return time.monotonic() - first > _OWNERLESS_SECONDS
         if owner.here:
             return not owner.alive()
-        return heartbeat_is_stale(self._study, trial)
-
-    def _finish_as(
-        self, trial: FrozenTrial, outcome: Outcome, values: Sequence[float] | None, folder: Path
-    ) -> None:
-        is_finished = outcome.status == "finished"
-        broken = broken_by(self._spec.constraints, outcome, folder) if is_finished else {}
-        finish_trial(self._study, trial, outcome, values, folder, broken)
+        return heartbeat_is_stale(self.study, trial)
 
     def _died(self, number: int) -> bool:
-        outcome = outcome_of(trial_of(self._study, number))
+        outcome = outcome_of(trial_of(self.study, number))
         return outcome is not None and outcome.status == "died"
 
 

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy
-import optuna
-from filelock import FileLock
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -28,7 +26,7 @@ from greensweep.search.records import (
     outcome_of,
     this_process,
 )
-from greensweep.search.recovery import Folder, Recovery, ValuesOf
+from greensweep.search.recovery import Recovery
 from greensweep.search.samplers.deduplicating import DeduplicatingSampler
 from greensweep.search.space import range_text, suggest
 from greensweep.search.spec import SearchSpec
@@ -48,34 +46,15 @@ class ReservedTrial:
 FlopsOf = Callable[[ReservedTrial], float | None]
 
 
-@dataclass(frozen=True)
-class Exhausted:
-    """There is no further trial to run, and why; `early` says that the total is not reached."""
-
-    reason: str
-    early: bool
-
-
-class TrialQueue:
+@dataclass
+class TrialQueue(Recovery):
     """Hands out the trials of a study: draws the next, and reserves it for who asked.
 
-    Args:
-        values_of: returns the objectives of a finished run that left a result.
+    Attributes:
         flops_of: returns how much a trial will compute; asked where there is a budget.
     """
 
-    def __init__(
-        self,
-        spec: SearchSpec,
-        study: optuna.Study,
-        folder: Folder,
-        values_of: ValuesOf | None = None,
-        flops_of: FlopsOf | None = None,
-    ) -> None:
-        self._spec, self._study = spec, study
-        self.folder, self._flops_of = folder, flops_of
-        self._recovery = Recovery(spec, study, folder, values_of)
-        self._lock = FileLock(spec.lock_file("claim"))
+    flops_of: FlopsOf | None = None
 
     def prepare(self) -> None:
         """Make a study ready to go on: recover what died, queue what was interrupted.
@@ -83,32 +62,30 @@ class TrialQueue:
         Raises:
             StudyError: a point to start from is outside of the space.
         """
-        with self._lock:
-            self._recovery.recover_dead()
-            trials = self._study.get_trials(deepcopy=False)
+        with self.lock:
+            self.recover_dead()
+            trials = self.study.get_trials(deepcopy=False)
             for trial in left_to_repeat(trials):
-                self._recovery.run_again(trial)
+                self.run_again(trial)
             self._enqueue()
 
-    def reserve(self) -> ReservedTrial | Exhausted:
-        """Draw the next trial and take it.
+    def reserve(self) -> ReservedTrial | None:
+        """Draw the next trial and take it; None where no more are to run.
 
         Raises:
             StudyError: the sampler cannot be made.
         """
-        with self._lock:
-            self._recovery.recover_dead()
-            trials = self._with_interrupted(self._study.get_trials(deepcopy=False))
+        with self.lock:
+            self.recover_dead()
+            trials = self._with_interrupted(self.study.get_trials(deepcopy=False))
             done = counted(trials)
-            exhausted = self._exhausted(trials, done)
-            if exhausted is not None:
-                return exhausted
-            withdrawn_already = self._withdrawn(trials)
-            if withdrawn_already is not None:
-                return Exhausted(withdrawn_already, early=True)
-            self._study.sampler = self._sampler(trials, done)
-            drawn = self._study.ask()
-            space = self._spec.space
+            if len(done) >= self.spec.total or self._limit_reached(trials, done):
+                return None
+            if any(map(_is_withdrawn, left_to_repeat(trials))):
+                return None  # it would be drawn again, and withdrawn again
+            self.study.sampler = self._sampler(trials, done)
+            drawn = self.study.ask()
+            space = self.spec.space
             params: dict[str, Any] = {}
             for name in space.names:
                 if space.has(name, params):
@@ -118,26 +95,21 @@ class TrialQueue:
             reason = self._surplus(reserved.number) or self._unaffordable(trials, reserved)
             if reason is None:
                 return reserved
+            frozen = trial_of(self.study, reserved.number)
             withdrawn = Outcome("withdrawn", reason)
-            frozen = trial_of(self._study, reserved.number)
-            finish_trial(self._study, frozen, withdrawn, None, self.folder(frozen))
-            return Exhausted(reason, early=True)
+            finish_trial(self.study, frozen, withdrawn, None, self.folder(frozen))
+            return None
 
     def _with_interrupted(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Queue what another command left interrupted; return all trials as they are then."""
         left = [trial for trial in left_to_repeat(trials) if not _is_withdrawn(trial)]
         for trial in left:
-            self._recovery.run_again(trial)
-        return self._study.get_trials(deepcopy=False) if left else trials
+            self.run_again(trial)
+        return self.study.get_trials(deepcopy=False) if left else trials
 
     def _fidelity(self, number: int) -> int:
         # The storage is read only where there is something to read.
-        return fidelity_of(trial_of(self._study, number)) if self._spec.fidelities else 0
-
-    def _withdrawn(self, trials: Sequence[FrozenTrial]) -> str | None:
-        """Say why a trial was withdrawn that would be drawn again now; None without one."""
-        outcomes = [outcome_of(trial) for trial in left_to_repeat(trials) if _is_withdrawn(trial)]
-        return outcomes[0].error if outcomes and outcomes[0] else None
+        return fidelity_of(trial_of(self.study, number)) if self.spec.fidelities else 0
 
     def _sampler(self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> BaseSampler:
         """Return the strategy for the next trial; a grid's next point is put in the queue.
@@ -145,7 +117,7 @@ class TrialQueue:
         Optuna's own grid goes by the trials' numbers, which a trial that runs again shifts, and
         at its end stops a loop that is not there.
         """
-        spec, space = self._spec, self._spec.space
+        spec, space = self.spec, self.spec.space
         others = any(trial.state == TrialState.RUNNING for trial in trials)
         sampler = spec.build_sampler(len(done), side_by_side=others or spec.parallel)
         if not space.may_repeat:
@@ -155,68 +127,54 @@ class TrialQueue:
             for place in numpy.random.default_rng(spec.seed).permutation(int(space.size)):
                 point = space.point(place)
                 if (0, space.key(point)) not in taken:
-                    self._study.enqueue_trial(point)
+                    self.study.enqueue_trial(point)
                     break
         return DeduplicatingSampler(sampler, space, taken, [spec.seed, len(done)])
 
-    def recover_dead(self) -> int:
-        """Recover the trials whose process has died; return how many."""
-        with self._lock:
-            return self._recovery.recover_dead()
-
-    def recover(self, trial: FrozenTrial) -> bool:
-        """Finish a running trial by what its folder holds; False where it says nothing."""
-        with self._lock:
-            return self._recovery.recover(trial)
-
     def ended(self) -> str | None:
         """Return why no more trials are run, though the total is not reached."""
-        trials = self._study.get_trials(deepcopy=False)
-        exhausted = self._exhausted(trials, counted(trials))
-        if exhausted is not None:
-            return exhausted.reason if exhausted.early else None
+        trials = self.study.get_trials(deepcopy=False)
+        done = counted(trials)
+        if len(done) >= self.spec.total:
+            return None
         left = left_to_repeat(trials)
         outcome = outcome_of(left[-1]) if left else None
-        return outcome.error if outcome else None
+        return self._limit_reached(trials, done) or (outcome.error if outcome else None)
 
-    def _exhausted(
+    def _limit_reached(
         self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]
-    ) -> Exhausted | None:
-        spec = self._spec
-        total = spec.total
-        if len(done) >= total:
-            return Exhausted(f"all {total} trials are done", early=False)
+    ) -> str | None:
+        """Say what ends the search before its total: failures, a budget, or too little to gain."""
+        spec = self.spec
         failed = sum(trial.state == TrialState.FAIL for trial in done)
         if failed and failed > spec.max_failure_rate * len(done):
-            return Exhausted(
+            return (
                 f"{failed} of {len(done)} trials failed, more than hydra.sweeper.max_failure_rate="
-                f"{spec.max_failure_rate:g} allows",
-                early=True,
+                f"{spec.max_failure_rate:g} allows"
             )
         reason = None
         if spec.has_budget:
-            reason = over_budget(spec, spent(self._study, trials), drawing_joules(trials))
+            reason = over_budget(spec, spent(self.study, trials), drawing_joules(trials))
             reason = reason and reason + _too_small(spec, trials)
-        reason = reason or not_worth_it(spec, self._study, trials)
-        return Exhausted(reason, early=True) if reason else None
+        return reason or not_worth_it(spec, self.study, trials)
 
     def _surplus(self, number: int) -> str | None:
         """Say that a trial is one too many: another machine, which has no lock here, was faster."""
-        if self._spec.storage.startswith("sqlite"):
+        if self.spec.storage.startswith("sqlite"):
             return None
-        earlier = [each for each in self._study.get_trials(deepcopy=False) if each.number < number]
-        total = self._spec.total
+        earlier = [each for each in self.study.get_trials(deepcopy=False) if each.number < number]
+        total = self.spec.total
         return f"all {total} trials are taken" if len(counted(earlier)) >= total else None
 
     def _unaffordable(self, trials: Sequence[FrozenTrial], reserved: ReservedTrial) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""
-        spec = self._spec
+        spec = self.spec
         if not spec.has_budget:
             return None
-        flops = self._flops_of(reserved) if self._flops_of else None
+        flops = self.flops_of(reserved) if self.flops_of else None
         if flops is not None:
-            own = trial_of(self._study, reserved.number)
-            set_user_attribute(self._study, own, FLOPS, flops)
+            own = trial_of(self.study, reserved.number)
+            set_user_attribute(self.study, own, FLOPS, flops)
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.space, trials)
@@ -230,12 +188,12 @@ class TrialQueue:
         if spec.budget.hours is not None:
             model = CostModel(spec.space, trials, whole_seconds)
             seconds = _forecast(model, reserved.params, reserved.fidelity, flops)
-        return over_budget(spec, spent(self._study, trials), joules, seconds)
+        return over_budget(spec, spent(self.study, trials), joules, seconds)
 
     def _enqueue(self) -> None:
         """Put the points to start from in the queue, once; none where one is outside the space."""
-        space = self._spec.space
-        for point in self._spec.enqueue:
+        space = self.spec.space
+        for point in self.spec.enqueue:
             for name, value in point.items():
                 distribution = space.distributions.get(name)
                 if distribution is None:
@@ -253,8 +211,8 @@ class TrialQueue:
                         f"hydra.sweeper.enqueue: {name} is searched only with certain values of "
                         f"{', '.join(needed)}: leave it out of this point"
                     )
-        for point in self._spec.enqueue:
-            self._study.enqueue_trial(dict(point), skip_if_exists=True)
+        for point in self.spec.enqueue:
+            self.study.enqueue_trial(dict(point), skip_if_exists=True)
 
 
 def _too_small(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str:

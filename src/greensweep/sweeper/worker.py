@@ -35,7 +35,7 @@ from greensweep.search.placement import take_gpus
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import storage_faults
-from greensweep.search.trial_queue import Exhausted, ReservedTrial, TrialQueue
+from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 from greensweep.sweeper.spec import trial_overrides
 from greensweep.sweeper.trial_task import TrialTask, mask_program_output, open_once
 
@@ -96,7 +96,7 @@ class Worker:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(1)
 
-    def work(self, batch: int) -> Exhausted:
+    def work(self, batch: int) -> None:
         """Run trials until there are no more."""
         study = open_once(self.spec)
         with warn_once_per_sweep(self.spec.directory):
@@ -109,7 +109,7 @@ class Worker:
                 config=self.config, hydra_context=self.context, task_function=task
             )
             run = partial(self._launch, launcher, meter, study)
-            return run_trials(study, self.queue(study), run, meter, batch)
+            run_trials(self.queue(study), run, meter, batch)
 
     def open_search(self) -> tuple[optuna.Study, TrialQueue]:
         """Open the search's study anew, and make it ready to go on.
