@@ -13,13 +13,14 @@ from greensweep.analysis import RunTable, read_file, standard_table
 from greensweep.analysis.result import Result
 from greensweep.config import schema_energy
 from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.config.schema_replay import ReplayColumnsConfig
 from greensweep.csv_files.cells import write_frame, write_rows
 from greensweep.energy import build_meter
 from greensweep.errors import AnalysisError, EnergyError, StudyError
 from greensweep.record.result import RunResult
 from greensweep.rendering import write_report
 from greensweep.runs.layer_energy import write_table
-from greensweep.runs.replay.table import Columns, read_table
+from greensweep.runs.replay.table import read_table
 from greensweep.study.summary import summarise, write_summary
 from greensweep.study.trials import Trial
 from greensweep.training.layer_time import LayerTime, LayerTimes
@@ -273,7 +274,7 @@ def test_a_unit_is_what_is_declared_or_what_the_name_says(
     content = f"{name},lr,accuracy\n2,1,0.5\n"
     frame = table(content, energy=name, energy_unit=unit).frame
     assert frame["energy_joules"].tolist() == pytest.approx([joules])
-    columns = Columns(energy=name, energy_unit=unit)
+    columns = ReplayColumnsConfig(energy=name, energy_unit=unit)
     replayed = read_table(tmp_path / "runs.csv", options=["lr"], columns=columns)
     assert replayed.configurations[0].curve[0].joules == pytest.approx(joules)
     meter = build_meter(

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from tables import CURVES, table, write
 
+from greensweep.config.schema_replay import ReplayColumnsConfig
 from greensweep.errors import StudyError
-from greensweep.runs.replay.table import Columns, RecordedPoint, read_table
+from greensweep.runs.replay.table import RecordedPoint, read_table
 
 FLAT = """
     dataset  learning_rate batch_size relu  accuracy energy_joules
@@ -87,7 +88,7 @@ def test_a_column_of_epochs_makes_curves_unless_where_picks_one(tmp_path: Path) 
 
 def test_the_figures_may_be_called_otherwise(tmp_path: Path) -> None:
     path = write(tmp_path, "lr acc gpu step\n1 0.5 10 1\n1 0.6 20 2")
-    columns = Columns(accuracy="acc", energy="gpu", epoch="step")
+    columns = ReplayColumnsConfig(accuracy="acc", energy="gpu", epoch="step")
     (only,) = read_table(path, options=["lr"], columns=columns).configurations
     assert only.curve == (RecordedPoint(1, 0.5, 10.0, None), RecordedPoint(2, 0.6, 20.0, None))
 

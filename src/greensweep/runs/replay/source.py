@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from greensweep.config.schema import TrainConfig
+from greensweep.config.schema_replay import ReplayColumnsConfig
 from greensweep.errors import ConfigError, StudyError, unknown
 from greensweep.runs.replay.answer import Method, ReplayModel
-from greensweep.runs.replay.table import Columns, RecordedTable, as_text, last_part, read_table
+from greensweep.runs.replay.table import RecordedTable, as_text, last_part, read_table
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def replay_model(config: TrainConfig) -> ReplayModel:
         options=options,
         searched=tuple(config.space),
         where=tuple((str(column), as_text(value)) for column, value in settings.where.items()),
-        columns=Columns(*astuple(settings.columns)),
+        columns=astuple(settings.columns),
         method=settings.method,
         on_log_scale=(*(key for key in sought if key in declared), *settings.log),
         radius=settings.radius,
@@ -72,12 +73,13 @@ def _model(
     options: tuple[str, ...] | None,
     searched: tuple[str, ...],
     where: tuple[tuple[str, str], ...],
-    columns: Columns,
+    columns: tuple[Any, ...],
     method: Method,
     on_log_scale: tuple[str, ...],
     radius: float | None,
 ) -> ReplayModel:
-    table = read_table(path, options=options, searched=searched, where=dict(where), columns=columns)
+    named = ReplayColumnsConfig(*columns)
+    table = read_table(path, options=options, searched=searched, where=dict(where), columns=named)
     # The space may declare a logarithm of what the table lacks; replay.log may not.
     lacking = set(searched) - set(table.dimensions)
     wanted = tuple(key for key in on_log_scale if key not in lacking)
