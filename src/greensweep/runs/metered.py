@@ -1,11 +1,11 @@
 """The energy of a run by phase, as its result holds it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from greensweep.config.schema_energy import EnergyConfig
-from greensweep.energy import Grid, Meter, Phases, declared_grid
+from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, summary_of
 from greensweep.training import synchronize
@@ -25,11 +25,13 @@ def metered(run: RecordedRun, meter: Meter, config: EnergyConfig) -> Iterator[Ph
         yield phases
     finally:
         phases.stop()
-        run.note(**_figures(phases, grid))
+        run.note(**energy_figures(phases.readings, grid))
 
 
-def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
-    training, total = phases.of("training"), phases.total
+def energy_figures(readings: Mapping[str, EnergyReading], grid: Grid | None) -> dict[str, Any]:
+    """Return what a result holds of a run's energy: of its training, of each phase and of all."""
+    training = readings.get("training", EnergyReading())
+    total = sum(readings.values(), start=EnergyReading())
     key = "cpu_time+gpu_time" if "gpu" in training.components else "cpu_time"
     return {
         "energy_joules": training.joules,
@@ -53,10 +55,8 @@ def _figures(phases: Phases, grid: Grid | None) -> dict[str, Any]:
         "energy_contended_by": ", ".join(training.contended) or None,
         "energy_neighbours": training.neighbours,
         "energy_key": key if training.contended else None,
-        "energy_phases": {
-            name: summary_of(PhaseSummary, each) for name, each in phases.readings.items()
-        },
+        "energy_phases": {name: summary_of(PhaseSummary, each) for name, each in readings.items()},
         "emissions_kg": grid.emissions_kg(training.kwh) if grid else None,
         "emissions_grid": grid.declared if grid else None,
-        "seconds": training.seconds if "training" in phases.readings else None,
+        "seconds": training.seconds if "training" in readings else None,
     }

@@ -11,23 +11,16 @@ from greensweep.errors import StudyError
 from greensweep.record.recorded_run import RecordedRun, recorded_run
 from greensweep.record.reporting import Progress, report_progress
 from greensweep.record.result import RunResult
-from greensweep.record.summaries import (
-    ComponentSummary,
-    HistoryPoint,
-    PhaseSummary,
-    Replayed,
-    Split,
-    summary_of,
-)
+from greensweep.record.summaries import HistoryPoint, Replayed, Split
 from greensweep.record.tracked_names import history_metrics
 from greensweep.runs.fit import Report
+from greensweep.runs.metered import energy_figures
 from greensweep.runs.once import initial_result
 from greensweep.runs.replay.source import option_values, replay_model
 from greensweep.runs.replay.table import RecordedPoint
 from greensweep.tracking import Tracker
 
-# What energy=replay calls its source, too.
-REPLAY_SOURCE = "replay"
+_SOURCE = "replay"  # as energy=replay calls its own
 
 _START = RecordedPoint(epoch=0, accuracy=0.0, joules=0.0, seconds=0.0)
 
@@ -137,24 +130,14 @@ def _figures(
     last = points[-1]
     kept = last if config.training.keep == "last" else _best(points)
     seconds = real_seconds if last.seconds is None else last.seconds
-    energy = ComponentEnergy(last.joules, REPLAY_SOURCE, "replayed")
+    energy = ComponentEnergy(last.joules, _SOURCE, "replayed")
     reading = EnergyReading(seconds, {config.replay.component: energy})
-    grid = declared_grid(config.energy)
     return {
         f"{config.select_on}_accuracy": kept.accuracy,
-        "energy_joules": reading.joules,
-        "energy_spent_joules": reading.joules,
-        "energy_kwh": reading.kwh,
-        "energy_components": {
-            name: summary_of(ComponentSummary, part) for name, part in reading.components.items()
-        },
-        "energy_quality": reading.quality,
-        "energy_measured_share": reading.measured_share,
-        "energy_constant_share": reading.constant_share,
-        "energy_phases": {"training": summary_of(PhaseSummary, reading)},
-        "emissions_kg": grid.emissions_kg(reading.kwh) if grid else None,
-        "emissions_grid": grid.declared if grid else None,
-        "seconds": seconds,
+        **energy_figures({"training": reading}, declared_grid(config.energy)),
+        # A record knows of no machine, whoever shared it.
+        "energy_basis": None,
+        "energy_charged_joules": None,
         "epochs": last.epoch,
         "best_epoch": kept.epoch,
     }
