@@ -1,6 +1,7 @@
 """Go on with a training that died: `training.resume=true` keeps its state after each epoch."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from greensweep.config.schema import TrainConfig
 from greensweep.energy import EnergyReading, Phases
 from greensweep.errors import StudyError, first_line
 from greensweep.files import put_aside
-from greensweep.nested import from_json, to_json
+from greensweep.nested import dotted, from_json, to_json
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.result import RunResult, find_result
 from greensweep.runs.checkpoint import KeptWeights, copy_weights, restore_weights, write_tensors
@@ -26,8 +27,10 @@ log = logging.getLogger(__name__)
 STATE_FILE = "training_state.pt"
 
 # What may be set anew: where and how the run is recorded, and what is done after training.
-_FREE = ("tracking", "energy", "report", "inference", "layer_energy", "objective")
-_FREE_OF_TRAINING = ("resume", "device", "threads")
+_FREE = re.compile(
+    r"(tracking|energy|report|inference)\.|layer_energy$|objective\.(?!metric$)"
+    r"|training\.(resume|device|threads)$"
+)
 # Figures of the result that epochs have set.
 _NOTED = ("epochs", "best_epoch", "metrics", "validation_accuracy", "test_accuracy", "history")
 
@@ -135,20 +138,10 @@ def _read_state(directory: Path, config: TrainConfig) -> Mapping[str, Any] | Non
 
 
 def _options_of(config: TrainConfig) -> dict[str, Any]:
-    """Return the options that what a run learns depends on, flat, without secrets."""
-    plain = masked({name: each for name, each in asdict(config).items() if name not in _FREE})
-    flat: dict[str, Any] = {}
-    for group, values in plain.items():
-        if not isinstance(values, dict):
-            flat[group] = _plain(values)
-            continue
-        for name, value in values.items():
-            if group != "training" or name not in _FREE_OF_TRAINING:
-                flat[f"{group}.{name}"] = _plain(value)
-    flat["objective.metric"] = config.objective.metric
-    return flat
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as it comes back from a file."""
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+    """Return the options that what a run learns depends on, as plain values without secrets."""
+    options = dotted(masked(asdict(config)))
+    return {
+        name: value if isinstance(value, str | int | float | None) else repr(value)
+        for name, value in options.items()
+        if not _FREE.match(name)
+    }

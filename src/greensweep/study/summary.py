@@ -218,8 +218,8 @@ def summarise(
 
 def _figures_of(trial: Trial | None, metric: Metric) -> dict[str, float | None]:
     """Return the figures of the best trial, or of the bargain, by name; None without one."""
-    names = (*_ACCURACIES, "energy_joules", "energy_uncertainty_joules")
-    names += tuple(f"{split}_{metric.name}" for split in _SPLITS if metric.name != "accuracy")
+    own = [f"{split}_{metric.name}" for split in _SPLITS]
+    names = dict.fromkeys([*_ACCURACIES, "energy_joules", "energy_uncertainty_joules", *own])
     return {name: _figure(trial.result, name) if trial else None for name in names}
 
 
