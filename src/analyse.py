@@ -1,19 +1,12 @@
 """Answer a question from a table of runs: `source=runs.csv analysis=strategies`."""
 
-import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
-
-# isort: split
-
 import gc
-
-import hydra
-from omegaconf import DictConfig
 
 from greensweep import app
 
 
-@hydra.main(config_path="../conf", config_name="analyse", execution_whitelist=app.TRUSTED)
-def main(config: DictConfig) -> None:
+@app.script("analyse")
+def main(config: app.DictConfig) -> None:
     app.analyse(config)
 
 

@@ -1,17 +1,10 @@
 """Test a kept model: `python src/evaluate.py checkpoint=RUN_DIR/model.pt`."""
 
-import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
-
-# isort: split
-
-import hydra
-from omegaconf import DictConfig
-
 from greensweep import app
 
 
-@hydra.main(config_path="../conf", config_name="evaluate", execution_whitelist=app.TRUSTED)
-def main(config: DictConfig) -> float:
+@app.script("evaluate")
+def main(config: app.DictConfig) -> float:
     return app.evaluate(config)
 
 

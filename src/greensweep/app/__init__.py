@@ -3,6 +3,15 @@
 Nothing slow is imported here before a run needs it: `--help` answers without PyTorch.
 """
 
+import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+
+# isort: split
+
+from functools import partial
+
+import hydra
+from omegaconf import DictConfig
+
 from greensweep.app.compose import compose_sweep
 from greensweep.app.exit import run
 from greensweep.app.folders import FolderCallback
@@ -14,12 +23,15 @@ from greensweep.app.tables import analyse, report
 from greensweep.app.training import train
 
 # What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
-TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
+_TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
+
+# Makes a function the main one of a script beside conf/, which composes the file of this name.
+script = partial(hydra.main, "../conf", execution_whitelist=_TRUSTED)
 
 register()
 
 __all__ = [
-    "TRUSTED",
+    "DictConfig",
     "FolderCallback",
     "SweepCallback",
     "analyse",
@@ -29,5 +41,6 @@ __all__ = [
     "prepare",
     "report",
     "run",
+    "script",
     "train",
 ]
