@@ -22,9 +22,8 @@ from mlflow import MlflowClient
 
 from greensweep.__main__ import main
 from greensweep.app import compose_sweep
-from greensweep.studies.yarally2023.cells import study_cells
+from greensweep.studies.yarally2023.cells import SIZES, set_study, study_cells
 from greensweep.studies.yarally2023.check import check_length
-from greensweep.studies.yarally2023.sizes import SIZES, set_study
 from greensweep.study.params import read_param, read_params
 from greensweep.study.source_files import source_files
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from greensweep.messages import drop_output, error_line
 from greensweep.secrets.output import mask_command_output
-from greensweep.studies.yarally2023.cells import study_cells
-from greensweep.studies.yarally2023.sizes import BAYESIAN, SIZES, set_study
+from greensweep.studies.yarally2023.cells import BAYESIAN, SIZES, set_study, study_cells
 from greensweep.study.params import check_pipeline, read_param, read_params
 
 

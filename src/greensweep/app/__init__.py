@@ -16,11 +16,10 @@ from greensweep.app.compose import compose_sweep
 from greensweep.app.exit import run
 from greensweep.app.folders import FolderCallback
 from greensweep.app.kept import evaluate, predict
-from greensweep.app.preparing import prepare
 from greensweep.app.resolvers import register
 from greensweep.app.sweep import SweepCallback
 from greensweep.app.tables import analyse, report
-from greensweep.app.training import train
+from greensweep.app.training import prepare, train
 
 # What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
 _TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")

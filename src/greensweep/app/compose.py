@@ -1,21 +1,60 @@
-"""What a sweep would run, for those who look at it before: `python -m greensweep doctor`."""
+"""What Hydra composed, checked; and what a sweep would run, for those who look at it before."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from greensweep.config.schema import TrainConfig
-from greensweep.config.store import parse, without_hydra
+from greensweep.config.store import parse, raise_faults, without_hydra
+from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError
 from greensweep.messages import message_of
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
+
+Schema = TypeVar("Schema")
+
+
+def checked(composed: DictConfig, schema: type[Schema]) -> Schema:
+    """Return a script's composed configuration as its schema's dataclass.
+
+    Raises:
+        ConfigError: as `parse`; or it is another script's, or sets an option that Hydra lacks.
+    """
+    found: Any = OmegaConf.get_type(composed)
+    if found is not schema:
+        raise ConfigError(
+            f"this script takes the options of {schema.__name__}, got {found.__name__}: leave "
+            "out --config-name, or begin the defaults of that file with the script's own"
+        )
+    if HydraConfig.initialized():  # not where a program composes by itself
+        hydra: Any = HydraConfig.get()
+        raise_faults(unknown_options(hydra, "hydra."))
+    config: Schema = parse(composed)
+    return config
+
+
+@contextmanager
+def written_to(output: str) -> Iterator[None]:
+    """Name the option `output` where what it names cannot be written.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"output={output} cannot be written ({reason}): name another") from error
 
 
 @dataclass(frozen=True)

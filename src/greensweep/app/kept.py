@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from greensweep.app.door import checked, written_to
+from greensweep.app.compose import checked, written_to
 from greensweep.config.schema import EvaluateConfig, PredictConfig
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from greensweep.app.door import checked, written_to
+from greensweep.app.compose import checked, written_to
 from greensweep.config.folders import located
 from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig, SourceConfig
 from greensweep.tracking.mlflow_places import tracking_uri

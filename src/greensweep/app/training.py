@@ -1,4 +1,4 @@
-"""Training once, on its own or as a trial of a sweep: src/train.py."""
+"""The data that is trained on, and training once, alone or in a sweep: src/prepare.py, train.py."""
 
 import logging
 import sys
@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from greensweep.app.door import checked
+from greensweep.app.compose import checked, written_to
 from greensweep.app.sweep import sweep_of
-from greensweep.config.schema import TrainConfig
+from greensweep.config.schema import PrepareConfig, TrainConfig
 from greensweep.energy import build_meter, warn_once_per_sweep
 from greensweep.errors import ConfigError, ConstraintError, DataError, ModelError, StudyError
 from greensweep.record.result import RESULT_FILE, RunResult, write_result
@@ -26,6 +26,21 @@ if TYPE_CHECKING:
     from greensweep.training import Epoch
 
 log = logging.getLogger(__name__)
+
+
+def prepare(composed: DictConfig) -> None:
+    """Fetch or verify a data set, split it, and write the manifest of its splits."""
+    from greensweep.data import load_splits, noun
+    from greensweep.data.manifest import write_manifest
+
+    config = checked(composed, PrepareConfig)
+    splits = load_splits(config.dataset, config.seed, config.targets)
+    with written_to(config.output):
+        path = write_manifest(splits, config.dataset.name, config.seed, Path(config.output))
+    log.info(
+        f"{config.dataset.name}: {len(splits.train)} training, {len(splits.validation)} "
+        f"validation and {len(splits.test)} test {noun(splits.input_shape)}s; manifest in {path}"
+    )
 
 
 def train(composed: DictConfig) -> float | tuple[float, ...]:

@@ -10,8 +10,7 @@ from greensweep.app.compose import compose_sweep
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_dataset import DatasetConfig, DigitsConfig, TorchvisionDatasetConfig
 from greensweep.errors import ConfigError, GreensweepError
-from greensweep.studies.yarally2023.cells import study_cells
-from greensweep.studies.yarally2023.sizes import ARCHITECTURES
+from greensweep.studies.yarally2023.cells import ARCHITECTURES, study_cells
 
 log = logging.getLogger(__name__)
 
