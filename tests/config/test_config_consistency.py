@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from greensweep.config.options import option_faults
 from greensweep.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
+from greensweep.config.schema_energy import CodeCarbonConfig
 from greensweep.config.store import parse
+from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -181,3 +184,12 @@ def test_options_of_evaluating_and_preparing_are_checked_too() -> None:
     with pytest.raises(ConfigError, match=r"dataset.test_fraction must be above 0 and below 1"):
         script_config("prepare", "dataset.test_fraction=1")
     assert isinstance(script_config("prepare"), PrepareConfig)
+
+
+def test_the_meter_of_another_programs_sweep_is_held_to_the_same_rules() -> None:
+    options = SweeperConfig(energy=CodeCarbonConfig(region="texas"))
+    (fault,) = option_faults(options, "hydra.sweeper.")
+    assert fault == (
+        "hydra.sweeper.energy.region=texas needs hydra.sweeper.energy.country, got null: set "
+        "hydra.sweeper.energy.country=USA, say"
+    )

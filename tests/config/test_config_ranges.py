@@ -16,7 +16,7 @@ from greensweep.config import (
     schema_replay,
     schema_tracking,
 )
-from greensweep.config.options import range_faults
+from greensweep.config.options import option_faults
 from greensweep.config.store import parse
 from greensweep.errors import ConfigError
 
@@ -178,7 +178,7 @@ def test_every_whole_number_of_the_schema_has_a_largest() -> None:
         for declared in fields(config):
             if isinstance(declared.default, int) and not isinstance(declared.default, bool):
                 setattr(config, declared.name, 10**400)
-                (fault,) = range_faults(config)
+                (fault,) = option_faults(config)
                 assert f"{declared.name} must be at most" in fault
                 setattr(config, declared.name, declared.default)
 
@@ -191,8 +191,8 @@ def test_every_fault_is_named_in_one_message(composed: Any) -> None:
     config.optimizer.learning_rate = -1.0
     assert refusal(config).split("; ") == [
         "optimizer.learning_rate must be above 0, got -1: set optimizer.learning_rate=0.1",
-        "training.epochs must be at least 1, got 0: set training.epochs=15",
         "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9",
+        "training.epochs must be at least 1, got 0: set training.epochs=15",
         "objective=pareto needs energy, but energy=unmetered: set energy=codecarbon or "
         "objective=accuracy",
     ]

@@ -1,7 +1,7 @@
-"""Options that carry their rule: a range stands where the option is declared, checked once."""
+"""Options that carry their rule: it stands where the option is declared, and is checked once."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from typing import Any
 
@@ -24,21 +24,23 @@ def option(
     below: float | None = None,
     at_most: float | None = None,
     largest: float | None = None,
+    must: tuple[str, Callable[[Any], Any]] | None = None,
     example: Any = None,
     path: bool = False,
 ) -> Any:
     """Declare a dataclass field with its default, its description and its range.
 
     A callable default is a factory. `largest` is no end of the range, but more than any machine can
-    do, and shown only to who asks for it; every whole number has one. `example` is a value that the
-    error message proposes; the default is proposed without it. A `path` is meant from the folder
-    of the command.
+    do, and shown only to who asks for it; every whole number has one. `must` says what a value has
+    to be, and tells whether it is. `example` is a value that the error message proposes, instead of
+    the default. A `path` is meant from the folder of the command.
     """
     bounds = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
     metadata = {
         "doc": doc,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "largest": largest,
+        "must": must,
         "example": example,
         "path": path,
     }
@@ -49,18 +51,26 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def range_faults(config: Any, prefix: str = "") -> Iterator[str]:
-    """Yield one sentence per option of a (nested) config dataclass that is out of its range."""
+def option_faults(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yield one sentence per option of a (nested) config dataclass that breaks its rule.
+
+    What several options of a class say together, its own `faults(prefix)` checks.
+    """
     for declared in fields(config):
         value = getattr(config, declared.name)
         key = f"{prefix}{declared.name}"
+        must = declared.metadata.get("must")
         if is_dataclass(value) and not isinstance(value, type):
-            yield from range_faults(value, prefix=f"{key}.")
+            yield from option_faults(value, prefix=f"{key}.")
+        elif must is not None and not must[1](value):
+            yield _sentence(key, value, must[0], declared)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield from _value_faults(key, value, declared)
+            yield from _range_faults(key, value, declared)
+    if hasattr(config, "faults"):
+        yield from config.faults(prefix)
 
 
-def _value_faults(key: str, value: float, declared: Field[Any]) -> Iterator[str]:
+def _range_faults(key: str, value: float, declared: Field[Any]) -> Iterator[str]:
     bounds = declared.metadata.get("bounds", {})
     rules = [f"{_RULES[name][0]} {_shown(bound)}" for name, bound in bounds.items()]
     kept = all(_RULES[name][1](value, bound) for name, bound in bounds.items())
@@ -72,11 +82,13 @@ def _value_faults(key: str, value: float, declared: Field[Any]) -> Iterator[str]
     elif not math.isfinite(value):
         rules, kept = ["finite", *rules], False
     if not kept:
-        example = declared.metadata.get("example")
-        if example is None:
-            example = declared.default
-        rule = " and ".join(rules)
-        yield f"{key} must be {rule}, got {_shown(value)}: set {key}={_shown(example)}"
+        yield _sentence(key, value, " and ".join(rules), declared)
+
+
+def _sentence(key: str, value: Any, rule: str, declared: Field[Any]) -> str:
+    example = declared.metadata.get("example")
+    example = declared.default if example is None else example
+    return f"{key} must be {rule}, got {_shown(value)}: set {key}={_shown(example)}"
 
 
 def _shown(value: Any) -> str:

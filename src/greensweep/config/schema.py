@@ -9,6 +9,8 @@ each option of a group allows its own name only, so that `model.name=resnet18` w
 `model=timm` is refused.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +26,10 @@ from greensweep.config.schema_tracking import TrackingConfig
 
 # What NumPy and scikit-learn take as a seed.
 LARGEST_SEED = 2**32 - 1
+_DEVICE = (
+    "auto, cpu, cuda, or one of several GPUs as in cuda:1",
+    re.compile(r"auto|cpu|cuda(:\d+)?").fullmatch,
+)
 
 # --- optimizer and schedule ---------------------------------------------------------------------
 
@@ -54,6 +60,11 @@ class SgdConfig(OptimizerConfig):
     learning_rate: float = option(0.1, doc="(peak) learning rate", above=0)
     momentum: float = option(0.9, doc="momentum", at_least=0, below=1)
     nesterov: bool = option(False, doc="Nesterov momentum")
+
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence where two options contradict each other."""
+        if self.nesterov and self.momentum == 0:
+            yield f"{prefix}nesterov needs momentum, got 0: set {prefix}momentum=0.9"
 
 
 @dataclass
@@ -164,7 +175,9 @@ class TrainingConfig:
     freeze: Literal["none", "backbone"] = option(
         "none", doc="what keeps its weights: nothing, or all but the network's last layer"
     )
-    device: str = option("auto", doc="where to train: auto, cpu, cuda, or one of several, cuda:1")
+    device: str = option(
+        "auto", doc="where to train: auto, cpu, cuda, or one of several, cuda:1", must=_DEVICE
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", doc="arithmetic of the forward pass; auto is float32 on CPU and mixed on CUDA"
     )
@@ -290,7 +303,9 @@ class EvaluateConfig:
     checkpoint: str = option(
         MISSING, doc="a kept model.pt, with its config.yaml beside it", path=True
     )
-    device: str = option("auto", doc="where to evaluate: auto, cpu, cuda or cuda:1, say")
+    device: str = option(
+        "auto", doc="where to evaluate: auto, cpu, cuda or cuda:1, say", must=_DEVICE
+    )
     data: str | None = option(
         None,
         doc="other samples than the run's test split: a table, a folder of images by class, or "
@@ -308,7 +323,9 @@ class PredictConfig:
     )
     data: str = option(MISSING, doc="a table, a folder of images, or a .npy of inputs", path=True)
     output: str = option("outputs/predictions.csv", doc="the CSV file to write", path=True)
-    device: str = option("auto", doc="where to predict: auto, cpu, cuda or cuda:1, say")
+    device: str = option(
+        "auto", doc="where to predict: auto, cpu, cuda or cuda:1, say", must=_DEVICE
+    )
     batch_size: int = option(512, doc="samples per step", at_least=1)
 
 

@@ -90,14 +90,6 @@ class AnalysisConfig:
     resamples: int = option(2000, doc="of each bootstrap", at_least=100, largest=10**6)
     seed: int = option(0, doc="of the bootstraps", at_least=0, at_most=LARGEST_SEED)
 
-    def faults(self, name: str) -> Iterator[str]:
-        """Yield one sentence per pair of options that contradict each other.
-
-        Args:
-            name: that the command line knows the analysis by.
-        """
-        yield from ()
-
 
 @dataclass
 class StrategiesConfig(AnalysisConfig):
@@ -117,11 +109,12 @@ class StrategiesConfig(AnalysisConfig):
         doc="strategies whose trials do not depend on earlier ones; `random` is `random@SPACE` too",
     )
 
-    def faults(self, name: str) -> Iterator[str]:
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence where two options contradict each other."""
         if self.target is not None and self.fraction_of_best is not None:
             yield (
-                f"{name}.target and {name}.fraction_of_best both state the accuracy to reach: set "
-                "one of them to null"
+                f"{prefix}target and {prefix}fraction_of_best both state the accuracy to reach: "
+                "set one of them to null"
             )
 
 
@@ -200,9 +193,6 @@ class AnalyseConfig(SourceConfig):
     analysis: AnalysisConfig = MISSING
     output: str = option("outputs/analysis", doc="folder for tables and analysis.json", path=True)
 
-    def faults(self) -> Iterator[str]:
-        yield from self.analysis.faults("analysis")
-
 
 @dataclass
 class ReportConfig(SourceConfig):
@@ -222,9 +212,8 @@ class ReportConfig(SourceConfig):
         "outputs/report", doc="folder for index.html, figures and tables", path=True
     )
 
-    def faults(self) -> Iterator[str]:
-        for name in ("tradeoff", "strategies", "layers"):
-            yield from getattr(self, name).faults(name)
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence where `ui` is no address."""
         if not (self.ui or "http://").startswith(("http://", "https://")):
             yield f"ui={self.ui} is no address: give http://HOST:PORT of the MLflow UI"
 

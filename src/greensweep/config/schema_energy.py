@@ -1,5 +1,6 @@
 """The meters, by which energy is measured, and their options."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -37,6 +38,26 @@ class EnergyConfig:
         """The figures are the whole machine's, which the runs on it share."""
         return True
 
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence per pair of options that contradict each other."""
+        if self.country is not None and self.grams_co2e_per_kwh is not None:
+            yield (
+                f"{prefix}country and {prefix}grams_co2e_per_kwh both state the grid: set one of "
+                "them to null"
+            )
+        if self.region is not None and self.country is None:
+            yield (
+                f"{prefix}region={self.region} needs {prefix}country, got null: "
+                f"set {prefix}country=USA, say"
+            )
+
+
+def _names_gpus(gpus: Any) -> bool:
+    return gpus in (None, "all") or all(
+        type(each) is int or (isinstance(each, str) and each.startswith("GPU-"))
+        for each in (gpus if isinstance(gpus, list) else [gpus])
+    )
+
 
 @dataclass
 class MachineEnergyConfig(EnergyConfig):
@@ -46,6 +67,8 @@ class MachineEnergyConfig(EnergyConfig):
         None,
         doc="GPUs to count: a list of nvidia-smi's numbers or UUIDs, or all; null is those that "
         "the run computes on",
+        must=("all, null, or a list of numbers and UUIDs as nvidia-smi -L shows them", _names_gpus),
+        example="[0], say",
     )
     baseline: Literal["auto", "measure", "none"] = option(
         "auto",
@@ -67,6 +90,22 @@ class CalibrationConfig:
         None, doc="at the wall, with all cores busy", above=0, example=120
     )
 
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence where the two figures do not make a calibration."""
+        idle, load = self.idle_watts, self.load_watts
+        if idle is not None and load is not None:
+            if load <= idle:
+                yield (
+                    f"{prefix}load_watts must be above idle_watts, got {load:g} and {idle:g}: "
+                    "measure with all cores busy"
+                )
+        elif idle is not load:
+            missing = "idle_watts" if idle is None else "load_watts"
+            yield (
+                f"{prefix.rstrip('.')} needs both idle_watts and load_watts: set "
+                f"{prefix}{missing} too"
+            )
+
 
 @dataclass
 class CodeCarbonConfig(MachineEnergyConfig):
@@ -84,6 +123,14 @@ class CodeCarbonConfig(MachineEnergyConfig):
     @property
     def of_machine(self) -> bool:
         return self.tracking_mode == "machine"
+
+    def faults(self, prefix: str) -> Iterator[str]:
+        yield from super().faults(prefix)
+        if self.tracking_mode == "process" and self.calibration.idle_watts is not None:
+            yield (
+                f"{prefix}calibration is of the whole machine, but {prefix}tracking_mode=process: "
+                f"set {prefix}tracking_mode=machine"
+            )
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What is learnt: the task, and the metrics and the class that belong to it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -31,6 +32,20 @@ class TaskConfig:
     )
 
 
+def _are_weights(weights: Any) -> bool:
+    return weights in (None, "balanced") or (
+        isinstance(weights, list)
+        and all(type(each) in (int, float) and 0 <= each < math.inf for each in weights)
+        and any(weights)
+    )
+
+
+_WEIGHTS = (
+    "balanced, null, or a list of numbers from 0, of which some are above it",
+    _are_weights,
+)
+
+
 @dataclass
 class ClassificationConfig(TaskConfig):
     """One class of several for each input, by cross-entropy."""
@@ -44,6 +59,8 @@ class ClassificationConfig(TaskConfig):
         None,
         doc="weight of each class in the loss: a list of numbers, or balanced, by which each class "
         "weighs as much as any other, however rare",
+        must=_WEIGHTS,
+        example="balanced",
     )
 
 
@@ -60,6 +77,8 @@ class MultilabelConfig(TaskConfig):
         None,
         doc="weight of each label where it holds: a list of numbers, or balanced, by which a label "
         "weighs as much where it holds as where it does not",
+        must=_WEIGHTS,
+        example="balanced",
     )
 
 

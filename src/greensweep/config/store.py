@@ -17,10 +17,10 @@ from greensweep.config import (
     schema_task,
     schema_tracking,
 )
-from greensweep.config.checks import consistency_faults
+from greensweep.config.checks import run_faults
 from greensweep.config.folders import locate
 from greensweep.config.omegaconf_internals import to_yaml
-from greensweep.config.options import range_faults
+from greensweep.config.options import option_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
 from greensweep.files import put_aside, write_text
@@ -59,8 +59,8 @@ def parse(composed: DictConfig) -> Any:
     config: Any = OmegaConf.to_object(composed)
     locate(config)
     learn(asdict(config))
-    own = config.faults() if hasattr(config, "faults") else consistency_faults(config)
-    raise_faults([*range_faults(config), *own])
+    of_run = run_faults(config) if isinstance(config, schema.TrainConfig) else ()
+    raise_faults([*option_faults(config), *of_run])
     return config
 
 

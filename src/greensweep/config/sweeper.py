@@ -116,7 +116,11 @@ class SweeperConfig:
     direction: Any = option("minimize", doc="minimize or maximize; a list for several objectives")
     n_trials: int = option(20, doc="trials in all, those of earlier commands included", at_least=1)
     n_workers: Any = option(
-        1, doc="trials at a time; auto: one a GPU, else one a core pair", at_least=1, largest=1024
+        1,
+        doc="trials at a time; auto: one a GPU, else one a core pair",
+        must=("auto or a whole number", lambda given: given == "auto" or type(given) is int),
+        at_least=1,
+        largest=1024,
     )
     gpus_per_worker: int | None = option(
         None, doc="GPUs of each worker; null is one where there are any", at_least=0, largest=1024

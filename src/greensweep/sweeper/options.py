@@ -3,7 +3,7 @@
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config.folders import use_sweep_folder
-from greensweep.config.options import range_faults
+from greensweep.config.options import option_faults
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
 from greensweep.config.store import raise_faults
 from greensweep.config.sweeper import SweeperConfig
@@ -28,12 +28,7 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     """
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
-    faults = [*range_faults(options, PREFIX), *unknown_options(config.hydra.sweeper, PREFIX)]
-    if options.n_workers != "auto" and type(options.n_workers) is not int:
-        faults.append(
-            f"{PREFIX}n_workers must be auto or a whole number, got {options.n_workers}: set "
-            f"{PREFIX}n_workers=1"
-        )
+    faults = [*option_faults(options, PREFIX), *unknown_options(config.hydra.sweeper, PREFIX)]
     options.constraints = options.constraints or {}
     if not isinstance(options.constraints, dict):
         raise StudyError(
