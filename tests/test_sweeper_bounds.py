@@ -26,7 +26,7 @@ def refused(cli: Cli, folder: Path, *arguments: str) -> str:
     """The one sentence of a command that ran nothing: no trial and no reference job."""
     ended = cli("train.py", *arguments)
     assert ended.status == 1
-    assert ended.errors.startswith("Error: ")
+    assert ended.errors.count("Error: ") == 1
     assert ended.errors.count("\n") == 1
     assert not list(folder.glob("multirun/**/*.json"))
     return ended.errors

@@ -44,8 +44,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # what a sweeper ends with that was interrupted
             fault = KeyboardInterrupt()
-        elif isinstance(ended.code, str):  # what a trial ends its sweep with
-            fault = StudyError(ended.code)
+        elif isinstance(ended.code, str) and SweepCallback.current is not None:
+            fault = StudyError(ended.code)  # what a trial ends its sweep with
         else:
             raise
     finally:
