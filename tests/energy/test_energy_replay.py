@@ -91,7 +91,10 @@ def test_watts_hold_until_the_next_and_the_last_as_long_as_the_one_before() -> N
 def test_watts_may_have_their_unit_in_each_cell(tmp_path: Path, cells: str) -> None:
     first, second = cells.split(",")
     (tmp_path / "trace.csv").write_text(f"s,power\n0,{first}\n1,{second}\n")
-    (counter,) = ReplayTrace(tmp_path / "trace.csv", "power", "s").open()
+    config = schema_energy.ReplayConfig(
+        path=str(tmp_path / "trace.csv"), column="power", time_column="s"
+    )
+    (counter,) = ReplayTrace(config).open()
     counter._clock = lambda: counter._began + 1.5
     assert counter.read() == pytest.approx(5.0 + 0.5 * 250.0)
 

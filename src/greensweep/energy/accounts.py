@@ -173,7 +173,6 @@ class SweepTotal:
     neighbours: int = 0
 
     def __add__(self, other: "SweepTotal") -> "SweepTotal":
-        """Return the totals of two stretches of time, or of two machines."""
         return SweepTotal(
             self.seconds + other.seconds,
             self.machine_joules + other.machine_joules,

@@ -64,13 +64,10 @@ class IdleBaseline:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._seconds = seconds
-        self._fresh_hours = fresh_hours
-        self._measures = measures
+        self._seconds, self._fresh_hours, self._measures = seconds, fresh_hours, measures
         self._file = file or user_cache_path("greensweep") / "idle_baseline.json"
         self._processes = processes or Processes()
-        self._clock = clock
-        self._sleep = sleep
+        self._clock, self._sleep = clock, sleep
 
     def watts(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
         """Return watts by counter; empty, with a warning, where there are none."""
@@ -84,12 +81,12 @@ class IdleBaseline:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._file}.lock"):
             record = read_as(IdleRecord, self._file)
-            reason = self._unfit(record, counters)
-            if reason is not None and not self._measures:
-                return {}
-            if record is None or reason is not None:
-                if record is not None:
-                    warn_once(f"The idle baseline in {self._file} {reason}: measured anew.")
+            fault = record and self._fault(record, counters)
+            if record is None or fault is not None:
+                if not self._measures:
+                    return {}
+                if fault is not None:
+                    warn_once(f"The idle baseline in {self._file} {fault}: measured anew.")
                 record = self._measure(counters)
                 if record.load > _IDLE_LOAD:
                     warn_once(
@@ -100,9 +97,7 @@ class IdleBaseline:
                 write_json(self._file, asdict(record))
         return {key: watts for key, watts in record.watts.items() if key in counters}
 
-    def _unfit(self, record: IdleRecord | None, counters: Mapping[str, Counter]) -> str | None:
-        if record is None:
-            return "is missing"
+    def _fault(self, record: IdleRecord, counters: Mapping[str, Counter]) -> str | None:
         if record.machine != machine_name():
             return f"is of another machine ({record.machine})"
         hours = (time.time() - record.measured_at) / _SECONDS_PER_HOUR

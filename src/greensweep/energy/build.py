@@ -36,11 +36,7 @@ def build_meter(
 
 
 def build_source(config: EnergyConfig, device: str | None = None) -> Source | None:
-    """Return what opens the configured counters, or None where the meter has none.
-
-    Args:
-        device: as `build_meter` takes it.
-    """
+    """Return what opens the counters that `build_meter` reads, or None where it has none."""
     built = _build(config, device)
     return built if isinstance(built, Source) else None
 

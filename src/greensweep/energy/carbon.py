@@ -1,5 +1,6 @@
 """Emissions, from a declared grid only: never guessed from an address."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def declared_grid(config: EnergyConfig) -> Grid | None:
     from codecarbon.input import DataSource
 
     source = DataSource()
-    emissions = Emissions(source)
+    emissions, one_kwh = Emissions(source), Energy(kWh=1.0)
     country = config.country.upper()
     known = source.get_global_energy_mix_data()
     if country not in known:
@@ -62,19 +63,15 @@ def declared_grid(config: EnergyConfig) -> Grid | None:
         )
     if config.region is None:
         place = GeoMetadata(country_iso_code=country)
-        return Grid(emissions.get_country_emissions(Energy(kWh=1.0), place), country)
-    region = _known_region(config.region, country, source)
+        return Grid(emissions.get_country_emissions(one_kwh, place), country)
+    region = _known_region(config.region, _regions(country, source), country)
     place = GeoMetadata(country_iso_code=country, region=region)
-    return Grid(emissions.get_region_emissions(Energy(kWh=1.0), place), f"{region}, {country}")
+    return Grid(emissions.get_region_emissions(one_kwh, place), f"{region}, {country}")
 
 
-def _known_region(name: str, country: str, source: "DataSource") -> str:
-    """Return a region under CodeCarbon's name.
-
-    Raises:
-        EnergyError: its grid is not known.
-    """
-    known = {region.lower(): region for region in _regions(country, source)}
+def _known_region(name: str, regions: Iterable[str], country: str) -> str:
+    """Return a region under CodeCarbon's name."""
+    known = {region.lower(): region for region in regions}
     if name.lower() not in known:
         hint = unknown("region", name, known) if known else f"{country} has no known regions"
         raise EnergyError(

@@ -189,23 +189,16 @@ def charged_devices(gpus: Sequence[Gpu], named: Any, device: str | None) -> list
         EnergyError: `named` names a GPU that is not there.
     """
     if named is None:
-        chosen = _computing(gpus, device)
+        chosen = cuda_devices(gpus) if device != "cpu" else []
+        if device is not None and chosen:
+            number = int(device.partition(":")[2] or 0)
+            chosen = chosen[number : number + 1]
     elif named == "all":
         chosen = [CudaDevice(gpu, gpu.uuid) for gpu in gpus]
     else:
         entries = [named] if isinstance(named, int | str) else named
         chosen = [_named_gpu(each, gpus) for each in entries]
     return list({each.gpu: each for each in chosen}.values())
-
-
-def _computing(gpus: Sequence[Gpu], device: str | None) -> list[CudaDevice]:
-    if device == "cpu":
-        return []
-    shown = cuda_devices(gpus)
-    if device is None:
-        return shown
-    number = int(device.partition(":")[2] or 0)
-    return shown[number : number + 1]
 
 
 def _named_gpu(name: int | str, gpus: Sequence[Gpu]) -> CudaDevice:

@@ -100,7 +100,6 @@ class ComponentEnergy:
         return joules > _NOTABLE_PART * abs(self.joules)
 
     def __add__(self, other: "ComponentEnergy") -> "ComponentEnergy":
-        """Return the energy of both windows together."""
         who = {*self.beside, *other.beside}
         charged = self.charged_joules, other.charged_joules
         return ComponentEnergy(
@@ -240,14 +239,13 @@ class EnergyReading:
         That is one of which, in a window too short for its counter, more was taken off for others
         than there was.
         """
-        if any(component.joules < 0 for component in self.components.values()):
+        parts = self.components.values()
+        if self.joules is None or any(part.joules < 0 for part in parts):
             return None
-        if not self.joules:
-            return None if self.joules is None else 0.0
-        return sum(c.joules for c in self.components.values() if chosen(c)) / self.joules
+        chosen_joules = sum(part.joules for part in parts if chosen(part))
+        return chosen_joules / self.joules if self.joules else 0.0
 
     def __add__(self, other: "EnergyReading") -> "EnergyReading":
-        """Return the reading of both windows together."""
         components = dict(self.components)
         for name, added in other.components.items():
             known = components.get(name)

@@ -12,7 +12,6 @@ from greensweep.config.schema_energy import ReplayConfig
 from greensweep.csv_files.figures import (
     ENERGY_UNITS,
     TIME_UNITS,
-    EnergyUnit,
     doubtful_power,
     energy_factor,
 )
@@ -35,10 +34,7 @@ def replay(config: ReplayConfig, device: str | None) -> "ReplayTable | ReplayTra
     Raises:
         EnergyError: as `ReplayTable` and `ReplayTrace`.
     """
-    path = Path(config.path)
-    if config.time_column is None:
-        return ReplayTable(path, config.column, config.component, config.unit)
-    return ReplayTrace(path, config.column, config.time_column, config.component)
+    return ReplayTable(config) if config.time_column is None else ReplayTrace(config)
 
 
 class ReplayTable(UnmeteredMeter):
@@ -46,21 +42,13 @@ class ReplayTable(UnmeteredMeter):
 
     After the last row it goes on without joules, with one warning. The seconds are the clock's.
 
-    Args:
-        path: CSV file with a header.
-        column: energy of each lap.
-        component: what the energy is of.
-        unit: of the energy; None: what the column's name says, or joules.
-
     Raises:
         EnergyError: the file, the column or a figure in it is missing or wrong.
     """
 
-    def __init__(
-        self, path: Path, column: str, component: str = "cpu", unit: EnergyUnit | None = None
-    ) -> None:
-        (self._joules,) = _read_columns(path, {column: ENERGY_UNITS}, unit)
-        self._path, self._component = path, component
+    def __init__(self, config: ReplayConfig) -> None:
+        (self._joules,) = _read_columns(config, {config.column: ENERGY_UNITS})
+        self._config = config
 
     def start(self) -> None:
         """Begin at the first row."""
@@ -73,11 +61,12 @@ class ReplayTable(UnmeteredMeter):
         joules = next(self._rows, None)
         if joules is None:
             if not self._ended:
-                log.warning("%s has no more rows: later laps have no energy figures.", self._path)
+                path = Path(self._config.path)
+                log.warning("%s has no more rows: later laps have no energy figures.", path)
             self._ended = True
-            return EnergyReading(seconds, lost=frozenset([self._component]))
+            return EnergyReading(seconds, lost=frozenset([self._config.component]))
         energy = ComponentEnergy(joules, _SOURCE, "replayed")
-        return EnergyReading(seconds, {self._component: energy})
+        return EnergyReading(seconds, {self._config.component: energy})
 
 
 class TraceCounter(Counter):
@@ -116,23 +105,19 @@ class TraceCounter(Counter):
 
 
 class ReplayTrace(Source):
-    """A source that plays a trace; each run begins at its beginning.
-
-    Args:
-        path: CSV file with a header.
-        column: watts.
-        time_column: seconds, rising.
-        component: what the watts are of.
+    """A source that plays a trace of watts over seconds; each run begins at its beginning.
 
     Raises:
         EnergyError: the file, a column or a figure in it is missing or wrong.
     """
 
-    def __init__(self, path: Path, column: str, time_column: str, component: str = "cpu") -> None:
-        self._times, self._watts = _read_columns(path, {time_column: TIME_UNITS, column: _WATTS})
+    def __init__(self, config: ReplayConfig) -> None:
+        path, column, time_column = Path(config.path), config.column, str(config.time_column)
+        units = {time_column: TIME_UNITS, column: _WATTS}
+        self._times, self._watts = _read_columns(config, units)
         if doubt := doubtful_power(self._watts, [1.0] * len(self._watts)):
             log.warning("%s of %s is %s: it must be in watts.", column, path, doubt[0])
-        self._component = component
+        self._component = config.component
         for row, (before, after) in enumerate(itertools.pairwise(self._times), start=3):
             if after <= before:
                 raise EnergyError(
@@ -141,19 +126,18 @@ class ReplayTrace(Source):
                 )
 
     def open(self) -> list[Counter]:
-        """Begin at the beginning."""
         return [TraceCounter(self._times, self._watts, self._component)]
 
 
 def _read_columns(
-    path: Path, columns: Mapping[str, Mapping[str, float]], unit: EnergyUnit | None = None
+    config: ReplayConfig, columns: Mapping[str, Mapping[str, float]]
 ) -> list[list[float]]:
     """Read columns of a CSV file as figures that are finite and not negative.
 
     Args:
         columns: the units that their cells may have.
-        unit: of cells without one, in a column of energies.
     """
+    path = Path(config.path)
     try:
         names, rows = read_rows(path)
         if not rows:
@@ -163,7 +147,7 @@ def _read_columns(
                 raise TableError(f"{path}: {unknown('column', column, names)}")
         figures = []
         for column, units in columns.items():
-            factor = _joules_of_one(column, unit, names, path) if units is ENERGY_UNITS else 1.0
+            factor = _joules_of_one(config, names) if units is ENERGY_UNITS else 1.0
             figures.append([*read_column(path, rows, column, units, factor).values()])
         return figures
     except TableError as error:
@@ -174,8 +158,8 @@ def _read_columns(
         ) from error
 
 
-def _joules_of_one(column: str, unit: EnergyUnit | None, names: list[str], path: Path) -> float:
+def _joules_of_one(config: ReplayConfig, names: list[str]) -> float:
     try:
-        return energy_factor(column, unit, names, "energy.unit")
+        return energy_factor(config.column, config.unit, names, "energy.unit")
     except TableError as error:
-        raise EnergyError(f"{path}: {error}") from error
+        raise EnergyError(f"{Path(config.path)}: {error}") from error

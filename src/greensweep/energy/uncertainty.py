@@ -33,7 +33,6 @@ class Uncertainty:
     update_seconds: float = 0.0
 
     def __add__(self, other: "Uncertainty") -> "Uncertainty":
-        """Return that of both windows together."""
         edges = {**self.edges, **other.edges}
         for inner in self.edges.keys() & other.edges.keys():
             del edges[inner]
