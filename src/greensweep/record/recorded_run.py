@@ -95,15 +95,11 @@ def recorded_run(
 
 def _record(result: RunResult, directory: Path, tracker: Tracker, files: list[Path]) -> None:
     """Write the file and the tracked run; one that cannot be written does not cost the other."""
-    unwritten: OSError | None = None
     try:
         files = [*files, write_result(result, directory)]
-    except OSError as error:
-        unwritten = error
-    tracker.finish(
-        TRACKED_STATUS[result.status], tracked_metrics(result), tracked_tags(result), files
-    )
-    if unwritten is not None:
-        raise unwritten
+    finally:
+        tracker.finish(
+            TRACKED_STATUS[result.status], tracked_metrics(result), tracked_tags(result), files
+        )
     if tracker.incomplete:
         write_result(replace(result, mlflow_incomplete=True), directory)

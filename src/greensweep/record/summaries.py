@@ -127,14 +127,13 @@ class HistoryPoint:
         Raises:
             TypeError: it is none.
         """
-        split: Split = "validation"
-        metrics: dict[str, float | None] = {}
-        for name, value in values.items():
-            for each in get_args(Split):
-                if name.startswith(f"{each}_"):
-                    split, metrics[name.removeprefix(f"{each}_")] = each, value
         own = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        return cls(**{**own, "split": split, "metrics": metrics})
+        for split in get_args(Split):
+            prefix = f"{split}_"
+            metrics = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+            if metrics:
+                own |= {"split": split, "metrics": metrics}
+        return cls(**own)
 
 
 @dataclass(frozen=True)

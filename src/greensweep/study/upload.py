@@ -30,7 +30,7 @@ from greensweep.study.finish import finish_tracked_sweep
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
 from greensweep.tracking import open_store
-from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_store import MlflowStore, now
 from greensweep.tracking.tracker import Metrics
 
 
@@ -116,7 +116,7 @@ def _send_run(store: MlflowStore, directory: Path, result: RunResult, parent: st
         store.log(run_id, [], tags)
         points = _missing(store, run_id, points)
     store.log_params(run_id, params)
-    store.log_steps(run_id, points)
+    store.log(run_id, [(now(), *point) for point in points])
     store.log_now(run_id, tracked_metrics(result), len(result.history))
     files = [config_file, directory / LAYER_ENERGY_FILE]
     store.log_files(run_id, [path for path in files if path.is_file()])

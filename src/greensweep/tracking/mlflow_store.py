@@ -4,9 +4,9 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ _PARENT_TAG = "mlflow.parentRunId"
 _PROBE_SECONDS = 5.0
 _BATCH = 1000  # MLflow's limit of metrics in one call
 _PARAM_BATCH = 100  # and of params
+_MOST_RUNS = 50_000  # and of runs
 _LOCK_SECONDS = 120.0
 _BUSY_SECONDS = 30.0
 
@@ -71,15 +72,18 @@ class MlflowStore:
 
     def has(self, run_id: str) -> bool:
         """Tell whether the store knows a run."""
+        return self._tags(run_id) is not None
+
+    def _tags(self, run_id: str) -> Mapping[str, str] | None:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.get_run(run_id)
+            tags: Mapping[str, str] = self.client.get_run(run_id).data.tags
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
+                return None
             raise
-        return True
+        return tags
 
     def log(
         self,
@@ -100,14 +104,9 @@ class MlflowStore:
             self.client.log_batch(run_id, metrics[start : start + _BATCH], tags=run_tags)
             run_tags = []
 
-    def log_steps(self, run_id: str, steps: Iterable[tuple[int, Metrics]]) -> None:
-        """Write metrics of several steps, all with the present time."""
-        moment = now()
-        self.log(run_id, [(moment, step, metrics) for step, metrics in steps])
-
     def log_now(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
         """Write metrics of one step."""
-        self.log_steps(run_id, [(step, metrics)])
+        self.log(run_id, [(now(), step, metrics)])
 
     def log_files(self, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:
         """Log `files` as artifacts, into `folder` if named."""
@@ -124,21 +123,16 @@ class MlflowStore:
 
     def running_below(self, parent: str) -> dict[str, str]:
         """Return the runs below a sweep's, and their repeats, that have not ended: id to name."""
-        search = partial(
-            self.client.search_runs, [self.experiment_id], "attributes.status = 'RUNNING'"
+        running = self.client.search_runs(
+            [self.experiment_id], "attributes.status = 'RUNNING'", max_results=_MOST_RUNS
         )
-        found = search()
-        running = list(found)
-        while found.token:
-            found = search(page_token=found.token)
-            running += found
         above = {run.info.run_id: run.data.tags.get(_PARENT_TAG) for run in running}
 
         @cache
         def parent_of(run_id: str | None) -> str | None:
-            if run_id is None or run_id in above or not self.has(run_id):
-                return above.get(run_id or "")
-            return self.client.get_run(run_id).data.tags.get(_PARENT_TAG)  # type: ignore[no-any-return]
+            if run_id is None or run_id in above:
+                return above.get(run_id)
+            return (self._tags(run_id) or {}).get(_PARENT_TAG)
 
         return {
             run.info.run_id: str(run.info.run_name)
