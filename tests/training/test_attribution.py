@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from greensweep.training.attribution import CALL, FORWARD, NODE, STEP, Call, StepTrace
+from greensweep.training.attribution import CALL, FORWARD, NODE, STEP, Layer, StepTrace
 from greensweep.training.layer_time import LayerTimes, Sample, mean_times
 from greensweep.training.traces import read_trace
 
 MAIN, BACKWARD = 100, 101
-CALLS = [Call(""), Call("conv"), Call("conv", "conv"), Call("head"), Call("head", "linear")]
+CALLS = [Layer(""), Layer("conv"), Layer("conv", "conv"), Layer("head"), Layer("head", "linear")]
 
 
 class Recording:

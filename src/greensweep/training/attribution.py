@@ -1,9 +1,11 @@
 """Whose time it was: the layer of each operator, gradient and kernel of a traced training step."""
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from greensweep.models.layer_types import class_type
 from greensweep.training.traces import DEVICE_KINDS, HOST_KINDS, LAUNCH_KINDS, Event
@@ -14,6 +16,8 @@ FORWARD = "greensweep: forward"
 CALL = "greensweep: call "  # and the call's place in the list of calls
 NODE = "greensweep: node"  # around an operator that tells how many nodes the graph has
 
+_place = attrgetter("thread", "start_ns")
+
 # What belongs to no layer.
 DATA, LOSS, OPTIMIZER, OTHER = "data", "loss", "optimizer", "other"
 
@@ -21,29 +25,19 @@ DATA, LOSS, OPTIMIZER, OTHER = "data", "loss", "optimizer", "other"
 _GRADIENT = "autograd::engine::evaluate_function: "
 _OPTIMIZER = "Optimizer."
 
-Layer = tuple[str, str]
-"""Dotted path of the module in whose forward the layer was called, and layer type."""
 
-Owner = Layer | str
-"""A layer, or a name of what belongs to none."""
+class Layer(NamedTuple):
+    """What is called: the dotted path of the module in whose forward, and the layer type.
 
-
-@dataclass(frozen=True)
-class Call:
-    """A module that was called, or a layer function.
-
-    Attributes:
-        path: dotted path of the module.
-        kind: layer type; None where it is no layer.
+    The type is empty where it is no layer: a module that calls others, say.
     """
 
     path: str
-    kind: str | None = None
+    kind: str = ""
 
-    @property
-    def layer(self) -> Layer | None:
-        """The layer that it is, if it is one."""
-        return None if self.kind is None else (self.path, self.kind)
+
+Owner = Layer | str
+"""A layer, or a name of what belongs to none."""
 
 
 @dataclass
@@ -79,8 +73,7 @@ class Labels:
     calls: Mapping[Layer, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of a thread's time, and whose it was."""
 
     owner: Owner
@@ -138,7 +131,7 @@ class StepTrace:
         """Return the number that it has of a node, from the forward pass's first."""
         return None if event.sequence is None else event.sequence - self._first_node
 
-    def label(self, calls: Sequence[Call]) -> Labels:
+    def label(self, calls: Sequence[Layer]) -> Labels:
         """Tell whose the forward pass is, by the annotations `CALL` and `NODE` in it.
 
         An operator that calls layers itself, such as a custom autograd function, has a gradient of
@@ -156,10 +149,10 @@ class StepTrace:
                 if node is not None:
                     bounds.setdefault(around[-2].name, []).append(node)
             elif event.kind == "cpu_op":
-                owner = (within[-1].layer if within else None) or OTHER
+                owner = within[-1] if within and within[-1].kind else OTHER
                 labels[event] = Label(owner, owner)
-            elif event.name in called and (layer := called[event.name].layer):
-                layers.append((layer, event))
+            elif event.name in called and called[event.name].kind:
+                layers.append((called[event.name], event))
                 path = ""  # of the module in which the operator around it was called
                 for each in around:
                     if each.name in called:
@@ -168,15 +161,15 @@ class StepTrace:
                         labels[each].is_parted = True
                         own = self._node(each)
                         if own is not None:
-                            parted[own] = path, class_type(each.name)
+                            parted[own] = Layer(path, class_type(each.name))
         end_ns = self._forward.start_ns
         for operator, label in self._units(list(labels.values())):
             label.before = _most(layers, end_ns, operator.start_ns) or label.owner
             end_ns = operator.end_ns
         nodes = {
-            node: call.layer
-            for name, call in called.items()
-            if call.layer and len(bounds.get(name, [])) == 2
+            node: layer
+            for name, layer in called.items()
+            if layer.kind and len(bounds.get(name, [])) == 2
             for node in range(*bounds[name])
         }
         return Labels(
@@ -188,10 +181,9 @@ class StepTrace:
 
     def host_seconds(self, labels: Labels) -> Seconds:
         """Return the step's time on the CPU: what is between two operators is the second one's."""
-        seconds: Seconds = {}
+        seconds: Seconds = defaultdict(float)
         for span in self._spans(labels):
-            key = span.owner, span.is_backward
-            seconds[key] = seconds.get(key, 0.0) + (span.end_ns - span.start_ns) / 1e9
+            seconds[span.owner, span.is_backward] += (span.end_ns - span.start_ns) / 1e9
         return seconds
 
     def device_seconds(self, labels: Labels) -> Seconds:
@@ -205,7 +197,7 @@ class StepTrace:
         launches = {event.launch: event for event in self._events if event.kind in LAUNCH_KINDS}
         spans = sorted(self._spans(labels), key=_place)
         places = [_place(span) for span in spans]
-        seconds: Seconds = {}
+        seconds: Seconds = defaultdict(float)
         for event in ran:
             launch = launches.get(event.launch)
             by = operators.get((launch or event).number) or launch
@@ -214,7 +206,7 @@ class StepTrace:
                 span = spans[max(bisect_right(places, (by.thread, by.start_ns)) - 1, 0)]
                 if span.thread == by.thread and by.start_ns < span.end_ns:
                     key = span.owner, span.is_backward
-            seconds[key] = seconds.get(key, 0.0) + (event.end_ns - event.start_ns) / 1e9
+            seconds[key] += (event.end_ns - event.start_ns) / 1e9
         total = sum(seconds.values())
         return {key: each * _covered(ran) / total for key, each in seconds.items() if total > 0}
 
@@ -307,7 +299,3 @@ def _covered(events: Iterable[Event]) -> float:
         covered_ns += max(event.end_ns - max(event.start_ns, end_ns), 0)
         end_ns = max(end_ns, event.end_ns)
     return covered_ns / 1e9
-
-
-def _place(span: Span) -> tuple[int, int]:
-    return span.thread, span.start_ns

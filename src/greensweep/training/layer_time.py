@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -29,10 +29,8 @@ from greensweep.training.attribution import (
     OPTIMIZER,
     OTHER,
     STEP,
-    Call,
     Labels,
     Layer,
-    Owner,
     Seconds,
     StepTrace,
     steps_of,
@@ -107,11 +105,11 @@ class LayerTimes:
         They sum to a sampled step on the CPU, and to a plain one on a GPU, where kernels take as
         long when they are watched, and the CPU longer to launch them.
         """
-        seconds: dict[str, float] = {}
+        seconds: dict[str, float] = defaultdict(float)
         layers = ((each.kind, each.forward_seconds + each.backward_seconds) for each in self.layers)
         for name, spent in (*layers, *self.rest.items()):
-            seconds[name] = seconds.get(name, 0.0) + spent
-        return seconds
+            seconds[name] += spent
+        return dict(seconds)
 
 
 def time_layers(
@@ -261,7 +259,7 @@ class _CallRecorder(LayerCalls):
         self._paths = {module: path for path, module in model.named_modules()}
         self._running = [""]
         self._any = torch.zeros(())
-        self.calls: list[Call] = []
+        self.calls: list[Layer] = []
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -279,7 +277,7 @@ class _CallRecorder(LayerCalls):
 
     def begin(self) -> _Begun:
         number = len(self.calls)
-        self.calls.append(Call(self._running[-1]))
+        self.calls.append(Layer(self._running[-1]))
         annotation = ExitStack()
         annotation.enter_context(record_function(f"{CALL}{number}"))
         self._note_node()
@@ -289,7 +287,7 @@ class _CallRecorder(LayerCalls):
         number, annotation = begun
         self._note_node()
         annotation.close()
-        self.calls[number] = Call(self._running[-1], kind)
+        self.calls[number] = Layer(self._running[-1], kind)
 
     def _note_node(self) -> None:
         """Let the trace tell how many nodes the backward graph has, as it does for operators."""
@@ -307,26 +305,25 @@ def _running() -> Iterator[None]:
 def mean_times(samples: Sequence[Sample], plain_seconds: float, *, on_gpu: bool) -> LayerTimes:
     """Return the mean of sampled steps; `plain_seconds` is the mean length of plain ones."""
     calls: Counter[Layer] = Counter()
-    spent: dict[tuple[Owner, bool], float] = {}
+    spent: Seconds = defaultdict(float)
     for sample in samples:
         calls.update(sample.calls)
         for key, seconds in sample.spent.items():
-            spent[key] = spent.get(key, 0.0) + seconds / len(samples)
+            spent[key] += seconds / len(samples)
     names = (DATA, LOSS, OPTIMIZER, OTHER)
-    rest = {name: sum(spent.get((name, back), 0.0) for back in (False, True)) for name in names}
+    rest = {name: sum(spent[name, back] for back in (False, True)) for name in names}
     if on_gpu:
         other = rest.pop(OTHER)
         rest |= {LAUNCH: max(plain_seconds - sum(spent.values()), 0.0), OTHER: other}
     return LayerTimes(
         layers=tuple(
             LayerTime(
-                path=path,
-                kind=kind,
+                *layer,
                 calls=count / len(samples),
-                forward_seconds=spent.get(((path, kind), False), 0.0),
-                backward_seconds=spent.get(((path, kind), True), 0.0),
+                forward_seconds=spent[layer, False],
+                backward_seconds=spent[layer, True],
             )
-            for (path, kind), count in calls.items()
+            for layer, count in calls.items()
         ),
         rest=rest,
         step_seconds=fmean(sample.seconds for sample in samples),
