@@ -20,7 +20,7 @@ from greensweep.runs.once import run_once
 from greensweep.tasks.classification import Classification
 from greensweep.tracking import MemoryTracker
 from greensweep.training import Normalise, Training
-from greensweep.training.undo import first_steps_undone
+from greensweep.training.state import first_steps_undone
 
 Compose = Callable[..., TrainConfig]
 

@@ -13,14 +13,13 @@ from greensweep.training.device import (
 )
 from greensweep.training.evaluation import Evaluation, evaluate, infer, predict
 from greensweep.training.images import Normalise
-from greensweep.training.layer_time import LayerTime, LayerTimes, time_layers
+from greensweep.training.layer_time import LayerTimes, time_layers
 from greensweep.training.loop import Epoch, Training
 
 __all__ = [
     "Capture",
     "Epoch",
     "Evaluation",
-    "LayerTime",
     "LayerTimes",
     "Normalise",
     "Training",

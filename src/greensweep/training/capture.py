@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 
 from greensweep.errors import describe
 from greensweep.training.device import synchronize
+from greensweep.training.state import first_steps_undone, plain_attributes
 from greensweep.training.step import TrainingStep
-from greensweep.training.undo import first_steps_undone, plain_attributes
 
 Step = Callable[..., Tensor]  # takes the tensors of a batch, gives its loss
 Repeat = Callable[[], Tensor]

@@ -1,4 +1,4 @@
-"""Where and how numbers are computed: device, precision, threads, seeds."""
+"""Where and how numbers are computed: device, precision, threads, seeds, and what goes wrong."""
 
 import os
 import random
@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from greensweep.errors import ConfigError
+from greensweep.errors import (
+    ConfigError,
+    GreensweepError,
+    TrainingError,
+    describe,
+    nondeterministic,
+)
 from greensweep.resources import usable_cores
 
 # cuBLAS gives the same sums twice with a workspace of this form alone, and PyTorch reads it once,
@@ -128,3 +134,32 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 def autocast(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[object]:
     """Return the autocast context for `dtype`, or one that does nothing."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+@contextmanager
+def computing(
+    doing: str, batch_size: int, *, option: str = "training.batch_size"
+) -> Iterator[None]:
+    """Turn what the model's code or the device raises into a TrainingError.
+
+    Args:
+        doing: what failed, for the message: "training failed in epoch 3".
+        batch_size: samples per batch.
+        option: what sets it.
+    """
+    try:
+        yield
+    except GreensweepError:
+        raise
+    except Exception as error:
+        # On the CPU PyTorch raises a plain RuntimeError that names its allocator.
+        on_cpu = "DefaultCPUAllocator" in str(error)
+        if on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError):
+            raise TrainingError(
+                f"{doing}: out of memory with {batch_size} samples per batch: set {option} lower"
+            ) from error
+        if refused := nondeterministic(error):
+            raise TrainingError(f"{doing}: {refused}") from error
+        raise TrainingError(
+            f"{doing} ({describe(error)}): check that the model fits the data and the batch size"
+        ) from error

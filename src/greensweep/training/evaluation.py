@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from greensweep.data import Split
+from greensweep.data.split import shuffled_batches
 from greensweep.errors import DataError, TrainingError
 from greensweep.tasks import Scores, Task
-from greensweep.training.batches import shuffled_batches
-from greensweep.training.device import autocast, synchronize
-from greensweep.training.faults import computing
+from greensweep.training.device import autocast, computing, synchronize
 from greensweep.training.images import Normalise
-from greensweep.training.undo import buffers_kept
+from greensweep.training.state import buffers_kept
 
 _ORDER_SEED = 0  # of the mixed batches: two evaluations of one network give the same
 

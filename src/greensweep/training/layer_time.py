@@ -16,6 +16,7 @@ from torch.profiler import record_function
 
 from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
+from greensweep.data.split import shuffled_batches
 from greensweep.errors import DataError, TrainingError
 from greensweep.models.layer_calls import LayerCalls, uncompiled
 from greensweep.models.torch_internals import is_compiled
@@ -35,15 +36,13 @@ from greensweep.training.attribution import (
     StepTrace,
     steps_of,
 )
-from greensweep.training.batches import shuffled_batches
-from greensweep.training.device import synchronize
-from greensweep.training.faults import computing
+from greensweep.training.device import computing, synchronize
 from greensweep.training.freezing import begin_training
 from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer
+from greensweep.training.state import model_kept
 from greensweep.training.step import TrainingStep, is_left_over
 from greensweep.training.traces import traced
-from greensweep.training.undo import model_kept
 
 # Beside the first: they make the optimizer's state, choose kernels, start the workers that load.
 _WARM_UP_STEPS = 2

@@ -17,19 +17,18 @@ from greensweep.config.schema import (
     TrainingConfig,
 )
 from greensweep.data import Batch, Split, TensorSplit, noun
+from greensweep.data.split import cut_batches, shuffled_batches
 from greensweep.errors import ConfigError, ModelError, describe
 from greensweep.tasks import Task
-from greensweep.training.batches import cut_batches, shuffled_batches
 from greensweep.training.capture import Capture, Recorder, Step, capture_step
 from greensweep.training.cuda_graph import cuda_graph
-from greensweep.training.faults import computing
+from greensweep.training.device import computing
 from greensweep.training.freezing import begin_training
 from greensweep.training.images import Normalise, check_for_images
 from greensweep.training.optimizers import build_optimizer, build_schedule
-from greensweep.training.resume import load_optimizer, random_state, set_random_state
 from greensweep.training.running_loss import RunningLoss
+from greensweep.training.state import buffers_kept, load_optimizer, random_state, set_random_state
 from greensweep.training.step import TrainingStep, is_left_over
-from greensweep.training.undo import buffers_kept
 
 # A diverged loss is noticed within so many steps; on a GPU, within twice as many.
 _LOSS_CHECK_STEPS = 50

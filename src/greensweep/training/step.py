@@ -11,9 +11,9 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from greensweep.config.schema import TrainingConfig
+from greensweep.data.split import cut_batches
 from greensweep.errors import ConfigError
 from greensweep.tasks import Task
-from greensweep.training.batches import cut_batches
 from greensweep.training.device import autocast, autocast_dtype
 from greensweep.training.images import Augmentation, Normalise
 
