@@ -60,8 +60,11 @@ _FUNCTIONS = {
     "native_channel_shuffle": "channel_shuffle",
 }
 # As classes are called: LeakyReLU, LSTMCell.
-_CLASSES = {name.replace("_", ""): kind for name, kind in _FUNCTIONS.items()}
-_CLASSES |= {"multiheadattention": "attention", "softmax2d": "softmax"}
+_CLASSES = {
+    **{name.replace("_", ""): kind for name, kind in _FUNCTIONS.items()},
+    "multiheadattention": "attention",
+    "softmax2d": "softmax",
+}
 
 # What computes nothing, or leaves numbers as they are.
 _IDLE = frozenset(

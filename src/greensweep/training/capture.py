@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from greensweep.errors import describe
@@ -56,64 +56,59 @@ class NotCapturedError(Exception):
 def capture_step(
     asked: str,
     step: TrainingStep,
-    on_batches: Callable[[TrainingStep], Step],
     batch: tuple[Tensor, ...],
     *,
     graph: Recorder | str,
     batch_size: int,
     steps: int,
 ) -> tuple[Step, Capture]:
-    """Choose how steps on batches are taken; what that takes is undone, but for memory.
+    """Choose how steps are taken; what that takes is undone, but for memory.
 
     Args:
         asked: `training.capture`.
         step: not taken before.
-        on_batches: makes of a step one that takes what batches hold.
-        batch: tensors on the model's device, the last of as many items as the batch has.
+        batch: what it takes, on the model's device, the last of as many items as the batch has.
         graph: records a step as a graph; or why that cannot be.
         batch_size: samples of a step that is whole.
         steps: how many the training has.
     """
-    plain = on_batches(step)
     try:
-        if asked not in ("none", "compile") and isinstance(graph, str):
+        if asked == "none":
+            raise NotCapturedError("training.capture=none")
+        if asked != "compile" and isinstance(graph, str):
             raise NotCapturedError(graph)
-        _refuse_early(asked, batch, batch_size, steps)
+        if asked == "auto" and steps < _FEWEST_STEPS:
+            raise NotCapturedError(f"{steps} steps are too few to pay for a capture")
+        if len(batch[-1]) < batch_size:
+            raise NotCapturedError("some of the first images cannot be read")
         with first_steps_undone(step):
             if asked == "compile":
-                taken = _recorded(plain, on_batches(step.compiled()), batch, _called, step.model)
+                taken = _recorded(step, step.compiled(), batch, _called)
                 return taken, Capture("compile", "training.capture=compile")
             assert not isinstance(graph, str)
-            return _graphed(asked, step, plain, batch, graph)
+            return _graphed(asked, step, batch, graph)
     except NotCapturedError as reason:
         if asked in ("graph", "compile"):
             log.warning("Training steps are taken plainly: %s.", reason)
-        return plain, Capture("none", str(reason))
-
-
-def _refuse_early(asked: str, batch: tuple[Tensor, ...], batch_size: int, steps: int) -> None:
-    if asked == "none":
-        raise NotCapturedError("training.capture=none")
-    if asked == "auto" and steps < _FEWEST_STEPS:
-        raise NotCapturedError(f"{steps} steps are too few to pay for a capture")
-    if len(batch[-1]) < batch_size:
-        raise NotCapturedError("some of the first images cannot be read")
+        return step, Capture("none", str(reason))
 
 
 def _graphed(
-    asked: str, step: TrainingStep, plain: Step, batch: tuple[Tensor, ...], graph: Recorder
+    asked: str, step: TrainingStep, batch: tuple[Tensor, ...], graph: Recorder
 ) -> tuple[Step, Capture]:
+    plain = partial(step, *batch)
     if asked == "auto":
-        plain(*batch)
-        if (seconds := _seconds(partial(plain, *batch))) > _LONGEST_STEP_SECONDS:
+        plain()
+        if (seconds := _seconds(plain)) > _LONGEST_STEP_SECONDS:
             raise NotCapturedError(f"steps of {1000 * seconds:.0f} ms do not wait for launches")
     with _capturable(step.update):
-        taken = _recorded(plain, plain, batch, graph, step.model)
-        if not _agree(step, partial(plain, *batch), partial(taken, *batch)):
+        taken = _recorded(step, step, batch, graph)
+        captured = partial(taken, *batch)
+        if not _agree(step, plain, captured):
             raise NotCapturedError("captured steps gave other losses than plain ones in a trial")
         if asked == "graph":
             return taken, Capture("graph", "training.capture=graph")
-        share = _share_of_time(partial(taken, *batch), partial(plain, *batch))
+        share = _share_of_time(captured, plain)
         reason = f"captured steps took {share:.2f} of the time of plain ones in a trial"
         if share > _LARGEST_SHARE:
             raise NotCapturedError(reason)
@@ -121,19 +116,19 @@ def _graphed(
 
 
 def _recorded(
-    plain: Step, step: Step, batch: tuple[Tensor, ...], recorder: Recorder, model: nn.Module
+    plain: TrainingStep, step: TrainingStep, batch: tuple[Tensor, ...], recorder: Recorder
 ) -> Step:
     """Return a step that is repeated on batches of one shape, in static memory; others are plain.
 
     The next call may overwrite the loss that one returns.
     """
     inputs = tuple(each.clone() for each in batch)
-    before = _python_state(model, inputs[0].device)
+    before = _python_state(plain)
     try:
         repeat = recorder(partial(step, *inputs))
     except Exception as error:
         raise NotCapturedError(describe(error)) from error
-    after = _python_state(model, inputs[0].device)
+    after = _python_state(plain)
     for what, value in before.items():
         if after.get(what) != value:
             raise NotCapturedError(f"the network changes {what} in Python as it computes")
@@ -154,17 +149,17 @@ def _called(step: Repeat) -> Repeat:
     return step
 
 
-def _python_state(model: nn.Module, device: torch.device) -> dict[str, Any]:
+def _python_state(step: TrainingStep) -> dict[str, Any]:
     """Return, by name, what a step may change by other means than its kernels."""
     found: dict[str, Any] = {
         f"{path}.{name}".strip("."): value
-        for (path, name), value in plain_attributes(model).items()
+        for (path, name), value in plain_attributes(step.model).items()
     }
-    for name, tensor in (*model.named_buffers(), *model.named_parameters()):
+    for name, tensor in (*step.model.named_buffers(), *step.model.named_parameters()):
         found[name] = id(tensor)
     found["the state of random"] = random.getstate()
     found["the state of numpy.random"] = repr(np.random.get_state())
-    if device.type == "cuda":
+    if step.device.type == "cuda":
         found["the random state of the CPU"] = torch.get_rng_state().tolist()
     return found
 

@@ -16,7 +16,7 @@ from greensweep.config.schema import (
     SchedulerConfig,
     TrainingConfig,
 )
-from greensweep.data import Batch, Split, TensorSplit, noun
+from greensweep.data import Split, TensorSplit, noun
 from greensweep.data.split import cut_batches, shuffled_batches
 from greensweep.errors import ConfigError, ModelError, describe
 from greensweep.tasks import Task
@@ -99,7 +99,9 @@ class Training:
         self._schedule = build_schedule(scheduler, update, self._steps)
         own = scheduler if isinstance(scheduler, CustomSchedulerConfig) else None
         self._by_epoch = own is not None and own.interval == "epoch"
-        self._plain = TrainingStep(model, normalise, task, training, update)
+        gather = split.gather if isinstance(split, TensorSplit) else None
+        self._plain = TrainingStep(model, normalise, task, training, update, gather)
+        self._take: Step = self._plain
         self._graph: Recorder | str = graph or "CUDA graphs need a GPU"
         if graph is None and normalise.device.type == "cuda":
             self._graph = cuda_graph
@@ -112,8 +114,6 @@ class Training:
         self.network = model
         self.model = model if self._average is None else self._average.module
         self._done, self._loss = 0, 0.0  # the last epoch
-        self._gather = split.gather if isinstance(split, TensorSplit) else _as_read
-        self._take = self._on_batches(self._plain)
 
     def __iter__(self) -> Iterator[Epoch]:
         """Train, and yield after each epoch.
@@ -203,12 +203,11 @@ class Training:
                 self.capture = Capture("none", "the first images cannot be read")
                 return
             with buffers_kept(step.model, step.device):
-                step.backward(*self._gather(*batch))
+                step.backward(*batch)
             step.update.zero_grad(set_to_none=True)
             self._take, self.capture = capture_step(
                 training.capture,
                 step,
-                self._on_batches,
                 tuple(each.to(step.device) for each in batch),
                 graph=self._graph,
                 batch_size=self._step_size,
@@ -220,11 +219,6 @@ class Training:
         if isinstance(self._split, TensorSplit):
             return ((indices,) for indices in self._split.indices(order))
         return self._split.batches(order)
-
-    def _on_batches(self, step: TrainingStep) -> Step:
-        """Return the step on what `_batches` yields."""
-        gather = self._gather  # not `self`: a cycle would keep a GPU's memory for later
-        return lambda *batch: step(*gather(*batch))
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel:
@@ -240,7 +234,3 @@ def _average(model: nn.Module, decay: float) -> AveragedModel:
             f"training.ema averages a copy of the model, which cannot be copied "
             f"({describe(error)}): set training.ema=null"
         ) from error
-
-
-def _as_read(images: Tensor, labels: Tensor) -> Batch:
-    return images, labels

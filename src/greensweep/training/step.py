@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from greensweep.config.schema import TrainingConfig
-from greensweep.data.split import cut_batches
+from greensweep.data.split import Batch, cut_batches
 from greensweep.errors import ConfigError
 from greensweep.tasks import Task
 from greensweep.training.device import autocast, autocast_dtype
@@ -28,6 +28,9 @@ class TrainingStep:
 
     A step takes `training.accumulate` batches at once, and computes on one after the other.
 
+    Args:
+        gather: makes images and labels of what a batch holds; None where it holds these.
+
     Attributes:
         watching: what to do the model's forward pass in.
     """
@@ -39,12 +42,13 @@ class TrainingStep:
         task: Task,
         training: TrainingConfig,
         update: Optimizer,
+        gather: Callable[..., Batch] | None = None,
     ) -> None:
         self.model = model
         self.device = normalise.device
         self.update = update
         self.watching: Callable[[], AbstractContextManager[None]] = nullcontext
-        self._normalise = normalise
+        self._normalise, self._gather = normalise, gather
         self._augment = Augmentation(training)
         self._task = task
         self._accumulate, self._batch_size = training.accumulate, training.batch_size
@@ -58,9 +62,9 @@ class TrainingStep:
         half = dtype is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, *batch: Tensor) -> Tensor:
         """Take one step and return its mean loss, nats, on the device, which is not waited for."""
-        loss = self.backward(images, labels)
+        loss = self.backward(*batch)
         if self._clip_norm is not None:
             self.scaler.unscale_(self.update)
             clip_grad_norm_(self.model.parameters(), self._clip_norm)
@@ -68,8 +72,9 @@ class TrainingStep:
         self.scaler.update()
         return loss
 
-    def backward(self, images: Tensor, labels: Tensor) -> Tensor:
+    def backward(self, *batch: Tensor) -> Tensor:
         """Take a step up to its gradients, which are scaled in float16, and return its loss."""
+        images, labels = batch if self._gather is None else self._gather(*batch)
         if self._accumulate == 1:
             with self._casting:
                 loss = self._loss(images, labels)
