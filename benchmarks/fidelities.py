@@ -31,8 +31,7 @@ from rich.table import Table
 
 from greensweep.files import write_text
 from greensweep.runs.replay.answer import ReplayModel
-from greensweep.search.fidelity import fidelity_of
-from greensweep.search.records import outcome_of
+from greensweep.search.records import fidelity_of, outcome_of
 
 _FOLDER = Path(__file__).resolve().parent
 SPACE: dict[str, BaseDistribution] = {

@@ -229,7 +229,7 @@ def search(
         trial = study.ask(dict(spec.distributions))
         answer = setting.model.answer(trial.params)
         outcome = Outcome("finished", joules=answer.joules, spent_joules=answer.joules)
-        trial.set_user_attr(OUTCOME, outcome.as_attribute())
+        trial.set_user_attr(OUTCOME, outcome.to_json())
         study.tell(trial, answer.accuracy)
         rows.append((answer.accuracy, answer.joules, answer.outside))
         if enough(answer.accuracy, answer.outside):

@@ -40,7 +40,7 @@ def recorded(sweep: Path, number: int, outcome: Outcome) -> Path:
     """Leave a trial as a search records it that found its process dead."""
     folder = sweep / str(number)
     folder.mkdir(parents=True)
-    kept = {"number": number, "values": None, "outcome": outcome.as_attribute(), "constraints": {}}
+    kept = {"number": number, "values": None, "outcome": outcome.to_json(), "constraints": {}}
     write_json(folder / "trial.json", kept)
     return folder
 

@@ -15,9 +15,8 @@ from conftest import Finished
 from test_sweeper import QUICK, STUDY
 
 from greensweep.search.cost_model import early_forecast
-from greensweep.search.curve import CurvePoint
 from greensweep.search.progress_line import progress_line
-from greensweep.search.records import Outcome
+from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.spec import SearchSpec
 from greensweep.sweeper.preview import joules_with_search
 
@@ -91,7 +90,7 @@ def test_a_preview_counts_what_the_search_itself_costs() -> None:
     )
 
     def joules(outcome: Outcome) -> float | None:
-        attributes = {"outcome": outcome.as_attribute()}
+        attributes = {"outcome": outcome.to_json()}
         state = optuna.trial.TrialState.PRUNED
         return joules_with_search(optuna.create_trial(state=state, user_attrs=attributes))
 
@@ -174,7 +173,7 @@ def test_a_log_file_on_a_full_disk_prints_no_traceback(
 
 
 def ended_trial(number: int, joules: float) -> optuna.trial.FrozenTrial:
-    outcome = Outcome("finished", spent_joules=joules).as_attribute()
+    outcome = Outcome("finished", spent_joules=joules).to_json()
     trial = optuna.create_trial(value=0.9, user_attrs={"outcome": outcome})
     trial.number = number
     return trial

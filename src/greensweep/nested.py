@@ -56,6 +56,8 @@ def from_json(kind: type[T], values: Any) -> T:
 def _reader(kind: Any) -> Callable[[Any], Any] | None:
     """Return what reads a field of some type; None of plain values, which are not looked at."""
     if isinstance(kind, type):
+        if issubclass(kind, tuple):  # a NamedTuple, of whichever version
+            return lambda value: kind(*value[: len(_fields(kind))])
         return partial(from_json, kind) if is_dataclass(kind) else None
     if inner := _optional(kind):
         return lambda value: from_json(inner, value) if value else None

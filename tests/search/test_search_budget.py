@@ -219,12 +219,12 @@ def test_every_kind_of_trial_costs(tmp_path: Path) -> None:
     study.set_user_attr(f"{SEARCH_ENERGY}there:1:2", 2000.0)
     kinds = ["finished", "pruned", "stopped", "failed", "died"]
     trials = [
-        known(**{OUTCOME: Outcome(kind, spent_joules=2.0**n, search_joules=0.1).as_attribute()})
+        known(**{OUTCOME: Outcome(kind, spent_joules=2.0**n, search_joules=0.1).to_json()})
         for n, kind in enumerate(kinds)
     ]
     trials.append(known(TrialState.RUNNING, **{PROGRESS: {"spent_joules": 32.0}}))
     trials.append(known(TrialState.RUNNING))
-    trials.append(known(**{OUTCOME: Outcome("failed").as_attribute()}))
+    trials.append(known(**{OUTCOME: Outcome("failed").to_json()}))
     for number, trial in enumerate(trials):
         trial.number = number
     assert spent(study, trials).joules == pytest.approx(3000.0 + 63.0 + 0.5)
@@ -252,7 +252,7 @@ def test_hours_are_those_in_which_any_trial_ran() -> None:
     spans = [(0, 60), (30, 60), (200, 30), (205, 10), (225, 15)]  # minutes: start, length
     trials = []
     for start, length in spans:
-        trial = known(**{OUTCOME: Outcome("finished", seconds=60.0 * length).as_attribute()})
+        trial = known(**{OUTCOME: Outcome("finished", seconds=60.0 * length).to_json()})
         trial.datetime_start = noon + timedelta(minutes=start)
         trials.append(trial)
     running = known(TrialState.RUNNING, **{PROGRESS: {"seconds": 1200.0}})
@@ -271,7 +271,7 @@ def test_hours_are_the_same_when_the_clock_is_set(set_by: float) -> None:
     for number, (start, length) in enumerate([(100, 30), (110, 40), (200, 20)]):
         owner = Owner("here", 7 + number, f"boot/{number}", since=60.0 * start)
         ended = Outcome("finished", seconds=60.0 * length)
-        trial = known(**{OUTCOME: ended.as_attribute(), OWNER: asdict(owner)})
+        trial = known(**{OUTCOME: ended.to_json(), OWNER: asdict(owner)})
         trial.datetime_start = noon + timedelta(minutes=start, seconds=set_by if number else 0)
         trials.append(trial)
     assert spent(optuna.create_study(), trials).hours == pytest.approx((50 + 20) / 60)
@@ -283,7 +283,7 @@ def test_hours_of_two_machines_are_compared_by_their_dates() -> None:
     for host, booted, start in [("one", 1000, 0), ("other", 5, 30), ("other", 5, 60)]:
         owner = Owner(host, 7, "boot/1", since=60.0 * (booted + start))
         ended = Outcome("finished", seconds=3600.0)
-        trial = known(**{OUTCOME: ended.as_attribute(), OWNER: asdict(owner)})
+        trial = known(**{OUTCOME: ended.to_json(), OWNER: asdict(owner)})
         trial.datetime_start = noon + timedelta(minutes=start)
         trials.append(trial)
     assert spent(optuna.create_study(), trials).hours == pytest.approx(2.0)
@@ -340,7 +340,7 @@ def test_a_cost_that_is_a_product_of_powers_is_forecast_to_a_few_percent() -> No
                 params=params,
                 distributions=space,
                 value=1.0,
-                user_attrs={OUTCOME: outcome.as_attribute()},
+                user_attrs={OUTCOME: outcome.to_json()},
             )
         )
     model = CostModel(Space(space), trials)
@@ -378,7 +378,7 @@ def test_what_it_takes_to_draw_a_trial_is_told_by_the_latest() -> None:
     trials = [
         create_trial(
             value=1.0,
-            user_attrs={OUTCOME: Outcome("finished", search_joules=joules).as_attribute()},
+            user_attrs={OUTCOME: Outcome("finished", search_joules=joules).to_json()},
         )
         for joules in (9.0, 1.0, 2.0, 1.0)
     ]
@@ -390,7 +390,7 @@ def test_a_cheaper_run_is_forecast_by_runs_of_its_own_kind() -> None:
     space = {"width": IntDistribution(1, 8)}
 
     def ran(width: int, fidelity: int, joules: float) -> FrozenTrial:
-        outcome = Outcome("finished", spent_joules=joules).as_attribute()
+        outcome = Outcome("finished", spent_joules=joules).to_json()
         return create_trial(
             params={"width": width},
             distributions=space,
@@ -407,7 +407,7 @@ def test_a_cheaper_run_is_forecast_by_runs_of_its_own_kind() -> None:
 
 def computing(params: dict[str, Any], flops: float, joules: float) -> FrozenTrial:
     """A finished trial that was forecast to compute so much."""
-    outcome = Outcome("finished", spent_joules=joules).as_attribute()
+    outcome = Outcome("finished", spent_joules=joules).to_json()
     attributes = {OUTCOME: outcome, FLOPS: flops}
     return create_trial(params=params, distributions=KINDS, value=1.0, user_attrs=attributes)
 
@@ -438,7 +438,7 @@ def test_flops_that_only_some_trials_have_are_left_out() -> None:
         params={"kind": "small"},
         distributions=KINDS,
         value=1.0,
-        user_attrs={OUTCOME: Outcome("finished", spent_joules=5.0).as_attribute()},
+        user_attrs={OUTCOME: Outcome("finished", spent_joules=5.0).to_json()},
     )
     model = CostModel(Space(KINDS), [without, computing({"kind": "small"}, 1e9, 5.0)])
     forecast = model.of_trial({"kind": "huge"}, flops=8e9)
@@ -483,7 +483,7 @@ def test_few_trials_are_forecast_by_their_geometric_mean() -> None:
             params={"width": 1, "epochs": 1},
             distributions=SPACE,
             value=1.0,
-            user_attrs={OUTCOME: Outcome(status, spent_joules=joules).as_attribute()},
+            user_attrs={OUTCOME: Outcome(status, spent_joules=joules).to_json()},
             state=state,
         )
         for state, status, joules in (
@@ -503,7 +503,7 @@ def test_trials_that_ended_early_teach_what_their_whole_would_have_cost() -> Non
     params = {"width": 1, "epochs": 1}
 
     def trial(status: Any, state: TrialState, **figures: Any) -> FrozenTrial:
-        outcome = Outcome(status, **figures).as_attribute()
+        outcome = Outcome(status, **figures).to_json()
         value = 1.0 if state == TrialState.COMPLETE else None
         return create_trial(
             params=params,
@@ -542,7 +542,7 @@ def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Pa
         params={"width": 1, "epochs": 1},
         distributions=SPACE,
         value=1.0,
-        user_attrs={OUTCOME: Outcome("finished", seconds=4000.0).as_attribute()},
+        user_attrs={OUTCOME: Outcome("finished", seconds=4000.0).to_json()},
     )
     known.datetime_start = datetime.now() + timedelta(hours=-0.5)
     found.study.add_trial(known)

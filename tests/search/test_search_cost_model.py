@@ -17,9 +17,8 @@ from searches import Search, spec, task_of_epochs
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.cost import search_cost
 from greensweep.search.cost_model import CostModel, total_forecast, whole_cost
-from greensweep.search.curve import CurvePoint
 from greensweep.search.progress_line import progress_line, progress_shown
-from greensweep.search.records import Outcome
+from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.space import Space
 
 

@@ -12,9 +12,8 @@ from searches import Search, kill, spec
 
 from greensweep.record.reporting import report
 from greensweep.search.cost import best_trials
-from greensweep.search.fidelity import fidelity_of
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import counted
+from greensweep.search.records import counted, fidelity_of
 from greensweep.search.trial import run_trial
 from greensweep.search.trial_queue import ReservedTrial
 

@@ -13,12 +13,12 @@ from searches import RANDOM, Search, spec, task_of_epochs
 
 from greensweep.config.sweeper import BudgetConfig, PruningConfig
 from greensweep.errors import ConstraintError
+from greensweep.nested import from_json
 from greensweep.record.reporting import Progress, report, report_progress
 from greensweep.search.cost import best_trials
-from greensweep.search.curve import CURVE_POINTS, CurvePoint, read_curve
 from greensweep.search.monitor import is_mark
-from greensweep.search.pareto_pruner import Finished, ParetoPruner, gain_since
-from greensweep.search.records import PROGRESS, Outcome, outcome_of
+from greensweep.search.pruning import Finished, dominated_by, gain_since
+from greensweep.search.records import CURVE_POINTS, PROGRESS, CurvePoint, Outcome, outcome_of
 
 BEST, WORST = 1e-3, 1e-5  # rates
 
@@ -37,14 +37,16 @@ def ended(found: Search, number: int = -1) -> Outcome:
 # The Pareto rule
 
 
-def curve(*values: float | None) -> list[CurvePoint]:
-    """A report of each value, one per epoch of 1 J."""
-    return [CurvePoint(epoch, value, float(epoch)) for epoch, value in enumerate(values, start=1)]
+def scores(*values: float | None) -> dict[int, float]:
+    """A report of each value, one per epoch."""
+    return {epoch: value for epoch, value in enumerate(values, start=1) if value is not None}
 
 
 def finished(*ends: tuple[float, float]) -> list[Finished]:
     """Trials of these ends, each at 0.2 after two epochs of four."""
-    return [Finished(accuracy, joules, curve(0.1, 0.2, 0.2, accuracy)) for accuracy, joules in ends]
+    return [
+        Finished(accuracy, joules, scores(0.1, 0.2, 0.2, accuracy)) for accuracy, joules in ends
+    ]
 
 
 FIVE = finished((0.3, 90.0), (0.4, 90.0), (0.5, 90.0), (0.6, 90.0), (0.7, 20.0))
@@ -55,13 +57,13 @@ FIVE = finished((0.3, 90.0), (0.4, 90.0), (0.5, 90.0), (0.6, 90.0), (0.7, 20.0))
 def test_a_trial_is_beaten_that_would_not_reach_a_cheaper_one(
     accuracy: float, is_beaten: bool
 ) -> None:
-    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, score=accuracy, joules=10.0, epochs=4)
+    beaten = dominated_by(FIVE, PruningConfig(), epoch=2, score=accuracy, joules=10.0, epochs=4)
     assert (beaten is FIVE[4]) == is_beaten
 
 
 @pytest.mark.parametrize(("joules", "is_beaten"), [(10.0, True), (9.99, False)])
 def test_energy_is_projected_to_all_epochs(joules: float, is_beaten: bool) -> None:
-    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, score=0.1, joules=joules, epochs=4)
+    beaten = dominated_by(FIVE, PruningConfig(), epoch=2, score=0.1, joules=joules, epochs=4)
     assert (beaten is not None) == is_beaten
 
 
@@ -69,38 +71,38 @@ def test_energy_is_projected_to_all_epochs(joules: float, is_beaten: bool) -> No
 def test_without_planned_epochs_the_energy_so_far_is_compared(
     joules: float, is_beaten: bool
 ) -> None:
-    beaten = ParetoPruner().dominated_by(FIVE, epoch=2, score=0.1, joules=joules, epochs=None)
+    beaten = dominated_by(FIVE, PruningConfig(), epoch=2, score=0.1, joules=joules, epochs=None)
     assert (beaten is not None) == is_beaten
 
 
 @pytest.mark.parametrize(("quantile", "gain"), [(0.0, 0.1), (0.5, 0.3), (1.0, 0.5)])
 def test_the_quantile_says_how_much_gain_is_credited(quantile: float, gain: float) -> None:
-    rule = ParetoPruner(quantile=quantile)
+    rule = PruningConfig(quantile=quantile)
     for accuracy, is_beaten in ((0.699 - gain, True), (0.701 - gain, False)):
-        beaten = rule.dominated_by(FIVE, epoch=2, score=accuracy, joules=90.0, epochs=4)
+        beaten = dominated_by(FIVE, rule, epoch=2, score=accuracy, joules=90.0, epochs=4)
         assert (beaten is not None) == is_beaten
 
 
 def test_grace_and_a_minimum_of_finished_trials_spare_a_trial() -> None:
     hopeless = {"score": 0.0, "joules": 1000.0, "epochs": 4}
-    assert ParetoPruner().dominated_by(FIVE, epoch=2, **hopeless) is FIVE[4]
-    assert ParetoPruner().dominated_by(FIVE, epoch=1, **hopeless) is None
-    assert ParetoPruner(grace_epochs=2).dominated_by(FIVE, epoch=2, **hopeless) is None
-    assert ParetoPruner(grace_epochs=2).dominated_by(FIVE, epoch=3, **hopeless) is FIVE[4]
-    assert ParetoPruner().dominated_by(FIVE[1:], epoch=2, **hopeless) is None
-    assert ParetoPruner(min_finished=4).dominated_by(FIVE[1:], epoch=2, **hopeless) is FIVE[4]
+    assert dominated_by(FIVE, PruningConfig(), epoch=2, **hopeless) is FIVE[4]
+    assert dominated_by(FIVE, PruningConfig(), epoch=1, **hopeless) is None
+    assert dominated_by(FIVE, PruningConfig(grace_epochs=2), epoch=2, **hopeless) is None
+    assert dominated_by(FIVE, PruningConfig(grace_epochs=2), epoch=3, **hopeless) is FIVE[4]
+    assert dominated_by(FIVE[1:], PruningConfig(), epoch=2, **hopeless) is None
+    assert dominated_by(FIVE[1:], PruningConfig(min_finished=4), epoch=2, **hopeless) is FIVE[4]
     # Those that ended before this epoch tell nothing of it.
-    assert ParetoPruner().dominated_by(FIVE, epoch=5, **hopeless) is None
+    assert dominated_by(FIVE, PruningConfig(), epoch=5, **hopeless) is None
 
 
 def test_a_gain_is_told_from_the_best_epochs() -> None:
-    rising = curve(0.3, 0.1, None, 0.4, 0.2)
+    rising = scores(0.3, 0.1, None, 0.4, 0.2)
     assert gain_since(rising, 1) == pytest.approx(0.1)
     assert gain_since(rising, 2) == pytest.approx(0.1)
     assert gain_since(rising, 4) == 0.0
     assert gain_since(rising, 6) is None
-    assert gain_since(rising[3:], 2) is None
-    assert gain_since([], 1) is None
+    assert gain_since({4: 0.4, 5: 0.2}, 2) is None
+    assert gain_since({}, 1) is None
 
 
 def test_the_pareto_rule_prunes_in_a_search_of_two_objectives(tmp_path: Path) -> None:
@@ -337,19 +339,21 @@ def test_ten_reports_at_most_where_the_epochs_are_not_known() -> None:
 
 
 def test_a_curve_is_read_as_earlier_and_later_versions_kept_it() -> None:
-    assert read_curve([[1, 0.5, 3.0], [2, None, None, None, 1.5, "more"]]) == (
+    kept = {"status": "finished", "curve": [[1, 0.5, 3.0], [2, None, None, None, 1.5, "more"]]}
+    assert from_json(Outcome, kept).curve == (
         CurvePoint(1, value=0.5, joules=3.0),
         CurvePoint(2, seconds=1.5),
     )
     before = CurvePoint(3, value=0.5, joules=2.0, spent_joules=4.0, seconds=1.0)
-    kept = Outcome("finished", curve=[before]).as_attribute()
+    kept = Outcome("finished", curve=(before,)).to_json()
     assert kept["curve"] == [[3, 0.5, 2.0, 4.0, 1.0]]  # what storages and trial.json hold
-    assert read_curve(json.loads(json.dumps(kept["curve"]))) == (before,)
+    assert from_json(Outcome, json.loads(json.dumps(kept))).curve == (before,)
 
 
 @pytest.mark.parametrize("epochs", [51, 99, 149])
 def test_a_curve_is_kept_with_its_end(epochs: int) -> None:
-    kept = Outcome("finished", curve=curve(*[0.1] * epochs)).as_attribute()["curve"]
+    curve = tuple(CurvePoint(epoch, 0.1) for epoch in range(1, epochs + 1))
+    kept = Outcome("finished", curve=curve).to_json()["curve"]
     assert kept[-1][0] == epochs
     assert len(kept) <= CURVE_POINTS
 

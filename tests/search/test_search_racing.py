@@ -8,7 +8,7 @@ import pytest
 from searches import Search, spec
 
 from greensweep.record.reporting import Progress, report_repeat
-from greensweep.search.racing import falls_short
+from greensweep.search.pruning import falls_short
 
 
 def repeats_of(values: Mapping[int, list[float]], search: list[Search]) -> Any:

@@ -224,7 +224,7 @@ def ended(x: float, value: float | None, **outcome: Any) -> FrozenTrial:
         value=value if state == TrialState.COMPLETE else None,
         params={"x": x},
         distributions=SPACE,
-        user_attrs={OUTCOME: Outcome(**{"status": "finished", **outcome}).as_attribute()},
+        user_attrs={OUTCOME: Outcome(**{"status": "finished", **outcome}).to_json()},
         intermediate_values={} if value is None else {1: value},
     )
     made.number = round(x * 1000)

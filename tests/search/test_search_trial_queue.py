@@ -442,7 +442,7 @@ def test_a_trial_that_ended_before_its_process_died_is_adopted(tmp_path: Path) -
     reserved = search.take()
     search.folder(0).mkdir()
     outcome = Outcome("finished", accuracy=0.75, joules=4.0, spent_joules=5.0, epochs=2)
-    kept = {"number": 0, "values": [0.75], "outcome": outcome.as_attribute()}
+    kept = {"number": 0, "values": [0.75], "outcome": outcome.to_json()}
     write_json(search.folder(0) / TRIAL_FILE, kept)
     kill(search, reserved)
     resumed = Search(search.spec, value_of)

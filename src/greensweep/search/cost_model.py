@@ -17,10 +17,8 @@ import numpy
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import t as student_t
 
-from greensweep.search.curve import CurvePoint
 from greensweep.search.encoder import SpaceEncoder, log_scaled
-from greensweep.search.fidelity import fidelity_of
-from greensweep.search.records import Outcome, flops_of, outcome_of
+from greensweep.search.records import CurvePoint, Outcome, fidelity_of, flops_of, outcome_of
 from greensweep.search.space import Space
 
 _CONFIDENCE = 0.9

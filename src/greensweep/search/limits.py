@@ -19,8 +19,8 @@ from greensweep.search.constraints import (
     refuse_unmetered,
 )
 from greensweep.search.cost_model import epoch_cost
-from greensweep.search.curve import CurvePoint
 from greensweep.search.interrupt import interrupted
+from greensweep.search.records import CurvePoint
 from greensweep.search.spec import SearchSpec
 
 

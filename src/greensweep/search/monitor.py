@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -12,13 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.errors import ConstraintError, TrialEnded, first_line
 from greensweep.record.reporting import Progress
-from greensweep.search.curve import CurvePoint, scores_of
-from greensweep.search.fidelity import fidelity_of
 from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
-from greensweep.search.pareto_pruner import Finished, ParetoPruner
-from greensweep.search.racing import falls_short
-from greensweep.search.records import PROGRESS, curve_of
+from greensweep.search.pruning import Finished, dominated_by, falls_short
+from greensweep.search.records import PROGRESS, CurvePoint, fidelity_of, outcome_of
 from greensweep.search.spec import SearchSpec
 
 # A storage pays for each report: a trial has at most ten.
@@ -55,8 +52,6 @@ class TrialMonitor:
         self._began = time.monotonic()
         self._written = self._began
         self._limits = TrialLimits(spec, study, trial, self._search_joules)
-        pruning = spec.pruning
-        self._rule = ParetoPruner(pruning.quantile, pruning.min_finished, pruning.grace_epochs)
 
     def on_epoch(self, progress: Progress) -> None:
         """Take a report.
@@ -204,14 +199,16 @@ class TrialMonitor:
         if self._objective(progress) is None or progress.joules is None:
             return
         sign = self._sign
-        known = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        beating = self._rule.dominated_by(
-            [
-                Finished(sign * trial.values[0], trial.values[1], scores_of(curve_of(trial), sign))
-                for trial in known
-            ],
+        finished = [
+            Finished(sign * trial.values[0], trial.values[1], _scores(outcome.curve, sign))
+            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if (outcome := outcome_of(trial)) is not None
+        ]
+        beating = dominated_by(
+            finished,
+            self._spec.pruning,
             epoch=progress.epoch,
-            score=max(sign * point.value for point in self.curve if point.value is not None),
+            score=max(_scores(self.curve, sign).values()),
             joules=progress.joules,
             epochs=progress.epochs,
         )
@@ -221,6 +218,10 @@ class TrialMonitor:
                 f"pruned after epoch {progress.epoch}: a finished trial reached "
                 f"{sign * beating.score:.4g} for {beating.joules:.4g} J",
             )
+
+
+def _scores(curve: Iterable[CurvePoint], sign: int) -> dict[int, float]:
+    return {point.epoch: sign * point.value for point in curve if point.value is not None}
 
 
 def is_mark(progress: Progress) -> bool:

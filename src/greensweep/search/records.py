@@ -2,16 +2,18 @@
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy.processes import Processes, boot_of
 from greensweep.energy.reading import Quality
+from greensweep.nested import from_json
 from greensweep.record.ending import Status
-from greensweep.search.curve import Curve, kept_curve, read_curve
+from greensweep.search.optuna_internals import set_system_attribute
 from greensweep.secrets.data import masked
 
 # User attributes of a trial, which optuna-dashboard shows.
@@ -25,6 +27,16 @@ SEARCH_ENERGY = "search_energy:"
 
 # Optuna's own: which trials this one repeats after they died.
 _RETRY_HISTORY = "retry_history"
+
+# System attribute of a trial: which of the search's fidelities it runs in, counted from 1. They are
+# cheaper runs, in which a search may try points before it pays for whole ones.
+_FIDELITY = "greensweep:fidelity"
+
+# Constraint that a cheaper run breaks, so that it is never taken for the best of a search.
+WHOLE_RUN = "whole_run"
+
+# A storage keeps no more of a learning curve than a search looks at.
+CURVE_POINTS = 50
 
 # How a trial ended: as a run, or died: its process ended with it; withdrawn: it never started.
 TrialStatus = Literal[Status, "died", "withdrawn"]
@@ -56,6 +68,24 @@ class Owner:
     def alive(self) -> bool:
         """A process of this machine still runs."""
         return Processes().alive(self.pid, self.born)
+
+
+class CurvePoint(NamedTuple):
+    """A report of a trial, a point of its learning curve; a storage keeps it as a list.
+
+    Attributes:
+        epoch: from 1.
+        value: the metric by which trials are compared, accuracy say; None where it is not reported.
+        joules: of training so far.
+        spent_joules: of everything so far.
+        seconds: so far, wall-clock.
+    """
+
+    epoch: int
+    value: float | None = None
+    joules: float | None = None
+    spent_joules: float | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,15 +120,15 @@ class Outcome:
     seconds: float = 0.0
     epochs: int = 0
     epochs_planned: int | None = None
-    curve: Curve = field(default_factory=tuple)
-    repeats: Sequence[float] = field(default_factory=tuple)
+    curve: tuple[CurvePoint, ...] = ()
+    repeats: tuple[float, ...] = ()
     interrupted: bool = False
 
-    def as_attribute(self) -> dict[str, Any]:
-        """Return it as JSON takes it, with no more of the curve than the search looks at."""
-        kept: dict[str, Any] = masked(asdict(self))
-        kept["curve"] = kept_curve(self.curve)
-        return kept
+    def to_json(self) -> dict[str, Any]:
+        """Return it as storages and files keep it, with the curve thinned out but for its end."""
+        step = -(-len(self.curve) // CURVE_POINTS) or 1
+        thinned = [list(point) for point in self.curve[::-step][::-1]]
+        return {**masked(asdict(self)), "curve": thinned}
 
 
 def ended_as(outcome: Outcome) -> Status:
@@ -121,12 +151,7 @@ def owner_of(trial: FrozenTrial) -> Owner | None:
 def outcome_of(trial: FrozenTrial) -> Outcome | None:
     """Return how a trial ended; None while it runs, and for trials of another sweeper."""
     kept = trial.user_attrs.get(OUTCOME)
-    if kept is None:
-        return None
-    known = {each.name for each in fields(Outcome)}
-    values = {name: value for name, value in kept.items() if name in known}
-    values |= {"curve": curve_of(trial), "repeats": tuple(kept.get("repeats", ()))}
-    return Outcome(**values)
+    return None if kept is None else from_json(Outcome, kept)
 
 
 def flops_of(trial: FrozenTrial) -> float | None:
@@ -135,9 +160,19 @@ def flops_of(trial: FrozenTrial) -> float | None:
     return flops
 
 
-def curve_of(trial: FrozenTrial) -> Curve:
-    """Return the reports of a trial that ended."""
-    return read_curve((trial.user_attrs.get(OUTCOME) or {}).get("curve", ()))
+def set_fidelity(study: optuna.Study, trial: FrozenTrial, fidelity: int) -> None:
+    """Let a trial that is being drawn run in a fidelity, counted from 1."""
+    set_system_attribute(study, trial, _FIDELITY, fidelity)
+
+
+def fidelity_of(trial: FrozenTrial) -> int:
+    """Return the fidelity of a trial, counted from 1; 0 is the whole run."""
+    return int(trial.system_attrs.get(_FIDELITY, 0))
+
+
+def in_fidelity(trials: Iterable[FrozenTrial], fidelity: int) -> list[FrozenTrial]:
+    """Return the trials of one fidelity."""
+    return [trial for trial in trials if fidelity_of(trial) == fidelity]
 
 
 def spent_of(trial: FrozenTrial) -> float:

@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.encoder import SpaceEncoder, log_scaled_space
-from greensweep.search.fidelity import in_fidelity
+from greensweep.search.records import in_fidelity
 from greensweep.search.samplers.acquisition import Acquisition
 from greensweep.search.samplers.observations import Observations
 from greensweep.search.spec import SearchSpec

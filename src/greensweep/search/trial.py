@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,13 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window, shared_quality
 from greensweep.errors import GreensweepError, StudyError, TrialEnded
-from greensweep.files import put_aside, read_json, was_put_aside, write_json
+from greensweep.files import read_as, was_put_aside, write_json
+from greensweep.nested import to_json
 from greensweep.record.ending import Ending, ending_of
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import monitored_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
-from greensweep.search.fidelity import WHOLE_RUN, fidelity_of
 from greensweep.search.folders import TRIAL_FILE
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import (
@@ -29,7 +29,7 @@ from greensweep.search.optuna_internals import (
     set_user_attribute,
     trial_of,
 )
-from greensweep.search.records import OUTCOME, Outcome
+from greensweep.search.records import OUTCOME, WHOLE_RUN, Outcome, fidelity_of
 from greensweep.search.spec import SearchSpec
 
 # Optuna's names of a trial's constraints begin so.
@@ -120,14 +120,9 @@ def finish_trial(
     if fidelity_of(trial):
         constraints = {**constraints, WHOLE_RUN: 1.0}
     if directory.is_dir():
-        kept = {
-            "number": trial.number,
-            "values": values,
-            "outcome": outcome.as_attribute(),
-            "constraints": dict(constraints),
-        }
-        write_json(directory / TRIAL_FILE, kept)
-    set_user_attribute(study, trial, OUTCOME, outcome.as_attribute())
+        ended = EndedTrial(trial.number, outcome, values, constraints)
+        write_json(directory / TRIAL_FILE, to_json(ended))
+    set_user_attribute(study, trial, OUTCOME, outcome.to_json())
     for name, value in constraints.items():
         set_system_attribute(study, trial, f"{_CONSTRAINT}:{name}", value)
     state = _state_of(outcome)
@@ -172,26 +167,23 @@ class EndedTrial:
     """What a search left in the folder of a trial that ended.
 
     Attributes:
-        broken: constraints that it breaks, `whole_run` of a cheaper run among them.
+        constraints: by how much it breaks each; above 0 is broken.
     """
 
     number: int
     outcome: Outcome
     values: Sequence[float] | None
-    broken: tuple[str, ...] = ()
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The constraints that it breaks, `whole_run` of a cheaper run among them."""
+        return tuple(name for name, excess in self.constraints.items() if excess > 0)
 
 
 def read_trial_file(directory: Path) -> EndedTrial | None:
     """Read how the trial in a folder ended; None where no search has finished it."""
-    kept = read_json(directory / TRIAL_FILE)
-    if kept is None:
-        return None
-    try:
-        broken = tuple(name for name, by in kept.get("constraints", {}).items() if by > 0)
-        return EndedTrial(kept["number"], Outcome(**kept["outcome"]), kept["values"], broken)
-    except (TypeError, KeyError, AttributeError) as error:
-        put_aside(directory / TRIAL_FILE, error)
-        return None
+    return read_as(EndedTrial, directory / TRIAL_FILE)
 
 
 def broken_in(directory: Path, ended: EndedTrial | None) -> tuple[str, ...]:

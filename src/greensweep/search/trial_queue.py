@@ -13,7 +13,6 @@ from greensweep.errors import StudyError
 from greensweep.search.budget import drawing_joules, over_budget, spent
 from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.encoder import holds
-from greensweep.search.fidelity import fidelity_of
 from greensweep.search.optuna_internals import set_user_attribute, trial_of
 from greensweep.search.records import (
     FLOPS,
@@ -21,6 +20,7 @@ from greensweep.search.records import (
     PROGRESS,
     Outcome,
     counted,
+    fidelity_of,
     flops_of,
     left_to_repeat,
     outcome_of,

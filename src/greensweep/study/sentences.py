@@ -6,7 +6,7 @@ from greensweep.config.metrics import Metric, metric_called
 from greensweep.energy import joined
 from greensweep.energy.units import energy_text, joules_text
 from greensweep.record.result import RunResult
-from greensweep.search.fidelity import WHOLE_RUN
+from greensweep.search.records import WHOLE_RUN
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import ONE_POINT, Trial
 

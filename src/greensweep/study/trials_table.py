@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from greensweep.search.fidelity import WHOLE_RUN
+from greensweep.search.records import WHOLE_RUN
 from greensweep.search.terminal import FILE_WIDTH
 from greensweep.study.sentences import recommendation, selection_sentence
 from greensweep.study.summary import StudySummary

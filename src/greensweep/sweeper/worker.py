@@ -28,11 +28,11 @@ from greensweep.energy import build_meter, warn_once_per_sweep
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
-from greensweep.search.fidelity import fidelity_of
 from greensweep.search.folders import check_present, keep_owner
 from greensweep.search.loop import SearchMeter, keep_search_energy, run_trials
 from greensweep.search.placement import take_gpus
 from greensweep.search.planned_run import PlannedRun
+from greensweep.search.records import fidelity_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial_queue import ReservedTrial, TrialQueue

@@ -10,8 +10,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from greensweep.search.fidelity import fidelity_of
 from greensweep.search.optuna_internals import trial_of
+from greensweep.search.records import fidelity_of
 from greensweep.search.space import Params, Space
 
 _FAR = 50  # tries after which the whole space is near

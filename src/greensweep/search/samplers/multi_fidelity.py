@@ -9,8 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from greensweep.gaussian_process import FloatArray
-from greensweep.search.fidelity import fidelity_of, in_fidelity, set_fidelity
-from greensweep.search.records import outcome_of
+from greensweep.search.records import fidelity_of, in_fidelity, outcome_of, set_fidelity
 from greensweep.search.samplers.acquisition import Acquisition, common_rows, maximize_acquisition
 from greensweep.search.samplers.ei_per_joule import ExpectedImprovementPerJouleSampler
 from greensweep.search.samplers.observations import Observations
