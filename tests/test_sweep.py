@@ -266,18 +266,19 @@ def test_a_sweep_without_a_finished_trial_says_why(cli: Cli, results: Results) -
     assert {trial["status"] for trial in results("sweep")} == {"failed"}
 
 
-ABSENT = ("dataset=table", "dataset.path=absent.csv", "dataset.target_column=y", "model=mlp")
+SWEEPERS = pytest.mark.parametrize(
+    "sweep", [SWEEP, ("-m", "hydra/sweeper=greensweep", *SWEEP[2:])], ids=["optuna", "greensweep"]
+)
+TABLE = ("dataset=table", "dataset.path=small.csv", "dataset.target_column=y", "model=mlp")
 
 
-@pytest.mark.parametrize("sweep", [SWEEP, ("-m", "hydra/sweeper=greensweep", *SWEEP[2:])])
+@SWEEPERS
 def test_a_fault_that_all_trials_share_ends_the_sweep(
     cli: Cli, results: Results, sweep: tuple[str, ...]
 ) -> None:
-    ended = cli("train.py", *sweep, *QUICK, *ABSENT)
+    ended = cli("train.py", *sweep, *QUICK, "dataset=image_folder", "dataset.root=absent")
     assert ended.status == 1
-    assert (
-        "none of 3 trials finished; the first: dataset.path=absent.csv is no file" in ended.errors
-    )
+    assert "Error: none of 3 trials finished; the first: dataset.root=absent " in ended.errors
     assert "All trials so far failed alike" in ended.output
     assert [trial["status"] for trial in results("sweep")] == ["failed"] * 3
 
@@ -289,6 +290,34 @@ def test_a_fault_that_names_what_is_searched_lets_the_sweep_go_on(
     ended = cli("train.py", *SWEEP, *QUICK, space, "hydra.sweeper.n_trials=4")
     assert ended.status == 1
     assert len(results("sweep")) == 4
+
+
+@SWEEPERS
+def test_a_table_that_is_not_there_is_refused_before_the_first_trial(
+    cli: Cli, results: Results, sweep: tuple[str, ...]
+) -> None:
+    ended = cli("train.py", *sweep, *QUICK, *TABLE)
+    assert ended.status == 1
+    assert ended.errors == (
+        "Error: dataset.path=small.csv is no file: give a CSV or Parquet file\n"
+    )
+    assert not results("sweep")
+
+
+@SWEEPERS
+def test_batches_that_a_small_table_does_not_fill_are_left_out_of_the_space(
+    cli: Cli, results: Results, tmp_path: Path, sweep: tuple[str, ...]
+) -> None:
+    rows = "".join(f"{number / 100},{number % 2}\n" for number in range(100))
+    (tmp_path / "small.csv").write_text(f"x,y\n{rows}")
+    search = ("hydra/sweeper/sampler=grid", "optimizer.learning_rate=0.01")
+    ended = cli("train.py", *sweep, *QUICK, *TABLE, *search)
+    assert ended.status == 0, ended.errors
+    assert "searched up to 256, and small.csv has 68 training samples" in ended.output
+    assert [trial["status"] for trial in results("sweep")] == ["finished"] * 2
+    ended = cli("train.py", *sweep, *QUICK, *TABLE, *search, "dataset.train_limit=20")
+    assert ended.status == 1
+    assert "small.csv has 20 training samples: add training.batch_size=20, say" in ended.errors
 
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])

@@ -224,7 +224,8 @@ def test_what_was_understood_is_told(write, caplog):
     caplog.set_level(logging.INFO)
 
     path = write(cancer(), "told.csv")
-    loaded(path)
+    loaded(path, seed=0)
+    loaded(path, seed=1)  # as a repeat does
 
     assert caplog.messages == [
         f"{path}: 569 rows, 4 columns of numbers, 1 of texts (size); diagnosis: 2 classes: "

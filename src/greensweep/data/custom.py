@@ -13,10 +13,9 @@ from greensweep.data.arrays import tensor_split
 from greensweep.data.map_style import MapStyle
 from greensweep.data.split import Split, Targets, is_image, noun
 from greensweep.data.splits import Source
+from greensweep.energy.notices import warn_once
 from greensweep.errors import DataError, GreensweepError, describe, listed, unknown
 from greensweep.imports import import_target
-
-log = logging.getLogger(__name__)
 
 _PARTS = ("train", "validation", "test")
 
@@ -55,7 +54,7 @@ def custom(config: CustomDatasetConfig, targets: Targets = "classes") -> Source:
     elif targets == "labels":
         classes = classes or tuple(map(str, range(parts["train"].labels.shape[1])))
     source = Source(parts["train"], classes, parts.get("validation"), parts.get("test"))
-    log.info(f"{config.target}: {_understood(source)}")
+    warn_once(f"{config.target}: {_understood(source)}", logging.INFO)
     return source
 
 

@@ -20,9 +20,8 @@ from greensweep.csv_files.frame import read_frame
 from greensweep.data.split import Split, Targets, TensorSplit
 from greensweep.data.splits import Source, Splits
 from greensweep.data.table_columns import is_number, plain_columns, target_labels
+from greensweep.energy.notices import warn_once
 from greensweep.errors import DataError, listed, unknown
-
-log = logging.getLogger(__name__)
 
 
 def table(config: TableConfig, targets: Targets) -> Source:
@@ -55,11 +54,12 @@ def table(config: TableConfig, targets: Targets) -> Source:
     }
     numbers = [name for name, is_number in kinds.items() if is_number]
     texts = [name for name, is_number in kinds.items() if not is_number]
-    log.info(
+    warn_once(
         f"{config.path}: {len(parts['train'])} rows, {len(numbers)} columns of numbers, "
         f"{len(texts)} of texts{f' ({listed(texts)})' if texts else ''}; "
         f"{listed(learnt)}: "
-        + (f"{len(classes)} {targets}: {listed(classes)}" if classes else targets)
+        + (f"{len(classes)} {targets}: {listed(classes)}" if classes else targets),
+        logging.INFO,
     )
     fit = partial(_fitted, rows, numbers, texts)
     return Source(splits["train"], classes, splits.get("validation"), splits.get("test"), fit)

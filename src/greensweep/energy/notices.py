@@ -27,13 +27,13 @@ def warn_once_per_sweep(sweep: Path | None) -> Iterator[None]:
         _sweep.reset(before)
 
 
-def warn_once(sentence: str) -> None:
+def warn_once(sentence: str, level: int = logging.WARNING) -> None:
     """Warn, unless this process, or another one of its sweep, has said the same."""
-    _warn(_sweep.get(), sentence)
+    _warn(_sweep.get(), sentence, level)
 
 
 @cache  # for as long as the process lives
-def _warn(sweep: Path | None, sentence: str) -> None:
+def _warn(sweep: Path | None, sentence: str, level: int) -> None:
     if sweep is not None:
         digest = hashlib.sha256(sentence.encode()).hexdigest()
         try:
@@ -42,4 +42,4 @@ def _warn(sweep: Path | None, sentence: str) -> None:
             return
         except OSError:
             pass  # better twice than never
-    log.warning(sentence)
+    log.log(level, sentence)

@@ -1,5 +1,7 @@
 """Refuse a sweep that cannot work before anything is trained."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,8 @@ from omegaconf import DictConfig, ListConfig
 
 from greensweep.config.grammar import ends_of
 from greensweep.config.schema import TrainConfig
+from greensweep.config.schema_dataset import TableConfig
+from greensweep.config.searched import Searched
 from greensweep.config.store import parse, raise_faults, without_hydra
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import StudyError
@@ -14,6 +18,8 @@ from greensweep.search.folders import has_owner, trial_directories
 from greensweep.study.declared import condition_faults
 from greensweep.study.searched_values import value_faults
 from greensweep.sweeper.command import BASIC, refuse_secrets, searched_in, with_values
+
+log = logging.getLogger(__name__)
 
 
 def check_sweep(config: DictConfig) -> None:
@@ -69,6 +75,33 @@ def check_sweep(config: DictConfig) -> None:
     faults = list(value_faults(config, app, searched))
     if faults:
         raise StudyError("; ".join(faults))
+    if isinstance(run.dataset, TableConfig) and run.replay is None:
+        _fit_batches(config, run, searched)
+
+
+def _fit_batches(config: DictConfig, run: TrainConfig, searched: Sequence[Searched]) -> None:
+    """Read the table, and leave out of the space batches that its training split does not fill.
+
+    Raises:
+        GreensweepError: the table cannot be read, or fills none of them.
+    """
+    from greensweep.data import load_splits
+    from greensweep.tasks import targets_of
+
+    if any(each.key.startswith("dataset") for each in searched):
+        return  # each trial has a table of its own
+    samples = len(load_splits(run.dataset, run.seed, targets_of(run.task)).train)
+    for each in searched:
+        sizes = ends_of(each.override)
+        if each.key != "training.batch_size" or max(sizes) <= samples:
+            continue
+        filled = [size for size in sizes if size <= samples]
+        said = f"training.batch_size is searched up to {max(sizes)}, and {run.dataset.path} has "
+        said += f"{samples} training samples"
+        if not filled or not each.in_params or "choices" not in config.space.get(each.key, ()):
+            raise StudyError(f"{said}: add training.batch_size={min(32, samples)}, say")
+        config.space[each.key].choices = filled
+        log.warning(f"{said}: it is searched up to {max(filled)}.")
 
 
 def _check_direction(config: DictConfig) -> None:
