@@ -85,7 +85,7 @@ def test_fifty_searches_overshoot_by_an_epoch_at_most(tmp_path: Path, block: int
         ends |= {outcome.status for trial in found.trials if (outcome := outcome_of(trial))}
         assert truth.spent <= budget + truth.dearest, seed
         assert (ended is None) == (len(counted(found.trials)) == 40)
-        told = search_cost(found.spec, found.study, 40)
+        told = search_cost(found.spec, found.study)
         assert told.spent_joules == pytest.approx(truth.spent)
         assert told.left_joules == pytest.approx(max(budget - truth.spent, 0.0))
     assert {"finished", "stopped", "withdrawn"} >= ends > {"finished"}
@@ -154,7 +154,7 @@ def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_budget(tmp_path: P
         "stopped after epoch 4: 5 J are left of the budget, and 10 J are forecast"
     )
     assert outcome.accuracy == pytest.approx(0.4)
-    told = search_cost(found.spec, found.study, 40)
+    told = search_cost(found.spec, found.study)
     assert (told.stopped_joules, told.left_joules) == (40.0, 5.0)
     assert "Of the budget of 45 J 5 J are left." in cost_sentences(told)
 
@@ -228,7 +228,6 @@ def test_every_kind_of_trial_costs(tmp_path: Path) -> None:
     for number, trial in enumerate(trials):
         trial.number = number
     assert spent(study, trials).joules == pytest.approx(3000.0 + 63.0 + 0.5)
-    assert spent(study, trials, without=3).joules == pytest.approx(3000.0 + 55.0 + 0.4)
 
 
 def test_a_dead_trial_and_its_repeat_both_cost(tmp_path: Path) -> None:
@@ -305,7 +304,7 @@ def test_a_budget_of_hours_stops_a_trial_and_the_search(tmp_path: Path, clock: l
     outcome = outcome_of(found.trials[0])
     assert outcome is not None
     assert (outcome.status, outcome.epochs, outcome.seconds) == ("stopped", 4, 3600.0)
-    told = search_cost(asked, found.study, 9)
+    told = search_cost(asked, found.study)
     assert (told.hours, told.left_hours, told.spent_joules) == (1.0, 0.0, None)
 
 
@@ -346,9 +345,7 @@ def test_a_cost_that_is_a_product_of_powers_is_forecast_to_a_few_percent() -> No
     model = CostModel(Space(space), trials)
     for params in (point() for _ in range(20)):
         forecast = model.of_trial(params)
-        assert forecast is not None
-        assert forecast.cost == pytest.approx(cost(params), rel=0.05)
-        assert forecast.low < forecast.cost < forecast.high
+        assert forecast == pytest.approx(cost(params), rel=0.05)
 
 
 @pytest.mark.parametrize(("budget", "fits"), [(52.0, True), (48.0, False)])
@@ -401,7 +398,7 @@ def test_a_cheaper_run_is_forecast_by_runs_of_its_own_kind() -> None:
 
     trials = [ran(width, way, 100.0 * width / 10**way) for width in (1, 2, 4, 8) for way in (0, 1)]
     model = CostModel(Space(space), trials)
-    costs = [forecast.cost for way in (0, 1) if (forecast := model.of_trial({"width": 4}, way))]
+    costs = [forecast for way in (0, 1) if (forecast := model.of_trial({"width": 4}, way))]
     assert costs == pytest.approx([400.0, 40.0], rel=0.1)
 
 
@@ -418,19 +415,16 @@ KINDS = {"kind": CategoricalDistribution(["small", "large", "huge"])}
 def test_one_trial_tells_what_others_cost_by_their_flops() -> None:
     model = CostModel(Space(KINDS), [computing({"kind": "small"}, 1e9, 5.0)])
     forecast = model.of_trial({"kind": "huge"}, flops=8e9)
-    assert forecast is not None
-    assert forecast.cost == pytest.approx(40.0)
+    assert forecast == pytest.approx(40.0)
     blind = model.of_trial({"kind": "huge"})
-    assert blind is not None
-    assert blind.cost == pytest.approx(5.0), "what is not known is believed to be as before"
+    assert blind == pytest.approx(5.0), "what is not known is believed to be as before"
 
 
 def test_a_choice_that_was_never_tried_is_forecast_by_its_flops() -> None:
     known = [("small", 1e9), ("large", 4e9), ("small", 2e9), ("large", 8e9)]
     trials = [computing({"kind": kind}, flops, 3.0 * (flops / 1e9) ** 0.9) for kind, flops in known]
     forecast = CostModel(Space(KINDS), trials).of_trial({"kind": "huge"}, flops=1.6e10)
-    assert forecast is not None
-    assert forecast.cost == pytest.approx(3.0 * 16**0.9, rel=0.15)
+    assert forecast == pytest.approx(3.0 * 16**0.9, rel=0.15)
 
 
 def test_flops_that_only_some_trials_have_are_left_out() -> None:
@@ -442,8 +436,7 @@ def test_flops_that_only_some_trials_have_are_left_out() -> None:
     )
     model = CostModel(Space(KINDS), [without, computing({"kind": "small"}, 1e9, 5.0)])
     forecast = model.of_trial({"kind": "huge"}, flops=8e9)
-    assert forecast is not None
-    assert forecast.cost == pytest.approx(5.0)
+    assert forecast == pytest.approx(5.0)
 
 
 def test_a_trial_too_large_for_the_budget_is_not_started_though_none_like_it_has_run(
@@ -493,10 +486,7 @@ def test_few_trials_are_forecast_by_their_geometric_mean() -> None:
         )
     ]
     forecast = CostModel(Space(SPACE), trials).of_trial({"width": 64, "epochs": 6})
-    assert forecast is not None
-    assert forecast.cost == pytest.approx(20.0)
-    assert forecast.low < 10.0
-    assert forecast.high > 40.0
+    assert forecast == pytest.approx(20.0)
 
 
 def test_trials_that_ended_early_teach_what_their_whole_would_have_cost() -> None:
@@ -520,11 +510,9 @@ def test_trials_that_ended_early_teach_what_their_whole_would_have_cost() -> Non
         trial("failed", TrialState.FAIL, spent_joules=900.0, **early),
     ]
     forecast = CostModel(Space(SPACE), trials).of_trial(params)
-    assert forecast is not None
-    assert forecast.cost == pytest.approx(20.0)
+    assert forecast == pytest.approx(20.0)
     forecast = CostModel(Space(SPACE), trials, whole_seconds).of_trial(params)
-    assert forecast is not None
-    assert forecast.cost == pytest.approx(15.0)
+    assert forecast == pytest.approx(15.0)
 
 
 def test_a_step_that_would_take_longer_than_is_left_is_over_the_budget(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ ALL = [
 def test_every_joule_is_on_one_line(tmp_path: Path) -> None:
     found = settled(tmp_path, ALL)
     found.study.set_user_attr(f"{SEARCH_ENERGY}here:1:1", 8.0)
-    told = search_cost(found.spec, found.study, 9)
+    told = search_cost(found.spec, found.study)
     assert told.finished_joules == 160.0
     assert told.pruned_joules == 57.0
     assert told.stopped_joules == 20.0
@@ -71,16 +71,16 @@ def test_every_joule_is_on_one_line(tmp_path: Path) -> None:
 
 def test_the_ratio_is_to_the_training_of_the_best(tmp_path: Path) -> None:
     found = settled(tmp_path, ALL)
-    told = search_cost(found.spec, found.study, 9)
+    told = search_cost(found.spec, found.study)
     assert (told.best_trials, told.best_joules) == ((1,), 50.0)
     assert told.search_ratio == pytest.approx(told.spent_joules / 50.0)
     cheap = settled(tmp_path, ALL, directions=("minimize",))
-    assert search_cost(cheap.spec, cheap.study, 9).best_trials == (0,)
+    assert search_cost(cheap.spec, cheap.study).best_trials == (0,)
 
 
 def test_pruning_saves_the_epochs_that_were_left(tmp_path: Path) -> None:
     found = settled(tmp_path, ALL)
-    told = search_cost(found.spec, found.study, 9)
+    told = search_cost(found.spec, found.study)
     assert told.saved_joules == pytest.approx(20.0 / 2 * 8 + 30.0 / 5 * 5)
     assert told.saved_seconds == pytest.approx(4.0 / 2 * 8 + 5.0 / 5 * 5)
     assert any("Pruning saved about 110 J and 21 s" in each for each in cost_sentences(told))
@@ -88,7 +88,7 @@ def test_pruning_saves_the_epochs_that_were_left(tmp_path: Path) -> None:
 
 def test_without_a_meter_there_is_no_bill_but_a_count(tmp_path: Path) -> None:
     found = settled(tmp_path, [(Outcome("finished"), 0.5), (Outcome("failed"), None)])
-    told = search_cost(found.spec, found.study, 2)
+    told = search_cost(found.spec, found.study)
     assert (told.spent_joules, told.search_ratio, told.quality) == (None, None, "unmeasured")
     assert cost_sentences(told) == ["2 trials: 1 finished, 1 failed; not metered."]
 
@@ -108,14 +108,14 @@ def test_what_still_runs_elsewhere_stands_on_a_line_of_its_own(tmp_path: Path) -
     found = settled(tmp_path, [(outcome("finished", 100.0, joules=80.0), 0.7)])
     running = found.study.ask(dict(found.spec.distributions))
     running.set_user_attr(PROGRESS, {"spent_joules": 30.0, "search_joules": 2.0})
-    told = search_cost(found.spec, found.study, 2)
+    told = search_cost(found.spec, found.study)
     assert (told.finished_joules, told.running_joules, told.spent_joules) == (100.0, 32.0, 132.0)
     assert "32 J in those that still run" in " ".join(cost_sentences(told))
 
 
 def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> None:
     found = settled(tmp_path, [(Outcome("finished", search_joules=3.0), 0.7)])
-    told = search_cost(found.spec, found.study, 1)
+    told = search_cost(found.spec, found.study)
     assert (told.spent_joules, told.overhead_joules, told.trials_joules) == (3.0, 3.0, 0.0)
 
 
@@ -132,7 +132,7 @@ def test_what_a_trial_spent_before_it_trained_has_the_quality_of_its_phases() ->
 def test_of_two_equally_good_trials_the_cheaper_is_the_best(tmp_path: Path) -> None:
     outcomes = [(outcome("finished", 9.0, joules=each), 0.5) for each in (7.0, 5.0, 6.0)]
     found = settled(tmp_path, outcomes)
-    assert search_cost(found.spec, found.study, 3).best_trials == (1,)
+    assert search_cost(found.spec, found.study).best_trials == (1,)
 
 
 @pytest.mark.parametrize("objectives", [1, 2])
@@ -149,7 +149,7 @@ def test_the_table_shows_each_trial_in_one_line_also_in_a_file(
     found.run_one(found.take())
     failed = trial_of(found.study, found.take().number)
     finish_trial(found.study, failed, outcome("failed", 12.5, seconds=4.0), None, tmp_path / "none")
-    print_search(found.trials, search_cost(asked, found.study, 2))
+    print_search(found.trials, search_cost(asked, found.study))
     _, _, names, _, first, second, *_ = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in re.split("[│┃]", row)] for row in (names, first, second)]
     drawn = [str(value) for value in found.trials[0].params.values()]

@@ -83,7 +83,7 @@ def test_a_program_that_raises_fails_its_trial_and_no_other(
     assert (ended(found).status, ended(found).error) == ("failed", error)
     assert (ended(found).accuracy, ended(found).spent_joules) == (0.5, 7.0)
     assert read_trial_file(found.folder(0)) is not None
-    assert search_cost(found.spec, found.study, 3).failed_joules == 7.0
+    assert search_cost(found.spec, found.study).failed_joules == 7.0
     assert f"Trial 0 failed: {error}" in caplog.text
 
 

@@ -70,7 +70,7 @@ def test_a_budget_counts_what_a_program_spent_before_it_measured(tmp_path: Path)
     )
     assert (ended(found).status, ended(found).epochs) == ("stopped", 6)
     assert (ended(found).joules, ended(found).spent_joules) == (300.0, 400.0)
-    assert search_cost(found.spec, found.study, 3).left_joules == 0.0
+    assert search_cost(found.spec, found.study).left_joules == 0.0
 
 
 def test_a_constraint_on_all_joules_counts_the_set_up_and_one_on_training_does_not(
@@ -96,7 +96,7 @@ def test_own_loops_overshoot_by_one_epoch_at_most(tmp_path: Path, tells: bool) -
         found = search(tmp_path, task, 30, purse, budget=BudgetConfig(joules=budget), seed=seed)
         found.run()
         assert max(begun) <= budget, seed
-        assert search_cost(found.spec, found.study, 30).spent_joules == pytest.approx(purse.spent)
+        assert search_cost(found.spec, found.study).spent_joules == pytest.approx(purse.spent)
 
 
 def program_with_set_up(draw: random.Random, purse: Purse, tells: bool) -> tuple[Any, list[float]]:
@@ -171,7 +171,7 @@ def test_joules_that_a_program_tells_itself_are_not_forgotten_at_its_end(tmp_pat
     found = search(tmp_path, task, meter=UnmeteredMeter(), budget=BudgetConfig(joules=200.0))
     found.run()
     assert ended(found).spent_joules == 120.0
-    assert search_cost(found.spec, found.study, 3).spent_joules <= 240.0
+    assert search_cost(found.spec, found.study).spent_joules <= 240.0
 
 
 # Repeats

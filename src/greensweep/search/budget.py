@@ -21,17 +21,9 @@ class Spent:
     hours: float
 
 
-def spent(
-    study: optuna.Study, trials: Sequence[FrozenTrial], *, without: int | None = None
-) -> Spent:
-    """Add up what a search has cost, running trials by their last report.
-
-    Args:
-        trials: all of the study's.
-        without: number of a trial to leave out of the joules.
-    """
-    joules = sum(spent_of(trial) for trial in trials if trial.number != without)
-    return Spent(joules + between_trials(study), _hours(trials))
+def spent(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Spent:
+    """Add up what a search has cost in all its trials, running ones by their last report."""
+    return Spent(sum(map(spent_of, trials)) + between_trials(study), _hours(trials))
 
 
 def between_trials(study: optuna.Study) -> float:

@@ -7,7 +7,6 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from greensweep.config.metrics import METRICS
-from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.nested import dotted, to_json
 from greensweep.record.result import RunResult, find_result
@@ -156,7 +155,9 @@ def broken_by(
 
 
 def broken_already(
-    constraints: Mapping[str, float], growing: Mapping[str, float], fixed: Mapping[str, float]
+    constraints: Mapping[str, float],
+    growing: Mapping[str, float | None],
+    fixed: Mapping[str, float],
 ) -> str | None:
     """Say which constraint a trial breaks however it goes on; None where it may keep them all.
 
@@ -173,35 +174,6 @@ def broken_already(
         if value is not None and bound.excess(value) > 0:
             return f"{bound.figure}={value:g} breaks {bound.name}={bound.limit:g}"
     return None
-
-
-def growing_figures(
-    *,
-    joules: float | None,
-    spent_joules: float | None,
-    seconds: float,
-    epochs: float,
-    kg_per_joule: float | None,
-) -> dict[str, float]:
-    """Return the figures that only grow under all their names; those that are unknown are absent.
-
-    Args:
-        joules, seconds, epochs: of training; over repeats the mean so far, of all that are planned.
-        spent_joules: of everything.
-        kg_per_joule: of the declared grid.
-    """
-    emissions = None if joules is None or kg_per_joule is None else joules * kg_per_joule
-    figures = {
-        "joules": joules,
-        "energy_joules": joules,
-        "spent_joules": spent_joules,
-        "energy_spent_joules": spent_joules,
-        "energy_kwh": None if joules is None else joules / JOULES_PER_KWH,
-        "emissions_kg": emissions,
-        "seconds": seconds,
-        "epochs": round(epochs),  # as a result rounds the mean of its repeats
-    }
-    return {name: value for name, value in figures.items() if value is not None}
 
 
 def figure_names(*, has_results: bool) -> list[str]:

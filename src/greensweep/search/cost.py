@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import shared_quality
 from greensweep.files import read_json, write_json
+from greensweep.nested import from_json
 from greensweep.pareto import is_pareto_optimal
 from greensweep.search.budget import between_trials, spent
 from greensweep.search.cost_model import Figure, early_forecast, whole_cost
@@ -89,14 +90,11 @@ class SearchCost:
         return {f"search/{name}": float(each) for name, each in named.items() if each is not None}
 
 
-def search_cost(
-    spec: SearchSpec, study: optuna.Study, total: int, ended: str | None = None
-) -> SearchCost:
+def search_cost(spec: SearchSpec, study: optuna.Study, ended: str | None = None) -> SearchCost:
     """Return what a search has cost as it stands.
 
     Args:
-        total: trials asked for.
-        ended: why it ended before them.
+        ended: why it ended before all trials that were asked for.
     """
     trials = study.get_trials(deepcopy=False)
     outcomes = {
@@ -113,7 +111,7 @@ def search_cost(
     everything = used.joules if is_metered else None
     counting = [trial for trial in counted(trials) if trial.number in outcomes]
     # A search that begins with cheaper runs forecasts nothing of its whole ones by them.
-    early = early_forecast(counting, total) if ended is None and not spec.fidelities else None
+    early = early_forecast(counting, spec.total) if ended is None and not spec.fidelities else None
     known, expected = early or (0, None)
     best = best_trials(trials, study)
     best_joules = outcomes[best[0].number].joules if best else None
@@ -122,7 +120,7 @@ def search_cost(
     trained = sum(each.joules or 0.0 for each in outcomes.values() if each.status == "finished")
     return SearchCost(
         trials=len(counting),
-        trials_total=total,
+        trials_total=spec.total,
         trials_by_status=dict(
             Counter(ended_as(each) for each in outcomes.values() if each.status != "withdrawn")
         ),
@@ -198,6 +196,6 @@ def read_search_cost(directory: Path) -> SearchCost | None:
     """Read the cost from `study.json`; None where another sweeper ran."""
     kept = (read_json(directory / STUDY_FILE) or {}).get(_SECTION)
     try:
-        return SearchCost(**{**kept, "best_trials": tuple(kept["best_trials"])}) if kept else None
-    except (TypeError, KeyError):
+        return from_json(SearchCost, kept) if kept else None
+    except TypeError:
         return None  # an older one

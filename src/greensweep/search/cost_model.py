@@ -22,7 +22,6 @@ from greensweep.search.records import CurvePoint, Outcome, fidelity_of, flops_of
 from greensweep.search.space import Space
 
 _CONFIDENCE = 0.9
-_NORMAL_QUANTILE = 1.645  # of both tails
 _FEWEST = 3  # trials below which a forecast is their mean
 _EARLY_SHARE = 0.1
 
@@ -125,8 +124,8 @@ class CostModel:
 
     def of_trial(
         self, params: Mapping[str, object], fidelity: int = 0, flops: float | None = None
-    ) -> Forecast | None:
-        """Return what a trial will cost; None before any has run.
+    ) -> float | None:
+        """Return what a trial is expected to cost; None before any has run.
 
         Args:
             fidelity: which of the cheaper ones it runs in; 0 is the whole run.
@@ -136,15 +135,10 @@ class CostModel:
             return None
         flops = flops or self._typical_flops
         if self._regression is None or not self._encoder.holds(params):
-            mean, deviation = float(self._logs.mean()), 1.0
+            log = float(self._logs.mean())
         else:
-            row = self._features(params, fidelity, flops)
-            means, deviations = self._regression.predict([row], return_std=True)
-            mean, deviation = float(means[0]), float(deviations[0])
-        if self._per_flop:
-            mean += math.log(flops)
-        margin = _NORMAL_QUANTILE * deviation
-        return Forecast(math.exp(mean), math.exp(mean - margin), math.exp(mean + margin))
+            log = float(self._regression.predict([self._features(params, fidelity, flops)])[0])
+        return math.exp(log) * (flops if self._per_flop else 1.0)
 
     def of_trials(self, count: int) -> Forecast | None:
         """Return what so many trials yet to be drawn will cost; None before any has run."""

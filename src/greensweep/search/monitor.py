@@ -51,7 +51,7 @@ class TrialMonitor:
         self._search_joules = search_joules or 0.0
         self._began = time.monotonic()
         self._written = self._began
-        self._limits = TrialLimits(spec, study, trial, self._search_joules)
+        self._limits = TrialLimits(spec, study, self._search_joules)
 
     def on_epoch(self, progress: Progress) -> None:
         """Take a report.
@@ -88,18 +88,17 @@ class TrialMonitor:
         self.last = progress
         first = progress.repeat == 0 and progress.epoch > 0
         objective = self._objective(progress)
+        point = CurvePoint(
+            progress.epoch,
+            progress.accuracy if objective is None else objective,
+            progress.joules,
+            progress.spent_joules,
+            seconds=time.monotonic() - self._began,
+        )
         if first:
-            self.curve.append(
-                CurvePoint(
-                    progress.epoch,
-                    progress.accuracy if objective is None else objective,
-                    progress.joules,
-                    progress.spent_joules,
-                    seconds=time.monotonic() - self._began,
-                )
-            )
+            self.curve.append(point)
         self._keep(progress)
-        self._limits.learn_costs(progress)
+        self._limits.learn_costs(point, progress.repeat)
         # A cheaper run is compared with none: what it is drawn for is what it shows at its end.
         first = first and not fidelity_of(self._trial)
         value = self._value(progress) if first and is_mark(progress) else None

@@ -178,16 +178,16 @@ class TrialQueue(Recovery):
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.space, trials)
-            own_joules = _forecast(model, reserved.params, reserved.fidelity, flops)
+            own_joules = model.of_trial(reserved.params, reserved.fidelity, flops) or 0.0
             joules = drawing_joules(trials) + own_joules
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
                     known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
-                    whole = _forecast(model, trial.params, fidelity_of(trial), flops_of(trial))
+                    whole = model.of_trial(trial.params, fidelity_of(trial), flops_of(trial)) or 0.0
                     joules += max(whole - known, 0.0)
         if spec.budget.hours is not None:
             model = CostModel(spec.space, trials, whole_seconds)
-            seconds = _forecast(model, reserved.params, reserved.fidelity, flops)
+            seconds = model.of_trial(reserved.params, reserved.fidelity, flops) or 0.0
         return over_budget(spec, spent(self.study, trials), joules, seconds)
 
     def _enqueue(self) -> None:
@@ -228,10 +228,3 @@ def _too_small(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str:
 def _is_withdrawn(trial: FrozenTrial) -> bool:
     outcome = outcome_of(trial)
     return outcome is not None and outcome.status == "withdrawn"
-
-
-def _forecast(
-    model: CostModel, params: Mapping[str, Any], fidelity: int, flops: float | None
-) -> float:
-    forecast = model.of_trial(params, fidelity, flops)
-    return forecast.cost if forecast else 0.0

@@ -23,7 +23,7 @@ def write_results_of(spec: SearchSpec, study: optuna.Study, ended: str | None) -
     Args:
         ended: why it ended before all trials were done.
     """
-    cost = search_cost(spec, study, spec.total, ended)
+    cost = search_cost(spec, study, ended)
     write_search_cost(cost, spec.directory)
     _write_best(study, cost, spec.directory)
     return cost
