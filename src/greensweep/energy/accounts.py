@@ -42,20 +42,6 @@ class Account:
     part: Part = field(default_factory=Part)
     idle_watts: float | None = None
 
-    @property
-    def comparable_joules(self) -> float:
-        """Energy above idle, and the idle power over the seconds that the run needs alone."""
-        return self._with_idle(self.part.alone)
-
-    @property
-    def charged_joules(self) -> float:
-        """Energy above idle, and the run's part of the idle energy."""
-        return self._with_idle(self.part.idle)
-
-    def _with_idle(self, seconds: float) -> float:
-        # The idle power of the work's part is in the joules already.
-        return self.joules + (self.idle_watts or 0.0) * (seconds - self.part.work)
-
 
 @dataclass
 class Member:

@@ -26,21 +26,13 @@ _SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class IdleRecord:
-    """One measurement of the idle machine.
-
-    Attributes:
-        machine: where.
-        watts: by counter.
-        load: share of busy cores meanwhile, 0 to 1.
-        seconds: for how long.
-        measured_at: when, seconds since 1970.
-    """
+    """One measurement of the idle machine: the watts by counter, and how busy it was meanwhile."""
 
     machine: str
     watts: Mapping[str, float]
-    load: float
+    load: float  # share of busy cores, 0 to 1
     seconds: float
-    measured_at: float
+    measured_at: float  # since 1970
 
 
 class IdleBaseline:
@@ -137,5 +129,4 @@ def _values(counters: Mapping[str, Counter]) -> dict[str, float]:
 
 
 def machine_name() -> str:
-    """Return what identifies this machine."""
     return f"{platform.node()}, {platform.machine()}, {os.cpu_count()} cores"

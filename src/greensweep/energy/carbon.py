@@ -18,12 +18,7 @@ _NORDIC_ZONES = {"SWE": "SE", "NOR": "NO", "FIN": "FI"}
 
 @dataclass(frozen=True)
 class Grid:
-    """The carbon intensity of a declared grid.
-
-    Attributes:
-        kilograms_per_kwh: kg CO2e per kWh.
-        declared: how the user named the grid.
-    """
+    """The carbon intensity of a grid, kg CO2e per kWh, and how the user declared it."""
 
     kilograms_per_kwh: float
     declared: str

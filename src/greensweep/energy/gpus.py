@@ -171,7 +171,6 @@ def _uuids_by_speed() -> tuple[str, ...]:
         capture_output=True,
         text=True,
         timeout=60,
-        check=False,
     )
     return tuple(asked.stdout.split()) if asked.returncode == 0 else ()
 

@@ -347,7 +347,13 @@ def _component(account: Account, counter: Counter, baseline: float | None) -> Co
     Args:
         baseline: what the idle machine drew when it was measured, watts; None: it was not.
     """
-    joules, part = account.comparable_joules, account.part
+    part = account.part
+
+    def with_idle(seconds: float) -> float:
+        # The idle power of the work's part is in the joules already.
+        return account.joules + (account.idle_watts or 0.0) * (seconds - part.work)
+
+    joules = with_idle(part.alone)
     beside = {RUNS: part.beside_runs, OTHERS: part.beside_others}
     shared = {who: joules * each / part.whole for who, each in beside.items() if each}
     return ComponentEnergy(
@@ -356,7 +362,7 @@ def _component(account: Account, counter: Counter, baseline: float | None) -> Co
         counted=counter.quality,
         net_joules=None if baseline is None else account.joules - baseline * part.work,
         idle_joules=None if account.idle_watts is None else account.idle_watts * part.alone,
-        charged_joules=account.charged_joules,
+        charged_joules=with_idle(part.idle),
         beside=shared,
         unsettled_joules=max(shared.values(), default=0.0) if account.idle_watts is None else 0.0,
     )

@@ -30,7 +30,6 @@ class Meter(Protocol):
 
 
 def not_started() -> EnergyError:
-    """Return the error of a lap without a start."""
     return EnergyError("a lap needs a started meter, this one is stopped: call start() first")
 
 

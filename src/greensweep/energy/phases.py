@@ -28,7 +28,6 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
         return self.reading.seconds
 
 
@@ -117,7 +116,6 @@ class Phases:
 
     @property
     def total(self) -> EnergyReading:
-        """The reading of all phases and what lay between them."""
         return sum(self.readings.values(), start=EnergyReading())
 
     def _enter(self, phase: str) -> None:

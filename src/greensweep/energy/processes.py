@@ -29,8 +29,6 @@ class CpuTimes:
 
 
 class Processes:
-    """The processes of this machine."""
-
     def own(self) -> tuple[int, str]:
         """Return this process's id, and its birth, which no other process with that id has."""
         return os.getpid(), _birth(os.getpid()) or ""
@@ -51,7 +49,6 @@ class Processes:
         )
 
     def cores(self) -> int:
-        """Return the number of logical cores."""
         return os.cpu_count() or 1
 
     def busy_seconds(self) -> float:

@@ -118,7 +118,6 @@ class ComponentEnergy:
 
     @property
     def charged(self) -> float:
-        """The run's part of what the machine used, joules."""
         return self.joules if self.charged_joules is None else self.charged_joules
 
     def incomplete(self, why: str) -> "ComponentEnergy":
@@ -185,13 +184,11 @@ class EnergyReading:
 
     @property
     def contended(self) -> tuple[str, ...]:
-        """Who else used a component for a notable part of the window."""
         parts = self.components.values()
         return tuple(who for who in (RUNS, OTHERS) if any(who in each.contended for each in parts))
 
     @property
     def comparable(self) -> bool:
-        """Tell whether other runs beside this one have left no mark on its joules."""
         return all(component.comparable for component in self.components.values())
 
     @property
@@ -210,17 +207,14 @@ class EnergyReading:
 
     @property
     def kwh(self) -> float | None:
-        """The gross energy in kilowatt-hours."""
         return None if self.joules is None else self.joules / JOULES_PER_KWH
 
     @property
     def power_watts(self) -> float | None:
-        """Mean power over the window."""
         return None if self.joules is None or not self.seconds else self.joules / self.seconds
 
     @property
     def quality(self) -> Quality:
-        """The quality that all components share, mixed when they differ."""
         return shared_quality(component.quality for component in self.components.values())
 
     @property

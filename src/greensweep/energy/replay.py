@@ -9,12 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from greensweep.config.schema_energy import ReplayConfig
-from greensweep.csv_files.figures import (
-    ENERGY_UNITS,
-    TIME_UNITS,
-    doubtful_power,
-    energy_factor,
-)
+from greensweep.csv_files.figures import ENERGY_UNITS, TIME_UNITS, doubtful_power, energy_factor
 from greensweep.csv_files.layout import TableError
 from greensweep.csv_files.rows import read_column, read_rows
 from greensweep.energy.counters import Counter, Source
@@ -51,7 +46,6 @@ class ReplayTable(UnmeteredMeter):
         self._config = config
 
     def start(self) -> None:
-        """Begin at the first row."""
         self._rows = iter(self._joules)
         self._ended = False
         super().start()

@@ -21,11 +21,9 @@ TRACKED_STATUS: dict[Status, RunStatus] = {
     "pruned": "FINISHED",
     "stopped": "KILLED",
 }
-# The other way round, of runs that only a tracker knows.
-STATUS_OF_TRACKED: dict[RunStatus, Status] = {
-    "FINISHED": "finished",
-    "FAILED": "failed",
-    "KILLED": "stopped",
+# The other way round, of runs that only a tracker knows: a pruned one looks finished.
+STATUS_OF_TRACKED = {
+    tracked: status for status, tracked in TRACKED_STATUS.items() if status != "pruned"
 }
 
 
@@ -44,7 +42,6 @@ class RecordedRun:
     repeat: str = ""
 
     def note(self, **figures: Any) -> None:
-        """Set figures of the result."""
         self.result = replace(self.result, **figures)
 
     def ended_by(self, raised: BaseException) -> Ending:

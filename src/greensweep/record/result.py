@@ -183,7 +183,6 @@ class RunResult:
 
     @property
     def metric(self) -> Metric:
-        """The metric that a search goes by."""
         return directed_metric(self.objective_metric, self.objective_direction)
 
 

@@ -71,7 +71,6 @@ class MlflowStore:
             self.client.log_batch(run_id, params=logged[start : start + _PARAM_BATCH])
 
     def has(self, run_id: str) -> bool:
-        """Tell whether the store knows a run."""
         return self._tags(run_id) is not None
 
     def _tags(self, run_id: str) -> Mapping[str, str] | None:
@@ -105,7 +104,6 @@ class MlflowStore:
             run_tags = []
 
     def log_now(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
-        """Write metrics of one step."""
         self.log(run_id, [(now(), step, metrics)])
 
     def log_files(self, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:
@@ -114,7 +112,6 @@ class MlflowStore:
             self.client.log_artifact(run_id, str(path), folder)
 
     def close(self, run_id: str, status: RunStatus) -> None:
-        """End the run."""
         self.client.set_terminated(run_id, status)
 
     def logged_steps(self, run_id: str, metric: str) -> set[int]:
