@@ -60,6 +60,8 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         trial=whole.trial,
         overrides=whole.overrides,
         provenance=whole.provenance,
+        mlflow_run_id=whole.mlflow_run_id,
+        mlflow_incomplete=whole.mlflow_incomplete,
         **_means(done, *_MEANS),
         metrics=_mean_metrics(done),
         energy_spent_joules=sum_joules(run.energy_spent_joules for run in runs),
@@ -92,26 +94,6 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         repeats=repeats,
         repeat_runs=tuple(summary_of(RepeatRun, run) for run in runs),
         spread=_spreads(done),
-    )
-
-
-def with_test_metrics(result: RunResult, runs: Sequence[RunResult]) -> RunResult:
-    """Return a run of repeats with the test accuracies and metrics that its repeats got later."""
-    tested = {run.seed: run for run in runs}
-    return replace(
-        result,
-        test_accuracy=_mean([run.test_accuracy for run in runs]),
-        metrics=_mean_metrics(runs),
-        repeat_runs=tuple(
-            replace(each, test_accuracy=run.test_accuracy, metrics=run.metrics)
-            if (run := tested.get(each.seed))
-            else replace(each, test_accuracy=None)
-            for each in result.repeat_runs
-        ),
-        spread={
-            **result.spread,
-            **{name: each for name, each in _spreads(runs).items() if name.startswith("test_")},
-        },
     )
 
 

@@ -21,7 +21,7 @@ from greensweep.record.result import (
     write_result,
 )
 from greensweep.record.tracked_names import tracked_metrics
-from greensweep.runs.mean import with_test_metrics
+from greensweep.runs.mean import mean_result
 from greensweep.search.folders import TRIAL_FILE, trial_directories
 from greensweep.search.trial import broken_in, read_trial_file
 from greensweep.study.trials import Trial, contenders, winners
@@ -82,12 +82,11 @@ def evaluate_winners(
         except GreensweepError as error:  # its files are broken: the others are tested
             log.warning("Trial %d is not tested: %s.", trial.number, error)
             continue
-        joules += [spent for _, spent in tested]
+        joules += tested
         if trial.result.repeats > 1 and tested:
-            runs = [result for result, _ in tested]
-            mean = with_test_metrics(trial.result, runs)
-            _update(trial.directory, mean, store)
-            _log_test(store, mean)
+            runs = read_results(repeat_directories(trial.directory)).values()
+            mean = mean_result([*runs], trial.result, trial.result.repeats)
+            _update(trial.directory, mean, store, tested=True)
     return sum_joules(joules)
 
 
@@ -97,10 +96,8 @@ def _checkpoints(directory: Path) -> list[Path]:
     return [path for folder in folders if (path := folder / CHECKPOINT_FILE).is_file()]
 
 
-def _test_run(
-    checkpoint: Path, meter: Meter, store: MlflowStore | None
-) -> tuple[RunResult, float | None]:
-    """Test kept weights and record it with their run; return the result and the joules spent."""
+def _test_run(checkpoint: Path, meter: Meter, store: MlflowStore | None) -> float | None:
+    """Test kept weights and record it with their run; return the joules spent."""
     from greensweep.runs.kept_model import evaluate_checkpoint
 
     directory = checkpoint.parent
@@ -111,10 +108,9 @@ def _test_run(
         test_accuracy=tested.test.accuracy,
         metrics={**kept.metrics, "test": dict(tested.test.metrics)},
     )
-    _update(directory, result, store)
-    _log_test(store, result)
+    _update(directory, result, store, tested=True)
     _log_weights(store, result, directory)
-    return result, tested.reading.joules
+    return tested.reading.joules
 
 
 def _log_weights(store: MlflowStore | None, result: RunResult, directory: Path) -> None:
@@ -123,15 +119,15 @@ def _log_weights(store: MlflowStore | None, result: RunResult, directory: Path) 
         store.attempt(partial(store.log_files, run_id, weights, folder="checkpoint"))
 
 
-def _log_test(store: MlflowStore | None, result: RunResult) -> None:
-    metrics = tracked_metrics(result).items()
-    shown = {name: value for name, value in metrics if name.startswith("test/")}
-    if store is not None and (run_id := result.mlflow_run_id) is not None:
-        store.attempt(partial(store.log_now, run_id, shown))
-
-
-def _update(directory: Path, result: RunResult, store: MlflowStore | None) -> None:
-    """Write a changed result to its file and its artifact."""
+def _update(
+    directory: Path, result: RunResult, store: MlflowStore | None, *, tested: bool = False
+) -> None:
+    """Write a changed result to its file and its artifact; its test metrics where it was tested."""
     path = write_result(result, directory)
-    if store is not None and result.mlflow_run_id is not None:
-        store.attempt(partial(store.log_files, result.mlflow_run_id, [path]))
+    if store is None or (run_id := result.mlflow_run_id) is None:
+        return
+    store.attempt(partial(store.log_files, run_id, [path]))
+    if tested:
+        metrics = tracked_metrics(result).items()
+        shown = {name: value for name, value in metrics if name.startswith("test/")}
+        store.attempt(partial(store.log_now, run_id, shown))
