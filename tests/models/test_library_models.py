@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from greensweep.config.schema_model import NamedModelConfig
+from greensweep.config.schema_model import NamedModelConfig, model_name
 from greensweep.errors import ModelError
-from greensweep.models import build_model, model_name, take_census
+from greensweep.models import build_model, take_census
 
 FITTED = [
     ("timm", "resnet18"),

@@ -72,6 +72,11 @@ class CustomModelConfig(ModelConfig):
     kwargs: dict[str, Any] = option(dict, doc="arguments of that class")
 
 
+def model_name(config: ModelConfig) -> str:
+    """Return the name under which results record the network."""
+    return config.target if isinstance(config, CustomModelConfig) else str(config.name)
+
+
 # By the name under which conf/model/*.yaml refers to them.
 MODELS: dict[str, type[ModelConfig]] = {
     "simple_cnn": SimpleCnnConfig,

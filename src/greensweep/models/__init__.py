@@ -4,11 +4,11 @@ from pkgutil import resolve_name
 
 from torch import nn
 
-from greensweep.config.schema_model import CustomModelConfig, ModelConfig
+from greensweep.config.schema_model import ModelConfig
 from greensweep.models.census import LayerCensus, take_census
 from greensweep.models.memory import check_batch_fits
 
-__all__ = ["LayerCensus", "build_model", "check_batch_fits", "model_name", "take_census"]
+__all__ = ["LayerCensus", "build_model", "check_batch_fits", "take_census"]
 
 
 def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
@@ -25,8 +25,3 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int)
     build = resolve_name(config.builder)
     model: nn.Module = build(config, input_shape, outputs)
     return model
-
-
-def model_name(config: ModelConfig) -> str:
-    """Return the name under which results record the network."""
-    return config.target if isinstance(config, CustomModelConfig) else str(config.name)

@@ -1,18 +1,18 @@
 """A run that leaves its result, however it ends: in `result.json` and in the tracker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.schema import TrainConfig
+from greensweep.config.schema_model import model_name
 from greensweep.config.store import save_run_config
-from greensweep.nested import flat
 from greensweep.record.ending import Ending, Status, ending_of
 from greensweep.record.result import CONFIG_FILE, RunResult, write_result
-from greensweep.record.tracked_names import tracked_metrics, tracked_tags
-from greensweep.secrets.data import masked
+from greensweep.record.tracked_names import tracked_metrics, tracked_params, tracked_tags
 from greensweep.tracking import RunStatus, Tracker, provenance
 
 TRACKED_STATUS: dict[Status, RunStatus] = {
@@ -56,14 +56,35 @@ class RecordedRun:
         return ending
 
 
+def initial_result(config: TrainConfig, trial: int | None, overrides: Iterable[str]) -> RunResult:
+    """Return the result of a run of which no more is known than what was asked."""
+    _, objective = metrics_of(config)
+    return RunResult(
+        status="failed",
+        error=None,
+        model=model_name(config.model),
+        dataset=config.dataset.name,
+        seed=config.seed,
+        objective_metric=objective.name,
+        objective_direction=objective.direction,
+        selected_on_test=config.select_on == "test",
+        trial=trial,
+        overrides=tuple(overrides),
+    )
+
+
 @contextmanager
 def recorded_run(
-    result: RunResult, config: TrainConfig, directory: Path, tracker: Tracker, name: str
+    config: TrainConfig,
+    directory: Path,
+    tracker: Tracker,
+    name: str,
+    trial: int | None,
+    overrides: Iterable[str],
 ) -> Iterator[RecordedRun]:
     """Record what the block does as one run, and leave `config.yaml` and `result.json`.
 
     Args:
-        result: what is known before the run.
         directory: the run's own; made where it is missing.
         tracker: not yet started.
 
@@ -74,13 +95,11 @@ def recorded_run(
     directory.mkdir(parents=True, exist_ok=True)
     config_file = directory / CONFIG_FILE
     save_run_config(config, config_file)
-    run = RecordedRun(replace(result, provenance=provenance(config.dataset.name)), [config_file])
+    initial = initial_result(config, trial, overrides)
+    run = RecordedRun(replace(initial, provenance=provenance(config.dataset.name)), [config_file])
     ending = Ending("finished")
-    params = {**flat(masked(asdict(config))), "objective.metric": result.objective_metric}
-    if params["objective.name"] == "accuracy":  # the choice of one metric, whichever that is
-        params["objective.name"] = result.objective_metric
     try:
-        tracker.start(name, params, run.result.provenance)
+        tracker.start(name, tracked_params(asdict(config), initial), run.result.provenance)
         yield run
     except BaseException as raised:
         ending = run.ended_by(raised)

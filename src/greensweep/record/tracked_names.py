@@ -1,12 +1,24 @@
 """A run's result under the names that MLflow shows."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
+from greensweep.nested import flat
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import HistoryPoint, Inference
+from greensweep.secrets.data import masked
 
 _SPREAD_NAMES = {"energy_joules": "energy/total_joules", "energy_net_joules": "energy/net_joules"}
+
+
+def tracked_params(config: Mapping[str, Any], result: RunResult) -> dict[str, str]:
+    """Return a run's options by dotted names, as text without secrets."""
+    params = {**flat(masked(config)), "objective.metric": result.objective_metric}
+    if params["objective.name"] == "accuracy":  # the choice of one metric, whichever that is
+        params["objective.name"] = result.objective_metric
+    return params
 
 
 def tracked_metrics(result: RunResult) -> dict[str, float]:

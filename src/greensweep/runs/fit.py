@@ -1,6 +1,7 @@
 """Train epoch by epoch under the meter: evaluate, keep the best weights, report."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from greensweep.energy import Phases
 from greensweep.errors import DataError
@@ -15,16 +16,22 @@ ShowEpochs = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
 Report = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class RunUnderWay:
+    """What a run trains, what it keeps of it, and where its figures and its energy go."""
+
+    setup: Setup
+    kept: KeptWeights
+    history: History
+    run: RecordedRun
+    phases: Phases
+
+
 def fit(
-    setup: Setup,
-    kept: KeptWeights,
-    history: History,
-    run: RecordedRun,
-    phases: Phases,
-    *,
+    under_way: RunUnderWay,
     report: Report,
     show_epochs: ShowEpochs | None,
-    after_epoch: Callable[[], None] = lambda: None,
+    after_epoch: Callable[[], None],
 ) -> None:
     """Train until the last epoch, or until `training.patience` ends it.
 
@@ -40,6 +47,8 @@ def fit(
         DataError: no image could be read, or the metric that chooses is undefined.
         TrainingError: the loss is no longer finite, memory ran out, or the model failed.
     """
+    setup, kept, history = under_way.setup, under_way.kept, under_way.history
+    run, phases = under_way.run, under_way.phases
     config, training = setup.config, setup.config.training
     report(_progress(0, None, setup, phases))
     epochs: Iterable[Epoch] = phases.each("training", setup.training)

@@ -6,16 +6,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter
 from greensweep.errors import GreensweepError
-from greensweep.models import model_name
 from greensweep.record.recorded_run import recorded_run
 from greensweep.record.reporting import report_progress
 from greensweep.record.result import CHECKPOINT_FILE, LAYER_ENERGY_FILE, RunResult
 from greensweep.runs.checkpoint import KeptWeights, write_tensors
-from greensweep.runs.fit import Report, ShowEpochs, fit, note_metrics
+from greensweep.runs.fit import Report, RunUnderWay, ShowEpochs, fit, note_metrics
 from greensweep.runs.history import History
 from greensweep.runs.inference import measure_inference
 from greensweep.runs.layer_energy import attribute_layer_energy
@@ -60,9 +58,7 @@ def run_once(
     training = config.training
     resumable = ResumableRun(directory, config, tracker)
     with (
-        recorded_run(
-            initial_result(config, trial, overrides), config, directory, tracker, name
-        ) as run,
+        recorded_run(config, directory, tracker, name, trial, overrides) as run,
         metered(run, meter, config.energy) as phases,
         deterministic(training.deterministic),
     ):
@@ -75,17 +71,9 @@ def run_once(
             run.note(capture=capture.mode, capture_reason=capture.reason)
 
         history = History(config.select_on, tracker, trained=phases.of("training"))
-        resumable.resume(setup, kept, history, run, phases)
-        fit(
-            setup,
-            kept,
-            history,
-            run,
-            phases,
-            report=report,
-            show_epochs=show_epochs,
-            after_epoch=partial(resumable.keep, setup, kept, history, run, phases),
-        )
+        under_way = RunUnderWay(setup, kept, history, run, phases)
+        resumable.resume(under_way)
+        fit(under_way, report, show_epochs, after_epoch=partial(resumable.keep, under_way))
         write_tensors(kept.weights, directory / CHECKPOINT_FILE)
         run.note(checkpoint=str(directory / CHECKPOINT_FILE))
 
@@ -106,23 +94,6 @@ def run_once(
                 note_metrics(run, "test", setup.evaluate(setup.test, "test"))
     resumable.end()
     return run.result
-
-
-def initial_result(config: TrainConfig, trial: int | None, overrides: Iterable[str]) -> RunResult:
-    """Return the result of a run of which no more is known than what was asked."""
-    _, objective = metrics_of(config)
-    return RunResult(
-        status="failed",
-        error=None,
-        model=model_name(config.model),
-        dataset=config.dataset.name,
-        seed=config.seed,
-        objective_metric=objective.name,
-        objective_direction=objective.direction,
-        selected_on_test=config.select_on == "test",
-        trial=trial,
-        overrides=tuple(overrides),
-    )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from greensweep.record.reporting import Progress, report_progress, report_repeat
 from greensweep.record.result import REPEATS_FOLDER, RunResult, read_results, repeat_directories
 from greensweep.runs.fit import ShowEpochs
 from greensweep.runs.mean import mean_result
-from greensweep.runs.once import initial_result, run_once
+from greensweep.runs.once import run_once
 from greensweep.tracking import Tracker
 
 
@@ -44,9 +44,8 @@ def run_repeats(
     )
     if config.repeats == 1:
         return train_once(config, directory, tracker=tracker, name=name, trial=trial)
-    initial = initial_result(config, trial, overrides)
     spent: float | None = None
-    with recorded_run(initial, config, directory, tracker, name) as recorded:
+    with recorded_run(config, directory, tracker, name, trial, overrides) as recorded:
         try:
             for number in range(config.repeats):
                 recorded.repeat = f"repeat {number + 1} of {config.repeats}"

@@ -10,15 +10,13 @@ from typing import Any
 import torch
 
 from greensweep.config.schema import TrainConfig
-from greensweep.energy import EnergyReading, Phases
+from greensweep.energy import EnergyReading
 from greensweep.errors import StudyError, first_line
 from greensweep.files import put_aside
 from greensweep.nested import dotted, from_json, to_json
-from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.result import RunResult, find_result
-from greensweep.runs.checkpoint import KeptWeights, copy_weights, restore_weights, write_tensors
-from greensweep.runs.history import History
-from greensweep.runs.setup import Setup
+from greensweep.runs.checkpoint import copy_weights, restore_weights, write_tensors
+from greensweep.runs.fit import RunUnderWay
 from greensweep.secrets.data import masked
 from greensweep.tracking import Tracker
 
@@ -52,9 +50,7 @@ class ResumableRun:
         if self._state is not None:
             tracker.run_id = self._state["tracked_as"]
 
-    def resume(
-        self, setup: Setup, kept: KeptWeights, history: History, run: RecordedRun, phases: Phases
-    ) -> None:
+    def resume(self, under_way: RunUnderWay) -> None:
         """Put back what was kept, once the network is warmed up; do nothing where nothing was.
 
         The energy of the earlier process is that up to its last epoch. What it used after that is
@@ -63,25 +59,24 @@ class ResumableRun:
         state = self._state
         if state is None:
             return
-        restore_weights(setup.training.network, state["network"])
-        setup.training.resume(state["training"])
-        kept.resume(state["kept"])
+        training = under_way.setup.training
+        restore_weights(training.network, state["network"])
+        training.resume(state["training"])
+        under_way.kept.resume(state["kept"])
         for name, reading in state["readings"].items():
-            phases.add(name, from_json(EnergyReading, reading))
+            under_way.phases.add(name, from_json(EnergyReading, reading))
         earlier = from_json(RunResult, state["result"])
         assigned = state["assigned"]
-        history.resume(
+        under_way.history.resume(
             earlier.history, assigned["points"], from_json(EnergyReading, assigned["to"])
         )
-        run.note(**{name: getattr(earlier, name) for name in _NOTED})
+        under_way.run.note(**{name: getattr(earlier, name) for name in _NOTED})
         log.info(
             f"Going on after epoch {earlier.epochs}: energy that an earlier process used after it "
             "is not known."
         )
 
-    def keep(
-        self, setup: Setup, kept: KeptWeights, history: History, run: RecordedRun, phases: Phases
-    ) -> None:
+    def keep(self, under_way: RunUnderWay) -> None:
         """Write the state as it stands, whole or not at all.
 
         Raises:
@@ -89,15 +84,15 @@ class ResumableRun:
         """
         if not self._config.training.resume:
             return
-        points, assigned = history.assigned
+        training, (points, assigned) = under_way.setup.training, under_way.history.assigned
         state = {
             "options": _options_of(self._config),
-            "network": copy_weights(setup.training.network, into=None),
-            "training": setup.training.state(),
-            "kept": kept.state(),
+            "network": copy_weights(training.network, into=None),
+            "training": training.state(),
+            "kept": under_way.kept.state(),
             "assigned": {"points": points, "to": to_json(assigned)},
-            "readings": to_json(phases.readings),
-            "result": to_json(run.result),
+            "readings": to_json(under_way.phases.readings),
+            "result": to_json(under_way.run.result),
             "tracked_as": self._tracker.run_id,
         }
         write_tensors(state, self._path)

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.metrics import METRICS, Metric
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import load_run_config, read_overrides
 from greensweep.errors import ConfigError, StudyError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front
+from greensweep.record.recorded_run import initial_result
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import FUTILE_TRIALS, Outcome, ended_as
@@ -246,37 +246,31 @@ def result_of(
     Args:
         config: where the trial's folder holds none of its own.
     """
-    from greensweep.models import model_name
-
     if (directory / CONFIG_FILE).is_file():
         try:
             config = load_run_config(directory / CONFIG_FILE)
         except ConfigError as error:  # half a file: what the sweep has in common still holds
             log.warning("Trial %d is described by the sweep's own options: %s.", number, error)
-    status = ended_as(outcome)
-    on_test = config is not None and config.select_on == "test"
-    objective = METRICS["accuracy"] if config is None else metrics_of(config)[1]
-    split = "test" if on_test else "validation"
-    result = RunResult(
+    overrides, status = read_overrides(directory), ended_as(outcome)
+    initial = (
+        RunResult(status, None, "unknown", "unknown", seed=0, trial=number, overrides=overrides)
+        if config is None
+        else initial_result(config, number, overrides)
+    )
+    split, metric = "test" if initial.selected_on_test else "validation", initial.objective_metric
+    is_finished = status == "finished"
+    return replace(
+        initial,
         status=status,
-        error=None if status == "finished" else outcome.error or "it never ran",
-        model=model_name(config.model) if config else "unknown",
-        dataset=config.dataset.name if config else "unknown",
-        seed=config.seed if config else 0,
-        trial=number,
-        overrides=read_overrides(directory),
-        validation_accuracy=None if on_test else outcome.accuracy,
-        test_accuracy=outcome.accuracy if on_test else None,
-        metrics={split: {objective.name: outcome.metric_value}} if outcome.metric_value else {},
-        objective_metric=objective.name,
-        objective_direction=objective.direction,
-        selected_on_test=on_test,
+        error=None if is_finished else outcome.error or "it never ran",
+        validation_accuracy=outcome.accuracy if split == "validation" else None,
+        test_accuracy=outcome.accuracy if split == "test" else None,
+        metrics={split: {metric: outcome.metric_value}} if outcome.metric_value else {},
+        energy_joules=outcome.joules if is_finished else None,
+        energy_quality=outcome.quality if is_finished else "unmeasured",
         energy_spent_joules=outcome.spent_joules,
         epochs=outcome.epochs,
     )
-    if status != "finished":
-        return result
-    return replace(result, energy_joules=outcome.joules, energy_quality=outcome.quality)
 
 
 def _as_recorded(result: RunResult, kept: EndedTrial | None) -> RunResult:

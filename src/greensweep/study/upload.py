@@ -9,7 +9,6 @@ from pathlib import Path
 from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.config.store import load_run_config, read_plain_config
 from greensweep.errors import StudyError, TrackingError
-from greensweep.nested import flat
 from greensweep.record.recorded_run import TRACKED_STATUS
 from greensweep.record.result import (
     CHECKPOINT_FILE,
@@ -23,7 +22,12 @@ from greensweep.record.result import (
     repeat_directories,
     write_result,
 )
-from greensweep.record.tracked_names import history_metrics, tracked_metrics, tracked_tags
+from greensweep.record.tracked_names import (
+    history_metrics,
+    tracked_metrics,
+    tracked_params,
+    tracked_tags,
+)
 from greensweep.search.folders import trial_directories
 from greensweep.secrets.data import still_masked
 from greensweep.study.finish import finish_tracked_sweep
@@ -102,7 +106,7 @@ def _send(store: MlflowStore, directory: Path, pending: Mapping[Path, RunResult]
 
 def _send_run(store: MlflowStore, directory: Path, result: RunResult, parent: str | None) -> str:
     config_file = directory / CONFIG_FILE
-    params = flat(read_plain_config(config_file))
+    params = tracked_params(read_plain_config(config_file), result)
     name = result.model if result.trial is None else f"trial {result.trial}"
     tags = {**result.provenance, **tracked_tags(result), "uploaded": "true"}
     points: list[tuple[int, Metrics]] = [*enumerate(map(history_metrics, result.history), start=1)]

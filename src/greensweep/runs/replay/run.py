@@ -15,7 +15,6 @@ from greensweep.record.summaries import HistoryPoint, Replayed, Split
 from greensweep.record.tracked_names import history_metrics
 from greensweep.runs.fit import Report
 from greensweep.runs.metered import energy_figures
-from greensweep.runs.once import initial_result
 from greensweep.runs.replay.source import option_values, replay_model
 from greensweep.runs.replay.table import RecordedPoint
 from greensweep.tracking import Tracker
@@ -46,11 +45,10 @@ def replay_once(
         KeyboardInterrupt: the run was interrupted; likewise.
         OSError: the result cannot be written; the tracker has it.
     """
-    initial = initial_result(config, trial, overrides)
     points: list[RecordedPoint] = []
     history: list[HistoryPoint] = []
     began = time.monotonic()
-    with recorded_run(initial, config, directory, tracker, name) as run:
+    with recorded_run(config, directory, tracker, name, trial, overrides) as run:
         try:
             for point in _recorded_epochs(config, run):
                 history.append(
