@@ -18,6 +18,7 @@ from greensweep.config import (
 )
 from greensweep.config.options import option_faults
 from greensweep.config.store import parse
+from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -232,3 +233,15 @@ def test_no_bound_of_the_schema_goes_untested() -> None:
     tested = {key: rule for _, key, rule, _ in CASES}
     untested = {(key, bound) for key, bound in declared if words[bound] not in tested.get(key, "")}
     assert untested == set()
+
+
+@pytest.mark.parametrize("value", ["colour", None, 3])
+def test_a_value_that_is_none_of_the_choices_is_refused_under_every_omegaconf(value: Any) -> None:
+    options = SweeperConfig(sampler={}, pruner=value)
+    expected = (
+        "hydra.sweeper.pruner must be auto or none or pareto or median or percentile or "
+        f"successive_halving or hyperband, got {value}"
+    )
+    assert [*option_faults(options, "hydra.sweeper.")] == [expected]
+    assert not [*option_faults(schema_energy.ReplayConfig(path="a.csv", unit=None))]
+    assert [*option_faults(schema_energy.ReplayConfig(path="a.csv", unit="calorie"))]

@@ -3,10 +3,10 @@
 `tests/config/test_omegaconf_internals.py` holds each of them to the OmegaConf that is installed.
 """
 
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import yaml
-from omegaconf import Container, DictConfig
+from omegaconf import Container, DictConfig, omegaconf
 from omegaconf._utils import get_omega_conf_dumper
 
 
@@ -26,3 +26,18 @@ def root_of(node: Container) -> DictConfig:
     root = node._get_root()
     assert isinstance(root, DictConfig)
     return root
+
+
+def let_options_be_literals() -> None:
+    """Let OmegaConf 2.3, which Hydra 1.3 needs, take `Literal` options as 2.4 does.
+
+    2.3 refuses the annotation; their values are then held to it by `option_faults` alone.
+    """
+    if hasattr(omegaconf, "LiteralNode"):
+        return
+    wrap = omegaconf._node_wrap
+
+    def wrap_any(*, ref_type: Any, **others: Any) -> Any:
+        return wrap(ref_type=Any if get_origin(ref_type) is Literal else ref_type, **others)
+
+    omegaconf._node_wrap = wrap_any  # type: ignore[assignment]

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, field, fields, is_dataclass
-from typing import Any
+from itertools import chain
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 _RULES = {
     "above": ("above", lambda value, bound: value > bound),
@@ -56,10 +58,14 @@ def option_faults(config: Any, prefix: str = "") -> Iterator[str]:
 
     What several options of a class say together, its own `faults(prefix)` checks.
     """
+    types = get_type_hints(type(config))
     for declared in fields(config):
         value = getattr(config, declared.name)
         key = f"{prefix}{declared.name}"
         must = declared.metadata.get("must")
+        choices = literals_of(types[declared.name])
+        if choices and value not in choices:  # OmegaConf 2.4 would have refused it
+            yield f"{key} must be {' or '.join(map(_shown, choices))}, got {value}"
         if is_dataclass(value) and not isinstance(value, type):
             yield from option_faults(value, prefix=f"{key}.")
         elif must is not None and not must[1](value):
@@ -68,6 +74,14 @@ def option_faults(config: Any, prefix: str = "") -> Iterator[str]:
             yield from _range_faults(key, value, declared)
     if hasattr(config, "faults"):
         yield from config.faults(prefix)
+
+
+def literals_of(hint: Any) -> tuple[Any, ...]:
+    """Return the values that a `Literal`, or one or None, allows; none of other types."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    parts = [(None,) if each is NoneType else literals_of(each) for each in get_args(hint)]
+    return tuple(chain(*parts)) if all(parts) else ()
 
 
 def _range_faults(key: str, value: float, declared: Field[Any]) -> Iterator[str]:

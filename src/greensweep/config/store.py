@@ -19,7 +19,7 @@ from greensweep.config import (
 )
 from greensweep.config.checks import run_faults
 from greensweep.config.folders import locate
-from greensweep.config.omegaconf_internals import to_yaml
+from greensweep.config.omegaconf_internals import let_options_be_literals, to_yaml
 from greensweep.config.options import option_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
@@ -174,3 +174,6 @@ def _schema_of(group: str, options: Mapping[str, Any]) -> type:
             return each
     names = [each for allowed in types.values() for each in get_args(allowed)]
     raise ConfigError(unknown(group, name, names))
+
+
+let_options_be_literals()

@@ -110,6 +110,8 @@ SAMPLERS: dict[str, type] = {
 @dataclass
 class SweeperConfig:
     _target_: str = "hydra_plugins.greensweep_sweeper.greensweep_sweeper.GreensweepSweeper"
+    # Hydra 1.3 else makes an object of each option that has a target: of the sampler.
+    _recursive_: bool = False
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "auto"}])
     sampler: Any = MISSING
     params: dict[str, Any] | None = option(None, doc="search space, in Hydra's sweep syntax")

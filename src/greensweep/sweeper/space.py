@@ -2,13 +2,20 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import partial
+from math import ceil
 from typing import Any
 
-from hydra.core.override_parser.types import RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from greensweep.config.grammar import (
     choices_of,
@@ -17,7 +24,6 @@ from greensweep.config.grammar import (
     kept_choice,
     kept_choices,
 )
-from greensweep.config.hydra_internals import distribution_of
 from greensweep.config.searched import Searched, present_value, read_searched, still_needed
 from greensweep.errors import StudyError, first_line
 from greensweep.search.encoder import holds
@@ -76,17 +82,39 @@ def read_space(
 
 
 def _distribution(searched: Searched) -> BaseDistribution:
+    """Return what the stock Optuna sweeper searches too, where its Hydra is installed."""
     override = searched.override
     try:
         if override.is_choice_sweep():
             return CategoricalDistribution(kept_choices(choices_of(override)))
-        if isinstance(values := override.value(), RangeSweep):
-            values.shuffle = False  # a search has an order of its own
-        return distribution_of(override)
+        value: Any = override.value()
+        match value:
+            case RangeSweep(transformers=[_, *_]):
+                return CategoricalDistribution([*override.sweep_iterator()])  # type: ignore[list-item]
+            case RangeSweep():
+                return _of_steps(value)
+            case IntervalSweep():
+                whole = isinstance(value.start, int) and isinstance(value.end, int)
+                make = IntDistribution if whole else FloatDistribution
+                found: BaseDistribution = make(value.start, value.end, log="log" in value.tags)
+                return found
+        raise NotImplementedError("it is neither choices, a range nor an interval")
     except (ValueError, NotImplementedError, AssertionError, HydraException) as error:
         raise StudyError(
             f"{override.input_line} cannot be searched: {first_line(error)}"
         ) from error
+
+
+def _of_steps(sweep: RangeSweep) -> BaseDistribution:
+    """Return the values of a range, whose end Hydra leaves out and Optuna has, in any order."""
+    start, stop, step = (Fraction(str(each)) for each in (sweep.start, sweep.stop, sweep.step))
+    count = ceil((stop - start) / step) if step else 0
+    if count < 1:
+        raise ValueError("it holds no value")
+    low, high = sorted((start, start + (count - 1) * step))
+    if all(isinstance(each, int) for each in (sweep.start, sweep.stop, sweep.step)):
+        return IntDistribution(int(low), int(high), step=abs(int(step)))
+    return FloatDistribution(float(low), float(high), step=abs(float(step)))
 
 
 def _as_kept(distribution: BaseDistribution, value: Any) -> Any:

@@ -1,5 +1,6 @@
 """`hydra/sweeper=greensweep`: a sweeper that prunes, resumes, and keeps to a budget of energy."""
 
+from inspect import signature
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -9,17 +10,20 @@ from omegaconf import DictConfig
 
 from greensweep.config.sweeper import SAMPLERS, SweeperConfig
 
-ConfigStore.instance().store(
-    group="hydra/sweeper",
-    name="greensweep",
-    node=SweeperConfig,
-    provider="greensweep",
-    replace=True,  # a worker imports this module before Hydra does
-)
+
+def _store(group: str, name: str, node: type) -> None:
+    """Store options, also where they are: a worker imports this module before Hydra does.
+
+    Hydra 1.3 always replaces what is there; later versions have to be asked to.
+    """
+    store = ConfigStore.instance().store
+    replaces: Any = {"replace": True} if "replace" in signature(store).parameters else {}
+    store(name, node, group, provider="greensweep", **replaces)
+
+
+_store("hydra/sweeper", "greensweep", SweeperConfig)
 for name, node in SAMPLERS.items():
-    ConfigStore.instance().store(
-        group="hydra/sweeper/sampler", name=name, node=node, provider="greensweep", replace=True
-    )
+    _store("hydra/sweeper/sampler", name, node)
 
 
 class GreensweepSweeper(Sweeper):
