@@ -95,7 +95,7 @@ def _distribution(searched: Searched) -> BaseDistribution:
                 return _of_steps(value)
             case IntervalSweep():
                 whole = isinstance(value.start, int) and isinstance(value.end, int)
-                make = IntDistribution if whole else FloatDistribution
+                make: Any = IntDistribution if whole else FloatDistribution
                 found: BaseDistribution = make(value.start, value.end, log="log" in value.tags)
                 return found
         raise NotImplementedError("it is neither choices, a range nor an interval")
