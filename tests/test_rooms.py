@@ -198,7 +198,7 @@ def test_each_file_of_what_is_private_has_its_test() -> None:
 # Whatever else is written appears whole, by `files`.
 DIRECT_WRITES = {
     "csv_files/cells.py": "into a part that `files.write_whole` gives",
-    "data/image_cache.py": "likewise",
+    "data/image_folder.py": "likewise",
     "runs/checkpoint.py": "likewise, and into memory",
     "rendering/write.py": "into a folder that `files.write_together` gives",
     "tracking/csv_file.py": "appended to while a run goes on, line by line",

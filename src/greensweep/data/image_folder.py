@@ -1,19 +1,37 @@
-"""A tree of images, `train/<class>/*` with optional `val/` and `test/`."""
+"""A tree of images, `train/<class>/*` with optional `val/` and `test/`, held or streamed.
 
+Decoded images may be kept on disk, under a key of the files' contents.
+"""
+
+import hashlib
+import logging
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from greensweep.config.schema_dataset import ImageFolderConfig
-from greensweep.data.image_cache import decode_or_recall, warn_skipped
 from greensweep.data.image_files import Decoder, UnreadableImage, upright_size
 from greensweep.data.image_tree import ImageFiles, check_every_class, list_parts
 from greensweep.data.split import Split, StreamedItem, StreamedSplit, TensorSplit, loader_workers
 from greensweep.data.splits import Source
 from greensweep.errors import DataError
-from greensweep.resources import fits_in_memory
+from greensweep.files import write_whole
+from greensweep.resources import fits_in_memory, usable_cores
+
+log = logging.getLogger(__name__)
+
+_DECODED_AT_ONCE = 256
+# Part of each key: a change in how images are decoded makes old caches unused.
+_FORMAT = 2
+
+Decoded = tuple[np.ndarray, np.ndarray]
+"""The images that can be read, uint8 (M, 3, H, W), and their indices, int64 (M,)."""
 
 
 def image_folder(config: ImageFolderConfig) -> Source:
@@ -30,12 +48,7 @@ def image_folder(config: ImageFolderConfig) -> Source:
     splits = {name: read(files, decoder, config) for name, files in parts.items()}
     train_folder = Path(config.root) / "train"
     check_every_class(splits["train"].labels.tolist(), classes, train_folder, "readable image")
-    return Source(
-        train=splits["train"],
-        classes=classes,
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-    )
+    return Source(splits["train"], classes, splits.get("validation"), splits.get("test"))
 
 
 def _common_size(files: ImageFiles, config: ImageFolderConfig) -> tuple[int, int]:
@@ -52,11 +65,81 @@ def _common_size(files: ImageFiles, config: ImageFolderConfig) -> tuple[int, int
 
 
 def _decoded(files: ImageFiles, decoder: Decoder, config: ImageFolderConfig) -> Split:
-    images, readable = decode_or_recall(
-        files.paths, decoder, skip_broken=config.corrupt == "skip", cache=config.cache
-    )
+    """Decode images, or take them from the cache; those that cannot be read are left out."""
+    paths, skip_broken, kept = files.paths, config.corrupt == "skip", None
+    if config.cache is not None:
+        kept = Path(config.cache) / f"{_content_key(paths, decoder)}.npz"
+    recalled = _recall(kept) if kept is not None else None
+    images, readable = recalled or _decode(paths, decoder, skip_broken)
+    for index in sorted(set(range(len(paths))) - set(readable.tolist())):
+        if not skip_broken:
+            decoder(paths[index])
+        _warn_skipped(paths[index])
+    if kept is not None and recalled is None:
+        _keep(kept, images, readable)
     labels = torch.tensor(files.labels, dtype=torch.int64)
     return TensorSplit(torch.from_numpy(images), labels[torch.from_numpy(readable)])
+
+
+def _warn_skipped(path: Path) -> None:
+    log.warning("Skipped %s: it cannot be read as an image.", path)
+
+
+def _decode(paths: Sequence[Path], decoder: Decoder, skip_broken: bool) -> Decoded:
+    images = np.empty((len(paths), *decoder.shape), dtype=np.uint8)
+
+    def decode_from(start: int) -> list[int]:
+        readable = []
+        for index in range(start, min(start + _DECODED_AT_ONCE, len(paths))):
+            try:
+                images[index] = decoder(paths[index])
+                readable.append(index)
+            except UnreadableImage:
+                if not skip_broken:
+                    raise
+        return readable
+
+    # Python's own number of threads, but of the cores that may be used.
+    with ThreadPoolExecutor(min(32, usable_cores() + 4)) as pool:
+        chunks = list(pool.map(decode_from, range(0, len(paths), _DECODED_AT_ONCE)))
+    readable = np.array([index for chunk in chunks for index in chunk], dtype=np.int64)
+    return (images if len(readable) == len(paths) else images[readable]), readable
+
+
+def _content_key(paths: Sequence[Path], decoder: Decoder) -> str:
+    """A digest of the files' contents, in order, and of how they are decoded."""
+    digest = hashlib.sha256(repr((_FORMAT, decoder)).encode())
+    for path in paths:
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError:  # decoding will say so
+            digest.update(b"unreadable")
+    return digest.hexdigest()
+
+
+def _recall(kept: Path) -> Decoded | None:
+    if not kept.is_file():
+        return None
+    try:
+        with np.load(kept, allow_pickle=False) as arrays:
+            return arrays["images"], arrays["readable"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        log.warning("The image cache %s is broken and is made again.", kept)
+        return None
+
+
+def _keep(kept: Path, images: np.ndarray, readable: np.ndarray) -> None:
+    """Keep decoded images; the cache is a convenience, so a full disk only costs a warning."""
+
+    def save(part: Path) -> None:
+        with part.open("wb") as file:  # to a path's name NumPy would add its own ending
+            np.savez(file, images=images, readable=readable)
+
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, save)
+    except OSError as error:
+        log.warning("Decoded images are not cached: %s.", error)
 
 
 def _streamed(files: ImageFiles, decoder: Decoder, config: ImageFolderConfig) -> Split:
@@ -79,5 +162,5 @@ class _DecodedOnTheFly(Dataset[StreamedItem]):
         except UnreadableImage:
             if not self.skip_broken:
                 raise
-            warn_skipped(path)
+            _warn_skipped(path)
             return None, self.files.labels[index]

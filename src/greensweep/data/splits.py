@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil, prod
 
 import numpy as np
@@ -137,10 +137,11 @@ def make_splits(source: Source, config: DatasetConfig, seed: int) -> Splits:
     if validation is None:
         kept, held = _hold_out(source, kept, config.validation_fraction, seed, "validation")
         validation = _select(source.train, held)
-    kept = _at_most(source.train, kept, config.train_limit, "train_limit", source.classes, seed)
-    train = _select(source.train, kept)
+    limited = partial(_limited, classes=source.classes, seed=seed)
+    train = limited(source.train, kept, "train_limit", config.train_limit)
     validation, test = (
-        _fewer(split, config.evaluation_limit, source.classes, seed) for split in (validation, test)
+        limited(split, np.arange(len(split)), "evaluation_limit", config.evaluation_limit)
+        for split in (validation, test)
     )
     standardise = None if source.fit is None else source.fit(train)
     if standardise is not None:
@@ -163,11 +164,6 @@ def _tell_missing_classes(splits: Splits) -> None:
                 len(splits.classes),
                 listed(missing),
             )
-
-
-def _fewer(split: Split, limit: int | None, classes: Sequence[str], seed: int) -> Split:
-    kept = _at_most(split, np.arange(len(split)), limit, "evaluation_limit", classes, seed)
-    return _select(split, kept)
 
 
 def _hold_out(
@@ -198,17 +194,17 @@ def _hold_out(
     return np.sort(kept), np.sort(held)
 
 
-def _at_most(
+def _limited(
     split: Split,
     indices: np.ndarray,
-    limit: int | None,
     option: str,
+    limit: int | None,
     classes: Sequence[str],
     seed: int,
-) -> np.ndarray:
+) -> Split:
     """Draw `limit` of `indices`, stratified unless a class or the rest is too small for it."""
     if limit is None or limit >= len(indices):
-        return indices
+        return _select(split, indices)
     stratified = None
     if learns_classes(split):
         if limit < len(classes):
@@ -221,7 +217,7 @@ def _at_most(
         if counts.min() > 1 and len(indices) - limit >= len(present):
             stratified = labels
     kept, _ = train_test_split(indices, train_size=limit, stratify=stratified, random_state=seed)
-    return np.sort(kept)
+    return _select(split, np.sort(kept))
 
 
 def _select(split: Split, indices: np.ndarray) -> Split:
