@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from greensweep.training.attribution import CALL, FORWARD, NODE, STEP, Layer, StepTrace
-from greensweep.training.layer_time import LayerTimes, Sample, mean_times
+from greensweep.training.layer_time import LayerTimes, mean_times
 from greensweep.training.traces import read_trace
 
 MAIN, BACKWARD = 100, 101
@@ -212,7 +212,7 @@ def test_a_step_without_annotations_has_the_labels_of_one_with_the_same_operator
 def test_launch_is_what_a_plain_step_takes_beyond_its_kernels(tmp_path: Path) -> None:
     trace = record(annotated=True).read(tmp_path)
     labels = trace.label(CALLS)
-    sample = Sample(labels.calls, trace.device_seconds(labels), trace.seconds)
+    sample = trace, labels
 
     times = mean_times([sample, sample], 1.3e-3, on_gpu=True)
 

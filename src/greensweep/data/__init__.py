@@ -4,17 +4,15 @@ from pkgutil import resolve_name
 
 from greensweep.config.schema_dataset import DatasetConfig
 from greensweep.data.seeding import seeded
-from greensweep.data.split import Batch, Split, StreamedSplit, Targets, TensorSplit, is_image, noun
+from greensweep.data.split import Split, StreamedSplit, Targets, TensorSplit, is_image, noun
 from greensweep.data.splits import Source, Splits, make_splits
 from greensweep.errors import DataError
 
 __all__ = [
-    "Batch",
     "Source",
     "Split",
     "Splits",
     "StreamedSplit",
-    "Targets",
     "TensorSplit",
     "is_image",
     "load_splits",

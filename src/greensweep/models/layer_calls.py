@@ -28,7 +28,6 @@ class _Running:
         has_layers: a layer was called in it.
     """
 
-    module: nn.Module
     begun: Any
     calls: bool = False
     computes: bool = False
@@ -78,7 +77,7 @@ class LayerCalls(TorchFunctionMode, ABC):
 
     def _enter(self, module: nn.Module, _: Any) -> None:
         self.enter(module)
-        self._modules.append(_Running(module, self.begin()))
+        self._modules.append(_Running(self.begin()))
 
     def _leave(self, module: nn.Module, inputs: tuple[Any, ...], result: Any) -> None:
         ended = self._modules.pop()

@@ -174,27 +174,13 @@ def time_layers(
         sampler.sample(take, 1)
         sampler.sample(take, _WARM_UP_STEPS)
         before = time_plain(steps - steps // 2)
-        samples = [each for each in sampler.sample(take, 1 + steps)[1:] if each is not None]
+        sampled = sampler.sample(take, 1 + steps)[1:]
         after = time_plain(steps // 2)
+    samples = [(trace, labels) for trace, labels in sampled if labels is not None]
     if not samples:
         raise DataError("too few training images could be read: check the data set's files")
     plain_seconds = (before[0] + after[0]) / (before[1] + after[1])
     return mean_times(samples, plain_seconds, on_gpu=device.type == "cuda")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A sampled step.
-
-    Attributes:
-        calls: of each layer.
-        spent: whose its time was; on a GPU, its kernels' time.
-        seconds: its length.
-    """
-
-    calls: Mapping[Layer, int]
-    spent: Seconds
-    seconds: float
 
 
 class _Sampler:
@@ -210,8 +196,8 @@ class _Sampler:
         self._known: dict[object, Labels] = {}
         self._varies = False
 
-    def sample(self, take: Callable[[], bool], count: int) -> list[Sample | None]:
-        """Return what so many steps showed, or None for one whose layers are not known.
+    def sample(self, take: Callable[[], bool], count: int) -> list[tuple[StepTrace, Labels | None]]:
+        """Return the traces of so many steps, and whose each is; None where that is not known.
 
         Args:
             take: takes a step, and tells whether there was one to take.
@@ -225,29 +211,14 @@ class _Sampler:
                         break
                     synchronize()
         self._step.watching = nullcontext
-        samples: list[Sample | None] = []
+        samples = []
         for trace in steps_of(events):
             if calls is not None:
                 self._known[trace.operators] = trace.label(calls.calls)
             labels = self._known.get(trace.operators)
             self._varies |= labels is None
-            samples.append(
-                None
-                if labels is None
-                else Sample(labels.calls, self._spent(trace, labels), trace.seconds)
-            )
+            samples.append((trace, labels))
         return samples
-
-    def _spent(self, trace: StepTrace, labels: Labels) -> Seconds:
-        if self._step.device.type != "cuda":
-            return trace.host_seconds(labels)
-        spent = trace.device_seconds(labels)
-        if not spent:
-            raise TrainingError(
-                "PyTorch's profiler saw no kernel run on the GPU: check that another profiler does "
-                "not hold it, and that this PyTorch has CUPTI"
-            )
-        return spent
 
 
 class _CallRecorder(LayerCalls):
@@ -301,13 +272,25 @@ def _running() -> Iterator[None]:
         yield
 
 
-def mean_times(samples: Sequence[Sample], plain_seconds: float, *, on_gpu: bool) -> LayerTimes:
-    """Return the mean of sampled steps; `plain_seconds` is the mean length of plain ones."""
+def mean_times(
+    samples: Sequence[tuple[StepTrace, Labels]], plain_seconds: float, *, on_gpu: bool
+) -> LayerTimes:
+    """Return the mean of sampled steps; `plain_seconds` is the mean length of plain ones.
+
+    Raises:
+        TrainingError: the profiler saw nothing of a GPU.
+    """
     calls: Counter[Layer] = Counter()
     spent: Seconds = defaultdict(float)
-    for sample in samples:
-        calls.update(sample.calls)
-        for key, seconds in sample.spent.items():
+    for trace, labels in samples:
+        calls.update(labels.calls)
+        found = trace.device_seconds(labels) if on_gpu else trace.host_seconds(labels)
+        if not found:
+            raise TrainingError(
+                "PyTorch's profiler saw no kernel run on the GPU: check that another profiler does "
+                "not hold it, and that this PyTorch has CUPTI"
+            )
+        for key, seconds in found.items():
             spent[key] += seconds / len(samples)
     names = (DATA, LOSS, OPTIMIZER, OTHER)
     rest = {name: sum(spent[name, back] for back in (False, True)) for name in names}
@@ -325,7 +308,7 @@ def mean_times(samples: Sequence[Sample], plain_seconds: float, *, on_gpu: bool)
             for layer, count in calls.items()
         ),
         rest=rest,
-        step_seconds=fmean(sample.seconds for sample in samples),
+        step_seconds=fmean(trace.seconds for trace, _ in samples),
         steps=len(samples),
         plain_step_seconds=plain_seconds,
         key="kernel_time" if on_gpu else "time",

@@ -9,13 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from greensweep.config.schema import (
-    CustomOptimizerConfig,
-    CustomSchedulerConfig,
-    OptimizerConfig,
-    SchedulerConfig,
-    TrainingConfig,
-)
+from greensweep.config import schema
 from greensweep.data import Split, TensorSplit, noun
 from greensweep.data.split import cut_batches, shuffled_batches
 from greensweep.errors import ConfigError, ModelError, describe
@@ -79,9 +73,9 @@ class Training:
         normalise: Normalise,
         task: Task,
         *,
-        training: TrainingConfig,
-        optimizer: OptimizerConfig,
-        scheduler: SchedulerConfig,
+        training: schema.TrainingConfig,
+        optimizer: schema.OptimizerConfig,
+        scheduler: schema.SchedulerConfig,
         seed: int,
         graph: Recorder | None = None,
     ) -> None:
@@ -97,7 +91,7 @@ class Training:
         self._steps = training.epochs * len(cut_batches(torch.arange(len(split)), self._step_size))
         update = build_optimizer(optimizer, model.parameters())
         self._schedule = build_schedule(scheduler, update, self._steps)
-        own = scheduler if isinstance(scheduler, CustomSchedulerConfig) else None
+        own = scheduler if isinstance(scheduler, schema.CustomSchedulerConfig) else None
         self._by_epoch = own is not None and own.interval == "epoch"
         gather = split.gather if isinstance(split, TensorSplit) else None
         self._plain = TrainingStep(model, normalise, task, training, update, gather)
@@ -105,7 +99,7 @@ class Training:
         self._graph: Recorder | str = graph or "CUDA graphs need a GPU"
         if graph is None and normalise.device.type == "cuda":
             self._graph = cuda_graph
-        if own is not None or isinstance(optimizer, CustomOptimizerConfig):
+        if own is not None or isinstance(optimizer, schema.CustomOptimizerConfig):
             # What others change from step to step, a graph may hold as it was.
             self._graph = "CUDA graphs are of Greensweep's own optimizers and schedules"
         self.capture = Capture("none", "no warm-up")
