@@ -26,7 +26,6 @@ from greensweep.files import write_text
 from greensweep.models import build_model
 from greensweep.tasks.classification import Classification
 from greensweep.training import (
-    Capture,
     Normalise,
     Training,
     choose_device,
@@ -35,6 +34,7 @@ from greensweep.training import (
     start_state,
     synchronize,
 )
+from greensweep.training.capture import Capture
 
 _SHAPE, _CLASSES = (3, 32, 32), 10
 _PLAIN_AT_MOST = 1 / 0.97  # of the time of the bare loop

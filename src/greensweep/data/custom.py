@@ -122,9 +122,9 @@ def _split(
             f"a split of {config.target} must be (inputs, labels) or a map-style data set, "
             f"got {type(part).__name__}: return one of the two"
         )
-    items = MapStyle(part, config.image_size, config.layout, targets)
+    items = MapStyle(part, config, targets)
     if not items.is_random():
-        return items.split(config.memory_share)
+        return items.split()
     what = noun(items.first.shape)
     if name != "train":
         raise DataError(

@@ -62,8 +62,6 @@ def _mnist(config: TorchvisionDatasetConfig, dataset_class: Any) -> Source:
         for name, md5 in dataset_class.resources
     ]
     _fetch(files, config)
-    for file in files:
-        _verify(file.path, file.md5)
 
     # Not through torchvision's class: it reads unpacked copies, which have no checksum.
     def split(part: str) -> TensorSplit:
@@ -82,7 +80,6 @@ def _cifar(config: TorchvisionDatasetConfig, dataset_class: Any) -> Source:
     if not all(path.is_file() for path in batches):
         archive = _File(root / dataset_class.filename, dataset_class.tgz_md5, (dataset_class.url,))
         _fetch([archive], config)
-        _verify(archive.path, archive.md5)
         extract_archive(str(archive.path), str(root))
     for path, md5 in batches.items():
         _verify(path, md5)  # the files are pickles: nothing is loaded before all have passed
@@ -112,20 +109,22 @@ def _verify(path: Path, md5: str) -> None:
 
 
 def _fetch(files: list[_File], config: TorchvisionDatasetConfig) -> None:
-    """Download those of `files` that are missing, one process at a time."""
-    if all(file.path.is_file() for file in files):
-        return
-    if not config.download:
-        raise _missing(files, config, "dataset.download=false")
-    try:
-        root = Path(config.root)
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{config.name}.lock"), _network_timeout(_TIMEOUT_SECONDS):
-            for file in files:
-                if not file.path.is_file():
-                    _download(file)
-    except _FAILURES as error:
-        raise _missing(files, config, f"could not be downloaded ({first_line(error)})") from error
+    """Download those of `files` that are missing, one process at a time, and verify all."""
+    if not all(file.path.is_file() for file in files):
+        if not config.download:
+            raise _missing(files, config, "dataset.download=false")
+        try:
+            root = Path(config.root)
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / f".{config.name}.lock"), _network_timeout(_TIMEOUT_SECONDS):
+                for file in files:
+                    if not file.path.is_file():
+                        _download(file)
+        except _FAILURES as error:
+            why = f"could not be downloaded ({first_line(error)})"
+            raise _missing(files, config, why) from error
+    for file in files:
+        _verify(file.path, file.md5)
 
 
 def _download(file: _File) -> None:

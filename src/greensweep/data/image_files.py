@@ -1,6 +1,7 @@
 """One image file: its size, its pixels."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,19 +21,28 @@ class UnreadableImage(DataError):
     """A file that is no image, or a broken one."""
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            yield image
+    except Exception as error:  # broken files make Pillow raise nearly anything
+        raise UnreadableImage(
+            f"{path} cannot be read as an image ({describe(error)}): replace or remove it, "
+            "or set dataset.corrupt=skip"
+        ) from error
+
+
 def upright_size(path: Path) -> tuple[int, int]:
     """Height and width of the upright image; its header alone tells of a square one.
 
     Raises:
         UnreadableImage: the file is broken.
     """
-    try:
-        with Image.open(path) as image:
-            if image.width != image.height:
-                ImageOps.exif_transpose(image, in_place=True)
-            return image.height, image.width
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as image:
+        if image.width != image.height:
+            ImageOps.exif_transpose(image, in_place=True)
+        return image.height, image.width
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class Decoder:
             UnreadableImage: the file is broken.
             DataError: the image has another size and is not to be resized.
         """
-        image = _open_rgb(path)
+        with _opened(path) as opened:
+            image = of_8_bits(opened).convert("RGB")
         height, width = self.size
         if image.size != (width, height):
             if not self.resize:
@@ -64,14 +75,6 @@ class Decoder:
                 )
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(image).transpose(2, 0, 1)
-
-
-def _open_rgb(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as opened:
-            return of_8_bits(opened).convert("RGB")
-    except Exception as error:  # broken files make Pillow raise nearly anything
-        raise _unreadable(path, error) from error
 
 
 def of_8_bits(image: Image.Image) -> Image.Image:
@@ -87,10 +90,3 @@ def of_8_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits, of unknown range")
     return image
-
-
-def _unreadable(path: Path, error: Exception) -> UnreadableImage:
-    return UnreadableImage(
-        f"{path} cannot be read as an image ({describe(error)}): replace or remove it, "
-        "or set dataset.corrupt=skip"
-    )

@@ -12,7 +12,6 @@ from greensweep.data.split import Split, is_image, noun
 from greensweep.data.splits import Splits
 from greensweep.files import write_json
 
-MANIFEST_FILE = "splits.json"
 _BATCH = 1024
 
 
@@ -31,7 +30,7 @@ def write_manifest(splits: Splits, dataset: str, seed: int, folder: Path) -> Pat
         "splits": {name: _describe(split, splits.classes, seed) for name, split in parts.items()},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / MANIFEST_FILE
+    path = folder / "splits.json"
     write_json(path, manifest)
     return path
 

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.data.arrays import Layout, as_labels, as_tensor, channels_first, layout_of, prepared
 from greensweep.data.image_files import of_8_bits
 from greensweep.data.split import (
@@ -35,18 +36,12 @@ class MapStyle(Dataset[StreamedItem]):
         DataError: it is empty, or its first item cannot be read.
     """
 
-    def __init__(
-        self,
-        dataset: Any,
-        image_size: int | None,
-        layout: Layout = "auto",
-        targets: Targets = "classes",
-    ):
+    def __init__(self, dataset: Any, config: CustomDatasetConfig, targets: Targets):
         if len(dataset) == 0:
             raise DataError(
                 "a data set of make_splits is empty: return at least one sample per class"
             )
-        self.dataset, self.image_size, self._layout = dataset, image_size, layout
+        self.dataset, self._config = dataset, config
         self._layouts: dict[int, Layout] = {}  # by rank, of the first item that has it
         self._targets: Targets = targets
         self._labels: Tensor | None = None
@@ -79,13 +74,13 @@ class MapStyle(Dataset[StreamedItem]):
         few = torch.linspace(0, len(self) - 1, min(_READ_TWICE, len(self))).long()
         return any(not torch.equal(self[index][0], self[index][0]) for index in few.tolist())
 
-    def split(self, memory_share: float) -> Split:
+    def split(self) -> Split:
         """Return the split held in memory where it fits, streamed where it does not.
 
         Raises:
             DataError: an item cannot be read, or is unlike the first.
         """
-        if not fits_in_memory(self.first.nbytes * len(self), memory_share):
+        if not fits_in_memory(self.first.nbytes * len(self), self._config.memory_share):
             return self.streamed()
         inputs = self.first.new_empty((len(self), *self.first.shape))
         labels = self._first_label.new_empty((len(self), *self._first_label.shape))
@@ -114,7 +109,7 @@ class MapStyle(Dataset[StreamedItem]):
 
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
         sample, label = self._item(index)
-        sample = prepared(sample.unsqueeze(0), self.image_size)[0]
+        sample = prepared(sample.unsqueeze(0), self._config.image_size)[0]
         if sample.is_floating_point() and not sample.isfinite().all():
             raise DataError(
                 f"item {index} of a data set of make_splits holds NaN or infinite "
@@ -150,8 +145,9 @@ class MapStyle(Dataset[StreamedItem]):
         if values.ndim == 0:
             raise ValueError("its input is one number, and has no axis")
         if values.ndim not in self._layouts:
-            found = layout_of(values.shape, values.dtype, self._layout, self.image_size)
-            self._layouts[values.ndim] = found
+            self._layouts[values.ndim] = layout_of(
+                values.shape, values.dtype, self._config.layout, self._config.image_size
+            )
         return channels_first(values.unsqueeze(0), self._layouts[values.ndim])[0]
 
 

@@ -107,7 +107,7 @@ class StreamedSplit:
 
     def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         loader = DataLoader(
-            _ErrorsAsItems(self.dataset),
+            _ErrorsAsBatches(self.dataset),
             batch_sampler=[indices.tolist() for indices in order],
             num_workers=self.workers,
             collate_fn=_collate_readable,
@@ -120,30 +120,24 @@ class StreamedSplit:
                 yield batch
 
 
-class _ErrorsAsItems(Dataset[StreamedItem | DataError]):
+class _ErrorsAsBatches(Dataset[StreamedItem]):
     """Hands an item's DataError on, for a worker would wrap it into the text of its traceback."""
 
     def __init__(self, dataset: Dataset[StreamedItem]):
         self.dataset = dataset
 
-    def __getitem__(self, index: int) -> StreamedItem | DataError:
+    def __getitems__(self, indices: list[int]) -> list[StreamedItem] | DataError:
         try:
-            return self.dataset[index]
+            return [self.dataset[index] for index in indices]
         except DataError as error:
             return error
 
 
-def _collate_readable(items: list[StreamedItem | DataError]) -> Batch | DataError | None:
-    readable = []
-    for item in items:
-        if isinstance(item, DataError):
-            return item
-        if item[0] is not None:
-            readable.append(item)
-    if not readable:
-        return None
-    inputs, labels = default_collate(readable)
-    return inputs, labels
+def _collate_readable(items: list[StreamedItem] | DataError) -> Batch | DataError | None:
+    if isinstance(items, DataError):
+        return items
+    readable = [item for item in items if item[0] is not None]
+    return tuple(default_collate(readable)) if readable else None
 
 
 Split = TensorSplit | StreamedSplit

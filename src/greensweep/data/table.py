@@ -39,7 +39,7 @@ def table(config: TableConfig, targets: Targets) -> Source:
         if (path := getattr(config, f"{name}_path")) is not None:
             parts[name] = _read(path, f"dataset.{name}_path")
     learnt = _target_columns(config)
-    features = _features(config, list(parts["train"].columns))
+    features = _features(config, learnt, list(parts["train"].columns))
     for name, part in parts.items():
         _check_columns(part, [*features, *learnt], name)
     kinds = {name: is_number(parts["train"][name], name) for name in features}
@@ -143,17 +143,16 @@ def _target_columns(config: TableConfig) -> list[str]:
     return [str(each) for each in (named if isinstance(named, list) else [named])]
 
 
-def _features(config: TableConfig, columns: Sequence[str]) -> list[str]:
+def _features(config: TableConfig, learnt: list[str], columns: Sequence[str]) -> list[str]:
     """Return the columns that are learnt from."""
     chosen = {"columns": config.columns or (), "drop_columns": config.drop_columns}
-    chosen["target_column"] = _target_columns(config)
+    chosen["target_column"] = learnt
     for option, names in chosen.items():
         for name in names:
             if name not in columns:
                 raise DataError(
                     f"dataset.{option}: {unknown(f'column of {config.path}', name, columns)}"
                 )
-    learnt = _target_columns(config)
     left_out = {*learnt, *config.drop_columns}
     features = [name for name in config.columns or columns if name not in left_out]
     if not features:

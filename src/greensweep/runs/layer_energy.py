@@ -8,7 +8,7 @@ from greensweep.energy import Phases
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.summaries import LayerEnergySummary
 from greensweep.runs.setup import Setup
-from greensweep.training import LayerTimes, time_layers
+from greensweep.training.layer_time import LayerTimes, time_layers
 
 _COLUMNS = (
     "module",

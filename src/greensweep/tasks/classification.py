@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from greensweep.tasks.balance import listed_weights
-from greensweep.tasks.task import Loss, Task
+from greensweep.tasks.task import Loss, Task, listed_weights
+
+# A share that is this many times an equal one, and at least half of all.
+_TIMES = 1.5
 
 
 class Classification(Task):
@@ -56,3 +58,21 @@ class Classification(Task):
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs.argmax(dim=1) == targets).sum()
+
+
+def imbalance(labels: Tensor, classes: tuple[str, ...]) -> str | None:
+    """Say that one class has most of the data, so that naming it always is accurate; None if not.
+
+    Args:
+        labels: class numbers, int64, shape (N,).
+    """
+    counts = torch.bincount(labels, minlength=len(classes))
+    largest = int(counts.argmax())
+    share = counts[largest].item() / len(labels)
+    if share < max(0.5, _TIMES / len(classes)):
+        return None
+    return (
+        f"{share:.0%} of the training data are of class {classes[largest]!r}, so that predicting "
+        "it always is as accurate: objective.metric=balanced_accuracy or macro_f1 weighs all "
+        "classes alike, and task.class_weights=balanced trains so."
+    )

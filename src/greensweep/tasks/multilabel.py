@@ -6,8 +6,7 @@ from functools import partial
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from greensweep.tasks.balance import listed_weights
-from greensweep.tasks.task import Loss, Task
+from greensweep.tasks.task import Loss, Task, listed_weights
 
 
 class Multilabel(Task):

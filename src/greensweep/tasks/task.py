@@ -1,12 +1,14 @@
 """The protocol of a task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from greensweep.config.metrics import Targets
+from greensweep.errors import ConfigError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From a batch's outputs and targets to their mean loss."""
@@ -58,3 +60,17 @@ class Task(ABC):
         if self.targets != "classes":
             return None
         return (self.predict(outputs).argmax(dim=1) == targets).sum()
+
+
+def listed_weights(weights: str | Sequence[float], targets: Tensor, size: int, what: str) -> Tensor:
+    """Return `task.class_weights` where the targets are, float32, shape (`size`,).
+
+    Raises:
+        ConfigError: there are more or fewer than classes.
+    """
+    if len(weights) != size:
+        raise ConfigError(
+            f"task.class_weights has {len(weights)} weights, and the data set {size} {what}: give "
+            "one for each, in their order, or set task.class_weights=balanced"
+        )
+    return torch.tensor(weights, dtype=torch.float32, device=targets.device)
