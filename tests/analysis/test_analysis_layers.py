@@ -265,13 +265,13 @@ def test_counts_that_vary_together_are_one_factor() -> None:
         for row in design()
     ]
     analyses = analyses_of(runs(rows), report())
-    assert analyses.layers is not None
-    assert analyses.layers.tables["anova"]["term"].tolist() == [
+    layers = analyses.results["layers"]
+    assert layers.tables["anova"]["term"].tolist() == [
         "layers/conv",
         "layers/linear",
         "residual",
     ]
-    assert analyses.layers.notes[-2:] == [
+    assert layers.notes[-2:] == [
         "layers/conv and layers/linear together stand for layers/relu too, which varies with them.",
         "layers/conv stands for layers/batch_norm and layers/max_pool too, which vary with it.",
     ]
@@ -283,8 +283,7 @@ def test_networks_of_the_same_layers_are_told_apart_by_their_size() -> None:
         for row in design()
         for width in (1, 2)
     ]
-    result = analyses_of(runs(rows), report()).layers
-    assert result is not None
+    result = analyses_of(runs(rows), report()).results["layers"]
     assert result.figures["architectures"] == 4
     assert "cluster_bootstrap" in result.tables
 

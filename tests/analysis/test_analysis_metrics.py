@@ -197,4 +197,4 @@ def test_no_word_of_accuracy_is_on_the_page_of_another_metric(name: str, tmp_pat
     assert not [file.name for file in tmp_path.glob("**/*.csv") if "accura" in file.read_text()]
     label = {"macro_f1": "Macro F1", "rmse": "RMSE"}[name]
     assert f"<h2>{label} and energy" in page
-    assert {each.name for each in analyses.found} >= {"tradeoff", "strategies", "layers", "options"}
+    assert set(analyses.results) >= {"tradeoff", "strategies", "layers", "options"}

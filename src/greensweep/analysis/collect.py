@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
 
@@ -24,7 +24,6 @@ from greensweep.config.schema_analysis import (
 from greensweep.errors import AnalysisError
 from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
 
-_ON_PAGE = ("tradeoff", "strategies", "layers")  # with options, and pictures, of their own
 _LAYERS = "layers/"
 _FIRST = ("layers/conv", "layers/linear", "layers/relu")  # what people ask about
 
@@ -34,25 +33,14 @@ class Analyses:
     """What the page is about.
 
     Attributes:
-        runs: the table of runs.
-        bill, tradeoff: of these runs.
-        strategies, layers: None where the runs do not answer them; `missing` says why.
-        others: every other analysis that the runs answer, by the title of its section.
+        results: of the analyses that the runs answer, by name, in the order of the page; `bill` is
+            always there.
+        missing: why the runs do not answer others that the page would have.
     """
 
     runs: RunTable
-    bill: Result
-    tradeoff: Result | None = None
-    strategies: Result | None = None
-    layers: Result | None = None
-    missing: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, Result] = field(default_factory=dict)
-
-    @property
-    def found(self) -> list[Result]:
-        """The analyses that the runs answered."""
-        every = (self.tradeoff, self.strategies, self.layers, *self.others.values(), self.bill)
-        return [each for each in every if each is not None]
+    results: Mapping[str, Result]
+    missing: Mapping[str, str]
 
 
 def analyses_of(
@@ -72,23 +60,17 @@ def analyses_of(
         "strategies": (_strategies, config.strategies),
         "layers": (_layers, config.layers),
     }
-    found, missing = {}, {}
+    results, missing = {}, {}
     for name, (ask, own) in asked.items():
         try:
-            found[name] = ask(runs.only(own.where, f"{name}.where"), own)
+            results[name] = ask(runs.only(own.where, f"{name}.where"), own)
         except AnalysisError as error:
             missing[name] = str(error)
-    return Analyses(runs, bill, **found, missing=missing, others=_others(runs))
-
-
-def _others(runs: RunTable) -> dict[str, Result]:
-    """Ask every analysis that the page does not know by itself, by its default options."""
-    found = {}
     for name, kind in ANALYSES.items():
-        if name not in _ON_PAGE:
+        if name not in asked:
             with suppress(AnalysisError):  # it was not asked for
-                found[kind.title] = resolve_name(kind.implementation)(runs, kind())
-    return found
+                results[name] = resolve_name(kind.implementation)(runs, kind())
+    return Analyses(runs, {**results, "bill": bill}, missing)
 
 
 def _strategies(runs: RunTable, config: StrategiesConfig) -> Result:

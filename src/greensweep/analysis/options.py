@@ -9,11 +9,11 @@ import pandas as pd
 from greensweep.analysis.comparison import holm
 from greensweep.analysis.importance import unused, varying
 from greensweep.analysis.result import Result
-from greensweep.analysis.units import joules
+from greensweep.analysis.units import difference, joules
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import OptionsConfig
 from greensweep.errors import AnalysisError
-from greensweep.sources.table import ENERGY, OPTION_GROUPS, SETTING, RunTable, column
+from greensweep.sources.table import ENERGY, SETTING, RunTable
 
 
 def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
@@ -22,13 +22,11 @@ def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
     Raises:
         AnalysisError: no run finished, no option has two values, or a column is missing.
     """
-    for name in config.options:
-        column(runs.frame, name, "analysis.options", runs.source)
+    runs.require(config.options, "analysis.options")
     finished, metric = runs.finished, runs.metric
-    known = [str(name) for name in finished if str(name).startswith(OPTION_GROUPS)]
     values, effects = [], []
     for setting, group in finished.groupby(SETTING):
-        for name in varying(group, config.options or known):
+        for name in varying(group, config.options or runs.options):
             levels = _levels(group[name], config.levels)
             means = _means(group, levels, metric, config.confidence)
             own = {"setting": setting, "option": name}
@@ -137,13 +135,10 @@ def _answers(table: pd.DataFrame, metric: Metric, significance: float) -> Iterat
             yield f"{setting}: no option has values whose energy differs by more than chance."
             continue
         first = matter.sort_values("energy_saved_share", kind="stable").iloc[-1]
-        change = first[_change_of(metric)]
-        brings = f"{change:+.2g} of {metric.label}"
-        if metric.name == "accuracy":
-            brings = f"{100.0 * change:+.2g} points of accuracy"
         yield (
             f"{setting}: {first['option']} matters most for energy: at {first['least']} runs take "
             f"{100.0 * first['energy_saved_share']:.2g} % less than at {first['most']} "
             f"({joules(first['least_energy_joules'])} against "
-            f"{joules(first['most_energy_joules'])} on average), with {brings}."
+            f"{joules(first['most_energy_joules'])} on average), with "
+            f"{difference(metric, first[_change_of(metric)], '+.2g')}."
         )

@@ -120,14 +120,12 @@ def notes_of(
     if len(over_orders):
         notes.append(
             "Intervals over orders of trials are over "
-            f"{range_text(set(over_orders['interval_draws']))} random orders "
+            f"{range_text(over_orders['interval_draws'])} random orders "
             f"({', '.join(config.order_free)}): for strategies whose next trial hangs on the "
             "earlier ones there is no such interval."
         )
     if bands is not None and len(bands):
-        notes.append(
-            f"Bands of the curves are over {range_text(set(bands['band_draws']))} draws each."
-        )
+        notes.append(f"Bands of the curves are over {range_text(bands['band_draws'])} draws each.")
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,12 @@ from greensweep.analysis.front import (
     hypervolume,
     knee,
     on_front_probability,
-    points_lost,
     points_lost_in_draws,
 )
 from greensweep.analysis.importance import importance, unused, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
+from greensweep.analysis.units import difference
 from greensweep.analysis.units import joules as in_joules
 from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import TradeoffConfig
@@ -27,29 +28,49 @@ from greensweep.errors import AnalysisError
 from greensweep.pareto import distinguishable, pareto_front
 from greensweep.sources.table import (
     ENERGY,
-    OPTION_GROUPS,
     SCORE,
     UNCERTAINTY,
     RunTable,
-    column,
     joined,
 )
 
 _SHARES = (0.5, 0.25, 0.1)  # of the best one's energy
 _MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds
 _NOTHING_AS_CHEAP = "nothing costs that little"
-_UNIT, _RUNS = "_configuration", "_runs"  # a table may have columns called as one would say it
 _JOULES_PER_KILOJOULE = 1000.0
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Configurations that may stand in for each other, one row each: means over their repeats."""
+    """Runs whose metric compares, and their configurations: means over their repeats."""
 
     name: str
-    means: pd.DataFrame
     runs: pd.DataFrame
     metric: Metric
+    config: TradeoffConfig
+
+    @cached_property
+    def units(self) -> NDArray[np.intp]:
+        """Number of the configuration that each run is of."""
+        names = list(self.config.configuration)
+        by_name = self.runs.groupby(names, dropna=False, sort=False) if names else None
+        return (self.runs.index if by_name is None else by_name.ngroup()).to_numpy()
+
+    @cached_property
+    def sizes(self) -> NDArray[np.intp]:
+        """Runs of each configuration."""
+        return np.bincount(self.units)
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """A row for each configuration."""
+        if not self.config.configuration:
+            return self.runs
+        groups = self.runs.groupby(self.units)
+        squares = self.runs[UNCERTAINTY].pow(2).groupby(self.units).sum()
+        return groups.first().assign(
+            **groups[[SCORE, ENERGY]].mean(), **{UNCERTAINTY: squares.pow(0.5) / self.sizes}
+        )
 
     @property
     def scores(self) -> Figures:
@@ -61,11 +82,6 @@ class _Group:
         return np.asarray(self.metric.score(self.scores), dtype=np.float64)
 
     @property
-    def best(self) -> int:
-        """Place of the best configuration; of equals, the cheapest."""
-        return int(np.lexsort((self.joules, -self.scores))[0])
-
-    @property
     def joules(self) -> Figures:
         return self.means[ENERGY].to_numpy(float)
 
@@ -74,9 +90,32 @@ class _Group:
         return self.means[UNCERTAINTY].to_numpy(float)
 
     @property
+    def best(self) -> int:
+        """Place of the best configuration; of equals, the cheapest."""
+        return int(np.lexsort((self.joules, -self.scores))[0])
+
+    @cached_property
     def front(self) -> NDArray[np.intp]:
         """Places of the Pareto front, cheapest first, whose energies are distinguishable."""
         return pareto_front(self.joules, self.scores, self.uncertainties)
+
+    @property
+    def knee(self) -> int | None:
+        """Place of the knee on the front."""
+        return knee(self.scores[self.front], self.joules[self.front])
+
+    @cached_property
+    def on_front(self) -> Figures | None:
+        """Each configuration's probability to be on the front; None where nothing was repeated."""
+        if self.sizes.max() == 1:
+            return None
+        scores, joules = self.runs[[SCORE, ENERGY]].to_numpy(float).T
+        draws = self.draws(len(self.runs))
+        return on_front_probability(scores, joules, self.units, draws, self.config.seed)
+
+    def draws(self, values: int) -> int:
+        """Return how many resamples of so many values are drawn."""
+        return resamples_that_fit(self.config.resamples, values, _MOST_DRAWN)
 
 
 def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
@@ -85,24 +124,19 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     Raises:
         AnalysisError: no run finished, all are as good, or a column is missing.
     """
-    for name in config.configuration:
-        column(runs.frame, name, "analysis.configuration", runs.source)
-    within = _within(runs, config)
-    groups = _groups(runs, within, config)
-    odds = [_on_front_probability(group, config) for group in groups]
-    repeated = [
-        _probabilities(*each, config) for each in zip(groups, odds, strict=True) if len(each[1])
+    runs.require(config.configuration, "analysis.configuration")
+    defaults = TradeoffConfig().within
+    runs.require([each for each in config.within if each not in defaults], "analysis.within")
+    runs.require(config.hyperparameters, "analysis.hyperparameters")
+    within = [name for name in config.within if name in runs.frame]
+    groups = [
+        _Group(str(name), part.reset_index(drop=True), runs.metric, config)
+        for name, part in runs.finished.groupby(joined(runs.finished, within), sort=True)
     ]
-    halving = pd.concat([_halving(group, config) for group in groups], ignore_index=True)
-    tables: dict[str, pd.DataFrame] = {
-        "front": pd.concat(
-            [_front(*each, config) for each in zip(groups, odds, strict=True)], ignore_index=True
-        ),
-        "halving": halving,
+    tables = {
+        "front": pd.concat(map(_front, groups), ignore_index=True),
+        "halving": pd.concat(map(_halving, groups), ignore_index=True),
     }
-    if repeated:
-        tables["on_front"] = pd.concat(repeated, ignore_index=True)
-    figures: dict[str, object] = {"groups": {group.name: _figures(group) for group in groups}}
     lost = "the points lost" if runs.metric.name == "accuracy" else "what is lost"
     notes = [
         f"{capitalised(runs.metric.label)} is compared within "
@@ -111,15 +145,16 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         "The knee is the point of the front at the maximum distance above the chord between its "
         "ends, with both axes scaled to the front's own range, as in the first step of Kneedle "
         "(Satopää et al. 2011).",
-        f"Intervals of {lost} are over {range_text(set(halving['interval_draws']))} draws "
+        f"Intervals of {lost} are over {range_text(tables['halving']['interval_draws'])} draws "
         "of the configurations that were tried: they say what another search of that size may "
         "find, and are infinite where in such a draw nothing costs that little.",
     ]
+    repeated = [_probabilities(group) for group in groups if group.on_front is not None]
     if repeated:
+        tables["on_front"] = pd.concat(repeated, ignore_index=True)
         notes.append(_probabilities_note(tables["on_front"]))
-    hyperparameters = _hyperparameters(runs, config)
     notes += unused(runs.finished, config.hyperparameters)
-    important = _importance(groups, hyperparameters, config.seed)
+    important = _importance(groups, config.hyperparameters or runs.options, config.seed)
     if important is not None:
         tables["importance"] = important
     else:
@@ -140,75 +175,26 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         name="tradeoff",
         answers=[_recommendation(group) for group in groups],
         tables=tables,
-        figures=figures,
+        figures={"groups": {group.name: _figures(group) for group in groups}},
         notes=notes,
         warnings=[*runs.warnings, *warnings],
         runs=runs,
     )
 
 
-def _within(runs: RunTable, config: TradeoffConfig) -> list[str]:
-    """Return the columns within which the metric compares; of the defaults those that are there."""
-    defaults = TradeoffConfig().within
-    for name in config.within:
-        if name not in defaults:
-            column(runs.frame, name, "analysis.within", runs.source)
-    return [name for name in config.within if name in runs.frame]
-
-
-def _groups(runs: RunTable, within: Sequence[str], config: TradeoffConfig) -> list[_Group]:
-    finished, metric, groups = runs.finished, runs.metric, []
-    for name, part in finished.groupby(joined(finished, within), sort=True):
-        rows = part.reset_index(drop=True)
-        if not config.configuration:
-            rows = rows.assign(**{_UNIT: range(len(rows))})
-            groups.append(_Group(str(name), rows.assign(**{_RUNS: 1}), rows, metric))
-            continue
-        unit = rows.groupby(list(config.configuration), dropna=False, sort=False).ngroup()
-        rows = rows.assign(**{_UNIT: unit})
-        first = rows.groupby(_UNIT).first()
-        means = rows.groupby(_UNIT)[[SCORE, ENERGY]].mean()
-        squares = rows[UNCERTAINTY].pow(2).groupby(rows[_UNIT])
-        means[UNCERTAINTY] = squares.sum().pow(0.5) / squares.size()
-        means = (
-            first.drop(columns=[SCORE, ENERGY, UNCERTAINTY])
-            .join(means)
-            .assign(**{_RUNS: rows.groupby(_UNIT).size()})
-        )
-        groups.append(_Group(str(name), means.reset_index(drop=True), rows, metric))
-    return groups
-
-
-def _on_front_probability(group: _Group, config: TradeoffConfig) -> Figures:
-    """Return the probability of each configuration; of none where nothing was repeated."""
-    if group.means[_RUNS].max() == 1:
-        return np.empty(0)
-    return on_front_probability(
-        group.runs[SCORE].to_numpy(float),
-        group.runs[ENERGY].to_numpy(float),
-        group.runs[_UNIT].to_numpy(),
-        _draws(len(group.runs), config),
-        config.seed,
-    )
-
-
-def _draws(values: int, config: TradeoffConfig) -> int:
-    return resamples_that_fit(config.resamples, values, _MOST_DRAWN)
-
-
-def _probabilities(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame:
+def _probabilities(group: _Group) -> pd.DataFrame:
     """All configurations, the likeliest on the front first."""
     table = pd.DataFrame(
         {
             "group": group.name,
             group.metric.name: group.values,
             "energy_joules": group.joules,
-            "runs": group.means[_RUNS],
-            "on_front_probability": odds,
-            "draws": _draws(len(group.runs), config),
+            "runs": group.sizes,
+            "on_front_probability": group.on_front,
+            "draws": group.draws(len(group.runs)),
         }
     )
-    table = table.join(group.means[list(config.configuration)], rsuffix=" (column)")
+    table = table.join(group.means[list(group.config.configuration)], rsuffix=" (column)")
     by = ["on_front_probability", "energy_joules"]
     return table.sort_values(by, ascending=[False, True], kind="stable")
 
@@ -216,50 +202,47 @@ def _probabilities(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.D
 def _probabilities_note(table: pd.DataFrame) -> str:
     note = (
         "The probability of being on the front is over "
-        f"{range_text(set(table['draws']))} draws of the repeats of each configuration; equals are "
-        "on it together"
+        f"{range_text(table['draws'])} draws of the repeats of each configuration; equals are "
+        "on it together."
     )
-    single = int((table["runs"] == 1).sum())
-    if not single:
-        return f"{note}."
-    return (
-        f"{note}. {single} of {len(table)} configurations have a single run, which counts as "
-        "certain."
-    )
+    if single := int((table["runs"] == 1).sum()):
+        note += (
+            f" {single} of {len(table)} configurations have a single run, which counts as certain."
+        )
+    return note
 
 
-def _front(group: _Group, odds: Figures, config: TradeoffConfig) -> pd.DataFrame:
+def _front(group: _Group) -> pd.DataFrame:
     """The front, cheapest first, with what each step up buys."""
-    kept = group.front
+    kept, name = group.front, group.metric.name
     rows = group.means.iloc[kept].reset_index(drop=True)
     values, joules, unsure = group.values[kept], group.joules[kept], group.uncertainties[kept]
     extra = np.diff(joules, prepend=np.nan) / _JOULES_PER_KILOJOULE
-    place = knee(group.scores[kept], joules)
     table = pd.DataFrame(
         {
             "group": group.name,
-            group.metric.name: values,
+            name: values,
             "energy_joules": joules,
             **({"energy_uncertainty_joules": unsure} if unsure.any() else {}),
-            "runs": rows[_RUNS],
-            f"{group.metric.name}_per_extra_kilojoule": np.diff(values, prepend=np.nan) / extra,
-            "is_knee": np.arange(len(kept)) == (-1 if place is None else place),
+            "runs": group.sizes[kept],
+            f"{name}_per_extra_kilojoule": np.diff(values, prepend=np.nan) / extra,
+            "is_knee": [place == group.knee for place in range(len(kept))],
         }
     )
-    if len(odds):
-        table["on_front_probability"] = odds[kept]
-    named = [name for name in ("run_id", "model", *config.configuration) if name in rows]
+    if group.on_front is not None:
+        table["on_front_probability"] = group.on_front[kept]
+    named = [name for name in ("run_id", "model", *group.config.configuration) if name in rows]
     return table.join(rows[named], rsuffix=" (column)")
 
 
-def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
+def _halving(group: _Group) -> pd.DataFrame:
     """The best configuration, and the best of those that cost a share of it at most."""
-    scores, joules, name = group.scores, group.joules, group.metric.name
-    most, draws = joules[group.best], _draws(len(scores), config)
-    lost = points_lost_in_draws(scores, joules, _SHARES, draws, config.seed)
-    tail = (1.0 - config.confidence) / 2.0
+    scores, joules, best, name = group.scores, group.joules, group.best, group.metric.name
+    most, draws = joules[best], group.draws(len(scores))
+    lost = points_lost_in_draws(scores, joules, _SHARES, draws, group.config.seed)
+    tail = (1.0 - group.config.confidence) / 2.0
     lows, highs = np.quantile(lost, [tail, 1.0 - tail], axis=1, method="inverted_cdf")
-    places = [group.best, *(best_below(scores, joules, share * most) for share in _SHARES)]
+    places = [best, *(best_below(scores, joules, share * most) for share in _SHARES)]
     kept = group.means.reindex([-1 if place is None else place for place in places])
     rows = kept.reset_index(drop=True)  # missing where nothing is that cheap
     worse_by = f"{name}_lost" if group.metric.direction == "maximize" else f"{name}_added"
@@ -270,7 +253,7 @@ def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
             name: group.metric.score(rows[SCORE]),
             "energy_joules": rows[ENERGY],
             "share_spent": rows[ENERGY] / most if most > 0 else np.nan,
-            worse_by: [0.0, *(float(points_lost(scores, joules, share)) for share in _SHARES)],
+            worse_by: (scores[best] - rows[SCORE]).fillna(np.inf),
             f"{worse_by}_low": [0.0, *lows],
             f"{worse_by}_high": [0.0, *highs],
             "remark": np.where(rows[SCORE].isna(), _NOTHING_AS_CHEAP, ""),
@@ -280,25 +263,20 @@ def _halving(group: _Group, config: TradeoffConfig) -> pd.DataFrame:
 
 
 def _figures(group: _Group) -> dict[str, object]:
-    kept = group.front
-    place = knee(group.scores[kept], group.joules[kept])
-    ends = _ends(group.metric, group.scores)
+    metric, scores, place = group.metric, group.scores, group.knee
+    worst, best = metric.worst_score, metric.best_score
+    ends = (
+        worst if np.isfinite(worst) else float(scores.min()),
+        best if np.isfinite(best) else float(scores.max()),
+    )
     return {
         "runs": len(group.runs),
         "configurations": len(group.means),
-        "on_front": len(kept),
-        "hypervolume": hypervolume(group.scores, group.joules, float(group.joules.max()), ends),
-        f"knee_{group.metric.name}": None if place is None else float(group.values[kept][place]),
-        "knee_joules": None if place is None else float(group.joules[kept][place]),
+        "on_front": len(group.front),
+        "hypervolume": hypervolume(scores, group.joules, float(group.joules.max()), ends),
+        f"knee_{metric.name}": None if place is None else float(group.values[group.front][place]),
+        "knee_joules": None if place is None else float(group.joules[group.front][place]),
     }
-
-
-def _hyperparameters(runs: RunTable, config: TradeoffConfig) -> Sequence[str]:
-    for name in config.hyperparameters:
-        column(runs.frame, name, "analysis.hyperparameters", runs.source)
-    if config.hyperparameters:
-        return config.hyperparameters
-    return [str(name) for name in runs.frame if str(name).startswith(OPTION_GROUPS)]
 
 
 def _importance(
@@ -342,20 +320,8 @@ def _recommendation(group: _Group) -> str:
             f"{most}, and the energy of what costs half as much does not differ from it by more "
             "than the uncertainty."
         )
-    lost = abs(values[best] - values[other])
-    worse = f"{lost:.2g} of {metric.label}"
-    if metric.name == "accuracy":
-        worse = f"{100.0 * lost:.2g} points of accuracy"
+    worse = difference(metric, abs(values[best] - values[other]))
     return (
         f"{most}; if {worse} are not worth more than half of that, take "
         f"{metric.text(values[other])} for {in_joules(joules[other])}."
-    )
-
-
-def _ends(metric: Metric, scores: Figures) -> tuple[float, float]:
-    """Return the worst and the best score: of the metric's range, or of the runs."""
-    worst, best = metric.worst_score, metric.best_score
-    return (
-        worst if np.isfinite(worst) else float(scores.min()),
-        best if np.isfinite(best) else float(scores.max()),
     )

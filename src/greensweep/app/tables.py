@@ -50,7 +50,7 @@ def report(composed: DictConfig) -> None:
     analyses = analyses_of(runs, config, sweeps)
     with written_to(config.output):
         write_page(analyses, config)
-    for said in [result.answers[0] for result in analyses.found]:
+    for said in [result.answers[0] for result in analyses.results.values()]:
         log.info(said)
 
 

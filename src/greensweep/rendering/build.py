@@ -1,7 +1,7 @@
 """What the page says, in which order."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -12,10 +12,9 @@ from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
 from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import (
+    ANALYSES,
     ColumnsConfig,
-    LayersConfig,
     ReportConfig,
-    StrategiesConfig,
     TradeoffConfig,
 )
 from greensweep.rendering.figures.bill import draw_shares
@@ -44,42 +43,62 @@ _VERSION = "version."
 _SHOWN = {SPENT: "spent_joules", STATUS: "status"}
 
 
+# Which tables of an analysis the page has, in this order; of others than these, all.
+_CAPTIONS = {
+    "tradeoff": {
+        "front": "The Pareto front, cheapest first",
+        "at_scale": "What the choice means at scale",
+    },
+    "strategies": {
+        "energy_to_target": "Energy to the target in each setting",
+        "searches": "Each search, and its energy to the target",
+        "ratios": "Energy to the target over that of {baseline}",
+        "pairs": "Pairs of strategies over the settings",
+    },
+    "layers": {
+        "anova": "Analysis of variance over runs",
+        "anova_architectures": "Analysis of variance over architectures",
+        "joules_per_layer": "Energy of one more layer, over architectures",
+        "attributed": "Energy attributed to layer types",
+    },
+    "bill": {"bill": "The bill of searching", "ends": "Energy of all runs by how they ended"},
+}
+
+
 def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
     """Return the sections of the page: the answer first, the raw table last."""
-    sections = [
-        _answer(analyses),
-        _tradeoff(analyses, config),
-        _strategies(analyses),
-        _layers(analyses),
-        _importance(analyses),
-        *(_other(title, result) for title, result in analyses.others.items()),
-        _bill(analyses),
-        _method(analyses),
+    results = analyses.results
+    sections = {name: _section(result, config) for name, result in results.items()}
+    first = [sections.pop(name) for name in ("tradeoff", "strategies", "layers") if name in results]
+    important = _importance(results["tradeoff"]) if "tradeoff" in results else []
+    return [
+        _answer(analyses), *first, *important, *sections.values(), _method(analyses),
         _raw(analyses.runs, config),
-    ]
-    return [section for section in sections if section is not None]
+    ]  # fmt: skip
 
 
 def report_tables(analyses: Analyses) -> dict[str, pd.DataFrame]:
     """Return all tables by the names of their files: every column of the runs, and all results."""
     tables = {"runs": _all_columns(analyses.runs.frame)}
-    for result in analyses.found:
+    for result in analyses.results.values():
         for name, table in result.tables.items():
             tables[name if name not in tables else f"{result.name}_{name}"] = table
     return tables
 
 
 def _answer(analyses: Analyses) -> Section:
-    tradeoff = analyses.tradeoff
+    results = analyses.results
+    tradeoff = results.get("tradeoff")
     sentences = [] if tradeoff is None else [_recommended(tradeoff)]
-    others = (analyses.strategies, analyses.layers, analyses.bill)
-    sentences += [result.answers[0] for result in others if result is not None]
+    others = ("strategies", "layers", "bill")
+    sentences += [results[name].answers[0] for name in others if name in results]
     tables = [] if tradeoff is None else [_halving(tradeoff)]
+    warnings = [warning for result in results.values() for warning in result.warnings]
     return Section(
         "The answer",
         [*sentences[:3], *(_not_answered(name, why) for name, why in analyses.missing.items())],
         tables=tables,
-        warnings=list(dict.fromkeys(each for result in analyses.found for each in result.warnings)),
+        warnings=list(dict.fromkeys(warnings)),
     )
 
 
@@ -112,20 +131,40 @@ def _halving(tradeoff: Result) -> Table:
     return Table("halving", "The price of less energy", table.drop(columns="remark"))
 
 
-def _tradeoff(analyses: Analyses, config: ReportConfig) -> Section | None:
-    result = analyses.tradeoff
-    if result is None:
-        return None
-    captions = {
-        "front": "The Pareto front, cheapest first",
-        "at_scale": "What the choice means at scale",
-    }
-    return Section(
-        tradeoff_title(result.runs.metric),
-        result.answers,
-        draw_front(result, analyses.runs, config.tradeoff.within, _axis(analyses.runs, config)),
-        _tables(result, captions),
-    )
+def _section(result: Result, config: ReportConfig) -> Section:
+    plain = {name: name.replace("_", " ").capitalize() for name in result.tables}
+    tables = [
+        Table(name, caption.format_map(result.figures), result.tables[name])
+        for name, caption in _CAPTIONS.get(result.name, plain).items()
+        if name in result.tables
+    ]
+    return Section(_title(result), result.answers, _drawings(result, config), tables)
+
+
+def _title(result: Result) -> str:
+    if result.name == "tradeoff":
+        return tradeoff_title(result.runs.metric)
+    return "Where the energy went" if result.name == "bill" else ANALYSES[result.name].title
+
+
+def _drawings(result: Result, config: ReportConfig) -> list[Drawing]:
+    runs, tables, figures = result.runs, result.tables, result.figures
+    drawn: list[Drawing | None] = []
+    match result.name:
+        case "tradeoff":
+            drawn += draw_front(result, runs, config.tradeoff.within, _axis(runs, config))
+        case "strategies":
+            drawn = [
+                draw_curves(result),
+                draw_survival(result) if len(tables["survival"]) else None,
+                draw_ranks(result) if "critical_difference" in figures else None,
+            ]
+        case "layers":
+            drawn = [draw_layers(result), draw_quantiles(result)]
+        case "bill":
+            shares = [name for name in ("phases", "components") if name in tables]
+            drawn += [draw_shares(tables[name], name, figures["quality"]) for name in shares]
+    return [each for each in drawn if each is not None]
 
 
 def tradeoff_title(metric: Metric) -> str:
@@ -148,75 +187,18 @@ def _axis(runs: RunTable, config: ReportConfig) -> str:
     return f"test {label}" if on_test.all() else f"validation {label}"
 
 
-def _strategies(analyses: Analyses) -> Section | None:
-    result = analyses.strategies
-    if result is None:
-        return None
-    drawings: list[Drawing] = [draw_curves(result)]
-    if len(result.tables["survival"]):
-        drawings.append(draw_survival(result))
-    if "critical_difference" in result.figures:
-        drawings.append(draw_ranks(result))
-    captions = {
-        "energy_to_target": "Energy to the target in each setting",
-        "searches": "Each search, and its energy to the target",
-        "ratios": f"Energy to the target over that of {result.figures['baseline']}",
-        "pairs": "Pairs of strategies over the settings",
-    }
-    return Section(StrategiesConfig.title, result.answers, drawings, _tables(result, captions))
-
-
-def _layers(analyses: Analyses) -> Section | None:
-    result = analyses.layers
-    if result is None:
-        return None
-    drawing = draw_layers(result)
-    drawings = [*([drawing] if drawing else []), draw_quantiles(result)]
-    captions = {
-        "anova": "Analysis of variance over runs",
-        "anova_architectures": "Analysis of variance over architectures",
-        "joules_per_layer": "Energy of one more layer, over architectures",
-        "attributed": "Energy attributed to layer types",
-    }
-    return Section(LayersConfig.title, result.answers, drawings, _tables(result, captions))
-
-
-def _importance(analyses: Analyses) -> Section | None:
-    if analyses.tradeoff is None or "importance" not in analyses.tradeoff.tables:
-        return None
-    return Section(
-        "What matters",
-        drawings=[draw_importance(analyses.tradeoff)],
-        tables=_tables(analyses.tradeoff, {"importance": "Importance of each option"}),
-    )
-
-
-def _other(title: str, result: Result) -> Section:
-    """Return the section of an analysis that has no pictures here."""
-    captions = {name: name.replace("_", " ").capitalize() for name in result.tables}
-    return Section(title, result.answers, tables=_tables(result, captions))
-
-
-def _bill(analyses: Analyses) -> Section:
-    bill = analyses.bill
-    quality = str(bill.figures["quality"])
-    return Section(
-        "Where the energy went",
-        bill.answers,
-        [
-            draw_shares(bill.tables[name], name, quality)
-            for name in ("phases", "components")
-            if name in bill.tables
-        ],
-        _tables(
-            bill,
-            {"bill": "The bill of searching", "ends": "Energy of all runs by how they ended"},
-        ),
-    )
+def _importance(tradeoff: Result) -> list[Section]:
+    table = tradeoff.tables.get("importance")
+    if table is None:
+        return []
+    tables = [Table("importance", "Importance of each option", table)]
+    return [Section("What matters", drawings=[draw_importance(tradeoff)], tables=tables)]
 
 
 def _method(analyses: Analyses) -> Section:
-    notes = [_reworded(note, each.name) for each in analyses.found for note in each.notes]
+    notes = [
+        _reworded(note, name) for name, result in analyses.results.items() for note in result.notes
+    ]
     runs = analyses.runs
     left = "".join(f"; left out: {count}, {why}" for why, count in runs.left_out.items())
     return Section(
@@ -293,12 +275,6 @@ def _links(frame: pd.DataFrame, config: ReportConfig) -> Sequence[str]:
         f"{config.ui}/#/experiments/{quote(str(experiment))}/runs/{quote(str(run))}"
         for experiment, run in zip(frame["experiment_id"], frame["run_id"], strict=True)
     ]
-
-
-def _tables(result: Result, captions: Mapping[str, str]) -> list[Table]:
-    """Return those tables of a result that there are, in this order."""
-    there = [name for name in captions if name in result.tables]
-    return [Table(name, captions[name], result.tables[name]) for name in there]
 
 
 def colophon(source: str) -> dict[str, str]:

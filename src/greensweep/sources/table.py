@@ -1,6 +1,6 @@
 """A table of runs that can be analysed, under standard names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -77,6 +77,20 @@ class RunTable:
                 f"has {shown}"
             )
         return found
+
+    @property
+    def options(self) -> list[str]:
+        """The columns of our own runs' options."""
+        return [name for name in map(str, self.frame) if name.startswith(OPTION_GROUPS)]
+
+    def require(self, names: Iterable[str], option: str) -> None:
+        """Refuse names that an option has and no column.
+
+        Raises:
+            AnalysisError: as `column`.
+        """
+        for name in names:
+            column(self.frame, name, option, self.source)
 
     def only(self, where: Any, option: str) -> "RunTable":
         """Return the runs in which these columns hold these values, as text.
