@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from greensweep.analysis.comparison import median_interval, resamples_that_fit
 from greensweep.analysis.searches import Figures, Search, best_at, energy_to_target, orders
+from greensweep.config.schema_analysis import StrategiesConfig
 
 OVER_SEARCHES, OVER_ORDERS, OVER_NOTHING = "searches", "orders of trials", "none"
 
@@ -70,13 +71,7 @@ def target_interval(
 
 
 def curve_band(
-    searches: Sequence[Search],
-    *,
-    order_free: bool,
-    worst: float,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    searches: Sequence[Search], worst: float, order_free: bool, config: StrategiesConfig
 ) -> pd.DataFrame | None:
     """Return the mean best score of one strategy in one setting against energy, with its band.
 
@@ -85,8 +80,8 @@ def curve_band(
 
     Args:
         searches: by the same strategy, in the same setting.
-        order_free: the next trial does not hang on the earlier ones.
         worst: score before the first trial is done.
+        order_free: the next trial does not hang on the earlier ones.
 
     The energy ends where the median search does; a shorter one holds what it had at its end.
 
@@ -94,26 +89,26 @@ def curve_band(
         Rows (spent_joules, score, low, high, band_over, band_draws); None where there is
         nothing to draw.
     """
-    generator = np.random.default_rng(seed)
-    tail = (1.0 - confidence) / 2.0
     if len(searches) >= _FEWEST_SEARCHES:
         grid = _points(float(np.median([each.total_joules for each in searches])))
         curves = np.array([best_at(each.joules, each.scores, grid, worst) for each in searches])
-        draws = resamples_that_fit(resamples, len(curves))
+        draws = resamples_that_fit(config.resamples, len(curves))
+        generator = np.random.default_rng(config.seed)
         drawn = generator.integers(0, len(curves), (draws, len(curves)))
         means = _means(curves, drawn)
         middle, over = curves.mean(axis=0), OVER_SEARCHES
     elif order_free and len(searches[0].joules) > 1:
         first = searches[0]
         grid = _points(first.total_joules)
-        draws = resamples_that_fit(min(resamples, _MOST_CURVES), len(first.joules))
-        drawn = orders(first, draws, seed)
+        draws = resamples_that_fit(min(config.resamples, _MOST_CURVES), len(first.joules))
+        drawn = orders(first, draws, config.seed)
         means = np.array(
             [best_at(first.joules[row], first.scores[row], grid, worst) for row in drawn]
         )
         middle, over = means.mean(axis=0), OVER_ORDERS
     else:
         return None
+    tail = (1.0 - config.confidence) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
     return pd.DataFrame(
         {

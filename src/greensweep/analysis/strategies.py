@@ -1,7 +1,8 @@
 """Which search strategy reaches an accuracy, or other metric, for the least energy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,53 @@ from greensweep.sources.table import (
 
 _SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is computed
 
-_BySetting = Mapping[str, Mapping[str, Sequence[Search]]]  # and by strategy
+
+@dataclass(frozen=True)
+class _Setting:
+    """The searches of one setting, by strategy, and what they are compared over."""
+
+    name: str
+    searches: Mapping[str, Sequence[Search]]
+    metric: Metric
+    config: StrategiesConfig
+
+    @cached_property
+    def target(self) -> float:
+        """The score to reach: what is at most so bad, of a minimised metric."""
+        if self.config.target is not None:
+            return float(self.metric.score(self.config.target))
+        times = self.config.fraction_of_best
+        if times is not None:
+            return self.best * times if self.metric.direction == "maximize" else self.best / times
+        own = _bests(self.searches.get(self.config.baseline, ()))
+        # Of the two in the middle the lower: the baseline's own median search then reaches it.
+        return float(np.quantile(own, 0.5, method="lower")) if own else float("nan")
+
+    @cached_property
+    def best(self) -> float:
+        """The best score of all; NaN where no trial finished."""
+        return max(_bests([each for own in self.searches.values() for each in own]), default=np.nan)
+
+    @cached_property
+    def worst(self) -> float:
+        """What counts before the first trial is done: the bad end of the metric's range.
+
+        Where the range has no such end, it is the worst of the finished trials.
+        """
+        if np.isfinite(self.metric.worst_score):
+            return self.metric.worst_score
+        found = np.concatenate([each.scores for own in self.searches.values() for each in own])
+        return float(np.nanmin(found)) if not np.isnan(found).all() else np.nan
+
+    @cached_property
+    def horizon(self) -> float:
+        """The energy over which the searches are compared.
+
+        It is what every strategy spent in its median search: one that was cut short shortens it for
+        no other.
+        """
+        spent = [[each.total_joules for each in own] for own in self.searches.values()]
+        return min(float(np.median(each)) for each in spent)
 
 
 def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
@@ -65,15 +112,15 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
         by_setting.setdefault(each.setting, {}).setdefault(each.strategy, []).append(each)
     metric = runs.metric
     _refuse_target(metric, config)
-    targets = {setting: _target(group, metric, config) for setting, group in by_setting.items()}
-    worst = {setting: _worst(group, metric) for setting, group in by_setting.items()}
-    table, needed = _tables(by_setting, targets, worst, metric, config)
+    settings = [_Setting(name, group, metric, config) for name, group in by_setting.items()]
+    targets = {each.name: each.target for each in settings}
+    table, needed = _tables(settings, config)
     costs = needed.pivot(index="setting", columns="strategy", values="joules_to_target")
     ratios = ratio_table(costs, config)
     summaries = summarise_ratios(ratios, config)
     figures, comparison_tables = _comparison(costs[costs.index.map(targets).notna()], config)
     survival, survival_figures = energy_survival(table, config.baseline)
-    bands = _bands(by_setting, worst, metric, config)
+    bands = _bands(settings, config)
     others = [name for name in strategies if name != config.baseline]
     return Result(
         name="strategies",
@@ -133,14 +180,8 @@ def searches_of(runs: RunTable) -> list[Search]:
         )
     groups = drawn.groupby([SETTING, STRATEGY, SEED], sort=True)
     return [
-        Search(
-            setting=str(setting),
-            strategy=str(strategy),
-            seed=str(seed),
-            joules=group[SPENT].to_numpy(float),
-            scores=group[SCORE].to_numpy(float),
-        )
-        for (setting, strategy, seed), group in groups
+        Search(*map(str, names), group[SPENT].to_numpy(float), group[SCORE].to_numpy(float))
+        for names, group in groups
     ]
 
 
@@ -158,55 +199,32 @@ def _refuse_target(metric: Metric, config: StrategiesConfig) -> None:
         )
 
 
-def _target(
-    group: Mapping[str, Sequence[Search]], metric: Metric, config: StrategiesConfig
-) -> float:
-    """Return the score to reach in a setting: what is at most so bad, of a minimised metric."""
-    if config.target is not None:
-        return float(metric.score(config.target))
-    if config.fraction_of_best is not None:
-        every = [each for searches in group.values() for each in searches]
-        best = max(_bests(every), default=np.nan)
-        times = config.fraction_of_best
-        return best * times if metric.direction == "maximize" else best / times
-    own = _bests(group.get(config.baseline, ()))
-    # Of the two in the middle the lower: the baseline's own median search then reaches it.
-    return float(np.quantile(own, 0.5, method="lower")) if own else float("nan")
-
-
 def _bests(searches: Sequence[Search]) -> list[float]:
     return [each.best for each in searches if not np.isnan(each.best)]
 
 
 def _tables(
-    by_setting: _BySetting,
-    targets: Mapping[str, float],
-    worst: Mapping[str, float],
-    metric: Metric,
-    config: StrategiesConfig,
+    settings: Sequence[_Setting], config: StrategiesConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a row for each search, and one for each strategy in a setting: its median search."""
     rows, medians = [], []
-    for setting, group in by_setting.items():
-        horizon, target = _horizon(group), targets[setting]
+    for setting in settings:
+        metric, target = setting.metric, setting.target
         target_value = {f"target_{metric.name}": metric.score(target)}
-        known = max(_bests([each for own in group.values() for each in own]), default=np.nan)
-        for strategy, own in group.items():
+        for strategy, own in setting.searches.items():
+            names = {"setting": setting.name, "strategy": strategy}
             reached = np.array(
                 [float(energy_to_target(each.joules, each.scores, target)) for each in own]
             )
-            redrawn = (
-                energies_over_orders(own, target, config.resamples, config.seed)
-                if _is_order_free(strategy, config)
-                else None
-            )
+            redrawn = None
+            if _is_order_free(strategy, config):
+                redrawn = energies_over_orders(own, target, config.resamples, config.seed)
             for number, each in enumerate(own):
                 one = slice(number, number + 1)
                 own_orders = None if redrawn is None else redrawn[one]
                 rows.append(
                     {
-                        "setting": setting,
-                        "strategy": strategy,
+                        **names,
                         "seed": each.seed,
                         "trials": len(each.joules),
                         "finished": int((~np.isnan(each.scores)).sum()),
@@ -215,13 +233,12 @@ def _tables(
                         **target_value,
                         "joules_to_target": reached[number],
                         **target_interval(reached[one], own_orders, config.confidence),
-                        **_reached(each, horizon, known, worst[setting], metric),
+                        **_reached(each, setting),
                     }
                 )
             medians.append(
                 {
-                    "setting": setting,
-                    "strategy": strategy,
+                    **names,
                     "searches": len(own),
                     **target_value,
                     "joules_to_target": float(np.median(reached)),
@@ -236,39 +253,16 @@ def _is_order_free(strategy: str, config: StrategiesConfig) -> bool:
     return strategy.partition("@")[0] in config.order_free
 
 
-def _horizon(group: Mapping[str, Sequence[Search]]) -> float:
-    """Return the energy over which a setting's searches are compared.
-
-    It is what every strategy spent in its median search: one that was cut short shortens it for
-    no other.
-    """
-    return min(float(np.median([each.total_joules for each in own])) for own in group.values())
-
-
-def _worst(group: Mapping[str, Sequence[Search]], metric: Metric) -> float:
-    """Return what counts before the first trial is done: the bad end of the range, or of the runs.
-
-    Where the range has no such end, it is the worst of the setting's finished trials.
-    """
-    if np.isfinite(metric.worst_score):
-        return metric.worst_score
-    found = np.concatenate([each.scores for searches in group.values() for each in searches])
-    return float(np.nanmin(found)) if not np.isnan(found).all() else np.nan
-
-
-def _reached(
-    search: Search, horizon: float, known: float, worst: float, metric: Metric
-) -> dict[str, float]:
+def _reached(search: Search, setting: _Setting) -> dict[str, float]:
     """Return the area under a search's curve and its regret against the best known figure."""
-    mean = mean_best_score(search, horizon, worst) if horizon > 0 else np.nan
+    horizon, metric = setting.horizon, setting.metric
+    mean = mean_best_score(search, horizon, setting.worst) if horizon > 0 else np.nan
     best = best_at(search.joules, search.scores, np.multiply(_SHARES, horizon), worst=np.nan)
+    regrets = zip(_SHARES, setting.best - best, strict=True)
     return {
         f"mean_best_{metric.name}": metric.score(mean),
         "horizon_joules": horizon,
-        **{
-            f"regret_at_{share:.0%}": known - each
-            for share, each in zip(_SHARES, best, strict=True)
-        },
+        **{f"regret_at_{share:.0%}": regret for share, regret in regrets},
     }
 
 
@@ -306,32 +300,22 @@ def _curves(searches: Sequence[Search], metric: Metric) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def _bands(
-    by_setting: _BySetting, worst: Mapping[str, float], metric: Metric, config: StrategiesConfig
-) -> dict[str, pd.DataFrame]:
-    parts = []
-    for setting, group in by_setting.items():
-        for strategy, own in group.items():
-            found = curve_band(
-                own,
-                order_free=_is_order_free(strategy, config),
-                worst=worst[setting],
-                resamples=config.resamples,
-                confidence=config.confidence,
-                seed=config.seed,
-            )
-            if found is not None:
-                labels = pd.DataFrame({"setting": setting, "strategy": strategy}, found.index)
-                parts.append(labels.join(_in_units(found, metric)))
-    return {"bands": pd.concat(parts, ignore_index=True)} if parts else {}
+def _bands(settings: Sequence[_Setting], config: StrategiesConfig) -> dict[str, pd.DataFrame]:
+    parts = {}
+    for setting in settings:
+        for strategy, own in setting.searches.items():
+            band = curve_band(own, setting.worst, _is_order_free(strategy, config), config)
+            if band is not None:
+                parts[setting.name, strategy] = _in_units(band, setting.metric)
+    if not parts:
+        return {}
+    names = ["setting", "strategy"]
+    return {"bands": pd.concat(parts, names=names).reset_index(names).reset_index(drop=True)}
 
 
 def _in_units(band: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return a band of scores as one of the metric, under its name."""
-    ends = ["low", "high"] if metric.direction == "maximize" else ["high", "low"]
-    values = {
-        name: metric.score(band[end]) for name, end in zip(["low", "high"], ends, strict=True)
-    }
-    return band.assign(score=metric.score(band["score"]), **values).rename(
-        columns={"score": metric.name}
-    )
+    low, high = ("low", "high") if metric.direction == "maximize" else ("high", "low")
+    ends = {"low": metric.score(band[low]), "high": metric.score(band[high])}
+    values = band.assign(score=metric.score(band["score"]), **ends)
+    return values.rename(columns={"score": metric.name})
