@@ -120,7 +120,6 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
         AnalysisError: there are no more architectures than coefficients.
     """
     from statsmodels.regression.linear_model import OLS
-    from statsmodels.tools import add_constant
 
     freedom = len(means) - len(counts) - 1
     if freedom < 1:
@@ -128,7 +127,7 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
             f"{len(means)} architectures cannot separate {len(counts)} layer types: add "
             "architectures, or name fewer in analysis.factors"
         )
-    design = add_constant(means[list(counts)].to_numpy(float), has_constant="add")
+    design = _design(means, counts)
     if np.linalg.matrix_rank(design) < design.shape[1]:
         raise AnalysisError(
             f"{', '.join(counts)} rise and fall together in these architectures: leave one out of "
@@ -136,16 +135,20 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
         )
     fitted = OLS(means[ENERGY].to_numpy(float), design).fit()
     interval = fitted.conf_int(alpha=1.0 - confidence)
-    return pd.DataFrame(
-        {
-            "layer": list(counts),
-            "joules_per_layer": fitted.params[1:],
-            "low": interval[1:, 0],
-            "high": interval[1:, 1],
-            "p": fitted.pvalues[1:],
-            "residual_df": freedom,
-        }
-    )
+    return _per_layer(counts, fitted.params, *interval.T, p=fitted.pvalues[1:], residual_df=freedom)
+
+
+def _design(frame: pd.DataFrame, counts: Sequence[str]) -> Figures:
+    """Return a constant and the counts, of shape (rows, 1 + counts)."""
+    return np.column_stack([np.ones(len(frame)), frame[list(counts)].to_numpy(float)])
+
+
+def _per_layer(
+    counts: Sequence[str], middles: Figures, low: Figures, high: Figures, **further: Any
+) -> pd.DataFrame:
+    """Return coefficients and the ends of their intervals, of a constant and these counts."""
+    table = {"layer": list(counts), "joules_per_layer": middles[1:], "low": low[1:]}
+    return pd.DataFrame({**table, "high": high[1:], **further})
 
 
 def mixed_model(
@@ -165,8 +168,7 @@ def mixed_model(
     from statsmodels.regression.linear_model import OLS
     from statsmodels.regression.mixed_linear_model import MixedLM
 
-    counted = frame[list(counts)].to_numpy(float)
-    design = np.column_stack([np.ones(len(frame)), counted])
+    design = _design(frame, counts)
     scale = float(frame[ENERGY].std()) or 1.0
     energy = frame[ENERGY].to_numpy(float) / scale
     groups = frame.groupby(list(unit)).ngroup().to_numpy()
@@ -188,17 +190,10 @@ def mixed_model(
         if not np.isfinite(errors).all():
             return None
         p_values = 2.0 * norm.sf(np.abs(middles / errors))
-    z = float(norm.ppf(0.5 + confidence / 2.0))
-    return pd.DataFrame(
-        {
-            "layer": list(counts),
-            "joules_per_layer": middles[1:] * scale,
-            "low": (middles - z * errors)[1:] * scale,
-            "high": (middles + z * errors)[1:] * scale,
-            "p": p_values[1:],
-            "architecture_deviation_joules": deviation * scale,
-        }
-    )
+    half = float(norm.ppf(0.5 + confidence / 2.0)) * errors
+    ends = (scale * each for each in (middles, middles - half, middles + half))
+    deviations = {"architecture_deviation_joules": deviation * scale}
+    return _per_layer(counts, *ends, p=p_values[1:], **deviations)
 
 
 def _is_most_likely_without_variance(model: Any) -> bool:
@@ -228,18 +223,17 @@ def cluster_bootstrap(
     """Return what one more layer costs, with intervals over architectures drawn in each cell."""
     generator = np.random.default_rng(seed)
     cells = [group.index.to_numpy() for _, group in means.groupby(list(factors))]
-    design = np.column_stack([np.ones(len(means)), means[list(counts)].to_numpy(float)])
-    energy = means[ENERGY].to_numpy(float)
-    found = np.empty((resamples, len(counts)))
-    for row in range(resamples):
-        drawn = np.concatenate([generator.choice(cell, len(cell)) for cell in cells])
-        found[row] = np.linalg.lstsq(design[drawn], energy[drawn], rcond=None)[0][1:]
-    middle = np.linalg.lstsq(design, energy, rcond=None)[0][1:]
+    design, energy = _design(means, counts), means[ENERGY].to_numpy(float)
+
+    def fitted(rows: Any = slice(None)) -> Figures:
+        return np.linalg.lstsq(design[rows], energy[rows], rcond=None)[0]
+
+    draws = [
+        fitted(np.concatenate([generator.choice(cell, len(cell)) for cell in cells]))
+        for _ in range(resamples)
+    ]
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(found, [tail, 1.0 - tail], axis=0)
-    return pd.DataFrame(
-        {"layer": list(counts), "joules_per_layer": middle, "low": low, "high": high}
-    )
+    return _per_layer(counts, fitted(), *np.quantile(draws, [tail, 1.0 - tail], axis=0))
 
 
 def predicted_energy(means: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from greensweep.secrets.data import mask_text
 _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _RUNS = ["run_id", "name", "status", "start_time", "experiment_id"]
-_OURS = "r.experiment_id = {experiment} AND r.lifecycle_stage = 'active'"
 _TABLES = {
     "metrics": ("latest_metrics", "t.key, t.value, t.is_nan"),
     "params": ("params", "t.key, t.value"),
@@ -42,16 +41,10 @@ def read_store(
     Raises:
         AnalysisError: the store cannot be read, or has no such experiment.
     """
-    with _one_sentence(uri):
+    try:
         if uri.partition("://")[0].partition("+")[0] in _DATABASES:
             return read_database(uri, experiment, keys)
         return read_server(uri, experiment, only)
-
-
-@contextmanager
-def _one_sentence(uri: str) -> Iterator[None]:
-    try:
-        yield
     except AnalysisError:
         raise
     except Exception as error:
@@ -89,18 +82,14 @@ def _select(connection: Any, statement: str) -> Iterator[Any]:
         yield from cursor
 
 
-def _experiment_id(connection: Any, experiment: str) -> int:
-    statement = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'"
-    ids = dict(_select(connection, statement))
-    if experiment not in ids:
-        raise AnalysisError(_no_experiment(experiment, ids))
-    return int(ids[experiment])
-
-
 def read_database(uri: str, experiment: str, keys: Keys) -> tuple[pd.DataFrame, dict[str, Columns]]:
     """Read a database, without MLflow."""
     with _database(uri) as connection:
-        ours = _OURS.format(experiment=_experiment_id(connection, experiment))
+        statement = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'"
+        ids = dict(_select(connection, statement))
+        if experiment not in ids:
+            raise _no_experiment(experiment, ids)
+        ours = f"r.experiment_id = {ids[experiment]:d} AND r.lifecycle_stage = 'active'"
         rows = _select(
             connection,
             "SELECT r.run_uuid, r.name, r.status, r.start_time, r.experiment_id FROM runs r "
@@ -159,9 +148,8 @@ def read_server(
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(experiment)
     if found is None or found.lifecycle_stage != "active":
-        raise AnalysisError(
-            _no_experiment(experiment, [each.name for each in client.search_experiments()])
-        )
+        names = [each.name for each in client.search_experiments()]
+        raise _no_experiment(experiment, names)
     runs: list[tuple[str, str, str, int, str]] = []
     long: dict[str, list[tuple[str, str, Any]]] = {kind: [] for kind in _TABLES}
     for run in _pages(client, found.experiment_id, only):
@@ -184,5 +172,5 @@ def _pages(client: Any, experiment_id: str, only: str) -> Iterator[Any]:
             return
 
 
-def _no_experiment(name: str, names: Any) -> str:
-    return "mlflow_experiment: " + unknown("experiment", name, map(str, names))
+def _no_experiment(name: str, names: Iterable[Any]) -> AnalysisError:
+    return AnalysisError("mlflow_experiment: " + unknown("experiment", name, map(str, names)))
