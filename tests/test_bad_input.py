@@ -70,6 +70,20 @@ def one_sentence(errors: str) -> str:
         ),
         (["dataset.image_size=16000"], "images of 16000x16000 pixels take 460 GB"),
         (["dataset.image_size=1000000"], "dataset.image_size must be at most 16384"),
+        (
+            ["task.loss=torch.nn.functional.mse_loss"],
+            "task.loss=torch.nn.functional.mse_loss failed on outputs (64, 10) and targets (64,)",
+        ),
+        (["task.loss=operator.is_"], "task.loss=operator.is_ must return the mean loss"),
+        (
+            [
+                "training.epochs=2",
+                "scheduler=custom",
+                "scheduler.target=torch.optim.lr_scheduler.StepLR",
+                "+scheduler.kwargs.step_size=0",
+            ],
+            "scheduler.target=torch.optim.lr_scheduler.StepLR failed (ZeroDivisionError",
+        ),
         (["training.threads=100000000"], "set training.threads=null"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -115,5 +115,8 @@ def test_frozen_layers_that_the_checkpoint_does_not_hold_are_named(cli: Cli) -> 
     same = cli("train.py", *quick, begun, "model.hidden=[8,8]", "hydra.run.dir=same")
     other = cli("train.py", *quick, begun, "model.hidden=[9,8]", "hydra.run.dir=other")
     said = "training.freeze=backbone keeps 1.weight, 1.bias, 3.weight at initial values"
+    random = "training.freeze=backbone keeps random weights"
+    assert random in first.output + first.errors
+    assert random not in same.output + same.errors
     assert said not in same.output + same.errors
     assert said in other.output + other.errors

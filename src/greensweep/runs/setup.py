@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from greensweep.config.schema import TrainConfig, TrainingConfig
+from greensweep.config.schema import TrainConfig
+from greensweep.config.schema_model import CustomModelConfig
 from greensweep.data import Split
 from greensweep.energy.notices import warn_once
 from greensweep.errors import listed
@@ -55,7 +56,7 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     device = choose_device(training.device)
     run.note(device=device_name(device))
     start_state(config.seed)
-    network = build_network(config, device, partial(_begin, training))
+    network = build_network(config, device, partial(_begin, config))
     splits, task, model = network.splits, network.task, network.model
     if task.targets == "classes" and network.objective.name == "accuracy":
         warning = imbalance(splits.train.labels, splits.classes)
@@ -98,13 +99,22 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     )
 
 
-def _begin(training: TrainingConfig, model: nn.Module) -> None:
+def _begin(config: TrainConfig, model: nn.Module) -> None:
     """Give a model the weights that it begins from, where it has any of its own."""
+    training = config.training
     lacking: tuple[str, ...] = ()
     if training.from_checkpoint is not None:
         lacking = load_initial_weights(Path(training.from_checkpoint), model)
     if training.freeze == "backbone":
         freeze_backbone(model)
+        # A network of the user's own may begin from any.
+        begun = isinstance(config.model, CustomModelConfig) or training.from_checkpoint is not None
+        if not begun and not getattr(config.model, "pretrained", False):
+            warn_once(
+                "training.freeze=backbone keeps random weights, so that the head learns from "
+                "random features: set training.from_checkpoint, or model.pretrained=true where "
+                "the model has that."
+            )
         frozen = {name for name, each in model.named_parameters() if not each.requires_grad}
         if untrained := [name for name in lacking if name in frozen]:
             warn_once(

@@ -96,7 +96,7 @@ def _fit_batches(config: DictConfig, run: TrainConfig, searched: Sequence[Search
         if each.key != "training.batch_size" or max(sizes) <= samples:
             continue
         filled = [size for size in sizes if size <= samples]
-        said = f"training.batch_size is searched up to {max(sizes)}, and {run.dataset.path} has "
+        said = f"training.batch_size is searched up to {max(sizes)}, and {config.dataset.path} has "
         said += f"{samples} training samples"
         if not filled or not each.in_params or "choices" not in config.space.get(each.key, ()):
             raise StudyError(f"{said}: add training.batch_size={min(32, samples)}, say")

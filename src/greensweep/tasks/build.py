@@ -5,6 +5,7 @@ from dataclasses import fields
 from pkgutil import resolve_name
 
 import torch
+from torch import Tensor
 
 from greensweep.config.metrics import Targets
 from greensweep.config.schema_task import CustomTaskConfig, TaskConfig
@@ -92,5 +93,22 @@ def _own_loss(path: str) -> Loss:
         ) from error
     if not callable(loss):
         raise ConfigError(f"task.loss={path} is no function: name one of outputs and targets")
-    own: Loss = loss
+
+    def own(outputs: Tensor, targets: Tensor) -> Tensor:
+        try:
+            found = loss(outputs, targets)
+        except (GreensweepError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"task.loss={path} failed on outputs {tuple(outputs.shape)} and targets "
+                f"{tuple(targets.shape)} ({describe(error)}): mend the function"
+            ) from error
+        if not isinstance(found, Tensor) or found.ndim:
+            raise ConfigError(
+                f"task.loss={path} must return the mean loss of a batch, a tensor of one number, "
+                f"got {type(found).__name__}: let it end with .mean()"
+            )
+        return found
+
     return own

@@ -19,7 +19,7 @@ from greensweep.training.cuda_graph import cuda_graph
 from greensweep.training.device import computing
 from greensweep.training.freezing import begin_training
 from greensweep.training.images import Normalise, check_for_images
-from greensweep.training.optimizers import build_optimizer, build_schedule
+from greensweep.training.optimizers import build_optimizer, build_schedule, step_schedule
 from greensweep.training.running_loss import RunningLoss
 from greensweep.training.state import buffers_kept, load_optimizer, random_state, set_random_state
 from greensweep.training.step import TrainingStep, is_left_over
@@ -138,7 +138,7 @@ class Training:
                         self._average.update_parameters(self._plain.model)
                     if self._schedule is not None and not self._by_epoch:
                         (rate,) = self._schedule.get_last_lr()
-                        self._schedule.step()
+                        step_schedule(self._schedule)
                     if index % _LOSS_CHECK_STEPS == 0:
                         total.look()
                 self._done, self._loss = number, total.mean()
@@ -149,9 +149,9 @@ class Training:
         """Step a schedule that goes by epochs, once the epoch is evaluated."""
         if isinstance(self._schedule, ReduceLROnPlateau):
             known = self.evaluation_loss
-            self._schedule.step(self._loss if known is None else known)
+            step_schedule(self._schedule, self._loss if known is None else known)
         elif self._schedule is not None and self._by_epoch:
-            self._schedule.step()
+            step_schedule(self._schedule)
 
     def state(self) -> dict[str, Any]:
         """Return what beside the network's own state decides how the next epochs go."""

@@ -125,6 +125,22 @@ def build_schedule(
     return None
 
 
+def step_schedule(schedule: LRScheduler, *loss: float | None) -> None:
+    """Set the rate of the next step or epoch, where asked by the loss of the last.
+
+    Raises:
+        ConfigError: the schedule's own code failed.
+    """
+    try:
+        schedule.step(*loss)  # type: ignore[arg-type] # of one that goes by the loss
+    except Exception as error:
+        kind = type(schedule)
+        raise ConfigError(
+            f"scheduler.target={kind.__module__}.{kind.__qualname__} failed ({describe(error)}): "
+            "check scheduler.kwargs"
+        ) from error
+
+
 def _one_cycle(config: schema.OneCycleConfig, steps: int) -> Callable[[int], float]:
     """Return the share of the peak rate at each step, from 0: half a cosine up, half a cosine down.
 
