@@ -96,7 +96,7 @@ def test_a_size_of_the_papers_study_is_written_into_params(
     size: str,
     variant: str,
 ) -> None:
-    monkeypatch.setattr("greensweep.study.timed_run.seconds_of_run", lambda _: 1.0)
+    monkeypatch.setattr("greensweep.study.forecast.seconds_of_run", lambda _: 1.0)
     change(params, models=["dense_poly"])
     params.write_text(f"# mine\n{params.read_text()}")
     assert main(["study", "--size", size, "--variant", variant]) == 0
@@ -250,7 +250,7 @@ def test_a_study_that_would_take_days_is_forecast_and_refused(
         asked.append((config.dataset.name, config.model.name, config.repeats))
         return 3600.0
 
-    monkeypatch.setattr("greensweep.study.timed_run.seconds_of_run", an_hour)
+    monkeypatch.setattr("greensweep.study.forecast.seconds_of_run", an_hour)
     assert main(["study", "--size", "paper"]) == 1
     printed = capsys.readouterr().err
     # 2 data sets x 3 networks x 2 spaces x 3 strategies of 64 trials, and 8 architectures of 48.
@@ -261,7 +261,7 @@ def test_a_study_that_would_take_days_is_forecast_and_refused(
     check_length({**read_params(), "confirmed": True})
     assert len(asked) == 2 * 3 + 8
     a_day = 24 * 3600 / (36 * 64 + 8 * 48)
-    monkeypatch.setattr("greensweep.study.timed_run.seconds_of_run", lambda _: 0.99 * a_day)
+    monkeypatch.setattr("greensweep.study.forecast.seconds_of_run", lambda _: 0.99 * a_day)
     check_length(read_params())
 
 

@@ -236,6 +236,14 @@ def test_an_option_that_the_run_lacks_is_refused(config: Compose, tmp_path: Path
     assert read_result(tmp_path / "run").status == "failed"
 
 
+def test_the_choice_of_a_group_may_distinguish_runs(config: Compose, tmp_path: Path) -> None:
+    path = write(tmp_path, "optimizer accuracy energy_joules\nadam 0.5 1\nsgd 0.6 2")
+    asked = ("training=replay", f"replay.table={path}", "replay.options=[optimizer]")
+    result, _ = run(config(*asked, "optimizer=sgd"), tmp_path)
+    assert result.replayed is not None
+    assert (result.validation_accuracy, result.replayed.outside) == (0.6, False)
+
+
 def test_options_inside_of_free_arguments_are_found(config: Compose, tmp_path: Path) -> None:
     path = write(tmp_path, "width accuracy energy_joules\n8 0.5 1\n16 0.6 2")
     made = config(

@@ -8,7 +8,7 @@ import pytest
 from greensweep.config.schema import TrainConfig
 from greensweep.data import load_splits
 from greensweep.models import build_model, take_census
-from greensweep.study.flops import flops_of_run
+from greensweep.study.forecast import flops_of_run
 
 Composed = Callable[..., TrainConfig]
 

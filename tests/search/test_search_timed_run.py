@@ -7,8 +7,8 @@ import pytest
 
 from greensweep.config.schema import TrainConfig
 from greensweep.errors import ModelError
-from greensweep.study import timed_run
-from greensweep.study.timed_run import seconds_of_run
+from greensweep.study import forecast
+from greensweep.study.forecast import seconds_of_run
 
 Compose = Callable[..., TrainConfig]
 
@@ -17,7 +17,7 @@ Compose = Callable[..., TrainConfig]
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pass that is timed takes one second."""
     ticks = itertools.count()
-    monkeypatch.setattr(timed_run.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(forecast.time, "monotonic", lambda: float(next(ticks)))
 
 
 @pytest.mark.usefixtures("clock")

@@ -11,9 +11,9 @@ from greensweep.config.schema import TrainConfig
 from greensweep.energy import UnmeteredMeter
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once
+from greensweep.study.forecast import seconds_of_run
 from greensweep.study.planned import objective_values
 from greensweep.study.sentences import run_line
-from greensweep.study.timed_run import seconds_of_run
 from greensweep.tracking import MemoryTracker
 
 Cli = Callable[..., Finished]

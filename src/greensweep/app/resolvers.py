@@ -15,8 +15,8 @@ from greensweep.config.searched import present_value
 from greensweep.config.yaml_masking import mask_yaml
 from greensweep.errors import ConfigError
 from greensweep.resources import usable_cores
-from greensweep.study.declared import declared_in
 from greensweep.study.params import read_param
+from greensweep.study.searched_values import declared_in
 from greensweep.study.space import search_params
 from greensweep.sweeper.command import declared_space, fixed_keys, resumes, swept_keys
 

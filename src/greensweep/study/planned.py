@@ -12,8 +12,7 @@ from greensweep.config.store import parse_run
 from greensweep.errors import StudyError
 from greensweep.record.result import RunResult
 from greensweep.search.constraints import METRIC_FIGURES
-from greensweep.study.flops import flops_of_run
-from greensweep.study.timed_run import seconds_of_run
+from greensweep.study.forecast import flops_of_run, seconds_of_run
 
 _JOULES_PER_KILOJOULE = 1000.0
 

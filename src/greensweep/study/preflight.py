@@ -15,8 +15,7 @@ from greensweep.config.store import parse, raise_faults, without_hydra
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import StudyError
 from greensweep.search.folders import has_owner, trial_directories
-from greensweep.study.declared import condition_faults
-from greensweep.study.searched_values import value_faults
+from greensweep.study.searched_values import condition_faults, value_faults
 from greensweep.sweeper.command import BASIC, refuse_secrets, searched_in, with_values
 
 log = logging.getLogger(__name__)

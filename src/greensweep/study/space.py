@@ -188,11 +188,7 @@ def search_params(
 
 
 def _refuse_for_stock(dimension: Dimension, needed: Collection[str]) -> None:
-    """Refuse what the stock Optuna sweeper would search wrongly.
-
-    Raises:
-        StudyError: the dimension needs values of others, or has choices that Optuna confuses.
-    """
+    """Refuse what the stock Optuna sweeper would search wrongly."""
     if needed:
         raise StudyError(
             f"space: {dimension.key} is searched only with certain values of "

@@ -288,9 +288,7 @@ def _key_value(override: str) -> tuple[str, str]:
 def _varying(overrides: list[dict[str, str]], asked: Sequence[str] | None) -> list[str]:
     """Return the keys whose values differ between trials, in the order given.
 
-    Of one trial those that are searched, or all where that is not known.
-
-    A trial of which nothing is known differs in nothing.
+    Of one trial those that are searched, or all. One of which nothing is known differs in nothing.
     """
     overrides = [values for values in overrides if values]
     keys = dict.fromkeys(key for values in overrides for key in values)

@@ -77,11 +77,7 @@ def replay_once(
 
 
 def _recorded_epochs(config: TrainConfig, run: RecordedRun) -> Sequence[RecordedPoint]:
-    """Return what the table says of a run, epoch by epoch, and note where that comes from.
-
-    Raises:
-        StudyError: the table cannot be read, or does not answer.
-    """
+    """Return what the table says of a run, epoch by epoch, and note where that comes from."""
     settings = config.replay
     assert settings is not None
     model = replay_model(config)

@@ -10,6 +10,7 @@ from typing import Any
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_replay import ReplayColumnsConfig
 from greensweep.errors import ConfigError, StudyError, unknown
+from greensweep.nested import dotted
 from greensweep.runs.replay.answer import Method, ReplayModel
 from greensweep.runs.replay.table import RecordedTable, as_text, last_part, read_table
 
@@ -52,7 +53,7 @@ def replay_model(config: TrainConfig) -> ReplayModel:
         on_log_scale=(*(key for key in sought if key in declared), *settings.log),
         radius=settings.radius,
     )
-    _log_summary(model, tuple(config.space), tuple(_names(asdict(config))))
+    _log_summary(model, tuple(config.space), tuple(dotted(asdict(config))))
     return model
 
 
@@ -62,7 +63,17 @@ def option_values(config: TrainConfig, options: Iterable[str]) -> dict[str, Any]
     Raises:
         ConfigError: the config has no such option.
     """
-    return {option: _value(config, option) for option in options}
+    known = dotted(asdict(config))
+    # A table names what was chosen of a group as the command does: optimizer, not optimizer.name.
+    known |= {
+        name.removesuffix(".name"): known[name] for name in [*known] if name.endswith(".name")
+    }
+    for option in options:
+        if option not in known:
+            raise ConfigError(
+                f"replay.options names {option}, but {unknown('option', option, known)}"
+            )
+    return {option: known[option] for option in options}
 
 
 @cache  # until the table is another, by its size and time of change
@@ -113,29 +124,9 @@ def _warnings(table: RecordedTable, searched: Iterable[str], names: Iterable[str
             f"The table does not distinguish runs by {', '.join(lacking)}: searching that makes no "
             "difference."
         )
-    known = {*names, *map(last_part, names)} - {_SEED}
-    if ignored := [column for column in table.ignored_columns if column in known]:
+    known = {part for name in names for part in (name, last_part(name), name.partition(".")[0])}
+    if ignored := [column for column in table.ignored_columns if column in known - {_SEED}]:
         yield (
             f"The rows used differ in {', '.join(ignored)} too, which the answers mix: keep one "
             "value by replay.where, or name the option in replay.options."
         )
-
-
-def _names(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the names of all options and groups of a config."""
-    for key, value in config.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _names(value, f"{prefix}{key}.")
-
-
-def _value(config: TrainConfig, option: str) -> Any:
-    node: Any = config
-    for part in option.split("."):
-        held = (
-            node if isinstance(node, Mapping) else vars(node) if hasattr(node, "__dict__") else {}
-        )
-        if part not in held:
-            raise ConfigError(f"replay.options names {option}, but {unknown('option', part, held)}")
-        node = held[part]
-    return node

@@ -210,11 +210,7 @@ class _Reader:
         return parsed
 
     def _read_points(self, curves: bool) -> list[RecordedPoint]:
-        """Read the figures of each row.
-
-        Raises:
-            StudyError: one is no such figure.
-        """
+        """Read the figures of each row."""
         path, columns, rows = self._path, self._columns, self._rows
         try:
             unit = energy_factor(
@@ -243,11 +239,7 @@ class _Reader:
         ]
 
     def _warnings(self, points: Sequence[RecordedPoint]) -> tuple[str, ...]:
-        """Hold joules against seconds.
-
-        Raises:
-            StudyError: no machine draws such a power.
-        """
+        """Hold joules against seconds."""
         columns = self._columns
         timed = [(each.joules, each.seconds) for each in points if each.seconds is not None]
         doubt = doubtful_power(*zip(*timed, strict=True)) if timed else None
@@ -261,11 +253,7 @@ class _Reader:
     def _mean_curve(
         self, recorded: Sequence[tuple[int, RecordedPoint]]
     ) -> tuple[RecordedPoint, ...]:
-        """Average what one configuration recorded, by line, epoch by epoch.
-
-        Raises:
-            StudyError: an epoch is missing, or a figure that must rise along the curve does not.
-        """
+        """Average what one configuration recorded, by line, epoch by epoch."""
         path, columns = self._path, self._columns
         by_epoch: dict[int, list[tuple[int, RecordedPoint]]] = {}
         for line, point in recorded:

@@ -61,7 +61,7 @@ def check_length(params: Mapping[str, Any]) -> None:
         GreensweepError: it would; or a network cannot be built.
     """
     from greensweep.search.terminal import duration_text
-    from greensweep.study.timed_run import seconds_of_run
+    from greensweep.study.forecast import seconds_of_run
 
     first = compose_sweep(next(_cells(params))[1], "greensweep")
     if first.confirm_hours is None or params["confirmed"]:
@@ -115,7 +115,7 @@ def _check_network(config: TrainConfig) -> None:
     """Build a network that comes with Greensweep, for images whose size is known without files."""
     from greensweep.data.sizes import sized_splits
     from greensweep.models import build_model
-    from greensweep.study.flops import untrained
+    from greensweep.study.forecast import untrained
 
     if isinstance(config.dataset, DigitsConfig | TorchvisionDatasetConfig):
         splits = sized_splits(config.dataset, config.seed)

@@ -1,4 +1,4 @@
-"""How long a run will take on this machine, estimated from a few of its training steps."""
+"""How much a run will compute, and how long it takes on this machine, known before it runs."""
 
 import statistics
 import time
@@ -8,9 +8,43 @@ from functools import partial
 from math import ceil
 
 from greensweep.config.schema import TrainConfig
-from greensweep.study.flops import untrained
+from greensweep.config.schema_model import ModelConfig, NamedModelConfig
+from greensweep.errors import GreensweepError
 
 _TIMES = 3
+
+
+def flops_of_run(config: TrainConfig) -> float | None:
+    """Return the FLOPs of a run's training and of its validation, over all epochs and repeats.
+
+    None of a run that is answered from a table, and of one whose data or network cannot be built:
+    the run itself will say why.
+    """
+    if config.replay is not None:
+        return None
+    # Imported when a budget asks: torch takes seconds.
+    import torch
+
+    from greensweep.data import load_splits
+    from greensweep.models import build_model, take_census
+    from greensweep.tasks import build_task, targets_of
+
+    try:
+        splits = load_splits(config.dataset, config.seed, targets_of(config.task))
+        task = build_task(config.task, splits, torch.device("cpu"))
+        model = build_model(untrained(config.model), splits.input_shape, task.outputs)
+        census = take_census(model, splits.example)
+    except GreensweepError:
+        return None
+    if census.flops is None or census.training_flops is None:
+        return None
+    epoch = census.training_flops * len(splits.train) + census.flops * len(splits.validation)
+    return float(epoch * config.training.epochs * config.repeats)
+
+
+def untrained(model: ModelConfig) -> ModelConfig:
+    """Return a network that needs no weights from elsewhere, and computes as much."""
+    return replace(model, pretrained=False) if isinstance(model, NamedModelConfig) else model
 
 
 def seconds_of_run(config: TrainConfig) -> float:
