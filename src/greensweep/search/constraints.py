@@ -157,15 +157,25 @@ def broken_by(
 def broken_already(
     constraints: Mapping[str, float],
     growing: Mapping[str, float | None],
-    fixed: Mapping[str, float],
+    fixed: Mapping[str, float | None],
 ) -> str | None:
     """Say which constraint a trial breaks however it goes on; None where it may keep them all.
 
     Args:
         growing: figures that can only become larger, as they stand.
-        fixed: figures that are known for good.
+        fixed: figures that are known for good; None of one that there will not be.
+
+    Raises:
+        MissingFigure: there will not be one that is bounded.
     """
-    for bound in parse_constraints(constraints):
+    bounds = parse_constraints(constraints)
+    for bound in bounds:
+        if fixed.get(bound.figure, 0.0) is None:
+            raise MissingFigure(
+                f"{OPTION}: {bound.name} bounds {bound.figure}, which cannot be computed for this "
+                "network: leave it out"
+            )
+    for bound in bounds:
         value = growing.get(bound.figure)
         if value is not None and bound.is_maximum and bound.excess(value) > 0:
             unit = _UNITS[bound.figure]

@@ -6,16 +6,10 @@ import optuna
 
 from greensweep.energy import sum_joules
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import MissingFigure, TrialEnded
+from greensweep.errors import TrialEnded
 from greensweep.record.reporting import Progress
 from greensweep.search.budget import drawing_joules, over_budget, spent
-from greensweep.search.constraints import (
-    OPTION,
-    broken_already,
-    of_energy,
-    parse_constraints,
-    refuse_unmetered,
-)
+from greensweep.search.constraints import broken_already, of_energy, refuse_unmetered
 from greensweep.search.cost_model import epoch_cost
 from greensweep.search.interrupt import interrupted
 from greensweep.search.records import CurvePoint
@@ -61,9 +55,7 @@ class TrialLimits:
         if interrupted():
             raise TrialEnded("stopped", f"interrupted {when}", interrupted=True)
         refuse_unmetered(self._energy_options, progress.spent_joules, progress.lost, when)
-        broken = broken_already(
-            self._spec.constraints, self._so_far(progress), self._known(progress)
-        )
+        broken = broken_already(self._spec.constraints, self._so_far(progress), progress.known)
         if broken is not None:
             raise TrialEnded("pruned", f"pruned {when}: {broken}")
         self._end_over_budget(progress, when)
@@ -87,16 +79,6 @@ class TrialLimits:
             if self._spec.kg_per_joule is not None:
                 figures["emissions_kg"] = joules * self._spec.kg_per_joule
         return figures
-
-    def _known(self, progress: Progress) -> dict[str, float]:
-        """Return the figures that are known for good, where all that are bounded will be known."""
-        for bound in parse_constraints(self._spec.constraints):
-            if progress.known.get(bound.figure, 0.0) is None:
-                raise MissingFigure(
-                    f"{OPTION}: {bound.name} bounds {bound.figure}, which cannot be computed for "
-                    "this network: leave it out"
-                )
-        return {name: value for name, value in progress.known.items() if value is not None}
 
     def _end_over_budget(self, progress: Progress, when: str) -> None:
         if not self._spec.has_budget:

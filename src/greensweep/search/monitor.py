@@ -46,7 +46,6 @@ class TrialMonitor:
         self.repeats: list[float] = []
         self.last: Progress | None = None
         self.ended: TrialEnded | ConstraintError | None = None  # what the last report raised
-        self.reported = False
         self._spec, self._study, self._trial = spec, study, trial
         self._search_joules = search_joules or 0.0
         self._began = time.monotonic()
@@ -103,7 +102,8 @@ class TrialMonitor:
         first = first and not fidelity_of(self._trial)
         value = self._value(progress) if first and is_mark(progress) else None
         if value is not None:
-            self._report(progress.epoch, value)
+            report_value(self._study, self._trial, progress.epoch, value)
+            self._trial.intermediate_values[progress.epoch] = value
         if progress.epoch == progress.epochs:
             return  # it is done: to end it now would save nothing
         self._limits.end_if_over(progress)
@@ -176,11 +176,6 @@ class TrialMonitor:
             "seconds": now - self._began,
         }
         set_user_attribute(self._study, self._trial, PROGRESS, kept)
-
-    def _report(self, epoch: int, value: float) -> None:
-        report_value(self._study, self._trial, epoch, value)
-        self._trial.intermediate_values[epoch] = value
-        self.reported = True
 
     def _prune(self, epoch: int) -> None:
         pruner = self._study.pruner

@@ -1,7 +1,7 @@
 """The space of a search: its options, some of which are there with certain values of others."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -46,6 +46,14 @@ class Space:
         needed = self.conditions.get(name, {})
         return all(other in params and params[other] in needed[other] for other in needed)
 
+    def filled(self, choose: Callable[[str], Any]) -> dict[str, Any]:
+        """Return the point in which each option that is there has the value chosen for it."""
+        point: dict[str, Any] = {}
+        for name in self.names:
+            if self.has(name, point):
+                point[name] = choose(name)
+        return point
+
     @cached_property
     def levels(self) -> dict[str, Sequence[Any]]:
         """The values of each option that has finitely many."""
@@ -73,7 +81,7 @@ class Space:
         sizes = [len(self.levels[name]) for name in open_names]
         places = np.unravel_index(index, sizes) if sizes else ()
         point = {n: self.levels[n][int(place)] for n, place in zip(open_names, places, strict=True)}
-        return {name: {**chosen, **point}[name] for name in self._present(chosen)}
+        return self.filled({**chosen, **point}.__getitem__)
 
     def is_choice(self, name: str) -> bool:
         """Tell whether an option has values without an order."""

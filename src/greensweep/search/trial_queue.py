@@ -86,10 +86,7 @@ class TrialQueue(Recovery):
             self.study.sampler = self._sampler(trials, done)
             drawn = self.study.ask()
             space = self.spec.space
-            params: dict[str, Any] = {}
-            for name in space.names:
-                if space.has(name, params):
-                    params[name] = suggest(drawn, name, space.distributions[name])
+            params = space.filled(lambda name: suggest(drawn, name, space.distributions[name]))
             drawn.set_user_attr(OWNER, asdict(this_process()))
             reserved = ReservedTrial(drawn.number, params, self._fidelity(drawn.number))
             reason = self._surplus(reserved.number) or self._unaffordable(trials, reserved)

@@ -51,18 +51,15 @@ class DeduplicatingSampler(BaseSampler):
         drawn = sampler.sample_relative(
             study, trial, sampler.infer_relative_search_space(study, trial)
         )
-        point: dict[str, Any] = {}
-        for name in self._space.names:
-            if not self._space.has(name, point):
-                continue
-            if name in given:
-                point[name] = given[name]
-            elif distributions[name].single():
-                point[name] = self._space.levels[name][0]
-            elif name in drawn:
-                point[name] = drawn[name]
-            else:
-                point[name] = sampler.sample_independent(study, trial, name, distributions[name])
+
+        def draw(name: str) -> Any:
+            if distributions[name].single():
+                return self._space.levels[name][0]
+            if name in drawn:
+                return drawn[name]
+            return sampler.sample_independent(study, trial, name, distributions[name])
+
+        point = self._space.filled(lambda name: given[name] if name in given else draw(name))
         # As it is stored: the strategy may just have chosen a fidelity.
         own = fidelity_of(trial_of(study, trial.number))
         taken = {key for fidelity, key in self._taken if fidelity == own}
@@ -82,39 +79,31 @@ class DeduplicatingSampler(BaseSampler):
         Beyond that it is any point.
         """
         space, rare = self._space, 1 / len(self._space.names)
-        near: dict[str, Any] = {}
-        for name in space.names:
-            if not space.has(name, near):
-                continue
-            levels = space.levels.get(name)
-            if name in given:
-                near[name] = given[name]
-            elif levels is None:
+
+        def draw(name: str) -> Any:
+            levels, is_choice = space.levels.get(name), space.is_choice(name)
+            if levels is None:
                 distribution = space.distributions[name]
-                near[name] = self._sampler.sample_independent(study, trial, name, distribution)
-            elif (
+                return self._sampler.sample_independent(study, trial, name, distribution)
+            if (
                 name not in point
                 or reach > 1  # further steps would end at the ends of a range
-                or (space.is_choice(name) and self._generator.random() < max(reach, rare))
+                or (is_choice and self._generator.random() < max(reach, rare))
             ):
-                near[name] = levels[int(self._generator.integers(len(levels)))]
-            elif space.is_choice(name):
-                near[name] = point[name]
-            else:
-                steps = self._generator.normal(0.0, max(reach * len(levels), 1.0))
-                level = round(space.level_of(name, point[name]) + steps)
-                near[name] = levels[min(max(level, 0), len(levels) - 1)]
-        return near
+                return levels[int(self._generator.integers(len(levels)))]
+            if is_choice:
+                return point[name]
+            steps = self._generator.normal(0.0, max(reach * len(levels), 1.0))
+            level = round(space.level_of(name, point[name]) + steps)
+            return levels[min(max(level, 0), len(levels) - 1)]
+
+        return space.filled(lambda name: given[name] if name in given else draw(name))
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
         """Draw one option by itself."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self._sampler.sample_independent(study, trial, name, distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begin a draw."""

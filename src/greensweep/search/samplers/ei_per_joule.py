@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from greensweep.search.samplers.acquisition import Acquisition, maximize_acquisition
@@ -51,13 +51,13 @@ class ExpectedImprovementPerJouleSampler(SingleObjectiveSampler):
                 "n_startup_trials must be at least 1 and cost_exponent from 0 to 1, got "
                 f"{n_startup_trials} and {cost_exponent}"
             )
-        super().__init__(seed, conditions)
+        super().__init__(seed=seed, conditions=conditions)
         self._n_startup_trials = n_startup_trials
         self._log_decades, self._even_start = log_decades, even_start
         self._cost_exponent = cost_exponent
 
     def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw all options together, once there is something to learn from."""
         state = self._random_state(study, trial)

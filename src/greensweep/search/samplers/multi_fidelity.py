@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from greensweep.gaussian_process import FloatArray
@@ -42,7 +42,7 @@ class MultiFidelitySampler(ExpectedImprovementPerJouleSampler):
         self._fidelities = fidelities
 
     def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw the fidelity, and all options together once there is something to learn from."""
         if trial.params or "fixed_params" in trial.system_attrs:

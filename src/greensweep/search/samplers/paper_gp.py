@@ -10,14 +10,13 @@ recorded trials the second already is none.
 import warnings
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
 from greensweep.search.samplers.observations import Observations
 from greensweep.search.samplers.single_objective import SingleObjectiveSampler
-from greensweep.search.space import Conditions
 
 _CANDIDATES = 10_000
 _NOISE = 1e-6  # keeps the matrix of nearly equal points regular
@@ -37,11 +36,8 @@ class PaperGpSampler(SingleObjectiveSampler):
     name = "paper_gp"
     learns_from_pruned = False
 
-    def __init__(self, *, seed: int | None = None, conditions: Conditions | None = None) -> None:
-        super().__init__(seed, conditions)
-
     def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw all options together, once a trial has finished."""
         from sklearn.gaussian_process import GaussianProcessRegressor

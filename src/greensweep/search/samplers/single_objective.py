@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import SeveralObjectivesError
@@ -34,12 +34,12 @@ class SingleObjectiveSampler(BaseSampler):
     _log_decades: float | None = None  # the space stays as it is
     _even_start = False
 
-    def __init__(self, seed: int | None, conditions: Conditions | None = None) -> None:
+    def __init__(self, *, seed: int | None = None, conditions: Conditions | None = None) -> None:
         self._seed, self._conditions = seed_or_any(seed), conditions or {}
         # By number, of the trials that are being drawn.
         self._random_states: dict[int, TrialRandomState] = {}
 
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begin a draw.
 
         Raises:
@@ -50,7 +50,7 @@ class SingleObjectiveSampler(BaseSampler):
 
     def after_trial(
         self,
-        study: optuna.Study,
+        study: Study,
         trial: FrozenTrial,
         state: TrialState,
         values: Sequence[float] | None,
@@ -58,7 +58,7 @@ class SingleObjectiveSampler(BaseSampler):
         """End a trial."""
         self._random_states.pop(trial.number, None)
 
-    def _random_state(self, study: optuna.Study, trial: FrozenTrial) -> TrialRandomState:
+    def _random_state(self, study: Study, trial: FrozenTrial) -> TrialRandomState:
         """Return the random state of a trial's draw, made here where nobody has begun it."""
         if len(study.directions) != 1:
             raise SeveralObjectivesError(
@@ -73,19 +73,15 @@ class SingleObjectiveSampler(BaseSampler):
         return SpaceEncoder(log_scaled_space(space, self._log_decades), self._conditions)
 
     def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
         """Draw one option by itself: of the first trials."""
         state = self._random_state(study, trial)
-        distribution = log_scaled(param_distribution, self._log_decades)
+        distribution = log_scaled(distribution, self._log_decades)
         return state.sobol(distribution) if self._even_start else state.uniform(distribution)
 
     def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
+        self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the options that all trials to learn from have, from the second trial on.
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from greensweep.search.encoder import log_scaled, log_scaled_space
@@ -39,7 +39,7 @@ class ScaledTPESampler(AdaptableTPESampler):
         self._random_state: TrialRandomState | None = None
         super().__init__(seed=seed, n_startup_trials=n_startup_trials, multivariate=True, **further)
 
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begin a draw: its randomness is that of its place in the search."""
         self._random_state = TrialRandomState(self._study_seed, study, trial.number)
         self.reseed(self._random_state.seed)
@@ -50,15 +50,11 @@ class ScaledTPESampler(AdaptableTPESampler):
         return log_scaled_space(space, self._log_decades)
 
     def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
         """Draw one option by itself: of the first trials."""
-        distribution = log_scaled(param_distribution, self._log_decades)
+        distribution = log_scaled(distribution, self._log_decades)
         state = self._random_state
         if state is not None and self._even_start and state.n_observed() < self._startup:
             return state.sobol(distribution)
-        return super().sample_independent(study, trial, param_name, distribution)
+        return super().sample_independent(study, trial, name, distribution)
