@@ -97,18 +97,14 @@ def search_cost(spec: SearchSpec, study: optuna.Study, ended: str | None = None)
         ended: why it ended before all trials that were asked for.
     """
     trials = study.get_trials(deepcopy=False)
-    outcomes = {
-        trial.number: outcome for trial in trials if (outcome := outcome_of(trial)) is not None
-    }
+    outcomes = {each.number: outcome for each in trials if (outcome := outcome_of(each))}
     joules: dict[str, float] = defaultdict(float)
     for outcome in outcomes.values():
         joules[ended_as(outcome)] += outcome.spent_joules or 0.0
     searching = between_trials(study) + sum(each.search_joules or 0.0 for each in outcomes.values())
     used = spent(study, trials)
-    is_metered = bool(used.joules) or any(
-        each.spent_joules is not None for each in outcomes.values()
-    )
-    everything = used.joules if is_metered else None
+    metered = [each for each in outcomes.values() if each.spent_joules is not None]
+    everything = used.joules if used.joules or metered else None
     counting = [trial for trial in counted(trials) if trial.number in outcomes]
     # A search that begins with cheaper runs forecasts nothing of its whole ones by them.
     early = early_forecast(counting, spec.total) if ended is None and not spec.fidelities else None
@@ -129,9 +125,7 @@ def search_cost(spec: SearchSpec, study: optuna.Study, ended: str | None = None)
         pruned_joules=joules["pruned"],
         stopped_joules=joules["stopped"],
         failed_joules=joules["failed"],
-        running_joules=sum(
-            spent_of(trial) for trial in trials if trial.state == TrialState.RUNNING
-        ),
+        running_joules=sum(spent_of(each) for each in trials if each.state == TrialState.RUNNING),
         search_joules=searching,
         overhead_joules=None if everything is None else everything - trained,
         best_trials=tuple(trial.number for trial in best),
@@ -149,9 +143,7 @@ def search_cost(spec: SearchSpec, study: optuna.Study, ended: str | None = None)
         left_joules=None if budget is None else max(budget - used.joules, 0.0),
         budget_hours=spec.budget.hours,
         left_hours=None if spec.budget.hours is None else max(spec.budget.hours - used.hours, 0.0),
-        quality=shared_quality(
-            each.quality for each in outcomes.values() if each.spent_joules is not None
-        ),
+        quality=shared_quality(each.quality for each in metered),
         ended=ended,
         constraints=dict(spec.constraints),
     )

@@ -183,26 +183,26 @@ class SearchSpec:
                 "hydra/sweeper/sampler=tpe, say"
             )
         module, _, name = target.rpartition(".")
-        values = {key: value for key, value in arguments.items() if value is not None}
         try:
             make = getattr(import_module(module), name)
             if make is GridSampler:
                 return RandomSampler(seed=self._seed_of(index))  # of what a point leaves open
-            if getattr(make, "keeps_seed", False):  # it seeds each trial by itself
-                more: dict[str, Any] = {}
-                if self.fidelities:
-                    more["fidelities"] = len(self.fidelities)
-                if issubclass(make, TPESampler):
-                    more |= {"constant_liar": side_by_side, "group": bool(self.conditions)}
-                elif self.conditions:
-                    more["conditions"] = self.conditions
-                return make(**{**arguments, **more, "seed": self.seed})  # type: ignore[no-any-return]
-            if make is QMCSampler:  # one sequence for all trials, which the study itself counts
-                return QMCSampler(**{**values, "seed": self.seed})
-            if make is TPESampler:
-                values.update(multivariate=True, constant_liar=side_by_side)
-                values.update(group=bool(self.conditions))
-            return make(**{**values, "seed": self._seed_of(index)})  # type: ignore[no-any-return]
+            values = {key: value for key, value in arguments.items() if value is not None}
+            values["seed"] = self._seed_of(index)
+            is_ours = getattr(make, "keeps_seed", False)  # it seeds each trial by itself
+            if is_ours:
+                values = {**arguments, "seed": self.seed}
+            elif make is QMCSampler:  # one sequence for all trials, which the study itself counts
+                values["seed"] = self.seed
+            elif make is TPESampler:
+                values["multivariate"] = True
+            if issubclass(make, TPESampler):
+                values |= {"constant_liar": side_by_side, "group": bool(self.conditions)}
+            elif is_ours and self.conditions:
+                values["conditions"] = self.conditions
+            if is_ours and self.fidelities:
+                values["fidelities"] = len(self.fidelities)
+            return make(**values)  # type: ignore[no-any-return]
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise StudyError(
                 f"hydra.sweeper.sampler: {name} cannot be made ({error}): see its arguments in "

@@ -254,11 +254,15 @@ def _fixed(overrides: Iterable[str], spec: SearchSpec) -> list[str]:
 
 
 def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    for name in sorted(known["space"].keys() | asked["space"].keys()):
-        before, after = (each["space"].get(name) for each in (known, asked))
-        if before != after:
-            was, now = _range(before), _range(after)
-            yield f"{name} was {was}, is {now}" + (f" ({after['name']})" if was == now else "")
+    before, after = _space(known), _space(asked)
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            was, now = (
+                range_text(space[name]) if name in space else "not searched"
+                for space in (before, after)
+            )
+            kind = f" ({type(after[name]).__name__})" if was == now else ""
+            yield f"{name} was {was}, is {now}{kind}"
     for name in ("directions", "constraints", "price_per_kilojoule", "conditions", "fidelities"):
         if known.get(name) != asked.get(name):
             yield f"{name} was {known.get(name)}, is {asked.get(name)}"
@@ -268,20 +272,16 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
         yield f"{text} is new"
 
 
-def _range(distribution: Mapping[str, Any] | None) -> str:
-    return "not searched" if distribution is None else range_text(_distribution(distribution))
-
-
-def _distribution(kept: Mapping[str, Any]) -> BaseDistribution:
-    return json_to_distribution(json.dumps(kept))
+def _space(kept: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    return {name: json_to_distribution(json.dumps(each)) for name, each in kept["space"].items()}
 
 
 def _cannot_extend(known: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     """Tell whether an option changes in a way that no storage can hold in one study."""
-    for name in known["space"].keys() & asked["space"].keys():
-        before, after = (_distribution(each["space"][name]) for each in (known, asked))
+    before, after = _space(known), _space(asked)
+    for name in before.keys() & after.keys():
         try:
-            check_distribution_compatibility(before, after)
+            check_distribution_compatibility(before[name], after[name])
         except ValueError:
             return True
     return False
