@@ -13,7 +13,7 @@ from conftest import Finished
 from mlflow import MlflowClient
 
 from greensweep.config.schema import TrainConfig
-from greensweep.energy import ScriptedMeter, UnmeteredMeter
+from greensweep.energy import Phases, ScriptedMeter, UnmeteredMeter
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
@@ -95,6 +95,40 @@ def test_net_energy_is_gross_less_the_idle_machine_over_the_same_seconds(
     assert tracker.metrics["energy/net_joules"] == result.energy_net_joules
     training = result.energy_phases["training"]
     assert training.net_joules == result.energy_net_joules
+
+
+def test_a_meter_that_goes_backward_gives_a_warning_and_no_figure(
+    config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = run(config(*QUICK), tmp_path, meter=ScriptedMeter([(1.0, -5.0)], quality="measured"))
+    assert result.status == "finished"
+    assert result.energy_joules is None and result.energy_spent_joules is None
+    assert (result.energy_quality, result.energy_kwh) == ("unmeasured", None)
+    assert result.inference is not None and result.inference.joules_per_1000 is None
+    assert "-" not in run_line(result).partition("training energy")[2].partition(" gross")[0]
+    assert any("no energy is below 0: it went backward" in each for each in caplog.messages)
+
+
+def test_a_block_of_ones_own_is_told_no_joules_below_zero() -> None:
+    phases = Phases(ScriptedMeter([(1.0, 2.0), (1.0, -5.0)]))
+    phases.start()
+    with phases.window() as window:
+        pass
+    assert (window.joules, window.seconds) == (None, 1.0)
+
+
+def test_net_energy_below_zero_says_that_the_baseline_was_above(
+    config: Compose, tmp_path: Path
+) -> None:
+    class TwentyWatts:
+        def watts(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
+            return dict.fromkeys(counters, 20.0)
+
+    source = Clockworks()
+    meter = MachineMeter(source, Ledger(), baseline=TwentyWatts(), clock=lambda: source.counter.now)
+    result = run(config(*QUICK), tmp_path, meter=meter)
+    assert result.energy_net_joules == pytest.approx(-10.0 * (result.seconds or 0.0))
+    assert " J net of the idle machine, less than its baseline" in run_line(result)
 
 
 class Busy(Processes):

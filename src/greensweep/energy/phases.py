@@ -101,6 +101,7 @@ class Phases:
             self._cut()
             # By identity: two windows may hold equal readings.
             self._windows = [each for each in self._windows if each is not window]
+            window.reading = window.reading.settled()
 
     def add(self, name: str, earlier: EnergyReading) -> None:
         """Charge a phase with what an earlier process of the run used in it."""

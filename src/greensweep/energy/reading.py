@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from greensweep.energy.notices import warn_once
 from greensweep.energy.uncertainty import Uncertainty
 from greensweep.energy.units import JOULES_PER_KWH
 
@@ -256,6 +257,16 @@ class EnergyReading:
             self.gap_seconds + other.gap_seconds,
             sum_joules((self.gap_joules, other.gap_joules)),
         )
+
+    def settled(self) -> "EnergyReading":
+        """Return what may be said at the end: no joules where they came to less than 0."""
+        if self.joules is None or self.joules >= 0:
+            return self
+        warn_once(
+            f"The meter read {self.joules:.4g} J, and no energy is below 0: it went backward, or "
+            "the time was too short for it. There is no figure of it."
+        )
+        return replace(self, components={}, lost=self.lost | self.components.keys())
 
     def left_out(self, seconds: float) -> "EnergyReading":
         """Return the same as a gap of so many seconds."""

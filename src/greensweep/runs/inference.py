@@ -35,7 +35,7 @@ def measure_inference(setup: Setup, phases: Phases) -> Inference:
     enough = max(INFERENCE_PERIODS * phases.total.update_seconds, _SHORT_SECONDS)
     with phases.phase("inference"):
         images = predict(split=split, seconds=asked.seconds or enough)
-    reading = phases.of("inference")
+    reading = phases.of("inference").settled()
 
     def per_1000(figure: float | None) -> float | None:
         return None if figure is None else 1000.0 * figure / images

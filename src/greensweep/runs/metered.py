@@ -30,8 +30,8 @@ def metered(run: RecordedRun, meter: Meter, config: EnergyConfig) -> Iterator[Ph
 
 def energy_figures(readings: Mapping[str, EnergyReading], grid: Grid | None) -> dict[str, Any]:
     """Return what a result holds of a run's energy: of its training, of each phase and of all."""
-    training = readings.get("training", EnergyReading())
-    total = sum(readings.values(), start=EnergyReading())
+    training = readings.get("training", EnergyReading()).settled()
+    total = sum(readings.values(), start=EnergyReading()).settled()
     key = "cpu_time+gpu_time" if "gpu" in training.components else "cpu_time"
     return {
         "energy_joules": training.joules,

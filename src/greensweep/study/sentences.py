@@ -35,7 +35,8 @@ def run_line(result: RunResult) -> str:
         + f" gross ({result.energy_quality}{beside})"
     )
     if result.energy_net_joules is not None:
-        parts.append(f"{joules_text(result.energy_net_joules)} net of the idle machine")
+        below = ", less than its baseline" if result.energy_net_joules < 0 else ""
+        parts.append(f"{joules_text(result.energy_net_joules)} net of the idle machine{below}")
     inference = result.inference
     if inference is not None and inference.joules_per_1000 is not None:
         joules = energy_text(inference.joules_per_1000, inference.uncertainty_joules_per_1000)
