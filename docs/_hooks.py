@@ -112,7 +112,7 @@ def _search() -> str:
         _table(_rows(sweeper.SweeperConfig, "hydra.sweeper.")),
         f"`src/train.py` sets, unless you do: {own}.",
     ]
-    for name, node in sweeper.SAMPLERS.items():
+    for name, node in sweeper.SamplerConfig.choices.items():
         what = (node.__doc__ or "").partition(": ")[2]
         parts.append(f"### `hydra/sweeper/sampler={name}`\n\n{what[0].upper()}{what[1:]}")
         parts.append(_table(_rows(node, "hydra.sweeper.sampler.")))

@@ -13,7 +13,12 @@ import pytest
 from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep.config.schema_tracking import TRACKERS, CsvConfig, LocalConfig, MlflowConfig
+from greensweep.config.schema_tracking import (
+    CsvConfig,
+    LocalConfig,
+    MlflowConfig,
+    TrackingConfig,
+)
 from greensweep.nested import flat
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, Replayed, Spread
@@ -67,7 +72,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MlflowStore:
     return MlflowStore(f"sqlite:///{folder}/mlflow.db", "tests", str(folder / "artifacts"))
 
 
-@pytest.fixture(params=sorted(TRACKERS))
+@pytest.fixture(params=sorted(TrackingConfig.choices))
 def tracker(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Tracker:
@@ -75,7 +80,7 @@ def tracker(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "run").mkdir()
-    return build_tracker(TRACKERS[request.param](), tmp_path / "run")
+    return build_tracker(TrackingConfig.choices[request.param](), tmp_path / "run")
 
 
 def record(tracker: Tracker, note: Path) -> None:

@@ -15,7 +15,6 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.tradeoff import analyse_tradeoff
 from greensweep.config.schema_analysis import (
-    ANALYSES,
     AnalysisConfig,
     LayersConfig,
     ReportConfig,
@@ -66,7 +65,7 @@ def analyses_of(
             results[name] = ask(runs.only(own.where, f"{name}.where"), own)
         except AnalysisError as error:
             missing[name] = str(error)
-    for name, kind in ANALYSES.items():
+    for name, kind in AnalysisConfig.choices.items():
         if name not in asked:
             with suppress(AnalysisError):  # it was not asked for
                 results[name] = resolve_name(kind.implementation)(runs, kind())

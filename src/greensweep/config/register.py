@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from greensweep.config import schema, schema_analysis, schema_replay, store
+from greensweep.config import schema, schema_analysis, schema_replay
+from greensweep.config.groups import groups_of
 
+_GROUPS = groups_of(schema.TrainConfig) | groups_of(schema_analysis.AnalyseConfig)
 SCHEMAS: dict[str, Mapping[str, type]] = {
-    **store.SCHEMAS,
+    **{name: group.choices for name, group in _GROUPS.items()},
     "columns": {"runs": schema_analysis.ColumnsConfig},
-    "analysis": schema_analysis.ANALYSES,
 }
 
 

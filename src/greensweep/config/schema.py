@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.options import option
 from greensweep.config.schema_dataset import DatasetConfig
 from greensweep.config.schema_energy import EnergyConfig
@@ -35,14 +36,14 @@ _DEVICE = (
 
 
 @dataclass
-class OptimizerConfig:
+class OptimizerConfig(Group):
     name: Any = option(MISSING, doc="name of the optimizer")
     learning_rate: float = option(1e-3, doc="(peak) learning rate", above=0)
     weight_decay: float = option(0.0, doc="weight decay", at_least=0)
 
 
 @dataclass
-class AdamConfig(OptimizerConfig):
+class AdamConfig(OptimizerConfig, choice="adam"):
     """Adam and AdamW."""
 
     name: Literal["adam", "adamw"] = option(MISSING, doc="name of the optimizer")
@@ -55,7 +56,7 @@ class AdamConfig(OptimizerConfig):
 
 
 @dataclass
-class SgdConfig(OptimizerConfig):
+class SgdConfig(OptimizerConfig, choice="sgd"):
     name: Literal["sgd"] = "sgd"
     learning_rate: float = option(0.1, doc="(peak) learning rate", above=0)
     momentum: float = option(0.9, doc="momentum", at_least=0, below=1)
@@ -68,7 +69,7 @@ class SgdConfig(OptimizerConfig):
 
 
 @dataclass
-class CustomOptimizerConfig(OptimizerConfig):
+class CustomOptimizerConfig(OptimizerConfig, choice="custom"):
     name: Literal["custom"] = "custom"
     target: str = option(
         MISSING, doc="import path of an optimizer, of PyTorch or your own: torch.optim.RMSprop"
@@ -79,17 +80,17 @@ class CustomOptimizerConfig(OptimizerConfig):
 
 
 @dataclass
-class SchedulerConfig:
+class SchedulerConfig(Group):
     name: Any = option(MISSING, doc="name of the schedule")
 
 
 @dataclass
-class ConstantConfig(SchedulerConfig):
+class ConstantConfig(SchedulerConfig, choice="constant"):
     name: Literal["constant"] = "constant"
 
 
 @dataclass
-class CosineConfig(SchedulerConfig):
+class CosineConfig(SchedulerConfig, choice="cosine"):
     name: Literal["cosine"] = "cosine"
     final_fraction: float = option(
         0.0, doc="last learning rate as a share of the first", at_least=0, at_most=1
@@ -97,7 +98,7 @@ class CosineConfig(SchedulerConfig):
 
 
 @dataclass
-class OneCycleConfig(SchedulerConfig):
+class OneCycleConfig(SchedulerConfig, choice="one_cycle"):
     name: Literal["one_cycle"] = "one_cycle"
     warmup_fraction: float = option(0.3, doc="share of the steps that rise", above=0, below=1)
     initial_division: float = option(25.0, doc="peak over first learning rate", at_least=1)
@@ -105,7 +106,7 @@ class OneCycleConfig(SchedulerConfig):
 
 
 @dataclass
-class CustomSchedulerConfig(SchedulerConfig):
+class CustomSchedulerConfig(SchedulerConfig, choice="custom"):
     name: Literal["custom"] = "custom"
     target: str = option(
         MISSING,
@@ -221,7 +222,7 @@ class InferenceConfig:
 
 
 @dataclass
-class ObjectiveConfig:
+class ObjectiveConfig(Group):
     name: Any = option(MISSING, doc="name of the objective")
     direction: Any = option(MISSING, doc="minimize or maximize, one per value")
     metric: str | None = option(
@@ -232,12 +233,12 @@ class ObjectiveConfig:
 
 
 @dataclass
-class PlainObjectiveConfig(ObjectiveConfig):
+class PlainObjectiveConfig(ObjectiveConfig, choice="plain"):
     name: Literal["accuracy", "pareto"] = option(MISSING, doc="name of the objective")
 
 
 @dataclass
-class PricedConfig(ObjectiveConfig):
+class PricedConfig(ObjectiveConfig, choice="priced"):
     name: Literal["priced"] = "priced"
     price_per_kilojoule: float = option(
         0.01, doc="accuracy (0 to 1) that one kilojoule has to earn", at_least=0

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.metrics import Direction
 from greensweep.config.options import option
 from greensweep.config.schema import LARGEST_SEED
@@ -69,7 +70,7 @@ class ColumnsConfig:
 
 
 @dataclass
-class AnalysisConfig:
+class AnalysisConfig(Group):
     """What all analyses have in common.
 
     Attributes:
@@ -92,7 +93,7 @@ class AnalysisConfig:
 
 
 @dataclass
-class StrategiesConfig(AnalysisConfig):
+class StrategiesConfig(AnalysisConfig, choice="strategies"):
     implementation = "greensweep.analysis.strategies:compare_strategies"
     title = "Search strategies"
 
@@ -119,7 +120,7 @@ class StrategiesConfig(AnalysisConfig):
 
 
 @dataclass
-class LayersConfig(AnalysisConfig):
+class LayersConfig(AnalysisConfig, choice="layers"):
     implementation = "greensweep.analysis.layers:explain_layers"
     title = "Layers"
 
@@ -139,7 +140,7 @@ class LayersConfig(AnalysisConfig):
 
 
 @dataclass
-class TradeoffConfig(AnalysisConfig):
+class TradeoffConfig(AnalysisConfig, choice="tradeoff"):
     implementation = "greensweep.analysis.tradeoff:analyse_tradeoff"
     title = "Accuracy and energy"
 
@@ -159,7 +160,7 @@ class TradeoffConfig(AnalysisConfig):
 
 
 @dataclass
-class OptionsConfig(AnalysisConfig):
+class OptionsConfig(AnalysisConfig, choice="options"):
     implementation = "greensweep.analysis.options:compare_values"
     title = "What each option costs"
 
@@ -170,14 +171,6 @@ class OptionsConfig(AnalysisConfig):
     levels: int = option(
         4, doc="of numbers, of which there may be more: quantiles of the runs", at_least=2
     )
-
-
-ANALYSES: dict[str, type[AnalysisConfig]] = {
-    "strategies": StrategiesConfig,
-    "layers": LayersConfig,
-    "tradeoff": TradeoffConfig,
-    "options": OptionsConfig,
-}
 
 
 @dataclass

@@ -5,11 +5,12 @@ from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.options import option
 
 
 @dataclass
-class DatasetConfig:
+class DatasetConfig(Group):
     reader: ClassVar[str]  # import path of a function that takes the options
     targets: ClassVar[tuple[str, ...]] = ("classes",)  # of several, the reader takes which as well
 
@@ -42,14 +43,14 @@ class ImageDatasetConfig(DatasetConfig):
 
 
 @dataclass
-class DigitsConfig(ImageDatasetConfig):
+class DigitsConfig(ImageDatasetConfig, choice="digits"):
     reader = "greensweep.data.digits:digits"
 
     name: str = option("digits", doc="name under which runs record the data set")
 
 
 @dataclass
-class TorchvisionDatasetConfig(ImageDatasetConfig):
+class TorchvisionDatasetConfig(ImageDatasetConfig, choice="torchvision"):
     reader = "greensweep.data.downloads:downloaded"
 
     name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] = option(
@@ -60,7 +61,7 @@ class TorchvisionDatasetConfig(ImageDatasetConfig):
 
 
 @dataclass
-class ImageFolderConfig(ImageDatasetConfig):
+class ImageFolderConfig(ImageDatasetConfig, choice="image_folder"):
     reader = "greensweep.data.image_folder:image_folder"
 
     name: str = option("image_folder", doc="name under which runs record the data set")
@@ -74,7 +75,7 @@ class ImageFolderConfig(ImageDatasetConfig):
 
 
 @dataclass
-class TableConfig(DatasetConfig):
+class TableConfig(DatasetConfig, choice="table"):
     reader, targets = "greensweep.data.table:table", ("classes", "labels", "values")
 
     name: str = option("table", doc="name under which runs record the data set")
@@ -95,7 +96,7 @@ class TableConfig(DatasetConfig):
 
 
 @dataclass
-class CustomDatasetConfig(ImageDatasetConfig):
+class CustomDatasetConfig(ImageDatasetConfig, choice="custom"):
     reader, targets = "greensweep.data.custom:custom", ("classes", "labels", "values")
 
     name: str = option("custom", doc="name under which runs record the data set")
@@ -106,13 +107,3 @@ class CustomDatasetConfig(ImageDatasetConfig):
         doc="axes of its inputs: images with channels first, with channels last, or grey; signals; "
         "or as their shape suggests",
     )
-
-
-# By the name under which conf/dataset/*.yaml refers to them.
-DATASETS: dict[str, type[DatasetConfig]] = {
-    "digits": DigitsConfig,
-    "torchvision": TorchvisionDatasetConfig,
-    "image_folder": ImageFolderConfig,
-    "table": TableConfig,
-    "custom": CustomDatasetConfig,
-}

@@ -6,12 +6,13 @@ from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.options import option
 from greensweep.csv_files.figures import EnergyUnit
 
 
 @dataclass
-class EnergyConfig:
+class EnergyConfig(Group):
     """What all meters have in common.
 
     Attributes:
@@ -108,7 +109,7 @@ class CalibrationConfig:
 
 
 @dataclass
-class CodeCarbonConfig(MachineEnergyConfig):
+class CodeCarbonConfig(MachineEnergyConfig, choice="codecarbon"):
     implementation = "greensweep.energy.codecarbon:CodeCarbonSource"
 
     name: Literal["codecarbon"] = "codecarbon"
@@ -134,14 +135,14 @@ class CodeCarbonConfig(MachineEnergyConfig):
 
 
 @dataclass
-class NvmlRaplConfig(MachineEnergyConfig):
+class NvmlRaplConfig(MachineEnergyConfig, choice="nvml_rapl"):
     implementation = "greensweep.energy.nvml_rapl:NvmlRaplSource"
 
     name: Literal["nvml_rapl"] = "nvml_rapl"
 
 
 @dataclass
-class ReplayConfig(EnergyConfig):
+class ReplayConfig(EnergyConfig, choice="replay"):
     implementation = "greensweep.energy.replay:replay"
 
     name: Literal["replay"] = "replay"
@@ -161,15 +162,7 @@ class ReplayConfig(EnergyConfig):
 
 
 @dataclass
-class UnmeteredConfig(EnergyConfig):
+class UnmeteredConfig(EnergyConfig, choice="unmetered"):
     implementation = "greensweep.energy.meter:unmetered"
 
     name: Literal["unmetered"] = "unmetered"
-
-
-METERS: dict[str, type[EnergyConfig]] = {
-    "codecarbon": CodeCarbonConfig,
-    "nvml_rapl": NvmlRaplConfig,
-    "replay": ReplayConfig,
-    "unmetered": UnmeteredConfig,
-}

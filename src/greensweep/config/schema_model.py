@@ -5,18 +5,19 @@ from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.options import option
 
 
 @dataclass
-class ModelConfig:
+class ModelConfig(Group):
     name: Any = option(MISSING, doc="name of the network")
 
     builder: ClassVar[str]  # import path of a function: (config, input_shape, outputs)
 
 
 @dataclass
-class SimpleCnnConfig(ModelConfig):
+class SimpleCnnConfig(ModelConfig, choice="simple_cnn"):
     builder = "greensweep.models.paper:build_simple_cnn"
 
     name: Literal["simple_cnn"] = "simple_cnn"
@@ -28,7 +29,7 @@ class SimpleCnnConfig(ModelConfig):
 
 
 @dataclass
-class DenseConfig(ModelConfig):
+class DenseConfig(ModelConfig, choice="dense"):
     builder = "greensweep.models.paper:build_dense"
 
     name: Literal["dense_poly", "dense_linear"] = option(MISSING, doc="name of the network")
@@ -38,7 +39,7 @@ class DenseConfig(ModelConfig):
 
 
 @dataclass
-class MlpConfig(ModelConfig):
+class MlpConfig(ModelConfig, choice="mlp"):
     builder = "greensweep.models.mlp:mlp"
 
     name: Literal["mlp"] = "mlp"
@@ -52,7 +53,7 @@ class MlpConfig(ModelConfig):
 
 
 @dataclass
-class NamedModelConfig(ModelConfig):
+class NamedModelConfig(ModelConfig, choice="named"):
     builder = "greensweep.models.libraries:library_model"
 
     name: str = option(MISSING, doc="name of the network in its library")
@@ -62,7 +63,7 @@ class NamedModelConfig(ModelConfig):
 
 
 @dataclass
-class CustomModelConfig(ModelConfig):
+class CustomModelConfig(ModelConfig, choice="custom"):
     builder = "greensweep.models.custom:custom_model"
 
     name: Literal["custom"] = "custom"
@@ -75,13 +76,3 @@ class CustomModelConfig(ModelConfig):
 def model_name(config: ModelConfig) -> str:
     """Return the name under which results record the network."""
     return config.target if isinstance(config, CustomModelConfig) else str(config.name)
-
-
-# By the name under which conf/model/*.yaml refers to them.
-MODELS: dict[str, type[ModelConfig]] = {
-    "simple_cnn": SimpleCnnConfig,
-    "dense": DenseConfig,
-    "mlp": MlpConfig,
-    "named": NamedModelConfig,
-    "custom": CustomModelConfig,
-}

@@ -6,12 +6,13 @@ from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.metrics import Targets
 from greensweep.config.options import option
 
 
 @dataclass
-class TaskConfig:
+class TaskConfig(Group):
     """What all tasks have in common.
 
     Attributes:
@@ -47,7 +48,7 @@ _WEIGHTS = (
 
 
 @dataclass
-class ClassificationConfig(TaskConfig):
+class ClassificationConfig(TaskConfig, choice="classification"):
     """One class of several for each input, by cross-entropy."""
 
     implementation = "greensweep.tasks.classification.Classification"
@@ -65,7 +66,7 @@ class ClassificationConfig(TaskConfig):
 
 
 @dataclass
-class MultilabelConfig(TaskConfig):
+class MultilabelConfig(TaskConfig, choice="multilabel"):
     """Any number of labels for each input, by binary cross-entropy."""
 
     implementation = "greensweep.tasks.multilabel.Multilabel"
@@ -83,7 +84,7 @@ class MultilabelConfig(TaskConfig):
 
 
 @dataclass
-class RegressionConfig(TaskConfig):
+class RegressionConfig(TaskConfig, choice="regression"):
     """One number or several for each input, by the mean squared error."""
 
     implementation = "greensweep.tasks.regression.Regression"
@@ -97,15 +98,7 @@ class RegressionConfig(TaskConfig):
 
 
 @dataclass
-class CustomTaskConfig(TaskConfig):
+class CustomTaskConfig(TaskConfig, choice="custom"):
     name: Literal["custom"] = "custom"
     target: str = option(MISSING, doc="import path of a class of greensweep.tasks.Task")
     kwargs: dict[str, Any] = option(dict, doc="further arguments of that class")
-
-
-TASKS: dict[str, type[TaskConfig]] = {
-    "classification": ClassificationConfig,
-    "multilabel": MultilabelConfig,
-    "regression": RegressionConfig,
-    "custom": CustomTaskConfig,
-}

@@ -5,11 +5,12 @@ from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.options import option
 
 
 @dataclass
-class TrackingConfig:
+class TrackingConfig(Group):
     """What all trackers have in common.
 
     Attributes:
@@ -24,7 +25,7 @@ class TrackingConfig:
 
 
 @dataclass
-class MlflowConfig(TrackingConfig):
+class MlflowConfig(TrackingConfig, choice="mlflow"):
     implementation = "greensweep.tracking.mlflow_tracker:mlflow_tracker"
 
     name: Literal["mlflow"] = "mlflow"
@@ -34,21 +35,14 @@ class MlflowConfig(TrackingConfig):
 
 
 @dataclass
-class LocalConfig(TrackingConfig):
+class LocalConfig(TrackingConfig, choice="local"):
     implementation = "greensweep.tracking.tracker:local"
 
     name: Literal["local"] = "local"
 
 
 @dataclass
-class CsvConfig(TrackingConfig):
+class CsvConfig(TrackingConfig, choice="csv"):
     implementation = "greensweep.tracking.csv_file:csv_tracker"
 
     name: Literal["csv"] = "csv"
-
-
-TRACKERS: dict[str, type[TrackingConfig]] = {
-    "mlflow": MlflowConfig,
-    "local": LocalConfig,
-    "csv": CsvConfig,
-}

@@ -1,7 +1,7 @@
 """Turn what Hydra composed into plain, checked objects, and keep those of a run."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -9,42 +9,16 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from greensweep.config import (
-    schema,
-    schema_dataset,
-    schema_energy,
-    schema_model,
-    schema_task,
-    schema_tracking,
-)
+from greensweep.config import schema
 from greensweep.config.checks import run_faults
 from greensweep.config.folders import locate
+from greensweep.config.groups import groups_of
 from greensweep.config.omegaconf_internals import let_options_be_literals, to_yaml
 from greensweep.config.options import option_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
 from greensweep.files import put_aside, write_text
 from greensweep.secrets.data import learn, masked, restored
-
-SCHEMAS: dict[str, Mapping[str, type]] = {
-    "dataset": schema_dataset.DATASETS,
-    "model": schema_model.MODELS,
-    "task": schema_task.TASKS,
-    "optimizer": {
-        "adam": schema.AdamConfig,
-        "sgd": schema.SgdConfig,
-        "custom": schema.CustomOptimizerConfig,
-    },
-    "scheduler": {
-        "constant": schema.ConstantConfig,
-        "cosine": schema.CosineConfig,
-        "one_cycle": schema.OneCycleConfig,
-        "custom": schema.CustomSchedulerConfig,
-    },
-    "energy": schema_energy.METERS,
-    "tracking": schema_tracking.TRACKERS,
-    "objective": {"plain": schema.PlainObjectiveConfig, "priced": schema.PricedConfig},
-}
 
 
 def parse(composed: DictConfig) -> Any:
@@ -148,8 +122,9 @@ def load_run_config(path: Path) -> schema.TrainConfig:
         older = {"task": {"name": "classification"}}
         plain = OmegaConf.create(older | restored(OmegaConf.to_container(kept)))
         typed = OmegaConf.structured(schema.TrainConfig)
-        for group in SCHEMAS.keys() & typed.keys():
-            typed[group] = OmegaConf.structured(_schema_of(group, plain[group]))
+        for group, kind in groups_of(schema.TrainConfig).items():
+            chosen = _schema_of(group, kind.choices.values(), plain[group])
+            typed[group] = OmegaConf.structured(chosen)
         config = OmegaConf.to_object(OmegaConf.merge(typed, plain))
     except Exception as error:
         raise ConfigError(
@@ -161,10 +136,10 @@ def load_run_config(path: Path) -> schema.TrainConfig:
     return config
 
 
-def _schema_of(group: str, options: Mapping[str, Any]) -> type:
+def _schema_of(group: str, schemas: Iterable[type], options: Mapping[str, Any]) -> type:
     """Find the schema of a group's options: it fixes their name, or is the least that has them."""
     name = options["name"]
-    types = {each: get_type_hints(each)["name"] for each in SCHEMAS[group].values()}
+    types = {each: get_type_hints(each)["name"] for each in schemas}
     for each, allowed in types.items():
         if name in get_args(allowed) or name == getattr(each, "name", None):
             return each

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from omegaconf import MISSING
 
+from greensweep.config.groups import Group
 from greensweep.config.options import option
 
 
@@ -54,7 +55,7 @@ class PruningConfig:
 
 
 @dataclass
-class SamplerConfig:
+class SamplerConfig(Group):
     """What the samplers of our own have in common."""
 
     _target_: str = MISSING
@@ -62,14 +63,14 @@ class SamplerConfig:
 
 
 @dataclass
-class AutoSamplerConfig(SamplerConfig):
+class AutoSamplerConfig(SamplerConfig, choice="auto"):
     """`hydra/sweeper/sampler=auto`: `ei_per_joule` for one objective, `scaled_tpe` for several."""
 
     _target_: str = "auto"
 
 
 @dataclass
-class ScaledTpeConfig(SamplerConfig):
+class ScaledTpeConfig(SamplerConfig, choice="scaled_tpe"):
     """`hydra/sweeper/sampler=scaled_tpe`: TPE that looks for wide ranges in their logarithm."""
 
     _target_: str = "greensweep.search.samplers.ScaledTPESampler"
@@ -83,7 +84,7 @@ class ScaledTpeConfig(SamplerConfig):
 
 
 @dataclass
-class EiPerJouleConfig(ScaledTpeConfig):
+class EiPerJouleConfig(ScaledTpeConfig, choice="ei_per_joule"):
     """`hydra/sweeper/sampler=ei_per_joule`: expected improvement per predicted joule."""
 
     _target_: str = "greensweep.search.samplers.ExpectedImprovementPerJouleSampler"
@@ -93,18 +94,10 @@ class EiPerJouleConfig(ScaledTpeConfig):
 
 
 @dataclass
-class PaperGpConfig(SamplerConfig):
+class PaperGpConfig(SamplerConfig, choice="paper_gp"):
     """`hydra/sweeper/sampler=paper_gp`: the Bayesian search of Yarally et al. (2023)."""
 
     _target_: str = "greensweep.search.samplers.PaperGpSampler"
-
-
-SAMPLERS: dict[str, type] = {
-    "auto": AutoSamplerConfig,
-    "ei_per_joule": EiPerJouleConfig,
-    "paper_gp": PaperGpConfig,
-    "scaled_tpe": ScaledTpeConfig,
-}
 
 
 @dataclass

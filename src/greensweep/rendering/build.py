@@ -12,7 +12,7 @@ from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
 from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import (
-    ANALYSES,
+    AnalysisConfig,
     ColumnsConfig,
     ReportConfig,
     TradeoffConfig,
@@ -144,7 +144,9 @@ def _section(result: Result, config: ReportConfig) -> Section:
 def _title(result: Result) -> str:
     if result.name == "tradeoff":
         return tradeoff_title(result.runs.metric)
-    return "Where the energy went" if result.name == "bill" else ANALYSES[result.name].title
+    if result.name == "bill":
+        return "Where the energy went"
+    return str(AnalysisConfig.choices[result.name].title)
 
 
 def _drawings(result: Result, config: ReportConfig) -> list[Drawing]:

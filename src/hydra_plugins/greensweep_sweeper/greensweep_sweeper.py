@@ -8,7 +8,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from greensweep.config.sweeper import SAMPLERS, SweeperConfig
+from greensweep.config.sweeper import SamplerConfig, SweeperConfig
 
 
 def _store(group: str, name: str, node: type) -> None:
@@ -22,7 +22,7 @@ def _store(group: str, name: str, node: type) -> None:
 
 
 _store("hydra/sweeper", "greensweep", SweeperConfig)
-for name, node in SAMPLERS.items():
+for name, node in SamplerConfig.choices.items():
     _store("hydra/sweeper/sampler", name, node)
 
 
