@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +284,7 @@ def test_a_table_of_a_killed_stock_sweep_ends_what_it_left_open(
     sweep = tmp_path / "sweep"
     for number in range(2):
         folder = begun(sweep, number)
-        save_run_config(config(f"tracking.uri={store.uri}"), folder / "config.yaml")
+        save_run_config(asdict(config(f"tracking.uri={store.uri}")), folder / "config.yaml")
     write_result(
         RunResult("finished", None, "m", "d", 0, trial=0, validation_accuracy=0.5), sweep / "0"
     )

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_a_trial_whose_process_died_keeps_its_accuracy_under_its_own_name(
         folder.mkdir()
         kept = {"number": number, "values": None, "outcome": outcome, "constraints": {}}
         (folder / "trial.json").write_text(json.dumps(kept))
-    save_run_config(asked, tmp_path / "0" / "config.yaml")
+    save_run_config(asdict(asked), tmp_path / "0" / "config.yaml")
     record_dead_trials(tmp_path, config("tracking=local"), None)
     died, other = (read_result(tmp_path / str(number)) for number in range(2))
     assert (died.test_accuracy, died.validation_accuracy) == (0.25, None)

@@ -53,7 +53,7 @@ Compose = Callable[..., TrainConfig]
 def saved(config: TrainConfig, folder: Path) -> Path:
     """Write the config as a run does."""
     path = folder / "config.yaml"
-    save_run_config(config, path)
+    save_run_config(asdict(config), path)
     return path
 
 
@@ -237,7 +237,7 @@ def test_a_data_set_may_have_a_name_of_its_own(
     config: Compose, tmp_path: Path, choice: list[str]
 ) -> None:
     parsed = config(*choice, "dataset.name=birds")
-    save_run_config(parsed, tmp_path / "config.yaml")
+    save_run_config(asdict(parsed), tmp_path / "config.yaml")
     read = load_run_config(tmp_path / "config.yaml")
     assert read == parsed
     assert type(read.dataset) is type(parsed.dataset)

@@ -68,15 +68,15 @@ def raise_faults(faults: list[str]) -> None:
         raise ConfigError("; ".join(faults))
 
 
-def save_run_config(config: schema.TrainConfig, path: Path) -> None:
-    """Write a run's resolved config, plain and without secrets, for `load_run_config`.
+def save_run_config(config: Mapping[str, Any], path: Path) -> None:
+    """Write a run's resolved config, plain data, without secrets, for `load_run_config`.
 
     A secret that an environment variable holds refers to it.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_text(path, to_yaml(masked(asdict(config), restorable=True)))
+    write_text(path, to_yaml(masked(config, restorable=True)))
 
 
 def read_plain_config(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A run that leaves its result, however it ends: in `result.json` and in the tracker."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,13 @@ def initial_result(config: TrainConfig, trial: int | None, overrides: Iterable[s
 
 @contextmanager
 def recorded_run(
-    config: TrainConfig,
-    directory: Path,
-    tracker: Tracker,
-    name: str,
-    trial: int | None,
-    overrides: Iterable[str],
+    initial: RunResult, config: Mapping[str, Any], directory: Path, tracker: Tracker, name: str
 ) -> Iterator[RecordedRun]:
     """Record what the block does as one run, and leave `config.yaml` and `result.json`.
 
     Args:
+        initial: what is known before the run.
+        config: its options, plain data.
         directory: the run's own; made where it is missing.
         tracker: not yet started.
 
@@ -95,11 +92,10 @@ def recorded_run(
     directory.mkdir(parents=True, exist_ok=True)
     config_file = directory / CONFIG_FILE
     save_run_config(config, config_file)
-    initial = initial_result(config, trial, overrides)
-    run = RecordedRun(replace(initial, provenance=provenance(config.dataset.name)), [config_file])
+    run = RecordedRun(replace(initial, provenance=provenance(initial.dataset)), [config_file])
     ending = Ending("finished")
     try:
-        tracker.start(name, tracked_params(asdict(config), initial), run.result.provenance)
+        tracker.start(name, tracked_params(config, initial), run.result.provenance)
         yield run
     except BaseException as raised:
         ending = run.ended_by(raised)

@@ -16,7 +16,7 @@ _SPREAD_NAMES = {"energy_joules": "energy/total_joules", "energy_net_joules": "e
 def tracked_params(config: Mapping[str, Any], result: RunResult) -> dict[str, str]:
     """Return a run's options by dotted names, as text without secrets."""
     params = {**flat(masked(config)), "objective.metric": result.objective_metric}
-    if params["objective.name"] == "accuracy":  # the choice of one metric, whichever that is
+    if params.get("objective.name") == "accuracy":  # the choice of one metric, whichever that is
         params["objective.name"] = result.objective_metric
     return params
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from greensweep.energy import Phases
 from greensweep.errors import DataError
+from greensweep.record.history import History
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.reporting import Progress
 from greensweep.runs.checkpoint import KeptWeights
-from greensweep.runs.history import History
 from greensweep.runs.setup import Setup
 from greensweep.training import Epoch, Evaluation
 
@@ -62,7 +62,8 @@ def fit(
             if is_kept:
                 run.note(best_epoch=epoch.number)
                 note_metrics(run, config.select_on, reached)
-            history.add(epoch, reached, trained)
+            figures = {"loss": reached.loss, "accuracy": reached.accuracy, **reached.metrics}
+            history.add(epoch.number, epoch.loss, figures, trained)
             run.note(epochs=epoch.number, history=history.points)
             if kept.best_epoch == 0:
                 raise DataError(

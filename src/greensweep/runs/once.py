@@ -3,25 +3,26 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter
 from greensweep.errors import GreensweepError
-from greensweep.record.recorded_run import recorded_run
+from greensweep.record.history import History
+from greensweep.record.metered import metered
+from greensweep.record.recorded_run import initial_result, recorded_run
 from greensweep.record.reporting import report_progress
 from greensweep.record.result import CHECKPOINT_FILE, LAYER_ENERGY_FILE, RunResult
 from greensweep.runs.checkpoint import KeptWeights, write_tensors
 from greensweep.runs.fit import Report, RunUnderWay, ShowEpochs, fit, note_metrics
-from greensweep.runs.history import History
 from greensweep.runs.inference import measure_inference
 from greensweep.runs.layer_energy import attribute_layer_energy
-from greensweep.runs.metered import metered
 from greensweep.runs.resume import ResumableRun
 from greensweep.runs.setup import set_up
 from greensweep.tracking import Tracker
-from greensweep.training import deterministic
+from greensweep.training import deterministic, synchronize
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,10 @@ def run_once(
     training = config.training
     resumable = ResumableRun(directory, config, tracker)
     with (
-        recorded_run(config, directory, tracker, name, trial, overrides) as run,
-        metered(run, meter, config.energy) as phases,
+        recorded_run(
+            initial_result(config, trial, overrides), asdict(config), directory, tracker, name
+        ) as run,
+        metered(run, meter, config.energy, synchronize) as phases,
         deterministic(training.deterministic),
     ):
         with phases.phase("setup"):

@@ -1,13 +1,13 @@
 """One configuration trained with several seeds, as one run."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter, sum_joules
-from greensweep.record.recorded_run import recorded_run
+from greensweep.record.recorded_run import initial_result, recorded_run
 from greensweep.record.reporting import Progress, report_progress, report_repeat
 from greensweep.record.result import REPEATS_FOLDER, RunResult, read_results, repeat_directories
 from greensweep.runs.fit import ShowEpochs
@@ -45,7 +45,8 @@ def run_repeats(
     if config.repeats == 1:
         return train_once(config, directory, tracker=tracker, name=name, trial=trial)
     spent: float | None = None
-    with recorded_run(config, directory, tracker, name, trial, overrides) as recorded:
+    initial = initial_result(config, trial, overrides)
+    with recorded_run(initial, asdict(config), directory, tracker, name) as recorded:
         try:
             for number in range(config.repeats):
                 recorded.repeat = f"repeat {number + 1} of {config.repeats}"

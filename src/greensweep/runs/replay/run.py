@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import ComponentEnergy, EnergyReading, declared_grid
 from greensweep.errors import StudyError
-from greensweep.record.recorded_run import RecordedRun, recorded_run
+from greensweep.record.metered import energy_figures
+from greensweep.record.recorded_run import RecordedRun, initial_result, recorded_run
 from greensweep.record.reporting import Progress, report_progress
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import HistoryPoint, Replayed, Split
 from greensweep.record.tracked_names import history_metrics
 from greensweep.runs.fit import Report
-from greensweep.runs.metered import energy_figures
 from greensweep.runs.replay.source import option_values, replay_model
 from greensweep.runs.replay.table import RecordedPoint
 from greensweep.tracking import Tracker
@@ -48,7 +49,8 @@ def replay_once(
     points: list[RecordedPoint] = []
     history: list[HistoryPoint] = []
     began = time.monotonic()
-    with recorded_run(config, directory, tracker, name, trial, overrides) as run:
+    initial = initial_result(config, trial, overrides)
+    with recorded_run(initial, asdict(config), directory, tracker, name) as run:
         try:
             for point in _recorded_epochs(config, run):
                 history.append(

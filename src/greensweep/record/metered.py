@@ -1,6 +1,6 @@
 """The energy of a run by phase, as its result holds it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,12 +8,16 @@ from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, summary_of
-from greensweep.training import synchronize
 
 
 @contextmanager
-def metered(run: RecordedRun, meter: Meter, config: EnergyConfig) -> Iterator[Phases]:
+def metered(
+    run: RecordedRun, meter: Meter, config: EnergyConfig, synchronize: Callable[[], None]
+) -> Iterator[Phases]:
     """Meter a run by phases; its result gets the energy, however the block ends.
+
+    Args:
+        synchronize: waits until the device that the run computes on has done its work.
 
     Raises:
         EnergyError: the meter cannot start or fails, or the declared grid is unknown.

@@ -1,6 +1,6 @@
 """The epochs of a run, each with its figures, also where counters cannot distinguish epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from greensweep.energy import EnergyReading
@@ -8,7 +8,6 @@ from greensweep.energy.uncertainty import STEADY_PERIODS
 from greensweep.record.summaries import HistoryPoint, Split
 from greensweep.record.tracked_names import history_metrics
 from greensweep.tracking import Tracker
-from greensweep.training import Epoch, Evaluation
 
 
 class History:
@@ -47,14 +46,20 @@ class History:
         self._points, self._complete = list(points), complete
         self._assigned = assigned
 
-    def add(self, epoch: Epoch, reached: Evaluation, trained: EnergyReading) -> None:
+    def add(
+        self,
+        epoch: int,
+        train_loss: float | None,
+        metrics: Mapping[str, float | None],
+        trained: EnergyReading,
+    ) -> None:
         """Add an epoch, after which the training windows read `trained`."""
         self._points.append(
             HistoryPoint(
-                epoch.number,
-                epoch.loss,
+                epoch,
+                train_loss,
                 self._selecting,
-                {"loss": reached.loss, "accuracy": reached.accuracy, **reached.metrics},
+                metrics,
                 seconds=trained.seconds - self._trained.seconds,
             )
         )
@@ -62,7 +67,7 @@ class History:
         unassigned = trained.seconds - self._assigned.seconds
         if unassigned >= STEADY_PERIODS * trained.update_seconds:
             self._track_energy(self._assign_energy()[:-1])
-        self._tracker.log_step(history_metrics(self._points[-1]), step=epoch.number)
+        self._tracker.log_step(history_metrics(self._points[-1]), step=epoch)
 
     def finish(self) -> None:
         """Give the last epochs their energy, however few there are."""
