@@ -67,7 +67,7 @@ def layout_of(
     axes = ", ".join(map(str, shape))
     if layout == "auto":
         if len(shape) == 3:
-            return "NHWC" if channels_last(shape) else "NCHW"
+            return "NHWC" if _channels_last(shape) else "NCHW"
         grey = dtype == torch.uint8 or image_size is not None or shape[0] == shape[-1]
         layout = "NHW" if len(shape) == 2 and grey else "auto"
     elif layout in ("NCHW", "NHWC") and len(shape) == 2:
@@ -85,14 +85,11 @@ def layout_of(
     return layout
 
 
-def channels_last(shape: Sequence[int]) -> bool:
+def _channels_last(shape: Sequence[int]) -> bool:
     """Tell whether images of `shape`, three numbers, have their channels last.
 
     Two rules tell: an image has 1, 3 or 4 channels, and is square. Where neither does, or each
     tells another, the shape is refused; where the second does alone, a warning tells.
-
-    Raises:
-        DataError: the shape may be (C, H, W) or (H, W, C).
     """
     first, middle, last = shape
     usual = {name for name, size in (("NCHW", first), ("NHWC", last)) if size in _USUAL_CHANNELS}
@@ -168,9 +165,9 @@ def as_labels(labels: Any, targets: Targets) -> Tensor:
     Raises:
         DataError: they are of another shape, or no such numbers.
     """
-    if targets == "classes":
-        return class_indices(labels)
     labels = as_tensor(labels, "labels")
+    if targets == "classes":
+        return _class_indices(labels)
     if targets == "labels":
         if labels.ndim != 2:
             raise DataError(
@@ -198,23 +195,17 @@ def as_labels(labels: Any, targets: Targets) -> Tensor:
     return values
 
 
-def class_indices(labels: Any) -> Tensor:
-    """Return labels as class indices, int64, shape (N,).
-
-    Raises:
-        DataError: they are no whole numbers, or more than one for each sample.
-    """
-    labels = as_tensor(labels, "labels")
+def _class_indices(labels: Tensor) -> Tensor:
     if labels.ndim != 1:
         raise DataError(
             f"labels must have shape (N,), a class number for each sample, got "
             f"{tuple(labels.shape)}: take the argmax of one-hot labels, or reshape them"
         )
     whole: Tensor = labels.long()
-    if not torch.equal(whole.to(labels.dtype), labels):
-        wrong = labels[whole.to(labels.dtype) != labels][0].item()
+    wrong = labels[whole.to(labels.dtype) != labels]
+    if len(wrong):
         raise DataError(
-            f"labels must be whole numbers from 0, got {wrong} among them: "
+            f"labels must be whole numbers from 0, got {wrong[0].item()} among them: "
             "number the classes in make_splits"
         )
     return whole

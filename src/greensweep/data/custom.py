@@ -126,16 +126,15 @@ def _split(
     if not items.is_random():
         return items.split()
     what = noun(items.first.shape)
+    random = (
+        f"the {name} data set of {config.target} gives another {what} when it is read again, by a "
+        "random transform perhaps"
+    )
     if name != "train":
-        raise DataError(
-            f"the {name} data set of {config.target} gives another {what} when it is read "
-            "again, by a random transform perhaps, so that no two evaluations agree: leave it out "
-            "there"
-        )
+        raise DataError(f"{random}, so that no two evaluations agree: leave it out there")
     if held_out:
         raise DataError(
-            f"the train data set of {config.target} gives another {what} when it is read "
-            f"again, by a random transform perhaps, and {' and '.join(held_out)} {what}s would be "
+            f"{random}, and {' and '.join(held_out)} {what}s would be "
             f"held out of it: return {' and '.join(map(repr, held_out))} without it, or leave it "
             "out and set training.flip, training.crop_padding or training.cutout_size"
         )

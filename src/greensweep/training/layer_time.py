@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.profiler import record_function
 
 from greensweep.config.schema import OptimizerConfig, TrainingConfig
@@ -153,34 +153,27 @@ def time_layers(
         step = TrainingStep(model, normalise, task, training, update)
         sampler = _Sampler(step)
         begin_training(model)
-
-        def take() -> bool:
-            """Take a step, unless no batch is left."""
-            for images, labels in fetched:
-                if not is_left_over(labels, training):
-                    step(images, labels)
-                    return True
-            return False
-
-        def time_plain(count: int) -> tuple[float, int]:
-            """Return the length of that many steps, and how many there were."""
-            take()
-            synchronize()
-            start = time.perf_counter()
-            taken = sum(take() for _ in range(count))
-            synchronize()
-            return time.perf_counter() - start, taken
-
-        sampler.sample(take, 1)
-        sampler.sample(take, _WARM_UP_STEPS)
-        before = time_plain(steps - steps // 2)
-        sampled = sampler.sample(take, 1 + steps)[1:]
-        after = time_plain(steps // 2)
+        taken = (step(*batch) for batch in fetched if not is_left_over(batch[-1], training))
+        sampler.sample(taken, 1)
+        sampler.sample(taken, _WARM_UP_STEPS)
+        before = _time_plain(taken, steps - steps // 2)
+        sampled = sampler.sample(taken, 1 + steps)[1:]
+        after = _time_plain(taken, steps // 2)
     samples = [(trace, labels) for trace, labels in sampled if labels is not None]
     if not samples:
         raise DataError("too few training images could be read: check the data set's files")
     plain_seconds = (before[0] + after[0]) / (before[1] + after[1])
     return mean_times(samples, plain_seconds, on_gpu=device.type == "cuda")
+
+
+def _time_plain(taken: Iterator[Tensor], count: int) -> tuple[float, int]:
+    """Return the length of that many steps, after another one, and how many there were."""
+    next(taken, None)
+    synchronize()
+    start = time.perf_counter()
+    done = sum(1 for _ in islice(taken, count))
+    synchronize()
+    return time.perf_counter() - start, done
 
 
 class _Sampler:
@@ -196,18 +189,14 @@ class _Sampler:
         self._known: dict[object, Labels] = {}
         self._varies = False
 
-    def sample(self, take: Callable[[], bool], count: int) -> list[tuple[StepTrace, Labels | None]]:
-        """Return the traces of so many steps, and whose each is; None where that is not known.
-
-        Args:
-            take: takes a step, and tells whether there was one to take.
-        """
+    def sample(self, taken: Iterator[Tensor], count: int) -> list[tuple[StepTrace, Labels | None]]:
+        """Take so many steps, and return their traces and whose each is; None if not known."""
         calls = None if self._known and not self._varies else _CallRecorder(self._step.model)
         self._step.watching = _running if calls is None else calls.watching
         with traced(self._step.device) as events:
             for _ in range(count):
                 with record_function(STEP):
-                    if not take():
+                    if next(taken, None) is None:
                         break
                     synchronize()
         self._step.watching = nullcontext

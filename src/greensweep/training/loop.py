@@ -216,11 +216,7 @@ class Training:
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel:
-    """Return the exponential moving average of a model's weights; buffers are those of the model.
-
-    Raises:
-        ModelError: the model cannot be copied.
-    """
+    """Return the exponential moving average of a model's weights, with the model's buffers."""
     try:
         return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
     except Exception as error:
