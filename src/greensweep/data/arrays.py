@@ -104,11 +104,8 @@ def _channels_last(shape: Sequence[int]) -> bool:
     if not usual:
         channels = first if found == "NCHW" else last
         log.warning(
-            "Images of shape %s are read as %s, for then they are square: %d channels. "
-            "dataset.layout says otherwise.",
-            tuple(shape),
-            found,
-            channels,
+            f"Images of shape {tuple(shape)} are read as {found}, for then they are square: "
+            f"{channels} channels. dataset.layout says otherwise."
         )
     return found == "NHWC"
 

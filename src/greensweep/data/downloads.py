@@ -69,7 +69,7 @@ def _mnist(config: TorchvisionDatasetConfig, dataset_class: Any) -> Source:
         labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz")
         return tensor_split(images, labels, config.image_size)
 
-    return Source(train=split("train"), test=split("t10k"), classes=tuple(dataset_class.classes))
+    return Source(split("train"), tuple(dataset_class.classes), test=split("t10k"))
 
 
 def _cifar(config: TorchvisionDatasetConfig, dataset_class: Any) -> Source:
@@ -84,12 +84,9 @@ def _cifar(config: TorchvisionDatasetConfig, dataset_class: Any) -> Source:
     for path, md5 in batches.items():
         _verify(path, md5)  # the files are pickles: nothing is loaded before all have passed
 
-    def split(train: bool) -> TensorSplit:
-        read = dataset_class(root, train=train)
-        return tensor_split(read.data, read.targets, config.image_size)
-
-    classes = tuple(dataset_class(root, train=False).classes)
-    return Source(train=split(True), test=split(False), classes=classes)
+    read = [dataset_class(root, train=train) for train in (True, False)]
+    train, test = (tensor_split(each.data, each.targets, config.image_size) for each in read)
+    return Source(train, tuple(read[0].classes), test=test)
 
 
 def _read_idx(path: Path) -> np.ndarray:

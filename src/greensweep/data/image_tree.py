@@ -124,12 +124,10 @@ def _list_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
         labels += [classes.index(entry.name)] * len(found)
     if other:
         kinds = Counter(path.suffix or "without suffix" for path in other)
+        counted = listed([f"{count} {kind}" for kind, count in kinds.most_common()])
         log.warning(
-            "%d files below %s are no images that can be read and are left out: %s. "
-            "Convert pictures among them to PNG, or install pillow-heif for HEIC.",
-            len(other),
-            folder,
-            listed([f"{count} {kind}" for kind, count in kinds.most_common()]),
+            f"{len(other)} files below {folder} are no images that can be read and are left out: "
+            f"{counted}. Convert pictures among them to PNG, or install pillow-heif for HEIC."
         )
     if not paths:
         raise DataError(

@@ -111,10 +111,6 @@ def _check_values(parts: Mapping[str, Tensor]) -> None:
     for name, value in largest.items():
         if train and not 1 / _UNLIKE_RANGES <= value / train <= _UNLIKE_RANGES:
             log.warning(
-                "%s %s reach %g and train %s %g: give all splits one range, 0 to 255 say.",
-                name,
-                values,
-                value,
-                values,
-                train,
+                f"{name} {values} reach {value:g} and train {values} {train:g}: give all splits "
+                "one range, 0 to 255 say."
             )

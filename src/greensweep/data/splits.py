@@ -157,12 +157,8 @@ def _tell_missing_classes(splits: Splits) -> None:
         present = set(getattr(splits, name).labels.tolist())
         if missing := [c for label, c in enumerate(splits.classes) if label not in present]:
             log.warning(
-                "The %s split has no %s of %d of %d classes: %s.",
-                name,
-                noun(splits.input_shape),
-                len(missing),
-                len(splits.classes),
-                listed(missing),
+                f"The {name} split has no {noun(splits.input_shape)} of {len(missing)} of "
+                f"{len(splits.classes)} classes: {listed(missing)}."
             )
 
 

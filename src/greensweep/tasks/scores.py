@@ -118,10 +118,7 @@ class Scores:
         if (metric.name, split) not in self._told:
             self._told.add((metric.name, split))
             log.warning(
-                "%s is undefined on the %s split (%s): it is null there.",
-                metric.name,
-                split,
-                reason,
+                f"{metric.name} is undefined on the {split} split ({reason}): it is null there."
             )
 
 

@@ -14,7 +14,7 @@ def freeze_backbone(model: nn.Module) -> None:
     Raises:
         ModelError: there is no layer with weights, or no other one.
     """
-    head = head_of(model)
+    head = _head_of(model)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for parameter in head.parameters():
@@ -26,15 +26,8 @@ def freeze_backbone(model: nn.Module) -> None:
         )
 
 
-def head_of(model: nn.Module) -> nn.Module:
-    """Return the module that makes a network's outputs of its features.
-
-    That is what timm calls the classifier, where there is one, or else the last linear layer or
-    convolution.
-
-    Raises:
-        ModelError: there is none.
-    """
+def _head_of(model: nn.Module) -> nn.Module:
+    """Return what timm calls the classifier, or else the last linear layer or convolution."""
     classifier = getattr(model, "get_classifier", None)
     if callable(classifier):
         head = classifier()
