@@ -37,6 +37,8 @@ _CPU_SOURCES: dict[str, tuple[str, Quality]] = {
     "constant": ("constant_power", "estimated"),
 }
 
+_SENSORS = {"AppleSiliconChip": "powermetrics", "Raspberry": "pmic"}
+
 # The kernel counts CPU load in ticks of 10 ms. The load of a 5 ms lap is therefore 0, 1/2 or 1,
 # and the model's cube of it 1.4 times too high on average at half load; over 0.1 s it is within
 # one part in a hundred.
@@ -135,10 +137,8 @@ class CodeCarbonSource:
         counters: list[Counter] = []
         for device in charged_devices(gpus, named, self._device):
             own = found.get(device.gpu.uuid)
-            if own is None or (has_counter(own) and _is_nvidia(own)):
-                counters.append(NvmlCounter(device))
-            else:
-                counters.append(DeviceCounter(own))
+            is_common = own is None or (has_counter(own) and _is_nvidia(own))
+            counters.append(NvmlCounter(device) if is_common else DeviceCounter(own))
         return counters
 
 
@@ -160,10 +160,8 @@ class HardwareCounter(Counter):
             self.idle_watts = hardware.total_power().W
         self.in_turn = self.component == "gpu"
         self._hardware = hardware
-        self._joules = 0.0
-        self._watts = 0.0
-        self._window_seconds = 0.0
-        self._had_window = False
+        self._joules = self._window_seconds = 0.0
+        self._window_watts: float | None = None
         hardware.start()
         self._read_at = time.monotonic()
 
@@ -179,18 +177,16 @@ class HardwareCounter(Counter):
             return f"{watts:.3g} W whatever the load, CodeCarbon's guess by size"
         if not _rests_on_tdp(self):
             return super().basis
-        cpu = self._hardware
-        curve = "0.1 + 0.9 load³ of" if mode_of(cpu) == "cpu_load" else "half of"
-        return f"{curve} {rated_watts(cpu):g} W ({self._tdp_origin()}, {cpu.get_model()})"
-
-    def _tdp_origin(self) -> str:
         from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
 
+        cpu = self._hardware
+        curve = "0.1 + 0.9 load³ of" if mode_of(cpu) == "cpu_load" else "half of"
+        origin = f"a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no rating"
         if self.source == "declared_tdp_load_model":
-            return "declared"
-        if has_rating(self._hardware):
-            return "as rated"
-        return f"a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no rating"
+            origin = "declared"
+        elif has_rating(cpu):
+            origin = "as rated"
+        return f"{curve} {rated_watts(cpu):g} W ({origin}, {cpu.get_model()})"
 
     def read(self) -> float:
         now = time.monotonic()
@@ -208,13 +204,13 @@ class HardwareCounter(Counter):
         Before the first such window each lap has the power of its own few ticks.
         """
         self._window_seconds += seconds
-        window_is_long = self._window_seconds >= LOAD_WINDOW_SECONDS
-        if window_is_long or not self._had_window:
-            self._watts = self._hardware.total_power().W
-        if window_is_long:
-            self._had_window = True
-            self._window_seconds = 0.0
-        return self._watts
+        is_short = self._window_seconds < LOAD_WINDOW_SECONDS
+        if is_short and self._window_watts is not None:
+            return self._window_watts
+        watts = float(self._hardware.total_power().W)
+        if not is_short:
+            self._window_watts, self._window_seconds = watts, 0.0
+        return watts
 
 
 class DeviceCounter(Counter):
@@ -310,8 +306,6 @@ def _origin(hardware: Any) -> tuple[str, str, Quality]:
         return "cpu", *_CPU_SOURCES.get(mode, (mode, "estimated"))
     if kind == "RAM":
         return "ram", "constant_power", "estimated"
-    if kind == "AppleSiliconChip":
-        return hardware.chip_part.lower(), "powermetrics", "measured"
-    if kind == "Raspberry":
-        return hardware.chip_part.lower(), "pmic", "measured"
+    if kind in _SENSORS:
+        return hardware.chip_part.lower(), _SENSORS[kind], "measured"
     return "cpu", kind.lower(), "estimated"

@@ -123,7 +123,7 @@ def _named_device(
         return next((CudaDevice(gpu, name) for gpu in gpus if gpu.uuid == board), None)
     boards = [_devices_of(gpu)[0] for gpu in gpus if _is_meant(name, gpu.uuid)]
     slices = [CudaDevice(gpu, each) for gpu in gpus for each in gpu.slices if _is_meant(name, each)]
-    found = [*boards, *slices]
+    found = boards + slices
     return found[0] if len(found) == 1 else None
 
 

@@ -38,7 +38,6 @@ class RunResult:
     """Everything that one run gives, as `result.json` holds it. Unknown is null, never 0.
 
     Attributes:
-        status: how the run ended.
         error: one sentence on why it did not finish, or None.
         validation_accuracy: of the kept weights, 0 to 1; None of a task without classes.
         test_accuracy: likewise; None inside a sweep, until its winners are tested,
@@ -60,7 +59,6 @@ class RunResult:
         energy_charged_joules: the run's part of what the machine used, with idle power shared by
             time: parts of runs side by side and the remainder add up to the machine.
         energy_spent_joules: gross energy of all phases and repeats: what the run cost.
-        energy_kwh: `energy_joules` in kilowatt-hours.
         energy_uncertainty_joules: how far `energy_joules` may be off from run to run: what counters
             do not show at the edges of the training windows, and models of the same work; None
             where that is not known.
@@ -80,18 +78,14 @@ class RunResult:
         inference: on the validation split; None where not measured.
         layer_energy: `energy_joules` shared out by layer type, and to data, loss, optimizer, launch
             (on a GPU) and other; None without `layer_energy=true`.
-        emissions_kg: kg CO2e of `energy_joules`; None without a declared grid.
-        emissions_grid: how the grid was declared.
-        seconds: length of the training windows.
-        epochs: epochs trained.
+        emissions_kg: CO2e of `energy_joules`; None without a declared grid.
+        seconds: of the training windows.
         best_epoch: epoch of the kept weights, from 1.
-        history: by epoch.
         layers: layer calls in one forward pass in evaluation mode, by type.
         layer_modules: modules without children, by type.
         parameters, trainable_parameters: scalars.
         flops: per image, forward; a multiply-add is 2.
         flops_left_out: operators that ran and have no formula: with any, `flops` is too low.
-        model, dataset, seed, device: what ran, and where.
         capture, capture_reason: how training steps were taken (graph, compile or none), and why.
         trial: number in its sweep, from 0; None for a single run.
         overrides: what the command or the sweeper set.
@@ -100,7 +94,6 @@ class RunResult:
         mlflow_incomplete: MLflow refused a part of that run, which `upload` sends.
         checkpoint: path of the kept weights, of the most accurate repeat; or None.
         repeats: trainings of this configuration, with different seeds; figures are their means.
-        repeat_runs: each of them.
         spread: over repeats, of validation_accuracy, test_accuracy, other metrics likewise,
             energy_joules and energy_net_joules.
         replayed: of a run that a recorded table answered; None of one that trained.
