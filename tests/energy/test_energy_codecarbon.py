@@ -136,9 +136,13 @@ class LoadModel:
     """A CPU whose modelled power is scripted; it notes how often it was asked."""
 
     def __init__(self, watts: list[float], mode: str = "cpu_load") -> None:
-        self.watts, self._mode, self.asked, self._tdp = iter(watts), mode, 0, 100.0
+        self.watts, self._mode, self.asked = iter(watts), mode, 0
+        self._tdp, self._is_generic_tdp = 100.0, False
 
     def start(self) -> None: ...
+
+    def get_model(self) -> str:
+        return "a CPU"
 
     def total_power(self) -> Power:
         self.asked += 1
@@ -399,8 +403,11 @@ def test_a_model_of_the_cpu_says_by_what_rating_it_goes_and_whose_that_is(
         "rating, Some CPU)"
     )
     assert rated.key != guessed.key  # runs that go by other ratings share no counter
-    rated.source = "declared_tdp_load_model"
-    assert rated.basis == f"{curve} {guess + 1} W (declared, Some CPU)"
+    declared = HardwareCounter(CPU(str(tmp_path), mode, "Some CPU", 9), is_declared=True)
+    assert (declared.source, declared.key) == (
+        "declared_tdp_load_model", "cpu/declared_tdp_load_model/9 W"
+    )  # fmt: skip
+    assert declared.basis == f"{curve} 9 W (declared, Some CPU)"
 
 
 class ScriptedDevice(GPUDevice):

@@ -84,8 +84,6 @@ class CodeCarbonSource:
             if tdp is not None and any(map(_rests_on_tdp, counters)):
                 self.close()
                 counters = self._opened(tdp)
-                for counter in filter(_rests_on_tdp, counters):
-                    counter.source = "declared_tdp_load_model"
             counters = calibrated(counters, self._config.calibration)
         except Exception as error:
             self._tracker = None  # broken, so not to be used again
@@ -121,7 +119,7 @@ class CodeCarbonSource:
             raise RuntimeError(
                 "its set-up failed, look at .codecarbon.config and CODECARBON_ variables"
             )
-        return [counter for each in hardware for counter in _counters(each)]
+        return [counter for each in hardware for counter in _counters(each, cpu_watts)]
 
     def _gpu_counters(self) -> list[Counter]:
         """Return a counter of each GPU that is charged; CodeCarbon's object is one for all."""
@@ -148,7 +146,7 @@ class HardwareCounter(Counter):
     Its value counts from the moment it was made.
     """
 
-    def __init__(self, hardware: Any) -> None:
+    def __init__(self, hardware: Any, *, is_declared: bool = False) -> None:
         self.component, self.source, self.quality = _origin(hardware)
         if self.quality == "measured":
             self.update_seconds = _UNKNOWN_PERIOD_SECONDS
@@ -157,36 +155,18 @@ class HardwareCounter(Counter):
             self.model_error = _LOAD_MODEL_ERROR
             self.idle_watts = _IDLE_PART_OF_TDP * rated_watts(hardware)
         elif self.source == "constant_power":
-            self.idle_watts = hardware.total_power().W
+            self.idle_watts = watts = hardware.total_power().W
+            self.basis = f"{watts:.3g} W whatever the load, CodeCarbon's guess by size"
+        if _rests_on_tdp(self):
+            self.name = f"{rated_watts(hardware):g} W"
+            self.basis = _tdp_basis(hardware, is_declared=is_declared)
+            self.source = "declared_tdp_load_model" if is_declared else self.source
         self.in_turn = self.component == "gpu"
         self._hardware = hardware
         self._joules = self._window_seconds = 0.0
         self._window_watts: float | None = None
         hardware.start()
         self._read_at = time.monotonic()
-
-    @property
-    def key(self) -> str:
-        of = f"/{rated_watts(self._hardware):g} W" if _rests_on_tdp(self) else ""
-        return f"{super().key}{of}"
-
-    @property
-    def basis(self) -> str:
-        if self.component == "ram" and self.quality == "estimated":
-            watts = self._hardware.total_power().W
-            return f"{watts:.3g} W whatever the load, CodeCarbon's guess by size"
-        if not _rests_on_tdp(self):
-            return super().basis
-        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
-
-        cpu = self._hardware
-        curve = "0.1 + 0.9 load³ of" if mode_of(cpu) == "cpu_load" else "half of"
-        origin = f"a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no rating"
-        if self.source == "declared_tdp_load_model":
-            origin = "declared"
-        elif has_rating(cpu):
-            origin = "as rated"
-        return f"{curve} {rated_watts(cpu):g} W ({origin}, {cpu.get_model()})"
 
     def read(self) -> float:
         now = time.monotonic()
@@ -225,21 +205,14 @@ class DeviceCounter(Counter):
 
     def __init__(self, device: Any) -> None:
         self.source = "nvml_power" if _is_nvidia(device) else "amdsmi"
-        if not has_counter(device):
-            self.quality = "estimated"
+        self.name, product = _named(device)
+        self.quality = "measured" if has_counter(device) else "estimated"
+        how = "the counter" if has_counter(device) else "sampled power"
+        self.basis = f"{how} of GPU {device.gpu_index}, {product}"
         self._device = device
         self._joules = 0.0
         device.start()
         self._read_at = time.monotonic()
-
-    @property
-    def key(self) -> str:
-        return f"gpu/{self.source}/{_named(self._device)[0]}"
-
-    @property
-    def basis(self) -> str:
-        how = "the counter" if has_counter(self._device) else "sampled power"
-        return f"{how} of GPU {self._device.gpu_index}, {_named(self._device)[1]}"
 
     def read(self) -> float:
         from codecarbon.core.units import Time
@@ -261,7 +234,7 @@ def _named(device: Any) -> tuple[str, str]:
     return details["uuid"], details["name"]
 
 
-def _counters(hardware: Any) -> list[Counter]:
+def _counters(hardware: Any, cpu_watts: float | None = None) -> list[Counter]:
     """Return what reads one of CodeCarbon's hardware objects.
 
     Its RAPL files are read without it: by its own reading a counter that cannot be read uses 0
@@ -270,13 +243,25 @@ def _counters(hardware: Any) -> list[Counter]:
     if hasattr(hardware, "devices"):  # GPUs, each of which has a counter of its own
         return []
     if mode_of(hardware) != "intel_rapl":
-        return [HardwareCounter(hardware)]
+        return [HardwareCounter(hardware, is_declared=cpu_watts is not None)]
     return open_zones(rapl_packages(hardware), "cpu")
 
 
 def _rests_on_tdp(counter: Counter) -> bool:
     """Tell whether the figure is a model's, scaled by the CPU's rated power."""
     return counter.component == "cpu" and counter.quality == "estimated"
+
+
+def _tdp_basis(cpu: Any, *, is_declared: bool) -> str:
+    from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
+
+    curve = "0.1 + 0.9 load³ of" if mode_of(cpu) == "cpu_load" else "half of"
+    origin = f"a guess of {DEFAULT_POWER_PER_CORE} W a thread: CodeCarbon has no rating"
+    if is_declared:
+        origin = "declared"
+    elif has_rating(cpu):
+        origin = "as rated"
+    return f"{curve} {rated_watts(cpu):g} W ({origin}, {cpu.get_model()})"
 
 
 def _make_tracker(tracking_mode: str, cpu_watts: float | None) -> "OfflineEmissionsTracker":

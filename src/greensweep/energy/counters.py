@@ -32,6 +32,8 @@ class Counter(ABC):
     Attributes:
         component: cpu, gpu or ram.
         source: what gives the figure, as readings name it.
+        name: what distinguishes it among counters of the same component and source.
+        basis: what the figure rests on, in words.
         quality: how good that is.
         common: every process of this machine reads the same value, so that what one has read the
             next can go on from; otherwise differences count within this process alone.
@@ -47,6 +49,8 @@ class Counter(ABC):
 
     component: str
     source: str
+    name: str = ""
+    basis: str = "a hardware counter or sensor"
     quality: Quality = "measured"
     common: bool = False
     wraps_at: float | None = None
@@ -59,12 +63,7 @@ class Counter(ABC):
     @property
     def key(self) -> str:
         """The counter's name among those of the machine."""
-        return f"{self.component}/{self.source}"
-
-    @property
-    def basis(self) -> str:
-        """Return what the figure rests on, in words."""
-        return "a hardware counter or sensor"
+        return "/".join(filter(None, (self.component, self.source, self.name)))
 
     @abstractmethod
     def read(self) -> float:

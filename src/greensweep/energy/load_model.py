@@ -36,19 +36,14 @@ class LoadCounter(Counter):
         processes: Processes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._idle, self._load = idle_watts, load_watts
-        self.idle_watts = idle_watts
+        self.idle_watts = self._idle = idle_watts
+        self.name = f"{idle_watts:g}-{load_watts:g} W"  # another line is another counter
+        self.basis = (
+            f"{idle_watts:g} W at rest to {load_watts:g} W with all cores busy, as declared"
+        )
         self._per_busy_core = (load_watts - idle_watts) / cores
         self._processes = processes
         self._clock = clock
-
-    @property
-    def key(self) -> str:
-        return f"{super().key}/{self._idle:g}-{self._load:g} W"  # another line is another counter
-
-    @property
-    def basis(self) -> str:
-        return f"{self._idle:g} W at rest to {self._load:g} W with all cores busy, as declared"
 
     def read(self) -> float:
         busy = self._processes.busy_seconds()

@@ -28,21 +28,15 @@ class NvmlCounter(Counter):
     def __init__(self, device: CudaDevice) -> None:
         import pynvml
 
-        self._device = device
-        self._handle = pynvml.nvmlDeviceGetHandleByIndex(device.gpu.index)
+        gpu, part = device.gpu, ""
+        self._device, self.name = device, gpu.uuid
+        self._handle = pynvml.nvmlDeviceGetHandleByIndex(gpu.index)
         if device.is_slice:
             self.quality = "attributed"  # the board has no counter by slice
+            part = f", for its slice {device.id}"
+        board = f"GPU {gpu.index}, {gpu.name} ({gpu.uuid})"
+        self.basis = f"the driver's counter of {board}, all of it{part}"
         self.read()
-
-    @property
-    def key(self) -> str:
-        return f"gpu/nvml/{self._device.gpu.uuid}"
-
-    @property
-    def basis(self) -> str:
-        gpu = self._device.gpu
-        part = f", for its slice {self._device.id}" if self._device.is_slice else ""
-        return f"the driver's counter of GPU {gpu.index}, {gpu.name} ({gpu.uuid}), all of it{part}"
 
     def read(self) -> float:
         import pynvml

@@ -31,19 +31,12 @@ class RaplCounter(Counter):
     update_seconds = 0.001
 
     def __init__(self, zone: Path, component: str) -> None:
-        self.component = component
+        self.component, self.name = component, zone.name
+        self.basis = f"the kernel's counter in {zone}"
         self._zone = zone
         with suppress(OSError, ValueError):
             self.wraps_at = _joules(zone / "max_energy_range_uj") or None
         self.read()
-
-    @property
-    def key(self) -> str:
-        return f"{self.component}/rapl/{self._zone.name}"
-
-    @property
-    def basis(self) -> str:
-        return f"the kernel's counter in {self._zone}"
 
     def read(self) -> float:
         return _joules(self._zone / "energy_uj")
@@ -61,19 +54,12 @@ class MirrorCounter(Counter):
     update_seconds = RaplCounter.update_seconds
 
     def __init__(self, die: RaplCounter, twin: RaplCounter) -> None:
-        self.component = die.component
+        self.component, self.name = die.component, die.name
+        self.basis = f"{die.basis}, the same as {twin.key}, which counts"
         self._die, self._twin = die, twin
         self._is_mirror = True
         self._shown, self._shown_at = die.read(), time.monotonic()
         self._joules = 0.0
-
-    @property
-    def key(self) -> str:
-        return self._die.key
-
-    @property
-    def basis(self) -> str:
-        return f"{self._die.basis}, the same as {self._twin.key}, which counts"
 
     @property
     def seconds_to_half_range(self) -> float | None:
