@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from greensweep.config.chosen_metrics import choose_metrics, read_metric
-from greensweep.config.metrics import METRICS, Metric
+from greensweep.config.metrics import METRICS, Metric, directed_metric
 from greensweep.errors import ConfigError
 from greensweep.tasks import Scores
 
@@ -212,3 +212,16 @@ def test_better_is_by_the_direction_and_none_is_worse_than_any(
     direction: Any, value: float | None, than: float | None, better: bool
 ) -> None:
     assert Metric("m", "a.m", direction=direction).is_better(value, than) is better
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("macro_f1", "macro F1"),
+        ("validation_rmse", "validation RMSE"),
+        ("val_balanced_accuracy", "val balanced accuracy"),
+        ("my_rmse", "my_rmse"),
+    ],
+)
+def test_a_metric_is_called_as_people_call_it(name: str, label: str) -> None:
+    assert directed_metric(name, "minimize").label == label

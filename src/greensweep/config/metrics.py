@@ -14,6 +14,7 @@ Direction = Literal["maximize", "minimize"]
 Targets = Literal["classes", "labels", "values"]
 """What is learnt: one class of several, any of several labels, or numbers."""
 
+_OF_SPLIT = re.compile(r"(validation|val|test|train)[_/](.+)")
 _LABELS = {
     "macro_f1": "macro F1",
     "weighted_f1": "weighted F1",
@@ -62,9 +63,12 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """What people call it: macro F1, RMSE; one of one's own as its function is called."""
-        words = self.name.replace("_", " ") if self.name in METRICS else self.name
-        return _LABELS.get(self.name, words)
+        """What people call it: macro F1, validation RMSE; one of one's own as its function."""
+        of_split = _OF_SPLIT.fullmatch(self.name)
+        split, name = of_split.groups() if of_split else ("", self.name)
+        if name not in METRICS:
+            return self.name
+        return f"{split} {_LABELS.get(name, name.replace('_', ' '))}".lstrip()
 
     @property
     def best_words(self) -> str:

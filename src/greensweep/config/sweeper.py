@@ -26,10 +26,14 @@ class StopConfig:
     """When more trials are not worth their energy."""
 
     min_gain_per_kilojoule: float | None = option(
-        None, doc="end when a further kilojoule is expected to gain less", above=0, example=0.001
+        None,
+        doc="end when a further kilojoule is expected to gain less, in the objective's own unit: "
+        "accuracy from 0 to 1, RMSE in that of what is learnt",
+        above=0,
+        example=0.001,
     )
     min_gain_per_kg_co2e: float | None = option(
-        None, doc="end when a further kg CO2e is expected to gain less", above=0, example=1
+        None, doc="the same for a further kg CO2e", above=0, example=1
     )
     min_finished: int = option(10, doc="finished trials before the rule is asked", at_least=3)
 
