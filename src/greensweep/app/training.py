@@ -108,7 +108,7 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
 
         drop_beaten_weights(sweep.directory, store, recorded_only=resumes(hydra))
     log.info(run_line(result))
-    trust = trust_sentence(sources(result), result.energy_quality, result.energy_constant_share)
+    trust = trust_sentence(sources([result]), result.energy_quality, result.energy_constant_share)
     if trust and not sweeping:
         log.info(trust)
     return objective_values(config.objective, result)

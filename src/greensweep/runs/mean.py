@@ -135,10 +135,12 @@ def _by_name(parts: Sequence[Mapping[str, T]], merge: Callable[[Sequence[T]], T]
     return {name: merge([each[name] for each in parts if name in each]) for name in names}
 
 
-def _mean_by_name(parts: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Return the mean of what stands under one name, None where one has none."""
+def _mean_by_name(
+    parts: Sequence[Mapping[str, float | None]], absent: float | None = None
+) -> dict[str, Any]:
+    """Return the mean of what stands under one name; without `absent`, None where one has none."""
     names = dict.fromkeys(name for each in parts for name in each)
-    return {name: _mean([each.get(name) for each in parts]) for name in names}
+    return {name: _mean([each.get(name, absent) for each in parts]) for name in names}
 
 
 def _mean_metrics(runs: Sequence[RunResult]) -> dict[str, dict[str, float | None]]:
@@ -148,16 +150,15 @@ def _mean_metrics(runs: Sequence[RunResult]) -> dict[str, dict[str, float | None
 
 def _spreads(runs: Sequence[RunResult]) -> dict[str, Spread]:
     """Return the spread of accuracies, metrics and energies over runs, where these have two."""
-    figures: dict[str, list[float | None]] = {
-        name: [getattr(run, name) for run in runs] for name in _SPREAD
-    }
-    for split, names in _mean_metrics(runs).items():
-        for name in names:
-            figures[f"{split}_{name}"] = [run.metrics.get(split, {}).get(name) for run in runs]
-    known = {
-        name: [value for value in values if value is not None] for name, values in figures.items()
-    }
-    return {name: _spread(values) for name, values in known.items() if len(values) > 1}
+    figures: dict[str, list[float]] = {}
+    for run in runs:
+        own = {name: getattr(run, name) for name in _SPREAD}
+        for split, metrics in run.metrics.items():
+            own |= {f"{split}_{name}": value for name, value in metrics.items()}
+        for name, value in own.items():
+            if value is not None:
+                figures.setdefault(name, []).append(value)
+    return {name: _spread(values) for name, values in figures.items() if len(values) > 1}
 
 
 def _spread(values: Sequence[float]) -> Spread:
@@ -200,16 +201,11 @@ def _mean_layer_energy(parts: Sequence[LayerEnergySummary | None]) -> LayerEnerg
     figures = ("step_seconds", "plain_step_seconds", "cost_joules", "cost_seconds")
     return replace(
         known[0],
-        joules=_mean_share(joules) if joules else None,
-        shares=_mean_share([part.shares for part in known]),
+        # A layer type that a run does not have takes nothing there.
+        joules=_mean_by_name(joules, absent=0.0) if joules else None,
+        shares=_mean_by_name([part.shares for part in known], absent=0.0),
         **_means(known, *figures),
     )
-
-
-def _mean_share(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return means by layer type; of one that a run does not have, it has nothing."""
-    kinds = dict.fromkeys(kind for part in parts for kind in part)
-    return {kind: statistics.fmean(part.get(kind, 0.0) for part in parts) for kind in kinds}
 
 
 def _mean_point(points: Sequence[HistoryPoint]) -> HistoryPoint:

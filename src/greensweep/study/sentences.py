@@ -1,6 +1,6 @@
 """A run or a sweep in sentences, for the terminal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from greensweep.config.metrics import Metric, metric_called
 from greensweep.energy import joined
@@ -95,8 +95,9 @@ def trust_sentence(
 
 def caveats(summary: StudySummary, trials: Sequence[Trial]) -> list[str | None]:
     """Say what a sweep's figures rest on, and which of them do not compare."""
+    components = sources(trial.result for trial in trials)
     return [
-        trust_sentence(all_sources(trials), summary.energy_quality, summary.energy_constant_share),
+        trust_sentence(components, summary.energy_quality, summary.energy_constant_share),
         outside_sentence(trials),
         comparison_sentence(summary),
         uncertainty_sentence(summary),
@@ -203,17 +204,12 @@ def drift_sentence(summary: StudySummary) -> str | None:
     )
 
 
-def sources(result: RunResult) -> dict[str, str]:
-    """Return the source of each energy component of a run."""
-    return {name: part.source for name, part in result.energy_components.items()}
-
-
-def all_sources(trials: Sequence[Trial]) -> dict[str, str]:
-    """Return the sources of each energy component over the runs of a sweep."""
+def sources(results: Iterable[RunResult]) -> dict[str, str]:
+    """Return the sources of each energy component over some runs."""
     found: dict[str, list[str]] = {}
-    for trial in trials:
-        for name, source in sources(trial.result).items():
-            found.setdefault(name, []).append(source)
+    for result in results:
+        for name, part in result.energy_components.items():
+            found.setdefault(name, []).append(part.source)
     return {name: joined(each) for name, each in found.items()}
 
 

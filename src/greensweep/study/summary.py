@@ -19,7 +19,6 @@ from greensweep.study.trials import (
     Trial,
     bargain_trial,
     best_trial,
-    candidates,
     finished,
     front_numbers,
     metric_of,
@@ -176,15 +175,14 @@ def summarise(
     """
     metric = metric_of(trials)
     shared = machine if machine is not None and machine.neighbours else None
-    able = bool(candidates(trials))
-    best, bargain = (best_trial(trials), bargain_trial(trials)) if able else (None, None)
+    best, bargain = best_trial(trials), bargain_trial(trials)
     front = front_numbers(trials)
     return StudySummary(
         status="interrupted" if interrupted else "finished",
         trials=len(trials),
         trials_by_status=dict(Counter(str(trial.result.status) for trial in trials)),
         trials_breaking=dict(Counter(name for trial in finished(trials) for name in trial.broken)),
-        trials_not_comparable=sum(not trial.comparable for trial in finished(trials)),
+        trials_not_comparable=sum(not trial.result.energy_comparable for trial in finished(trials)),
         trials_not_told_apart=tuple(
             sorted({trial.number for trial in nondominated_trials(trials)} - front)
         ),
@@ -208,7 +206,7 @@ def summarise(
         mlflow_run_id=mlflow_run_id,
         best_trial=best.number if best else None,
         best_figures=_figures_of(best, metric),
-        best_energy_comparable=best is None or best.comparable,
+        best_energy_comparable=best is None or best.result.energy_comparable,
         bargain_trial=bargain.number if bargain else None,
         bargain_figures=_figures_of(bargain, metric),
         pareto_trials=tuple(sorted(front)),

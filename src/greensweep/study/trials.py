@@ -8,7 +8,7 @@ from pathlib import Path
 from greensweep.config.metrics import METRICS, Metric
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import load_run_config, read_overrides
-from greensweep.errors import ConfigError, StudyError
+from greensweep.errors import ConfigError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front
 from greensweep.record.recorded_run import initial_result
@@ -53,24 +53,15 @@ class Trial:
         return ", ".join(self.broken)
 
     @property
-    def comparable(self) -> bool:
-        """Its cost may be compared: other runs beside it have left no mark."""
-        return self.result.energy_comparable
-
-    @property
     def cost(self) -> float:
         """Training energy in joules; where nothing was metered, training seconds."""
         joules = self.result.energy_joules
         return joules if joules is not None else self.result.seconds or 0.0
 
-    @property
-    def uncertainty(self) -> float | None:
-        """How far the cost may be off, in joules; None where that is not known."""
-        return self.result.energy_uncertainty_joules
-
     def costs_as(self, other: "Trial") -> bool:
         """Return whether the costs of two trials differ by no more than their uncertainty."""
-        return not distinguishable(self.cost, other.cost, self.uncertainty, other.uncertainty)
+        unsure = (each.result.energy_uncertainty_joules for each in (self, other))
+        return not distinguishable(self.cost, other.cost, *unsure)
 
 
 def keep_searched(sweep: Path, options: Iterable[str]) -> None:
@@ -134,34 +125,24 @@ def candidates(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in finished(trials) if not trial.broken]
 
 
-def best_trial(trials: Iterable[Trial]) -> Trial:
-    """Return the best candidate by the metric that the search goes by; of equals, the cheapest.
-
-    Raises:
-        StudyError: there is none.
-    """
-    able = candidates(trials)
-    if not able:
-        raise StudyError("no trial finished whole and within the constraints, so none is the best")
-    return min(able, key=lambda trial: (-trial.score, trial.cost))
+def best_trial(trials: Iterable[Trial]) -> Trial | None:
+    """Return the best candidate by the metric that the search goes by; of equals, the cheapest."""
+    return min(candidates(trials), key=lambda trial: (-trial.score, trial.cost), default=None)
 
 
-def bargain_trial(trials: Iterable[Trial]) -> Trial:
+def bargain_trial(trials: Iterable[Trial]) -> Trial | None:
     """Return the cheapest candidate that is worse than the best by `ONE_POINT` at most.
 
     Of those whose cost is not distinguishable from it the best. The best itself where its cost, or
     that of all others, does not compare.
-
-    Raises:
-        StudyError: there is none.
     """
     best = best_trial(trials)
-    if not best.comparable:
+    if best is None or not best.result.energy_comparable:
         return best
     # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
     tolerance = ONE_POINT * (best.result.metric.range or abs(best.score))
     least = best.score - tolerance - 1e-9
-    near = [each for each in candidates(trials) if each.comparable and each.score >= least]
+    near = [each for each in _comparable(trials) if each.score >= least]
     cheapest = min(near, key=lambda trial: (trial.cost, -trial.score))
     return best_trial(trial for trial in near if trial.costs_as(cheapest))
 
@@ -173,8 +154,7 @@ def pareto_trials(trials: Iterable[Trial]) -> list[Trial]:
     one by less than their costs' uncertainty.
     """
     front = nondominated_trials(trials)
-    costs, scores, uncertainties = _columns(front)
-    return [front[place] for place in pareto_front(costs, scores, uncertainties)]
+    return _front(front, [trial.result.energy_uncertainty_joules for trial in front])
 
 
 def nondominated_trials(trials: Iterable[Trial]) -> list[Trial]:
@@ -183,17 +163,18 @@ def nondominated_trials(trials: Iterable[Trial]) -> list[Trial]:
     Who is beaten stays so when trials are added; who is left off the front for an uncertainty may
     come back to it.
     """
-    able = [trial for trial in candidates(trials) if trial.comparable]
-    costs, scores, _ = _columns(able)
-    return [able[place] for place in pareto_front(costs, scores)]
+    return _front(_comparable(trials))
 
 
-def _columns(trials: Sequence[Trial]) -> tuple[list[float], list[float], list[float | None]]:
-    return (
-        [trial.cost for trial in trials],
-        [trial.score for trial in trials],
-        [trial.uncertainty for trial in trials],
-    )
+def _comparable(trials: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in candidates(trials) if trial.result.energy_comparable]
+
+
+def _front(
+    trials: Sequence[Trial], uncertainties: Sequence[float | None] | None = None
+) -> list[Trial]:
+    costs, scores = [trial.cost for trial in trials], [trial.score for trial in trials]
+    return [trials[place] for place in pareto_front(costs, scores, uncertainties)]
 
 
 def winners(trials: Sequence[Trial]) -> list[Trial]:
@@ -207,10 +188,8 @@ def contenders(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _with_best(front: list[Trial], trials: Sequence[Trial]) -> list[Trial]:
-    if not candidates(trials):
-        return front
     best = best_trial(trials)
-    return front if best in front else [*front, best]
+    return front if best is None or best in front else [*front, best]
 
 
 def failed_alike(sweep: Path) -> bool:

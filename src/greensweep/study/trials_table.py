@@ -69,7 +69,7 @@ def _remark(trial: Trial) -> str:
     """Say, behind its metric, why a trial cannot be the best."""
     if trial.result.status != "finished":
         return f" {trial.result.status}"
-    remarks = [] if trial.comparable else ["energy does not compare"]
+    remarks = [] if trial.result.energy_comparable else ["energy does not compare"]
     remarks += ["cheaper run"] if WHOLE_RUN in trial.broken else []
     bounds = [name for name in trial.broken if name != WHOLE_RUN]
     remarks += [f"breaks {', '.join(bounds)}"] if bounds else []
