@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 from conftest import Finished
+from optuna.distributions import FloatDistribution
 from test_sweeper import QUICK, STUDY
 
 from greensweep.search.cost_model import early_forecast
@@ -190,9 +191,11 @@ def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:
     study = optuna.create_study(direction="maximize")
     study.add_trials([ended_trial(0, 10.0), ended_trial(1, 10.0)])
     sampler: tuple[str, dict[str, Any]] = ("optuna.samplers.RandomSampler", {})
-    spec = SearchSpec(tmp_path, "s", "sqlite://", ("maximize",), {}, 5, sampler)
+    spec = SearchSpec(
+        tmp_path, "s", "sqlite://", ("maximize",), {"rate": FloatDistribution(0.0, 1.0)}, 5, sampler
+    )
     left = [
-        progress_line(spec, study, study.get_trials(), 5, 8.0 + waited, waited).rpartition(", ")[2]
+        progress_line(spec, study, study.get_trials(), 8.0 + waited, waited).rpartition(", ")[2]
         for waited in (0.0, 3.0, 20.0)
     ]
     assert left == ["about 12 s left", "about 9 s left", "about 0 s left"]

@@ -116,7 +116,7 @@ def test_the_line_says_how_the_search_stands(tmp_path: Path) -> None:
     search.take()
     best = max(search.trials[:4], key=lambda trial: trial.value or 0.0)
     spent = sum(trial.params["width"] * 10.0 for trial in search.trials[:4])
-    line = progress_line(asked, search.study, list(search.trials), 10, 8.0)
+    line = progress_line(asked, search.study, list(search.trials), 8.0)
     assert line == (
         f"4/10 trials, 1 running, best {best.value:.4g} (trial {best.number}), "
         f"{spent:.4g} J of 5 kJ, about 12 s left"

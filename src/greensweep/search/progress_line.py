@@ -27,7 +27,6 @@ def progress_line(
     spec: SearchSpec,
     study: optuna.Study,
     trials: list[FrozenTrial],
-    total: int,
     seconds: float,
     since_last: float = 0.0,
     earlier: int = 0,
@@ -40,7 +39,7 @@ def progress_line(
         earlier: trials that had ended before this command.
     """
     states = Counter(trial.state for trial in counted(trials))
-    done = _ended(trials)
+    done, total = _ended(trials), spec.total
     parts = [f"{done}/{total} trials"]
     names = {TrialState.RUNNING: "running", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
     parts += [f"{states[state]} {name}" for state, name in names.items() if states[state]]
@@ -78,7 +77,7 @@ def progress_shown(spec: SearchSpec, study: optuna.Study) -> Iterator[None]:
             now_ended = sum(trial.state.is_finished() for trial in trials)
             if now_ended != ended:
                 ended, last = now_ended, seconds
-            line = progress_line(spec, study, trials, spec.total, seconds, seconds - last, earlier)
+            line = progress_line(spec, study, trials, seconds, seconds - last, earlier)
             live.update(line)
 
     with Live(console=Console(stderr=True, highlight=False), transient=True) as live:

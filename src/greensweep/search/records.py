@@ -201,10 +201,16 @@ def retry_history(trial: FrozenTrial) -> Sequence[int]:
     return history
 
 
+def status_of(trial: FrozenTrial) -> TrialStatus | None:
+    """Return how a trial ended, and no more of its outcome; None as of that."""
+    status: TrialStatus | None = (trial.user_attrs.get(OUTCOME) or {}).get("status")
+    return status
+
+
 def runs_again(trial: FrozenTrial) -> bool:
     """Tell whether a trial was stopped from outside, so that a resumed sweep runs it again."""
     kept = trial.user_attrs.get(OUTCOME) or {}
-    return bool(kept.get("interrupted")) or kept.get("status") == "withdrawn"
+    return bool(kept.get("interrupted")) or status_of(trial) == "withdrawn"
 
 
 def left_to_repeat(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import optuna
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.errors import GreensweepError
+from greensweep.nested import from_json
 from greensweep.record.result import RunResult, find_result
 from greensweep.search.constraints import broken_by
 from greensweep.search.optuna_internals import heartbeat_is_stale, trial_of
@@ -20,10 +20,10 @@ from greensweep.search.records import (
     PROGRESS,
     Outcome,
     TrialStatus,
-    outcome_of,
     owner_of,
     retried_numbers,
     retry_history,
+    status_of,
 )
 from greensweep.search.spec import SearchSpec
 from greensweep.search.trial import (
@@ -123,7 +123,8 @@ class Recovery:
         if not self._is_dead(trial):
             return False
         if not self.recover(trial):
-            died = sum(1 for number in retry_history(trial) if self._died(number))
+            earlier = [trial_of(self.study, number) for number in retry_history(trial)]
+            died = any(status_of(each) == "died" for each in earlier)
             if not died:
                 self.run_again(trial)
             outcome = _what_is_left(trial, "failed" if died else "died")
@@ -149,22 +150,11 @@ class Recovery:
             return not owner.alive()
         return heartbeat_is_stale(self.study, trial)
 
-    def _died(self, number: int) -> bool:
-        outcome = outcome_of(trial_of(self.study, number))
-        return outcome is not None and outcome.status == "died"
-
 
 def _what_is_left(trial: FrozenTrial, status: TrialStatus) -> Outcome:
     """Return what a dead trial is known to have cost: by its last report."""
     known = trial.user_attrs.get(PROGRESS) or {}
     epoch = known.get("epoch", 0)
-    names = ("accuracy", "metric_value", "spent_joules", "search_joules")
-    figures: dict[str, Any] = {name: known.get(name) for name in names}
-    return Outcome(
-        status=status,
-        error=f"its process died after epoch {epoch}" if epoch else "its process died",
-        **figures,
-        seconds=known.get("seconds", 0.0),
-        epochs=epoch,
-        epochs_planned=known.get("epochs"),
-    )
+    error = f"its process died after epoch {epoch}" if epoch else "its process died"
+    ended = {"status": status, "error": error, "epochs": epoch}
+    return from_json(Outcome, {**known, **ended, "epochs_planned": known.get("epochs")})

@@ -68,20 +68,19 @@ class Space:
     @cached_property
     def size(self) -> float:
         """How many points there are; infinitely many where a range has no steps."""
-        return sum(part for _, part in self._parts)
+        return sum(size for _, _, size in self._parts)
 
     def point(self, index: int) -> dict[str, Any]:
         """Return the `index`-th point of a finite space."""
         parts = iter(self._parts)
-        chosen, size = next(parts)
+        chosen, others, size = next(parts)
         while index >= size:
             index -= int(size)
-            chosen, size = next(parts)
-        open_names = [name for name in self._present(chosen) if name not in chosen]
-        sizes = [len(self.levels[name]) for name in open_names]
+            chosen, others, size = next(parts)
+        sizes = [len(self.levels[name]) for name in others]
         places = np.unravel_index(index, sizes) if sizes else ()
-        point = {n: self.levels[n][int(place)] for n, place in zip(open_names, places, strict=True)}
-        return self.filled({**chosen, **point}.__getitem__)
+        rest = {n: self.levels[n][int(place)] for n, place in zip(others, places, strict=True)}
+        return self.filled({**chosen, **rest}.__getitem__)
 
     def is_choice(self, name: str) -> bool:
         """Tell whether an option has values without an order."""
@@ -129,16 +128,16 @@ class Space:
         return [name for name in self.names if self.has(name, params)]
 
     @cached_property
-    def _parts(self) -> list[tuple[dict[str, Any], float]]:
-        """The values of all options that others need, and how many points there are with them."""
+    def _parts(self) -> list[tuple[dict[str, Any], list[str], float]]:
+        """The values of all options that others need, with the others and how many points."""
         needed = {other for others in self.conditions.values() for other in others}
         heads = [name for name in self.names if name in needed]
         parts = []
         for values in product(*(self.levels[name] for name in heads)):
             chosen = dict(zip(heads, values, strict=True))
-            rest = [name for name in self._present(chosen) if name not in chosen]
-            sizes = [len(self.levels[n]) if n in self.levels else math.inf for n in rest]
-            parts.append((chosen, math.prod(sizes)))
+            others = [name for name in self._present(chosen) if name not in chosen]
+            sizes = [len(self.levels[n]) if n in self.levels else math.inf for n in others]
+            parts.append((chosen, others, math.prod(sizes)))
         return parts
 
 

@@ -74,15 +74,13 @@ def search_table(trials: Sequence[FrozenTrial], cost: SearchCost) -> Table:
     """Return the trials of a search; `*` marks the best, or the Pareto-optimal ones."""
     front = "Pareto-optimal" if len(cost.best_trials) > 1 else "best"
     table = Table(title=f"Trials (* = {front})")
-    ended = [trial for trial in trials if outcome_of(trial) is not None]
-    objectives = max((len(trial.values) for trial in ended if trial.values), default=1)
-    options = list(dict.fromkeys(name for trial in ended for name in trial.params))
+    ended = [(trial, outcome) for trial in trials if (outcome := outcome_of(trial))]
+    objectives = max((len(trial.values) for trial, _ in ended if trial.values), default=1)
+    options = list(dict.fromkeys(name for trial, _ in ended for name in trial.params))
     values = ["value"] if objectives == 1 else [f"value {n + 1}" for n in range(objectives)]
     for name in ("trial", "", *values, "energy J", "seconds", *options):
         table.add_column(name, justify="right", overflow="fold")
-    for trial in ended:
-        outcome = outcome_of(trial)
-        assert outcome is not None
+    for trial, outcome in ended:
         shown = [f"{value:.4g}" for value in trial.values or ()]
         shown += [str(outcome.status), *[""] * objectives][: objectives - len(shown)]
         table.add_row(

@@ -24,6 +24,7 @@ from greensweep.search.records import (
     flops_of,
     left_to_repeat,
     outcome_of,
+    status_of,
     this_process,
 )
 from greensweep.search.recovery import Recovery
@@ -81,7 +82,7 @@ class TrialQueue(Recovery):
             done = counted(trials)
             if len(done) >= self.spec.total or self._limit_reached(trials, done):
                 return None
-            if any(map(_is_withdrawn, left_to_repeat(trials))):
+            if any(status_of(each) == "withdrawn" for each in left_to_repeat(trials)):
                 return None  # it would be drawn again, and withdrawn again
             self.study.sampler = self._sampler(trials, done)
             drawn = self.study.ask()
@@ -99,7 +100,7 @@ class TrialQueue(Recovery):
 
     def _with_interrupted(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Queue what another command left interrupted; return all trials as they are then."""
-        left = [trial for trial in left_to_repeat(trials) if not _is_withdrawn(trial)]
+        left = [each for each in left_to_repeat(trials) if status_of(each) != "withdrawn"]
         for trial in left:
             self.run_again(trial)
         return self.study.get_trials(deepcopy=False) if left else trials
@@ -220,8 +221,3 @@ def _too_small(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str:
     if least is None or any(trial.state == TrialState.COMPLETE for trial in trials):
         return ""
     return f", before a trial finished: one takes about {least:.3g} {'J' if joules else 's'}"
-
-
-def _is_withdrawn(trial: FrozenTrial) -> bool:
-    outcome = outcome_of(trial)
-    return outcome is not None and outcome.status == "withdrawn"

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.gaussian_process import FloatArray
 from greensweep.search.cost_model import whole_joules
 from greensweep.search.encoder import SpaceEncoder
-from greensweep.search.records import outcome_of, runs_again
+from greensweep.search.records import runs_again, status_of
 
 Data = tuple[FloatArray, FloatArray]  # points, and the values at them
 
@@ -55,10 +55,11 @@ class Observations:
             typical = float(np.median(list(scores.values())))
             worst = min(scores.values())
             for trial in known:
+                is_again = runs_again(trial) or status_of(trial) == "died"
                 if trial.state == TrialState.PRUNED:
                     last = _last_report(trial)
                     scores[trial.number] = typical if last is None else min(sign * last, typical)
-                elif trial.state == TrialState.FAIL and not _again(trial):
+                elif trial.state == TrialState.FAIL and not is_again:
                     scores[trial.number] = worst
         self.points = points(scores)
         self.scores: FloatArray = np.array(list(scores.values()))
@@ -88,8 +89,3 @@ def _last_report(trial: FrozenTrial) -> float | None:
     reports = trial.intermediate_values
     last = reports[max(reports)] if reports else None
     return last if last is not None and np.isfinite(last) else None
-
-
-def _again(trial: FrozenTrial) -> bool:
-    outcome = outcome_of(trial)
-    return runs_again(trial) or (outcome is not None and outcome.status == "died")
