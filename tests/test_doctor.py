@@ -12,11 +12,16 @@ from conftest import no_sensors
 from gpus import Gpus
 
 from greensweep.__main__ import main
-from greensweep.app.doctor import Examination, Finding, page
-from greensweep.app.doctor.findings import ComponentSource, SelfCheck
+from greensweep.app.doctor.examine import find_mlflow, find_optuna
+from greensweep.app.doctor.findings import (
+    ComponentSource,
+    Examination,
+    Finding,
+    SelfCheck,
+    page,
+)
 from greensweep.app.doctor.self_check import judge
 from greensweep.app.doctor.sources import find_gpus, find_rapl
-from greensweep.app.doctor.stores import find_mlflow, find_optuna
 from greensweep.config.schema_tracking import LocalConfig, MlflowConfig
 
 Doctor = Callable[..., tuple[int, str, str]]

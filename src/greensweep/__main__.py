@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status = int(asked.command(asked) or 0)
         sys.stdout.flush()
+        return status
     except BrokenPipeError:  # who reads has seen enough, as with `| head`
         drop_output()
         return 0
@@ -80,19 +81,17 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(error_line(error, way_out=""), file=sys.stderr)
         return 1
-    return status
 
 
 def _doctor(asked: argparse.Namespace) -> int:
     from greensweep.app import compose_sweep
-    from greensweep.app.doctor import examine, page
+    from greensweep.app.doctor.examine import examine
+    from greensweep.app.doctor.findings import page
 
     sweep = compose_sweep(asked.overrides)
     found = examine(sweep.config, sweep.storage)
-    if asked.json:
-        print(json.dumps({**asdict(found), "is_fit": found.is_fit}, indent=2))
-    else:
-        print(page(found))
+    as_json = {**asdict(found), "is_fit": found.is_fit}
+    print(json.dumps(as_json, indent=2) if asked.json else page(found))
     return 0 if found.is_fit else 1
 
 
@@ -135,9 +134,8 @@ def _digest(asked: argparse.Namespace) -> None:
     from greensweep.study.source_files import source_files
 
     files = [file for path in asked.paths for file in source_files(path, asked.without)]
-    digests = {file.as_posix(): digest(file) for file in files}
     asked.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(asked.output, digests)
+    write_json(asked.output, {file.as_posix(): digest(file) for file in files})
 
 
 def _study(asked: argparse.Namespace) -> None:

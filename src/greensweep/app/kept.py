@@ -57,8 +57,7 @@ def evaluate(composed: DictConfig) -> float | None:
         f"{1000 * reading.seconds / images:.3g} s per 1000 samples"
     )
     components = {name: part.source for name, part in reading.components.items()}
-    trust = trust_sentence(components, reading.quality, reading.constant_share)
-    if trust:
+    if trust := trust_sentence(components, reading.quality, reading.constant_share):
         log.info(trust)
     return reached[tested.objective.name]
 
@@ -86,16 +85,15 @@ def _columns(kept: "Network", predictions: "np.ndarray") -> dict[str, list[Any]]
     """Return the columns of a table: the likeliest class or the labels, probabilities, values."""
     classes = kept.splits.classes
     if not classes:
-        values = predictions.reshape(len(predictions), -1)
-        names = ["prediction"] if values.shape[1] == 1 else None
-        names = names or [f"prediction_{number}" for number in range(values.shape[1])]
-        return {name: values[:, number].tolist() for number, name in enumerate(names)}
+        values = predictions.reshape(len(predictions), -1).T.tolist()
+        if len(values) == 1:
+            return {"prediction": values[0]}
+        return {f"prediction_{number}": column for number, column in enumerate(values)}
     probabilities = {
-        f"probability_{name}": predictions[:, number].tolist()
-        for number, name in enumerate(classes)
+        f"probability_{name}": column
+        for name, column in zip(classes, predictions.T.tolist(), strict=True)
     }
     if kept.task.targets == "classes":
         return {"prediction": [classes[i] for i in predictions.argmax(axis=1)], **probabilities}
-    decided = predictions >= 0.5
-    labels = {name: decided[:, i].astype(int).tolist() for i, name in enumerate(classes)}
-    return {**labels, **probabilities}
+    decided = (predictions >= 0.5).astype(int).T.tolist()
+    return {**dict(zip(classes, decided, strict=True)), **probabilities}

@@ -112,6 +112,10 @@ def close_current(fault: BaseException | None) -> BaseException | None:
         if storage is not None and not resumes(config.hydra):
             fail_running(directory, storage)
         store = open_store(parsed.tracking)
+        notes = [f"Trials, study.json and kept weights: {directory}"]
+        if store is not None:
+            is_default = is_default_store(store.uri)
+            notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))
         with warn_once_per_sweep(directory):
             summary = finish_sweep(
                 directory.absolute(),
@@ -119,7 +123,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
                 _reference_meter(parsed),
                 store,
                 interrupted=interrupted,
-                notes=_sweep_notes(config, store),
+                notes=notes,
             )
     except (GreensweepError, OSError) as error:
         return fault or error
@@ -128,8 +132,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
     if fault is not None and summary.trials_by_status.get("finished", 0) == 0 and not interrupted:
         from greensweep.study.trials import read_trials
 
-        faults = [trial.result.error for trial in read_trials(directory) if trial.result.error]
-        if faults:
+        if faults := [each.result.error for each in read_trials(directory) if each.result.error]:
             return StudyError(f"none of {len(faults)} trials finished; the first: {faults[0]}")
     return fault
 
@@ -146,12 +149,11 @@ def _report_sweep(
     from greensweep.study.trials import read_trials
 
     config = sweep_report(directory)
-    if store is not None:
-        config = replace(config, ui=ui_address(store.uri))
     try:
         raw = read_sweep(directory, read_trials(directory))
         raw["strategy"] = strategy
         if store is not None:
+            config = replace(config, ui=ui_address(store.uri))
             raw["experiment_id"] = store.experiment_id
         runs = standard_table(raw, config.columns, f"the sweep {directory}")
         sweeps = pd.DataFrame([summary.metrics()])
@@ -162,11 +164,3 @@ def _report_sweep(
     if store is not None and summary.mlflow_run_id is not None:
         run_id, folder = summary.mlflow_run_id, page.parent
         store.attempt(partial(store.client.log_artifacts, run_id, str(folder), folder.name))
-
-
-def _sweep_notes(config: DictConfig, store: MlflowStore | None) -> list[str]:
-    notes = [f"Trials, study.json and kept weights: {config.hydra.sweep.dir}"]
-    if store is not None:
-        is_default = is_default_store(store.uri)
-        notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))
-    return notes

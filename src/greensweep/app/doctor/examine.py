@@ -1,16 +1,20 @@
 """The examination: versions, sources of energy, self-check, stores."""
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import greensweep
 from greensweep.app.doctor.findings import ComponentSource, Examination, Finding, SelfCheck
 from greensweep.app.doctor.self_check import check_meter, judge
 from greensweep.app.doctor.sources import component_sources, find_gpus, find_rapl, judge_sources
-from greensweep.app.doctor.stores import find_mlflow, find_optuna
+from greensweep.config.folders import sqlite_file
 from greensweep.config.schema import TrainConfig
+from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.energy import declared_grid
-from greensweep.errors import GreensweepError
+from greensweep.errors import GreensweepError, first_line
+from greensweep.secrets.data import mask_text
 
 _PACKAGES = ("torch", "torchvision", "timm", "codecarbon", "mlflow", "optuna", "hydra-core", "dvc")
 
@@ -27,7 +31,7 @@ def examine(config: TrainConfig, storage: str) -> Examination:
     try:
         device = config.training.device if findings[0].verdict != "fail" else "cpu"
         components = component_sources(config.energy, device)
-        findings += judge_sources(config.energy, components)
+        findings.append(judge_sources(config.energy, components))
         check = check_meter(config.energy, device)
     except GreensweepError as error:
         findings.append(Finding("energy", "fail", str(error)))
@@ -54,15 +58,59 @@ def _find_grid(config: TrainConfig) -> Finding:
     except GreensweepError as error:
         return Finding("emissions", "fail", str(error))
     if grid is None:
-        return Finding(
-            "emissions",
-            "ok",
-            "no grid declared, so no emissions are given",
-            "set energy.country, or energy.grams_co2e_per_kwh",
-        )
+        text = "no grid declared, so no emissions are given"
+        return Finding("emissions", "ok", text, "set energy.country, or energy.grams_co2e_per_kwh")
+    text = f"{1000 * grid.kilograms_per_kwh:.3g} g CO2e/kWh ({grid.declared})"
+    return Finding("emissions", "ok", text)
+
+
+def find_mlflow(config: TrackingConfig) -> Finding:
+    """Look at the MLflow store without making one."""
+    if not isinstance(config, MlflowConfig):
+        return Finding("MLflow", "ok", f"tracking={config.name}: results are kept in files only")
+    from greensweep.tracking.mlflow_places import tracking_uri
+    from greensweep.tracking.mlflow_store import unreachable
+
+    uri = tracking_uri(config.uri)
+    shown, file = mask_text(uri), sqlite_file(uri)
+    if file is not None:
+        return _find_file("MLflow", file, shown)
+    fault = unreachable(uri)
+    if fault is None:
+        return Finding("MLflow", "ok", f"{shown} answers")
     return Finding(
-        "emissions", "ok", f"{1000 * grid.kilograms_per_kwh:.3g} g CO2e/kWh ({grid.declared})"
+        "MLflow",
+        "note",
+        f"{shown} cannot be reached ({fault}): results would be kept in files only",
+        "start the server, or set MLFLOW_TRACKING_URI; python -m greensweep upload sends later",
     )
+
+
+def find_optuna(storage: str) -> Finding:
+    """Look at the store that a sweep would keep its study in."""
+    shown, file = mask_text(storage), sqlite_file(storage)
+    if file is not None:
+        return _find_file("Optuna", file, shown)
+    from sqlalchemy import create_engine
+
+    try:
+        create_engine(storage).connect().close()
+    except Exception as error:
+        fault = f"{type(error).__name__}: {mask_text(first_line(error))}"
+        text = f"{shown} cannot be reached ({fault})"
+        advice = "start the database, or leave hydra.sweeper.storage as it is"
+        return Finding("Optuna", "fail", text, advice)
+    return Finding("Optuna", "ok", f"{shown} answers")
+
+
+def _find_file(subject: str, file: Path, shown: str) -> Finding:
+    """A SQLite file must be writable, or its nearest folder that exists."""
+    place = next(each for each in (file, *file.parents) if each.exists())
+    if os.access(place, os.W_OK):
+        state = "can be written" if place == file else "can be made"
+        return Finding(subject, "ok", f"{shown} {state}")
+    text = f"{shown} cannot be written: {place} is read-only"
+    return Finding(subject, "fail", text, "choose another folder")
 
 
 def _versions() -> dict[str, str]:

@@ -77,8 +77,13 @@ def check_meter(config: EnergyConfig, device: str) -> SelfCheck | None:
 
 def judge(check: SelfCheck) -> list[Finding]:
     """Put the self-check into words."""
-    proportion, share = check.proportion, check.sum_share
     busy = check.idle_load > _BUSY
+    metering = f"one reading costs {check.edge_seconds * 1000:.2g} ms"
+    if check.update_seconds:
+        metering += (
+            f"; the slowest counter has a new figure every {check.update_seconds:g} s, so that "
+            f"epochs have figures of their own from {STEADY_PERIODS * check.update_seconds:g} s on"
+        )
     return [
         Finding(
             "idle power",
@@ -88,35 +93,26 @@ def judge(check: SelfCheck) -> list[Finding]:
         ),
         _near_one(
             "proportion",
-            proportion,
+            check.proportion,
             f"a load of {check.long_seconds:.1f} s took {check.long_joules:.3g} J and one of "
             f"{check.short_seconds:.1f} s {check.short_joules:.3g} J: mean power differs by "
-            f"{proportion - 1:+.1%}",
+            f"{check.proportion - 1:+.1%}",
             "the machine was not steady: stop other work, and repeat",
         ),
         _near_one(
             "additivity",
-            share,
-            f"two windows and the pause between them add up to {share:.1%} of the window around",
+            check.sum_share,
+            "two windows and the pause between them add up to "
+            f"{check.sum_share:.1%} of the window around",
             "short windows are uncertain by as much: compare long runs only",
         ),
-        Finding("metering", "ok", _metering(check)),
+        Finding("metering", "ok", metering),
     ]
 
 
 def _near_one(subject: str, ratio: float, text: str, advice: str) -> Finding:
     is_near = abs(ratio - 1) <= _TOLERANCE
     return Finding(subject, "ok" if is_near else "note", text, None if is_near else advice)
-
-
-def _metering(check: SelfCheck) -> str:
-    cost = f"one reading costs {check.edge_seconds * 1000:.2g} ms"
-    if not check.update_seconds:
-        return cost
-    return (
-        f"{cost}; the slowest counter has a new figure every {check.update_seconds:g} s, so that "
-        f"epochs have figures of their own from {STEADY_PERIODS * check.update_seconds:g} s on"
-    )
 
 
 def _private_meter(config: EnergyConfig, device: str) -> Meter | None:

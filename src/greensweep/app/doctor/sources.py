@@ -26,13 +26,9 @@ def component_sources(config: EnergyConfig, device: str) -> tuple[ComponentSourc
     try:
         return tuple(
             ComponentSource(
-                counter.component,
-                counter.source,
-                counter.quality,
-                counter.basis,
-                counter.update_seconds,
+                each.component, each.source, each.quality, each.basis, each.update_seconds
             )
-            for counter in source.open()
+            for each in source.open()
         )
     finally:
         source.close()
@@ -73,14 +69,14 @@ def find_rapl(powercap: Path | None = None) -> Finding:
 
 def find_gpus() -> list[Finding]:
     """Look for NVIDIA GPUs, each with its name, UUID and slices, and what NVML tells of its use."""
+    subject = "NVML (NVIDIA GPU)"
     try:
         gpus = machine_gpus()
     except Exception as error:  # pynvml's errors, whose class needs the library
         advice = "let nvidia-smi run for this user, in a container with --gpus all"
-        return [Finding("NVML (NVIDIA GPU)", "note", refusal(error), advice)]
+        return [Finding(subject, "note", refusal(error), advice)]
     if not gpus:
-        text = "no NVIDIA GPU or no driver here: nothing to measure"
-        return [Finding("NVML (NVIDIA GPU)", "ok", text)]
+        return [Finding(subject, "ok", "no NVIDIA GPU or no driver here: nothing to measure")]
     return [_find_gpu(gpu) for gpu in gpus]
 
 
@@ -105,23 +101,16 @@ def _find_gpu(gpu: Gpu) -> Finding:
     )
 
 
-def judge_sources(config: EnergyConfig, components: tuple[ComponentSource, ...]) -> list[Finding]:
+def judge_sources(config: EnergyConfig, components: tuple[ComponentSource, ...]) -> Finding:
     """Say how good the configured sources are."""
     if not components:
-        return [
-            Finding(
-                "energy",
-                "note",
-                f"energy={config.name} reads nothing from this machine",
-                "set energy=codecarbon",
-            )
-        ]
+        text = f"energy={config.name} reads nothing from this machine"
+        return Finding("energy", "note", text, "set energy=codecarbon")
     estimated = [each.component for each in components if each.quality == "estimated"]
     if not estimated:
-        return [Finding("energy", "ok", "every component is measured by a counter")]
+        return Finding("energy", "ok", "every component is measured by a counter")
     text = f"{' and '.join(estimated)} estimated, not measured"
-    if len(estimated) < len(components):
-        measured = [each.component for each in components if each.quality == "measured"]
+    if measured := [each.component for each in components if each.quality == "measured"]:
         text += f"; {' and '.join(measured)} measured"
     advice = None
     if isinstance(config, CodeCarbonConfig) and "cpu" in estimated:
@@ -129,4 +118,4 @@ def judge_sources(config: EnergyConfig, components: tuple[ComponentSource, ...])
             "energy then differs between runs almost as their time does; see RAPL below, or "
             "declare energy.cpu_tdp_watts or energy.calibration"
         )
-    return [Finding("energy", "note", text, advice)]
+    return Finding("energy", "note", text, advice)
