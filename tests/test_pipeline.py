@@ -25,7 +25,6 @@ from greensweep.app import compose_sweep
 from greensweep.studies.yarally2023.cells import SIZES, set_study, study_cells
 from greensweep.studies.yarally2023.check import check_length
 from greensweep.study.params import read_param, read_params
-from greensweep.study.source_files import source_files
 
 BIN = Path(sys.executable).parent
 SMALL = {
@@ -368,14 +367,14 @@ def test_a_digest_of_code_changes_with_all_that_it_imports(
 
 
 def inputs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, set[str]]:
-    """The files whose digests the stage `inputs` leaves, by the name of its output."""
+    """The files whose digests the stage `inputs` leaves, by the names of its outputs."""
     monkeypatch.chdir(PROJECT)
     stage = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]["inputs"]
     found = {}
     for command in stage["cmd"]:
         output, *paths = shlex.split(command.partition(" digest ")[2])
-        assert main(["digest", str(tmp_path / Path(output).name), *paths]) == 0
-        found[output] = set(json.loads((tmp_path / Path(output).name).read_text()))
+        assert main(["digest", str(tmp_path / output), *paths]) == 0
+        found[output] = set(json.loads((tmp_path / output).read_text()))
     assert sorted(found) == sorted(stage["outs"])
     return found
 
@@ -422,21 +421,28 @@ def test_a_search_names_what_its_stage_depends_on_as_what_it_is_made_from(
             assert {PROJECT / path, (PROJECT / path).parent} & {*known}, path
 
 
-def test_tables_analyses_and_the_page_depend_on_their_rooms(
+def test_tables_analyses_and_the_page_depend_on_their_code_and_not_on_that_of_later_stages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = inputs(monkeypatch, tmp_path)["outputs/inputs/code.json"]
-    below = {Path(name).parts[2] for name in code}
-    stages = {each.addressing: each for each in Repo(str(PROJECT)).index.stages}
-    for name, path in (
-        ("runs", "sources/study.py"),
-        ("analyse@layers", "analysis"),
-        ("report", "rendering"),
-    ):
-        files = source_files(Path("src/greensweep") / path)
-        known = {Path(str(each.fs_path)).relative_to(PROJECT) for each in stages[name].deps}
-        rooms = {Path(*file.parts[:3]) for file in files if file.parts[2] not in below}
-        assert rooms <= known, name
+    found = inputs(monkeypatch, tmp_path)
+    code = {
+        stage: found[f"outputs/inputs_{stage}/code.json"] for stage in ("runs", "analyse", "report")
+    }
+    for name, stages in {
+        "record/result.py": {"runs", "analyse", "report"},
+        "sources/study.py": {"runs"},
+        "studies/yarally2023/cells.py": {"runs"},
+        "study/trials.py": {"runs"},
+        "analysis/tradeoff.py": {"analyse", "report"},
+        "config/schema_analysis.py": {"analyse", "report"},
+        "gaussian_process.py": {"runs", "analyse", "report"},
+        "rendering/page.py": {"report"},
+        "rendering/page.html": {"report"},
+        "app/tables.py": set(),
+    }.items():
+        path = f"src/greensweep/{name}"
+        assert (PROJECT / path).is_file()
+        assert {stage for stage, files in code.items() if path in files} == stages, name
 
 
 @pytest.fixture(scope="module")
@@ -591,11 +597,15 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
 
     edit(project / "src/greensweep/analysis/tradeoff.py")
     assert sorted(stages_run(dvc(project, "repro"))) == sorted(["inputs", *analyses, "report"])
-    edit(project / "src/greensweep/runs/once.py")
-    assert stages_run(dvc(project, "repro", "inputs")) == ["inputs"]
-    changed = json.loads(dvc(project, "status", "--json"))
-    assert changed.keys() == {*sweeps, *layers}
-    git(project, "checkout", "src/greensweep/runs/once.py")
+    for code, stages in (
+        ("runs/once.py", {*sweeps, *layers}),
+        ("sources/study.py", {"runs"}),
+        ("rendering/page.py", {"report"}),
+    ):
+        edit(project / "src/greensweep" / code)
+        assert stages_run(dvc(project, "repro", "inputs")) == ["inputs"]
+        assert json.loads(dvc(project, "status", "--json")).keys() == stages
+        git(project, "checkout", f"src/greensweep/{code}")
     assert stages_run(dvc(project, "repro", "inputs")) == ["inputs"]
     assert json.loads(dvc(project, "status", "--json")) == {}
 

@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from greensweep.search.made_from import files_in
+
 _PACKAGE = "__init__.py"
 
 
 def source_files(path: Path, without: Collection[str] = ()) -> list[Path]:
-    """Return the files of a module or package, and of all that it imports from beside it.
+    """Return a module, or all files of a package, and the modules that it imports from beside it.
 
     Beside it is the folder around the outermost package; libraries are left out. An import counts
     wherever it stands, also inside of a function. So does an import path in a string that names a
@@ -38,13 +40,14 @@ def _imported(path: Path) -> set[Path]:
     root = path.parent
     while (root / _PACKAGE).is_file():
         root = root.parent
-    asked = [path] if path.is_file() else [*path.rglob("*.py")]
+    asked = [path] if path.is_file() else [*files_in(path)]  # templates, too
     found: set[Path] = set()
     while asked:
         file = asked.pop()
         if file not in found:
             found.add(file)
-            asked += [each for name in _named(file, root) for each in _modules(root, name)]
+            names = _named(file, root) if file.suffix == ".py" else ()
+            asked += [each for name in names for each in _modules(root, name)]
     return found
 
 
