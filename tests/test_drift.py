@@ -130,8 +130,7 @@ def test_a_sweep_reads_it_before_and_after(
     steps = iter([[0.1] * 10] * 3 + [[0.1] * 5])
     monkeypatch.setattr(ReferenceJob, "run", lambda *_: next(steps))
     replayed = ScriptedMeter([(1.0, 20.0)])
-    for script in ("sweep", "training"):
-        monkeypatch.setattr(f"greensweep.app.{script}.build_meter", lambda *_, **__: replayed)
+    monkeypatch.setattr("greensweep.app.sweep.build_meter", lambda *_, **__: replayed)
     ended = cli(
         "train.py", "-m", "seed=1,2", "hydra.sweep.dir=sweep", "training.epochs=1",
         "tracking=local", "inference.seconds=0",

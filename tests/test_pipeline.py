@@ -606,7 +606,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
         assert stages_run(dvc(project, "repro", "inputs")) == ["inputs"]
         assert json.loads(dvc(project, "status", "--json")).keys() == stages
         git(project, "checkout", f"src/greensweep/{code}")
-    assert stages_run(dvc(project, "repro", "inputs")) == ["inputs"]
+    dvc(project, "repro", "inputs")
     assert json.loads(dvc(project, "status", "--json")) == {}
 
     change(project / "params.yaml", report={"title": "It's ours: {all}"})

@@ -79,17 +79,21 @@ def _begin_sweep(config: DictConfig) -> None:
     parsed: TrainConfig = parse(shared_config(config))
     with warn_once_per_sweep(directory):
         measure_idle(parsed.energy)
-        drift.begin(directory, _reference_meter(parsed), parsed)
+        drift.begin(directory, meter_of(parsed), parsed)
     SweepCallback.current, SweepCallback.folder = config, OpenFolder(directory)
 
 
-def _reference_meter(config: TrainConfig) -> Meter:
-    """Return the meter of the reference job, which computes where the trials do."""
+def meter_of(config: TrainConfig, sweep: Path | None = None) -> Meter:
+    """Return the meter of runs, and of the reference job, which computes where they do.
+
+    Args:
+        sweep: the folder of a sweep, whose runs share it.
+    """
     if config.replay is not None:
         return build_meter(config.energy)  # nothing is trained, so PyTorch is not loaded
     from greensweep.training import device_asked_for
 
-    return build_meter(config.energy, device=device_asked_for(config.training.device))
+    return build_meter(config.energy, sweep, device=device_asked_for(config.training.device))
 
 
 def close_current(fault: BaseException | None) -> BaseException | None:
@@ -120,7 +124,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
             summary = finish_sweep(
                 directory.absolute(),
                 parsed,
-                _reference_meter(parsed),
+                meter_of(parsed),
                 store,
                 interrupted=interrupted,
                 notes=notes,

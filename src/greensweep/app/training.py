@@ -5,25 +5,22 @@ import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from greensweep.app.compose import checked, written_to
-from greensweep.app.sweep import sweep_of
+from greensweep.app.sweep import meter_of, sweep_of
 from greensweep.config.schema import PrepareConfig, TrainConfig
-from greensweep.energy import build_meter, warn_once_per_sweep
+from greensweep.energy import warn_once_per_sweep
 from greensweep.errors import ConfigError, ConstraintError, DataError, ModelError, StudyError
 from greensweep.record.result import RESULT_FILE, RunResult, write_result
 from greensweep.secrets.data import mask_override
 from greensweep.secrets.output import mask_output
 from greensweep.sweeper.command import resumes, task_overrides
 from greensweep.tracking import build_tracker, open_store
-
-if TYPE_CHECKING:
-    from greensweep.training import Epoch
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +83,11 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
             run_once = partial(replay_once, config, directory)
         else:
             _take_gpu(config)
-            from greensweep.training import device_asked_for
-
-            device = device_asked_for(config.training.device)
             run_once = partial(
                 run_repeats,
                 config,
                 directory,
-                meter=build_meter(config.energy, folder, device=device),
+                meter=meter_of(config, folder),
                 test=not sweeping,
                 show_epochs=_progress_bar if sys.stderr.isatty() and not sweeping else None,
             )
@@ -146,7 +140,7 @@ def _parse_run(
         raise
 
 
-def _progress_bar(epochs: "Iterable[Epoch]", total: int) -> "Iterable[Epoch]":
+def _progress_bar(epochs: Iterable[Any], total: int) -> Iterable[Any]:
     from rich.console import Console
     from rich.progress import track
 
