@@ -41,7 +41,7 @@ from greensweep.files import write_text
 from greensweep.nested import to_json
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 from greensweep.training.reference import ReferenceJob
 
 _FOLDER = Path(__file__).resolve().parent

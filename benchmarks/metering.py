@@ -21,7 +21,7 @@ from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, Unme
 from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import EnergyReading, Meter, build_meter
 from greensweep.runs.once import run_once
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 _EDGES = 200
 _BATCH_SIZE = 64

@@ -17,7 +17,7 @@ from greensweep.record.result import RunResult, read_result
 from greensweep.runs.checkpoint import copy_weights, read_checkpoint, restore_weights
 from greensweep.runs.kept_model import evaluate_checkpoint
 from greensweep.runs.once import run_once
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 NETS = """
 import torch

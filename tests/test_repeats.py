@@ -19,7 +19,7 @@ from greensweep.record.summaries import Spread
 from greensweep.runs.repeats import run_repeats
 from greensweep.search.folders import trial_directories
 from greensweep.study.trials import read_trials
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

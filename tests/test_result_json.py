@@ -21,7 +21,7 @@ from greensweep.record.summaries import (
     Spread,
 )
 from greensweep.runs.repeats import run_repeats
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 WHOLE = RunResult(
     status="finished",

@@ -20,7 +20,7 @@ from greensweep.errors import StudyError
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
 from greensweep.runs.once import run_once
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

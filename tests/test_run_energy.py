@@ -24,7 +24,7 @@ from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.runs.kept_model import evaluate_checkpoint
 from greensweep.runs.once import run_once
 from greensweep.study.sentences import run_line
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

@@ -22,7 +22,7 @@ from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
 from greensweep.study.planned import objective_values
 from greensweep.study.sentences import run_line
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

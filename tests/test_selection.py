@@ -24,7 +24,7 @@ from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
 from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.planned import objective_values
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

@@ -23,10 +23,10 @@ from greensweep.nested import flat
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, Replayed, Spread
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
-from greensweep.tracking import MemoryTracker, Tracker, build_tracker, open_store
 from greensweep.tracking.mlflow_places import known_experiment, known_parent, tracking_uri
 from greensweep.tracking.mlflow_store import MlflowStore, unreachable
-from greensweep.tracking.mlflow_tracker import MlflowTracker
+from greensweep.tracking.mlflow_tracker import MlflowTracker, open_store
+from greensweep.tracking.tracker import MemoryTracker, Tracker, build_tracker
 
 
 def test_a_result_is_tracked_under_the_names_that_are_promised() -> None:

@@ -22,7 +22,7 @@ from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.record.result import RunResult
 from greensweep.runs.once import run_once
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 _CLASSES, _SHAPE = 10, (3, 32, 32)
 _HELD_OUT = 2000

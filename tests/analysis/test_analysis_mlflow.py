@@ -20,10 +20,10 @@ from greensweep.sources.mlflow_store import (
     read_database,
     read_server,
 )
-from greensweep.tracking import SweepRun
 from greensweep.tracking.mlflow_places import known_parent
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import MlflowTracker
+from greensweep.tracking.tracker import SweepRun
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
 from greensweep.runs.replay import replay_once
 from greensweep.runs.replay.source import replay_model
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

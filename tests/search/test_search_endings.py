@@ -16,7 +16,7 @@ from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
 from greensweep.runs.replay import replay_once
 from greensweep.search.trial import read_trial_file
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Compose = Callable[..., TrainConfig]
 

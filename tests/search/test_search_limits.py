@@ -24,7 +24,7 @@ from greensweep.search.cost import search_cost
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, Outcome, outcome_of
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 SPACE = {"width": IntDistribution(1, 64, log=True)}
 

@@ -14,7 +14,7 @@ from greensweep.runs.once import run_once
 from greensweep.study.forecast import seconds_of_run
 from greensweep.study.planned import objective_values
 from greensweep.study.sentences import run_line
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 
 Cli = Callable[..., Finished]
 Compose = Callable[..., TrainConfig]

@@ -18,7 +18,7 @@ from greensweep.errors import ConfigError, ModelError
 from greensweep.runs import kept_model
 from greensweep.runs.once import run_once
 from greensweep.tasks.classification import Classification
-from greensweep.tracking import MemoryTracker
+from greensweep.tracking.tracker import MemoryTracker
 from greensweep.training import Normalise, Training
 from greensweep.training.state import first_steps_undone
 

@@ -21,9 +21,10 @@ from greensweep.search.callbacks import before_first_trial
 from greensweep.search.folders import lost
 from greensweep.study.preflight import check_sweep
 from greensweep.sweeper.command import resumes, searched_names, shared_config
-from greensweep.tracking import SweepRun, open_store
 from greensweep.tracking.mlflow_places import is_default_store
 from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_tracker import open_store
+from greensweep.tracking.tracker import SweepRun
 from greensweep.tracking.view import ui_address, view_sentence
 
 if TYPE_CHECKING:

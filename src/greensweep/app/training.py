@@ -20,7 +20,8 @@ from greensweep.record.result import RESULT_FILE, RunResult, write_result
 from greensweep.secrets.data import mask_override
 from greensweep.secrets.output import mask_output
 from greensweep.sweeper.command import resumes, task_overrides
-from greensweep.tracking import build_tracker, open_store
+from greensweep.tracking.mlflow_tracker import open_store
+from greensweep.tracking.tracker import build_tracker
 
 log = logging.getLogger(__name__)
 

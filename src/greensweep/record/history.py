@@ -7,7 +7,7 @@ from greensweep.energy import EnergyReading
 from greensweep.energy.uncertainty import STEADY_PERIODS
 from greensweep.record.summaries import HistoryPoint, Split
 from greensweep.record.tracked_names import history_metrics
-from greensweep.tracking import Tracker
+from greensweep.tracking.tracker import Tracker
 
 
 class History:

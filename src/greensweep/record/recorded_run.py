@@ -13,7 +13,8 @@ from greensweep.config.store import save_run_config
 from greensweep.record.ending import Ending, Status, ending_of
 from greensweep.record.result import CONFIG_FILE, RunResult, write_result
 from greensweep.record.tracked_names import tracked_metrics, tracked_params, tracked_tags
-from greensweep.tracking import RunStatus, Tracker, provenance
+from greensweep.tracking.provenance import provenance
+from greensweep.tracking.tracker import RunStatus, Tracker
 
 TRACKED_STATUS: dict[Status, RunStatus] = {
     "finished": "FINISHED",

@@ -21,7 +21,7 @@ from greensweep.runs.inference import measure_inference
 from greensweep.runs.layer_energy import attribute_layer_energy
 from greensweep.runs.resume import ResumableRun
 from greensweep.runs.setup import set_up
-from greensweep.tracking import Tracker
+from greensweep.tracking.tracker import Tracker
 from greensweep.training import deterministic, synchronize
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from greensweep.record.result import REPEATS_FOLDER, RunResult, read_results, re
 from greensweep.runs.fit import ShowEpochs
 from greensweep.runs.mean import mean_result
 from greensweep.runs.once import run_once
-from greensweep.tracking import Tracker
+from greensweep.tracking.tracker import Tracker
 
 
 def run_repeats(

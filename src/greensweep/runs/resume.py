@@ -18,7 +18,7 @@ from greensweep.record.result import RunResult, find_result
 from greensweep.runs.checkpoint import copy_weights, restore_weights, write_tensors
 from greensweep.runs.fit import RunUnderWay
 from greensweep.secrets.data import masked
-from greensweep.tracking import Tracker
+from greensweep.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -35,9 +35,9 @@ from greensweep.search.records import Outcome
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial import read_trial_file
 from greensweep.study.trials import result_of
-from greensweep.tracking import open_store
 from greensweep.tracking.mlflow_places import known_parent
 from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_tracker import open_store
 
 _ENDED = Outcome("stopped", "it was ended before it could record what it came to")
 

@@ -33,8 +33,8 @@ from greensweep.secrets.data import still_masked
 from greensweep.study.finish import finish_tracked_sweep
 from greensweep.study.summary import read_summary, summarise, write_summary
 from greensweep.study.trials import read_trials
-from greensweep.tracking import open_store
 from greensweep.tracking.mlflow_store import MlflowStore, now
+from greensweep.tracking.mlflow_tracker import open_store
 from greensweep.tracking.tracker import Metrics
 
 

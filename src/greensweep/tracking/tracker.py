@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Literal, NamedTuple, Protocol
 
 from greensweep.config.schema_tracking import TrackingConfig
@@ -96,3 +97,17 @@ class MemoryTracker:
 def local(config: TrackingConfig, directory: Path, sweep: SweepRun | None) -> Tracker:
     """Return the tracker of `tracking=local`: a run leaves its files by itself."""
     return MemoryTracker()
+
+
+def build_tracker(
+    config: TrackingConfig, directory: Path, sweep: SweepRun | None = None
+) -> Tracker:
+    """Return the configured tracker of one run.
+
+    Args:
+        directory: the run's own.
+        sweep: that the run belongs to, if it does.
+    """
+    # Imported when used: trackers have libraries.
+    tracker: Tracker = resolve_name(config.implementation)(config, directory, sweep)
+    return tracker

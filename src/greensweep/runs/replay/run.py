@@ -18,7 +18,7 @@ from greensweep.record.tracked_names import history_metrics
 from greensweep.runs.fit import Report
 from greensweep.runs.replay.source import option_values, replay_model
 from greensweep.runs.replay.table import RecordedPoint
-from greensweep.tracking import Tracker
+from greensweep.tracking.tracker import Tracker
 
 _SOURCE = "replay"  # as energy=replay calls its own
 
