@@ -210,11 +210,11 @@ def test_trial_folders_may_be_named_by_the_user(cli: Cli, tmp_path: Path, subdir
 @pytest.fixture
 def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all folders be named by the same second."""
-    from greensweep.sweeper import preview
+    from greensweep.sweeper import forecast
 
     second = datetime(2026, 11, 27, 10, 11, 12)
     monkeypatch.setattr("hydra.core.utils.datetime", SimpleNamespace(now=lambda: second))
-    monkeypatch.setattr(preview, "time", SimpleNamespace(strftime=second.strftime))
+    monkeypatch.setattr(forecast, "time", SimpleNamespace(strftime=second.strftime))
 
 
 @pytest.mark.usefixtures("stopped_clock")

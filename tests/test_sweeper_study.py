@@ -19,7 +19,7 @@ from greensweep.search.cost_model import early_forecast
 from greensweep.search.progress_line import progress_line
 from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.spec import SearchSpec
-from greensweep.sweeper.preview import joules_with_search
+from greensweep.sweeper.forecast import joules_with_search
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]

@@ -28,51 +28,41 @@ _KEY = re.compile(r"Key '.*' (is )?not in|Interpolation key '(?P<key>.*)' not fo
 _OVERRIDE = re.compile(r"(?:Error merging override |Could not override ')[+~]*([^='\s]+)")
 _FILE = re.compile(r"In '([^']*)'")
 # Messages of Hydra, and what they mean to a user.
-_SAID = (
-    (
-        r"Cannot set '(replay\.[^']*)' because 'replay' is None",
-        r"\1 says how runs are replayed, but none is: set training=replay too",
+_SAID = {
+    r"Cannot set '(replay\.[^']*)' because 'replay' is None": (
+        r"\1 says how runs are replayed, but none is: set training=replay too"
     ),
-    (
-        r"Error parsing override '(.*?)'\n\w+ while evaluating '.*?': (.*?)\n",
+    r"Error parsing override '(.*?)'\n\w+ while evaluating '.*?': (.*?)\n": (
         r"\1 cannot be read (\2): write choice(A,B), interval(LOW,HIGH) or range(FIRST,STOP), and "
-        "a text with brackets in quotes, as 'OPTION=\"VALUE\"'",
+        "a text with brackets in quotes, as 'OPTION=\"VALUE\"'"
     ),
-    (
-        r"Error when parsing index: \d+, string: (.*) out of \[",
+    r"Error when parsing index: \d+, string: (.*) out of \[": (
         r"\1 cannot be read: write OPTION=VALUE, and "
-        "'OPTION=\"VALUE\"' where the value holds spaces, commas, quotes or brackets",
+        "'OPTION=\"VALUE\"' where the value holds spaces, commas, quotes or brackets"
     ),
-    (
-        r"Ambiguous value for argument '([^']*)'",
-        r"\1 lists values, of which a run takes one: add -m to sweep over them",
+    r"Ambiguous value for argument '([^']*)'": (
+        r"\1 lists values, of which a run takes one: add -m to sweep over them"
     ),
-    (
-        r"Could not delete from config\. '(.*)' does not exist",
-        r"there is no option \1 that ~ could take away: --help lists the options",
+    r"Could not delete from config\. '(.*)' does not exist": (
+        r"there is no option \1 that ~ could take away: --help lists the options"
     ),
-    (
-        r"Config group override must be a string or a list\. Got (\w+)",
-        r"a group takes the name of one of its choices, as optimizer=adam, and got \1",
+    r"Config group override must be a string or a list\. Got (\w+)": (
+        r"a group takes the name of one of its choices, as optimizer=adam, and got \1"
     ),
-    (
-        r"Invalid value assigned: \w+ is not a ListConfig.*?full_key: (\S+)",
-        r"\1 takes a list, with brackets around it even of one: write '\1=[A,B]'",
+    r"Invalid value assigned: \w+ is not a ListConfig.*?full_key: (\S+)": (
+        r"\1 takes a list, with brackets around it even of one: write '\1=[A,B]'"
     ),
-    (
-        r"In '([^']*)'.*Cannot merge incompatible container types",
-        r"\1.yaml is no mapping: write OPTION: VALUE in each line",
+    r"In '([^']*)'.*Cannot merge incompatible container types": (
+        r"\1.yaml is no mapping: write OPTION: VALUE in each line"
     ),
-    (
-        r"\(\w+\.OperationalError\) ([^\n]+)",
-        r"a database failed (\1): free or start it, then give the command again",
+    r"\(\w+\.OperationalError\) ([^\n]+)": (
+        r"a database failed (\1): free or start it, then give the command again"
     ),
-    (
-        r"can't allocate memory|Storage size calculation overflowed|Unable to allocate",
+    r"can't allocate memory|Storage size calculation overflowed|Unable to allocate": (
         r"the memory that is free does not hold this network and its inputs: set a smaller "
-        "dataset.image_size, training.batch_size or model",
+        "dataset.image_size, training.batch_size or model"
     ),
-)
+}
 ELSEWHERE = (
     ": free it, or write elsewhere with hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER for a sweep)"
 )
@@ -111,7 +101,7 @@ def _text_of(fault: BaseException, way_out: str) -> str:
     if reason not in text:
         text += f"\n{reason}"
     # Before OSError and ValueError, which some of Hydra's errors are, too.
-    for pattern, said in _SAID:
+    for pattern, said in _SAID.items():
         if found := re.search(pattern, text, re.S):
             return found.expand(said)
     if type(fault).__module__.startswith(("hydra", "omegaconf")):

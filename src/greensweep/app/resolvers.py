@@ -10,9 +10,9 @@ from greensweep.config.chosen_metrics import choose_metrics
 from greensweep.config.folders import storage_url
 from greensweep.config.grammar import escape_interpolations
 from greensweep.config.metrics import Metric
+from greensweep.config.omegaconf_internals import mask_yaml
 from greensweep.config.register import register_schemas
 from greensweep.config.searched import present_value
-from greensweep.config.yaml_masking import mask_yaml
 from greensweep.errors import ConfigError
 from greensweep.resources import usable_cores
 from greensweep.study.params import read_param

@@ -20,7 +20,7 @@ from greensweep.messages import error_line
 from greensweep.search.callbacks import before_first_trial
 from greensweep.search.folders import lost
 from greensweep.study.preflight import check_sweep
-from greensweep.sweeper.command import resumes, searched_names, shared_config
+from greensweep.sweeper.command import resumes, searched_in, shared_config
 from greensweep.tracking.mlflow_places import is_default_store
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import open_store
@@ -71,7 +71,7 @@ def _begin_sweep(config: DictConfig) -> None:
     directory = Path(config.hydra.sweep.dir)
     # Optuna opens its file in the sweep's directory before Hydra makes it.
     directory.mkdir(parents=True, exist_ok=True)
-    keep_searched(directory, searched_names(config.hydra))
+    keep_searched(directory, [each.key.lstrip("+") for each in searched_in(config.hydra)])
     storage = OmegaConf.select(config, "hydra.sweeper.storage")
     if storage is not None:
         check_storage(storage)

@@ -24,7 +24,9 @@ _LABELS = {
     "r2": "R²",
 }
 
-_ALL: tuple[Targets, ...] = ("classes", "labels", "values")
+_CLASSES: tuple[Targets, ...] = ("classes",)
+_VALUES: tuple[Targets, ...] = ("values",)
+_CATEGORIES: tuple[Targets, ...] = ("classes", "labels")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Metric:
     direction: Direction = "maximize"
     low: float = 0.0
     high: float = 1.0
-    of: tuple[Targets, ...] = _ALL
+    of: tuple[Targets, ...] = (*_CATEGORIES, *_VALUES)
     given: Literal["decisions", "probabilities", "predictions"] = "predictions"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     per_class: bool = False
@@ -112,46 +114,40 @@ def capitalised(label: str) -> str:
     return label if "_" in label else label[0].upper() + label[1:]
 
 
-def _of_decisions(
-    name: str,
-    function: str,
-    of: tuple[Targets, ...] = ("classes", "labels"),
-    per_class: bool = False,
-    **arguments: Any,
-) -> Metric:
-    path = f"sklearn.metrics.{function}"
-    return Metric(name, path, of=of, given="decisions", arguments=arguments, per_class=per_class)
+def _metric(name: str, function: str, of: tuple[Targets, ...], **options: Any) -> Metric:
+    return Metric(name, f"sklearn.metrics.{function}", of=of, **options)
 
 
-def _of_probabilities(name: str, function: str, **options: Any) -> Metric:
-    options = {"of": ("classes", "labels"), **options}
-    return Metric(name, f"sklearn.metrics.{function}", given="probabilities", **options)
-
-
-def _of_values(name: str, function: str, **options: Any) -> Metric:
-    return Metric(name, f"sklearn.metrics.{function}", of=("values",), **options)
-
+_NAN = {"zero_division": math.nan}
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        _of_decisions("accuracy", "accuracy_score", ("classes",)),
-        _of_decisions("balanced_accuracy", "balanced_accuracy_score", ("classes",)),
-        _of_decisions("macro_f1", "f1_score", average="macro", zero_division=math.nan),
-        _of_decisions("weighted_f1", "f1_score", average="weighted", zero_division=math.nan),
-        _of_decisions(
-            "recall_per_class", "recall_score", per_class=True, average=None, zero_division=math.nan
+        _metric("accuracy", "accuracy_score", _CLASSES, given="decisions"),
+        _metric("balanced_accuracy", "balanced_accuracy_score", _CLASSES, given="decisions"),
+        _metric(
+            "macro_f1", "f1_score", _CATEGORIES, given="decisions",
+            arguments={"average": "macro", **_NAN},
         ),
-        _of_probabilities("auroc", "roc_auc_score"),
-        _of_probabilities("average_precision", "average_precision_score"),
-        _of_probabilities(
-            "log_loss", "log_loss", of=("classes",), direction="minimize", high=math.inf
+        _metric(
+            "weighted_f1", "f1_score", _CATEGORIES, given="decisions",
+            arguments={"average": "weighted", **_NAN},
         ),
-        _of_values("rmse", "root_mean_squared_error", direction="minimize", high=math.inf),
-        _of_values("mae", "mean_absolute_error", direction="minimize", high=math.inf),
-        _of_values("r2", "r2_score", low=-math.inf),
+        _metric(
+            "recall_per_class", "recall_score", _CATEGORIES, given="decisions", per_class=True,
+            arguments={"average": None, **_NAN},
+        ),
+        _metric("auroc", "roc_auc_score", _CATEGORIES, given="probabilities"),
+        _metric("average_precision", "average_precision_score", _CATEGORIES, given="probabilities"),
+        _metric(
+            "log_loss", "log_loss", _CLASSES, given="probabilities", direction="minimize",
+            high=math.inf,
+        ),
+        _metric("rmse", "root_mean_squared_error", _VALUES, direction="minimize", high=math.inf),
+        _metric("mae", "mean_absolute_error", _VALUES, direction="minimize", high=math.inf),
+        _metric("r2", "r2_score", _VALUES, low=-math.inf),
     )
-}
+}  # fmt: skip
 
 
 def metric_called(name: str, direction: Direction | None = None) -> Metric | None:

@@ -1,4 +1,4 @@
-"""All that greensweep uses of OmegaConf's private interface, each with the reason.
+"""All that greensweep uses of OmegaConf's private interface, or changes, each with the reason.
 
 `tests/config/test_omegaconf_internals.py` holds each of them to the OmegaConf that is installed.
 """
@@ -6,8 +6,12 @@
 from typing import Any, Literal, get_origin
 
 import yaml
-from omegaconf import Container, DictConfig, omegaconf
+from omegaconf import Container, DictConfig, OmegaConf, omegaconf
 from omegaconf._utils import get_omega_conf_dumper
+
+from greensweep.secrets.data import learn, masked
+
+_plain_yaml = OmegaConf.to_yaml
 
 
 def to_yaml(plain: Any) -> str:
@@ -41,3 +45,22 @@ def let_options_be_literals() -> None:
         return wrap(ref_type=Any if get_origin(ref_type) is Literal else ref_type, **others)
 
     omegaconf._node_wrap = wrap_any  # type: ignore[assignment]
+
+
+def mask_yaml() -> None:
+    """Mask all that OmegaConf writes as YAML in this process; configurations themselves stay whole.
+
+    Hydra keeps each job's configuration before any of its callbacks could.
+    """
+    setattr(OmegaConf, "to_yaml", staticmethod(_masked_yaml))  # noqa: B010
+
+
+def _masked_yaml(cfg: Any, *, resolve: bool = False, **options: Any) -> str:
+    if not OmegaConf.is_config(cfg):
+        return _plain_yaml(cfg, resolve=resolve, **options)
+    plain = OmegaConf.to_container(cfg, resolve=resolve, enum_to_str=True)
+    learn(plain)
+    shown = masked(plain)
+    if shown == plain:  # nearly always, and a new configuration takes long to make
+        return _plain_yaml(cfg, resolve=resolve, **options)
+    return _plain_yaml(OmegaConf.create(shown), **options)

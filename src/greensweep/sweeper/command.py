@@ -49,15 +49,6 @@ def searched_in(hydra: DictConfig) -> list[Searched]:
     return read_searched(named, task_overrides(hydra))[0]
 
 
-def searched_names(hydra: DictConfig) -> list[str]:
-    """Return the options that a sweep searches, whichever its sweeper.
-
-    Raises:
-        GreensweepError: the space is malformed, or a range is.
-    """
-    return [each.key.lstrip("+") for each in searched_in(hydra)]
-
-
 def declared_space(config: DictConfig) -> dict[str, Any]:
     """Return the chosen space as it is declared."""
     space = OmegaConf.to_container(config.space, resolve=True)

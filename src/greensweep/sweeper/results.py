@@ -48,13 +48,15 @@ def require_finished(trials: Sequence[FrozenTrial]) -> None:
 def _write_best(study: optuna.Study, cost: SearchCost, directory: Path) -> None:
     """Leave the best as the stock sweeper does."""
     best = [study.get_trials(deepcopy=False)[number] for number in cost.best_trials]
-    points = [{name: read_kept(value) for name, value in each.params.items()} for each in best]
-    solutions = [
-        {"params": params, "values": list(trial.values)}
-        for params, trial in zip(points, best, strict=True)
+    solutions: Any = [
+        {
+            "params": {name: read_kept(value) for name, value in each.params.items()},
+            "values": each.values,
+        }
+        for each in best
     ]
-    results: dict[str, Any] = {"name": "greensweep", "solutions": solutions}
+    found = {"solutions": solutions}
     if len(study.directions) == 1 and best:
-        results = {"name": "greensweep", "best_params": points[0], "best_value": best[0].value}
-    text = OmegaConf.to_yaml(OmegaConf.create(results))
+        found = {"best_params": solutions[0]["params"], "best_value": best[0].value}
+    text = OmegaConf.to_yaml(OmegaConf.create({"name": "greensweep", **found}))
     write_text(directory / "optimization_results.yaml", text)

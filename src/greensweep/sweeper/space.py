@@ -19,6 +19,7 @@ from optuna.distributions import (
 
 from greensweep.config.grammar import (
     choices_of,
+    ends_of,
     escape_interpolations,
     kept_as_override,
     kept_choice,
@@ -94,10 +95,10 @@ def _distribution(searched: Searched) -> BaseDistribution:
             case RangeSweep():
                 return _of_steps(value)
             case IntervalSweep():
-                whole = isinstance(value.start, int) and isinstance(value.end, int)
-                make: Any = IntDistribution if whole else FloatDistribution
-                found: BaseDistribution = make(value.start, value.end, log="log" in value.tags)
-                return found
+                low, high = ends_of(override)
+                whole = isinstance(low, int) and isinstance(high, int)
+                make = IntDistribution if whole else FloatDistribution
+                return make(low, high, log="log" in value.tags)
         raise NotImplementedError("it is neither choices, a range nor an interval")
     except (ValueError, NotImplementedError, AssertionError, HydraException) as error:
         raise StudyError(

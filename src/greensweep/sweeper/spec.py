@@ -52,7 +52,6 @@ def build_spec(
     """
     energy = energy_of(options)
     grid = declared_grid(energy)
-    per_kwh = None if grid is None else grid.emissions_kg(1.0)
     directory = command_folder() / config.hydra.sweep.dir
     space, shared = read_space(options.params or {}, arguments, config)
     if not space.distributions:
@@ -99,7 +98,7 @@ def build_spec(
             for each in options.fidelities
         ),
         max_failure_rate=options.max_failure_rate,
-        kg_per_joule=None if per_kwh is None else per_kwh / JOULES_PER_KWH,
+        kg_per_joule=grid.kilograms_per_kwh / JOULES_PER_KWH if grid else None,
     )
     _check(spec, is_metered(options, energy, run))
     _check_packages(spec)

@@ -53,11 +53,9 @@ def find_start(config: DictConfig, options: SweeperConfig, spec: SearchSpec) -> 
     Raises:
         StudyError: its folder is another study's, or its storage failed.
     """
-    made_from: Mapping[str, str] = {}
-    changed: list[str] = []
-    if options.made_from:
-        made_from = digest_inputs(_configuration(config, options), options.made_from)
-        changed = changed_inputs(spec.directory, made_from)
+    asked = options.made_from
+    made_from = digest_inputs(_configuration(config, options), asked) if asked else {}
+    changed = changed_inputs(spec.directory, made_from) if asked else []
     if options.fresh:
         return Start(anew=True, made_from=made_from)
     if changed:

@@ -19,9 +19,8 @@ from greensweep.search.storage import storage_faults
 from greensweep.search.terminal import print_search
 from greensweep.search.trial_queue import TrialQueue
 from greensweep.sweeper.command import shared_config
-from greensweep.sweeper.confirm import refuse_long
+from greensweep.sweeper.forecast import preview, refuse_long
 from greensweep.sweeper.options import search_meter, sweeper_options, use_study_folder
-from greensweep.sweeper.preview import preview
 from greensweep.sweeper.results import require_finished, write_results_of
 from greensweep.sweeper.spec import build_spec
 from greensweep.sweeper.start import find_start, make_folder

@@ -1,7 +1,6 @@
-"""What a sweep will cost, estimated from two epochs of some points before it is run."""
+"""What a sweep will cost: a preview of it, and the question before one that would take long."""
 
 import copy
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,18 +8,16 @@ from dataclasses import replace
 from optuna.trial import FrozenTrial
 
 from greensweep.config.folders import storage_url, use_sweep_folder
-from greensweep.config.sweeper import BudgetConfig, StopConfig
+from greensweep.config.sweeper import BudgetConfig, StopConfig, SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.files import new_folder
-from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
+from greensweep.search.cost_model import CostModel, total_forecast, whole_joules, whole_seconds
 from greensweep.search.folders import keep_owner
 from greensweep.search.interrupt import graceful
 from greensweep.search.records import outcome_of, spent_of
-from greensweep.search.terminal import preview_sentences
+from greensweep.search.terminal import duration_text, preview_sentences
 from greensweep.sweeper.trial_task import open_once
 from greensweep.sweeper.worker import Worker
-
-log = logging.getLogger(__name__)
 
 _POINTS = 5  # beside the first, which pays for what a process does once
 _EPOCHS = 2
@@ -89,3 +86,46 @@ def joules_with_search(trial: FrozenTrial) -> float | None:
     """Return what a whole run and the search for it would have cost."""
     joules, outcome = whole_joules(trial), outcome_of(trial)
     return joules and joules + ((outcome and outcome.search_joules) or 0.0)
+
+
+def refuse_long(worker: Worker, options: SweeperConfig, earlier: Sequence[FrozenTrial]) -> None:
+    """Refuse a sweep that would take longer than `confirm_hours` here, unless it is confirmed.
+
+    The rest is forecast from the trials that a study already has, before any from a few timed steps
+    of the present configuration. Trials side by side share the machine, so they are counted as
+    if they followed each other.
+
+    Args:
+        earlier: trials that the search goes on from.
+
+    Raises:
+        StudyError: it would; or the program's runs cannot be forecast.
+        GreensweepError: the run that is to be timed cannot be built.
+    """
+    if options.confirm_hours is None or options.confirmed:
+        return
+    ended = [each for each in earlier if each.state.is_finished()]
+    left = worker.spec.total - len(ended)
+    if left < 1:
+        return
+    forecast = CostModel(worker.spec.space, ended, whole_seconds).of_trials(left)
+    what = f"trials in all: {worker.spec.total}, of which {len(ended)} ended"
+    if forecast is None:
+        run = worker.planned({})
+        if run is None:
+            raise StudyError(
+                "hydra.sweeper.confirm_hours forecasts greensweep's own runs, which this program's "
+                "are not: set hydra.sweeper.confirm_hours=null"
+            )
+        timed = run.seconds()
+        if timed is None:
+            return
+        forecast = total_forecast([timed], left)
+        what = f"trials in all: {left}, of {run.size}"
+    if forecast.cost > 3600 * options.confirm_hours:
+        raise StudyError(
+            f"this sweep would take about {duration_text(forecast.cost)} on this machine ({what}; "
+            f"about {duration_text(forecast.cost / left)} for each), and "
+            f"hydra.sweeper.confirm_hours={options.confirm_hours:g} has longer ones confirmed: set "
+            "hydra.sweeper.confirmed=true, or make it smaller, as with size=small"
+        )
