@@ -17,31 +17,20 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class Gpu:
-    """One board.
+    """One board."""
 
-    Attributes:
-        index: its number on the machine, as `nvidia-smi` counts.
-        uuid: its name for ever.
-        name: its product.
-        slices: the ids of its MIG devices; empty where it is not divided.
-    """
-
-    index: int
-    uuid: str
-    name: str
-    slices: tuple[str, ...] = ()
+    index: int  # its number on the machine, as `nvidia-smi` counts
+    uuid: str  # its name for ever
+    name: str  # its product
+    slices: tuple[str, ...] = ()  # the ids of its MIG devices; empty where it is not divided
 
 
 @dataclass(frozen=True)
 class CudaDevice:
-    """What CUDA shows as one device: a GPU, or a MIG slice of one.
-
-    Attributes:
-        id: what names it in CUDA_VISIBLE_DEVICES: the GPU's UUID, or the slice's.
-    """
+    """What CUDA shows as one device: a GPU, or a MIG slice of one."""
 
     gpu: Gpu
-    id: str
+    id: str  # what names it in CUDA_VISIBLE_DEVICES: the GPU's UUID, or the slice's
 
     @property
     def is_slice(self) -> bool:

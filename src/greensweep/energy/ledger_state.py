@@ -39,25 +39,15 @@ QUIET_PART = 0.1
 
 @dataclass
 class LedgerState:
-    """The state of a ledger.
+    """The state of a ledger."""
 
-    Attributes:
-        members: by name.
-        counters: by key.
-        sweeps: by directory.
-        time: up to when members were last charged time.
-        shares: when shares of CPU time were last worked out.
-        rest: when the part of processes without a meter was.
-        others: their part of the busy CPU time of late, 0 to 1; None before a first window.
-    """
-
-    members: dict[str, Member] = field(default_factory=dict)
-    counters: dict[str, CounterState] = field(default_factory=dict)
-    sweeps: dict[str, SweepTotal] = field(default_factory=dict)
-    time: float = 0.0
-    shares: CpuWindow = field(default_factory=CpuWindow)
-    rest: CpuWindow = field(default_factory=CpuWindow)
-    others: float | None = None
+    members: dict[str, Member] = field(default_factory=dict)  # by name
+    counters: dict[str, CounterState] = field(default_factory=dict)  # by key
+    sweeps: dict[str, SweepTotal] = field(default_factory=dict)  # by directory
+    time: float = 0.0  # up to when members were last charged time
+    shares: CpuWindow = field(default_factory=CpuWindow)  # since shares were last worked out
+    rest: CpuWindow = field(default_factory=CpuWindow)  # since the part of others was
+    others: float | None = None  # others' part of the busy CPU time, 0 to 1; None before a window
 
     def join(self, name: str, member: Member, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Take in a member; the time before is the others'."""

@@ -14,17 +14,11 @@ _LATE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ClockReading:
-    """Clocks that go on at different times, read at one moment.
+    """Clocks that go on at different times, read at one moment."""
 
-    Attributes:
-        seconds: while the machine is awake, whether or not this process may run.
-        asleep: while the machine is suspended.
-        awake: while a thread runs, waits for a core, or waits for Python's lock.
-    """
-
-    seconds: float
-    asleep: float
-    awake: float
+    seconds: float  # while the machine is awake, whether or not this process may run
+    asleep: float  # while the machine is suspended
+    awake: float  # while a thread runs, waits for a core, or waits for Python's lock
 
 
 def read_clocks(thread: int | None) -> ClockReading:

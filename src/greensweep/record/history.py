@@ -54,15 +54,8 @@ class History:
         trained: EnergyReading,
     ) -> None:
         """Add an epoch, after which the training windows read `trained`."""
-        self._points.append(
-            HistoryPoint(
-                epoch,
-                train_loss,
-                self._selecting,
-                metrics,
-                seconds=trained.seconds - self._trained.seconds,
-            )
-        )
+        seconds = trained.seconds - self._trained.seconds
+        self._points.append(HistoryPoint(epoch, train_loss, self._selecting, metrics, seconds))
         self._trained = trained
         unassigned = trained.seconds - self._assigned.seconds
         if unassigned >= STEADY_PERIODS * trained.update_seconds:

@@ -9,6 +9,12 @@ from greensweep.energy import EnergyReading, Grid, Meter, Phases, declared_grid
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, summary_of
 
+# What a result holds of its training's reading by the same names, with `energy_` before them.
+_OF_TRAINING = (
+    "joules", "basis", "comparable", "net_joules", "idle_joules", "charged_joules", "kwh",
+    "uncertainty_joules", "quality", "measured_share", "constant_share", "neighbours",
+)  # fmt: skip
+
 
 @contextmanager
 def metered(
@@ -38,26 +44,15 @@ def energy_figures(readings: Mapping[str, EnergyReading], grid: Grid | None) -> 
     total = sum(readings.values(), start=EnergyReading()).settled()
     key = "cpu_time+gpu_time" if "gpu" in training.components else "cpu_time"
     return {
-        "energy_joules": training.joules,
-        "energy_basis": training.basis,
-        "energy_comparable": training.comparable,
-        "energy_net_joules": training.net_joules,
-        "energy_idle_joules": training.idle_joules,
-        "energy_charged_joules": training.charged_joules,
+        **{f"energy_{name}": getattr(training, name) for name in _OF_TRAINING},
         "energy_spent_joules": total.joules,
-        "energy_kwh": training.kwh,
         "energy_gap_joules": total.gap_joules,
         "gap_seconds": total.gap_seconds,
-        "energy_uncertainty_joules": training.uncertainty_joules,
         "energy_components": {
             name: summary_of(ComponentSummary, part) for name, part in training.components.items()
         },
-        "energy_quality": training.quality,
-        "energy_measured_share": training.measured_share,
-        "energy_constant_share": training.constant_share,
         "energy_contended": bool(training.contended),
         "energy_contended_by": ", ".join(training.contended) or None,
-        "energy_neighbours": training.neighbours,
         "energy_key": key if training.contended else None,
         "energy_phases": {name: summary_of(PhaseSummary, each) for name, each in readings.items()},
         "emissions_kg": grid.emissions_kg(training.kwh) if grid else None,
