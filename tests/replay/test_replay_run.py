@@ -16,7 +16,7 @@ from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.nested import to_json
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
-from greensweep.runs.replay import replay_once
+from greensweep.runs.replay.run import replay_once
 from greensweep.runs.replay.source import replay_model
 from greensweep.tracking.tracker import MemoryTracker
 

@@ -14,7 +14,7 @@ from greensweep.record.reporting import Progress, monitored_by, report
 from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.runs.once import run_once
 from greensweep.runs.repeats import run_repeats
-from greensweep.runs.replay import replay_once
+from greensweep.runs.replay.run import replay_once
 from greensweep.search.trial import read_trial_file
 from greensweep.tracking.tracker import MemoryTracker
 

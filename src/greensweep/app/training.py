@@ -61,7 +61,7 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
 
 def _train(composed: DictConfig) -> float | tuple[float, ...]:
     from greensweep.runs.repeats import run_repeats
-    from greensweep.runs.replay import replay_once
+    from greensweep.runs.replay.run import replay_once
     from greensweep.study.planned import objective_values
     from greensweep.study.sentences import run_line, sources, trust_sentence
 

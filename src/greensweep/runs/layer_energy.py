@@ -1,5 +1,6 @@
 """A run's training energy shared out by layer type."""
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,6 @@ from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.summaries import LayerEnergySummary
 from greensweep.runs.setup import Setup
 from greensweep.training.layer_time import LayerTimes, time_layers
-
-_COLUMNS = (
-    "module",
-    "layer",
-    "calls_per_step",
-    "forward_seconds",
-    "backward_seconds",
-    "share",
-    "joules",
-    "quality",
-    "key",
-)
 
 
 def attribute_layer_energy(setup: Setup, run: RecordedRun, phases: Phases, file: Path) -> None:
@@ -78,22 +67,22 @@ def write_table(times: LayerTimes, joules: float | None, path: Path) -> None:
         OSError: the file cannot be written.
     """
     total = sum(times.by_kind().values())
-    rows: list[dict[str, Any]] = [
+    parts: list[tuple[Any, ...]] = [
+        (*astuple(layer), layer.forward_seconds + layer.backward_seconds) for layer in times.layers
+    ]
+    parts += [("", name, None, None, None, seconds) for name, seconds in times.rest.items()]
+    rows = [
         {
-            "module": layer.path,
-            "layer": layer.kind,
-            "calls_per_step": layer.calls,
-            "forward_seconds": layer.forward_seconds,
-            "backward_seconds": layer.backward_seconds,
-            "share": (layer.forward_seconds + layer.backward_seconds) / total,
+            "module": module,
+            "layer": layer,
+            "calls_per_step": calls,
+            "forward_seconds": forward,
+            "backward_seconds": backward,
+            "share": seconds / total,
+            "joules": None if joules is None else seconds / total * joules,
+            "quality": "attributed",
+            "key": times.key,
         }
-        for layer in times.layers
+        for module, layer, calls, forward, backward, seconds in parts
     ]
-    rows += [
-        {"module": "", "layer": name, "share": seconds / total}
-        for name, seconds in times.rest.items()
-    ]
-    for row in rows:
-        row["joules"] = None if joules is None else row["share"] * joules
-        row |= {"quality": "attributed", "key": times.key}
-    write_rows([_COLUMNS, *([row.get(name) for name in _COLUMNS] for row in rows)], path)
+    write_rows([[*rows[0]], *([*row.values()] for row in rows)], path)

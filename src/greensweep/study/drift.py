@@ -43,31 +43,22 @@ class Drift:
     after: Reference
 
     @property
-    def of_time(self) -> float:
-        """Relative change of the time per step."""
-        return self.after.seconds_per_step / self.before.seconds_per_step - 1.0
-
-    @property
-    def of_energy(self) -> float | None:
-        """Relative change of the energy per step; None where it was not measured."""
+    def changes(self) -> dict[str, float]:
+        """Relative changes per step, of time and, where that was measured, of energy."""
+        found = {"time": self.after.seconds_per_step / self.before.seconds_per_step - 1.0}
         before, after = self.before.joules_per_step, self.after.joules_per_step
-        return after / before - 1.0 if before and after is not None else None
+        return found | ({"energy": after / before - 1.0} if before and after is not None else {})
 
     @property
     def change(self) -> float:
         """The change of the energy per step, or of the time where energy was not measured."""
-        return self.of_time if self.of_energy is None else self.of_energy
+        return self.changes.get("energy", self.changes["time"])
 
     @property
     def notable(self) -> dict[str, float]:
-        """The changes that are more than readings differ by: of time, of energy."""
-        unsure = self.before.uncertainty + self.after.uncertainty
-        found = {"time": (self.of_time, NOTABLE), "energy": (self.of_energy, NOTABLE + unsure)}
-        return {
-            what: change
-            for what, (change, least) in found.items()
-            if change is not None and abs(change) >= least
-        }
+        """The changes that are more than readings differ by."""
+        unsure = {"time": 0.0, "energy": self.before.uncertainty + self.after.uncertainty}
+        return {what: by for what, by in self.changes.items() if abs(by) >= NOTABLE + unsure[what]}
 
     @property
     def joules(self) -> float | None:

@@ -77,7 +77,7 @@ def finish_tracked_sweep(
     """Give a sweep's run in MLflow its figures and files, and end it; tag infeasible trials."""
     for trial in trials:
         if trial.broken and trial.result.mlflow_run_id is not None:
-            store.log(trial.result.mlflow_run_id, [], {"infeasible": trial.infeasible})
+            store.log(trial.result.mlflow_run_id, [], {"infeasible": ", ".join(trial.broken)})
     store.log_now(run_id, summary.metrics())
     if summary.selected_on_test:
         store.log(run_id, [], {"selected_on_test": "true"})

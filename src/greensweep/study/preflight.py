@@ -71,9 +71,7 @@ def check_sweep(config: DictConfig) -> None:
             "the space has nothing left to search: the command line fixes every option in it; "
             "leave one free or choose another space"
         )
-    faults = list(value_faults(config, app, searched))
-    if faults:
-        raise StudyError("; ".join(faults))
+    raise_faults([*value_faults(config, app, searched)])
     if isinstance(run.dataset, TableConfig) and run.replay is None:
         _fit_batches(config, run, searched)
 

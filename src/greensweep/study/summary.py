@@ -260,7 +260,7 @@ def _rows(trials: Sequence[Trial]) -> list[list[Any]]:
         spread = trial.result.spread
         figures += [each.std if (each := spread.get(name)) else None for name in spreads]
         values = [trial.searched.get(key) for key in searched]
-        labels = [trial.number, trial.number in front, trial.infeasible]
+        labels = [trial.number, trial.number in front, ", ".join(trial.broken)]
         rows.append([*labels, *figures, *values])
     return rows
 

@@ -48,11 +48,6 @@ class Trial:
         return float(self.result.metric.score(self.result.objective_value))
 
     @property
-    def infeasible(self) -> str:
-        """What it breaks, as `trials.csv` and MLflow name it; empty where it keeps everything."""
-        return ", ".join(self.broken)
-
-    @property
     def cost(self) -> float:
         """Training energy in joules; where nothing was metered, training seconds."""
         joules = self.result.energy_joules
