@@ -12,7 +12,7 @@ from greensweep.analysis import Result, analyse_tradeoff, compare_strategies, st
 from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig, TradeoffConfig
 from greensweep.rendering import draw_curves, draw_front, draw_shares, draw_survival
 from greensweep.rendering.svg import inline_svg
-from greensweep.sources.table import SETTING
+from greensweep.sources import run_columns as col
 
 HIDDEN, BELL = "_hidden", "a\x07b"  # Matplotlib hides the first, XML refuses the second
 RUNS = standard_table(
@@ -57,7 +57,7 @@ def test_every_strategy_has_its_place_in_the_legend(strategies: Result) -> None:
 
 def test_the_name_of_a_setting_stands_above_its_own_panel() -> None:
     named = RUNS.frame.copy()
-    named[SETTING] = "cifar10_images dense_linear paper_log " + named[SETTING]
+    named[col.SETTING] = "cifar10_images dense_linear paper_log " + named[col.SETTING]
     result = compare_strategies(replace(RUNS, frame=named), StrategiesConfig(resamples=100))
     figure = draw_curves(result).figure
     figure.draw_without_rendering()

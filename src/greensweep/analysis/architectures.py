@@ -135,7 +135,8 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
         )
     fitted = OLS(means[ENERGY].to_numpy(float), design).fit()
     interval = fitted.conf_int(alpha=1.0 - confidence)
-    return _per_layer(counts, fitted.params, *interval.T, p=fitted.pvalues[1:], residual_df=freedom)
+    table = _per_layer(counts, fitted.params, *interval.T)
+    return table.assign(p=fitted.pvalues[1:], residual_df=freedom)
 
 
 def _design(frame: pd.DataFrame, counts: Sequence[str]) -> Figures:
@@ -143,12 +144,10 @@ def _design(frame: pd.DataFrame, counts: Sequence[str]) -> Figures:
     return np.column_stack([np.ones(len(frame)), frame[list(counts)].to_numpy(float)])
 
 
-def _per_layer(
-    counts: Sequence[str], middles: Figures, low: Figures, high: Figures, **further: Any
-) -> pd.DataFrame:
-    """Return coefficients and the ends of their intervals, of a constant and these counts."""
-    table = {"layer": list(counts), "joules_per_layer": middles[1:], "low": low[1:]}
-    return pd.DataFrame({**table, "high": high[1:], **further})
+def _per_layer(counts: Sequence[str], *found: Figures) -> pd.DataFrame:
+    """Return coefficients, and the ends of their intervals, of a constant and these counts."""
+    columns = zip(("joules_per_layer", "low", "high"), found, strict=True)
+    return pd.DataFrame({"layer": list(counts), **{name: each[1:] for name, each in columns}})
 
 
 def mixed_model(
@@ -192,8 +191,8 @@ def mixed_model(
         p_values = 2.0 * norm.sf(np.abs(middles / errors))
     half = float(norm.ppf(0.5 + confidence / 2.0)) * errors
     ends = (scale * each for each in (middles, middles - half, middles + half))
-    deviations = {"architecture_deviation_joules": deviation * scale}
-    return _per_layer(counts, *ends, p=p_values[1:], **deviations)
+    table = _per_layer(counts, *ends).assign(p=p_values[1:])
+    return table.assign(architecture_deviation_joules=deviation * scale)
 
 
 def _is_most_likely_without_variance(model: Any) -> bool:
@@ -225,7 +224,7 @@ def cluster_bootstrap(
     cells = [group.index.to_numpy() for _, group in means.groupby(list(factors))]
     design, energy = _design(means, counts), means[ENERGY].to_numpy(float)
 
-    def fitted(rows: Any = slice(None)) -> Figures:
+    def fitted(rows: Any = slice(None)) -> Any:
         return np.linalg.lstsq(design[rows], energy[rows], rcond=None)[0]
 
     draws = [

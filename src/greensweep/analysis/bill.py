@@ -9,17 +9,8 @@ import pandas as pd
 from greensweep.analysis.result import Result
 from greensweep.analysis.units import joules, number
 from greensweep.energy.units import watt_hours_text
-from greensweep.sources.table import (
-    ENERGY,
-    QUALITY,
-    SCORE,
-    SPENT,
-    STATUS,
-    STRATEGY,
-    UNKNOWN,
-    RunTable,
-    qualities,
-)
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import ENERGY, RunTable, qualities
 
 _PHASE = re.compile("phases/(.*)_joules")
 _COMPONENT = re.compile("energy/(cpu|gpu|ram)_joules")
@@ -48,11 +39,10 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     frame = runs.frame
     parts = _parts(runs, sweeps)
     total = float(parts["joules"].sum())
-    ends = (frame.groupby([STRATEGY, STATUS])[SPENT].agg(["size", "sum"]).reset_index()).set_axis(
-        ["strategy", "status", "runs", "spent_joules"], axis=1
-    )
+    ends = frame.groupby([col.STRATEGY, col.STATUS])[col.SPENT].agg(["size", "sum"]).reset_index()
+    ends.columns = ["strategy", "status", "runs", "spent_joules"]
     ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
-    best = runs.finished.sort_values([SCORE, ENERGY], ascending=[False, True]).iloc[0]
+    best = runs.finished.sort_values([col.SCORE, ENERGY], ascending=[False, True]).iloc[0]
     quality = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
     for kind, pattern, quality_of in (
@@ -65,7 +55,7 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
         sums = _sums(frame, kind, columns)
         qualities_of = [quality_of(frame, name) for name in sums[kind]]
         if any(qualities_of):
-            sums["quality"] = [each or UNKNOWN for each in qualities_of]
+            sums["quality"] = [each or col.UNKNOWN for each in qualities_of]
         tables[f"{kind}s"] = sums
     trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
@@ -98,10 +88,10 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
 def _parts(runs: RunTable, sweeps: pd.DataFrame | None) -> pd.DataFrame:
     """Return what was spent on what; the training of the finished runs comes first."""
     frame, finished = runs.frame, runs.finished
-    others = frame.drop(finished.index).groupby(STATUS)[SPENT].sum()
+    others = frame.drop(finished.index).groupby(col.STATUS)[col.SPENT].sum()
     parts = {
         "training of finished runs": finished[ENERGY].sum(),
-        "their other phases and repeats": (finished[SPENT] - finished[ENERGY]).sum(),
+        "their other phases and repeats": (finished[col.SPENT] - finished[ENERGY]).sum(),
         **{f"{status} runs": spent for status, spent in others.items()},
     }
     for name, part in _BESIDE.items():
@@ -122,8 +112,8 @@ def _quality_of_phase(frame: pd.DataFrame, phase: str) -> str:
     """The same of a phase: where a run records none of its own, that of its training energy."""
     metered = frame[frame[f"phases/{phase}_joules"].notna()]
     own = metered.get(f"phases.quality.{phase}")
-    found = metered[QUALITY] if own is None else own.fillna(metered[QUALITY])
-    return "" if found.eq(UNKNOWN).all() else _listed(found)
+    found = metered[col.QUALITY] if own is None else own.fillna(metered[col.QUALITY])
+    return "" if found.eq(col.UNKNOWN).all() else _listed(found)
 
 
 def _listed(qualities: "pd.Series[Any]") -> str:

@@ -21,7 +21,8 @@ from greensweep.config.schema_analysis import (
     StrategiesConfig,
 )
 from greensweep.errors import AnalysisError
-from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import RunTable
 
 _LAYERS = "layers/"
 _FIRST = ("layers/conv", "layers/linear", "layers/relu")  # what people ask about
@@ -74,7 +75,7 @@ def analyses_of(
 
 def _strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     """Take the first strategy for the baseline where none is called as the default is."""
-    there = sorted(set(runs.frame[STRATEGY].astype(str)) - {NO_STRATEGY})
+    there = sorted(set(runs.frame[col.STRATEGY].astype(str)) - {col.NO_STRATEGY})
     if there and config.baseline == StrategiesConfig().baseline and config.baseline not in there:
         config = replace(config, baseline=there[0])
     return compare_strategies(runs, config)

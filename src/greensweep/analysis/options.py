@@ -13,7 +13,8 @@ from greensweep.analysis.units import difference, joules
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import OptionsConfig
 from greensweep.errors import AnalysisError
-from greensweep.sources.table import ENERGY, SETTING, RunTable
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import ENERGY, RunTable
 
 
 def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
@@ -25,7 +26,7 @@ def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
     runs.require(config.options, "analysis.options")
     finished, metric = runs.finished, runs.metric
     values, effects = [], []
-    for setting, group in finished.groupby(SETTING):
+    for setting, group in finished.groupby(col.SETTING):
         for name in varying(group, config.options or runs.options):
             levels = _levels(group[name], config.levels)
             means = _means(group, levels, metric, config.confidence)

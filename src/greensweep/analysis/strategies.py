@@ -23,16 +23,8 @@ from greensweep.analysis.survival import energy_survival
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.errors import AnalysisError, unknown
-from greensweep.sources.table import (
-    NO_STRATEGY,
-    ORDER,
-    SCORE,
-    SEED,
-    SETTING,
-    SPENT,
-    STRATEGY,
-    RunTable,
-)
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import RunTable
 
 _SHARES = (0.25, 0.5, 1.0)  # of the horizon, where regret is computed
 
@@ -154,35 +146,36 @@ def searches_of(runs: RunTable) -> list[Search]:
         AnalysisError: no run names its strategy, a trial is there twice, or all trials are
             as good.
     """
-    frame = runs.frame[[SETTING, STRATEGY, SEED, ORDER, SPENT, SCORE]]
-    drawn = frame[frame[STRATEGY] != NO_STRATEGY]
+    frame = runs.frame[[*col.SEARCH, col.ORDER, col.SPENT, col.SCORE]]
+    drawn = frame[frame[col.STRATEGY] != col.NO_STRATEGY]
     if drawn.empty:
         raise AnalysisError(f"no run of {runs.source} names the strategy that drew it")
-    unnumbered = int(drawn[ORDER].isna().sum())
+    unnumbered = int(drawn[col.ORDER].isna().sum())
     if unnumbered:
         raise AnalysisError(
             f"{unnumbered} trials of {runs.source} have no number in columns.order, which gives "
             "their order: name another column, or set columns.order=null for the order of the rows"
         )
-    twice = drawn[drawn.duplicated([SETTING, STRATEGY, SEED, ORDER])]
+    twice = drawn[drawn.duplicated([*col.SEARCH, col.ORDER])]
     if len(twice):
         first = twice.iloc[0]
         raise AnalysisError(
-            f"{runs.source} has trial {first[ORDER]:g} of {first[STRATEGY]} in {first[SETTING]} "
-            f"twice, and {len(twice)} such rows in all: name the column that numbers the searches "
-            "in columns.seed"
+            f"{runs.source} has trial {first[col.ORDER]:g} of {first[col.STRATEGY]} in "
+            f"{first[col.SETTING]} twice, and {len(twice)} such rows in all: name the column that "
+            "numbers the searches in columns.seed"
         )
-    finished = drawn.loc[drawn.index.isin(runs.finished.index), SCORE]
+    finished = drawn.loc[drawn.index.isin(runs.finished.index), col.SCORE]
     if len(finished) > 1 and finished.nunique() == 1:
         raise AnalysisError(
             f"all trials of {runs.source} have the {runs.metric.label} "
             f"{runs.metric.score(finished.iloc[0]):g}: there is nothing to search for"
         )
-    groups = drawn.groupby([SETTING, STRATEGY, SEED], sort=True)
-    return [
-        Search(*map(str, names), group[SPENT].to_numpy(float), group[SCORE].to_numpy(float))
-        for names, group in groups
-    ]
+    groups = drawn.groupby(col.SEARCH, sort=True)
+    found = []
+    for (setting, strategy, seed), group in groups:
+        joules, scores = (group[name].to_numpy(float) for name in (col.SPENT, col.SCORE))
+        found.append(Search(str(setting), str(strategy), str(seed), joules, scores))
+    return found
 
 
 def _refuse_target(metric: Metric, config: StrategiesConfig) -> None:

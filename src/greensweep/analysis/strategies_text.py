@@ -10,7 +10,8 @@ from greensweep.analysis.comparison import range_text
 from greensweep.analysis.ratios import Ratios
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
-from greensweep.sources.table import NO_STRATEGY, STRATEGY, RunTable
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import RunTable
 
 
 def answers_of(
@@ -149,6 +150,6 @@ def warnings_of(costs: pd.DataFrame, table: pd.DataFrame, runs: RunTable) -> lis
             "regret are compared over (horizon_joules): they count there with what they had at "
             "their end"
         )
-    if undrawn := int((runs.frame[STRATEGY] == NO_STRATEGY).sum()):
+    if undrawn := int((runs.frame[col.STRATEGY] == col.NO_STRATEGY).sum()):
         warnings.append(f"{undrawn} runs that no search drew are not compared")
     return warnings

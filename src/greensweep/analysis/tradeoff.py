@@ -26,13 +26,8 @@ from greensweep.config.schema_analysis import TradeoffConfig
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
 from greensweep.pareto import distinguishable, pareto_front
-from greensweep.sources.table import (
-    ENERGY,
-    SCORE,
-    UNCERTAINTY,
-    RunTable,
-    joined,
-)
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import ENERGY, RunTable, joined
 
 _SHARES = (0.5, 0.25, 0.1)  # of the best one's energy
 _MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds
@@ -53,8 +48,10 @@ class _Group:
     def units(self) -> NDArray[np.intp]:
         """Number of the configuration that each run is of."""
         names = list(self.config.configuration)
-        by_name = self.runs.groupby(names, dropna=False, sort=False) if names else None
-        return (self.runs.index if by_name is None else by_name.ngroup()).to_numpy()
+        if not names:
+            return np.asarray(self.runs.index, dtype=np.intp)
+        numbers = self.runs.groupby(names, dropna=False, sort=False).ngroup()
+        return np.asarray(numbers, dtype=np.intp)
 
     @cached_property
     def sizes(self) -> NDArray[np.intp]:
@@ -67,14 +64,14 @@ class _Group:
         if not self.config.configuration:
             return self.runs
         groups = self.runs.groupby(self.units)
-        squares = self.runs[UNCERTAINTY].pow(2).groupby(self.units).sum()
+        squares = self.runs[col.UNCERTAINTY].pow(2).groupby(self.units).sum()
         return groups.first().assign(
-            **groups[[SCORE, ENERGY]].mean(), **{UNCERTAINTY: squares.pow(0.5) / self.sizes}
+            **groups[[col.SCORE, ENERGY]].mean(), **{col.UNCERTAINTY: squares.pow(0.5) / self.sizes}
         )
 
     @property
     def scores(self) -> Figures:
-        return self.means[SCORE].to_numpy(float)
+        return self.means[col.SCORE].to_numpy(float)
 
     @property
     def values(self) -> Figures:
@@ -87,7 +84,7 @@ class _Group:
 
     @property
     def uncertainties(self) -> Figures:
-        return self.means[UNCERTAINTY].to_numpy(float)
+        return self.means[col.UNCERTAINTY].to_numpy(float)
 
     @property
     def best(self) -> int:
@@ -109,7 +106,7 @@ class _Group:
         """Each configuration's probability to be on the front; None where nothing was repeated."""
         if self.sizes.max() == 1:
             return None
-        scores, joules = self.runs[[SCORE, ENERGY]].to_numpy(float).T
+        scores, joules = self.runs[[col.SCORE, ENERGY]].to_numpy(float).T
         draws = self.draws(len(self.runs))
         return on_front_probability(scores, joules, self.units, draws, self.config.seed)
 
@@ -250,13 +247,13 @@ def _halving(group: _Group) -> pd.DataFrame:
         {
             "group": group.name,
             "energy_share": [1.0, *_SHARES],
-            name: group.metric.score(rows[SCORE]),
+            name: group.metric.score(rows[col.SCORE]),
             "energy_joules": rows[ENERGY],
             "share_spent": rows[ENERGY] / most if most > 0 else np.nan,
-            worse_by: (scores[best] - rows[SCORE]).fillna(np.inf),
+            worse_by: (scores[best] - rows[col.SCORE]).fillna(np.inf),
             f"{worse_by}_low": [0.0, *lows],
             f"{worse_by}_high": [0.0, *highs],
-            "remark": np.where(rows[SCORE].isna(), _NOTHING_AS_CHEAP, ""),
+            "remark": np.where(rows[col.SCORE].isna(), _NOTHING_AS_CHEAP, ""),
         }
     )
     return table.join(rows[rows.columns.intersection(["run_id"])]).assign(interval_draws=draws)

@@ -23,15 +23,8 @@ from greensweep.rendering.figures.layers import draw_layers, draw_quantiles
 from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
 from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
 from greensweep.rendering.page import Section, Table
-from greensweep.sources.table import (
-    ADDED,
-    ENERGY,
-    MACHINE,
-    OPTION_GROUPS,
-    SELECTED_ON_TEST,
-    SPENT,
-    STATUS,
-)
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import ENERGY, OPTION_GROUPS
 from greensweep.tracking.provenance import code_and_machine
 
 _FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial")
@@ -40,7 +33,7 @@ _MOST_RECOMMENDED = 3  # groups, in the answer
 _MOST_NAMED = 6  # machines, or versions of a package
 _VERSION = "version."
 # Under which names a table for people has what `standard_table` adds.
-_SHOWN = {SPENT: "spent_joules", STATUS: "status"}
+_SHOWN = {col.SPENT: "spent_joules", col.STATUS: "status"}
 
 
 # Which tables of an analysis the page has, in this order; of others than these, all.
@@ -183,7 +176,7 @@ def _axis(runs: RunTable, config: ReportConfig) -> str:
         return columns.accuracy.replace("_", " ")
     # Our own tables say of each run on which split it was selected.
     ours = columns.accuracy == ColumnsConfig().accuracy and columns.selected_on_test in runs.frame
-    on_test = runs.finished[SELECTED_ON_TEST]
+    on_test = runs.finished[col.SELECTED_ON_TEST]
     if not ours or on_test.nunique() > 1:
         return label
     return f"test {label}" if on_test.all() else f"validation {label}"
@@ -215,7 +208,7 @@ def _method(analyses: Analyses) -> Section:
 
 
 def _machines(frame: pd.DataFrame) -> list[str]:
-    counts = frame.loc[frame[MACHINE] != "unknown", MACHINE].astype(str).value_counts()
+    counts = frame.loc[frame[col.MACHINE] != "unknown", col.MACHINE].astype(str).value_counts()
     machines = [f"{machine} ({count} runs)" for machine, count in counts.items()]
     return [f"Machine of the runs: {_listed(machines)}."] if machines else []
 
@@ -236,14 +229,15 @@ def _listed(texts: Sequence[str], between: str = "; ") -> str:
 
 def _raw(runs: RunTable, config: ReportConfig) -> Section:
     frame = runs.frame
-    ours = [*(name for name in _FIRST if name in frame), runs.metric.name, ENERGY, SPENT, STATUS]
+    first = [name for name in _FIRST if name in frame]
+    ours = [*first, runs.metric.name, ENERGY, col.SPENT, col.STATUS]
     # Runs that are compared by another metric may have an accuracy too: the file has it.
     by_accuracy = runs.metric.name.endswith("accuracy")
     others = [] if by_accuracy else [each for each in frame if str(each).endswith("accuracy")]
     further = [
         name
         for name in map(str, frame.columns)
-        if name not in (*ours, *ADDED, *others) and _adds_information(frame, name, ours)
+        if name not in (*ours, *col.ADDED, *others) and _adds_information(frame, name, ours)
     ]
     # Options first, then a table's own columns, then what our own runs measured.
     further.sort(key=lambda name: (not name.startswith(OPTION_GROUPS), "/" in name))
@@ -266,7 +260,7 @@ def _adds_information(frame: pd.DataFrame, name: str, others: Sequence[str]) -> 
 def _all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the source's columns, and those that we add under names that it does not have."""
     added = {name: shown for name, shown in _SHOWN.items() if shown not in frame}
-    left = [name for name in ADDED if name not in added]
+    left = [name for name in col.ADDED if name not in added]
     return frame.drop(columns=left).rename(columns=added)
 
 

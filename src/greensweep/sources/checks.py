@@ -6,28 +6,12 @@ import pandas as pd
 from greensweep.config.metrics import Metric
 from greensweep.csv_files.figures import TIME_UNITS, doubtful_power
 from greensweep.errors import AnalysisError
+from greensweep.sources import run_columns as col
 from greensweep.sources.columns import DEFAULTS, SourceColumns
-from greensweep.sources.table import (
-    CONTENDED,
-    ENERGY,
-    FINISHED,
-    INFEASIBLE,
-    MACHINE,
-    NO_STRATEGY,
-    ORDER,
-    QUALITY,
-    SCORE,
-    SELECTED_ON_TEST,
-    SETTING,
-    SHARED,
-    STATUS,
-    STRATEGY,
-    UNKNOWN,
-    qualities_in_use,
-)
+from greensweep.sources.table import ENERGY, qualities_in_use
 
 _ENDED = ("failed", "pruned", "stopped", "killed", "running", "fail")
-_STATES = (FINISHED, INFEASIBLE, SHARED, *_ENDED)
+_STATES = (col.FINISHED, col.INFEASIBLE, col.SHARED, *_ENDED)
 
 
 def refuse_out_of_range(read: SourceColumns, frame: pd.DataFrame, metric: Metric) -> None:
@@ -37,7 +21,7 @@ def refuse_out_of_range(read: SourceColumns, frame: pd.DataFrame, metric: Metric
         AnalysisError: a finished run has one.
     """
     values = frame[metric.name]
-    over = values[frame[STATUS].eq(FINISHED) & (values > metric.high) & np.isfinite(values)]
+    over = values[frame[col.STATUS].eq(col.FINISHED) & (values > metric.high) & np.isfinite(values)]
     if over.empty:
         return
     is_percent = metric.is_share and read.config.accuracy_unit == "percent"
@@ -64,7 +48,7 @@ def power_doubts(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
     elif not read.has("seconds"):
         return []
     seconds = read.numbers("seconds", TIME_UNITS, name=name)
-    metered = frame[QUALITY].ne("replayed")
+    metered = frame[col.QUALITY].ne("replayed")
     doubt = doubtful_power(frame[ENERGY][metered], seconds[metered])
     if doubt is None:
         return []
@@ -84,18 +68,18 @@ def refuse_repeated_trials(read: SourceColumns, frame: pd.DataFrame) -> None:
     Raises:
         AnalysisError: there are some.
     """
-    alike = frame.duplicated([ORDER, ENERGY], keep=False) & frame[ORDER].notna()
+    alike = frame.duplicated([col.ORDER, ENERGY], keep=False) & frame[col.ORDER].notna()
     if not alike.any():
         return
     repeated = read.raw[alike].astype(str).duplicated()
     if not repeated.any():
         return
     first = frame.loc[repeated.index[repeated][0]]
-    search = "" if first[STRATEGY] == NO_STRATEGY else f" of {first[STRATEGY]} in {first[SETTING]}"
+    search = f" of {first[col.STRATEGY]} in {first[col.SETTING]}"
+    which = f"{first[col.ORDER]:g}" + (search if first[col.STRATEGY] != col.NO_STRATEGY else "")
     raise AnalysisError(
-        f"{read.source} has trial {first[ORDER]:g}{search} twice, and {int(repeated.sum())} such "
-        "rows in all: leave out the copies, or name the column that numbers the searches in "
-        "columns.seed"
+        f"{read.source} has trial {which} twice, and {int(repeated.sum())} such rows in all: leave "
+        "out the copies, or name the column that numbers the searches in columns.seed"
     )
 
 
@@ -118,7 +102,7 @@ def refuse_repeated_runs(read: SourceColumns) -> None:
 
 def copies(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
     """Warn of rows that are the same in every column, where joules have digits to differ in."""
-    alike = frame[frame.duplicated([ENERGY, SCORE], keep=False)]
+    alike = frame[frame.duplicated([ENERGY, col.SCORE], keep=False)]
     exact = alike.index[alike[ENERGY].map(lambda joules: float(f"{joules:.6g}") != joules)]
     found = int(read.raw.loc[exact].duplicated().sum())
     return [f"{found} rows are copies of others: each counts as a run"] if found else []
@@ -137,10 +121,10 @@ def _mixtures(frame: pd.DataFrame) -> list[str]:
     found = []
     for values, what, missing in (
         (qualities_in_use(frame), "qualities of energy figures", "the quality of their energy"),
-        (frame[MACHINE], "machines", "their machine"),
+        (frame[col.MACHINE], "machines", "their machine"),
     ):
-        known = sorted({str(each) for each in values.unique()} - {UNKNOWN})
-        unknown_ones = int(values.eq(UNKNOWN).sum())
+        known = sorted({str(each) for each in values.unique()} - {col.UNKNOWN})
+        unknown_ones = int(values.eq(col.UNKNOWN).sum())
         if len(known) > 1:
             found.append(f"the runs mix {what} ({', '.join(known)}): they compare badly")
         if known and unknown_ones:
@@ -150,16 +134,16 @@ def _mixtures(frame: pd.DataFrame) -> list[str]:
 
 def _counts(frame: pd.DataFrame) -> list[str]:
     """Count the runs that no analysis may recommend, by why, and those that had company."""
-    status = frame[STATUS]
+    status = frame[col.STATUS]
     other = ~status.isin(_STATES)
     counted = {
         "are infeasible, as they break a constraint of their search or were cheaper than whole "
-        "ones: they count in energy only": status.eq(INFEASIBLE),
+        "ones: they count in energy only": status.eq(col.INFEASIBLE),
         "shared their machine while its idle power was not known: their energy does not compare, "
-        "and they count in energy only": status.eq(SHARED),
+        "and they count in energy only": status.eq(col.SHARED),
         "have another status than finished, failed, pruned and stopped, such as "
         f"{next(iter(status[other]), '')}: they count in energy only": other,
-        "shared their machine with other work": frame[CONTENDED],
+        "shared their machine with other work": frame[col.CONTENDED],
     }
     return [
         f"{int(holds.sum())} of {len(frame)} runs {what}"
@@ -169,7 +153,7 @@ def _counts(frame: pd.DataFrame) -> list[str]:
 
 
 def _selection(frame: pd.DataFrame, metric: Metric) -> list[str]:
-    on_test = frame[frame[STATUS].eq(FINISHED)][SELECTED_ON_TEST]
+    on_test = frame[frame[col.STATUS].eq(col.FINISHED)][col.SELECTED_ON_TEST]
     if on_test.all() and len(on_test):
         return [
             f"the runs were selected by their {metric.label} on the test split, so the best of "

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from greensweep.record.recorded_run import STATUS_OF_TRACKED
+from greensweep.sources import run_columns as col
 from greensweep.sources.mlflow_store import Columns, Keys, read_store
-from greensweep.sources.table import OBJECTIVE_DIRECTION, OBJECTIVE_METRIC
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
 _METRICS = {
@@ -29,8 +29,8 @@ _TAGS = {
     "infeasible": "infeasible",
     "dataset": "dataset",
     "model": "model",
-    "objective.metric": OBJECTIVE_METRIC,
-    "objective.direction": OBJECTIVE_DIRECTION,
+    "objective.metric": col.OBJECTIVE_METRIC,
+    "objective.direction": col.OBJECTIVE_DIRECTION,
 }
 _VALIDATION, _TEST = "validation/", "test/"
 # Of a split, but no metric that runs are compared by: the loss, and spreads over repeats.

@@ -3,11 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from greensweep.config.metrics import Metric
+from greensweep.config.metrics import METRICS, Metric, metric_called
 from greensweep.config.schema_analysis import ColumnsConfig
-from greensweep.csv_files.figures import ENERGY_UNITS, EnergyUnit, energy_factor
+from greensweep.csv_files.figures import (
+    ACCURACY_UNITS,
+    ENERGY_UNITS,
+    EnergyUnit,
+    accuracy_factor,
+    energy_factor,
+)
 from greensweep.csv_files.layout import TableError
 from greensweep.errors import AnalysisError
+from greensweep.sources import run_columns as col
 from greensweep.sources.checks import (
     copies,
     power_doubts,
@@ -17,31 +24,9 @@ from greensweep.sources.checks import (
     table_warnings,
 )
 from greensweep.sources.columns import DEFAULTS, FALSE, SourceColumns
-from greensweep.sources.metric import metric_of, read_values
-from greensweep.sources.table import (
-    CONTENDED,
-    ENERGY,
-    FINISHED,
-    INFEASIBLE,
-    MACHINE,
-    NO_STRATEGY,
-    ORDER,
-    QUALITY,
-    SCORE,
-    SEED,
-    SELECTED_ON_TEST,
-    SETTING,
-    SHARED,
-    SPENT,
-    STATUS,
-    STRATEGY,
-    UNCERTAINTY,
-    UNKNOWN,
-    RunTable,
-    column,
-    joined,
-)
+from greensweep.sources.table import ACCURACY, ENERGY, RunTable, column, joined
 
+_SPLITS = ("", "validation_", "test_")  # before a metric's name, in our own tables
 _MOST_JOULES = 1e21  # more than the world uses in a year
 
 
@@ -59,26 +44,26 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     """
     read = SourceColumns(raw, columns, source)
     frame = read.raw.copy()
-    frame[ENERGY], frame[SPENT] = _energies(read)
-    metric, warnings = metric_of(read)
-    frame[metric.name] = read_values(read, metric)
-    frame[SCORE] = metric.score(frame[metric.name])
-    frame[STATUS] = _status(read)
-    frame[QUALITY] = read.optional("quality", UNKNOWN)
-    frame[MACHINE] = read.optional("machine", UNKNOWN)
-    frame[CONTENDED] = read.flags("contended")
-    frame[SELECTED_ON_TEST] = read.flags("selected_on_test")
-    frame[UNCERTAINTY] = 0.0
+    frame[ENERGY], frame[col.SPENT] = _energies(read)
+    metric, warnings = _metric_of(read)
+    frame[metric.name] = _values(read, metric)
+    frame[col.SCORE] = metric.score(frame[metric.name])
+    frame[col.STATUS] = _status(read)
+    frame[col.QUALITY] = read.optional("quality", col.UNKNOWN)
+    frame[col.MACHINE] = read.optional("machine", col.UNKNOWN)
+    frame[col.CONTENDED] = read.flags("contended")
+    frame[col.SELECTED_ON_TEST] = read.flags("selected_on_test")
+    frame[col.UNCERTAINTY] = 0.0
     if read.has("uncertainty"):
-        frame[UNCERTAINTY] = read.numbers("uncertainty", ENERGY_UNITS).fillna(0.0)
-    frame[STRATEGY] = read.optional("strategy", NO_STRATEGY)
-    frame[SEED] = read.optional("seed", 0)
+        frame[col.UNCERTAINTY] = read.numbers("uncertainty", ENERGY_UNITS).fillna(0.0)
+    frame[col.STRATEGY] = read.optional("strategy", col.NO_STRATEGY)
+    frame[col.SEED] = read.optional("seed", 0)
     for name in set(columns.setting) - set(DEFAULTS.setting):
         column(read.raw, name, "columns.setting", source)
-    frame[SETTING] = joined(read.raw, [name for name in columns.setting if name in read.raw])
-    frame[ORDER] = np.arange(len(frame))
+    frame[col.SETTING] = joined(read.raw, [name for name in columns.setting if name in read.raw])
+    frame[col.ORDER] = np.arange(len(frame))
     if read.has("order"):
-        frame[ORDER] = read.numbers("order")
+        frame[col.ORDER] = read.numbers("order")
         refuse_repeated_trials(read, frame)
     refuse_repeated_runs(read)
     refuse_out_of_range(read, frame, metric)
@@ -87,11 +72,65 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     if kept.empty:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
         raise AnalysisError(f"no run of {source} can be used ({reasons})")
-    if not kept[[ENERGY, SPENT]].fillna(0.0).to_numpy().any():
+    if not kept[[ENERGY, col.SPENT]].fillna(0.0).to_numpy().any():
         raise AnalysisError(f"the energy of all runs of {source} is 0: there is nothing to weigh")
-    kept = kept.sort_values([SETTING, STRATEGY, SEED, ORDER], kind="stable", ignore_index=True)
+    kept = kept.sort_values([*col.SEARCH, col.ORDER], kind="stable", ignore_index=True)
     warnings += table_warnings(kept, metric)
     return RunTable(kept, source, len(raw), left_out, tuple(warnings), metric)
+
+
+def _metric_of(read: SourceColumns) -> tuple[Metric, list[str]]:
+    """Return the metric of `columns.metric`, or else of the runs themselves; and warnings.
+
+    Without either it is the accuracy.
+
+    Raises:
+        AnalysisError: nothing says in which direction it is better.
+    """
+    config, warnings = read.config, []
+    name, direction = config.metric, config.metric_direction
+    if name is None and config.accuracy == DEFAULTS.accuracy and col.OBJECTIVE_METRIC in read.raw:
+        names = read.raw[col.OBJECTIVE_METRIC].fillna(ACCURACY).astype(str)
+        counts = names[read.words("status", col.FINISHED).eq(col.FINISHED)].value_counts()
+        if len(counts):
+            name = str(counts.index[0])
+            if col.OBJECTIVE_DIRECTION in read.raw:
+                known = read.raw.loc[names.eq(name), col.OBJECTIVE_DIRECTION].dropna()
+                direction = direction or next(iter(known), None)
+        if len(counts) > 1:
+            listed = ", ".join(f"{each} ({count})" for each, count in counts.items())
+            warnings.append(
+                f"the runs were selected by several metrics ({listed}): they are compared by "
+                f"{name}; set columns.metric for another"
+            )
+    if name is None or (name == ACCURACY and config.metric is None):
+        return METRICS[ACCURACY], warnings
+    metric = metric_called(name, direction)
+    if metric is None:
+        raise AnalysisError(
+            f"columns.metric={name} is none whose direction is known: set "
+            "columns.metric_direction=maximize, or minimize"
+        )
+    return metric, warnings
+
+
+def _values(read: SourceColumns, metric: Metric) -> "pd.Series[float]":
+    """Return the metric of each run.
+
+    Raises:
+        AnalysisError: there is no such column; a cell is no number; or a finished run's is above
+            the metric's range.
+    """
+    if read.config.metric is None and metric.name == ACCURACY:
+        share = accuracy_factor(read.config.accuracy, read.config.accuracy_unit)
+        return read.numbers("accuracy", ACCURACY_UNITS, share)
+    names = [f"{split}{metric.name}" for split in _SPLITS]
+    found = next((name for name in names if name in read.raw), metric.name)
+    column(read.raw, found, "columns.metric", read.source)
+    if metric.is_share:
+        share = accuracy_factor(found, read.config.accuracy_unit)
+        return read.numbers("metric", ACCURACY_UNITS, share, name=found)
+    return read.numbers("metric", name=found)
 
 
 def _energies(read: SourceColumns) -> tuple["pd.Series[float]", "pd.Series[float]"]:
@@ -116,27 +155,27 @@ def _energies(read: SourceColumns) -> tuple["pd.Series[float]", "pd.Series[float
 
 def _status(read: SourceColumns) -> "pd.Series[str]":
     """Return how each run ended, with names of our own for finished ones that do not compare."""
-    status = read.words("status", FINISHED)
+    status = read.words("status", col.FINISHED)
     if read.has("infeasible"):
-        broken = status.eq(FINISHED) & ~read.words("infeasible", "no").isin(FALSE)
-        status = status.mask(broken, INFEASIBLE)
+        broken = status.eq(col.FINISHED) & ~read.words("infeasible", "no").isin(FALSE)
+        status = status.mask(broken, col.INFEASIBLE)
     compares = read.flags("comparable", otherwise="true")
-    return status.mask(status.eq(FINISHED) & ~compares, SHARED)
+    return status.mask(status.eq(col.FINISHED) & ~compares, col.SHARED)
 
 
 def _usable(frame: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, dict[str, int]]:
-    is_finished = frame[STATUS].eq(FINISHED)
+    is_finished = frame[col.STATUS].eq(col.FINISHED)
     value = frame[metric.name]
     below = "negative" if metric.low == 0 else f"below {metric.low:g}"
     # A run that failed before its training has no energy of training, but spent some all the same.
-    energy = frame[ENERGY].where(is_finished, frame[SPENT])
+    energy = frame[ENERGY].where(is_finished, frame[col.SPENT])
     reasons = {
         "the energy is missing or no number": energy.isna(),
-        "the energy is infinite": np.isinf(energy) | np.isinf(frame[SPENT]),
+        "the energy is infinite": np.isinf(energy) | np.isinf(frame[col.SPENT]),
         f"the energy is above {_MOST_JOULES:.0e} J, which no training takes": (
-            (energy > _MOST_JOULES) | (frame[SPENT] > _MOST_JOULES)
+            (energy > _MOST_JOULES) | (frame[col.SPENT] > _MOST_JOULES)
         ),
-        "the energy is negative": (energy < 0) | (frame[SPENT] < 0),
+        "the energy is negative": (energy < 0) | (frame[col.SPENT] < 0),
         f"the {metric.label} is missing or no number": is_finished & value.isna(),
         f"the {metric.label} is infinite": is_finished & np.isinf(value),
         f"the {metric.label} is {below}": is_finished & (value < metric.low),
@@ -149,5 +188,5 @@ def _usable(frame: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, dict[str
             counts[reason] = found
         left &= ~holds
     kept = frame[left].copy()
-    kept.loc[~is_finished[left], [metric.name, SCORE]] = np.nan
+    kept.loc[~is_finished[left], [metric.name, col.SCORE]] = np.nan
     return kept, counts

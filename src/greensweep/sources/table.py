@@ -13,28 +13,12 @@ from greensweep.config.metrics import METRICS, Metric
 from greensweep.csv_files.frame import read_frame
 from greensweep.csv_files.layout import TableError
 from greensweep.errors import AnalysisError, unknown
+from greensweep.sources import run_columns as col
 
-# Columns that `standard_table` adds. All others stay as they are: a user's may be called `seed`.
 ENERGY, ACCURACY = "energy_joules", "accuracy"
-SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_seed", "_order"
-STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
-SELECTED_ON_TEST, UNCERTAINTY, SCORE = "_selected_on_test", "_uncertainty", "_score"
-ADDED = (
-    SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED, SELECTED_ON_TEST,
-    UNCERTAINTY, SCORE,
-)  # fmt: skip
-
-# Columns in which our own runs record what they were selected by.
-OBJECTIVE_METRIC, OBJECTIVE_DIRECTION = "objective_metric", "objective_direction"
 
 # How the columns of our own runs' options begin.
 OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
-
-NO_STRATEGY = "none"  # of a run that no search drew
-UNKNOWN = "unknown"  # quality or machine
-
-# What a table says of how a run ended, and what it is called here where it may not be compared.
-FINISHED, INFEASIBLE, SHARED = "finished", "infeasible", "shared"
 
 _MOST_SHOWN = 8  # values of a column, in a sentence
 
@@ -68,9 +52,9 @@ class RunTable:
         Raises:
             AnalysisError: there is none; the message names the states that the runs are in.
         """
-        found = self.frame[self.frame[SCORE].notna()]
+        found = self.frame[self.frame[col.SCORE].notna()]
         if found.empty:
-            states = self.frame[STATUS].value_counts()
+            states = self.frame[col.STATUS].value_counts()
             shown = ", ".join(f"{state} ({count})" for state, count in states.items())
             raise AnalysisError(
                 f"none of the {len(self.frame)} runs of {self.source} finished: columns.status "
@@ -147,7 +131,7 @@ def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Seri
         AnalysisError: there is none; the message names the nearest ones.
     """
     if name not in frame:
-        theirs = [str(each) for each in frame.columns if each not in ADDED]
+        theirs = [str(each) for each in frame.columns if each not in col.ADDED]
         raise AnalysisError(f"{option}: " + unknown(f"column of {source}", name, theirs))
     return frame[name]
 
@@ -186,5 +170,5 @@ def qualities(frame: pd.DataFrame) -> list[str]:
 
 def qualities_in_use(frame: pd.DataFrame) -> "pd.Series[Any]":
     """Return the quality of each energy figure that counts."""
-    says_nothing = frame[STATUS].ne(FINISHED) & frame[QUALITY].eq("unmeasured")
-    return frame[~says_nothing][QUALITY]
+    says_nothing = frame[col.STATUS].ne(col.FINISHED) & frame[col.QUALITY].eq("unmeasured")
+    return frame[~says_nothing][col.QUALITY]
