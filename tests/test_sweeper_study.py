@@ -16,9 +16,9 @@ from optuna.distributions import FloatDistribution
 from test_sweeper import QUICK, STUDY
 
 from greensweep.search.cost_model import early_forecast
-from greensweep.search.progress_line import progress_line
 from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.spec import SearchSpec
+from greensweep.search.terminal import progress_line
 from greensweep.sweeper.forecast import joules_with_search
 
 Cli = Callable[..., Finished]

@@ -17,9 +17,9 @@ from searches import Search, spec, task_of_epochs
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.cost import search_cost
 from greensweep.search.cost_model import CostModel, total_forecast, whole_cost
-from greensweep.search.progress_line import progress_line, progress_shown
 from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.space import Space
+from greensweep.search.terminal import progress_line, progress_shown
 
 
 def test_the_interval_is_students_of_the_sum_of_trials_to_come() -> None:
@@ -141,9 +141,9 @@ def test_a_terminal_shows_the_line_while_the_search_goes_on(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(
-        "greensweep.search.progress_line.time", SimpleNamespace(monotonic=lambda: now[0])
+        "greensweep.search.terminal.time", SimpleNamespace(monotonic=lambda: now[0])
     )
-    monkeypatch.setattr("greensweep.search.progress_line._EVERY_SECONDS", 0.005)
+    monkeypatch.setattr("greensweep.search.terminal._EVERY_SECONDS", 0.005)
     search = Search(spec(tmp_path, 6), task_of_epochs(1), InMemoryStorage())
     search.run(1)
     with progress_shown(search.spec, search.study):

@@ -14,9 +14,8 @@ from greensweep.search.folders import check_present, trial_directories
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.placement import gpus_of_worker, workers_of
 from greensweep.search.pool import run_workers
-from greensweep.search.progress_line import progress_shown
 from greensweep.search.storage import storage_faults
-from greensweep.search.terminal import print_search
+from greensweep.search.terminal import print_search, progress_shown
 from greensweep.search.trial_queue import TrialQueue
 from greensweep.sweeper.command import shared_config
 from greensweep.sweeper.forecast import preview, refuse_long

@@ -92,7 +92,8 @@ class Acquisition:
             predicted = self._scores.predict(self._at_fidelity(points, 0))
             found += log_expected_improvement(*predicted, self._best)
         for violation in self._violations:
-            found += log_probability_of_feasibility(*violation.predict(points))
+            means, deviations = violation.predict(points)
+            found += log_ndtr(-means / deviations)  # the chance that it is at most 0
         return found
 
     def _per_joule(
@@ -132,11 +133,6 @@ def log_expected_improvement(means: FloatArray, deviations: FloatArray, best: fl
         far = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) - 2 * np.log(np.abs(z))
     logs = np.where(z > -1, above, np.where(z > -1e5, tail, far))
     return np.asarray(logs + np.log(deviations))
-
-
-def log_probability_of_feasibility(means: FloatArray, deviations: FloatArray) -> FloatArray:
-    """Return the logarithm of P(f ≤ 0) for f normal, the violation of a constraint."""
-    return np.asarray(log_ndtr(-means / deviations))
 
 
 def mean_difference(own: Data, other: Data) -> float:

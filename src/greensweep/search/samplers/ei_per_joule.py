@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from greensweep.search.samplers.acquisition import Acquisition, maximize_acquisition
 from greensweep.search.samplers.observations import Observations
-from greensweep.search.samplers.single_objective import SingleObjectiveSampler
+from greensweep.search.samplers.seeded import SingleObjectiveSampler
 from greensweep.search.space import Conditions
 
 _CANDIDATES = 1024  # spread over the whole space

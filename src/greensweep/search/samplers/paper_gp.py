@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
 from greensweep.search.samplers.observations import Observations
-from greensweep.search.samplers.single_objective import SingleObjectiveSampler
+from greensweep.search.samplers.seeded import SingleObjectiveSampler
 
 _CANDIDATES = 10_000
 _NOISE = 1e-6  # keeps the matrix of nearly equal points regular

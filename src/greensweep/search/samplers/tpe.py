@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from greensweep.search.encoder import log_scaled, log_scaled_space
 from greensweep.search.optuna_internals import AdaptableTPESampler
-from greensweep.search.samplers.random_state import TrialRandomState, seed_or_any
+from greensweep.search.samplers.seeded import TrialRandomState, seed_or_any
 
 
 class ScaledTPESampler(AdaptableTPESampler):

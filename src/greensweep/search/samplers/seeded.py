@@ -1,23 +1,92 @@
-"""What samplers of one objective that draw all options together have in common."""
+"""Samplers whose draws hang on the search's seed and its earlier trials alone."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import qmc
 
 from greensweep.errors import SeveralObjectivesError
 from greensweep.search.encoder import SpaceEncoder, log_scaled, log_scaled_space
 from greensweep.search.optuna_internals import trials_at_draw
-from greensweep.search.samplers.random_state import TrialRandomState, seed_or_any
+from greensweep.search.records import counted
 from greensweep.search.space import Conditions
+
+# Options that the Sobol sequence covers; further ones are drawn at random.
+_SOBOL_DIMENSIONS = 32
+
+
+class TrialRandomState:
+    """What is random in the draw of one trial, and the trials that it learns from.
+
+    A search that was interrupted goes on as it would have: everything random comes from the seed
+    and from how many trials counted before this one, nothing from the sampler's own past.
+
+    Args:
+        seed: of the whole search.
+        number: of the trial.
+    """
+
+    def __init__(self, seed: int, study: Study, number: int) -> None:
+        trials = trials_at_draw(study)
+        self.trials: list[FrozenTrial] = [each for each in trials if each.number != number]
+        self.index = len(counted(self.trials))
+        self.state = np.random.SeedSequence([seed, self.index])
+        self._seed = seed
+        self._options = count()  # that are drawn by themselves
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """A random generator, anew."""
+        return np.random.default_rng(self.state)
+
+    @property
+    def seed(self) -> int:
+        """A number for samplers that want one."""
+        return int(self.state.generate_state(1)[0])
+
+    def n_observed(self) -> int:
+        """Return how many trials have finished or were pruned."""
+        return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
+
+    def uniform(self, distribution: BaseDistribution) -> object:
+        """Return the next option's value, drawn at random."""
+        encoder = SpaceEncoder({"": distribution})
+        generator = np.random.default_rng([self._seed, self.index, next(self._options)])
+        return encoder.decode(generator.random(encoder.dimensions))[""]
+
+    def sobol(self, distribution: BaseDistribution) -> object:
+        """Return the next option's value in the search's Sobol sequence, of which this is a point.
+
+        The options are its dimensions in the order in which they are asked for.
+        """
+        option = next(self._options)
+        if option < _SOBOL_DIMENSIONS:
+            sequence = qmc.Sobol(_SOBOL_DIMENSIONS, rng=np.random.default_rng(self._seed))
+            if self.index:
+                sequence.fast_forward(self.index)
+            share = float(sequence.random(1)[0, option])
+        else:
+            share = float(np.random.default_rng([self._seed, self.index, option]).random())
+        if isinstance(distribution, CategoricalDistribution):
+            choices = distribution.choices
+            return choices[min(int(share * len(choices)), len(choices) - 1)]
+        return SpaceEncoder({"": distribution}).decode(np.array([share]))[""]
+
+
+def seed_or_any(seed: int | None) -> int:
+    """Return a seed, drawn where none is given."""
+    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
 
 
 class SingleObjectiveSampler(BaseSampler):
-    """A sampler whose draws hang on the search's seed and its earlier trials alone.
+    """A sampler of one objective that draws all options together.
 
     Args:
         seed: of the whole search.
