@@ -14,17 +14,12 @@ from greensweep.energy.psutil_internals import identity_of
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """CPU seconds spent since some moment in the past, over all cores.
+    """CPU seconds spent since some moment in the past, over all cores."""
 
-    Attributes:
-        machine: of everything that ran.
-        processes: of some processes, by id, with the processes that they started.
-        waited: seconds that the main thread of each was ready to run and had no CPU; absent where
-            the system does not count it.
-    """
-
-    machine: float
-    processes: Mapping[int, float]
+    machine: float  # of everything that ran
+    processes: Mapping[int, float]  # of some, by id, with the processes that they started
+    # For which the main thread of each was ready to run and had no CPU; absent where the system
+    # does not count it.
     waited: Mapping[int, float] = field(default_factory=dict)
 
 

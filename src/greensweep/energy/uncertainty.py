@@ -21,16 +21,11 @@ class Uncertainty:
 
     What one lap is given too much at an edge the next one lacks: where laps follow one another, the
     edge between them is no edge of their sum.
-
-    Attributes:
-        edges: joules by the time of the edge.
-        model_joules: of a model, which is wrong by the same part of all laps.
-        update_seconds: the period of the source.
     """
 
-    edges: Mapping[float, float] = field(default_factory=dict)
-    model_joules: float = 0.0
-    update_seconds: float = 0.0
+    edges: Mapping[float, float] = field(default_factory=dict)  # joules by the time of the edge
+    model_joules: float = 0.0  # of a model, which is wrong by the same part of all laps
+    update_seconds: float = 0.0  # the period of the source
 
     def __add__(self, other: "Uncertainty") -> "Uncertainty":
         edges = {**self.edges, **other.edges}
