@@ -143,7 +143,7 @@ def test_a_study_name_that_is_no_folder_of_its_own_is_refused(
 ) -> None:
     refused = cli("train.py", *QUICK, ONE, f"hydra.sweeper.study_name={name}")
     assert refused.status == 1
-    assert "hydra.sweeper.study_name names a folder" in refused.errors
+    assert "hydra.sweeper.study_name must be the name of one folder" in refused.errors
     assert refused.errors.count("\n") == 1
     assert not (tmp_path / "multirun").exists()
 

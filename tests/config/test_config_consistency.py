@@ -193,3 +193,41 @@ def test_the_meter_of_another_programs_sweep_is_held_to_the_same_rules() -> None
         "hydra.sweeper.energy.region=texas needs hydra.sweeper.energy.country, got null: set "
         "hydra.sweeper.energy.country=USA, say"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (
+            {"enqueue": [3]},
+            "enqueue must be present, or a list of points, got [3]: set "
+            "enqueue='[{optimizer.learning_rate: 0.01}]'",
+        ),
+        ({"energy": "gpu"}, "energy must be an energy group, got gpu: set energy='${energy}'"),
+        (
+            {"constraints": 3},
+            "constraints must be bounds by name, got 3: set "
+            "constraints='{max_joules_per_run: 500}'",
+        ),
+        (
+            {"study_name": ""},
+            "study_name must be the name of one folder, not empty and without a slash, got '': "
+            "set study_name=first",
+        ),
+        (
+            {"n_workers": "many"},
+            "n_workers must be auto or a whole number, got many: set n_workers=1",
+        ),
+    ],
+)
+def test_what_a_sweep_cannot_take_is_refused_with_what_it_takes(
+    options: dict[str, object], fault: str
+) -> None:
+    assert list(option_faults(SweeperConfig(**options))) == [fault]
+
+
+def test_points_bounds_and_a_meter_are_options_of_a_sweep() -> None:
+    options = SweeperConfig(
+        enqueue=[{"seed": 1}], constraints={"max_joules": 1}, energy=CodeCarbonConfig()
+    )
+    assert not list(option_faults(options))

@@ -66,10 +66,10 @@ def option_faults(config: Any, prefix: str = "") -> Iterator[str]:
         choices = literals_of(types[declared.name])
         if choices and value not in choices:  # OmegaConf 2.4 would have refused it
             yield f"{key} must be {' or '.join(map(_shown, choices))}, got {value}"
-        if is_dataclass(value) and not isinstance(value, type):
-            yield from option_faults(value, prefix=f"{key}.")
-        elif must is not None and not must[1](value):
+        if must is not None and not must[1](value):
             yield _sentence(key, value, must[0], declared)
+        elif is_dataclass(value) and not isinstance(value, type):
+            yield from option_faults(value, prefix=f"{key}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield from _range_faults(key, value, declared)
     if hasattr(config, "faults"):
@@ -106,4 +106,6 @@ def _sentence(key: str, value: Any, rule: str, declared: Field[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if value in (None, ""):
+        return "null" if value is None else "''"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from greensweep.config.groups import Group
 from greensweep.config.options import option
+from greensweep.config.schema_energy import EnergyConfig
 
 
 @dataclass
@@ -104,6 +105,15 @@ class PaperGpConfig(SamplerConfig, choice="paper_gp"):
     _target_: str = "greensweep.search.samplers.PaperGpSampler"
 
 
+def _names_a_folder(name: str) -> bool:
+    return bool(name.strip(". ")) and not {"/", "\\"} & {*name}
+
+
+def _are_points(given: Any) -> bool:
+    listed = isinstance(given, list) and all(isinstance(each, dict) for each in given)
+    return listed or given in (None, "present")
+
+
 @dataclass
 class SweeperConfig:
     _target_: str = "hydra_plugins.greensweep_sweeper.greensweep_sweeper.GreensweepSweeper"
@@ -128,7 +138,12 @@ class SweeperConfig:
         None, doc="workers that may share a GPU, most", at_least=1, largest=1024
     )
     seed: int | None = option(None, doc="seed of the search; null draws one", at_least=0, example=0)
-    study_name: str = option("greensweep", doc="name of the study")
+    study_name: str = option(
+        "greensweep",
+        doc="name of the study",
+        must=("the name of one folder, not empty and without a slash", _names_a_folder),
+        example="first",
+    )
     storage: str | None = option(
         None, doc="any storage URL that Optuna takes; null keeps optuna.db in the sweep's folder"
     )
@@ -150,6 +165,8 @@ class SweeperConfig:
         None,
         doc="max_NAME or min_NAME to a bound: max_joules_per_run, min_accuracy, max_seconds, "
         "max_latency, max_size; what can only break one ends at once",
+        must=("bounds by name", lambda given: given is None or isinstance(given, dict)),
+        example="'{max_joules_per_run: 500}'",
     )
     price_per_kilojoule: float = option(
         0.0, doc="what a kilojoule makes the objective, a metric less a price, worse by", at_least=0
@@ -158,6 +175,8 @@ class SweeperConfig:
         "present",
         doc="points to start from: present, the values that a single run would have where they "
         "are in the space, or a list of {option: value}; null leaves all to the sampler",
+        must=("present, or a list of points", _are_points),
+        example="'[{optimizer.learning_rate: 0.01}]'",
     )
     fidelities: list[dict[str, Any]] = option(
         list,
@@ -195,5 +214,8 @@ class SweeperConfig:
     )
     summary: bool = option(True, doc="print the table of trials; false where the program does")
     energy: Any = option(
-        None, doc="the meter, as an energy group of greensweep; null is CodeCarbon's default"
+        None,
+        doc="the meter, as an energy group of greensweep; null is CodeCarbon's default",
+        must=("an energy group", lambda given: given is None or isinstance(given, EnergyConfig)),
+        example="'${energy}'",
     )

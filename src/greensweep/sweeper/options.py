@@ -8,7 +8,6 @@ from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, Unme
 from greensweep.config.store import raise_faults
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.config.unknown import unknown_options
-from greensweep.errors import StudyError
 from greensweep.nested import dotted
 from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.planned_run import PlannedRun
@@ -29,18 +28,12 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
     faults = [*option_faults(options, PREFIX), *unknown_options(config.hydra.sweeper, PREFIX)]
-    options.constraints = options.constraints or {}
-    if not isinstance(options.constraints, dict):
-        raise StudyError(
-            f"{PREFIX}constraints must be bounds by name, as in "
-            f"'{{max_joules_per_run: 500}}', got {options.constraints}"
-        )
-    options.constraints = dotted(options.constraints)
+    given = options.constraints
+    options.constraints = dotted(given) if isinstance(given, dict) else {}
     # A program that measures its runs by itself leaves a `result.json` of each.
     has_results = run is not None or options.meter == "search"
     faults += constraint_errors(options.constraints, run, has_results=has_results)
     raise_faults(faults)
-    _check_name(options.study_name)
     check_subdir(config.hydra)
     return options
 
@@ -57,19 +50,8 @@ def use_study_folder(config: DictConfig) -> None:
 
 
 def energy_of(options: SweeperConfig) -> EnergyConfig:
-    """Return the sweeper's meter: an energy group of greensweep's own, or the default.
-
-    Raises:
-        StudyError: it is none.
-    """
-    given = options.energy
-    if given is None:
-        return CodeCarbonConfig()
-    if not isinstance(given, EnergyConfig):
-        raise StudyError(
-            "hydra.sweeper.energy must be an energy group, as in hydra.sweeper.energy='${energy}', "
-            f"got {given}"
-        )
+    """Return the sweeper's meter: an energy group of greensweep's own, or the default."""
+    given: EnergyConfig = options.energy or CodeCarbonConfig()
     return given
 
 
@@ -85,12 +67,3 @@ def is_metered(options: SweeperConfig, energy: EnergyConfig, run: PlannedRun | N
     if options.meter == "trials":
         return not isinstance(energy, UnmeteredConfig)
     return options.meter == "search"
-
-
-def _check_name(name: str) -> None:
-    """Refuse a study's name that does not name one folder: another's would be taken for it."""
-    if not name.strip(". ") or "/" in name or "\\" in name:
-        raise StudyError(
-            "hydra.sweeper.study_name names a folder, so it must not be empty or hold a slash, "
-            f"got {name!r}: set hydra.sweeper.study_name=first, say"
-        )

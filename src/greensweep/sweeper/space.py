@@ -126,11 +126,7 @@ def _as_kept(distribution: BaseDistribution, value: Any) -> Any:
 
 
 def read_points(enqueue: Any, config: DictConfig, space: Space) -> tuple[Mapping[str, Any], ...]:
-    """Return the points to start from, as Optuna keeps them.
-
-    Raises:
-        StudyError: they are no points.
-    """
+    """Return the points to start from, as Optuna keeps them."""
     if enqueue is None:
         return ()
     if enqueue == "present":
@@ -147,11 +143,6 @@ def read_points(enqueue: Any, config: DictConfig, space: Space) -> tuple[Mapping
                 kept_as_override(present[outside[0]]),
             )
         return () if outside else (present,)
-    if not isinstance(enqueue, list) or not all(isinstance(each, dict) for each in enqueue):
-        raise StudyError(
-            "hydra.sweeper.enqueue must be present, or a list of points, as in "
-            "'[{optimizer.learning_rate: 0.01}]'"
-        )
     ranges = space.distributions
     return tuple(
         {
