@@ -5,7 +5,8 @@ import torch
 
 from greensweep.config.schema_model import ModelConfig, NamedModelConfig, SimpleCnnConfig
 from greensweep.data import Splits, TensorSplit
-from greensweep.models.libraries import expected_statistics, pretrained_statistics
+from greensweep.data.split import some_inputs
+from greensweep.models.libraries import expected_statistics
 
 IMAGENET = [
     [255 * each for each in channels] for channels in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -15,6 +16,12 @@ HALVES = [[127.5] * 3] * 2
 
 def named(library: str, name: str, *, pretrained: bool = True) -> NamedModelConfig:
     return NamedModelConfig(name=name, library=library, pretrained=pretrained)  # type: ignore[arg-type]
+
+
+def splits_of(channels: int, dtype: torch.dtype) -> Splits:
+    images = torch.randint(0, 256, (8, channels, 4, 4), dtype=torch.uint8).to(dtype)
+    split = TensorSplit(images, torch.zeros(8, dtype=torch.int64))
+    return Splits(split, split, split, ("one", "two"))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +35,7 @@ def named(library: str, name: str, *, pretrained: bool = True) -> NamedModelConf
 def test_pretrained_weights_get_images_as_they_were_trained_on(
     config: ModelConfig, expected: list[list[float]]
 ) -> None:
-    found = pretrained_statistics(config, (3, 32, 32), torch.uint8)
+    found = expected_statistics(config, splits_of(3, torch.uint8))
     assert found is not None
     for statistic, values in zip(found, expected, strict=True):
         assert statistic.shape == (3, 1, 1)
@@ -47,15 +54,7 @@ def test_pretrained_weights_get_images_as_they_were_trained_on(
 def test_other_images_keep_the_statistics_of_their_data_set(
     config: ModelConfig, channels: int, dtype: torch.dtype
 ) -> None:
-    assert pretrained_statistics(config, (channels, 32, 32), dtype) is None
-
-
-def test_the_images_of_a_run_are_normalised_as_its_weights_expect() -> None:
-    images = torch.randint(0, 256, (8, 3, 4, 4), dtype=torch.uint8)
-    split = TensorSplit(images, torch.zeros(8, dtype=torch.int64))
-    splits = Splits(split, split, split, ("one", "two"))
-    for pretrained, expected in ((True, IMAGENET), (False, None)):
-        found = expected_statistics(named("timm", "resnet18", pretrained=pretrained), splits)
-        assert found is not None
-        mean = images.double().mean(dim=(0, 2, 3)) if expected is None else expected[0]
-        assert found[0].flatten().tolist() == pytest.approx([*map(float, mean)], rel=1e-5)
+    splits = splits_of(channels, dtype)
+    found, images = expected_statistics(config, splits), some_inputs(splits.train).double()
+    assert found is not None
+    assert found[0].flatten().tolist() == pytest.approx(images.mean(dim=(0, 2, 3)).tolist())

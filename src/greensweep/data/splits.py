@@ -97,8 +97,7 @@ class Splits:
         batch = max(1, _STATISTICS_VALUES // prod(shape))
         channels, others = shape[0], (0, *range(2, 1 + len(shape)))
         count = 0
-        total = torch.zeros(channels, dtype=torch.float64)
-        squares = torch.zeros(channels, dtype=torch.float64)
+        total, squares = torch.zeros(2, channels, dtype=torch.float64)
         with seeded(0):
             for inputs, _ in split.batches(order.split(batch)):
                 values = inputs.double()

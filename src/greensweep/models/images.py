@@ -19,17 +19,3 @@ def image_shape(name: str, input_shape: Sequence[int]) -> tuple[int, int, int]:
         )
     channels, height, width = input_shape
     return channels, height, width
-
-
-def square_shape(name: str, input_shape: Sequence[int]) -> tuple[int, int]:
-    """Return channels and side.
-
-    Raises:
-        ModelError: the inputs are no square images.
-    """
-    channels, height, width = image_shape(name, input_shape)
-    if height != width:
-        raise ModelError(
-            f"{name} needs square images, got {height}x{width}: set dataset.image_size=32"
-        )
-    return channels, height

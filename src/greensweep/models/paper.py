@@ -8,7 +8,7 @@ from torch import nn
 
 from greensweep.config.schema_model import DenseConfig, SimpleCnnConfig
 from greensweep.errors import ModelError
-from greensweep.models.images import square_shape
+from greensweep.models.images import image_shape
 from greensweep.models.memory import build_where_it_fits
 
 
@@ -22,7 +22,7 @@ def build_simple_cnn(
     Raises:
         ModelError: the image is no square, too small for so many poolings, or too large.
     """
-    channels, image_size = square_shape(config.name, input_shape)
+    channels, image_size = _square_shape(config.name, input_shape)
     return build_where_it_fits(
         config.name, partial(_simple_cnn, config, channels, image_size, outputs)
     )
@@ -60,7 +60,7 @@ def build_dense(config: DenseConfig, input_shape: Sequence[int], outputs: int) -
     Raises:
         ModelError: the image is no square, or too large.
     """
-    channels, image_size = square_shape(config.name, input_shape)
+    channels, image_size = _square_shape(config.name, input_shape)
     pixels, count = channels * image_size**2, config.linear_layers
     if config.name == "dense_poly":
         hidden = _halved(channels, image_size, count)
@@ -78,3 +78,13 @@ def _halved(channels: int, image_size: int, linear_layers: int) -> list[int]:
 
 def _linear_layers(widths: list[int]) -> list[nn.Module]:
     return [nn.Flatten(), *(nn.Linear(a, b) for a, b in pairwise(widths))]
+
+
+def _square_shape(name: str, input_shape: Sequence[int]) -> tuple[int, int]:
+    """Return channels and side."""
+    channels, height, width = image_shape(name, input_shape)
+    if height != width:
+        raise ModelError(
+            f"{name} needs square images, got {height}x{width}: set dataset.image_size=32"
+        )
+    return channels, height

@@ -59,8 +59,7 @@ class TrainingStep:
             self._mixing = Beta(alpha, alpha, validate_args=False)  # which a GPU is waited for
         dtype = autocast_dtype(training.precision, self.device)
         self._casting = autocast(dtype, self.device)
-        half = dtype is torch.float16
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
 
     def __call__(self, *batch: Tensor) -> Tensor:
         """Take one step and return its mean loss, nats, on the device, which is not waited for."""
