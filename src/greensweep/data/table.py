@@ -47,10 +47,9 @@ def table(config: TableConfig, targets: Targets) -> Source:
         [plain_columns(part, kinds, name) for name, part in parts.items()], ignore_index=True
     )
     classes, labels = target_labels(parts, learnt, targets)
-    ends = np.cumsum([len(part) for part in parts.values()])
+    row_numbers = torch.arange(len(rows)).unsqueeze(1).split([len(part) for part in parts.values()])
     splits = {
-        name: TensorSplit(torch.arange(end - len(part), end).unsqueeze(1), labels[name])
-        for (name, part), end in zip(parts.items(), ends.tolist(), strict=True)
+        name: TensorSplit(each, labels[name]) for name, each in zip(parts, row_numbers, strict=True)
     }
     numbers = [name for name, is_number in kinds.items() if is_number]
     texts = [name for name, is_number in kinds.items() if not is_number]

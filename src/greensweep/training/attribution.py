@@ -19,7 +19,7 @@ NODE = "greensweep: node"  # around an operator that tells how many nodes the gr
 _place = attrgetter("thread", "start_ns")
 
 # What belongs to no layer.
-DATA, LOSS, OPTIMIZER, OTHER = "data", "loss", "optimizer", "other"
+REST = DATA, LOSS, OPTIMIZER, OTHER = "data", "loss", "optimizer", "other"
 
 # As torch names them.
 _GRADIENT = "autograd::engine::evaluate_function: "

@@ -23,12 +23,10 @@ from greensweep.models.torch_internals import is_compiled
 from greensweep.tasks import Task
 from greensweep.training.attribution import (
     CALL,
-    DATA,
     FORWARD,
-    LOSS,
     NODE,
-    OPTIMIZER,
     OTHER,
+    REST,
     STEP,
     Labels,
     Layer,
@@ -281,8 +279,7 @@ def mean_times(
             )
         for key, seconds in found.items():
             spent[key] += seconds / len(samples)
-    names = (DATA, LOSS, OPTIMIZER, OTHER)
-    rest = {name: sum(spent[name, back] for back in (False, True)) for name in names}
+    rest = {name: sum(spent[name, back] for back in (False, True)) for name in REST}
     if on_gpu:
         other = rest.pop(OTHER)
         rest |= {LAUNCH: max(plain_seconds - sum(spent.values()), 0.0), OTHER: other}
