@@ -11,8 +11,6 @@ from PIL import Image, ImageOps
 
 from greensweep.errors import DataError, describe
 
-_CHANNELS = 3
-
 with suppress(ImportError):  # who has it can read HEIC, which many telephones write
     import_module("pillow_heif").register_heif_opener()
 
@@ -55,7 +53,7 @@ class Decoder:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
-        return (_CHANNELS, *self.size)
+        return (3, *self.size)
 
     def __call__(self, path: Path) -> np.ndarray:
         """Return the image at `path`, upright, as uint8 of shape (3, H, W).

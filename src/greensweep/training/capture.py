@@ -108,7 +108,8 @@ def _graphed(
             raise NotCapturedError("captured steps gave other losses than plain ones in a trial")
         if asked == "graph":
             return taken, Capture("graph", "training.capture=graph")
-        share = _share_of_time(captured, plain)
+        seconds_in_turn = [(_seconds(captured), _seconds(plain)) for _ in range(_ROUNDS)]
+        share = min(one for one, _ in seconds_in_turn) / min(other for _, other in seconds_in_turn)
         reason = f"captured steps took {share:.2f} of the time of plain ones in a trial"
         if share > _LARGEST_SHARE:
             raise NotCapturedError(reason)
@@ -207,12 +208,6 @@ def _agree(step: TrainingStep, plain: Repeat, captured: Repeat) -> bool:
             losses.append(torch.stack([take().detach().double() for _ in range(_AGREEING_STEPS)]))
     one, other = losses
     return torch.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
-
-
-def _share_of_time(captured: Repeat, plain: Repeat) -> float:
-    """Return the time of captured steps over that of plain ones, run in turn."""
-    pairs = [(_seconds(captured), _seconds(plain)) for _ in range(_ROUNDS)]
-    return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
 
 
 def _seconds(step: Repeat) -> float:
