@@ -19,8 +19,8 @@ from greensweep.energy import build_meter
 from greensweep.errors import AnalysisError, EnergyError, StudyError
 from greensweep.record.result import RunResult
 from greensweep.rendering import write_report
-from greensweep.runs.layer_energy import write_table
 from greensweep.runs.replay.table import read_table
+from greensweep.runs.trained import write_table
 from greensweep.study.summary import summarise, write_summary
 from greensweep.study.trials import Trial
 from greensweep.training.layer_time import LayerTime, LayerTimes

@@ -11,7 +11,7 @@ from conftest import Finished
 from torch import nn
 
 from greensweep.errors import ConfigError
-from greensweep.runs.initial_weights import load_initial_weights
+from greensweep.runs.checkpoint import load_initial_weights
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]

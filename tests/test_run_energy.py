@@ -408,8 +408,8 @@ def test_a_measurement_that_fails_costs_a_warning_and_not_the_run(
     def fail(*_: Any, **__: Any) -> None:
         raise TrainingError("out of memory with 128 images")
 
-    monkeypatch.setattr("greensweep.runs.inference.infer", fail)
-    monkeypatch.setattr("greensweep.runs.layer_energy.time_layers", fail)
+    monkeypatch.setattr("greensweep.runs.trained.infer", fail)
+    monkeypatch.setattr("greensweep.runs.trained.time_layers", fail)
     with caplog.at_level(logging.WARNING):
         result = run(config(*QUICK, "layer_energy=true"), tmp_path, test=True)
     assert result.status == "finished"

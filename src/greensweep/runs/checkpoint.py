@@ -1,4 +1,4 @@
-"""Kept weights: copied while a run trains, written to a file, and read again."""
+"""Kept weights: copied while a run trains, written to a file, read again, or begun from."""
 
 import io
 import logging
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from greensweep.config.metrics import Metric
-from greensweep.errors import ConfigError, ModelError, describe, first_line
+from greensweep.errors import ConfigError, ModelError, describe, first_line, listed
 from greensweep.files import write_whole
 from greensweep.models.torch_internals import persistent_buffers
 
@@ -171,6 +171,50 @@ def load_weights(weights: Mapping[str, Any], path: Path, model: nn.Module) -> No
         raise ConfigError(
             f"{path} does not hold weights of the model in its config.yaml ({describe(error)})"
         ) from error
+
+
+def load_initial_weights(path: Path, model: nn.Module) -> tuple[str, ...]:
+    """Give a network those tensors of a checkpoint that fit it; return the names of the others.
+
+    A head of another number of classes keeps the weights that it was initialised with, and the log
+    names it. No code in the file is run.
+
+    Args:
+        path: a state_dict, such as the model.pt of a run, or a mapping that holds one under
+            `state_dict` or `model`, as many programs write it.
+
+    Raises:
+        ConfigError: as `read_checkpoint`; or not a tensor in it fits.
+    """
+    weights = _state_in(read_checkpoint(path, "training.from_checkpoint="))
+    own = model.state_dict()
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if isinstance(own.get(name), Tensor) and own[name].shape == value.shape
+    }
+    if not any(own[name].is_floating_point() for name in fitting):
+        raise ConfigError(
+            f"training.from_checkpoint={path} holds no weights that fit this network: it has "
+            f"{listed(sorted(weights)) or 'no tensors'}, and the network {listed(sorted(own))}"
+        )
+    model.load_state_dict(fitting, strict=False)
+    others = tuple(name for name in own if name not in fitting)
+    if others:
+        log.warning(
+            f"{path} does not hold {len(others)} of {len(own)} tensors of this network in their "
+            f"shape, which keep their initial values: {listed(others)}."
+        )
+    return others
+
+
+def _state_in(kept: Any) -> dict[str, Tensor]:
+    """Return the tensors of a state_dict, also of one that lies in another mapping."""
+    if not isinstance(kept, dict):
+        return {}
+    inner = (kept.get("state_dict"), kept.get("model"), kept)
+    kept = next(each for each in inner if isinstance(each, dict))
+    return {str(name): value for name, value in kept.items() if isinstance(value, Tensor)}
 
 
 def read_checkpoint(path: Path, option: str = "") -> Any:

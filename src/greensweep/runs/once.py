@@ -17,10 +17,9 @@ from greensweep.record.reporting import report_progress
 from greensweep.record.result import CHECKPOINT_FILE, LAYER_ENERGY_FILE, RunResult
 from greensweep.runs.checkpoint import KeptWeights, write_tensors
 from greensweep.runs.fit import Report, RunUnderWay, ShowEpochs, fit, note_metrics
-from greensweep.runs.inference import measure_inference
-from greensweep.runs.layer_energy import attribute_layer_energy
 from greensweep.runs.resume import ResumableRun
 from greensweep.runs.setup import set_up
+from greensweep.runs.trained import attribute_layer_energy, measure_inference
 from greensweep.tracking.tracker import Tracker
 from greensweep.training import deterministic, synchronize
 

@@ -13,7 +13,7 @@ from greensweep.energy.notices import warn_once
 from greensweep.errors import listed
 from greensweep.models import LayerCensus, check_batch_fits, take_census
 from greensweep.record.recorded_run import RecordedRun
-from greensweep.runs.initial_weights import load_initial_weights
+from greensweep.runs.checkpoint import load_initial_weights
 from greensweep.runs.network import Network, build_network
 from greensweep.tasks import imbalance
 from greensweep.training import Training, choose_device, device_name, start_state, use_threads

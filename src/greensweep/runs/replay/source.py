@@ -101,19 +101,14 @@ def _model(
 def _log_summary(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Log once what answers, how well, and by what it does not distinguish runs."""
     table = model.table
-    log.info(
-        "%d recorded configurations of %s answer by %s (%s)%s.",
-        len(table.configurations),
-        table.path,
-        ", ".join(table.dimensions),
-        model.method,
-        ""
-        if model.error is None
-        else f"; each left out in turn, they err by {100 * model.error.accuracy:.2g} points of "
-        f"accuracy and {model.error.joules:.1%} of the joules (root mean squares)",
-    )
+    said = f"{len(table.configurations)} recorded configurations of {table.path} answer by "
+    said += f"{', '.join(table.dimensions)} ({model.method})"
+    if (error := model.error) is not None:
+        said += f"; each left out in turn, they err by {100 * error.accuracy:.2g} points of "
+        said += f"accuracy and {error.joules:.1%} of the joules (root mean squares)"
+    log.info(f"{said}.")
     for warning in _warnings(table, searched, names):
-        log.warning("%s", warning)
+        log.warning(warning)
 
 
 def _warnings(table: RecordedTable, searched: Iterable[str], names: Iterable[str]) -> Iterator[str]:
