@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from conftest import Finished
 
-from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import ScriptedMeter, UnmeteredMeter
 from greensweep.errors import ConfigError, DataError, StudyError
@@ -284,7 +283,7 @@ def test_options_of_metrics_that_contradict_each_other_are_refused(
 
 
 def test_a_single_metric_needs_no_list(config: Compose) -> None:
-    metrics, _ = metrics_of(config("metrics=auroc"))
+    metrics, _ = config("metrics=auroc").chosen_metrics()
     assert [each.name for each in metrics] == ["auroc", "accuracy"]
     own = config("metrics={target: mine.loss, direction: minimize}", "objective.metric=loss")
     assert own.objective.direction == "minimize"

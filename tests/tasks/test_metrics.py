@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greensweep.config.chosen_metrics import choose_metrics, read_metric
-from greensweep.config.metrics import METRICS, Metric, directed_metric
+from greensweep.config.metrics import METRICS, Metric, choose_metrics, directed_metric, read_metric
 from greensweep.errors import ConfigError
 from greensweep.tasks import Scores
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from greensweep.config.chosen_metrics import choose_metrics
 from greensweep.config.folders import storage_url
 from greensweep.config.grammar import escape_interpolations
-from greensweep.config.metrics import Metric
+from greensweep.config.metrics import Metric, choose_metrics
 from greensweep.config.omegaconf_internals import mask_yaml
 from greensweep.config.register import register_schemas
 from greensweep.config.searched import present_value

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from greensweep.config.chosen_metrics import metrics_of, unfit
-from greensweep.config.metrics import METRICS
+from greensweep.config.metrics import METRICS, unfit
 from greensweep.config.schema import LARGEST_SEED, TrainConfig
 from greensweep.errors import ConfigError
 
@@ -38,7 +37,7 @@ def _task_faults(config: TrainConfig) -> Iterator[str]:
 
 def _metric_faults(config: TrainConfig) -> Iterator[str]:
     try:
-        metrics, objective = metrics_of(config)
+        metrics, objective = config.chosen_metrics()
     except ConfigError as fault:
         yield str(fault)
         return

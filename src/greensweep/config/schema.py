@@ -17,6 +17,7 @@ from typing import Any, Literal
 from omegaconf import MISSING
 
 from greensweep.config.groups import Group
+from greensweep.config.metrics import Metric, choose_metrics
 from greensweep.config.options import option
 from greensweep.config.schema_dataset import DatasetConfig
 from greensweep.config.schema_energy import EnergyConfig
@@ -297,6 +298,14 @@ class TrainConfig:
         at_least=0,
         largest=3600,
     )
+
+    def chosen_metrics(self) -> tuple[list[Metric], Metric]:
+        """Return the metrics of a run, and the one of them that it is selected by.
+
+        Raises:
+            ConfigError: as of `choose_metrics`.
+        """
+        return choose_metrics(self.metrics, self.task.default_metrics, self.objective.metric)
 
 
 @dataclass

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_model import model_name
 from greensweep.config.store import save_run_config
@@ -59,7 +58,7 @@ class RecordedRun:
 
 def initial_result(config: TrainConfig, trial: int | None, overrides: Iterable[str]) -> RunResult:
     """Return the result of a run of which no more is known than what was asked."""
-    _, objective = metrics_of(config)
+    _, objective = config.chosen_metrics()
     return RunResult(
         status="failed",
         error=None,

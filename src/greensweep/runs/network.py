@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.metrics import Metric
 from greensweep.config.schema import TrainConfig
 from greensweep.data import Split, Splits, load_splits
@@ -102,7 +101,7 @@ def build_network(
     training = config.training
     splits = load_splits(config.dataset, config.seed, targets_of(config.task))
     task = build_task(config.task, splits, device, label_smoothing=training.label_smoothing)
-    metrics, objective = metrics_of(config)
+    metrics, objective = config.chosen_metrics()
     model = build_model(config.model, splits.input_shape, task.outputs)
     prepare(model)
     return Network(

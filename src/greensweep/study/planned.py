@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from greensweep.config.chosen_metrics import metrics_of
 from greensweep.config.schema import ObjectiveConfig, PricedConfig, TrainConfig
 from greensweep.config.schema_energy import UnmeteredConfig
 from greensweep.config.store import parse_run
@@ -67,7 +66,7 @@ class PlannedTraining:
 
     def _missing_metric(self, name: str, figure: str) -> str | None:
         run = self.config
-        metrics, objective = metrics_of(run)
+        metrics, objective = run.chosen_metrics()
         has_classes = run.task.reads in (None, "classes")  # whose accuracy is always computed
         if name not in {each.name for each in metrics} and not (name == "accuracy" and has_classes):
             if name == "accuracy":

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from greensweep.config.chosen_metrics import unfit
-from greensweep.config.metrics import METRICS, Metric, Targets
+from greensweep.config.metrics import METRICS, Metric, Targets, unfit
 from greensweep.errors import ConfigError, describe
 from greensweep.imports import import_target
 
