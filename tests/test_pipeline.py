@@ -21,7 +21,7 @@ from dvc.repo import Repo
 from mlflow import MlflowClient
 
 from greensweep.__main__ import main
-from greensweep.app import compose_sweep
+from greensweep.app.compose import compose_sweep
 from greensweep.studies.yarally2023.cells import SIZES, set_study, study_cells
 from greensweep.studies.yarally2023.check import check_length
 from greensweep.study.params import read_param, read_params
@@ -322,8 +322,9 @@ def test_a_digest_changes_with_what_is_in_a_folder(
     assert list(first) == ["code", "code/loop.py"]
     assert first == compiled
     assert all(first[name] != changed[name] for name in first)
-    assert main(["digest", "out/inputs.json", "nowhere"]) == 1
-    assert "nowhere" in capsys.readouterr().err
+    for missing in ("nowhere", "nowhere.py", "nowhere.yaml"):
+        assert main(["digest", "out/inputs.json", missing]) == 1
+        assert f"cannot use {missing}: No such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def _imported(path: Path) -> set[Path]:
     root = path.parent
     while (root / _PACKAGE).is_file():
         root = root.parent
-    asked = [path] if path.is_file() else [*files_in(path)]  # templates, too
+    asked = [*files_in(path)] if path.is_dir() else [path]  # templates, too
     found: set[Path] = set()
     while asked:
         file = asked.pop()
