@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _doctor(asked: argparse.Namespace) -> int:
-    from greensweep.app import compose_sweep
+    from greensweep.app.compose import compose_sweep
     from greensweep.app.doctor.examine import examine
     from greensweep.app.doctor.findings import page
 
@@ -139,7 +139,7 @@ def _digest(asked: argparse.Namespace) -> None:
 
 
 def _study(asked: argparse.Namespace) -> None:
-    from greensweep.app import compose_sweep
+    from greensweep.app.compose import compose_sweep
     from greensweep.studies.yarally2023.check import check_length, check_study
 
     check_pipeline()

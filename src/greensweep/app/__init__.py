@@ -12,12 +12,9 @@ from functools import partial
 import hydra
 from omegaconf import DictConfig
 
-from greensweep.app.compose import compose_sweep
 from greensweep.app.exit import run
-from greensweep.app.folders import FolderCallback
 from greensweep.app.kept import evaluate, predict
 from greensweep.app.resolvers import register
-from greensweep.app.sweep import SweepCallback
 from greensweep.app.tables import analyse, report
 from greensweep.app.training import prepare, train
 
@@ -31,10 +28,7 @@ register()
 
 __all__ = [
     "DictConfig",
-    "FolderCallback",
-    "SweepCallback",
     "analyse",
-    "compose_sweep",
     "evaluate",
     "predict",
     "prepare",

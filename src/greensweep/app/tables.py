@@ -44,9 +44,8 @@ def report(composed: DictConfig) -> None:
     config = checked(composed, ReportConfig)
     uri = tracking_uri(config.mlflow_uri)
     config = replace(config, ui=config.ui or ui_address(uri))
-    runs, sweeps = _runs(config), None
-    if config.source == "mlflow":
-        sweeps = read_sweeps(uri, config.mlflow_experiment)
+    runs = _runs(config)
+    sweeps = read_sweeps(uri, config.mlflow_experiment) if config.source == "mlflow" else None
     analyses = analyses_of(runs, config, sweeps)
     with written_to(config.output):
         write_page(analyses, config)

@@ -128,8 +128,9 @@ def _shape_faults(params: Mapping[str, Any]) -> Iterator[str]:
         yield from _kind_faults(name, params.get(name), str)
     for name in ("datasets", "models", "spaces"):
         yield from _list_faults(name, params.get(name), str, 1)
-    yield from _list_faults("searches", params.get("searches"), int, 1)
-    for seed in _listed(params.get("searches")):
+    searches = params.get("searches")
+    yield from _list_faults("searches", searches, int, 1)
+    for seed in searches if isinstance(searches, list) else ():
         if type(seed) is int and seed < 0:
             yield f"searches lists seeds of at least 0, got {seed}: set searches: [0], say"
     networks, strategies, report = (
@@ -164,19 +165,16 @@ def _shape_faults(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _list_faults(name: str, values: Any, kind: type, least: int) -> Iterator[str]:
-    if not isinstance(values, list) or len(values) < least:
+    listed = values if isinstance(values, list) else []
+    if len(listed) < least:
         yield (
             f"{name} must list {least} or more values, got {values}: "
             f"write {name.rpartition('.')[2]}: [{', '.join(['…'] * least)}]"
         )
-    for value in _listed(values):
+    for value in listed:
         yield from _kind_faults(f"each of {name}", value, kind)
-    if any(value in _listed(values)[:place] for place, value in enumerate(_listed(values))):
+    if any(value in listed[:place] for place, value in enumerate(listed)):
         yield f"{name} has a value twice, {values}: leave one out"
-
-
-def _listed(values: Any) -> list[Any]:
-    return values if isinstance(values, list) else []
 
 
 def _kind_faults(name: str, value: Any, kind: type) -> Iterator[str]:
