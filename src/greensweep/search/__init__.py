@@ -2,8 +2,8 @@
 
 A worker's `loop` reserves trials from the `trial_queue`: a sampler (`samplers/`, or Optuna's) draws
 a point of the `space`, `budget` and `cost_model` say whether it can be afforded, and `recovery`
-takes back what died. A `trial` runs under its `monitor`, which ends it by its `limits`, by a
-pruner or by `racing`; what it came to stays in its `records`, in the `storage` and its folder.
+takes back what died. A `trial` runs under its `monitor`, which ends it by its `limits` or by
+`pruning`; what it came to stays in its `records`, in the `storage` and its folder.
 When no more are to run (`stopping`), `cost` adds up, and `terminal` prints it. `spec` holds what is
 asked; workers side by side are a `pool`.
 """

@@ -12,11 +12,7 @@ def before_first_trial(step: Callable[[], None] | None) -> None:
 
 
 def call_before_first_trial() -> None:
-    """Take the step, once.
-
-    Raises:
-        Exception: what the step raises.
-    """
+    """Take the step, once; what it raises passes."""
     step = _step.get()
     _step.set(None)
     if step is not None:

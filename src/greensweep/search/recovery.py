@@ -40,9 +40,6 @@ log = logging.getLogger(__name__)
 _OWNERLESS_SECONDS = 120.0
 _ANCIENT = timedelta(days=2)
 
-ValuesOf = Callable[[RunResult], Sequence[float]]
-Folder = Callable[[FrozenTrial], Path]
-
 
 @dataclass
 class Recovery:
@@ -56,8 +53,8 @@ class Recovery:
 
     spec: SearchSpec
     study: optuna.Study
-    folder: Folder
-    values_of: ValuesOf | None = None
+    folder: Callable[[FrozenTrial], Path]
+    values_of: Callable[[RunResult], Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         """No trial has been seen without an owner yet."""

@@ -96,9 +96,9 @@ def progress_shown(spec: SearchSpec, study: optuna.Study) -> Iterator[None]:
 def cost_sentences(cost: SearchCost) -> list[str]:
     """Return what a search cost, what pruning saved, what is left, and why it ended."""
     by_status = ", ".join(f"{count} {name}" for name, count in cost.trials_by_status.items())
-    sentences = [f"The search ended before its {cost.trials_total} trials: {cost.ended}."]
-    if cost.ended is None:
-        sentences = []
+    sentences = []
+    if cost.ended is not None:
+        sentences = [f"The search ended before its {cost.trials_total} trials: {cost.ended}."]
     if cost.spent_joules is None:
         return [*sentences, f"{cost.trials} trials: {by_status or 'none'}; not metered."]
     parts = {

@@ -35,14 +35,12 @@ from greensweep.search.spec import SearchSpec
 # Optuna's names of a trial's constraints begin so.
 _CONSTRAINT = "constraints"
 
-Task = Callable[[], Any]
-
 
 def run_trial(
     spec: SearchSpec,
     study: optuna.Study,
     number: int,
-    task: Task,
+    task: Callable[[], Any],
     directory: Path,
     *,
     meter: Meter | None = None,

@@ -44,9 +44,6 @@ class ReservedTrial:
     fidelity: int = 0
 
 
-FlopsOf = Callable[[ReservedTrial], float | None]
-
-
 @dataclass
 class TrialQueue(Recovery):
     """Hands out the trials of a study: draws the next, and reserves it for who asked.
@@ -55,7 +52,7 @@ class TrialQueue(Recovery):
         flops_of: returns how much a trial will compute; asked where there is a budget.
     """
 
-    flops_of: FlopsOf | None = None
+    flops_of: Callable[[ReservedTrial], float | None] | None = None
 
     def prepare(self) -> None:
         """Make a study ready to go on: recover what died, queue what was interrupted.
@@ -65,8 +62,7 @@ class TrialQueue(Recovery):
         """
         with self.lock:
             self.recover_dead()
-            trials = self.study.get_trials(deepcopy=False)
-            for trial in left_to_repeat(trials):
+            for trial in left_to_repeat(self.study.get_trials(deepcopy=False)):
                 self.run_again(trial)
             self._enqueue()
 
