@@ -2,9 +2,10 @@
 
 import os
 import platform
+from contextlib import closing
 from pathlib import Path
 
-from greensweep.app.doctor.findings import ComponentSource, Finding
+from greensweep.app.doctor.findings import ComponentSource, Finding, Verdict
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig
 from greensweep.energy.build import build_source
 from greensweep.energy.gpus import CudaDevice, Gpu, machine_gpus
@@ -23,15 +24,13 @@ def component_sources(config: EnergyConfig, device: str) -> tuple[ComponentSourc
     source = build_source(config, device_asked_for(device))
     if source is None:
         return ()
-    try:
+    with closing(source):
         return tuple(
             ComponentSource(
                 each.component, each.source, each.quality, each.basis, each.update_seconds
             )
             for each in source.open()
         )
-    finally:
-        source.close()
 
 
 def find_rapl(powercap: Path | None = None) -> Finding:
@@ -84,21 +83,17 @@ def _find_gpu(gpu: Gpu) -> Finding:
     facts = [f"{gpu.name}, {gpu.uuid}"]
     if gpu.slices:
         facts.append(f"in {len(gpu.slices)} MIG slices ({', '.join(gpu.slices)}), counted together")
-    fault = None
+    verdict: Verdict = "ok"
+    advice = None
     try:
         counter = NvmlCounter(CudaDevice(gpu, gpu.uuid))
         facts.append(f"its energy counter moves every {counter.update_seconds:g} s")
     except Exception as error:  # pynvml's errors, whose class needs the library
-        fault = f"no energy counter: {refusal(error)}"
-        facts.append(fault)
+        facts.append(f"no energy counter: {refusal(error)}")
+        verdict, advice = "note", "energy=codecarbon samples its power instead"
     accounts = {True: "accounting on", False: "accounting off", None: "no accounting"}
     facts.append(accounts[keeps_accounts(gpu)])
-    return Finding(
-        f"GPU {gpu.index}",
-        "note" if fault else "ok",
-        "; ".join(facts),
-        "energy=codecarbon samples its power instead" if fault else None,
-    )
+    return Finding(f"GPU {gpu.index}", verdict, "; ".join(facts), advice)
 
 
 def judge_sources(config: EnergyConfig, components: tuple[ComponentSource, ...]) -> Finding:
