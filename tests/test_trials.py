@@ -460,7 +460,7 @@ def test_a_trial_whose_record_is_broken_is_never_the_best(
     for number in (0, 1):
         (tmp_path / str(number)).mkdir()
         write_result(replace(TRIALS[number].result, trial=number), tmp_path / str(number))
-    best = max((0, 1), key=lambda number: TRIALS[number].score)
+    best = max((0, 1), key=lambda number: TRIALS[number].result.score)
     (tmp_path / str(best) / "trial.json").write_text(text)
     trials = read_trials(tmp_path)
     assert len(trials) == 2

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,12 @@ class RunResult:
         if self.objective_metric == "accuracy":  # also of results that have no other
             return self.test_accuracy if split == "test" else self.validation_accuracy
         return self.metrics.get(split, {}).get(self.objective_metric)
+
+    @property
+    def score(self) -> float:
+        """That metric, turned so that more is better; the least of all where it is unknown."""
+        value = self.objective_value
+        return -math.inf if value is None else float(self.metric.score(value))
 
     @property
     def metric(self) -> Metric:

@@ -53,7 +53,7 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
     """
     done = [run for run in runs if run.status == "finished"]
     sample = next(iter(done or runs), whole)
-    best = _best(done)
+    best = max(done, key=lambda run: run.score, default=None)
     return replace(
         sample,
         seed=whole.seed,
@@ -95,15 +95,6 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         repeat_runs=tuple(summary_of(RepeatRun, run) for run in runs),
         spread=_spreads(done),
     )
-
-
-def _best(runs: Sequence[RunResult]) -> RunResult | None:
-    """Return the run that is best by the metric that the search goes by."""
-    known = [(value, run) for run in runs if (value := run.objective_value) is not None]
-    if not known:
-        return next(iter(runs), None)
-    best = max if known[0][1].objective_direction == "maximize" else min
-    return best(known, key=lambda each: each[0])[1]
 
 
 def _all_known(values: Sequence[T | None]) -> list[T]:

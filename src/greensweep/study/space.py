@@ -44,13 +44,12 @@ class Dimension:
     @property
     def ends(self) -> tuple[float, float]:
         """The least and the most of a range."""
-        high = float(self.high)
         if self.step is not None:
-            values = self._steps()
-            return values[0], values[-1]
+            return self._steps()[0], self._steps()[-1]
         if self.integer:
             return int(self.low), int(self.high) - (not self.endpoint)
-        return float(self.low), high if self.endpoint else math.nextafter(high, self.low)
+        low, high = float(self.low), float(self.high)
+        return low, high if self.endpoint else math.nextafter(high, low)
 
     def grid(self) -> list[Any]:
         """Return the levels of a grid: equal steps (of the logarithm) from low to high.

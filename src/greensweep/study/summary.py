@@ -11,6 +11,7 @@ from greensweep.csv_files.cells import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
 from greensweep.files import read_json, write_json
+from greensweep.nested import from_json
 from greensweep.record.result import RunResult
 from greensweep.search.cost import SearchCost
 from greensweep.search.folders import STUDY_FILE
@@ -295,10 +296,8 @@ def read_summary(directory: Path) -> StudySummary | None:
             name.removeprefix(f"{which}_"): values.pop(name) for name in figures
         }
     try:
-        alike = tuple(values.get("trials_not_told_apart", ()))
-        front = tuple(values["pareto_trials"])
-        return StudySummary(**{**values, "pareto_trials": front, "trials_not_told_apart": alike})
-    except (TypeError, KeyError):
+        return from_json(StudySummary, values)
+    except TypeError:
         return None
 
 

@@ -42,12 +42,6 @@ class Trial:
     broken: tuple[str, ...] = ()
 
     @property
-    def score(self) -> float:
-        """The metric of a finished trial that the search goes by, turned so that more is better."""
-        assert self.result.objective_value is not None
-        return float(self.result.metric.score(self.result.objective_value))
-
-    @property
     def cost(self) -> float:
         """Training energy in joules; where nothing was metered, training seconds."""
         joules = self.result.energy_joules
@@ -122,7 +116,9 @@ def candidates(trials: Iterable[Trial]) -> list[Trial]:
 
 def best_trial(trials: Iterable[Trial]) -> Trial | None:
     """Return the best candidate by the metric that the search goes by; of equals, the cheapest."""
-    return min(candidates(trials), key=lambda trial: (-trial.score, trial.cost), default=None)
+    return min(
+        candidates(trials), key=lambda trial: (-trial.result.score, trial.cost), default=None
+    )
 
 
 def bargain_trial(trials: Iterable[Trial]) -> Trial | None:
@@ -135,10 +131,10 @@ def bargain_trial(trials: Iterable[Trial]) -> Trial | None:
     if best is None or not best.result.energy_comparable:
         return best
     # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
-    tolerance = ONE_POINT * (best.result.metric.range or abs(best.score))
-    least = best.score - tolerance - 1e-9
-    near = [each for each in _comparable(trials) if each.score >= least]
-    cheapest = min(near, key=lambda trial: (trial.cost, -trial.score))
+    tolerance = ONE_POINT * (best.result.metric.range or abs(best.result.score))
+    least = best.result.score - tolerance - 1e-9
+    near = [each for each in _comparable(trials) if each.result.score >= least]
+    cheapest = min(near, key=lambda trial: (trial.cost, -trial.result.score))
     return best_trial(trial for trial in near if trial.costs_as(cheapest))
 
 
@@ -168,7 +164,7 @@ def _comparable(trials: Iterable[Trial]) -> list[Trial]:
 def _front(
     trials: Sequence[Trial], uncertainties: Sequence[float | None] | None = None
 ) -> list[Trial]:
-    costs, scores = [trial.cost for trial in trials], [trial.score for trial in trials]
+    costs, scores = [trial.cost for trial in trials], [trial.result.score for trial in trials]
     return [trials[place] for place in pareto_front(costs, scores, uncertainties)]
 
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,6 +129,8 @@ class _Reader:
         curves = self._columns.epoch in self._header and self._columns.epoch not in self._where
         points = self._read_points(curves)
         parsed = [self._parse_column(column) for column in found.values()]
+        names = self._columns
+        known = {*found.values(), names.accuracy, names.energy, names.seconds, names.epoch}
         groups: dict[tuple[float | str, ...], list[tuple[int, RecordedPoint]]] = {}
         for (line, _), point, *values in zip(self._rows, points, *parsed, strict=True):
             groups.setdefault(tuple(values), []).append((line, point))
@@ -142,7 +144,11 @@ class _Reader:
                 for values, runs in groups.items()
             ),
             curves=curves,
-            ignored_columns=self._ignored_columns(found.values()),
+            ignored_columns=tuple(
+                column
+                for column in self._header
+                if column not in known and len({cells[column] for _, cells in self._rows}) > 1
+            ),
             warnings=self._warnings(points),
         )
 
@@ -277,15 +283,6 @@ class _Reader:
                     "training: add the epochs up"
                 )
         return curve
-
-    def _ignored_columns(self, dimensions: Collection[str]) -> tuple[str, ...]:
-        names = self._columns
-        known = {*dimensions, names.accuracy, names.energy, names.seconds, names.epoch}
-        return tuple(
-            column
-            for column in self._header
-            if column not in known and len({cells[column] for _, cells in self._rows}) > 1
-        )
 
 
 def _mean_point(epoch: int, points: Sequence[RecordedPoint]) -> RecordedPoint:
