@@ -11,6 +11,7 @@ SOURCE = PROJECT / "src"
 # Context variables: what surrounds the running code, ended by the block that began it.
 CONTEXT = {
     "energy.notices._sweep": "the sweep in whose processes a warning is said once",
+    "loops.run._running": "whether a run is recorded already: runs do not nest",
     "record.measuring._open": "blocks whose energy is measured",
     "record.reporting._monitor": "the search that a run reports to",
     "search.callbacks._step": "a program's step before the first trial, until it is taken",
@@ -20,6 +21,7 @@ CONTEXT = {
 STATE = {
     "data._loaded": "one data set, until another is loaded: the trials of a sweep share it",
     "energy.codecarbon._idle_trackers": "trackers take seconds to set up, and runs follow runs",
+    "loops.run._of_forks": "what the parent of a fork ends, and a fork must not",
     "search.interrupt._asked": "a signal is the process's, until the next sweep begins",
     "search.placement._taken": "GPUs belong to the process that took them, until it ends",
     "secrets.data._by_name": "all that a process writes is masked, until its next command",

@@ -9,7 +9,12 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {"measure": "record.measuring", "report": "record.reporting", "TrialEnded": "errors"}
+_PUBLIC = {
+    "measure": "record.measuring",
+    "report": "record.reporting",
+    "run": "loops.run",
+    "TrialEnded": "errors",
+}
 
 
 def __getattr__(name: str) -> Any:

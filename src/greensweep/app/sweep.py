@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep.app.folders import FolderCallback, OpenFolder, refusals
 from greensweep.app.tables import write_page
-from greensweep.config.folders import command_folder
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_analysis import sweep_report
 from greensweep.config.store import parse
@@ -20,11 +19,10 @@ from greensweep.messages import error_line
 from greensweep.search.callbacks import before_first_trial
 from greensweep.search.folders import lost
 from greensweep.study.preflight import check_sweep
-from greensweep.sweeper.command import resumes, searched_in, shared_config
+from greensweep.sweeper.command import resumes, searched_in, shared_config, sweep_of
 from greensweep.tracking.mlflow_places import is_default_store
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import open_store
-from greensweep.tracking.tracker import SweepRun
 from greensweep.tracking.view import ui_address, view_sentence
 
 if TYPE_CHECKING:
@@ -53,14 +51,6 @@ class SweepCallback(FolderCallback):
                 before_first_trial(partial(_begin_sweep, config))
             else:
                 _begin_sweep(config)
-
-
-def sweep_of(hydra: Any) -> SweepRun:
-    """Return the sweep that Hydra's configuration describes, as trackers know it."""
-    directory = command_folder() / hydra.sweep.dir
-    target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
-    kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
-    return SweepRun(directory, f"sweep {kind} {directory.name}", kind.lower())
 
 
 def _begin_sweep(config: DictConfig) -> None:

@@ -12,14 +12,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from greensweep.app.compose import checked, written_to
-from greensweep.app.sweep import meter_of, sweep_of
+from greensweep.app.sweep import meter_of
 from greensweep.config.schema import PrepareConfig, TrainConfig
 from greensweep.energy import warn_once_per_sweep
 from greensweep.errors import ConfigError, ConstraintError, DataError, ModelError, StudyError
 from greensweep.record.result import RESULT_FILE, RunResult, write_result
 from greensweep.secrets.data import mask_override
 from greensweep.secrets.output import mask_output
-from greensweep.sweeper.command import resumes, task_overrides
+from greensweep.sweeper.command import resumes, sweep_of, task_overrides
 from greensweep.tracking.mlflow_tracker import open_store
 from greensweep.tracking.tracker import build_tracker
 

@@ -1,12 +1,13 @@
 """The energy of a run by phase: set-up, training, evaluation, and what lies between."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from greensweep.energy.carbon import Grid
 from greensweep.energy.meter import Meter
-from greensweep.energy.reading import EnergyReading
+from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
 from greensweep.errors import EnergyError
 
 BETWEEN = "other"
@@ -17,9 +18,15 @@ T = TypeVar("T")
 
 @dataclass
 class Window:
-    """What was read between two moments; it grows at every edge while it is open."""
+    """What was read between two moments; it grows at every edge while it is open.
+
+    Attributes:
+        reading: all that was read, by component.
+        grid: from which emissions follow; None where none was declared.
+    """
 
     reading: EnergyReading = field(default_factory=EnergyReading)
+    grid: Grid | None = None
 
     @property
     def joules(self) -> float | None:
@@ -27,8 +34,42 @@ class Window:
         return self.reading.joules
 
     @property
+    def uncertainty_joules(self) -> float | None:
+        """How far `joules` may be off; None where that is not known."""
+        return self.reading.uncertainty_joules
+
+    @property
+    def kwh(self) -> float | None:
+        """`joules` in kilowatt-hours."""
+        return self.reading.kwh
+
+    @property
+    def emissions_kg(self) -> float | None:
+        """Emissions of `joules`, kg CO2e; None without a declared grid."""
+        return None if self.grid is None else self.grid.emissions_kg(self.kwh)
+
+    @property
+    def components(self) -> Mapping[str, ComponentEnergy]:
+        """Energy of cpu, gpu and ram, each with its source and quality."""
+        return self.reading.components
+
+    @property
+    def quality(self) -> Quality:
+        """How `joules` was got: measured, estimated, mixed, attributed, replayed or unmeasured."""
+        return self.reading.quality
+
+    @property
     def seconds(self) -> float:
         return self.reading.seconds
+
+    def __str__(self) -> str:
+        """Return the energy in words: `12.3 ± 0.4 J in 3.2 s (estimated)`."""
+        if self.joules is None:
+            return f"{self.seconds:.3g} s, energy unmeasured"
+        off = self.uncertainty_joules
+        joules = f"{self.joules:.4g}" if off is None else f"{self.joules:.4g} ± {off:.2g}"
+        emitted = "" if self.emissions_kg is None else f", {self.emissions_kg:.3g} kg CO2e"
+        return f"{joules} J in {self.seconds:.3g} s ({self.quality}){emitted}"
 
 
 class Phases:
@@ -63,12 +104,13 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Charge what the block does to `name`, also when it raises."""
+        """Charge what the block does to `name`, also when it raises; then to the phase around."""
+        around = self._phase
         self._enter(name)
         try:
             yield
         finally:
-            self._enter(BETWEEN)
+            self._enter(around)
 
     def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """Yield from `items`, charging the making of each item to `name`."""
@@ -87,13 +129,13 @@ class Phases:
             yield item
 
     @contextmanager
-    def window(self) -> Iterator[Window]:
+    def window(self, grid: Grid | None = None) -> Iterator[Window]:
         """Read everything that happens in the block, whichever phases it belongs to.
 
         No meter has to nest for that: a window adds up the laps between its ends.
         """
         self._cut()
-        window = Window()
+        window = Window(grid=grid)
         self._windows.append(window)
         try:
             yield window

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from greensweep.energy import EnergyReading
 from greensweep.energy.uncertainty import STEADY_PERIODS
@@ -52,10 +53,12 @@ class History:
         train_loss: float | None,
         metrics: Mapping[str, float | None],
         trained: EnergyReading,
+        others: Mapping[str, float | None] = MappingProxyType({}),
     ) -> None:
         """Add an epoch, after which the training windows read `trained`."""
         seconds = trained.seconds - self._trained.seconds
-        self._points.append(HistoryPoint(epoch, train_loss, self._selecting, metrics, seconds))
+        point = HistoryPoint(epoch, train_loss, self._selecting, metrics, seconds, others=others)
+        self._points.append(point)
         self._trained = trained
         unassigned = trained.seconds - self._assigned.seconds
         if unassigned >= STEADY_PERIODS * trained.update_seconds:

@@ -98,6 +98,7 @@ class HistoryPoint:
         energy_joules: likewise.
         energy_epochs: how many epochs together have this mean energy, where the counters are too
             slow to distinguish them.
+        others: what a loop of one's own reported besides, by name: train_accuracy, say.
     """
 
     epoch: int
@@ -107,6 +108,7 @@ class HistoryPoint:
     seconds: float | None = None
     energy_joules: float | None = None
     energy_epochs: float | None = None
+    others: Mapping[str, float | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `result.json` holds it, with the split in the names of its metrics."""
@@ -115,6 +117,7 @@ class HistoryPoint:
             "epoch": self.epoch,
             "train_loss": self.train_loss,
             **{f"{self.split}_{name}": value for name, value in self.metrics.items()},
+            **self.others,
             "seconds": self.seconds,
             "energy_joules": self.energy_joules,
             **({} if alone else {"energy_epochs": self.energy_epochs}),
@@ -128,12 +131,15 @@ class HistoryPoint:
             TypeError: it is none.
         """
         own = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        others = {name: value for name, value in values.items() if name not in own}
         for split in get_args(Split):
             prefix = f"{split}_"
-            metrics = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
-            if metrics:
-                own |= {"split": split, "metrics": metrics}
-        return cls(**own)
+            named = [name for name in others if name.startswith(prefix)]
+            if named:
+                own |= {"split": split}
+                own["metrics"] = {name.removeprefix(prefix): others.pop(name) for name in named}
+                break
+        return cls(**{**own, "others": others})
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ def history_metrics(point: HistoryPoint) -> dict[str, float]:
         "train/loss": point.train_loss,
         **{_tracked(point.split, name): value for name, value in point.metrics.items()},
         "energy/epoch_joules": point.energy_joules,
+        **{_tracked(*_split_of(name)): value for name, value in point.others.items()},
     }
     return {name: value for name, value in named.items() if value is not None}
 
@@ -109,3 +110,9 @@ def history_metrics(point: HistoryPoint) -> dict[str, float]:
 def _tracked(split: str, metric: str) -> str:
     """Return the name that MLflow shows: names of classes may hold what it refuses."""
     return re.sub(r"[^\w/ .-]", "_", f"{split}/{metric}")
+
+
+def _split_of(name: str) -> tuple[str, str]:
+    """Part `train_accuracy` into train and accuracy; what names no split is of training."""
+    split, _, metric = name.partition("_")
+    return (split, metric) if split in ("train", "test") and metric else ("train", name)

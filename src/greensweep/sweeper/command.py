@@ -6,15 +6,25 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from greensweep.config.folders import command_folder
 from greensweep.config.grammar import ends_of
 from greensweep.config.searched import Searched, read_searched
 from greensweep.config.store import without_hydra
 from greensweep.errors import StudyError
 from greensweep.messages import message_of
 from greensweep.secrets.data import has_secrets
+from greensweep.tracking.tracker import SweepRun
 
 BASIC = "BasicSweeper"
 _RESUMES = "GreensweepSweeper"
+
+
+def sweep_of(hydra: Any) -> SweepRun:
+    """Return the sweep that Hydra's configuration describes, as trackers know it."""
+    directory = command_folder() / hydra.sweep.dir
+    target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
+    kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
+    return SweepRun(directory, f"sweep {kind} {directory.name}", kind.lower())
 
 
 def task_overrides(hydra: Any) -> list[str]:

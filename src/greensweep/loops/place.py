@@ -1,0 +1,127 @@
+"""Where a run of one's own loop is recorded: alone, in a Hydra job, or as a trial of a sweep."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from greensweep.config.metrics import Direction
+from greensweep.config.schema_tracking import LocalConfig, MlflowConfig, TrackingConfig
+from greensweep.errors import ConfigError, StudyError
+from greensweep.record.result import RESULT_FILE
+from greensweep.secrets.data import mask_override
+from greensweep.sweeper.command import sweep_of, task_overrides
+from greensweep.tracking.tracker import Tracker, build_tracker
+
+_URI = "MLFLOW_TRACKING_URI"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is recorded, and what its sweep says of it.
+
+    Attributes:
+        directory: the run's own.
+        trial: its number in its sweep; None outside of one.
+        overrides: what the command or the sweeper set.
+        metric, direction: of the objective, where that was said.
+    """
+
+    directory: Path
+    tracker: Tracker
+    trial: int | None = None
+    overrides: tuple[str, ...] = ()
+    metric: str | None = None
+    direction: Direction | None = None
+
+
+def run_place(
+    name: str,
+    directory: str | Path | None,
+    mlflow: str | bool | None,
+    experiment: str,
+    metric: str | None,
+    direction: Direction | None,
+) -> Place:
+    """Return where a run is recorded, by what was asked and where it runs.
+
+    Raises:
+        StudyError: its directory holds the result of another run.
+        ConfigError: MLflow is asked for and not installed.
+    """
+    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else None
+    sweeping = hydra is not None and hydra.mode == RunMode.MULTIRUN
+    if directory is not None:
+        folder = Path(directory).absolute()
+    elif hydra is not None:
+        folder = Path(hydra.runtime.output_dir)
+    else:
+        folder = _unused(Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    if (folder / RESULT_FILE).exists():
+        if sweeping:
+            raise StudyError(
+                f"{folder} holds the result of this trial: a trial is one run, so let one "
+                "greensweep.run(…) stand around all that it does"
+            )
+        if directory is not None:
+            raise StudyError(f"{folder} holds the result of another run: choose another directory")
+        folder = _unused(folder / name)
+    sweep = sweep_of(hydra) if sweeping else None
+    if sweeping and metric is None:
+        metric = OmegaConf.select(hydra, "sweeper.metric", default=None)
+    if sweeping and direction is None and metric is not None:
+        given = OmegaConf.select(hydra, "sweeper.direction", default=None)
+        direction = given if isinstance(given, str | None) else str(given[0])  # type: ignore[assignment]
+    return Place(
+        folder,
+        build_tracker(_tracking(mlflow, experiment), folder, sweep),
+        trial=hydra.job.num if sweeping else None,
+        overrides=tuple(map(mask_override, task_overrides(hydra))) if hydra is not None else (),
+        metric=metric,
+        direction=direction,
+    )
+
+
+def plain(params: object) -> Mapping[str, Any]:
+    """Return a run's options as plain data.
+
+    Raises:
+        ConfigError: they are no options by name.
+    """
+    if isinstance(params, DictConfig):
+        params = OmegaConf.to_container(params, resolve=True)
+    elif is_dataclass(params) and not isinstance(params, type):
+        params = asdict(params)
+    elif not isinstance(params, Mapping) and hasattr(params, "__dict__"):
+        params = vars(params)
+    if params is None:
+        return {}
+    if not isinstance(params, Mapping):
+        raise ConfigError(
+            f"params must be options by name, a mapping or a dataclass, say, got {params!r}"
+        )
+    return {str(name): value for name, value in params.items()}
+
+
+def _tracking(mlflow: str | bool | None, experiment: str) -> TrackingConfig:
+    installed = find_spec("mlflow") is not None
+    if isinstance(mlflow, str) and not installed:
+        raise ConfigError("mlflow is not installed: pip install 'greensweep[mlflow]'")
+    if mlflow is False or not installed or not (mlflow or os.environ.get(_URI)):
+        return LocalConfig()
+    # The environment's wins over it, as everywhere.
+    uri = mlflow if isinstance(mlflow, str) else MlflowConfig.uri
+    return replace(MlflowConfig(), uri=uri, experiment=experiment)
+
+
+def _unused(folder: Path) -> Path:
+    names = (folder if n == 1 else folder.with_name(f"{folder.name}-{n}") for n in count(1))
+    return next(each for each in names if not each.exists())

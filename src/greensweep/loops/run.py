@@ -1,0 +1,322 @@
+"""`with greensweep.run("mlp", model=net) as run: …`: a loop of one's own as a recorded run."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from greensweep.config.energy_options import EnergyOptions, energy_config
+from greensweep.config.metrics import Direction, metric_called
+from greensweep.energy import Phases, Window, declared_grid
+from greensweep.energy.notices import warn_once
+from greensweep.errors import ConfigError, StudyError
+from greensweep.loops.place import Place, plain, run_place
+from greensweep.record.history import History
+from greensweep.record.measuring import meter_here, open_windows, reading, synchronize
+from greensweep.record.metered import metered
+from greensweep.record.recorded_run import RecordedRun, recorded_run
+from greensweep.record.reporting import Progress, report_progress
+from greensweep.record.result import RunResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+log = logging.getLogger(__name__)
+
+TRAINING = "training"
+_VALIDATION = ("validation", "valid", "val", "eval")
+
+_running: ContextVar[bool] = ContextVar("_running", default=False)
+# Kept, since a context manager that is thrown away ends what it manages.
+_of_forks: list[ExitStack] = []
+
+
+class Run:
+    """A recorded run while it goes on.
+
+    Attributes:
+        directory: where it leaves `result.json`.
+    """
+
+    def __init__(
+        self,
+        recorded: RecordedRun,
+        phases: Phases,
+        window: Window,
+        place: Place,
+        *,
+        keeps_best: bool,
+    ) -> None:
+        self.directory = place.directory
+        self._recorded, self._phases, self._window = recorded, phases, window
+        self._history = History("validation", place.tracker, phases.of(TRAINING))
+        self._keeps_best = keeps_best
+        self._is_chosen = place.metric is not None
+        self._is_open = True
+
+    @property
+    def result(self) -> RunResult:
+        """What is known so far; complete once the block has ended."""
+        return self._recorded.result
+
+    @property
+    def window(self) -> Window:
+        """Training so far, everything but the named phases: `.joules`, `.seconds` and more."""
+        if self._is_open:
+            self._phases.read()
+        return Window(self._phases.of(TRAINING), self._window.grid)
+
+    @property
+    def joules(self) -> float | None:
+        """Training energy so far, J; None where nothing is metered."""
+        return self.window.joules
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far."""
+        return self.window.seconds
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Charge a block to a phase of its own: setup, evaluation or test, say.
+
+        What belongs to no named phase is training.
+        """
+        return self._phases.phase(name)
+
+    def report(
+        self,
+        *,
+        epoch: int | None = None,
+        epochs: int | None = None,
+        **metrics: float | None,
+    ) -> None:
+        """Report what the loop has come to, to the record and to the search that it is part of.
+
+        Args:
+            epoch: how many epochs (or rounds, or evaluations) are done; left out, one more than
+                last time. 0 reports the set-up, before the first.
+            epochs: how many there will be, from which the cost to the end is forecast.
+            metrics: any, by name, of the validation split: `macro_f1=0.8`, or with it in the name,
+                `val_loss=0.3`. `train_…` is of training, and `test_…` of the test split.
+
+        Raises:
+            TrialEnded: the search prunes or stops the trial: let it through.
+        """
+        number = self.result.epochs + 1 if epoch is None else epoch
+        figures = {name: _number(name, value) for name, value in metrics.items()}
+        if number > 0:
+            self._add(number, figures)
+        windows = open_windows()  # which brings the phases up to now
+        trained, result = self._phases.of(TRAINING), self.result
+        named = {_parted(name)[1]: value for name, value in figures.items() if _of_validation(name)}
+        report_progress(
+            Progress(
+                number,
+                named.get("accuracy"),
+                trained.joules,
+                windows[0].joules,
+                epochs,
+                seconds=trained.seconds,
+                lost=windows[0].reading.lost,
+                metric=result.objective_metric,
+                metric_value=named.get(result.objective_metric),
+            )
+        )
+
+    def log(self, **metrics: float | None) -> None:
+        """Record figures of the whole run, such as `test_accuracy`, that are of no epoch.
+
+        They count for the validation split, or with `test_` before their name for the test split.
+        """
+        self._note({name: _number(name, value) for name, value in metrics.items()})
+
+    def _add(self, epoch: int, figures: Mapping[str, float | None]) -> None:
+        self._phases.read()
+        self._choose(figures)
+        named = {_parted(name)[1]: value for name, value in figures.items() if _of_validation(name)}
+        others = {name: value for name, value in figures.items() if not _of_validation(name)}
+        loss = others.pop("train_loss", None)
+        self._history.add(epoch, loss, named, self._phases.of(TRAINING), others)
+        better = self._is_better(named)
+        if better or not self._keeps_best:
+            self._note(figures)
+        if better:
+            self._recorded.note(best_epoch=epoch)
+        self._recorded.note(epochs=epoch, history=self._history.points)
+
+    def _choose(self, figures: Mapping[str, float | None]) -> None:
+        """Go by accuracy where the loop reports it, else by the first metric that it reports."""
+        names = [_parted(name)[1] for name in figures if _of_validation(name)]
+        if self._is_chosen or not names:
+            return
+        self._is_chosen = True
+        name = "accuracy" if "accuracy" in names else names[0]
+        self._recorded.note(objective_metric=name, objective_direction=direction_of(name))
+
+    def _is_better(self, named: Mapping[str, float | None]) -> bool:
+        value, result = named.get(self.result.objective_metric), self.result
+        if value is None:
+            return False
+        earlier = [each.metrics.get(result.objective_metric) for each in self._history.points[:-1]]
+        sign = 1 if result.objective_direction == "maximize" else -1
+        return all(each is None or sign * value > sign * each for each in earlier)
+
+    def _note(self, figures: Mapping[str, float | None]) -> None:
+        metrics = {split: dict(of) for split, of in self.result.metrics.items()}
+        for name, value in figures.items():
+            split, metric = _parted(name)
+            if split != "train":
+                metrics.setdefault(split, {})[metric] = value
+        self._recorded.note(
+            metrics=metrics,
+            validation_accuracy=metrics.get("validation", {}).get("accuracy"),
+            test_accuracy=metrics.get("test", {}).get("accuracy"),
+        )
+
+    def finish(self) -> None:
+        """Give the last epochs their energy."""
+        self._is_open = False
+        self._history.finish()
+        self._recorded.note(history=self._history.points)
+
+
+@contextmanager
+def run(
+    name: str,
+    *,
+    model: "nn.Module | str | None" = None,
+    params: object = None,
+    dataset: str = "unknown",
+    seed: int = 0,
+    metric: str | None = None,
+    direction: Direction | None = None,
+    keep: Literal["last", "best"] = "last",
+    directory: str | Path | None = None,
+    mlflow: str | bool | None = None,
+    experiment: str = "greensweep",
+    energy: object = None,
+    **options: Unpack[EnergyOptions],
+) -> Iterator[Run]:
+    """Record what the block does as one run: energy by phase, metrics by epoch, layers.
+
+    >>> import tempfile
+    >>> with run("mean", meter="unmetered", directory=tempfile.mkdtemp()) as this:
+    ...     this.report(epoch=1, macro_f1=0.5, train_loss=1.2)
+    >>> this.result.metrics
+    {'validation': {'macro_f1': 0.5}}
+
+    It leaves `result.json` and `config.yaml`, as the runs of `greensweep train` do, and a run in
+    MLflow where that is installed and `MLFLOW_TRACKING_URI` is set. In a sweep it is the trial.
+
+    Args:
+        name: of the run in the tracker.
+        model: a torch module, whose layers are counted when it first runs; or its name.
+        params: options to record: a mapping, a dataclass, a Hydra configuration, or a namespace.
+        dataset: name of the data.
+        metric: by which the run is selected and compared; left out, accuracy where the loop reports
+            it, else the first metric that it does.
+        direction: in which that is better: maximize or minimize; known for usual names.
+        keep: the metrics of the run are those of the last epoch, or of the best by `metric`.
+        directory: of the run; left out, Hydra's where that runs, else below `outputs`.
+        mlflow: a tracking URI, or False for none.
+        experiment: in MLflow.
+        energy: the meter's configuration, as `greensweep.measure` takes it.
+        options: of the meter, as `greensweep.measure` takes them.
+
+    Raises:
+        ConfigError: an option does not exist, or the metric's direction is not known.
+        StudyError: it stands inside of another run, or its directory holds the result of one.
+        BaseException: what the block raised; the result says so, and holds what was measured.
+    """
+    if _running.get():
+        raise StudyError(
+            f"run {name!r} begins inside of another run: end that one first, or use run.phase(…) "
+            "for a part of it"
+        )
+    config = energy_config(energy, **options)
+    place = run_place(name, directory, mlflow, experiment, metric, direction)
+    chosen = place.metric or "accuracy"
+    initial = RunResult(
+        status="failed",
+        error=None,
+        model=model
+        if isinstance(model, str)
+        else type(model).__name__
+        if model is not None
+        else name,
+        dataset=dataset,
+        seed=seed,
+        objective_metric=chosen,
+        objective_direction=place.direction or direction_of(chosen),
+        trial=place.trial,
+        overrides=place.overrides,
+    )
+    process, was_running = os.getpid(), _running.set(True)
+    try:
+        with ExitStack() as stack:
+            recorded = stack.enter_context(
+                recorded_run(initial, plain(params), place.directory, place.tracker, name)
+            )
+            meter = meter_here(config)
+            phases = stack.enter_context(metered(recorded, meter, config, synchronize))
+            stack.enter_context(phases.phase(TRAINING))
+            window = stack.enter_context(reading(phases, declared_grid(config)))
+            this = Run(recorded, phases, window, place, keeps_best=keep == "best")
+            stack.callback(this.finish)
+            try:
+                yield this
+            finally:
+                if os.getpid() != process:  # a fork's: the run is its parent's to end
+                    _of_forks.append(stack.pop_all())
+    finally:
+        _running.reset(was_running)
+
+
+def direction_of(name: str) -> Direction:
+    """Return the direction in which a metric is better.
+
+    Raises:
+        ConfigError: its name does not tell.
+    """
+    if name.endswith(("loss", "error", "perplexity")):
+        return "minimize"
+    known = metric_called(name) or metric_called(f"_{name}")
+    if known is None:
+        raise ConfigError(
+            f"is {name} better the higher or the lower it is? Say greensweep.run(…, "
+            f"metric={name!r}, direction='maximize') or 'minimize'"
+        )
+    return known.direction
+
+
+def _model_name(model: object) -> str | None:
+    return model if isinstance(model, str) or model is None else type(model).__name__
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Part `val_loss` into the split and the metric; what names no split is of validation."""
+    split, _, metric = name.partition("_")
+    if metric and split in _VALIDATION:
+        return "validation", metric
+    return (split, metric) if metric and split in ("train", "test") else ("validation", name)
+
+
+def _of_validation(name: str) -> bool:
+    return _parted(name)[0] == "validation"
+
+
+def _number(name: str, value: Any) -> float | None:
+    """Return a metric as a number; None of one that is undefined, or no number."""
+    try:
+        number = float(value) if not isinstance(value, str) else None
+    except (TypeError, ValueError):
+        number = None
+    if number is None:
+        if value is not None:
+            warn_once(f"{name}={value!r} is no number, and left out of the record.")
+        return None
+    return number if isfinite(number) else None

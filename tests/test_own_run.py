@@ -1,0 +1,214 @@
+"""`greensweep.run(…)`: a loop of one's own leaves what our own runs leave."""
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import greensweep
+from greensweep.energy import ScriptedMeter
+from greensweep.errors import ConfigError, GreensweepError, StudyError, TrialEnded
+from greensweep.record.measuring import measured_by
+from greensweep.record.reporting import Progress, monitored_by
+from greensweep.record.result import read_result
+
+
+@pytest.fixture(autouse=True)
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return found
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.reports: list[Progress] = []
+
+    def on_epoch(self, progress: Progress) -> None:
+        self.reports.append(progress)
+        if progress.epoch == 2:
+            raise TrialEnded("pruned", "pruned after epoch 2")
+
+    def on_repeat(self, progress: Progress) -> None:
+        pass
+
+
+def test_a_run_leaves_its_metrics_by_epoch_and_split(tmp_path: Path) -> None:
+    with greensweep.run("mlp", directory=tmp_path, meter="unmetered") as run:
+        run.report(epoch=1, macro_f1=0.5, val_loss=1.0, train_loss=2.0, train_accuracy=0.4)
+        run.report(epoch=2, macro_f1=0.4, val_loss=0.9, train_loss=1.0, train_accuracy=0.6)
+        run.log(test_macro_f1=0.45)
+    result = recorded(tmp_path)
+    assert result["metrics"] == {
+        "validation": {"macro_f1": 0.4, "loss": 0.9},
+        "test": {"macro_f1": 0.45},
+    }
+    assert (result["status"], result["epochs"], result["best_epoch"]) == ("finished", 2, 1)
+    assert (result["objective_metric"], result["objective_direction"]) == ("macro_f1", "maximize")
+    first = result["history"][0]
+    assert (first["train_loss"], first["validation_loss"], first["train_accuracy"]) == (2, 1, 0.4)
+    assert read_result(tmp_path) == run.result
+
+
+def test_the_best_epoch_is_kept_where_asked(tmp_path: Path) -> None:
+    with greensweep.run("a", directory=tmp_path, meter="unmetered", keep="best") as run:
+        for loss in (0.5, 0.2, 0.9):
+            run.report(loss=loss)
+    assert run.result.metrics["validation"] == {"loss": 0.2}
+    assert (run.result.best_epoch, run.result.epochs) == (2, 3)
+    assert run.result.objective_direction == "minimize"
+
+
+def test_what_is_in_no_phase_is_training(tmp_path: Path) -> None:
+    meter = ScriptedMeter([(1.0, 1.0)])
+    with measured_by(meter) as block, greensweep.run("a", directory=tmp_path) as run:
+        with run.phase("setup"):
+            pass
+        run.report(epoch=1, accuracy=0.5)
+        with run.phase("evaluation"):
+            pass
+    phases = {name: each.joules for name, each in run.result.energy_phases.items()}
+    assert phases["setup"] == phases["evaluation"] == 1.0
+    assert run.result.energy_joules == phases["training"] == run.joules
+    assert run.result.energy_spent_joules == sum(phases.values())
+    assert block.joules is not None and block.joules > run.result.energy_spent_joules
+    assert run.result.history[0].energy_joules == 2.0  # of the epoch, and not of what follows it
+
+
+def test_a_trial_that_a_search_ends_is_recorded_as_it_ended(tmp_path: Path) -> None:
+    search = Kept()
+    with (
+        pytest.raises(TrialEnded),
+        monitored_by(search),
+        greensweep.run("a", directory=tmp_path, meter="unmetered") as run,
+    ):
+        for epoch in range(1, 4):
+            run.report(epoch=epoch, epochs=3, macro_f1=epoch / 10)
+    assert [each.objective_value for each in search.reports] == [0.1, 0.2]
+    assert (run.result.status, run.result.epochs) == ("pruned", 2)
+
+
+def test_an_exception_leaves_what_was_measured(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), greensweep.run("a", directory=tmp_path) as run:
+        run.report(epoch=1, accuracy=0.5)
+        print(1 / 0)
+    result = recorded(tmp_path)
+    assert (result["status"], result["error"]) == (
+        "failed",
+        "ZeroDivisionError: division by zero",
+    )
+    assert result["energy_joules"] > 0
+    assert run.result.validation_accuracy == 0.5
+
+
+@dataclass
+class Options:
+    rate: float = 0.1
+
+
+@pytest.mark.parametrize(
+    "params", [Options(), {"rate": 0.1}, Namespace(rate=0.1)], ids=["class", "mapping", "argparse"]
+)
+def test_options_are_recorded(tmp_path: Path, params: object) -> None:
+    with greensweep.run("a", params=params, directory=tmp_path, meter="unmetered"):
+        pass
+    assert (tmp_path / "config.yaml").read_text() == "rate: 0.1\n"
+
+
+def test_runs_outside_of_hydra_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        with greensweep.run("mlp", meter="unmetered"):
+            pass
+    assert len([*Path("outputs/mlp").glob("*/result.json")]) == 2
+
+
+def test_a_run_in_mlflow_has_its_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with greensweep.run("mlp", params={"rate": 0.1}, directory=tmp_path / "run") as run:
+        run.report(epoch=1, macro_f1=0.5, train_accuracy=0.4)
+    kept = MlflowClient(uri).get_run(str(run.result.mlflow_run_id))
+    assert kept.data.params["rate"] == "0.1"
+    assert kept.data.metrics["validation/macro_f1"] == 0.5
+    assert kept.data.metrics["train/accuracy"] == 0.4
+    assert kept.data.metrics["energy/spent_joules"] == run.result.energy_spent_joules
+
+
+def nested(folder: Path) -> None:
+    with (
+        greensweep.run("outer", directory=folder / "outer", meter="unmetered"),
+        greensweep.run("inner", directory=folder / "inner", meter="unmetered"),
+    ):
+        pass
+
+
+def again(folder: Path) -> None:
+    for _ in range(2):
+        with greensweep.run("a", directory=folder, meter="unmetered"):
+            pass
+
+
+def unknown_direction(folder: Path) -> None:
+    with greensweep.run("a", directory=folder, meter="unmetered") as run:
+        run.report(epoch=1, smoothness=0.5)
+
+
+def options_of_a_text(folder: Path) -> None:
+    with greensweep.run("a", params="rate=0.1", directory=folder, meter="unmetered"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "sentence"),
+    [
+        (nested, StudyError, "run 'inner' begins inside of another run: end that one first"),
+        (again, StudyError, "holds the result of another run: choose another directory"),
+        (unknown_direction, ConfigError, "is smoothness better the higher or the lower it is"),
+        (options_of_a_text, ConfigError, "params must be options by name"),
+    ],
+)
+def test_a_wrong_use_is_refused_in_a_sentence(
+    tmp_path: Path, wrong: Any, error: type[GreensweepError], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        wrong(tmp_path)
+
+
+def test_a_metric_that_is_no_number_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with greensweep.run("a", directory=tmp_path, meter="unmetered") as run:
+        run.report(epoch=1, accuracy="0.5 or so", macro_f1=0.5)  # type: ignore[arg-type]
+        run.report(epoch=2, accuracy=0.6)
+    assert "accuracy='0.5 or so' is no number" in caplog.text
+    assert [each.metrics for each in run.result.history] == [
+        {"accuracy": None, "macro_f1": 0.5},
+        {"accuracy": 0.6},
+    ]
+    assert run.result.metrics["validation"] == {"accuracy": 0.6, "macro_f1": 0.5}
+
+
+def test_a_fork_does_not_end_its_parents_run(tmp_path: Path) -> None:
+    code = f"""
+import os, greensweep
+with greensweep.run("a", directory={str(tmp_path)!r}, meter="unmetered") as run:
+    child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    assert recorded(tmp_path)["status"] == "finished"
