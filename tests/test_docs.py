@@ -133,8 +133,8 @@ def hooks() -> ModuleType:
 
 def declared_options() -> Iterator[tuple[str, dataclasses.Field]]:
     for module in (schema, schema_analysis, sweeper):
-        for node in vars(module).values():
-            if dataclasses.is_dataclass(node):
+        for name, node in vars(module).items():
+            if dataclasses.is_dataclass(node) and name.endswith("Config"):
                 for field in dataclasses.fields(node):
                     # A group has no row, its options have; names are the group's choices.
                     if not dataclasses.is_dataclass(field.default_factory):
