@@ -165,7 +165,7 @@ def test_every_choice_of_every_group_is_in_the_reference(hooks: ModuleType) -> N
 def test_no_option_goes_without_a_description() -> None:
     """But names that a choice sets, groups, and what Hydra itself reads."""
     for node, field in declared_options():
-        exempt = {"name", "_target_", "defaults", "sampler", *hooks_groups()}
+        exempt = {"name", "_target_", "_recursive_", "defaults", "sampler", *hooks_groups()}
         assert "doc" in field.metadata or field.name in exempt, f"{node}.{field.name}"
 
 
