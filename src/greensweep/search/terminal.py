@@ -206,16 +206,12 @@ def preview_sentences(
         cost: of running them, joules.
         kg_per_joule: of the declared grid.
     """
-    spans = [f"{duration_text(seconds.cost)} ({_ends(seconds, duration_text)})"]
+    spans = [_span(seconds, duration_text)]
     if joules is not None:
-        spans.append(f"{joules_text(joules.cost)} ({_ends(joules, joules_text)})")
+        spans.append(_span(joules, joules_text))
         if kg_per_joule is not None:
             grams = 1000.0 * kg_per_joule
-
-            def text(value: float) -> str:
-                return f"{grams * value:.3g} g"
-
-            spans.append(f"{text(joules.cost)} CO2e ({_ends(joules, text)})")
+            spans.append(_span(joules, lambda value: f"{grams * value:.3g} g", " CO2e"))
     spent = f" for {joules_text(cost)}" if cost else ""
     return [
         f"Forecast for {trials} trials, one at a time and without pruning: {', '.join(spans)}.",
@@ -233,5 +229,6 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / 3600:.3g} h" if seconds < 172_800 else f"{seconds / 86_400:.3g} days"
 
 
-def _ends(forecast: Forecast, text: Callable[[float], str]) -> str:
-    return f"{text(forecast.low)} to {text(forecast.high)}"
+def _span(forecast: Forecast, text: Callable[[float], str], what: str = "") -> str:
+    low, high = text(forecast.low), text(forecast.high)
+    return f"{text(forecast.cost)}{what} ({low} to {high})"

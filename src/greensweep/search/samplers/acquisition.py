@@ -39,20 +39,15 @@ class Acquisition:
         scores = [each.scores + mean_difference(each.ended, whole.ended) for each in cheaper]
         points = self._stack([each.points for each in fidelities])
         self._scores = GaussianProcess(points, np.concatenate([whole.scores, *scores]))
-        self._log_savings = [
-            0.0,
-            *(mean_difference(each.metered, whole.metered) for each in cheaper),
-        ]
+        metered, logs = zip(*(each.metered for each in fidelities), strict=True)
+        savings = [mean_difference(each.metered, whole.metered) for each in cheaper]
+        self._log_savings = [0.0, *savings]
         log_joules = np.concatenate(
-            [
-                each.metered[1] + saving
-                for each, saving in zip(fidelities, self._log_savings, strict=True)
-            ]
+            [each + saving for each, saving in zip(logs, self._log_savings, strict=True)]
         )
         self._log_joules: GaussianProcess | None = None
         if cost_exponent and len(log_joules) >= _FEWEST_METERED:
-            metered = self._stack([each.metered[0] for each in fidelities])
-            self._log_joules = GaussianProcess(metered, log_joules)
+            self._log_joules = GaussianProcess(self._stack(metered), log_joules)
         self._violations = [
             GaussianProcess(whole.constrained_points, each) for each in whole.violations
         ]
