@@ -19,10 +19,9 @@ from greensweep.config.schema_tracking import (
     MlflowConfig,
     TrackingConfig,
 )
-from greensweep.nested import flat
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, Replayed, Spread
-from greensweep.record.tracked_names import tracked_metrics, tracked_tags
+from greensweep.record.tracked_names import tracked_metrics, tracked_params, tracked_tags
 from greensweep.tracking.mlflow_places import known_experiment, known_parent, tracking_uri
 from greensweep.tracking.mlflow_store import MlflowStore, unreachable
 from greensweep.tracking.mlflow_tracker import MlflowTracker, open_store
@@ -313,8 +312,9 @@ def test_a_database_that_fails_midway_shows_no_traceback(
 
 
 def test_params_are_flat_text() -> None:
-    assert flat({"a": {"b": 1, "c": {"d": None}}, "e": [1, 2], "f": {}}) == {
-        "a.b": "1", "a.c.d": "None", "e": "[1, 2]", "f": "{}",
+    config = {"a": {"b": 1, "c": {"d": None}}, "e": [1, 2], "f": {}}
+    assert tracked_params(config, RunResult("finished", None, "m", "d", 0)) == {
+        "a.b": "1", "a.c.d": "None", "e": "[1, 2]", "f": "{}", "objective.metric": "accuracy",
     }  # fmt: skip
 
 

@@ -41,7 +41,6 @@ def matern_process(
 
 
 def fit(regressor: Any, points: FloatArray, values: FloatArray) -> Any:
-    """Fit a regressor, and return it."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

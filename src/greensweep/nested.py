@@ -108,8 +108,3 @@ def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{name}"] = value
     return found
-
-
-def flat(nested: Mapping[str, Any]) -> dict[str, str]:
-    """Return nested plain data by dotted names, as text."""
-    return {name: str(value) for name, value in dotted(nested).items()}

@@ -54,9 +54,5 @@ def is_pareto_optimal(losses: ArrayLike) -> NDArray[np.bool_]:
 
 
 def distinguishable(one: float, other: float, *uncertainties: float | None) -> bool:
-    """Tell whether two figures differ by more than both uncertainties together explain.
-
-    Args:
-        uncertainties: of each, where it is known.
-    """
+    """Tell whether two figures differ by more than both uncertainties, where known, explain."""
     return abs(one - other) > math.hypot(*(each or 0.0 for each in uncertainties))

@@ -15,7 +15,7 @@ from greensweep.config.register import SCHEMAS
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import load_run_config, save_run_config
 from greensweep.errors import ConfigError
-from greensweep.nested import flat
+from greensweep.nested import dotted
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = (
@@ -166,16 +166,16 @@ def test_a_space_searches_options_that_exist(config: Compose, path: Path) -> Non
 def test_the_variants_differ_from_the_defaults_by_the_papers_flaws_and_nothing_else(
     config: Compose,
 ) -> None:
-    plain = flat(asdict(config("training.batch_size=512")))
-    corrected = flat(asdict(config("training.batch_size=512", "variant=corrected")))
-    faithful = flat(asdict(config("training.batch_size=512", "variant=faithful")))
+    plain = dotted(asdict(config("training.batch_size=512")))
+    corrected = dotted(asdict(config("training.batch_size=512", "variant=corrected")))
+    faithful = dotted(asdict(config("training.batch_size=512", "variant=faithful")))
     assert corrected == {**plain, "variant": "corrected"}
     assert {key: value for key, value in faithful.items() if value != plain[key]} == {
         "variant": "faithful",
-        "optimizer.beta2_applied": "False",
-        "training.reshuffle": "False",
-        "training.evaluation_mode": "False",
-        "training.evaluation_batch_size": "512",
+        "optimizer.beta2_applied": False,
+        "training.reshuffle": False,
+        "training.evaluation_mode": False,
+        "training.evaluation_batch_size": 512,
         "training.keep": "last",
         "select_on": "test",
     }

@@ -17,11 +17,7 @@ _NOT_IN_URLS = re.compile(r"[%?#{}]")
 
 
 def check_folder() -> None:
-    """Refuse a folder in which no run can be composed.
-
-    Raises:
-        ConfigError: Hydra would read a part of its name as a reference.
-    """
+    """Raise ConfigError in a folder in whose name Hydra would read a reference."""
     if "${" in str(Path.cwd()):
         raise ConfigError(
             f"the folder {Path.cwd()} has ${{ in its name, which Hydra takes for a reference to "
@@ -78,8 +74,7 @@ def storage_url(given: str | None, directory: Path) -> str:
 def sqlite_file(url: str, folder: Path | None = None) -> Path | None:
     """Return the file that a URL of SQLAlchemy's names, absolute; None of a server or of memory.
 
-    Args:
-        folder: that it is meant from, instead of `command_folder`.
+    It is meant from `folder`, or from that of the command.
     """
     scheme, _, path = url.partition(":///")
     name = unquote(path.partition("?")[0])

@@ -86,10 +86,7 @@ def still_needed(
 ) -> dict[str, Sequence[Any]] | None:
     """Return what an option needs of those that are searched; None where it is never there.
 
-    What it needs of another one holds for the whole sweep, or never.
-
-    Args:
-        present: returns the value of an option that is not searched.
+    What it needs of another one, whose value `present` returns, holds for the whole sweep or never.
     """
     for name in when.keys() - searched:
         if as_override(present(name)) not in map(as_override, when[name]):
@@ -103,11 +100,7 @@ def any_of(needed: Any) -> tuple[Any, ...]:
 
 
 def present_value(config: DictConfig, key: str) -> Any:
-    """Return the value of an option, or the choice of a group, that the command has; or None.
-
-    Args:
-        config: composed, with `hydra`.
-    """
+    """Return the value of an option, or the choice of a group, in what was composed; or None."""
     key = key.lstrip("+")
     choices = config.hydra.runtime.choices
     if key in choices:

@@ -47,10 +47,7 @@ def without_hydra(composed: DictConfig) -> DictConfig:
 
 
 def parse_run(composed: DictConfig) -> schema.TrainConfig | None:
-    """Return a composed run's configuration; None of a program other than ours.
-
-    Args:
-        composed: with `hydra` or without.
+    """Return a run's configuration, composed with `hydra` or without; None of another program's.
 
     Raises:
         ConfigError: as `parse`.

@@ -55,11 +55,9 @@ def is_option_somewhere(composed: DictConfig, key: str) -> bool:
 
 
 def no_option(key: str, composed: DictConfig, prefix: str = "") -> str:
-    """Say that there is no such option, and which one was meant.
+    """Say that a composed configuration has no option of this dotted name, and which one was meant.
 
     Args:
-        key: its dotted name.
-        composed: the configuration that does not have it, or could not take it.
         prefix: as of `unknown_options`.
     """
     if is_option(composed, key.removeprefix(prefix)):

@@ -12,14 +12,14 @@ from greensweep.csv_files.layout import TableError
 EnergyUnit = Literal["uJ", "mJ", "J", "kJ", "MJ", "GJ", "mWh", "Wh", "kWh", "MWh"]
 AccuracyUnit = Literal["share", "percent"]
 
-_JOULES = {
+ENERGY_UNITS: Mapping[str, float] = {
     "uJ": 1e-6, "µJ": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3, "MJ": 1e6, "GJ": 1e9,
     "mWh": 3.6, "Wh": 3600.0, "kWh": 3.6e6, "MWh": 3.6e9,
 }  # fmt: skip
 # Words of a column's name, in lower case. "mj" may be millijoules or megajoules.
 _WORDS = {
     "joules": "J", "joule": "J", "kilojoules": "kJ", "megajoules": "MJ", "millijoules": "mJ",
-    "microjoules": "uJ", **{unit.lower(): unit for unit in _JOULES if unit[0] not in "mM"},
+    "microjoules": "uJ", **{unit.lower(): unit for unit in ENERGY_UNITS if unit[0] not in "mM"},
 }  # fmt: skip
 _PERCENT = ("percent", "pct", "percentage")
 # CodeCarbon's emissions.csv says no units: https://mlco2.github.io/codecarbon/output.html
@@ -29,7 +29,6 @@ _CODECARBON_MARKS = ("emissions", "duration", "codecarbon_version")
 # Of the median run: the least is far below a phone's, the most that of a large computing centre.
 _TOLD_WATTS, _POSSIBLE_WATTS = (0.1, 20e3), (1e-3, 1e6)
 
-ENERGY_UNITS: Mapping[str, float] = _JOULES
 ACCURACY_UNITS: Mapping[str, float] = {"%": 0.01}
 TIME_UNITS: Mapping[str, float] = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -47,11 +46,7 @@ _THOUSANDS = re.compile(r"[1-9]\d{0,2}([.,]\d{3})")
 
 
 class FigureError(TableError):
-    """A cell is no figure.
-
-    Attributes:
-        index: of the cell, from 0.
-    """
+    """A cell is no figure: the one at `index`, from 0."""
 
     def __init__(self, index: int, rule: str) -> None:
         super().__init__(rule)
@@ -125,13 +120,13 @@ def energy_factor(name: str, unit: EnergyUnit | None, names: Iterable[str], opti
         TableError: the name may mean several units.
     """
     if unit is not None:
-        return _JOULES[unit]
+        return ENERGY_UNITS[unit]
     names = set(names)
     words = re.findall(r"[a-zµ]+", name, re.IGNORECASE)
     for word in words:
         exact = word if word in get_args(EnergyUnit) and not name.isupper() else None
         if known := exact or _WORDS.get(word.lower()):
-            return _JOULES[known]
+            return ENERGY_UNITS[known]
         if word.lower() in ("mj", "mwh"):
             raise TableError(
                 f"{name} may be of milli or of mega ({word}): set {option}=mJ, MJ, mWh or MWh"
@@ -142,7 +137,7 @@ def energy_factor(name: str, unit: EnergyUnit | None, names: Iterable[str], opti
                 f"{name} names no unit, and CodeCarbon, which calls it so, has kilowatt-hours: set "
                 f"{option}=kWh, or {option}=J"
             )
-        return _JOULES["kWh"]
+        return ENERGY_UNITS["kWh"]
     return 1.0
 
 

@@ -56,7 +56,6 @@ def read_column(
     """Return the figures of a column, none of them negative, by the line of their row.
 
     Args:
-        path: that the rows were read from, for errors.
         units, factor: as of `read_figures`.
 
     Raises:

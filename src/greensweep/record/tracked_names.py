@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from greensweep.nested import flat
+from greensweep.nested import dotted
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import HistoryPoint, Inference
 from greensweep.secrets.data import masked
@@ -15,7 +15,8 @@ _SPREAD_NAMES = {"energy_joules": "energy/total_joules", "energy_net_joules": "e
 
 def tracked_params(config: Mapping[str, Any], result: RunResult) -> dict[str, str]:
     """Return a run's options by dotted names, as text without secrets."""
-    params = {**flat(masked(config)), "objective.metric": result.objective_metric}
+    params = {name: str(value) for name, value in dotted(masked(config)).items()}
+    params["objective.metric"] = result.objective_metric
     if params.get("objective.name") == "accuracy":  # the choice of one metric, whichever that is
         params["objective.name"] = result.objective_metric
     return params

@@ -41,10 +41,9 @@ def mask_override(text: str) -> str:
 
 
 def masked(data: Any, name: str = "", *, restorable: bool = False) -> Any:
-    """Return nested plain data without secrets.
+    """Return nested plain data, which stands under a dotted name, without secrets.
 
     Args:
-        name: under which it stands, dotted.
         restorable: as of `mask_of`.
     """
     if isinstance(data, Mapping):

@@ -22,11 +22,7 @@ _known: dict[str, str | None] = {}  # to the environment variable that holds it,
 
 
 def know(value: str, variable: str | None = None) -> None:
-    """Mask this value from now on.
-
-    Args:
-        variable: the environment variable that holds it.
-    """
+    """Mask this value from now on, which an environment variable may hold."""
     value = value.strip()
     least = _LEAST_DIGITS if value.isdigit() else _LEAST
     if len(value) < least or value.lower() in _ORDINARY or _known.get(value):

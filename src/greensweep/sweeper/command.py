@@ -110,11 +110,7 @@ def check_subdir(hydra: DictConfig) -> None:
 
 
 def refuse_secrets(name: str, choices: Iterable[Any]) -> None:
-    """Refuse to search an option over secrets, which a study and its tables would hold.
-
-    Raises:
-        StudyError: one of the choices is a secret.
-    """
+    """Raise StudyError where a choice is a secret, which a study and its tables would hold."""
     if has_secrets(list(choices), name):
         raise StudyError(
             f"{name} cannot be searched, since its choices are secrets, which a study keeps: give "

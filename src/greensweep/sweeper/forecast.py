@@ -27,8 +27,7 @@ def preview(worker: Worker, overrides: Sequence[str]) -> None:
     """Run some random points for two epochs each, and print what the whole sweep will cost.
 
     Args:
-        worker: of the sweep.
-        overrides: what preview runs set besides.
+        overrides: what they set besides.
 
     Raises:
         StudyError: none of them came to an epoch.

@@ -30,11 +30,7 @@ def write_results_of(spec: SearchSpec, study: optuna.Study, ended: str | None) -
 
 
 def require_finished(trials: Sequence[FrozenTrial]) -> None:
-    """Refuse that all trials failed.
-
-    Raises:
-        StudyError: trials ended, but none of them well.
-    """
+    """Raise StudyError where trials ended, but none of them well."""
     if interrupted() or any(trial.state == TrialState.COMPLETE for trial in trials):
         return
     outcomes = [outcome for trial in trials if (outcome := outcome_of(trial)) is not None]

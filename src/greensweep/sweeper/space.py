@@ -36,11 +36,7 @@ log = logging.getLogger(__name__)
 def read_space(
     params: Mapping[str, Any], arguments: Sequence[str], config: DictConfig
 ) -> tuple[Space, list[str]]:
-    """Return what is searched, and the overrides that all trials share.
-
-    Args:
-        params: of the sweeper.
-        arguments: the command's overrides.
+    """Return what the sweeper's params and the command search, and what all trials share.
 
     Raises:
         GreensweepError: a range makes no sense, or what an option needs cannot be.

@@ -106,11 +106,7 @@ def build_spec(
 
 
 def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[str]:
-    """Return what a trial sets, in Hydra's syntax.
-
-    Args:
-        params: as Optuna keeps them.
-    """
+    """Return what a trial sets, in Hydra's syntax, by its parameters as Optuna keeps them."""
     return [*(f"{name}={kept_as_override(value)}" for name, value in params.items()), *shared]
 
 

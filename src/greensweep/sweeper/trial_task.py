@@ -58,11 +58,7 @@ class TrialTask:
 
 
 def mask_program_output(config: DictConfig) -> None:
-    """Mask what this process logs and prints, knowing the secrets of the program's configuration.
-
-    Args:
-        config: with `hydra` or without.
-    """
+    """Mask what this process logs and prints, by the secrets of the program's configuration."""
     mask_output()
     plain = OmegaConf.to_container(config, resolve=False)
     learn(plain)

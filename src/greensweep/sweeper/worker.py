@@ -65,11 +65,7 @@ class Worker:
     singletons: Any = field(default_factory=Singleton.get_state)
 
     def __post_init__(self) -> None:
-        """Refuse fidelities that the program does not have, before anything is trained.
-
-        Raises:
-            StudyError: one sets an option that there is not.
-        """
+        """Raise StudyError, before anything trains, for a fidelity's option that there is not."""
         for fidelity, cheaper in enumerate(self.spec.fidelities, 1):
             try:
                 self._composed({}, fidelity)
