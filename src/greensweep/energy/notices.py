@@ -29,12 +29,12 @@ def warn_once_per_sweep(sweep: Path | None) -> Iterator[None]:
 
 def warn_once(sentence: str, level: int = logging.WARNING) -> None:
     """Warn, unless this process, or another one of its sweep, has said the same."""
-    _warn(_sweep.get(), sentence, level)
+    _warn(sentence, level)
 
 
 @cache  # for as long as the process lives
-def _warn(sweep: Path | None, sentence: str, level: int) -> None:
-    if sweep is not None:
+def _warn(sentence: str, level: int) -> None:
+    if (sweep := _sweep.get()) is not None:
         digest = hashlib.sha256(sentence.encode()).hexdigest()
         try:
             (sweep / f".warned-{digest[:12]}").touch(exist_ok=False)
