@@ -6,6 +6,8 @@
 from hydra._internal.grammar import grammar_functions
 from hydra.core.utils import JobReturn, JobStatus
 
+from greensweep.errors import StudyError
+
 
 def let_choices_be_null() -> None:
     """Let choice(…) and shuffle(…) take null, as `OPTION=1,null` does.
@@ -16,9 +18,10 @@ def let_choices_be_null() -> None:
         function.__annotations__["args"] |= None
 
 
-def fault_of(returned: JobReturn) -> object:
+def fault_of(returned: JobReturn) -> BaseException | None:
     """Return what a job raised, None where it did not fail.
 
     The public `return_value` raises it, after a line of its own on stderr.
     """
-    return returned._return_value if returned.status == JobStatus.FAILED else None
+    fault = returned._return_value if returned.status == JobStatus.FAILED else None
+    return fault if isinstance(fault, BaseException | None) else StudyError(str(fault))

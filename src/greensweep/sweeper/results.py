@@ -1,7 +1,6 @@
 """What a sweep leaves in its folder, and whether anything came of it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -20,12 +19,26 @@ from greensweep.search.spec import SearchSpec
 def write_results_of(spec: SearchSpec, study: optuna.Study, ended: str | None) -> SearchCost:
     """Write `study.json` and `optimization_results.yaml`, and return what the search cost.
 
+    The best trials stand in the latter as the stock sweeper writes them.
+
     Args:
         ended: why it ended before all trials were done.
     """
     cost = search_cost(spec, study, ended)
     write_search_cost(cost, spec.directory)
-    _write_best(study, cost, spec.directory)
+    best = [study.get_trials(deepcopy=False)[number] for number in cost.best_trials]
+    solutions: Any = [
+        {
+            "params": {name: read_kept(value) for name, value in each.params.items()},
+            "values": each.values,
+        }
+        for each in best
+    ]
+    found = {"solutions": solutions}
+    if len(study.directions) == 1 and best:
+        found = {"best_params": solutions[0]["params"], "best_value": best[0].value}
+    text = OmegaConf.to_yaml(OmegaConf.create({"name": "greensweep", **found}))
+    write_text(spec.directory / "optimization_results.yaml", text)
     return cost
 
 
@@ -39,20 +52,3 @@ def require_finished(trials: Sequence[FrozenTrial]) -> None:
     errors = [each.error for each in outcomes if each.error]
     if errors:
         raise StudyError(f"none of {len(errors)} trials finished; the first: {errors[0]}")
-
-
-def _write_best(study: optuna.Study, cost: SearchCost, directory: Path) -> None:
-    """Leave the best as the stock sweeper does."""
-    best = [study.get_trials(deepcopy=False)[number] for number in cost.best_trials]
-    solutions: Any = [
-        {
-            "params": {name: read_kept(value) for name, value in each.params.items()},
-            "values": each.values,
-        }
-        for each in best
-    ]
-    found = {"solutions": solutions}
-    if len(study.directions) == 1 and best:
-        found = {"best_params": solutions[0]["params"], "best_value": best[0].value}
-    text = OmegaConf.to_yaml(OmegaConf.create({"name": "greensweep", **found}))
-    write_text(directory / "optimization_results.yaml", text)

@@ -12,7 +12,6 @@ import optuna
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException, HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -193,7 +192,7 @@ class Worker:
             except Exception as error:
                 faults |= {trial.number: error for trial in run}
             else:
-                found = map(_fault_of, returned)
+                found = map(fault_of, returned)
                 faults |= {trial.number: each for trial, each in zip(run, found, strict=True)}
         for trial in trials:
             if isinstance(fault := faults[trial.number], _NOT_COMPOSED):
@@ -225,8 +224,3 @@ def _consecutive(trials: list[ReservedTrial]) -> list[list[ReservedTrial]]:
     """Split trials into runs of numbers that follow each other, as launchers number jobs."""
     runs = groupby(enumerate(trials), lambda placed: placed[1].number - placed[0])
     return [[trial for _, trial in run] for _, run in runs]
-
-
-def _fault_of(returned: JobReturn) -> BaseException | None:
-    fault = fault_of(returned)
-    return fault if isinstance(fault, BaseException | None) else StudyError(str(fault))
