@@ -180,15 +180,15 @@ def _check_design(frame: pd.DataFrame, factors: Sequence[str], order: int) -> No
             )
     for size in range(2, order + 1):
         for group in combinations(factors, size):
-            each_level = [sorted(frame[factor].unique()) for factor in group]
             there = set(frame[list(group)].itertuples(index=False, name=None))
-            for cell in product(*each_level):
-                if cell not in there:
-                    named = ", ".join(f"{f}={v}" for f, v in zip(group, cell, strict=True))
-                    raise AnalysisError(
-                        f"no run has {named}: Type III sums of squares need every cell of the "
-                        f"design; set analysis.order={size - 1}, or add such runs"
-                    )
+            cells = product(*(sorted(frame[factor].unique()) for factor in group))
+            missing = next((cell for cell in cells if cell not in there), None)
+            if missing is not None:
+                named = ", ".join(f"{f}={v}" for f, v in zip(group, missing, strict=True))
+                raise AnalysisError(
+                    f"no run has {named}: Type III sums of squares need every cell of the "
+                    f"design; set analysis.order={size - 1}, or add such runs"
+                )
 
 
 def _residuals(frame: pd.DataFrame, response: str, factors: Sequence[str]) -> Figures:

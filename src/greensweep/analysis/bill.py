@@ -1,7 +1,6 @@
 """What runs cost in all: by how they ended, by phase and by component."""
 
 import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,18 +44,10 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     best = runs.finished.sort_values([col.SCORE, ENERGY], ascending=[False, True]).iloc[0]
     quality = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
-    for kind, pattern, quality_of in (
-        ("phase", _PHASE, _quality_of_phase),
-        ("component", _COMPONENT, _quality_of_component),
-    ):
+    for kind, pattern in (("phase", _PHASE), ("component", _COMPONENT)):
         columns = {found[1]: found[0] for found in map(pattern.fullmatch, map(str, frame)) if found}
-        if not columns:
-            continue
-        sums = _sums(frame, kind, columns)
-        qualities_of = [quality_of(frame, name) for name in sums[kind]]
-        if any(qualities_of):
-            sums["quality"] = [each or col.UNKNOWN for each in qualities_of]
-        tables[f"{kind}s"] = sums
+        if columns:
+            tables[f"{kind}s"] = _by_part(frame, kind, columns)
     trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
     times = (
@@ -102,26 +93,25 @@ def _parts(runs: RunTable, sweeps: pd.DataFrame | None) -> pd.DataFrame:
     return table
 
 
-def _quality_of_component(frame: pd.DataFrame, component: str) -> str:
-    """Return the qualities of a component's energy; empty where the runs record none."""
-    name = f"energy.quality.{component}"
-    return _listed(frame[name]) if name in frame else ""
-
-
-def _quality_of_phase(frame: pd.DataFrame, phase: str) -> str:
-    """The same of a phase: where a run records none of its own, that of its training energy."""
-    metered = frame[frame[f"phases/{phase}_joules"].notna()]
-    own = metered.get(f"phases.quality.{phase}")
-    found = metered[col.QUALITY] if own is None else own.fillna(metered[col.QUALITY])
-    return "" if found.eq(col.UNKNOWN).all() else _listed(found)
-
-
-def _listed(qualities: "pd.Series[Any]") -> str:
-    return " and ".join(sorted(map(str, qualities.dropna().unique())))
-
-
-def _sums(frame: pd.DataFrame, kind: str, columns: dict[str, str]) -> pd.DataFrame:
+def _by_part(frame: pd.DataFrame, kind: str, columns: dict[str, str]) -> pd.DataFrame:
     sums = [pd.to_numeric(frame[name], errors="coerce").sum() for name in columns.values()]
     table = pd.DataFrame({kind: list(columns), "joules": sums})
     table["share"] = table["joules"] / table["joules"].sum()
-    return table.sort_values("joules", ascending=False, ignore_index=True)
+    table = table.sort_values("joules", ascending=False, ignore_index=True)
+    found = [_quality(frame, kind, part, columns[part]) for part in table[kind]]
+    return table.assign(quality=[each or col.UNKNOWN for each in found]) if any(found) else table
+
+
+def _quality(frame: pd.DataFrame, kind: str, part: str, name: str) -> str:
+    """Return the qualities of a part's energy; empty where the runs record none.
+
+    Where a run records none of a phase, it is that of its training energy.
+    """
+    if kind == "component":
+        found = frame.get(f"energy.quality.{part}", pd.Series(dtype=object))
+    else:
+        metered = frame[frame[name].notna()]
+        found = metered.get(f"phases.quality.{part}", metered[col.QUALITY])
+        found = found.fillna(metered[col.QUALITY])
+        found = found[:0] if found.eq(col.UNKNOWN).all() else found
+    return " and ".join(sorted(map(str, found.dropna().unique())))

@@ -118,16 +118,15 @@ def pairwise(costs: pd.DataFrame) -> pd.DataFrame:
 
 def mean_ranks(costs: pd.DataFrame) -> pd.DataFrame:
     """Return each column's mean rank over the rows, 1 the cheapest; those that never arrive tie."""
-    ranks = np.apply_along_axis(rankdata, 1, costs.to_numpy(float))
-    table = pd.DataFrame({"strategy": costs.columns, "mean_rank": ranks.mean(axis=0)})
-    return table.sort_values("mean_rank", ignore_index=True)
+    ranks = costs.rank(axis=1).mean().sort_values()
+    return ranks.rename_axis("strategy").reset_index(name="mean_rank")
 
 
 def friedman(costs: pd.DataFrame) -> tuple[float, float] | None:
     """Return Friedman's statistic and p-value; None below 3 columns or 3 rows."""
     if len(costs.columns) < 3 or len(costs) < _FEWEST_SETTINGS:
         return None
-    ranks = np.apply_along_axis(rankdata, 1, costs.to_numpy(float))
+    ranks = costs.rank(axis=1).to_numpy()
     if np.ptp(ranks) == 0:
         return 0.0, 1.0
     found = friedmanchisquare(*ranks.T)

@@ -26,7 +26,7 @@ from greensweep.analysis.architectures import (
 from greensweep.analysis.result import Result
 from greensweep.config.schema_analysis import LayersConfig
 from greensweep.errors import AnalysisError
-from greensweep.sources.table import ENERGY, RunTable, column
+from greensweep.sources.table import ENERGY, RunTable
 
 # What runs record of the size of their network, which predicts its energy beside the layers.
 SIZES = ("model/flops", "model/parameters")
@@ -151,10 +151,9 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
 def _named(runs: RunTable, config: LayersConfig, option: str) -> list[str]:
     """Return the columns that an option names, each once, as they are called in the tables."""
     names = list(dict.fromkeys(getattr(config, option)))
-    for name in names:
-        column(runs.frame, name, f"analysis.{option}", runs.source)
-        if name == ENERGY:
-            raise AnalysisError(f"analysis.{option} names {ENERGY}, which is what is explained")
+    runs.require(names, f"analysis.{option}")
+    if ENERGY in names:
+        raise AnalysisError(f"analysis.{option} names {ENERGY}, which is what is explained")
     return [_renamed(name) for name in names]
 
 

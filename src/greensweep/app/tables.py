@@ -26,14 +26,12 @@ def analyse(composed: DictConfig) -> None:
 
     config = checked(composed, AnalyseConfig)
     result = analysis.answer(_runs(config), config.analysis)
-    runs = result.runs
     folder = Path(config.output) / config.analysis.name
     with written_to(config.output):
         result.write(folder)
     for said in [*result.answers, *(f"Warning: {each}." for each in result.warnings)]:
         log.info(said)
-    left = "".join(f"; left out: {count}, {why}" for why, count in runs.left_out.items())
-    log.info(f"{runs.rows} rows of {runs.source}{left}. Tables: {folder}")
+    log.info(f"{result.runs}. Tables: {folder}")
 
 
 def report(composed: DictConfig) -> None:

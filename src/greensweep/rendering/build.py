@@ -17,9 +17,8 @@ from greensweep.config.schema_analysis import (
     ReportConfig,
     TradeoffConfig,
 )
-from greensweep.rendering.figures.bill import draw_shares
 from greensweep.rendering.figures.drawing import Drawing
-from greensweep.rendering.figures.layers import draw_layers, draw_quantiles
+from greensweep.rendering.figures.parts import draw_layers, draw_quantiles, draw_shares
 from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
 from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
 from greensweep.rendering.page import Section, Table
@@ -195,11 +194,10 @@ def _method(analyses: Analyses) -> Section:
         _reworded(note, name) for name, result in analyses.results.items() for note in result.notes
     ]
     runs = analyses.runs
-    left = "".join(f"; left out: {count}, {why}" for why, count in runs.left_out.items())
     return Section(
         "Method",
         [
-            f"{runs.rows} rows of {runs.source}{left}.",
+            f"{runs}.",
             *_machines(runs.frame),
             *_versions(runs.frame),
             *dict.fromkeys(notes),

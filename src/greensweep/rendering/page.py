@@ -1,7 +1,7 @@
 """The page: sections of text, figures and tables, in one file that needs no other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Section:
     sentences: Sequence[str] = ()
     drawings: Sequence[Drawing] = ()
     tables: Sequence[Table] = ()
-    warnings: Sequence[str] = field(default_factory=list)
+    warnings: Sequence[str] = ()
 
     @property
     def anchor(self) -> str:

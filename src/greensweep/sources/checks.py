@@ -110,11 +110,7 @@ def copies(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
 
 def table_warnings(frame: pd.DataFrame, metric: Metric) -> list[str]:
     """Return what makes the runs of a table hard to compare, in sentences."""
-    return [
-        *_mixtures(frame),
-        *_counts(frame),
-        *_selection(frame, metric),
-    ]
+    return [*_mixtures(frame), *_counts(frame), *_selection(frame, metric)]
 
 
 def _mixtures(frame: pd.DataFrame) -> list[str]:

@@ -94,7 +94,8 @@ def read_study(
     tables, figures = [], {}
     for cell, asked in cells.items():
         sweep = folder / cell
-        _check_ended(sweep, asked)
+        if not _has_ended(sweep, asked):
+            raise _unfinished(sweep)
         labels = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
         labels["strategy_in_space"] = f"{labels['strategy']}@{labels['space']}"
         trials = first_trials(read_trials(sweep), asked)
@@ -109,14 +110,13 @@ def read_study(
     return pd.concat(tables, ignore_index=True), figures
 
 
-def _check_ended(sweep: Path, asked: int) -> None:
-    """Refuse a sweep that was interrupted, or whose last end was before more was asked of it."""
+def _has_ended(sweep: Path, asked: int) -> bool:
+    """Tell whether a sweep was not interrupted, and ended after so many trials were asked of it."""
     summary = read_summary(sweep)
     if summary is None or summary.status != "finished":
-        raise _unfinished(sweep)
+        return False
     total = summary.trials if summary.search is None else summary.search["trials_total"]
-    if total < asked:
-        raise _unfinished(sweep)
+    return bool(total >= asked)
 
 
 def _unfinished(sweep: Path) -> AnalysisError:

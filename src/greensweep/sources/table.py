@@ -67,6 +67,10 @@ class RunTable:
         """The columns of our own runs' options."""
         return [name for name in map(str, self.frame) if name.startswith(OPTION_GROUPS)]
 
+    def __str__(self) -> str:
+        left = "".join(f"; left out: {count}, {why}" for why, count in self.left_out.items())
+        return f"{self.rows} rows of {self.source}{left}"
+
     def require(self, names: Iterable[str], option: str) -> None:
         """Refuse names that an option has and no column.
 

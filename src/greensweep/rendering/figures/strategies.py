@@ -138,11 +138,11 @@ def _look(index: int) -> dict[str, Any]:
 
 def _handles(strategies: Sequence[str], *, markers: bool = False) -> list[Line2D]:
     """Return what a legend shows, one for each strategy."""
-    handles = []
-    for index, strategy in enumerate(strategies):
-        marker = MARKERS[index % len(MARKERS)] if markers else ""
-        handles.append(Line2D([], [], marker=marker, ms=4, label=short(strategy), **_look(index)))
-    return handles
+    shapes = MARKERS if markers else ("",)
+    return [
+        Line2D([], [], marker=shapes[k % len(shapes)], ms=4, label=short(strategy), **_look(k))
+        for k, strategy in enumerate(strategies)
+    ]
 
 
 def _of(table: pd.DataFrame, setting: str, strategy: str) -> pd.DataFrame:
