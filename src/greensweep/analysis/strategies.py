@@ -9,7 +9,7 @@ import pandas as pd
 
 from greensweep.analysis.bands import curve_band, energies_over_orders, target_interval
 from greensweep.analysis.comparison import critical_difference, friedman, mean_ranks, pairwise
-from greensweep.analysis.ratios import ratio_table, summarise_ratios
+from greensweep.analysis.ratios import answers_of, ratio_table, summarise_ratios
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import (
     Search,
@@ -18,7 +18,7 @@ from greensweep.analysis.searches import (
     energy_to_target,
     mean_best_score,
 )
-from greensweep.analysis.strategies_text import answers_of, notes_of, warnings_of
+from greensweep.analysis.strategies_text import notes_of, warnings_of
 from greensweep.analysis.survival import energy_survival
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig

@@ -103,9 +103,7 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
         for name in [each for each in part if str(each).startswith(beginnings)]:
             frame[name] = part[name]
     counts = metrics.filter(regex=f"^{_LAYERS}")
-    was_counted = counts.notna().any(axis=1)
-    for name in counts:
-        frame[name] = counts[name].mask(counts[name].isna() & was_counted, 0.0)
+    frame[counts.columns] = counts.dropna(how="all").fillna(0.0).reindex(counts.index)
     for names, part in ((_METRICS, metrics), (_TAGS, tags)):
         for name, ours in names.items():
             frame[ours] = part.get(name)

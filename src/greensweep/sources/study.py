@@ -115,8 +115,7 @@ def _has_ended(sweep: Path, asked: int) -> bool:
     summary = read_summary(sweep)
     if summary is None or summary.status != "finished":
         return False
-    total = summary.trials if summary.search is None else summary.search["trials_total"]
-    return bool(total >= asked)
+    return bool((summary.search or {}).get("trials_total", summary.trials) >= asked)
 
 
 def _unfinished(sweep: Path) -> AnalysisError:
