@@ -104,6 +104,9 @@ class ReplayModel:
             wide = [each.option for each in axes if _is_wide(each)]
             axes = build_axes(table, [*log, *wide])
         self.axes = axes
+        curves = [each.curve for each in table.configurations]
+        self._accuracies = np.array([max(point.accuracy for point in each) for each in curves])
+        self._joules = np.array([curve[-1].joules for curve in curves])
         self._points = np.stack([place(axes, each.values) for each in table.configurations])
         self.radius = spacing(self._points) if radius is None else radius
         self._surfaces = self._fit() if method == "regression" else None
@@ -179,18 +182,13 @@ class ReplayModel:
                     f"{self.table.path}, line {each.line}: the energy must be above 0 for "
                     "replay.method=regression: leave the row out, or set replay.method=nearest"
                 )
-        accuracies, joules = self._recorded()
-        return Surface(self._points, accuracies), Surface(self._points, np.log(joules))
-
-    def _recorded(self) -> tuple[Coordinates, Coordinates]:
-        ends = [each.curve for each in self.table.configurations]
-        accuracies = [max(point.accuracy for point in curve) for curve in ends]
-        return np.array(accuracies), np.array([curve[-1].joules for curve in ends])
+        log_joules = np.log(self._joules)
+        return Surface(self._points, self._accuracies), Surface(self._points, log_joules)
 
     def _leave_one_out(self) -> FitError | None:
         if len(self._points) < 2:
             return None
-        accuracies, joules = self._recorded()
+        accuracies, joules = self._accuracies, self._joules
         if self._surfaces is not None:
             said = [np.clip(self._surfaces[0].left_out, 0, 1), np.exp(self._surfaces[1].left_out)]
         else:

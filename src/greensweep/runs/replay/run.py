@@ -46,16 +46,14 @@ def replay_once(
         KeyboardInterrupt: the run was interrupted; likewise.
         OSError: the result cannot be written; the tracker has it.
     """
-    points: list[RecordedPoint] = []
+    points = [_START]
     history: list[HistoryPoint] = []
     began = time.monotonic()
     initial = initial_result(config, trial, overrides)
     with recorded_run(initial, asdict(config), directory, tracker, name) as run:
         try:
             for point in _recorded_epochs(config, run):
-                history.append(
-                    _history_point(config.select_on, points[-1] if points else _START, point)
-                )
+                history.append(_history_point(config.select_on, points[-1], point))
                 points.append(point)
                 tracker.log_step(history_metrics(history[-1]), step=point.epoch)
                 seconds = time.monotonic() - began if point.seconds is None else point.seconds
@@ -70,10 +68,10 @@ def replay_once(
                     )
                 )
                 patience = config.training.patience
-                if patience is not None and point.epoch - _best(points).epoch >= patience:
+                if patience is not None and point.epoch - _best(points[1:]).epoch >= patience:
                     break
         finally:
-            figures = _figures(config, points, time.monotonic() - began)
+            figures = _figures(config, points[1:], time.monotonic() - began)
             run.note(history=tuple(history), **figures)
     return run.result
 

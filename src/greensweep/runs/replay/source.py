@@ -38,19 +38,17 @@ def replay_model(config: TrainConfig) -> ReplayModel:
         raise StudyError(
             f"replay.table={path} cannot be read ({error.strerror}): name a CSV file with a header"
         ) from error
-    options = None if settings.options is None else tuple(settings.options)
-    sought = tuple(config.space) if options is None else options
-    declared = {key for key, each in config.space.items() if isinstance(each, Mapping)}
-    declared = {key for key in declared if config.space[key].get("log")}
+    ranges = ((key, each) for key, each in config.space.items() if isinstance(each, Mapping))
     model = _model(
         path.absolute(),
         (stamp.st_mtime_ns, stamp.st_size),
-        options=options,
+        options=None if settings.options is None else tuple(settings.options),
         searched=tuple(config.space),
         where=tuple((str(column), as_text(value)) for column, value in settings.where.items()),
         columns=astuple(settings.columns),
         method=settings.method,
-        on_log_scale=(*(key for key in sought if key in declared), *settings.log),
+        declared_log=tuple(key for key, declared in ranges if declared.get("log")),
+        log=tuple(settings.log),
         radius=settings.radius,
     )
     _log_summary(model, tuple(config.space), tuple(dotted(asdict(config))))
@@ -86,15 +84,15 @@ def _model(
     where: tuple[tuple[str, str], ...],
     columns: tuple[Any, ...],
     method: Method,
-    on_log_scale: tuple[str, ...],
+    declared_log: tuple[str, ...],
+    log: tuple[str, ...],
     radius: float | None,
 ) -> ReplayModel:
     named = ReplayColumnsConfig(*columns)
     table = read_table(path, options=options, searched=searched, where=dict(where), columns=named)
     # The space may declare a logarithm of what the table lacks; replay.log may not.
-    lacking = set(searched) - set(table.dimensions)
-    wanted = tuple(key for key in on_log_scale if key not in lacking)
-    return ReplayModel(table, method=method, log=wanted, radius=radius)
+    log = (*(key for key in declared_log if key in table.dimensions), *log)
+    return ReplayModel(table, method=method, log=log, radius=radius)
 
 
 @cache  # logged once in a process
