@@ -236,6 +236,11 @@ def test_an_option_that_the_run_lacks_is_refused(config: Compose, tmp_path: Path
     assert read_result(tmp_path / "run").status == "failed"
 
 
+def test_a_logarithm_of_what_the_table_lacks_is_refused(curves: Compose) -> None:
+    with pytest.raises(StudyError, match=r"^replay\.log: no dimension is called 'training\.batch"):
+        replay_model(curves("replay.log=[training.batch_size]"))
+
+
 def test_the_choice_of_a_group_may_distinguish_runs(config: Compose, tmp_path: Path) -> None:
     path = write(tmp_path, "optimizer accuracy energy_joules\nadam 0.5 1\nsgd 0.6 2")
     asked = ("training=replay", f"replay.table={path}", "replay.options=[optimizer]")
