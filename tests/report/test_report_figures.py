@@ -9,8 +9,15 @@ import pandas as pd
 import pytest
 
 from greensweep.analysis import Result, analyse_tradeoff, compare_strategies, standard_table
-from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig, TradeoffConfig
-from greensweep.rendering import draw_curves, draw_front, draw_shares, draw_survival
+from greensweep.analysis.collect import analyses_of
+from greensweep.config.schema_analysis import (
+    ColumnsConfig,
+    LayersConfig,
+    ReportConfig,
+    StrategiesConfig,
+    TradeoffConfig,
+)
+from greensweep.rendering import build_page, draw_curves, draw_front, draw_shares, draw_survival
 from greensweep.rendering.svg import inline_svg
 from greensweep.sources import run_columns as col
 
@@ -94,6 +101,19 @@ def test_the_axis_claims_a_validation_accuracy_only_where_it_is_one() -> None:
     tradeoff = analyse_tradeoff(RUNS, TradeoffConfig(resamples=100))
     first = draw_front(tradeoff, RUNS, ["dataset"])[0]
     assert first.figure.axes[0].get_ylabel() == "accuracy"
+
+
+def test_the_front_is_drawn_among_the_runs_that_where_leaves() -> None:
+    tradeoff = TradeoffConfig(where={"strategy": HIDDEN})
+    config = ReportConfig(
+        columns=ColumnsConfig(),
+        tradeoff=tradeoff,
+        strategies=StrategiesConfig(),
+        layers=LayersConfig(),
+    )
+    sections = build_page(analyses_of(RUNS, config), config)
+    (front,) = [each for part in sections for each in part.drawings if each.name == "front"]
+    assert len(front.tips["runs-0"]) == 4
 
 
 def test_each_bar_tells_its_own_quality() -> None:
