@@ -50,13 +50,14 @@ def fit(
     setup, kept, history = under_way.setup, under_way.kept, under_way.history
     run, phases = under_way.run, under_way.phases
     config, training = setup.config, setup.config.training
+    selecting = setup.test if config.select_on == "test" else setup.validation
     report(_progress(0, None, setup, phases))
     epochs: Iterable[Epoch] = phases.each("training", setup.training)
     try:
         for epoch in show_epochs(epochs, training.epochs) if show_epochs else epochs:
             trained = phases.of("training")
             with phases.phase("evaluation"):
-                reached = setup.evaluate(setup.selecting, config.select_on)
+                reached = setup.evaluate(selecting, config.select_on)
                 is_kept = kept.keep(epoch.number, reached.metrics[setup.objective.name])
             setup.training.evaluation_loss = reached.loss
             if is_kept:

@@ -37,11 +37,6 @@ class Setup(Network):
     test: Split
     training: Training
 
-    @property
-    def selecting(self) -> Split:
-        """The split by which epochs are chosen."""
-        return self.test if self.config.select_on == "test" else self.validation
-
 
 def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     """Read the data, build the network, count its layers, and note what is known of them.
