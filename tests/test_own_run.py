@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,18 @@ def test_a_trial_that_a_search_ends_is_recorded_as_it_ended(tmp_path: Path) -> N
             run.report(epoch=epoch, epochs=3, macro_f1=epoch / 10)
     assert [each.objective_value for each in search.reports] == [0.1, 0.2]
     assert (run.result.status, run.result.epochs) == ("pruned", 2)
+
+
+def test_a_loop_that_catches_everything_is_recorded_as_the_search_ended_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TrialEnded),
+        monitored_by(Kept()),
+        greensweep.run("a", directory=tmp_path, meter="unmetered") as run,
+    ):
+        for epoch in range(1, 4):
+            with suppress(BaseException):
+                run.report(epoch=epoch, macro_f1=epoch / 10)
+    assert (recorded(tmp_path)["status"], recorded(tmp_path)["epochs"]) == ("pruned", 3)
 
 
 def test_an_exception_leaves_what_was_measured(tmp_path: Path) -> None:

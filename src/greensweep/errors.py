@@ -54,8 +54,10 @@ class AnalysisError(GreensweepError):
     """A table of runs cannot be read, or does not answer what is asked."""
 
 
-class TrialEnded(GreensweepError):
+class TrialEnded(BaseException):
     """A search ends one of its runs early, which is no fault of the run.
+
+    No `Exception`, as asyncio's `CancelledError` is none: it passes a program's `except Exception`.
 
     Attributes:
         status: pruned: it will not be among the best. stopped: the sweep ends.

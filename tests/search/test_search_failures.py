@@ -141,7 +141,7 @@ def test_a_program_that_catches_the_end_and_returns_is_ended_all_the_same(tmp_pa
         try:
             for _ in epochs():
                 pass
-        except Exception:
+        except BaseException:
             return 0.15
         return 1.0
 
@@ -161,7 +161,7 @@ def test_a_program_that_raises_an_error_of_its_own_at_the_end_has_not_failed(
         try:
             for _ in epochs():
                 pass
-        except Exception as error:
+        except BaseException as error:
             raise RuntimeError("training failed") from error
         return 1.0
 
@@ -186,19 +186,24 @@ def test_an_error_while_the_trial_ends_that_has_another_cause_is_a_failure(tmp_p
     assert ended(found).error == "ZeroDivisionError: ZeroDivisionError"
 
 
-def test_a_program_that_trains_to_its_end_regardless_has_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("caught", "epochs"), [(Exception, 3), (BaseException, 10)], ids=["exceptions", "everything"]
+)
+def test_a_program_that_catches_all_and_goes_on_is_ended_all_the_same(
+    tmp_path: Path, caught: type[BaseException], epochs: int
+) -> None:
     def task(params: Any) -> float:
         for epoch in range(1, 11):
             try:
                 report(epoch=epoch, accuracy=0.05 * epoch, joules=10.0 * epoch, epochs=10)
-            except Exception:
+            except caught:
                 continue
         return 0.5
 
     found = over_limit(tmp_path, task)
-    assert found.states() == ["COMPLETE"]
-    assert ended(found).spent_joules == 100.0
-    assert found.trials[0].constraints == {"max_joules_per_run": 75.0}
+    assert found.states() == ["PRUNED"]
+    assert ended(found).error == "pruned after epoch 3: 30 J are above max_joules_per_run=25"
+    assert ended(found).spent_joules == 10.0 * epochs  # of all that it went on to do
 
 
 # Interrupts

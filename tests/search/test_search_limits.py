@@ -14,7 +14,7 @@ from test_search_failures import run_all
 from greensweep.config.schema import TrainConfig
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.energy import Meter, ScriptedMeter, UnmeteredMeter
-from greensweep.errors import ConstraintError
+from greensweep.errors import ConstraintError, TrialEnded
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import Progress, report, report_progress, report_repeat
 from greensweep.record.result import read_result
@@ -158,7 +158,7 @@ def test_another_workers_set_up_counts_as_soon_as_it_is_told(tmp_path: Path) -> 
     monitor = TrialMonitor(found.spec, found.study, trial_of(found.study, one.number))
     monitor.on_epoch(Progress(0, spent_joules=395.0, epochs=9))
     second = TrialMonitor(found.spec, found.study, trial_of(found.study, other.number))
-    with pytest.raises(Exception, match="before its first epoch: the budget of 400 J is spent"):
+    with pytest.raises(TrialEnded, match="before its first epoch: the budget of 400 J is spent"):
         second.on_epoch(Progress(0, spent_joules=20.0, epochs=9))
 
 

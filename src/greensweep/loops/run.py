@@ -13,7 +13,7 @@ from greensweep.config.energy_options import EnergyOptions, energy_config
 from greensweep.config.metrics import Direction, metric_called
 from greensweep.energy import Phases, Window, declared_grid
 from greensweep.energy.notices import warn_once
-from greensweep.errors import ConfigError, StudyError
+from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.loops.place import Place, plain, run_place
 from greensweep.record.history import History
 from greensweep.record.measuring import meter_here, open_windows, reading, synchronize
@@ -57,6 +57,7 @@ class Run:
         self._keeps_best = keeps_best
         self._is_chosen = place.metric is not None
         self._is_open = True
+        self._ended: TrialEnded | None = None
 
     @property
     def result(self) -> RunResult:
@@ -113,19 +114,22 @@ class Run:
         windows = open_windows()  # which brings the phases up to now
         trained, result = self._phases.of(TRAINING), self.result
         named = {_parted(name)[1]: value for name, value in figures.items() if _of_validation(name)}
-        report_progress(
-            Progress(
-                number,
-                named.get("accuracy"),
-                trained.joules,
-                windows[0].joules,
-                epochs,
-                seconds=trained.seconds,
-                lost=windows[0].reading.lost,
-                metric=result.objective_metric,
-                metric_value=named.get(result.objective_metric),
-            )
+        progress = Progress(
+            number,
+            named.get("accuracy"),
+            trained.joules,
+            windows[0].joules,
+            epochs,
+            seconds=trained.seconds,
+            lost=windows[0].reading.lost,
+            metric=result.objective_metric,
+            metric_value=named.get(result.objective_metric),
         )
+        try:
+            report_progress(progress)
+        except TrialEnded as ended:
+            self._ended = ended
+            raise
 
     def log(self, **metrics: float | None) -> None:
         """Record figures of the whole run, such as `test_accuracy`, that are of no epoch.
@@ -176,6 +180,11 @@ class Run:
             validation_accuracy=metrics.get("validation", {}).get("accuracy"),
             test_accuracy=metrics.get("test", {}).get("accuracy"),
         )
+
+    def raise_end(self) -> None:
+        """Raise again what ended the run, where the loop caught it and went on."""
+        if self._ended is not None:
+            raise self._ended
 
     def finish(self) -> None:
         """Give the last epochs their energy."""
@@ -269,6 +278,7 @@ def run(
             stack.callback(this.finish)
             try:
                 yield this
+                this.raise_end()
             finally:
                 if os.getpid() != process:  # a fork's: the run is its parent's to end
                     _of_forks.append(stack.pop_all())

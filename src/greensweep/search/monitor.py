@@ -45,7 +45,7 @@ class TrialMonitor:
         self.curve: list[CurvePoint] = []
         self.repeats: list[float] = []
         self.last: Progress | None = None
-        self.ended: TrialEnded | ConstraintError | None = None  # what the last report raised
+        self.ended: TrialEnded | ConstraintError | None = None  # what a report raised first
         self._spec, self._study, self._trial = spec, study, trial
         self._search_joules = search_joules or 0.0
         self._began = time.monotonic()
@@ -71,7 +71,9 @@ class TrialMonitor:
         self._raise_end(self._on_repeat, progress)
 
     def _raise_end(self, handle: Callable[[Progress], None], progress: Progress) -> None:
-        self.ended = None
+        if self.ended is not None:  # the program caught it, and goes on at its own cost
+            self.last = progress
+            raise self.ended
         try:
             handle(progress)
         except (TrialEnded, ConstraintError) as ended:

@@ -32,6 +32,9 @@ from greensweep.search.optuna_internals import (
 from greensweep.search.records import OUTCOME, WHOLE_RUN, Outcome, fidelity_of
 from greensweep.search.spec import SearchSpec
 
+# What ends a task and is no `Exception`.
+_ENDS = (KeyboardInterrupt, SystemExit, TrialEnded)
+
 # Optuna's names of a trial's constraints begin so.
 _CONSTRAINT = "constraints"
 
@@ -77,7 +80,7 @@ def run_trial(
         if monitor.ended is not None:
             raise monitor.ended  # the program caught it
         values = checked_values(returned, len(spec.directions))
-    except (Exception, KeyboardInterrupt, SystemExit) as raised:
+    except (Exception, *_ENDS) as raised:
         cause = _cause(raised, monitor.ended)
         ending = ending_of(cause)
         if isinstance(cause, SystemExit):
@@ -237,7 +240,7 @@ def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> d
 
 def _cause(raised: BaseException, end: BaseException | None) -> BaseException:
     """Return what ended a task: what it raised, or the end of the trial that it wrapped up."""
-    is_its_own = not isinstance(raised, GreensweepError | KeyboardInterrupt | SystemExit)
+    is_its_own = not isinstance(raised, (GreensweepError, *_ENDS))
     return end if end is not None and is_its_own and _follows(raised, end) else raised
 
 
