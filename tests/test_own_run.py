@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import greensweep
+from greensweep.app.compose import compose_sweep
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import ConfigError, GreensweepError, StudyError, TrialEnded
 from greensweep.record.measuring import measured_by
@@ -144,6 +145,16 @@ def test_runs_outside_of_hydra_have_folders_of_their_own(
         with greensweep.run("mlp", meter="unmetered"):
             pass
     assert len([*Path("outputs/mlp").glob("*/result.json")]) == 2
+
+
+def test_a_configuration_that_was_only_composed_is_no_job_of_hydras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    compose_sweep([])  # as a notebook does that composes with Hydra's own configuration
+    with greensweep.run("mlp", meter="unmetered") as run:
+        pass
+    assert run.directory.parent == Path("outputs/mlp")
 
 
 def test_a_run_in_mlflow_has_its_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def run_place(
         StudyError: its directory holds the result of another run.
         ConfigError: MLflow is asked for and not installed.
     """
-    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else None
+    hydra = _hydra_of_job()
     sweeping = hydra is not None and hydra.mode == RunMode.MULTIRUN
     if directory is not None:
         folder = Path(directory).absolute()
@@ -88,6 +88,13 @@ def run_place(
         metric=metric,
         direction=direction,
     )
+
+
+def _hydra_of_job() -> Any:
+    """Return Hydra's configuration in a job of its own; None where it only composed one."""
+    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else None
+    runs = hydra is not None and not OmegaConf.is_missing(hydra.runtime, "output_dir")
+    return hydra if runs else None
 
 
 def plain(params: object) -> Mapping[str, Any]:
