@@ -15,7 +15,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from interleaved import Turn
 from stopwatch import Stopwatch
 
-from greensweep import app
+from greensweep.app import training
 from greensweep.energy.machine import MachineMeter
 from greensweep.record import recorded_run
 from greensweep.runs import checkpoint, network, once, setup
@@ -73,7 +73,7 @@ def main() -> None:
     for part, owner, attributes in PARTS:
         for attribute in attributes:
             watch.on_calls(owner, attribute, f"part: {part}")
-    watch.on_calls(app, "train", "task")
+    watch.on_calls(training, "train", "task")
 
     timer = TrialTimer(watch)
     launch = BasicLauncher.launch

@@ -1,15 +1,8 @@
-"""Answer a question from a table of runs: `source=runs.csv analysis=strategies`."""
+"""Answer a question from a table of runs: `greensweep analyse`."""
 
-import gc
+import sys
 
-from greensweep import app
-
-
-@app.script("analyse")
-def main(config: app.DictConfig) -> None:
-    app.analyse(config)
-
+from greensweep.__main__ import main
 
 if __name__ == "__main__":
-    gc.disable()  # to look for garbage among a million cells takes a tenth of the time
-    app.run(main)
+    sys.exit(main(["analyse", *sys.argv[1:]]))

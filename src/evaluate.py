@@ -1,12 +1,8 @@
-"""Test a kept model: `python src/evaluate.py checkpoint=RUN_DIR/model.pt`."""
+"""Test a kept model: `greensweep evaluate`."""
 
-from greensweep import app
+import sys
 
-
-@app.script("evaluate")
-def main(config: app.DictConfig) -> float:
-    return app.evaluate(config)
-
+from greensweep.__main__ import main
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -1,12 +1,8 @@
-"""Predict by a kept model: `python src/predict.py checkpoint=RUN_DIR/model.pt data=FILE`."""
+"""Predict by a kept model: `greensweep predict`."""
 
-from greensweep import app
+import sys
 
-
-@app.script("predict")
-def main(config: app.DictConfig) -> None:
-    app.predict(config)
-
+from greensweep.__main__ import main
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main(["predict", *sys.argv[1:]]))

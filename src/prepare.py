@@ -1,12 +1,8 @@
-"""Fetch or verify a data set and write the manifest of its splits: `dataset=cifar10`."""
+"""Fetch or verify a data set and write the manifest of its splits: `greensweep prepare`."""
 
-from greensweep import app
+import sys
 
-
-@app.script("prepare")
-def main(config: app.DictConfig) -> None:
-    app.prepare(config)
-
+from greensweep.__main__ import main
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main(["prepare", *sys.argv[1:]]))

@@ -1,15 +1,8 @@
-"""Write a report of runs, one page that opens from disk: `python src/report.py`."""
+"""Write a report of runs, one page that opens from disk: `greensweep report`."""
 
-import gc
+import sys
 
-from greensweep import app
-
-
-@app.script("report")
-def main(config: app.DictConfig) -> None:
-    app.report(config)
-
+from greensweep.__main__ import main
 
 if __name__ == "__main__":
-    gc.disable()  # to look for garbage among a million cells takes a tenth of the time
-    app.run(main)
+    sys.exit(main(["report", *sys.argv[1:]]))

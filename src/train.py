@@ -1,12 +1,8 @@
-"""Train one model, or with -m sweep over many: `python src/train.py --help` lists every option."""
+"""Train one model, or with -m sweep over many: `greensweep train`."""
 
-from greensweep import app
+import sys
 
-
-@app.script("train")
-def main(config: app.DictConfig) -> float | tuple[float, ...]:
-    return app.train(config)
-
+from greensweep.__main__ import main
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main(["train", *sys.argv[1:]]))

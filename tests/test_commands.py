@@ -1,15 +1,20 @@
-"""`python -m greensweep` ends as the scripts do: one sentence, and a status that says which."""
+"""`greensweep` runs the programs of src/, and ends as they do: one sentence, and a status."""
 
+import logging
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import PROJECT
 from test_bad_input import one_sentence
 
 from greensweep.__main__ import main
+from greensweep.config.folders import CONF
 
 
 @pytest.mark.parametrize(
@@ -105,3 +110,90 @@ def test_a_reader_that_closes_the_pipe_is_no_fault(command: list[str], tmp_path:
     refused = "study" in command
     assert ended.returncode == refused
     assert len(ended.stderr.splitlines()) == refused, ended.stderr
+
+
+# --- greensweep train, sweep, and their like --------------------------------------------------
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def greensweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run `greensweep` in this process and an empty folder; gives its exit status and output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["greensweep", *arguments])
+        handlers = logging.getLogger().handlers[:]
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            logging.getLogger().handlers[:] = handlers
+        captured = capsys.readouterr()
+        code, said = ended.value.code, captured.out + captured.err
+        return (1, f"{said}{code}\n") if isinstance(code, str) else (code or 0, said)
+
+    return run
+
+
+def test_the_help_fits_on_a_screen_and_names_every_command(greensweep: Command) -> None:
+    status, said = greensweep("--help")
+    assert status == 0
+    assert len(said.splitlines()) <= 30
+    for command in ("train", "sweep", "evaluate", "predict", "prepare", "analyse", "report",
+                    "doctor", "upload", "summarise", "runs", "digest", "study"):  # fmt: skip
+        assert re.search(rf"^ +{command} ", said, re.M), command
+
+
+def test_sweep_searches_with_our_sweeper(
+    greensweep: Command, results: Callable[..., list[dict[str, Any]]]
+) -> None:
+    status, said = greensweep(
+        "sweep", "hydra.sweeper.n_trials=2", "training.epochs=1", "dataset.train_limit=100",
+        "warmup=0", "inference.seconds=0", "tracking=local", "energy=unmetered",
+    )  # fmt: skip
+    assert status == 0, said
+    assert [each["trial"] for each in results("multirun/digits-simple_cnn-accuracy")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "used"),
+    [([], "GreensweepSweeper"), (["hydra/sweeper=optuna"], "OptunaSweeper")],
+)
+def test_sweep_takes_another_sweeper_and_flags_of_hydra(
+    greensweep: Command, chosen: list[str], used: str
+) -> None:
+    status, said = greensweep("sweep", *chosen, "--cfg", "hydra", "--package", "hydra.sweeper")
+    assert status == 0
+    assert f".{used}" in said
+
+
+def test_a_program_takes_choices_of_a_folder_of_ones_own(
+    greensweep: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "optimizer").mkdir(parents=True)
+    (tmp_path / "mine" / "optimizer" / "slow.yaml").write_text(
+        "defaults: [sgd, _self_]\nlearning_rate: 1e-6\n"
+    )
+    status, said = greensweep("train", "--config-dir", "mine", "optimizer=slow", "--cfg", "job")
+    assert status == 0, said
+    assert "learning_rate: 1.0e-06" in said
+
+
+def test_a_fault_of_a_program_is_one_sentence(greensweep: Command) -> None:
+    status, said = greensweep("train", "training.epochs=0")
+    assert (status, said.count("\n")) == (1, 1)
+    assert said.startswith("Error: training.epochs must be at least 1")
+
+
+def test_a_wheel_has_the_configurations_of_a_checkout(tmp_path: Path) -> None:
+    """Which a program finds there: `test_package.py` installs it."""
+    build = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
+    built = {str(path.relative_to(tmp_path / "greensweep")) for path in tmp_path.rglob("*.yaml")}
+    assert built == {str(path.relative_to(PROJECT)) for path in (PROJECT / "conf").rglob("*.yaml")}
+    assert CONF == PROJECT / "conf"

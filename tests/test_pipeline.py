@@ -200,7 +200,7 @@ def test_a_data_set_names_its_runs_as_its_file_is_called(
     params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = Path(shutil.copytree(PROJECT / "conf", params.parent / "conf"))
-    monkeypatch.setattr("greensweep.app.compose.CONF", conf)
+    monkeypatch.setattr("greensweep.config.hydra_versions.CONF", conf)
     change(params, datasets=["birds"])
     birds = conf / "dataset" / "birds.yaml"
     birds.write_text("defaults: [image_folder, _self_]\nroot: birds\n")
@@ -226,7 +226,7 @@ def test_a_study_takes_networks_that_are_not_the_papers(
     params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = Path(shutil.copytree(PROJECT / "conf", params.parent / "conf"))
-    monkeypatch.setattr("greensweep.app.compose.CONF", conf)
+    monkeypatch.setattr("greensweep.config.hydra_versions.CONF", conf)
     mine = conf / "model" / "mine.yaml"
     mine.write_text("defaults: [custom, _self_]\ntarget: networks_of_mine.Net\n")
     change(params, models=["simple_cnn", "mine", "timm", "torchvision"])

@@ -99,10 +99,10 @@ def test_what_serves_any_program_loads_no_torch() -> None:
 
 
 @pytest.mark.parametrize("script", ["train", "evaluate", "predict", "prepare", "analyse", "report"])
-def test_a_script_is_thin(script: str) -> None:
+def test_a_script_is_the_program_of_its_name(script: str) -> None:
     tree = ast.parse((PROJECT / "src" / f"{script}.py").read_text(encoding="utf-8"))
-    (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    assert len(function.body) == 1
+    (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
+    assert ast.unparse(guarded.body[0]) == f"sys.exit(main(['{script}', *sys.argv[1:]]))"
 
 
 def test_only_config_and_app_know_omegaconf() -> None:

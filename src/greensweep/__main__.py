@@ -1,6 +1,6 @@
-"""`python -m greensweep`: what is done before runs and after them."""
+"""`greensweep COMMAND`, also as `python -m greensweep`."""
 
-import greensweep.ctrl_c  # noqa: F401 - before all that takes long to import
+import greensweep.ctrl_c  # before all that takes long to import
 
 # isort: split
 
@@ -17,17 +17,41 @@ from greensweep.secrets.output import mask_command_output
 from greensweep.studies.yarally2023.cells import BAYESIAN, SIZES, set_study, study_cells
 from greensweep.study.params import check_pipeline, read_param, read_params
 
+# What Hydra composes, and takes Hydra's own flags: `src/NAME.py` is the same.
+_PROGRAMS = {
+    "train": "train one model",
+    "sweep": "search options for accuracy and energy",
+    "evaluate": "test a kept model, and the energy of its inference",
+    "predict": "write what a kept model predicts",
+    "prepare": "fetch or verify a data set, and split it",
+    "analyse": "answer a question from a table of runs",
+    "report": "write one page about a table of runs",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 a user's error, 2 usage, 130 Ctrl-C."""
-    mask_command_output(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m greensweep", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in _PROGRAMS:
+        from greensweep.app.programs import start
+
+        start(arguments[0], arguments[1:])
+    mask_command_output(arguments)
+    parser = argparse.ArgumentParser(
+        prog="greensweep",
+        description="Train and sweep models with energy as a metric of equal rank to accuracy.",
+        epilog="`greensweep COMMAND --help` says what it takes.",
+    )
+    told = f"greensweep {greensweep.__version__}"
+    parser.add_argument("-V", "--version", action="version", version=told, help="show it")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for name, what in _PROGRAMS.items():
+        commands.add_parser(name, help=what)
 
     look = commands.add_parser("doctor", help="how far this machine's joules can be trusted")
     look.add_argument("--json", action="store_true", help="print it as JSON")
     look.add_argument(
-        "overrides", nargs="*", help="options as for src/train.py, such as energy=nvml_rapl"
+        "overrides", nargs="*", help="options as of `greensweep train`, such as energy=nvml_rapl"
     )
     look.set_defaults(command=_doctor)
 
@@ -46,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     gather.set_defaults(command=_runs)
 
     fingerprint = commands.add_parser(
-        "digest", help="SHA-256 of what a part of a program is made of, for a stage to depend on"
+        "digest", help="SHA-256 of what a part of a program is made of"
     )
     fingerprint.add_argument("output", type=Path, help="the JSON file to write")
     fingerprint.add_argument(
@@ -57,9 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     fingerprint.add_argument("--without", nargs="+", default=[], help="groups that are left out")
     fingerprint.set_defaults(command=_digest)
 
-    check = commands.add_parser(
-        "study", help="check the study of params.yaml, or write a size of the paper's into it"
-    )
+    check = commands.add_parser("study", help="check the study of params.yaml, or set its size")
     check.add_argument("--size", choices=SIZES, help="how large")
     check.add_argument("--variant", choices=BAYESIAN, help="whose choices")
     check.set_defaults(command=_study)

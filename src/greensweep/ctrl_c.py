@@ -1,6 +1,6 @@
 """Ctrl-C while a program still imports what it needs: one line, and exit status 130.
 
-Imported first, by what is started alone; `greensweep.app.run` sees to Ctrl-C from then on.
+Imported first, by what is started alone; `greensweep.app.exit` sees to Ctrl-C from then on.
 """
 
 import os

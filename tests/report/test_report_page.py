@@ -13,7 +13,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from greensweep import app
+from greensweep.app.tables import report
 
 EVIL = "<script>document.title='broken'</script>"
 FIGURES = {
@@ -60,7 +60,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     overrides = [f"source={folder}/runs.csv", "title=Mine", f"output={folder}/out"]
     overrides += [f"{each}.resamples=200" for each in ("tradeoff", "strategies", "layers")]
     with initialize_config_dir(str(PROJECT / "conf")):
-        app.report(compose("report", overrides=overrides))
+        report(compose("report", overrides=overrides))
     return folder / "out" / "index.html"
 
 

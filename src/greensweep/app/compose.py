@@ -3,23 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from greensweep.config.hydra_versions import composing
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import parse, raise_faults, without_hydra
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError
 from greensweep.messages import message_of
-
-CONF = Path(__file__).resolve().parents[3] / "conf"
 
 Schema = TypeVar("Schema")
 
@@ -84,7 +82,7 @@ def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSwee
         GreensweepError: the configuration is wrong.
     """
     try:
-        with initialize_config_dir(str(CONF)):
+        with composing():
             composed = compose(
                 "train",
                 overrides=[f"hydra/sweeper={sweeper}", *overrides],

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from greensweep.config.folders import storage_url
 from greensweep.config.grammar import escape_interpolations
+from greensweep.config.hydra_versions import register_resolver
 from greensweep.config.metrics import Metric, choose_metrics
 from greensweep.config.omegaconf_internals import mask_yaml
 from greensweep.config.register import register_schemas
@@ -24,13 +25,13 @@ def register() -> None:
     """Register the schemas and resolvers, which composing a configuration needs."""
     register_schemas()
     mask_yaml()
-    OmegaConf.register_resolver("search_params", _search_params, replace=True)
-    OmegaConf.register_resolver("launcher_jobs", _launcher_jobs, replace=True)
-    OmegaConf.register_resolver("sweep_meter", _sweep_meter, replace=True)
-    OmegaConf.register_resolver("sweep_storage", _sweep_storage, replace=True)
-    OmegaConf.register_resolver("metric_direction", _metric_direction, replace=True)
-    OmegaConf.register_resolver("objective_name", _objective_name, replace=True)
-    OmegaConf.register_resolver("params", read_param, replace=True)
+    register_resolver("search_params", _search_params)
+    register_resolver("launcher_jobs", _launcher_jobs)
+    register_resolver("sweep_meter", _sweep_meter)
+    register_resolver("sweep_storage", _sweep_storage)
+    register_resolver("metric_direction", _metric_direction)
+    register_resolver("objective_name", _objective_name)
+    register_resolver("params", read_param)
 
 
 def _search_params(_: str = "", *, _root_: DictConfig) -> Any:

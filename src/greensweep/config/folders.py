@@ -12,6 +12,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from greensweep.config.grammar import as_override
 from greensweep.errors import ConfigError
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+# What Hydra composes: inside of an installed package, or beside src/ in a checkout.
+CONF = next(filter(Path.is_dir, [_PACKAGE / "conf"]), _PACKAGE.parents[1] / "conf")
+
 # What ends a URL's path, what it decodes, and what Optuna takes for a template of its own.
 _NOT_IN_URLS = re.compile(r"[%?#{}]")
 

@@ -1,29 +1,17 @@
 """`hydra/sweeper=greensweep`: a sweeper that prunes, resumes, and keeps to a budget of energy."""
 
-from inspect import signature
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from greensweep.config.hydra_versions import store
 from greensweep.config.sweeper import SamplerConfig, SweeperConfig
 
-
-def _store(group: str, name: str, node: type) -> None:
-    """Store options, also where they are: a worker imports this module before Hydra does.
-
-    Hydra 1.3 always replaces what is there; later versions have to be asked to.
-    """
-    store = ConfigStore.instance().store
-    replaces: Any = {"replace": True} if "replace" in signature(store).parameters else {}
-    store(name, node, group, provider="greensweep", **replaces)
-
-
-_store("hydra/sweeper", "greensweep", SweeperConfig)
+store("hydra/sweeper", "greensweep", SweeperConfig)
 for name, node in SamplerConfig.choices.items():
-    _store("hydra/sweeper/sampler", name, node)
+    store("hydra/sweeper/sampler", name, node)
 
 
 class GreensweepSweeper(Sweeper):

@@ -1,0 +1,44 @@
+"""The programs that Hydra composes: `greensweep train`, which is `src/train.py`, and its like."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from greensweep.app import kept, tables, training
+from greensweep.app.exit import run
+from greensweep.config.hydra_versions import program
+
+_MODULES = {
+    "train": training,
+    "evaluate": kept,
+    "predict": kept,
+    "prepare": training,
+    "analyse": tables,
+    "report": tables,
+}
+# What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
+_TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
+_SWEEPER = "hydra/sweeper="
+# Flags of Hydra's that show something, beside which it takes no -m.
+_SHOWS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
+
+
+def start(name: str, arguments: list[str]) -> NoReturn:
+    """Run a program by what Hydra composes of the configuration of its name, to its exit status.
+
+    `sweep` is `train -m hydra/sweeper=greensweep`, unless another sweeper is named.
+    """
+    if name == "sweep":
+        name, arguments = "train", [*_sweeping(arguments), *arguments]
+    sys.argv[1:] = arguments  # which Hydra reads
+    if name in ("analyse", "report"):
+        gc.disable()  # to look for garbage among a million cells takes a tenth of the time
+    run(program(name, getattr(_MODULES[name], name), _TRUSTED))
+
+
+def _sweeping(arguments: list[str]) -> Iterator[str]:
+    if not any(each.partition("=")[0] in _SHOWS for each in arguments):
+        yield "-m"
+    if not any(each.startswith(_SWEEPER) for each in arguments):
+        yield f"{_SWEEPER}greensweep"
