@@ -72,7 +72,7 @@ def make_store(path: Path, runs: int) -> None:
         accuracy = 0.9 - 0.1 * (rate + 3) ** 2 + 0.08 * draw.beta(8, 2)
         figures = {
             "validation/accuracy": accuracy,
-            "energy/total_joules": joules,
+            "energy/training_joules": joules,
             "energy/spent_joules": 1.2 * joules,
             **{f"layers/{kind}": count for kind, count in layers.items()},
             **{f"phases/{i}_joules": 1.0 for i in range(10)},

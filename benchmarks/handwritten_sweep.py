@@ -134,7 +134,7 @@ def main() -> None:
 
         result = {
             "validation/accuracy": accuracy,
-            "energy/total_joules": energy.energy_consumed * JOULES_PER_KWH,
+            "energy/training_joules": energy.energy_consumed * JOULES_PER_KWH,
             "energy/cpu_joules": energy.cpu_energy * JOULES_PER_KWH,
             "energy/ram_joules": energy.ram_energy * JOULES_PER_KWH,
             "energy/kwh": energy.energy_consumed,

@@ -60,7 +60,7 @@ def test_figures_are_means_and_costs_are_sums(config: Compose, tmp_path: Path) -
     assert result.checkpoint == best["checkpoint"]
     assert read_result(tmp_path) == result
     assert [child.name for child in tracker.children] == [f"run, repeat {i}" for i in range(3)]
-    assert tracker.metrics["energy/total_joules"] == result.energy_joules
+    assert tracker.metrics["energy/training_joules"] == result.energy_joules
 
 
 class KnowsIdle(ScriptedMeter):

@@ -58,7 +58,7 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.info.run_name == f"trial {trial['trial']}"
         assert run.data.metrics["validation/accuracy"] == trial["validation_accuracy"]
-        assert run.data.metrics["energy/total_joules"] == trial["energy_joules"]
+        assert run.data.metrics["energy/training_joules"] == trial["energy_joules"]
         assert run.data.metrics["training/seconds"] == trial["seconds"]
         searched = dict(text.split("=", 1) for text in trial["overrides"])
         rate = searched["optimizer.learning_rate"]
@@ -102,7 +102,7 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
     assert f"make ui, then open http://127.0.0.1:5000{view}" in ended.output
     columns = json.loads(experiment.tags["mlflow.sharedViewState.greensweep"])["selectedColumns"]
     shown = {column.split("`")[1] for column in columns if column.startswith("metrics.")}
-    assert {"validation/accuracy", "energy/total_joules"} <= shown <= {
+    assert {"validation/accuracy", "energy/training_joules"} <= shown <= {
         *children[trials[0]["mlflow_run_id"]].data.metrics, "test/accuracy",
     }  # fmt: skip
 

@@ -35,6 +35,8 @@ def test_a_result_is_tracked_under_the_names_that_are_promised() -> None:
         test_accuracy=0.8,
         energy_joules=7.0,
         energy_kwh=2e-6,
+        emissions_kg=1e-6,
+        emissions_spent_kg=2e-6,
         energy_quality="measured",
         energy_components={"cpu": ComponentSummary(5.0, None, "rapl", "measured")},
         energy_phases={
@@ -50,12 +52,13 @@ def test_a_result_is_tracked_under_the_names_that_are_promised() -> None:
     )
     tracked = tracked_metrics(result)
     assert tracked == {
-        "validation/accuracy": 0.9, "test/accuracy": 0.8, "energy/total_joules": 7.0,
+        "validation/accuracy": 0.9, "test/accuracy": 0.8, "energy/training_joules": 7.0,
+        "emissions/kg": 1e-6, "emissions/spent_kg": 2e-6,
         "energy/kwh": 2e-6, "energy/cpu_joules": 5.0, "layers/conv": 2.0, "model/parameters": 10.0,
         "model/flops": 20.0, "training/epochs": 0.0, "phases/training_joules": 7.0,
-        "phases/test_joules": 1.0, "energy/total_joules_std": 1.0, "energy/total_joules_low": 6.0,
-        "energy/total_joules_high": 8.0, "test/accuracy_std": 0.1, "test/accuracy_low": 0.7,
-        "test/accuracy_high": 0.9,
+        "phases/test_joules": 1.0, "energy/training_joules_std": 1.0,
+        "energy/training_joules_low": 6.0, "energy/training_joules_high": 8.0,
+        "test/accuracy_std": 0.1, "test/accuracy_low": 0.7, "test/accuracy_high": 0.9,
     }  # fmt: skip
     assert tracked_tags(result) == {
         "status": "finished", "model": "m", "dataset": "d", "energy.quality": "measured",

@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from omegaconf import OmegaConf
 
+from greensweep.energy.units import emissions_text
+
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
 
@@ -21,9 +23,9 @@ Results = Callable[..., list[dict[str, Any]]]
 CONTRACT = {
     "status", "error", "validation_accuracy", "test_accuracy", "energy_joules",
     "energy_net_joules", "energy_spent_joules", "energy_kwh", "energy_components",
-    "energy_quality", "energy_measured_share", "emissions_kg", "seconds", "epochs", "layers",
-    "layer_modules", "parameters", "flops", "model", "dataset", "seed", "device", "mlflow_run_id",
-    "checkpoint", "selected_on_test",
+    "energy_quality", "energy_measured_share", "emissions_kg", "emissions_spent_kg", "seconds",
+    "epochs", "layers", "layer_modules", "parameters", "flops", "model", "dataset", "seed",
+    "device", "mlflow_run_id", "checkpoint", "selected_on_test",
 }
 # fmt: on
 
@@ -69,7 +71,7 @@ def test_a_run_leaves_its_result_and_says_it_in_one_line(
 
 @no_sensors
 def test_energy_figures_agree_with_each_other(cli: Cli, results: Results) -> None:
-    cli("train.py", "training.epochs=3", "energy.grams_co2e_per_kwh=400", "tracking=local",
+    ended = cli("train.py", "training.epochs=3", "energy.grams_co2e_per_kwh=400", "tracking=local",
         "inference.seconds=0")  # fmt: skip
     (result,) = results()
     parts = result["energy_components"]
@@ -89,6 +91,10 @@ def test_energy_figures_agree_with_each_other(cli: Cli, results: Results) -> Non
     assert result["energy_spent_joules"] == pytest.approx(
         sum(phase["joules"] for phase in phases.values())
     )
+    kilograms = result["energy_spent_joules"] / 3.6e6 * 0.4
+    assert result["emissions_spent_kg"] == pytest.approx(kilograms)
+    assert result["emissions_spent_kg"] > result["emissions_kg"]
+    assert f"{emissions_text(kilograms)} in all phases" in ended.output
     assert (result["energy_quality"], result["energy_measured_share"]) == ("estimated", 0.0)
     assert result["energy_net_joules"] is None
 
@@ -96,7 +102,8 @@ def test_energy_figures_agree_with_each_other(cli: Cli, results: Results) -> Non
 def test_unmetered_runs_have_no_figure_instead_of_zero(cli: Cli, results: Results) -> None:
     ended = cli("train.py", "training.epochs=1", "energy=unmetered", "tracking=local")
     (result,) = results()
-    for name in ("energy_joules", "energy_spent_joules", "energy_kwh", "emissions_kg"):
+    energy = ("energy_joules", "energy_spent_joules", "energy_kwh")
+    for name in (*energy, "emissions_kg", "emissions_spent_kg"):
         assert result[name] is None
     assert result["energy_quality"] == "unmeasured"
     assert "training energy not metered" in ended.output
@@ -114,7 +121,7 @@ def test_mlflow_holds_the_same_figures(cli: Cli, results: Results, tmp_path: Pat
     for name, value in {
         "validation/accuracy": result["validation_accuracy"],
         "test/accuracy": result["test_accuracy"],
-        "energy/total_joules": result["energy_joules"],
+        "energy/training_joules": result["energy_joules"],
         "energy/spent_joules": result["energy_spent_joules"],
         "energy/cpu_joules": result["energy_components"]["cpu"]["joules"],
         "energy/ram_joules": result["energy_components"]["ram"]["joules"],
@@ -190,7 +197,7 @@ def test_a_diverged_run_fails_and_keeps_its_energy(
     assert result["energy_spent_joules"] > result["energy_joules"]
     _, (run,) = tracked(tmp_path)
     assert run.info.status == "FAILED"
-    assert run.data.metrics["energy/total_joules"] == result["energy_joules"]
+    assert run.data.metrics["energy/training_joules"] == result["energy_joules"]
 
 
 def test_own_model_and_data_by_import_path(cli: Cli, results: Results, tmp_path: Path) -> None:
@@ -265,7 +272,7 @@ def test_an_unreachable_server_costs_no_result_and_is_sent_to_later(
     assert run.info.run_id == sent["mlflow_run_id"]
     assert run.info.status == "FINISHED"
     assert run.data.metrics["validation/accuracy"] == result["validation_accuracy"]
-    assert run.data.metrics["energy/total_joules"] == result["energy_joules"]
+    assert run.data.metrics["energy/training_joules"] == result["energy_joules"]
     assert run.data.params["training.epochs"] == "2"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from greensweep.config.metrics import Direction
+from greensweep.csv_files.frame import read_frame
 from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.record.ending import Status
@@ -317,6 +318,20 @@ def test_summary_counts_the_energy_of_every_trial_however_it_ended() -> None:
         "Trial 0 is the most accurate (0.9500 for 100 J); trial 1 is the cheapest within one "
         "point of it (0.9400 for 40 J, 40% of the energy)."
     )
+
+
+def test_emissions_stand_beside_all_the_energy_that_was_spent(tmp_path: Path) -> None:
+    trials = [
+        replace(each, result=replace(each.result, emissions_kg=0.1, emissions_spent_kg=0.25))
+        for each in TRIALS[:2]
+    ]
+    write_summary(summarise(trials), trials, tmp_path)
+    assert json.loads((tmp_path / "study.json").read_text())["emissions_spent_kg"] == 0.5
+    assert summarise(trials).metrics()["sweep/emissions_spent_kg"] == 0.5
+    rows = read_frame(tmp_path / "trials.csv")
+    assert (rows["emissions_kg"] + rows["emissions_spent_kg"]).tolist() == [0.35, 0.35]
+    partly = [*trials, TRIALS[2]]
+    assert summarise(partly).emissions_spent_kg is None, "the grid of one is not known"
 
 
 def on_test(each: Trial, test_accuracy: float) -> Trial:

@@ -43,6 +43,25 @@ def test_the_bill_has_a_line_for_all_that_searching_took() -> None:
     ]
 
 
+def test_the_bill_tells_emissions_where_all_runs_have_them() -> None:
+    raw = pd.DataFrame(
+        {
+            "energy_joules": [10.0, 20.0],
+            "energy_spent_joules": [15.0, 25.0],
+            "accuracy": [0.5, 0.6],
+            "emissions_spent_kg": [0.0015, 0.0025],
+        }
+    )
+    sweeps = pd.DataFrame({"search/search_joules": [10.0]})
+    found = energy_bill(standard_table(raw, ColumnsConfig(), "here"), sweeps)
+    assert found.figures["emissions_spent_kg"] == pytest.approx(0.005)
+    assert "took 50 J (13.9 mWh, 5 g CO2e) in all" in found.answers[0]
+    partly = raw.assign(emissions_spent_kg=[0.0015, None])
+    untold = energy_bill(standard_table(partly, ColumnsConfig(), "here"), sweeps)
+    assert untold.figures["emissions_spent_kg"] is None
+    assert "took 50 J (13.9 mWh) in all" in untold.answers[0]
+
+
 def test_each_component_has_its_own_quality() -> None:
     raw = pd.DataFrame(
         {

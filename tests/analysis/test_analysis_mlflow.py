@@ -57,14 +57,14 @@ def fill(uri: str, experiment: str, folder: Path) -> None:
 
     figures = {
         "validation__accuracy": 0.5,
-        "energy__total_joules": 7.0,
+        "energy__training_joules": 7.0,
         "energy__spent_joules": 9.0,
     }
     first = run("trial 0", sweep, "finished", **figures, layers__conv=2.0)
     repeat = first.child()
     repeat.start("trial 0, repeat 0", params, {})
     repeat.finish("FINISHED", {"validation/accuracy": 0.4}, {"status": "finished"}, [])
-    run("trial 1", sweep, "failed", energy__total_joules=3.0)
+    run("trial 1", sweep, "failed", energy__training_joules=3.0)
     run("trial 2", sweep, None)
     run("net", None, "finished", **figures)
     run("gone", None, "finished", **figures)
@@ -124,7 +124,7 @@ def test_a_layer_type_that_a_network_lacks_counts_0(tmp_path: Path) -> None:
         tracker = MlflowTracker(store)
         tracker.start(f"run {number}", {}, {})
         metrics = {f"layers/{kind}": count for kind, count in each.items()}
-        metrics |= {"energy/total_joules": 1.0 + number, "validation/accuracy": 0.5}
+        metrics |= {"energy/training_joules": 1.0 + number, "validation/accuracy": 0.5}
         tracker.finish("FINISHED", metrics, {}, [])
     for frame in both_ways(uri):
         frame = frame.sort_values("energy_joules")
@@ -135,7 +135,7 @@ def test_a_layer_type_that_a_network_lacks_counts_0(tmp_path: Path) -> None:
 def test_the_repeats_of_a_run_that_no_search_drew_are_no_rows(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
-    for figure in ("energy/total_joules", "energy/spent_joules"):
+    for figure in ("energy/training_joules", "energy/spent_joules"):
         run = MlflowTracker(store)
         run.start("net", {}, {"hardware.cpu": "one", "hardware.cores": ""})
         for number in range(2):
@@ -147,6 +147,28 @@ def test_the_repeats_of_a_run_that_no_search_drew_are_no_rows(tmp_path: Path) ->
         assert frame["accuracy"].tolist() == [0.45, 0.45]
         assert frame["search"].isna().all()
         assert frame["machine"].tolist() == ["one", "one"]
+
+
+def test_runs_of_earlier_versions_are_read_by_their_name_of_the_training_energy(
+    tmp_path: Path,
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
+    joules = {"energy/total_joules": 5.0, "energy/training_joules": 7.0}
+    for name, value in joules.items():
+        run = MlflowTracker(store)
+        run.start(name, {}, {})
+        repeat = run.child()
+        repeat.start("repeat 0", {}, {})
+        repeat.finish("FINISHED", {name: value}, {}, [])
+        figures = {"validation/accuracy": 0.5, name: value, f"{name}_std": value / 10}
+        run.finish("FINISHED", figures, {"status": "finished"}, [])
+    for frame in both_ways(uri):
+        frame = frame.sort_values("energy_joules")
+        assert frame["energy_joules"].tolist() == [5.0, 7.0], "repeats of either are no rows"
+        assert frame["energy/training_joules"].tolist() == [5.0, 7.0]
+        assert frame["energy/training_joules_std"].tolist() == [0.5, 0.7]
+        assert not [name for name in frame if "total_joules" in name]
 
 
 def test_a_run_that_begins_while_others_are_read_is_left_out() -> None:
@@ -186,7 +208,7 @@ def test_figures_that_are_not_finite_come_back_as_they_were_logged(tmp_path: Pat
     values = (float("-inf"), 3.0, float("inf"), float("nan"))
     for value in values:
         run_id = client.create_run(experiment).info.run_id
-        client.log_metric(run_id, "energy/total_joules", value)
+        client.log_metric(run_id, "energy/training_joules", value)
         client.log_param(run_id, "run_id", "the user's own")
         client.log_param(run_id, "size", value)
         client.set_terminated(run_id)
@@ -201,7 +223,7 @@ def test_runs_bring_the_metric_that_they_were_selected_by(tmp_path: Path) -> Non
     figures = {
         "validation/rmse": 5.0, "test/rmse": 6.0, "validation/rmse_std": 0.1,
         "validation/loss": 25.0,
-        "validation/recall_per_class/cat": 0.5, "energy/total_joules": 9.0,
+        "validation/recall_per_class/cat": 0.5, "energy/training_joules": 9.0,
     }  # fmt: skip
     for on_test in ({}, {"selected_on_test": "true"}):
         tracker = MlflowTracker(store, None)

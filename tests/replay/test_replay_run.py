@@ -107,7 +107,7 @@ def test_a_curve_is_replayed_epoch_by_epoch(curves: Compose, tmp_path: Path) -> 
     assert result.layers == {}
     assert tracker.status == "FINISHED"
     assert tracker.history[1] == (2, {"validation/accuracy": 0.7, "energy/epoch_joules": 15.0})
-    assert tracker.metrics["energy/total_joules"] == 45.0
+    assert tracker.metrics["energy/training_joules"] == 45.0
     assert tracker.tags["replay.outside"] == "false"
     assert {path.name for path in tracker.files} == {"config.yaml", "result.json"}
 
@@ -299,7 +299,7 @@ def test_a_sweep_is_replayed_without_metering_or_testing(
 
     client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
     recorded = client.get_run(found[2]["mlflow_run_id"]).data
-    assert recorded.metrics["energy/total_joules"] == found[2]["energy_joules"]
+    assert recorded.metrics["energy/training_joules"] == found[2]["energy_joules"]
     assert recorded.tags["replay.outside"] == "false"
     assert recorded.params["replay.table"] == str(path)
 

@@ -10,6 +10,7 @@ from optuna.distributions import IntDistribution
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
+from greensweep.energy.units import emissions_text
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import PhaseSummary
 from greensweep.search.cost import SearchCost, read_search_cost, search_cost, write_search_cost
@@ -67,6 +68,15 @@ def test_every_joule_is_on_one_line(tmp_path: Path) -> None:
     assert told.overhead_joules == told.spent_joules - 130.0
     assert told.trials_by_status == {"finished": 2, "pruned": 3, "stopped": 2, "failed": 2}
     assert (told.trials, told.trials_total, told.quality) == (9, 9, "measured")
+
+
+def test_the_emissions_are_of_every_joule(tmp_path: Path) -> None:
+    found = settled(tmp_path, ALL)
+    told = search_cost(replace(found.spec, kg_per_joule=1e-7), found.study)
+    assert told.spent_kg == pytest.approx(250e-7 + told.search_joules * 1e-7)
+    assert told.metrics()["search/spent_kg"] == told.spent_kg
+    assert f"(measured), {emissions_text(told.spent_kg)}, " in " ".join(cost_sentences(told))
+    assert search_cost(found.spec, found.study).spent_kg is None
 
 
 def test_the_ratio_is_to_the_training_of_the_best(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from greensweep.analysis.result import Result
 from greensweep.analysis.units import joules, number
-from greensweep.energy.units import watt_hours_text
+from greensweep.energy.units import emissions_text, watt_hours_text
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable, qualities
 
@@ -50,6 +50,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
             tables[f"{kind}s"] = _by_part(frame, kind, columns)
     trained = float(parts["joules"].iloc[0])
     ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
+    kilograms = _emissions_kg(frame, total)
+    emitted = "" if kilograms is None else f", {emissions_text(kilograms)}"
     times = (
         f", {number(ratio)} times the training of {runs.metric.best_words} of them"
         if best[ENERGY]
@@ -58,7 +60,7 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     return Result(
         name="bill",
         answers=[
-            f"{len(frame)} runs took {joules(total)} ({watt_hours_text(total)}) in all "
+            f"{len(frame)} runs took {joules(total)} ({watt_hours_text(total)}{emitted}) in all "
             f"({quality}){times}.",
             f"All but the training of those that finished is the price of searching: "
             f"{joules(total - trained)}, {1 - trained / total:.0%}.",
@@ -70,10 +72,20 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
             "ratio_to_best": float(ratio),
             "search_joules": total - trained,
             "quality": quality,
+            "emissions_spent_kg": kilograms,
         },
         warnings=runs.warnings,
         runs=runs,
     )
+
+
+def _emissions_kg(frame: pd.DataFrame, joules: float) -> float | None:
+    """Return CO2e of so many joules, of which the runs are a part; None where a run has none."""
+    known = frame.get("emissions_spent_kg", pd.Series(dtype=float))
+    spent = frame[col.SPENT].sum()
+    if known.empty or known.isna().any() or not spent:
+        return None
+    return float(known.sum() / spent * joules)
 
 
 def _parts(runs: RunTable, sweeps: pd.DataFrame | None) -> pd.DataFrame:

@@ -1,10 +1,11 @@
-"""Units of energy, and energy in words."""
+"""Units of energy and emissions, and these in words."""
 
 from collections.abc import Sequence
 
 JOULES_PER_KWH = 3.6e6
 _JOULES_PER_WATT_HOUR = JOULES_PER_KWH / 1000
 _WATT_HOURS = (("GWh", 1e9), ("MWh", 1e6), ("kWh", 1e3), ("Wh", 1.0), ("mWh", 1e-3))
+_GRAMS = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
 _UNITS = (("GJ", 1e9), ("MJ", 1e6), ("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3))
 
 
@@ -40,6 +41,15 @@ def watt_hours_text(joules: float) -> str:
     '3.14 kWh'
     """
     return _scaled(joules / _JOULES_PER_WATT_HOUR, _WATT_HOURS, 3)
+
+
+def emissions_text(kilograms: float) -> str:
+    """Return emissions in kg CO2e with three digits and a unit that scales: µg, mg, g, kg, t.
+
+    >>> emissions_text(0.01234)
+    '12.3 g CO2e'
+    """
+    return f"{_scaled(1000.0 * kilograms, _GRAMS, 3)} CO2e"
 
 
 def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int) -> str:

@@ -56,6 +56,7 @@ def energy_figures(readings: Mapping[str, EnergyReading], grid: Grid | None) -> 
         "energy_key": key if training.contended else None,
         "energy_phases": {name: summary_of(PhaseSummary, each) for name, each in readings.items()},
         "emissions_kg": grid.emissions_kg(training.kwh) if grid else None,
+        "emissions_spent_kg": grid.emissions_kg(total.kwh) if grid else None,
         "emissions_grid": grid.declared if grid else None,
         "seconds": training.seconds if "training" in readings else None,
     }

@@ -79,7 +79,8 @@ class RunResult:
         inference: on the validation split; None where not measured.
         layer_energy: `energy_joules` shared out by layer type, and to data, loss, optimizer, launch
             (on a GPU) and other; None without `layer_energy=true`.
-        emissions_kg: CO2e of `energy_joules`; None without a declared grid.
+        emissions_kg: CO2e of `energy_joules`, of the training alone; None without a declared grid.
+        emissions_spent_kg: CO2e of `energy_spent_joules`: of all that the run did.
         seconds: of the training windows.
         best_epoch: epoch of the kept weights, from 1.
         layers: layer calls in one forward pass in evaluation mode, by type.
@@ -137,6 +138,7 @@ class RunResult:
     inference: Inference | None = None
     layer_energy: LayerEnergySummary | None = None
     emissions_kg: float | None = None
+    emissions_spent_kg: float | None = None
     emissions_grid: str | None = None
     seconds: float | None = None
     epochs: int = 0

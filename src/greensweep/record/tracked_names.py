@@ -10,7 +10,9 @@ from greensweep.record.result import RunResult
 from greensweep.record.summaries import HistoryPoint, Inference
 from greensweep.secrets.data import masked
 
-_SPREAD_NAMES = {"energy_joules": "energy/total_joules", "energy_net_joules": "energy/net_joules"}
+_TRAINING_JOULES = "energy/training_joules"
+_FORMER_JOULES = "energy/total_joules"  # as earlier versions called it, with its spread likewise
+_SPREAD_NAMES = {"energy_joules": _TRAINING_JOULES, "energy_net_joules": "energy/net_joules"}
 
 
 def tracked_params(config: Mapping[str, Any], result: RunResult) -> dict[str, str]:
@@ -28,7 +30,7 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
     named: dict[str, float | None] = {
         "validation/accuracy": result.validation_accuracy,
         "test/accuracy": result.test_accuracy,
-        "energy/total_joules": result.energy_joules,
+        _TRAINING_JOULES: result.energy_joules,
         "energy/net_joules": result.energy_net_joules,
         "energy/idle_joules": result.energy_idle_joules,
         "energy/charged_joules": result.energy_charged_joules,
@@ -41,6 +43,7 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
         "inference/joules_per_1000": inference.joules_per_1000,
         "inference/seconds_per_1000": inference.seconds_per_1000,
         "emissions/kg": result.emissions_kg,
+        "emissions/spent_kg": result.emissions_spent_kg,
         "training/seconds": result.seconds,
         "training/epochs": float(result.epochs),
         "model/parameters": result.parameters,
@@ -61,6 +64,17 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
     for kind, count in result.layers.items():
         named[f"layers/{kind}"] = count
     return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def present_name(metric: str) -> str:
+    """Return what a metric is called that an earlier version may have logged.
+
+    >>> present_name("energy/total_joules_std"), present_name("energy/spent_joules")
+    ('energy/training_joules_std', 'energy/spent_joules')
+    """
+    if not metric.startswith(_FORMER_JOULES):
+        return metric
+    return metric.replace(_FORMER_JOULES, _TRAINING_JOULES, 1)
 
 
 def tracked_tags(result: RunResult) -> dict[str, str]:

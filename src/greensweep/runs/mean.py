@@ -44,8 +44,8 @@ T = TypeVar("T")
 def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> RunResult:
     """Return the means of finished runs, and what all of them cost.
 
-    Phases add up over all runs, unfinished ones included, and with them `energy_spent_joules`
-    and gaps.
+    Phases add up over all runs, unfinished ones included, and with them `energy_spent_joules`,
+    its emissions, and gaps.
 
     Args:
         whole: what is known of the run that they are repeats of.
@@ -65,6 +65,7 @@ def mean_result(runs: Sequence[RunResult], whole: RunResult, repeats: int) -> Ru
         **_means(done, *_MEANS),
         metrics=_mean_metrics(done),
         energy_spent_joules=sum_joules(run.energy_spent_joules for run in runs),
+        emissions_spent_kg=sum_joules(run.emissions_spent_kg for run in runs),
         energy_uncertainty_joules=_mean_uncertainty(
             [run.energy_uncertainty_joules for run in done]
         ),

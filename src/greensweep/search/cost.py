@@ -22,7 +22,14 @@ from greensweep.search.spec import SearchSpec
 
 _SECTION = "search"
 _TRACKED = (
-    *("spent_joules", "pruned_joules", "stopped_joules", "failed_joules", "search_joules"),
+    *(
+        "spent_joules",
+        "spent_kg",
+        "pruned_joules",
+        "stopped_joules",
+        "failed_joules",
+        "search_joules",
+    ),
     *("saved_joules", "saved_seconds", "hours", "left_joules"),
 )
 
@@ -35,6 +42,7 @@ class SearchCost:
         trials: that count; `trials_total` are asked for.
         trials_by_status: of these, and of those that run again, which do not count.
         spent_joules: of everything below; None where nothing was metered.
+        spent_kg: CO2e of these joules, on the grid declared now; None without one.
         finished_joules, pruned_joules, stopped_joules, failed_joules: of trials that ended so, in
             all their phases; those of trials that run again, since they
             died or were interrupted, are among the stopped.
@@ -56,6 +64,7 @@ class SearchCost:
     trials_total: int
     trials_by_status: Mapping[str, int]
     spent_joules: float | None = None
+    spent_kg: float | None = None
     finished_joules: float = 0.0
     pruned_joules: float = 0.0
     stopped_joules: float = 0.0
@@ -121,6 +130,7 @@ def search_cost(spec: SearchSpec, study: optuna.Study, ended: str | None = None)
             Counter(ended_as(each) for each in outcomes.values() if each.status != "withdrawn")
         ),
         spent_joules=everything,
+        spent_kg=spec.emissions_kg(everything),
         finished_joules=joules["finished"],
         pruned_joules=joules["pruned"],
         stopped_joules=joules["stopped"],

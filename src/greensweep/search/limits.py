@@ -76,8 +76,8 @@ class TrialLimits:
             joules = total / repeats
             figures |= {"joules": joules, "energy_joules": joules}
             figures["energy_kwh"] = joules / JOULES_PER_KWH
-            if self._spec.kg_per_joule is not None:
-                figures["emissions_kg"] = joules * self._spec.kg_per_joule
+            if (kilograms := self._spec.emissions_kg(joules)) is not None:
+                figures["emissions_kg"] = kilograms
         return figures
 
     def _end_over_budget(self, progress: Progress, when: str) -> None:

@@ -114,6 +114,12 @@ class SearchSpec:
             limits.append((joules, f"{budget.emissions_kg:g} kg CO2e ({joules:.6g} J)"))
         return limits
 
+    def emissions_kg(self, joules: float | None) -> float | None:
+        """Return kg CO2e of so many joules; None where they or the grid are not known."""
+        if joules is None or self.kg_per_joule is None:
+            return None
+        return joules * self.kg_per_joule
+
     @property
     def storage_file(self) -> Path | None:
         """The file that the storage is, absolute; None of a server."""

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from greensweep.config.grammar import kept_as_override
-from greensweep.energy.units import joules_text
+from greensweep.energy.units import emissions_text, joules_text
 from greensweep.search.budget import spent
 from greensweep.search.cost import SearchCost, best_trials
 from greensweep.search.cost_model import Forecast, seconds_left
@@ -113,9 +113,10 @@ def cost_sentences(cost: SearchCost) -> list[str]:
     ratio = ""
     if cost.search_ratio is not None:
         ratio = f", {cost.search_ratio:.3g} times the training of trial {cost.best_trials[0]}"
+    emitted = "" if cost.spent_kg is None else f", {emissions_text(cost.spent_kg)}"
     sentences.append(
-        f"The bill: {joules_text(cost.spent_joules)} ({cost.quality}){ratio}: {', '.join(spent)} "
-        f"({by_status})."
+        f"The bill: {joules_text(cost.spent_joules)} ({cost.quality}){emitted}{ratio}: "
+        f"{', '.join(spent)} ({by_status})."
     )
     if cost.saved_joules:
         sentences.append(

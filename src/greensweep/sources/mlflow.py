@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 
 from greensweep.record.recorded_run import STATUS_OF_TRACKED
+from greensweep.record.tracked_names import present_name
 from greensweep.sources import run_columns as col
 from greensweep.sources.mlflow_store import Columns, Keys, read_store
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
 _METRICS = {
-    "energy/total_joules": "energy_joules",
+    "energy/training_joules": "energy_joules",
     "energy/spent_joules": "energy_spent_joules",
     "energy/uncertainty_joules": "energy_uncertainty_joules",
+    "emissions/kg": "emissions_kg",
+    "emissions/spent_kg": "emissions_spent_kg",
 }
 ORIGIN_TAGS = {"mlflow.source.git.commit": "commit", "dvc.data": "data"}
 _TAGS = {
@@ -35,7 +38,7 @@ _TAGS = {
 _VALIDATION, _TEST = "validation/", "test/"
 # Of a split, but no metric that runs are compared by: the loss, and spreads over repeats.
 _NO_METRIC = re.compile(r"loss|.*_(std|low|high)")
-_JOULES = ("energy/total_joules", "energy/spent_joules")
+_JOULES = ("energy/training_joules", "energy/spent_joules")
 _LAYERS = "layers/"
 _PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
 MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
@@ -86,6 +89,9 @@ def _figures(columns: Columns, run_ids: Sequence[str]) -> pd.DataFrame:
     """Return metrics as they were logged: MLflow's stores keep infinity as the largest number."""
     index = pd.Index(run_ids, name="run_id")
     frame = pd.DataFrame(columns, index=index, dtype=float)
+    for name in [each for each in columns if present_name(each) != each]:
+        now, former = present_name(name), frame.pop(name)
+        frame[now] = frame[now].fillna(former) if now in frame else former
     return frame.replace({sys.float_info.max: np.inf, -sys.float_info.max: -np.inf})
 
 

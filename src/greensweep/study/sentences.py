@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from greensweep.config.metrics import Metric, metric_called
 from greensweep.energy import joined
-from greensweep.energy.units import energy_text, joules_text
+from greensweep.energy.units import emissions_text, energy_text, joules_text
 from greensweep.record.result import RunResult
 from greensweep.search.records import WHOLE_RUN
 from greensweep.study.summary import StudySummary
@@ -42,7 +42,12 @@ def run_line(result: RunResult) -> str:
         joules = energy_text(inference.joules_per_1000, inference.uncertainty_joules_per_1000)
         parts.append(f"inference {joules} per 1000 samples")
     if result.emissions_kg is not None:
-        parts.append(f"{result.emissions_kg * 1000:.3g} g CO2e ({result.emissions_grid})")
+        parts.append(f"{emissions_text(result.emissions_kg)} ({result.emissions_grid})")
+    if result.energy_spent_joules is not None:
+        spent = joules_text(result.energy_spent_joules)
+        if result.emissions_spent_kg is not None:
+            spent += f" and {emissions_text(result.emissions_spent_kg)}"
+        parts.append(f"{spent} in all phases")
     parts.append(f"{result.seconds or 0.0:.1f} s, {result.epochs} epochs")
     if result.repeats > 1:
         parts.append(f"means of {result.repeats} repeats with 95 % intervals")

@@ -10,6 +10,7 @@ from greensweep.config.metrics import Direction, Metric, directed_metric
 from greensweep.csv_files.cells import write_rows
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
+from greensweep.energy.reading import sum_where_all
 from greensweep.files import read_json, write_json
 from greensweep.nested import from_json
 from greensweep.record.result import RunResult
@@ -46,6 +47,7 @@ _FIGURES = (
     "energy_contended_by",
     "energy_neighbours",
     "emissions_kg",
+    "emissions_spent_kg",
     "seconds",
     "epochs",
     "repeats",
@@ -84,6 +86,7 @@ class StudySummary:
             likewise.
         pareto_trials: numbers of the trials that none beats in the metric and energy together.
         energy_spent_joules: of all trials and phases; None where nothing was metered.
+        emissions_spent_kg: CO2e of these joules; None without a declared grid.
         energy_test_joules: of testing the winners.
         energy_reference_joules: of the reference job before and after.
         energy_machine_joules: of the whole machine while trials ran side by side; None where
@@ -112,6 +115,7 @@ class StudySummary:
     bargain_figures: Mapping[str, float | None] = field(default_factory=dict)
     pareto_trials: tuple[int, ...] = ()
     energy_spent_joules: float | None = None
+    emissions_spent_kg: float | None = None
     energy_test_joules: float | None = None
     energy_quality: str = "unmeasured"
     energy_constant_share: float | None = None
@@ -145,6 +149,7 @@ class StudySummary:
             "sweep/trials": self.trials,
             "sweep/trials_finished": self.trials_by_status.get("finished", 0),
             "sweep/energy_spent_joules": self.energy_spent_joules,
+            "sweep/emissions_spent_kg": self.emissions_spent_kg,
             "sweep/energy_test_joules": self.energy_test_joules,
             "sweep/energy_reference_joules": self.energy_reference_joules,
             "sweep/energy_machine_joules": self.energy_machine_joules,
@@ -189,6 +194,11 @@ def summarise(
         ),
         trials_selected_on_test=sum(trial.result.selected_on_test for trial in finished(trials)),
         energy_spent_joules=sum_joules(trial.result.energy_spent_joules for trial in trials),
+        emissions_spent_kg=sum_where_all(
+            trial.result.emissions_spent_kg
+            for trial in trials
+            if trial.result.energy_spent_joules is not None
+        ),
         energy_test_joules=test_joules,
         energy_quality=shared_quality(
             trial.result.energy_quality

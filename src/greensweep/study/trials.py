@@ -8,6 +8,8 @@ from pathlib import Path
 from greensweep.config.metrics import METRICS, Metric
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import load_run_config, read_overrides
+from greensweep.energy import declared_grid
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConfigError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front
@@ -239,8 +241,14 @@ def result_of(
         energy_joules=outcome.joules if is_finished else None,
         energy_quality=outcome.quality if is_finished else "unmeasured",
         energy_spent_joules=outcome.spent_joules,
+        emissions_spent_kg=_emissions_kg(outcome.spent_joules, config),
         epochs=outcome.epochs,
     )
+
+
+def _emissions_kg(joules: float | None, config: TrainConfig | None) -> float | None:
+    grid = None if joules is None or config is None else declared_grid(config.energy)
+    return None if grid is None or joules is None else grid.emissions_kg(joules / JOULES_PER_KWH)
 
 
 def _as_recorded(result: RunResult, kept: EndedTrial | None) -> RunResult:

@@ -17,7 +17,7 @@ from greensweep.config.folders import command_folder
 
 _PACKAGES = (
     "torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny",
-    "statsmodels",
+    "statsmodels", "greensweep",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ _COLUMNS = {
     "metrics": (
         "validation/accuracy",
         "test/accuracy",
-        "energy/total_joules",
+        "energy/training_joules",
         "energy/spent_joules",
         "model/parameters",
         "layers/conv",
