@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import greensweep
 from greensweep.app.compose import compose_sweep
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import ConfigError, GreensweepError, StudyError, TrialEnded
+from greensweep.loops.run import again
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import Progress, monitored_by
 from greensweep.record.result import read_result
@@ -85,6 +88,26 @@ def test_what_is_in_no_phase_is_training(tmp_path: Path) -> None:
     assert run.result.history[0].energy_joules == 2.0  # of the epoch, and not of what follows it
 
 
+def test_a_run_that_has_finished_goes_on_with_a_test(tmp_path: Path) -> None:
+    with measured_by(ScriptedMeter([(1.0, 1.0)])):
+        with greensweep.run("a", directory=tmp_path) as run:
+            run.enter("setup")
+            run.enter()
+            run.report(epoch=1, accuracy=0.5)
+        first = run.result
+        with again(run, "test") as tested:
+            tested.log(test_accuracy=0.4)
+    result = read_result(tmp_path)
+    assert (result.status, result.metrics["test"], result.test_accuracy) == (
+        "finished", {"accuracy": 0.4}, 0.4,
+    )  # fmt: skip
+    assert (result.metrics["validation"], result.history) == ({"accuracy": 0.5}, first.history)
+    assert result.energy_joules == first.energy_joules is not None
+    assert result.energy_phases["setup"] == first.energy_phases["setup"]
+    assert result.energy_phases["test"].joules is not None
+    assert result.energy_spent_joules > first.energy_spent_joules is not None
+
+
 def test_a_trial_that_a_search_ends_is_recorded_as_it_ended(tmp_path: Path) -> None:
     search = Kept()
     with (
@@ -137,6 +160,19 @@ def test_options_are_recorded(tmp_path: Path, params: object) -> None:
     assert (tmp_path / "config.yaml").read_text() == "rate: 0.1\n"
 
 
+def test_an_option_that_is_an_object_is_recorded_as_text(tmp_path: Path) -> None:
+    params = {
+        "root": Path("data"), "rate": np.float64(0.5), "loss": max, "device": torch.device("cpu"),
+        "net": torch.nn.Sequential(torch.nn.ReLU()), "sizes": (1, np.int64(2)), "kind": Options,
+    }  # fmt: skip
+    with greensweep.run("a", params=params, directory=tmp_path, meter="unmetered"):
+        pass
+    assert (tmp_path / "config.yaml").read_text().splitlines() == [
+        "root: data", "rate: 0.5", "loss: <built-in function max>", "device: cpu",
+        "net: Sequential", "sizes:", "- 1", "- 2", "kind: test_own_run.Options",
+    ]  # fmt: skip
+
+
 def test_runs_outside_of_hydra_have_folders_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +215,7 @@ def nested(folder: Path) -> None:
         pass
 
 
-def again(folder: Path) -> None:
+def twice_in_a_folder(folder: Path) -> None:
     for _ in range(2):
         with greensweep.run("a", directory=folder, meter="unmetered"):
             pass
@@ -199,7 +235,11 @@ def options_of_a_text(folder: Path) -> None:
     ("wrong", "error", "sentence"),
     [
         (nested, StudyError, "run 'inner' begins inside of another run: end that one first"),
-        (again, StudyError, "holds the result of another run: choose another directory"),
+        (
+            twice_in_a_folder,
+            StudyError,
+            "holds the result of another run: choose another directory",
+        ),
         (unknown_direction, ConfigError, "is smoothness better the higher or the lower it is"),
         (options_of_a_text, ConfigError, "params must be options by name"),
     ],

@@ -11,7 +11,7 @@ SOURCE = PROJECT / "src"
 # Context variables: what surrounds the running code, ended by the block that began it.
 CONTEXT = {
     "energy.notices._sweep": "the sweep in whose processes a warning is said once",
-    "loops.run._running": "whether a run is recorded already: runs do not nest",
+    "loops.run._running": "the run that is recorded: runs do not nest",
     "record.measuring._open": "blocks whose energy is measured",
     "record.reporting._monitor": "the search that a run reports to",
     "search.callbacks._step": "a program's step before the first trial, until it is taken",

@@ -102,30 +102,35 @@ class Phases:
             self._cut()
         self._meter.stop()
 
+    def enter(self, phase: str) -> None:
+        """Charge what follows to a phase, until another is entered."""
+        self._cut(computes=phase != SETUP)
+        self._phase = phase
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Charge what the block does to `name`, also when it raises; then to the phase around."""
         around = self._phase
-        self._enter(name)
+        self.enter(name)
         try:
             yield
         finally:
-            self._enter(around)
+            self.enter(around)
 
     def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """Yield from `items`, charging the making of each item to `name`."""
         iterator = iter(items)
         while True:
-            self._enter(name)
+            self.enter(name)
             try:
                 item = next(iterator)
             except StopIteration:
                 self._phase = BETWEEN  # nothing was made, so nothing is charged
                 return
             except BaseException:
-                self._enter(BETWEEN)
+                self.enter(BETWEEN)
                 raise
-            self._enter(BETWEEN)
+            self.enter(BETWEEN)
             yield item
 
     @contextmanager
@@ -160,10 +165,6 @@ class Phases:
     @property
     def total(self) -> EnergyReading:
         return sum(self.readings.values(), start=EnergyReading())
-
-    def _enter(self, phase: str) -> None:
-        self._cut(computes=phase != SETUP)
-        self._phase = phase
 
     def _cut(self, computes: bool = True) -> None:
         self._synchronize()

@@ -4,9 +4,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import datetime
+from enum import Enum
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -115,7 +117,25 @@ def plain(params: object) -> Mapping[str, Any]:
         raise ConfigError(
             f"params must be options by name, a mapping or a dataclass, say, got {params!r}"
         )
-    return {str(name): value for name, value in params.items()}
+    return {str(name): _value(each) for name, each in params.items()}
+
+
+def _value(given: Any) -> Any:
+    """Return an option as YAML and a tracker can hold it: an object of a program's own as text."""
+    if isinstance(given, Mapping):
+        return {str(name): _value(each) for name, each in given.items()}
+    if isinstance(given, list | tuple | set | frozenset):
+        return [_value(each) for each in given]
+    if isinstance(given, Enum):
+        return _value(given.value)
+    if getattr(given, "ndim", None) == 0:  # a number of NumPy's or PyTorch's
+        return given.item()
+    if given is None or isinstance(given, str | bool | int | float):
+        return given
+    if isinstance(given, type | FunctionType):
+        return f"{given.__module__}.{given.__qualname__}"
+    text = str(given)
+    return type(given).__name__ if "\n" in text or " at 0x" in text else text
 
 
 def _tracking(mlflow: str | bool | None, experiment: str) -> TrackingConfig:

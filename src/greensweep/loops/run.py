@@ -5,13 +5,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from greensweep.config.energy_options import EnergyOptions, energy_config
 from greensweep.config.metrics import Direction, metric_called
-from greensweep.energy import Phases, Window, declared_grid
+from greensweep.config.schema_energy import EnergyConfig
+from greensweep.energy import EnergyReading, Phases, Window, declared_grid
 from greensweep.energy.notices import warn_once
 from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.loops.place import Place, plain, run_place
@@ -30,9 +33,26 @@ log = logging.getLogger(__name__)
 TRAINING = "training"
 _VALIDATION = ("validation", "valid", "val", "eval")
 
-_running: ContextVar[bool] = ContextVar("_running", default=False)
+_running: ContextVar["Run | None"] = ContextVar("_running", default=None)
 # Kept, since a context manager that is thrown away ends what it manages.
 _of_forks: list[ExitStack] = []
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run was asked for.
+
+    Attributes:
+        params: plain data.
+        phase: to which what is in no named phase is charged.
+    """
+
+    name: str
+    place: Place
+    params: Mapping[str, Any]
+    energy: EnergyConfig
+    keep: Literal["last", "best"]
+    phase: str
 
 
 class Run:
@@ -43,19 +63,15 @@ class Run:
     """
 
     def __init__(
-        self,
-        recorded: RecordedRun,
-        phases: Phases,
-        window: Window,
-        place: Place,
-        *,
-        keeps_best: bool,
+        self, setting: Setting, recorded: RecordedRun, phases: Phases, window: Window
     ) -> None:
-        self.directory = place.directory
+        self.directory = setting.place.directory
+        self._setting = setting
         self._recorded, self._phases, self._window = recorded, phases, window
-        self._history = History("validation", place.tracker, phases.of(TRAINING))
-        self._keeps_best = keeps_best
-        self._is_chosen = place.metric is not None
+        trained, points = phases.of(TRAINING), recorded.result.history
+        self._history = History("validation", setting.place.tracker, trained)
+        self._history.resume(points, len(points), trained)
+        self._is_chosen = setting.place.metric is not None
         self._is_open = True
         self._ended: TrialEnded | None = None
 
@@ -87,6 +103,14 @@ class Run:
         What belongs to no named phase is training.
         """
         return self._phases.phase(name)
+
+    def enter(self, phase: str | None = None) -> None:
+        """Charge what follows to a phase, until the next call: for callbacks, which have no block.
+
+        Args:
+            phase: None is that of what belongs to no named one.
+        """
+        self._phases.enter(phase or self._setting.phase)
 
     def report(
         self,
@@ -146,7 +170,7 @@ class Run:
         loss = others.pop("train_loss", None)
         self._history.add(epoch, loss, named, self._phases.of(TRAINING), others)
         better = self._is_better(named)
-        if better or not self._keeps_best:
+        if better or self._setting.keep == "last":
             self._note(figures)
         if better:
             self._recorded.note(best_epoch=epoch)
@@ -204,6 +228,7 @@ def run(
     metric: str | None = None,
     direction: Direction | None = None,
     keep: Literal["last", "best"] = "last",
+    phase: str = TRAINING,
     directory: str | Path | None = None,
     mlflow: str | bool | None = None,
     experiment: str = "greensweep",
@@ -230,6 +255,7 @@ def run(
             it, else the first metric that it does.
         direction: in which that is better: maximize or minimize; known for usual names.
         keep: the metrics of the run are those of the last epoch, or of the best by `metric`.
+        phase: to which what is in no named phase is charged.
         directory: of the run; left out, Hydra's where that runs, else below `outputs`.
         mlflow: a tracking URI, or False for none.
         experiment: in MLflow.
@@ -241,11 +267,6 @@ def run(
         StudyError: it stands inside of another run, or its directory holds the result of one.
         BaseException: what the block raised; the result says so, and holds what was measured.
     """
-    if _running.get():
-        raise StudyError(
-            f"run {name!r} begins inside of another run: end that one first, or use run.phase(…) "
-            "for a part of it"
-        )
     config = energy_config(energy, **options)
     place = run_place(name, directory, mlflow, experiment, metric, direction)
     chosen = place.metric or "accuracy"
@@ -264,17 +285,51 @@ def run(
         trial=place.trial,
         overrides=place.overrides,
     )
-    process, was_running = os.getpid(), _running.set(True)
+    with _recorded(Setting(name, place, plain(params), config, keep, phase), initial) as this:
+        yield this
+
+
+def again(earlier: Run, phase: str) -> AbstractContextManager[Run]:
+    """Go on with a run that has finished, as when a model is tested after its training.
+
+    Args:
+        phase: of what is in no named one from here on.
+    """
+    return _recorded(
+        replace(earlier._setting, phase=phase), earlier.result, earlier._phases.readings
+    )
+
+
+def running() -> Run | None:
+    """Return the run that is recorded here."""
+    return _running.get()
+
+
+@contextmanager
+def _recorded(
+    setting: Setting,
+    initial: RunResult,
+    spent: Mapping[str, EnergyReading] = MappingProxyType({}),
+) -> Iterator[Run]:
+    if _running.get() is not None:
+        raise StudyError(
+            f"run {setting.name!r} begins inside of another run: end that one first, or use "
+            "run.phase(…) for a part of it"
+        )
+    place, process, before = setting.place, os.getpid(), _running.get()
     try:
         with ExitStack() as stack:
             recorded = stack.enter_context(
-                recorded_run(initial, plain(params), place.directory, place.tracker, name)
+                recorded_run(initial, setting.params, place.directory, place.tracker, setting.name)
             )
-            meter = meter_here(config)
-            phases = stack.enter_context(metered(recorded, meter, config, synchronize))
-            stack.enter_context(phases.phase(TRAINING))
-            window = stack.enter_context(reading(phases, declared_grid(config)))
-            this = Run(recorded, phases, window, place, keeps_best=keep == "best")
+            meter = meter_here(setting.energy)
+            phases = stack.enter_context(metered(recorded, meter, setting.energy, synchronize))
+            for phase, reading_before in spent.items():
+                phases.add(phase, reading_before)
+            stack.enter_context(phases.phase(setting.phase))
+            window = stack.enter_context(reading(phases, declared_grid(setting.energy)))
+            this = Run(setting, recorded, phases, window)
+            _running.set(this)
             stack.callback(this.finish)
             try:
                 yield this
@@ -283,7 +338,7 @@ def run(
                 if os.getpid() != process:  # a fork's: the run is its parent's to end
                     _of_forks.append(stack.pop_all())
     finally:
-        _running.reset(was_running)
+        _running.set(before)
 
 
 def direction_of(name: str) -> Direction:
