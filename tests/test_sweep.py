@@ -365,9 +365,9 @@ def test_joblib_runs_trials_side_by_side_into_one_tree(
     )
     study = json.loads((tmp_path / "sweep" / "study.json").read_text())
     assert study["energy_neighbours"] == 1
-    spent = sum(trial["energy_spent_joules"] for trial in trials)
+    trained = sum(trial["energy_charged_joules"] for trial in trials)
     machine, remainder = study["energy_machine_joules"], study["energy_remainder_joules"]
-    assert spent + remainder == pytest.approx(machine, rel=1e-9)
+    assert 0 < trained < machine - remainder  # which has the trials' other phases too
     assert 0 <= remainder < machine
     assert "Up to 2 runs shared the machine: of its " in ended.stdout
 
