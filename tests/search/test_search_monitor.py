@@ -395,7 +395,96 @@ def test_a_minimized_value_is_reported_as_it_stands(tmp_path: Path) -> None:
     assert found.trials[0].intermediate_values == {2: 0.25}
 
 
+@pytest.mark.parametrize(
+    ("reported", "metric", "direction", "compared"),
+    [
+        (["val_loss"], None, "minimize", "loss"),
+        (["macro_f1", "val_loss"], None, "minimize", "loss"),
+        (["macro_f1", "accuracy"], None, "maximize", "accuracy"),
+        (["macro_f1", "accuracy"], "macro_f1", "maximize", "macro_f1"),
+        (["margin", "accuracy"], "validation_margin", "minimize", "margin"),
+        (["train_loss", "auroc"], None, "maximize", "auroc"),
+    ],
+)
+def test_any_named_metric_prunes_in_the_direction_of_the_study(
+    tmp_path: Path, reported: list[str], metric: str | None, direction: str, compared: str
+) -> None:
+    def task(params: Any) -> float:
+        value = params["width"] if direction == "minimize" else 1 / params["width"]
+        for epoch in range(1, 6):
+            figures = dict.fromkeys(reported, 0.5)
+            named = next(name for name in reported if name.endswith(compared))
+            report(epoch=epoch, epochs=5, **{**figures, named: value})
+        return float(value)
+
+    points = [{"rate": BEST, "width": width} for width in (1, 2, 3, 8)]
+    options = {"directions": (direction,), "metric": metric and metric.removeprefix("validation_")}
+    pruning = PruningConfig(min_finished=2, grace_epochs=1)
+    found = search(tmp_path, task, points, pruner="median", pruning=pruning, **options)
+    found.run()
+    assert found.states() == ["COMPLETE"] * 2 + ["PRUNED"] * 2
+    assert ended(found).metrics.keys() == {name.removeprefix("val_") for name in reported}
+
+
+def test_a_program_that_returns_nothing_is_searched_by_what_it_reports(tmp_path: Path) -> None:
+    def task(params: Any) -> None:
+        report(epoch=1, epochs=1, val_loss=params["rate"], joules=params["width"])
+
+    options = {"directions": ("minimize", "minimize"), "metric": "loss"}
+    found = search(tmp_path, task, [{"rate": BEST, "width": 2}], **options)
+    found.run()
+    assert found.trials[0].values == [BEST, 2]
+
+
+def test_a_metric_that_is_better_the_other_way_prunes_nothing_and_one_warning_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def task(params: Any) -> float:
+        for epoch in range(1, 6):
+            report(epoch=epoch, epochs=5, macro_f1=params["width"] / 10)
+        return 0.5
+
+    points = [{"rate": BEST, "width": width} for width in (1, 2, 3, 8)]
+    pruning = PruningConfig(min_finished=1, grace_epochs=1)
+    found = search(tmp_path, task, points, directions=("minimize",), pruning=pruning)
+    found.run()
+    assert found.states() == ["COMPLETE"] * 4
+    (warning,) = [each for each in caplog.messages if "macro_f1" in each]
+    assert "is better the higher it is, which contradicts hydra.sweeper.direction" in warning
+
+
+def test_a_metric_that_is_missing_or_a_text_at_an_epoch_is_left_out_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def task(_: Any) -> float:
+        report(epoch=1, epochs=4, macro_f1=0.1)
+        report(epoch=2, epochs=4, macro_f1="0.2 or so")  # type: ignore[arg-type]
+        report(epoch=3, epochs=4)
+        report(epoch=4, epochs=4, macro_f1=0.4)
+        return 0.4
+
+    found = search(tmp_path, task)
+    found.run()
+    assert found.trials[0].intermediate_values == {1: 0.1, 4: 0.4}
+    assert "macro_f1='0.2 or so' is no number" in caplog.text
+
+
 # Constraints
+
+
+def test_a_reported_metric_is_bound_by_its_name(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        report(epoch=1, epochs=1, macro_f1=params["width"] / 10, val_loss=0.5)
+        return float(params["width"])
+
+    points = [{"rate": BEST, "width": width} for width in (2, 8)]
+    bounds = {"min_macro_f1": 0.5, "max_validation_loss": 1.0}
+    found = search(tmp_path, task, points, constraints=bounds)
+    found.run()
+    assert [trial.constraints["min_macro_f1"] > 0 for trial in found.trials] == [True, False]
+    unknown = search(tmp_path / "2", task, points, constraints={"min_f1": 0.5})
+    with pytest.raises(ConstraintError, match=r"no such figure \(its metrics are macro_f1, loss\)"):
+        unknown.run()
 
 
 def test_a_run_over_its_joules_is_ended(tmp_path: Path) -> None:

@@ -123,6 +123,12 @@ class SweeperConfig:
     sampler: Any = MISSING
     params: dict[str, Any] | None = option(None, doc="search space, in Hydra's sweep syntax")
     direction: Any = option("minimize", doc="minimize or maximize; a list for several objectives")
+    metric: str | None = option(
+        None,
+        doc="in a program of one's own: which reported metric is the objective, or the first of "
+        "them; null is accuracy where it reports that, else the first that it does",
+        example="val_loss",
+    )
     n_trials: int = option(20, doc="trials in all, those of earlier commands included", at_least=1)
     n_workers: Any = option(
         1,

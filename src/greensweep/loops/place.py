@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from greensweep.config.metrics import Direction
 from greensweep.config.schema_tracking import LocalConfig, MlflowConfig, TrackingConfig
 from greensweep.errors import ConfigError, StudyError
+from greensweep.record.reported import split_of
 from greensweep.record.result import RESULT_FILE
 from greensweep.secrets.data import mask_override
 from greensweep.sweeper.command import sweep_of, task_overrides
@@ -34,7 +35,8 @@ class Place:
         directory: the run's own.
         trial: its number in its sweep; None outside of one.
         overrides: what the command or the sweeper set.
-        metric, direction: of the objective, where that was said.
+        metric: the objective's name, where that was said.
+        direction: of the sweep's first objective.
     """
 
     directory: Path
@@ -51,7 +53,6 @@ def run_place(
     mlflow: str | bool | None,
     experiment: str,
     metric: str | None,
-    direction: Direction | None,
 ) -> Place:
     """Return where a run is recorded, by what was asked and where it runs.
 
@@ -79,16 +80,15 @@ def run_place(
     sweep = sweep_of(hydra) if sweeping else None
     if sweeping and metric is None:
         metric = OmegaConf.select(hydra, "sweeper.metric", default=None)
-    if sweeping and direction is None and metric is not None:
-        given = OmegaConf.select(hydra, "sweeper.direction", default=None)
-        direction = given if isinstance(given, str | None) else str(given[0])  # type: ignore[assignment]
+    metric = metric and split_of(metric)[1]
+    given: Any = OmegaConf.select(hydra, "sweeper.direction", default=None) if sweeping else None
     return Place(
         folder,
         build_tracker(_tracking(mlflow, experiment), folder, sweep),
         trial=hydra.job.num if sweeping else None,
         overrides=tuple(map(mask_override, task_overrides(hydra))) if hydra is not None else (),
         metric=metric,
-        direction=direction,
+        direction=given if isinstance(given, str | None) else str(given[0]),  # type: ignore[arg-type]
     )
 
 

@@ -6,22 +6,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from greensweep.config.energy_options import EnergyOptions, energy_config
-from greensweep.config.metrics import Direction, metric_called
+from greensweep.config.metrics import Direction
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Phases, Window, declared_grid
-from greensweep.energy.notices import warn_once
 from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.loops.place import Place, plain, run_place
 from greensweep.record.history import History
 from greensweep.record.measuring import meter_here, open_windows, reading, synchronize
 from greensweep.record.metered import metered
 from greensweep.record.recorded_run import RecordedRun, recorded_run
+from greensweep.record.reported import (
+    as_number,
+    by_split,
+    choose_metric,
+    known_direction,
+    split_of,
+)
 from greensweep.record.reporting import Progress, report_progress
 from greensweep.record.result import RunResult
 
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRAINING = "training"
-_VALIDATION = ("validation", "valid", "val", "eval")
 
 _running: ContextVar["Run | None"] = ContextVar("_running", default=None)
 # Kept, since a context manager that is thrown away ends what it manages.
@@ -45,6 +49,7 @@ class Setting:
     Attributes:
         params: plain data.
         phase: to which what is in no named phase is charged.
+        direction: in which the metric is better, where that was said.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Setting:
     energy: EnergyConfig
     keep: Literal["last", "best"]
     phase: str
+    direction: Direction | None
 
 
 class Run:
@@ -72,6 +78,8 @@ class Run:
         self._history = History("validation", setting.place.tracker, trained)
         self._history.resume(points, len(points), trained)
         self._is_chosen = setting.place.metric is not None
+        # That was asked for, and the sweep's.
+        self._directions = setting.direction, setting.place.direction
         self._is_open = True
         self._ended: TrialEnded | None = None
 
@@ -132,12 +140,12 @@ class Run:
             TrialEnded: the search prunes or stops the trial: let it through.
         """
         number = self.result.epochs + 1 if epoch is None else epoch
-        figures = {name: _number(name, value) for name, value in metrics.items()}
+        figures = {name: as_number(name, value) for name, value in metrics.items()}
         if number > 0:
             self._add(number, figures)
         windows = open_windows()  # which brings the phases up to now
         trained, result = self._phases.of(TRAINING), self.result
-        named = {_parted(name)[1]: value for name, value in figures.items() if _of_validation(name)}
+        named, others = by_split(figures)
         progress = Progress(
             number,
             named.get("accuracy"),
@@ -147,7 +155,9 @@ class Run:
             seconds=trained.seconds,
             lost=windows[0].reading.lost,
             metric=result.objective_metric,
+            direction=result.objective_direction,
             metric_value=named.get(result.objective_metric),
+            metrics=named | others,
         )
         try:
             report_progress(progress)
@@ -160,13 +170,12 @@ class Run:
 
         They count for the validation split, or with `test_` before their name for the test split.
         """
-        self._note({name: _number(name, value) for name, value in metrics.items()})
+        self._note({name: as_number(name, value) for name, value in metrics.items()})
 
     def _add(self, epoch: int, figures: Mapping[str, float | None]) -> None:
         self._phases.read()
         self._choose(figures)
-        named = {_parted(name)[1]: value for name, value in figures.items() if _of_validation(name)}
-        others = {name: value for name, value in figures.items() if not _of_validation(name)}
+        named, others = by_split(figures)
         loss = others.pop("train_loss", None)
         self._history.add(epoch, loss, named, self._phases.of(TRAINING), others)
         better = self._is_better(named)
@@ -177,13 +186,18 @@ class Run:
         self._recorded.note(epochs=epoch, history=self._history.points)
 
     def _choose(self, figures: Mapping[str, float | None]) -> None:
-        """Go by accuracy where the loop reports it, else by the first metric that it reports."""
-        names = [_parted(name)[1] for name in figures if _of_validation(name)]
+        """Go by accuracy where the loop reports it, else by the first metric that it reports.
+
+        Those come first that are better in the direction that was asked for.
+        """
+        names, _ = by_split(figures)
         if self._is_chosen or not names:
             return
         self._is_chosen = True
-        name = "accuracy" if "accuracy" in names else names[0]
-        self._recorded.note(objective_metric=name, objective_direction=direction_of(name))
+        asked, of_sweep = self._directions
+        name = choose_metric(names, asked or of_sweep) or str(choose_metric(names, None))
+        direction = direction_of(name, asked, of_sweep)
+        self._recorded.note(objective_metric=name, objective_direction=direction)
 
     def _is_better(self, named: Mapping[str, float | None]) -> bool:
         value, result = named.get(self.result.objective_metric), self.result
@@ -196,7 +210,7 @@ class Run:
     def _note(self, figures: Mapping[str, float | None]) -> None:
         metrics = {split: dict(of) for split, of in self.result.metrics.items()}
         for name, value in figures.items():
-            split, metric = _parted(name)
+            split, metric = split_of(name)
             if split != "train":
                 metrics.setdefault(split, {})[metric] = value
         self._recorded.note(
@@ -268,7 +282,7 @@ def run(
         BaseException: what the block raised; the result says so, and holds what was measured.
     """
     config = energy_config(energy, **options)
-    place = run_place(name, directory, mlflow, experiment, metric, direction)
+    place = run_place(name, directory, mlflow, experiment, metric)
     chosen = place.metric or "accuracy"
     initial = RunResult(
         status="failed",
@@ -281,11 +295,12 @@ def run(
         dataset=dataset,
         seed=seed,
         objective_metric=chosen,
-        objective_direction=place.direction or direction_of(chosen),
+        objective_direction=direction_of(chosen, direction, place.direction),
         trial=place.trial,
         overrides=place.overrides,
     )
-    with _recorded(Setting(name, place, plain(params), config, keep, phase), initial) as this:
+    setting = Setting(name, place, plain(params), config, keep, phase, direction)
+    with _recorded(setting, initial) as this:
         yield this
 
 
@@ -341,47 +356,22 @@ def _recorded(
         _running.set(before)
 
 
-def direction_of(name: str) -> Direction:
-    """Return the direction in which a metric is better.
+def direction_of(
+    name: str, asked: Direction | None = None, of_sweep: Direction | None = None
+) -> Direction:
+    """Return the direction in which a metric is better: as asked, by its name, or the sweep's.
 
     Raises:
         ConfigError: its name does not tell.
     """
-    if name.endswith(("loss", "error", "perplexity")):
-        return "minimize"
-    known = metric_called(name) or metric_called(f"_{name}")
+    known = asked or known_direction(name) or of_sweep
     if known is None:
         raise ConfigError(
             f"is {name} better the higher or the lower it is? Say greensweep.run(…, "
             f"metric={name!r}, direction='maximize') or 'minimize'"
         )
-    return known.direction
+    return known
 
 
 def _model_name(model: object) -> str | None:
     return model if isinstance(model, str) or model is None else type(model).__name__
-
-
-def _parted(name: str) -> tuple[str, str]:
-    """Part `val_loss` into the split and the metric; what names no split is of validation."""
-    split, _, metric = name.partition("_")
-    if metric and split in _VALIDATION:
-        return "validation", metric
-    return (split, metric) if metric and split in ("train", "test") else ("validation", name)
-
-
-def _of_validation(name: str) -> bool:
-    return _parted(name)[0] == "validation"
-
-
-def _number(name: str, value: Any) -> float | None:
-    """Return a metric as a number; None of one that is undefined, or no number."""
-    try:
-        number = float(value) if not isinstance(value, str) else None
-    except (TypeError, ValueError):
-        number = None
-    if number is None:
-        if value is not None:
-            warn_once(f"{name}={value!r} is no number, and left out of the record.")
-        return None
-    return number if isfinite(number) else None

@@ -6,8 +6,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from greensweep.config.metrics import Direction
 from greensweep.energy import Window
 from greensweep.record.measuring import open_windows
+from greensweep.record.reported import as_number, by_split
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,12 @@ class Progress:
         repeat: which training of this configuration, from 0, of `repeats`.
         seconds: of training so far; None where the run does not measure them apart.
         lost: components whose meter failed, so that no joules of theirs are counted any more.
-        metric: name of the metric that the run is selected by.
+        metric: name of the metric that the run is selected by; None of a program that leaves it to
+            who searches, of its `metrics`.
+        direction: in which that is better, where the run knows it.
         metric_value: that metric, where it is another one than accuracy.
+        metrics: all that a loop of one's own reports, by name: of the validation split, or with
+            another split before it, as in `train_loss`.
         known: figures of the run's result that nothing will change; None where it will lack one.
     """
 
@@ -39,14 +45,22 @@ class Progress:
     repeats: int = 1
     seconds: float | None = None
     lost: frozenset[str] = frozenset()
-    metric: str = "accuracy"
+    metric: str | None = "accuracy"
+    direction: Direction | None = None
     metric_value: float | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
     known: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def objective_value(self) -> float | None:
         """The metric that the run is selected by, as it stands."""
-        return self.accuracy if self.metric == "accuracy" else self.metric_value
+        return self.figure(self.metric or "accuracy")
+
+    def figure(self, name: str) -> float | None:
+        """A metric as it stands; None where it was not reported."""
+        if name == "accuracy":
+            return self.accuracy
+        return self.metric_value if name == self.metric else self.metrics.get(name)
 
 
 class Monitor(Protocol):
@@ -107,6 +121,7 @@ def report(
     value: float | None = None,
     joules: float | None = None,
     epochs: int | None = None,
+    **metrics: float | None,
 ) -> None:
     """Report an epoch of a training loop to the search that it is part of.
 
@@ -118,10 +133,13 @@ def report(
         epoch: how many epochs are done. 0 reports the set-up, so that a budget which it used
             up ends the trial before its first epoch.
         accuracy: validation accuracy now, 0 to 1.
-        value: the objective now, or the first of two, where that is no accuracy.
+        value: the objective now, or the first of two, where that is none of the metrics.
         joules: energy so far; left out, what the surrounding `measure()` has read. A budget counts
             what the trial has used since its start, whatever of it was measured so.
         epochs: how many there will be, from which the cost to the end is forecast.
+        metrics: any others, by name, of the validation split: `macro_f1=0.8`, or with it in the
+            name, `val_loss=0.3`; `train_…` is of training and `test_…` of the test split. Trials
+            are pruned by `hydra.sweeper.metric`, by accuracy, or by the first of these.
 
     Raises:
         TrialEnded: the search prunes or stops the trial: let it through.
@@ -133,4 +151,18 @@ def report(
         trial = windows[0] if windows else Window()
         spent = max((each for each in (joules, trial.joules) if each is not None), default=None)
         lost = trial.reading.lost
-        monitor.on_epoch(Progress(epoch, accuracy, joules, spent, epochs, value, lost=lost))
+        given = {**({} if accuracy is None else {"accuracy": accuracy}), **metrics}
+        own, others = by_split({name: as_number(name, each) for name, each in given.items()})
+        monitor.on_epoch(
+            Progress(
+                epoch,
+                own.get("accuracy"),
+                joules,
+                spent,
+                epochs,
+                None if value is None else as_number("value", value),
+                lost=lost,
+                metric=None,
+                metrics=own | others,
+            )
+        )

@@ -99,6 +99,7 @@ def _progress(epoch: int, reached: Evaluation | None, setup: Setup, phases: Phas
         total.joules,
         setup.config.training.epochs,
         metric=setup.objective.name,
+        direction=setup.objective.direction,
         metric_value=reached.metrics[setup.objective.name] if reached else None,
         seconds=trained.seconds,
         lost=total.lost,

@@ -69,6 +69,7 @@ def run_repeats(
                         repeats=config.repeats,
                         seconds=run.seconds,
                         metric=run.objective_metric,
+                        direction=run.objective_direction,
                         metric_value=run.objective_value,
                     )
                 )

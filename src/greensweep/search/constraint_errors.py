@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from greensweep.errors import unknown
@@ -10,6 +11,7 @@ from greensweep.search.constraints import (
     OPTION,
     SHORT_NAMES,
     figure_names,
+    figure_of,
     parse_constraints,
 )
 from greensweep.search.planned_run import PlannedRun
@@ -21,27 +23,30 @@ _POSITIVE = {
 }
 
 
-def constraint_errors(
-    constraints: Mapping[str, Any], run: PlannedRun | None, *, has_results: bool
-) -> Iterator[str]:
+# A name of a program's own metric is this much like one of ours at most, `mape` like `mae` say.
+_MISSPELT = 0.9
+
+
+def constraint_errors(constraints: Mapping[str, Any], run: PlannedRun | None) -> Iterator[str]:
     """Say of each constraint what is wrong with it, in a sentence.
 
     Args:
         constraints: by name, as the user gave them.
-        run: as the present configuration plans it; None where that is not known.
-        has_results: each trial leaves a `result.json`, whose figures count too.
+        run: as the present configuration plans it; None of a program of one's own, which may
+            report metrics by any name: what it does not have shows at its first trial's end.
     """
-    figures = figure_names(has_results=has_results)
+    figures = figure_names()
     sound: dict[str, float] = {}
     for constraint, bound in constraints.items():
         side, _, name = constraint.partition("_")
-        figure = SHORT_NAMES.get(name, name)
+        figure = figure_of(name)
+        near = get_close_matches(name, [*figures, *SHORT_NAMES], 1, _MISSPELT)
         if side not in ("max", "min") or not name:
             yield (
                 f"{OPTION} takes max_NAME or min_NAME and a number, got {constraint}: {bound}: "
                 f"set '{OPTION}={{max_joules_per_run: 500}}', say"
             )
-        elif figure not in figures:
+        elif figure not in figures and (run is not None or near):
             figures += [short for short, figure in SHORT_NAMES.items() if figure in figures]
             close = unknown("figure", name, figures)
             listed = f"no figure is called {name!r}: there are {', '.join(figures)}"
@@ -51,7 +56,7 @@ def constraint_errors(
                 f"{OPTION}: {constraint} must be a number, got {bound!r}: write "
                 f"'{OPTION}={{{constraint}: 1}}', say"
             )
-        elif fault := _range_fault(constraint, figure, bound):
+        elif fault := _range_fault(constraint, figure, bound, figure in figures):
             yield f"{OPTION}: {fault}"
         elif run is not None and (missing := run.missing(figure)) is not None:
             yield f"{OPTION}: these runs have no figure of {figure}: {missing}"
@@ -67,9 +72,11 @@ def constraint_errors(
             )
 
 
-def _range_fault(constraint: str, figure: str, bound: float) -> str | None:
+def _range_fault(constraint: str, figure: str, bound: float, is_known: bool) -> str | None:
     if not math.isfinite(bound):
         return f"{constraint} must be finite, got {bound}: leave it out where there is no bound"
+    if not is_known:
+        return None
     metric = METRIC_FIGURES.get(figure)
     is_share = figure.endswith(("accuracy", "_share")) or (metric is not None and metric.is_share)
     if is_share and not 0 <= bound <= 1:

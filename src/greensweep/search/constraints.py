@@ -7,8 +7,9 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from greensweep.config.metrics import METRICS
-from greensweep.errors import ConstraintError, MissingFigure
+from greensweep.errors import ConstraintError, MissingFigure, listed
 from greensweep.nested import dotted, to_json
+from greensweep.record.reported import by_split, split_of
 from greensweep.record.result import RunResult, find_result
 from greensweep.search.records import Outcome
 from greensweep.search.spec import SearchSpec
@@ -26,10 +27,11 @@ _NESTED = (
     *(f"energy_components.{component}.joules" for component in ("cpu", "gpu", "ram")),
     *(f"spread.{name}.std" for name in ("validation_accuracy", "test_accuracy", "energy_joules")),
 )
-# Metrics of a split, as `validation_accuracy` is one; those of classes are a figure for each.
+# Metrics of the split that selects, or of a named one as `validation_accuracy` is; those of classes
+# are a figure for each.
 METRIC_FIGURES = {
-    f"{split}_{name}": metric
-    for split in ("validation", "test")
+    f"{split}{name}": metric
+    for split in ("", "validation_", "test_")
     for name, metric in METRICS.items()
     if not metric.per_class
 }
@@ -79,8 +81,14 @@ def parse_constraints(constraints: Mapping[str, float]) -> list[Constraint]:
     bounds = []
     for constraint, limit in constraints.items():
         side, _, name = constraint.partition("_")
-        bounds.append(Constraint(constraint, SHORT_NAMES.get(name, name), side == "max", limit))
+        bounds.append(Constraint(constraint, figure_of(name), side == "max", limit))
     return bounds
+
+
+def figure_of(name: str) -> str:
+    """Return the figure that a short name, or `val_loss`, stands for."""
+    split, metric = split_of(name)
+    return SHORT_NAMES.get(name, f"{split}_{metric}" if metric != name else name)
 
 
 def of_energy(spec: SearchSpec) -> list[str]:
@@ -136,19 +144,26 @@ def broken_by(
     """
     if not constraints:
         return {}
-    known: dict[str, Any] = {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
     result = find_result(directory)
+    metrics: Mapping[str, Mapping[str, Any]] = {"validation": by_split(outcome.metrics)[0]}
+    selecting = "validation"
     if result is not None:
-        for split, figures in result.metrics.items():
-            known |= {f"{split}_{name}": value for name, value in figures.items()}
-        known |= dotted(to_json(result))
+        metrics, selecting = result.metrics, "test" if result.selected_on_test else "validation"
+    reported: dict[str, Any] = {**outcome.metrics, **metrics.get(selecting, {})}
+    of_splits = {
+        f"{split}_{name}": value for split, of in metrics.items() for name, value in of.items()
+    }
+    known = reported | of_splits | {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
+    known |= dotted(to_json(result)) if result is not None else {}
+    there = f" (its metrics are {listed(reported)})" if reported else ""
     broken = {}
     for bound in parse_constraints(constraints):
-        value = known.get(bound.figure)
+        own = bound.name.partition("_")[2]  # a program may report what is a short name here
+        value = reported.get(own, known.get(bound.figure))
         if not isinstance(value, int | float):
             raise MissingFigure(
                 f"{OPTION}: {bound.name} bounds {bound.figure}, and the trial came to no "
-                "such figure: leave it out, or see that each trial has one"
+                f"such figure{there}: leave it out, or see that each trial has one"
             )
         broken[bound.name] = bound.excess(value)
     return broken
@@ -186,14 +201,8 @@ def broken_already(
     return None
 
 
-def figure_names(*, has_results: bool) -> list[str]:
-    """Return the figures that a constraint may bound.
-
-    Args:
-        has_results: each trial leaves a `result.json`, whose figures count too.
-    """
-    if not has_results:
-        return list(_OF_ANY_PROGRAM)
+def figure_names() -> list[str]:
+    """Return the figures that a constraint may bound, but for metrics that only a program knows."""
     hints = get_type_hints(RunResult)
     numbers = [
         name

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -10,7 +11,9 @@ from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from greensweep.energy.notices import warn_once
 from greensweep.errors import ConstraintError, TrialEnded, first_line
+from greensweep.record.reported import by_split, choose_metric, known_direction
 from greensweep.record.reporting import Progress
 from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
@@ -24,6 +27,9 @@ _MARKS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # where the number of epochs is no
 
 # How old what a storage knows of a running trial may be, seconds.
 _FRESH_SECONDS = 1.0
+
+
+_BETTER = {"maximize": "higher", "minimize": "lower"}
 
 
 class TrialMonitor:
@@ -45,6 +51,8 @@ class TrialMonitor:
         self.curve: list[CurvePoint] = []
         self.repeats: list[float] = []
         self.last: Progress | None = None
+        self.metrics: dict[str, float | None] = {}  # each as a loop of one's own reported it last
+        self.metric: str | None = spec.metric  # that trials are compared by, once it is known
         self.ended: TrialEnded | ConstraintError | None = None  # what a report raised first
         self._spec, self._study, self._trial = spec, study, trial
         self._search_joules = search_joules or 0.0
@@ -72,7 +80,7 @@ class TrialMonitor:
 
     def _raise_end(self, handle: Callable[[Progress], None], progress: Progress) -> None:
         if self.ended is not None:  # the program caught it, and goes on at its own cost
-            self.last = progress
+            self._note(progress)
             raise self.ended
         try:
             handle(progress)
@@ -85,8 +93,30 @@ class TrialMonitor:
             )
             raise self.ended from fault
 
-    def _on_epoch(self, progress: Progress) -> None:
+    def _note(self, progress: Progress) -> None:
+        """Keep a report, and see which of its metrics the trials are compared by."""
         self.last = progress
+        self.metrics |= {name: each for name, each in progress.metrics.items() if each is not None}
+        names, _ = by_split(self.metrics)
+        if progress.metric is not None:
+            self.metric = progress.metric
+        elif self.metric is None:
+            self.metric = choose_metric(names, self._spec.directions[0])
+
+    def figures(self) -> dict[str, Any]:
+        """Return what an `Outcome` holds of the metrics that were reported last."""
+        last = self.last
+        if last is None:
+            return {}
+        named = None if self.metric in (None, "accuracy") else self.metrics.get(str(self.metric))
+        return {
+            "accuracy": self.metrics.get("accuracy", last.accuracy),
+            "metric_value": named if last.metric_value is None else last.metric_value,
+            "metrics": self.metrics,
+        }
+
+    def _on_epoch(self, progress: Progress) -> None:
+        self._note(progress)
         first = progress.repeat == 0 and progress.epoch > 0
         objective = self._objective(progress)
         point = CurvePoint(
@@ -154,13 +184,22 @@ class TrialMonitor:
     def _objective(self, progress: Progress) -> float | None:
         """Return the first objective before any price: the value or the metric that is reported.
 
-        Where the objective is minimised, an accuracy is none.
+        A metric that is better in the other direction is none.
         """
         if progress.value is not None:
             return progress.value
-        if progress.metric == "accuracy" and self._sign < 0:
-            return None
-        return progress.objective_value
+        names, _ = by_split(progress.metrics)
+        name = self.metric or choose_metric(names, None) or "accuracy"
+        value, asked = progress.figure(name), self._spec.directions[0]
+        known = progress.direction if name == progress.metric else known_direction(name)
+        if value is None or (known or asked) == asked:
+            return value
+        warn_once(
+            f"{name} is better the {_BETTER[str(known)]} it is, which contradicts "
+            f"hydra.sweeper.direction={asked}: no trial is pruned by it; report what is searched "
+            "for, and name it by hydra.sweeper.metric, or as value=…"
+        )
+        return None
 
     def _keep(self, progress: Progress) -> None:
         """Let the other workers know, and a sweep that resumes, what the trial has cost."""
@@ -171,8 +210,7 @@ class TrialMonitor:
         kept = {
             "epoch": progress.epoch,
             "epochs": progress.epochs,
-            "accuracy": progress.accuracy,
-            "metric_value": progress.metric_value,
+            **self.figures(),
             "spent_joules": progress.spent_joules,
             "search_joules": self._search_joules,
             "seconds": now - self._began,

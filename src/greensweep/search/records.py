@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import optuna
@@ -98,6 +98,7 @@ class Outcome:
         error: one sentence on why it did not finish.
         accuracy: the last reported.
         metric_value: likewise, of a run that is selected by another metric.
+        metrics: all that a loop of one's own reported, each as it was last.
         joules: training energy; of a trial that ended early, until its last report.
         spent_joules: energy of everything that it did, in all repeats.
         search_joules: of what the sweep did for it: drawing its parameters, keeping its records.
@@ -113,6 +114,7 @@ class Outcome:
     error: str | None = None
     accuracy: float | None = None
     metric_value: float | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
     joules: float | None = None
     spent_joules: float | None = None
     search_joules: float | None = None

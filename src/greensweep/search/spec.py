@@ -37,6 +37,8 @@ class SearchSpec:
     Attributes:
         directory: the sweep's folder.
         directions: one per objective.
+        metric: the reported one that is the first objective; None where a run says it, or else the
+            first that it reports in that direction.
         distributions: the searched options.
         conditions: of those that are there with certain values of others.
         fixed: other options that the command sets, which every trial shares.
@@ -57,6 +59,7 @@ class SearchSpec:
     distributions: Mapping[str, BaseDistribution]
     n_trials: int
     sampler: tuple[str, Mapping[str, Any]]
+    metric: str | None = None
     seed: int = 0
     fixed: tuple[str, ...] = ()
     changeable: tuple[str, ...] = ()

@@ -79,6 +79,8 @@ def run_trial(
             returned = task()
         if monitor.ended is not None:
             raise monitor.ended  # the program caught it
+        if returned is None:
+            returned = _reported_values(spec, monitor, window, directory)
         values = checked_values(returned, len(spec.directions))
     except (Exception, *_ENDS) as raised:
         cause = _cause(raised, monitor.ended)
@@ -213,14 +215,24 @@ def figures_of_result(result: RunResult) -> dict[str, Any]:
     }
 
 
+def _reported_values(
+    spec: SearchSpec, monitor: TrialMonitor, window: Window | None, directory: Path
+) -> list[float] | None:
+    """Return the objectives of a program that returns nothing: its metric, and its joules."""
+    figures = _figures(monitor, window, directory)
+    value = figures.get("accuracy" if monitor.metric == "accuracy" else "metric_value")
+    found = [value, figures.get("joules")] if spec.weighs_energy else [value]
+    known = [float(each) for each in found if each is not None]
+    return known if len(known) == len(spec.directions) else None
+
+
 def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> dict[str, Any]:
     """What is known of a trial: from its own result file, else from the meter and its reports."""
     last = monitor.last
     figures: dict[str, Any] = {"curve": tuple(monitor.curve), "repeats": tuple(monitor.repeats)}
     if last is not None:
         figures |= {
-            "accuracy": last.accuracy,
-            "metric_value": last.metric_value,
+            **monitor.figures(),
             "joules": last.joules,
             "spent_joules": last.spent_joules,
             "epochs": last.epoch,

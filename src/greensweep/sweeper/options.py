@@ -9,6 +9,7 @@ from greensweep.config.store import raise_faults
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.config.unknown import unknown_options
 from greensweep.nested import dotted
+from greensweep.record.reported import split_of
 from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.planned_run import PlannedRun
 from greensweep.sweeper.command import check_subdir
@@ -30,9 +31,11 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     faults = [*option_faults(options, PREFIX), *unknown_options(config.hydra.sweeper, PREFIX)]
     given = options.constraints
     options.constraints = dotted(given) if isinstance(given, dict) else {}
-    # A program that measures its runs by itself leaves a `result.json` of each.
-    has_results = run is not None or options.meter == "search"
-    faults += constraint_errors(options.constraints, run, has_results=has_results)
+    faults += constraint_errors(options.constraints, run)
+    if options.metric and run is not None:
+        faults += ["hydra.sweeper.metric is of programs of one's own: set objective.metric instead"]
+    elif options.metric and (split := split_of(options.metric)[0]) != "validation":
+        faults += [f"hydra.sweeper.metric={options.metric} is of {split}, which selects no trial"]
     raise_faults(faults)
     check_subdir(config.hydra)
     return options

@@ -20,6 +20,7 @@ from greensweep.config.sweeper import (
 from greensweep.energy import declared_grid
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import StudyError
+from greensweep.record.reported import split_of
 from greensweep.search.constraints import of_energy
 from greensweep.search.optuna_internals import packages_of
 from greensweep.search.planned_run import PlannedRun
@@ -73,6 +74,7 @@ def build_spec(
         study_name=options.study_name,
         storage=storage_url(options.storage, directory),
         directions=directions,
+        metric=options.metric and split_of(options.metric)[1],
         distributions=space.distributions,
         conditions=space.conditions,
         n_trials=options.n_trials,

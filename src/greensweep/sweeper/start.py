@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Of the sweeper's options: a study goes on with more trials, workers or budget.
 _DECIDES_TRIALS = (
-    *("params", "direction", "sampler", "seed", "enqueue", "fidelities"),
+    *("params", "direction", "metric", "sampler", "seed", "enqueue", "fidelities"),
     *("pruner", "pruning", "racing", "stop", "constraints", "price_per_kilojoule"),
 )
 
