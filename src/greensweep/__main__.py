@@ -86,7 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("--variant", choices=BAYESIAN, help="whose choices")
     check.set_defaults(command=_study)
 
-    asked = parser.parse_args(arguments)
+    commands.add_parser("exec", help="measure any command, in any language, and sweep over it")
+
+    asked = argparse.Namespace(command=_exec, arguments=arguments[1:])
+    if arguments[:1] != ["exec"]:  # what follows it is a command's
+        asked = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     try:
         status = int(asked.command(asked) or 0)
@@ -103,6 +107,12 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(error_line(error, way_out=""), file=sys.stderr)
         return 1
+
+
+def _exec(asked: argparse.Namespace) -> int:
+    from greensweep.app.command import main as execute
+
+    return execute(asked.arguments)
 
 
 def _doctor(asked: argparse.Namespace) -> int:

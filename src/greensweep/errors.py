@@ -50,6 +50,21 @@ class MissingFigure(ConstraintError):
     """A trial has no figure that a constraint bounds: the search ends where no other had one."""
 
 
+class CommandError(GreensweepError):
+    """A command cannot be started, or did not end well.
+
+    Attributes:
+        status: that it ended with, as a shell tells it: 128 + N of one that signal N killed.
+    """
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CommandError, (str(self), self.status)
+
+
 class AnalysisError(GreensweepError):
     """A table of runs cannot be read, or does not answer what is asked."""
 

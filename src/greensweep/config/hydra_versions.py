@@ -16,23 +16,32 @@ IS_1_4 = "execution_whitelist" in signature(hydra.main).parameters
 _VERSION: dict[str, Any] = {} if IS_1_4 else {"version_base": "1.3"}
 
 
-def program(name: str, task: Callable[..., Any], trusted: tuple[str, ...]) -> Callable[[], None]:
-    """Make a function the main one of a program that is composed by the file `name` of conf/.
+def program(
+    name: str,
+    task: Callable[..., Any],
+    trusted: tuple[str, ...] | None,
+    folder: str | None = str(CONF),
+) -> Callable[[], None]:
+    """Make a function the main one of a program that is composed by the file `name` of a folder.
 
     Args:
-        trusted: what the configuration may let Hydra call; Hydra 1.3 does not ask.
+        trusted: what the configuration may let Hydra call, None for what Hydra itself trusts;
+            Hydra 1.3 does not ask.
+        folder: None where it is no file, but stored.
     """
     options = {"execution_whitelist": trusted} if IS_1_4 else _VERSION
-    made: Callable[[], None] = hydra.main(str(CONF), name, **options)(task)
+    made: Callable[[], None] = hydra.main(folder, name, **options)(task)
     return made
 
 
-def composing() -> AbstractContextManager[None]:
-    """Let `hydra.compose` read conf/."""
-    return hydra.initialize_config_dir(str(CONF), **_VERSION)
+def composing(folder: str | None = str(CONF)) -> AbstractContextManager[None]:
+    """Let `hydra.compose` read a folder; None for what is stored alone."""
+    if folder is None:
+        return hydra.initialize(None, **_VERSION)
+    return hydra.initialize_config_dir(folder, **_VERSION)
 
 
-def store(group: str, name: str, node: type) -> None:
+def store(group: str | None, name: str, node: object) -> None:
     """Store options for Hydra, also where they are: a worker imports a plugin before Hydra does."""
     replace: dict[str, Any] = {"replace": True} if IS_1_4 else {}  # as 1.3 does unasked
     ConfigStore.instance().store(name, node, group, provider="greensweep", **replace)

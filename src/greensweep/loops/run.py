@@ -371,7 +371,3 @@ def direction_of(
             f"metric={name!r}, direction='maximize') or 'minimize'"
         )
     return known
-
-
-def _model_name(model: object) -> str | None:
-    return model if isinstance(model, str) or model is None else type(model).__name__

@@ -1,0 +1,154 @@
+"""The metrics that a command of any language tells: in its output's lines, or in a file."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from greensweep.csv_files.layout import TableError
+from greensweep.csv_files.rows import read_rows
+from greensweep.energy.notices import warn_once
+from greensweep.errors import ConfigError, first_line
+from greensweep.nested import dotted
+
+Figures = Mapping[str, float]  # by name; `epoch` and `epochs` among them where they are told
+
+_LINE = re.compile(r"\bGREENSWEEP_METRIC\s+(.*)")
+_NAMES = re.compile(r"[/.\s]+")  # which part names as _ does: val/loss, test.accuracy
+
+
+class MetricLines:
+    """Reads metrics from lines.
+
+    `GREENSWEEP_METRIC name=value …` names them; a pattern, a regular expression, by its groups, as
+    in `Acc@1 (?P<top1>[0-9.]+)`.
+
+    Raises:
+        ConfigError: a pattern is none, or names no group.
+    """
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self._patterns = [_compiled(each) for each in patterns]
+
+    def read(self, line: str) -> Figures:
+        """Return the figures of a line; none of nearly all lines."""
+        figures: dict[str, float] = {}
+        if found := _LINE.search(line):
+            for word in found[1].split():
+                name, _, value = word.rstrip(",;").partition("=")
+                figures |= _figure(name, value, line)
+        for pattern in self._patterns:
+            if found := pattern.search(line):
+                for name, value in found.groupdict().items():
+                    figures |= _figure(name, value, line) if value is not None else {}
+        return figures
+
+
+class MetricFile:
+    """Reads metrics from a file that the command writes, row by row or anew each time.
+
+    It holds CSV, one row an epoch, or JSON: an object, a list of them, one in each line, or lists
+    by name. What stood in it before the command is left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._first = self._version = self._stamp()
+        self._seen = _known(path)
+
+    def read(self, *, complete: bool = False) -> list[Figures]:
+        """Return what is new in it.
+
+        Args:
+            complete: nobody writes it any more, so that what is broken or missing is told.
+        """
+        stamp = self._stamp()
+        if complete and stamp == self._first:
+            warn_once(f"No metrics from {self._path}: the command did not write it.")
+        if stamp == self._version:
+            return []
+        try:
+            found = _read(self._path)
+        except (OSError, TableError, ValueError) as error:
+            if complete:
+                warn_once(f"No metrics from {self._path}: {first_line(error)}.")
+            return []
+        seen, self._seen = self._seen, found
+        is_first, self._version = self._version == self._first, stamp
+        if len(found) > len(seen) or (found == seen and not is_first):
+            return found[len(seen) :] if found[: len(seen)] == seen or not is_first else found
+        return found
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"--pattern {pattern!r} is no regular expression: {error}") from error
+    if not compiled.groupindex:
+        raise ConfigError(
+            f"--pattern {pattern!r} names no metric: write its number as (?P<NAME>[0-9.]+)"
+        )
+    return compiled
+
+
+def _figure(name: str, value: str, line: str) -> dict[str, float]:
+    try:
+        return {_NAMES.sub("_", name): float(value)} if name else {}
+    except ValueError:
+        warn_once(f"{name}={value!r} in {line.strip()!r} is no number, and left out.")
+        return {}
+
+
+def _known(path: Path) -> list[Figures]:
+    try:
+        return _read(path)
+    except (OSError, TableError, ValueError):
+        return []
+
+
+def _read(path: Path) -> list[Figures]:
+    """Return the figures of each row or object; what is no number is left out.
+
+    Raises:
+        TableError: it is a broken CSV file.
+        ValueError: it is broken JSON.
+        OSError: it cannot be read.
+    """
+    if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+        _, rows = read_rows(path)
+        return [_figures(cells) for _, cells in rows]
+    return [_figures(dotted(each)) for each in _objects(path.read_text(encoding="utf-8"))]
+
+
+def _objects(text: str) -> Iterator[Mapping[str, Any]]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = [json.loads(line) for line in text.splitlines() if line.strip()]
+    if isinstance(values, Mapping):
+        columns = [each for each in values.values() if isinstance(each, list)]
+        if not columns or len(columns) < len(values):
+            yield values
+            return
+        values = [dict(zip(values, row, strict=False)) for row in zip(*columns, strict=False)]
+    yield from (each for each in values if isinstance(each, Mapping))
+
+
+def _figures(cells: Mapping[str, Any]) -> Figures:
+    found = {}
+    for name, cell in cells.items():
+        if not isinstance(cell, bool | None):
+            try:
+                found[_NAMES.sub("_", name)] = float(cell)
+            except (TypeError, ValueError):
+                continue  # a text, or a cell that is empty
+    return found
