@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from conftest import PROJECT
+from other_tools import logged_search
 from PIL import Image
 from sklearn.datasets import load_breast_cancer
 
@@ -95,11 +96,12 @@ def smaller(command: str) -> list[str]:
 
 
 def write_files(page: str, folder: Path) -> None:
-    """Write what a page's reader has: the files that it shows, images, a table, and one of runs."""
+    """Write what a page's reader has: the files that it shows, images, tables, also of runs."""
     tumours = load_breast_cancer(as_frame=True)
     diagnosis = tumours.target.map(dict(enumerate(tumours.target_names)))
     tumours.data.assign(diagnosis=diagnosis).to_csv(folder / "tumours.csv", index=False)
     _RUNS.to_csv(folder / "runs.csv", index=False)
+    logged_search(folder, runs=40)
     for block in blocks(page):
         if block.path is not None and not (PROJECT / block.path).exists():
             (folder / block.path).parent.mkdir(parents=True, exist_ok=True)

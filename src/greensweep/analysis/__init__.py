@@ -9,6 +9,7 @@ from greensweep.analysis.strategies import compare_strategies
 from greensweep.analysis.tradeoff import analyse_tradeoff
 from greensweep.config.schema_analysis import AnalysisConfig
 from greensweep.sources.mlflow import read_mlflow, read_sweeps
+from greensweep.sources.source import read_runs
 from greensweep.sources.standard import standard_table
 from greensweep.sources.table import RunTable, read_file
 
@@ -22,6 +23,7 @@ __all__ = [
     "explain_layers",
     "read_file",
     "read_mlflow",
+    "read_runs",
     "read_sweeps",
     "standard_table",
 ]

@@ -81,9 +81,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
 
 def _emissions_kg(frame: pd.DataFrame, joules: float) -> float | None:
     """Return CO2e of so many joules, of which the runs are a part; None where a run has none."""
-    known = frame.get("emissions_spent_kg", pd.Series(dtype=float))
-    spent = frame[col.SPENT].sum()
-    if known.empty or known.isna().any() or not spent:
+    known, spent = frame[col.EMISSIONS], frame[col.SPENT].sum()
+    if known.isna().any() or not spent:
         return None
     return float(known.sum() / spent * joules)
 

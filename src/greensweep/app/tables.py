@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from greensweep.app.compose import checked, written_to
-from greensweep.config.folders import located
-from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig, SourceConfig
+from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig
 from greensweep.tracking.mlflow_places import tracking_uri
 from greensweep.tracking.view import ui_address
 
 if TYPE_CHECKING:
-    from greensweep.analysis import RunTable
     from greensweep.analysis.collect import Analyses
 
 log = logging.getLogger(__name__)
@@ -22,10 +20,10 @@ log = logging.getLogger(__name__)
 
 def analyse(composed: DictConfig) -> None:
     """Answer a question from a table of runs, and leave its tables in a folder."""
-    from greensweep import analysis
+    from greensweep.analysis import answer, read_runs
 
     config = checked(composed, AnalyseConfig)
-    result = analysis.answer(_runs(config), config.analysis)
+    result = answer(read_runs(config), config.analysis)
     folder = Path(config.output) / config.analysis.name
     with written_to(config.output):
         result.write(folder)
@@ -36,13 +34,13 @@ def analyse(composed: DictConfig) -> None:
 
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
-    from greensweep.analysis import read_sweeps
+    from greensweep.analysis import read_runs, read_sweeps
     from greensweep.analysis.collect import analyses_of
 
     config = checked(composed, ReportConfig)
     uri = tracking_uri(config.mlflow_uri)
     config = replace(config, ui=config.ui or ui_address(uri))
-    runs = _runs(config)
+    runs = read_runs(config)
     sweeps = read_sweeps(uri, config.mlflow_experiment) if config.source == "mlflow" else None
     analyses = analyses_of(runs, config, sweeps)
     with written_to(config.output):
@@ -65,13 +63,3 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
     page = rendering.write_report(Path(config.output), title, sections, tables, origin)
     log.info(f"Report: {page}")
     return page
-
-
-def _runs(config: SourceConfig) -> "RunTable":
-    from greensweep import analysis
-
-    if config.source == "mlflow":
-        raw = analysis.read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
-    else:
-        raw = analysis.read_file(Path(located(config.source)))
-    return analysis.standard_table(raw, config.columns, config.source)

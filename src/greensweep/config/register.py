@@ -14,7 +14,6 @@ from greensweep.config.groups import groups_of
 _GROUPS = groups_of(schema.TrainConfig) | groups_of(schema_analysis.AnalyseConfig)
 SCHEMAS: dict[str, Mapping[str, type]] = {
     **{name: group.choices for name, group in _GROUPS.items()},
-    "columns": {"runs": schema_analysis.ColumnsConfig},
 }
 
 

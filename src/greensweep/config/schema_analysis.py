@@ -16,8 +16,17 @@ from greensweep.csv_files.figures import AccuracyUnit, EnergyUnit
 
 
 @dataclass
-class ColumnsConfig:
-    """`columns=NAME`: what the columns of a table of runs are called."""
+class ColumnsConfig(Group, choice="runs"):
+    """`columns=NAME`: what a table of runs is of, and what its columns are called.
+
+    Attributes:
+        reader: import path of a function in `greensweep.sources`. It takes the path that `source`
+            names and returns its `Rows`, with columns under our own names beside the others.
+        reads_energy_alone: whether such a table has no figure that runs are compared by.
+    """
+
+    reader: ClassVar[str] = "greensweep.sources.table:read_rows"
+    reads_energy_alone: ClassVar[bool] = False
 
     energy: str = option("energy_joules", doc="training energy of a run")
     energy_unit: EnergyUnit | None = option(
@@ -54,6 +63,9 @@ class ColumnsConfig:
         doc="constraints of its search that a finished run breaks: it counts in energy only",
     )
     quality: str | None = option("energy_quality", doc="quality of the energy figure")
+    emissions: str | None = option(
+        "emissions_spent_kg", doc="kg CO2e of all that a run did, as its source tells them"
+    )
     machine: str | None = option("machine", doc="machine that the run was on")
     contended: str | None = option("energy_contended", doc="whether the machine did other work too")
     comparable: str | None = option(
@@ -67,6 +79,12 @@ class ColumnsConfig:
     selected_on_test: str | None = option(
         "selected_on_test", doc="whether the run was selected by its accuracy on the test split"
     )
+
+
+@dataclass
+class CodeCarbonColumnsConfig(ColumnsConfig, choice="codecarbon"):
+    reader = "greensweep.sources.codecarbon:read_codecarbon"
+    reads_energy_alone = True
 
 
 @dataclass
@@ -173,12 +191,46 @@ class OptionsConfig(AnalysisConfig, choice="options"):
     )
 
 
+def _names_columns(on: Any) -> bool:
+    pairs = on.items() if isinstance(on, dict) else [(on,)] if isinstance(on, str) else [on]
+    return on is None or (
+        isinstance(on, str | list | dict)
+        and bool(on)
+        and all(isinstance(name, str) for pair in pairs for name in pair)
+    )
+
+
 @dataclass
 class SourceConfig:
-    source: str = option(MISSING, doc="a CSV or Parquet file, or mlflow")
+    source: str = option(
+        MISSING, doc="a CSV or Parquet file, or mlflow; what `columns` reads of another tool"
+    )
     mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
     mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
     columns: ColumnsConfig = MISSING
+    join: str | None = option(
+        None, doc="another table, with one row for each run or group of runs: its columns are added"
+    )
+    # Any, since it may be one name, several, or names by names.
+    on: Any = option(
+        None,
+        doc="column by which rows of `source` and `join` belong together: run_id, [model, seed], "
+        "or {run_id: id} where `join` calls it otherwise",
+        must=("the name of a column, several, or {column of source: of join}", _names_columns),
+        example="run_id",
+    )
+
+    def keys(self) -> dict[str, str]:
+        """Return the columns that `on` names: those of `join` by those of `source`."""
+        names = [self.on] if isinstance(self.on, str) else self.on or []
+        return dict(names) if isinstance(names, dict) else {name: name for name in names}
+
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence where one of `join` and `on` lacks the other."""
+        if self.join is not None and self.on is None:
+            yield f"join={self.join} needs the column by which rows belong together: set on=run_id"
+        if self.join is None and self.on is not None:
+            yield f"on={self.on} needs the table to join: set join=metrics.csv"
 
 
 @dataclass
@@ -206,7 +258,8 @@ class ReportConfig(SourceConfig):
     )
 
     def faults(self, prefix: str) -> Iterator[str]:
-        """Yield one sentence where `ui` is no address."""
+        """Yield one sentence where `ui` is no address, and those of `SourceConfig`."""
+        yield from super().faults(prefix)
         if not (self.ui or "http://").startswith(("http://", "https://")):
             yield f"ui={self.ui} is no address: give http://HOST:PORT of the MLflow UI"
 

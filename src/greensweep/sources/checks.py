@@ -11,7 +11,7 @@ from greensweep.sources.columns import DEFAULTS, SourceColumns
 from greensweep.sources.table import ENERGY, qualities_in_use
 
 _ENDED = ("failed", "pruned", "stopped", "killed", "running", "fail")
-_STATES = (col.FINISHED, col.INFEASIBLE, col.SHARED, *_ENDED)
+_STATES = (col.FINISHED, col.INFEASIBLE, col.SHARED, col.UNMATCHED, *_ENDED)
 
 
 def refuse_out_of_range(read: SourceColumns, frame: pd.DataFrame, metric: Metric) -> None:
@@ -89,10 +89,11 @@ def refuse_repeated_runs(read: SourceColumns) -> None:
     Raises:
         AnalysisError: there is one.
     """
-    if "run_id" not in read.raw:
+    names = [name for name in ("run_id", "task_name") if name in read.raw]  # CodeCarbon's tasks
+    if "run_id" not in names:
         return
     ids = read.raw["run_id"]
-    repeated = ids[ids.duplicated() & ids.notna()]
+    repeated = ids[read.raw.duplicated(names) & ids.notna()]
     if len(repeated):
         raise AnalysisError(
             f"{read.source} has the run {repeated.iloc[0]} twice, and {len(repeated)} such rows in "

@@ -56,6 +56,7 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     frame[col.UNCERTAINTY] = 0.0
     if read.has("uncertainty"):
         frame[col.UNCERTAINTY] = read.numbers("uncertainty", ENERGY_UNITS).fillna(0.0)
+    frame[col.EMISSIONS] = read.numbers("emissions") if read.has("emissions") else np.nan
     frame[col.STRATEGY] = read.optional("strategy", col.NO_STRATEGY)
     frame[col.SEED] = read.optional("seed", 0)
     for name in set(columns.setting) - set(DEFAULTS.setting):

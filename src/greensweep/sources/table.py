@@ -12,6 +12,7 @@ import pandas as pd
 from greensweep.config.metrics import METRICS, Metric
 from greensweep.csv_files.frame import read_frame
 from greensweep.csv_files.layout import TableError
+from greensweep.energy.units import emissions_text, watt_hours_text
 from greensweep.errors import AnalysisError, unknown
 from greensweep.sources import run_columns as col
 
@@ -21,6 +22,20 @@ ENERGY, ACCURACY = "energy_joules", "accuracy"
 OPTION_GROUPS = ("optimizer.", "scheduler.", "training.", "model.", "dataset.")
 
 _MOST_SHOWN = 8  # values of a column, in a sentence
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a source holds: a row for each run, under the source's own names or ours.
+
+    Attributes:
+        left_out: why rows of the source are not among these, and how many.
+        warnings: what is doubtful about them.
+    """
+
+    frame: pd.DataFrame
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,12 @@ class RunTable:
 
     def __str__(self) -> str:
         left = "".join(f"; left out: {count}, {why}" for why, count in self.left_out.items())
-        return f"{self.rows} rows of {self.source}{left}"
+        kilograms = self.frame[col.EMISSIONS].sum(min_count=1)
+        emitted = "" if np.isnan(kilograms) else f", {emissions_text(kilograms)}"
+        took = watt_hours_text(self.frame[col.SPENT].sum())
+        return (
+            f"{len(self.frame)} runs, {took}{emitted}, of {self.rows} rows of {self.source}{left}"
+        )
 
     def require(self, names: Iterable[str], option: str) -> None:
         """Refuse names that an option has and no column.
@@ -111,14 +131,23 @@ class RunTable:
         return replace(self, frame=frame.reset_index(drop=True))
 
 
-def read_file(path: Path) -> pd.DataFrame:
+def read_rows(path: Path) -> Rows:
+    """Read a table whose columns the options `columns` name, as `read_file` does."""
+    return Rows(read_file(path))
+
+
+def read_file(path: Path, option: str = "source") -> pd.DataFrame:
     """Read a table as `read_frame` does.
+
+    Args:
+        option: that names it.
 
     Raises:
         AnalysisError: the file is missing, empty or broken; the first broken line is named.
     """
     if not path.is_file():
-        raise AnalysisError(f"source={path} is no file: give a CSV or Parquet file, or mlflow")
+        others = ", or mlflow" if option == "source" else ""
+        raise AnalysisError(f"{option}={path} is no file: give a CSV or Parquet file{others}")
     try:
         return read_frame(path)
     except TableError as error:
