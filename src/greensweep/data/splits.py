@@ -8,7 +8,6 @@ from math import ceil, prod
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from greensweep.config.schema_dataset import DatasetConfig
@@ -185,6 +184,8 @@ def _hold_out(
             raise DataError(f"{holds} of each of {len(present)} classes: add {what}s or change it")
     elif parted < 1:
         raise DataError(f"{holds}: add {what}s or change it")
+    from sklearn.model_selection import train_test_split  # which takes a second
+
     kept, held = train_test_split(indices, test_size=fraction, stratify=classes, random_state=seed)
     return np.sort(kept), np.sort(held)
 
@@ -211,6 +212,8 @@ def _limited(
         present, counts = np.unique(labels, return_counts=True)
         if counts.min() > 1 and len(indices) - limit >= len(present):
             stratified = labels
+    from sklearn.model_selection import train_test_split
+
     kept, _ = train_test_split(indices, train_size=limit, stratify=stratified, random_state=seed)
     return _select(split, np.sort(kept))
 
