@@ -261,8 +261,8 @@ def test_a_file_that_is_no_config_is_refused_in_one_sentence(tmp_path: Path, tex
     with pytest.raises(ConfigError) as refused:
         load_run_config(path)
     said = str(refused.value)
-    assert said.startswith(f"{path} is not the config of a run (")
-    assert said.endswith("): put the run's own config.yaml beside its checkpoint")
+    assert said.startswith(f"{path} is not the config of a run of Greensweep's training (")
+    assert "): put the run's own config.yaml beside its checkpoint, or, " in said
     assert "\n" not in said
 
 

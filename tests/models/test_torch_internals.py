@@ -8,6 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from greensweep.models.torch_internals import (
     TorchDispatchMode,
+    compiles_itself,
+    drop_pre_hook,
     is_compiled,
     of_tensors,
     persistent_buffers,
@@ -56,3 +58,23 @@ def test_a_compiled_network_is_told_from_the_one_that_it_was_made_of() -> None:
     network = nn.Linear(2, 2)
     assert is_compiled(torch.compile(network))
     assert not is_compiled(network)
+
+
+def test_a_module_that_compiles_itself_is_told_from_one_that_does_not() -> None:
+    network = nn.Linear(2, 2)
+    assert not compiles_itself(network)
+    network.compile()
+    assert compiles_itself(network)
+
+
+def test_a_hook_without_a_handle_is_removed_from_a_module() -> None:
+    seen = []
+    network = nn.Linear(2, 2)
+
+    def watch(*inputs: Any) -> None:
+        seen.append(inputs)
+
+    network.register_forward_pre_hook(watch, with_kwargs=True)
+    drop_pre_hook(network, watch)
+    network(torch.ones(2))
+    assert not seen

@@ -125,8 +125,9 @@ def load_run_config(path: Path) -> schema.TrainConfig:
         config = OmegaConf.to_object(OmegaConf.merge(typed, plain))
     except Exception as error:
         raise ConfigError(
-            f"{path} is not the config of a run ({first_line(error)}): put the run's own "
-            "config.yaml beside its checkpoint"
+            f"{path} is not the config of a run of Greensweep's training ({first_line(error)}): "
+            "put the run's own config.yaml beside its checkpoint, or, where your own program "
+            "trained it, load it there, by model.load_state_dict(torch.load(…))"
         ) from error
     assert isinstance(config, schema.TrainConfig)
     locate(config)

@@ -2,10 +2,12 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -33,6 +35,8 @@ from greensweep.record.result import RunResult
 if TYPE_CHECKING:
     from torch import nn
 
+    from greensweep.loops.network import Network
+
 log = logging.getLogger(__name__)
 
 TRAINING = "training"
@@ -40,6 +44,8 @@ TRAINING = "training"
 _running: ContextVar["Run | None"] = ContextVar("_running", default=None)
 # Kept, since a context manager that is thrown away ends what it manages.
 _of_forks: list[ExitStack] = []
+
+_NetworkInRun = Callable[[RecordedRun, Phases, Path], AbstractContextManager["Network | None"]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Setting:
         params: plain data.
         phase: to which what is in no named phase is charged.
         direction: in which the metric is better, where that was said.
+        network: counts and keeps the module that the block trains, where there is one.
     """
 
     name: str
@@ -59,6 +66,7 @@ class Setting:
     keep: Literal["last", "best"]
     phase: str
     direction: Direction | None
+    network: _NetworkInRun
 
 
 class Run:
@@ -69,10 +77,15 @@ class Run:
     """
 
     def __init__(
-        self, setting: Setting, recorded: RecordedRun, phases: Phases, window: Window
+        self,
+        setting: Setting,
+        recorded: RecordedRun,
+        phases: Phases,
+        window: Window,
+        network: "Network | None",
     ) -> None:
         self.directory = setting.place.directory
-        self._setting = setting
+        self._setting, self._network = setting, network
         self._recorded, self._phases, self._window = recorded, phases, window
         trained, points = phases.of(TRAINING), recorded.result.history
         self._history = History("validation", setting.place.tracker, trained)
@@ -139,6 +152,8 @@ class Run:
         Raises:
             TrialEnded: the search prunes or stops the trial: let it through.
         """
+        if self._network is not None:
+            self._network.count()
         number = self.result.epochs + 1 if epoch is None else epoch
         figures = {name: as_number(name, value) for name, value in metrics.items()}
         if number > 0:
@@ -183,6 +198,8 @@ class Run:
             self._note(figures)
         if better:
             self._recorded.note(best_epoch=epoch)
+            if self._network is not None and self._setting.keep == "best":
+                self._network.keep_weights()
         self._recorded.note(epochs=epoch, history=self._history.points)
 
     def _choose(self, figures: Mapping[str, float | None]) -> None:
@@ -242,6 +259,8 @@ def run(
     metric: str | None = None,
     direction: Direction | None = None,
     keep: Literal["last", "best"] = "last",
+    keep_weights: bool = False,
+    example: object = None,
     phase: str = TRAINING,
     directory: str | Path | None = None,
     mlflow: str | bool | None = None,
@@ -262,13 +281,18 @@ def run(
 
     Args:
         name: of the run in the tracker.
-        model: a torch module, whose layers are counted when it first runs; or its name.
+        model: a torch module, whose layers are counted on one sample of what it is first called
+            with; or its name.
         params: options to record: a mapping, a dataclass, a Hydra configuration, or a namespace.
         dataset: name of the data.
         metric: by which the run is selected and compared; left out, accuracy where the loop reports
             it, else the first metric that it does.
         direction: in which that is better: maximize or minimize; known for usual names.
         keep: the metrics of the run are those of the last epoch, or of the best by `metric`.
+        keep_weights: of the module, as they are at the block's end or with `keep="best"` at that
+            epoch, in `model.pt`: a state_dict.
+        example: inputs to count the module's layers on at once: a tensor, a tuple of arguments, or
+            keyword arguments by name.
         phase: to which what is in no named phase is charged.
         directory: of the run; left out, Hydra's where that runs, else below `outputs`.
         mlflow: a tracking URI, or False for none.
@@ -281,6 +305,7 @@ def run(
         StudyError: it stands inside of another run, or its directory holds the result of one.
         BaseException: what the block raised; the result says so, and holds what was measured.
     """
+    network = _network(model, example=example, keeps_weights=keep_weights)
     config = energy_config(energy, **options)
     place = run_place(name, directory, mlflow, experiment, metric)
     chosen = place.metric or "accuracy"
@@ -299,7 +324,7 @@ def run(
         trial=place.trial,
         overrides=place.overrides,
     )
-    setting = Setting(name, place, plain(params), config, keep, phase, direction)
+    setting = Setting(name, place, plain(params), config, keep, phase, direction, network)
     with _recorded(setting, initial) as this:
         yield this
 
@@ -310,9 +335,8 @@ def again(earlier: Run, phase: str) -> AbstractContextManager[Run]:
     Args:
         phase: of what is in no named one from here on.
     """
-    return _recorded(
-        replace(earlier._setting, phase=phase), earlier.result, earlier._phases.readings
-    )
+    setting = replace(earlier._setting, phase=phase, network=_network(None))
+    return _recorded(setting, earlier.result, earlier._phases.readings)
 
 
 def running() -> Run | None:
@@ -341,9 +365,12 @@ def _recorded(
             phases = stack.enter_context(metered(recorded, meter, setting.energy, synchronize))
             for phase, reading_before in spent.items():
                 phases.add(phase, reading_before)
+            network = stack.enter_context(
+                setting.network(recorded, phases, setting.place.directory)
+            )
             stack.enter_context(phases.phase(setting.phase))
             window = stack.enter_context(reading(phases, declared_grid(setting.energy)))
-            this = Run(setting, recorded, phases, window)
+            this = Run(setting, recorded, phases, window, network)
             _running.set(this)
             stack.callback(this.finish)
             try:
@@ -354,6 +381,26 @@ def _recorded(
                     _of_forks.append(stack.pop_all())
     finally:
         _running.set(before)
+
+
+def _network(
+    model: object, *, example: object = None, keeps_weights: bool = False
+) -> _NetworkInRun:
+    """Return what counts and keeps a torch module in a run; of anything else, what does nothing.
+
+    Raises:
+        ConfigError: something is asked for that needs a module.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from greensweep.loops.network import network_in_run
+
+        return partial(network_in_run, model, example=example, keeps_weights=keeps_weights)
+    asked = {"example": example is not None, "keep_weights": keeps_weights}
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise ConfigError(f"{name} is of a torch module: give it, greensweep.run(…, model=net)")
+    return lambda *_: nullcontext()
 
 
 def direction_of(

@@ -82,16 +82,23 @@ def take_census(model: nn.Module, example: Tensor, outputs: int | None = None) -
             module.training = training
     if outputs is not None:
         _check_output(output, outputs)
-    types = Counter(kind for module in model.modules() if (kind := module_type(module)))
     return LayerCensus(
         layers=dict(sorted(count.layers.items())),
-        layer_modules=dict(sorted(types.items())),
-        parameters=sum(p.numel() for p in model.parameters()),
-        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        **count_modules(model),
         flops=flops,
         flops_left_out=flops_left_out,
         kept_bytes=kept,
     )
+
+
+def count_modules(model: nn.Module) -> dict[str, Any]:
+    """Return what a census holds of a model that need not run."""
+    types = Counter(kind for module in model.modules() if (kind := module_type(module)))
+    return {
+        "layer_modules": dict(sorted(types.items())),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
 
 
 class _Count(LayerCalls):

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
@@ -33,3 +34,15 @@ def persistent_buffers(module: nn.Module) -> Mapping[str, Tensor | None]:
 def is_compiled(module: nn.Module) -> bool:
     """Tell whether a module is what `torch.compile` made of another one; its class is private."""
     return any(name == "_orig_mod" for name, _ in module.named_children())
+
+
+def compiles_itself(module: nn.Module) -> bool:
+    """Tell whether a module's `compile` was called; no public name tells."""
+    return getattr(module, "_compiled_call_impl", None) is not None
+
+
+def drop_pre_hook(module: nn.Module, hook: Callable[..., Any]) -> None:
+    """Remove a forward pre-hook of which there is no handle: a copy of a module has none."""
+    for number in [key for key, each in module._forward_pre_hooks.items() if each is hook]:
+        del module._forward_pre_hooks[number]
+        module._forward_pre_hooks_with_kwargs.pop(number, None)

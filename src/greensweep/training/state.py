@@ -49,6 +49,20 @@ def model_kept(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
+def python_state_kept(model: nn.Module) -> Iterator[None]:
+    """Put Python's and NumPy's random generators, and plain attributes of modules, back."""
+    attributes, modules = plain_attributes(model), dict(model.named_modules())
+    generators = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(generators[0])
+        np.random.set_state(generators[1])
+        for (path, name), attribute in attributes.items():
+            modules[path].__dict__[name] = attribute
+
+
+@contextmanager
 def first_steps_undone(step: TrainingStep) -> Iterator[None]:
     """Undo steps that were taken before any other: training then begins as if there were none.
 
@@ -58,15 +72,12 @@ def first_steps_undone(step: TrainingStep) -> Iterator[None]:
     optimizer than Adam and SGD, in other memory.
     """
     step.update.zero_grad(set_to_none=True)
-    attributes = plain_attributes(step.model)
-    modules = dict(step.model.named_modules())
     begins_at_zero = all(
         group.get("fused") and not group.get("dampening") for group in step.update.param_groups
     )
     state_before = None if begins_at_zero else deepcopy(step.update.state_dict())
     scale = step.scaler.state_dict()
-    generators = random.getstate(), np.random.get_state()
-    with model_kept(step.model, step.device):
+    with model_kept(step.model, step.device), python_state_kept(step.model):
         try:
             yield
         finally:
@@ -78,10 +89,6 @@ def first_steps_undone(step: TrainingStep) -> Iterator[None]:
                         value.zero_()  # where Adam and SGD begin
             if scale:
                 step.scaler.load_state_dict(scale)
-            random.setstate(generators[0])
-            np.random.set_state(generators[1])
-            for (path, name), attribute in attributes.items():
-                modules[path].__dict__[name] = attribute
 
 
 def plain_attributes(model: nn.Module) -> dict[tuple[str, str], object]:

@@ -1,0 +1,193 @@
+"""The torch module that a loop of one's own trains: its layers are counted, its weights kept."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from greensweep.energy import Phases
+from greensweep.energy.phases import SETUP
+from greensweep.errors import ConfigError, ModelError, describe
+from greensweep.loops.calls import Call, CallWatch, bare, call_on, device_of
+from greensweep.models.census import LayerCensus, count_modules, take_census
+from greensweep.record.recorded_run import RecordedRun
+from greensweep.record.result import CHECKPOINT_FILE
+from greensweep.runs.checkpoint import copy_weights, write_tensors
+from greensweep.training.device import device_name
+from greensweep.training.state import buffers_kept, python_state_kept
+
+log = logging.getLogger(__name__)
+
+# Of whose parameters each process holds a part: a forward pass waits for the others.
+_SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
+
+
+class Network:
+    """A module while a loop trains it.
+
+    Args:
+        example: what its layers are counted on at once: a tensor, a tuple of arguments, or keyword
+            arguments by name; None waits until it is called.
+        keeps_weights: the run leaves `model.pt` in `directory`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        run: RecordedRun,
+        phases: Phases,
+        directory: Path,
+        *,
+        example: object,
+        keeps_weights: bool,
+    ) -> None:
+        self._model = bare(model)
+        self._run, self._phases = run, phases
+        self._checkpoint = directory / CHECKPOINT_FILE
+        self._keeps_weights = keeps_weights
+        self._best: Mapping[str, Any] | None = None
+        self._watch = CallWatch(model) if example is None else None
+        run.note(model=type(self._model).__name__)
+        if example is not None:
+            self._count([_called_with(example, self._model)])
+
+    def count(self) -> None:
+        """Count the layers, once the module was called; it is afterwards as it was."""
+        if self._watch is not None and self._watch.calls:
+            calls = [*self._watch.calls.values()]
+            self.unhook()
+            self._count(calls)
+
+    def keep_weights(self) -> None:
+        """Keep the weights as they stand: they are the best so far."""
+        if self._keeps_weights:
+            with self._phases.phase("evaluation"), self._loses_no_run():
+                self._best = copy_weights(self._model, into=self._best)
+
+    def unhook(self) -> None:
+        """Leave nothing in the module that sees its calls."""
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
+
+    def end(self, raised: BaseException | None) -> None:
+        """Count and write what is left; of a block that failed, no more than what is known."""
+        if raised is None:
+            self.count()
+        if self._watch is not None:
+            fault = self._watch.fault or "it was not called in the run, or compiled as a whole"
+            self.unhook()
+            self._note_size()
+            if raised is None:
+                self._warn(fault)
+        failed_late = raised is not None and self._best is not None
+        if self._keeps_weights and (raised is None or failed_late):
+            self._write_weights()
+
+    def _count(self, calls: Iterable[Call]) -> None:
+        with self._phases.phase(SETUP):
+            self._note_size()
+            try:
+                census = _census(self._model, calls)
+            except Exception as error:  # of the model's own code
+                self._warn(error.__cause__ or error)
+                return
+            self._run.note(
+                layers=census.layers, flops=census.flops, flops_left_out=census.flops_left_out
+            )
+
+    def _note_size(self) -> None:
+        self._run.note(device=device_name(device_of(self._model)))
+        if not any(map(is_lazy, self._model.parameters())):  # which have no shape yet
+            self._run.note(**count_modules(self._model))
+
+    def _warn(self, fault: BaseException | str) -> None:
+        reason = describe(fault) if isinstance(fault, BaseException) else fault
+        log.warning(
+            "The layers of %s are not counted (%s): give one of its inputs, "
+            "greensweep.run(…, example=inputs).",
+            type(self._model).__name__,
+            reason,
+        )
+
+    def _write_weights(self) -> None:
+        with self._loses_no_run():
+            write_tensors(self._best or copy_weights(self._model, into=None), self._checkpoint)
+            self._run.note(checkpoint=str(self._checkpoint))
+
+    @contextmanager
+    def _loses_no_run(self) -> Iterator[None]:
+        """Keep no weights where they cannot be kept, with a warning."""
+        try:
+            yield
+        except (OSError, ModelError) as error:
+            self._keeps_weights = False
+            log.warning("The weights are not kept: %s.", error)
+
+
+@contextmanager
+def network_in_run(
+    model: nn.Module,
+    run: RecordedRun,
+    phases: Phases,
+    directory: Path,
+    *,
+    example: object,
+    keeps_weights: bool,
+) -> Iterator[Network]:
+    """Count the layers of a module that the block trains, and write its weights where asked."""
+    network = Network(model, run, phases, directory, example=example, keeps_weights=keeps_weights)
+    try:
+        yield network
+    except BaseException as raised:
+        network.end(raised)
+        raise
+    else:
+        network.end(None)
+
+
+class _AsCalled(nn.Module):
+    """A model whose forward pass is the calls that a loop made."""
+
+    def __init__(self, model: nn.Module, calls: Iterable[Call]) -> None:
+        super().__init__()
+        self.model = model
+        self._calls = calls
+
+    def forward(self, _: Tensor) -> None:
+        for call in self._calls:
+            call()
+
+
+def _census(model: nn.Module, calls: Iterable[Call]) -> LayerCensus:
+    kinds = {base.__name__ for module in model.modules() for base in type(module).__mro__}
+    if kinds & _SHARDED:
+        raise ModelError("its parameters are shared out over processes")
+    with (
+        torch.inference_mode(False),
+        buffers_kept(model, device_of(model)),
+        python_state_kept(model),
+    ):
+        return take_census(_AsCalled(model, list(calls)), torch.zeros(1))
+
+
+def _called_with(example: Any, model: nn.Module) -> Call:
+    """Return a model's call with the first of the inputs that a user gives.
+
+    Raises:
+        ConfigError: there is no tensor among them.
+    """
+    kwargs = example if isinstance(example, Mapping) else {}
+    args = () if kwargs else example if isinstance(example, tuple | list) else (example,)
+    try:
+        return call_on(model, args, kwargs, to=device_of(model))
+    except ValueError as error:
+        raise ConfigError(
+            "example must be inputs of the model, a tensor, a tuple of arguments or keyword "
+            f"arguments by name, got {type(example).__name__}"
+        ) from error

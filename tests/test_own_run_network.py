@@ -1,0 +1,417 @@
+"""A torch module in `greensweep.run(…, model=net)`: its layers are counted, its weights kept."""
+
+import copy
+import pickle
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import greensweep
+from greensweep.errors import ConfigError
+from greensweep.record.result import RunResult, read_result
+
+
+@pytest.fixture(autouse=True)
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
+
+
+MLP_LAYERS = {"linear": 2, "relu": 1}
+MLP_FLOPS = 2 * (6 * 4 + 4 * 3)
+
+
+def recorded(
+    model: nn.Module, folder: Path, loop: Callable[[nn.Module], object], **options: Any
+) -> RunResult:
+    with greensweep.run("a", model=model, directory=folder, meter="unmetered", **options) as run:
+        loop(model)
+    return run.result
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(module._forward_pre_hooks) for module in model.modules())
+
+
+# --- the census ---------------------------------------------------------------------------------
+
+
+def test_layers_are_counted_on_one_sample_of_the_first_call(tmp_path: Path) -> None:
+    result = recorded(mlp(), tmp_path, lambda net: net(torch.ones(5, 6)))
+    assert result.layers == MLP_LAYERS
+    assert (result.flops, result.flops_left_out) == (MLP_FLOPS, ())
+    assert result.layer_modules == {"linear": 2, "relu": 1}
+    assert (result.parameters, result.trainable_parameters) == (6 * 4 + 4 + 4 * 3 + 3,) * 2
+    assert (result.model, result.device) == ("Sequential", "cpu")
+
+
+def test_layers_are_counted_at_the_first_report_in_the_set_up(tmp_path: Path) -> None:
+    net = mlp()
+    with greensweep.run("a", model=net, directory=tmp_path, meter="unmetered") as run:
+        run.report(epoch=0)
+        assert run.result.parameters is None
+        net(torch.ones(5, 6))
+        run.report(epoch=1, accuracy=0.5)
+        assert run.result.layers == MLP_LAYERS
+    assert run.result.energy_phases["setup"].seconds > 0
+
+
+def test_an_example_counts_the_layers_at_once(tmp_path: Path) -> None:
+    net = mlp()
+    folder = tmp_path / "run"
+    with greensweep.run(
+        "a", model=net, example=torch.ones(5, 6), directory=folder, meter="unmetered"
+    ) as run:
+        assert (run.result.layers, run.result.flops) == (MLP_LAYERS, MLP_FLOPS)
+        assert hooks(net) == 0
+
+
+class Pair(NamedTuple):
+    left: Tensor
+    right: Tensor
+
+
+class Reader(nn.Module):
+    """Takes ids, a mask by name, a table that is no batch, and nested inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(
+        self, ids: Tensor, *, mask: Tensor, extra: Mapping[str, Any], places: Tensor
+    ) -> Tensor:
+        pair, scale = extra["pair"], extra["scale"]
+        features = (self.embed(ids) + places) * mask.unsqueeze(-1) * scale
+        return self.head(features.mean(1) + pair.left - pair.right)
+
+
+def read(net: nn.Module) -> Tensor:
+    pair = Pair(torch.ones(7, 4), torch.ones(7, 4))
+    output: Tensor = net(
+        torch.ones(7, 3, dtype=torch.long),
+        mask=torch.ones(7, 3),
+        extra={"pair": pair, "scale": torch.tensor(2.0)},
+        places=torch.ones(3, 4),
+    )
+    return output
+
+
+def test_inputs_by_name_and_nested_ones_are_cut_to_one_sample(tmp_path: Path) -> None:
+    result = recorded(Reader(), tmp_path, read)
+    assert result.layers == {"embedding": 1, "linear": 1}
+    assert result.flops == 2 * 4 * 2
+
+
+@pytest.mark.parametrize(
+    "example",
+    [torch.ones(5, 6), (torch.ones(5, 6),), {"input": torch.ones(5, 6)}],
+    ids=["tensor", "arguments", "by name"],
+)
+def test_an_example_is_a_tensor_or_arguments(tmp_path: Path, example: object) -> None:
+    result = recorded(nn.Linear(6, 4), tmp_path, lambda _: None, example=example)
+    assert (result.layers, result.flops) == ({"linear": 1}, 2 * 6 * 4)
+
+
+class Parts(nn.Module):
+    """As a LightningModule: its own forward pass is never called, its parts are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.head = mlp(), nn.Linear(3, 2)
+        self.loss = nn.CrossEntropyLoss()
+        self.never = nn.Linear(9, 9)
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        outputs = self.head(self.encoder(batch))
+        loss: Tensor = self.loss(outputs, torch.zeros(len(batch), dtype=torch.long))
+        return loss
+
+
+def test_parts_that_are_called_count_where_the_module_itself_is_not(tmp_path: Path) -> None:
+    net = Parts()
+    result = recorded(net, tmp_path, lambda _: [net.training_step(torch.ones(5, 6))] * 2)
+    assert result.layers == {"linear": 3, "relu": 1}
+    assert result.flops == MLP_FLOPS + 2 * 3 * 2
+    assert result.layer_modules["linear"] == 4
+    assert hooks(net) == 0
+
+
+def test_the_call_of_the_whole_counts_where_a_part_was_called_before(tmp_path: Path) -> None:
+    net = mlp()
+    result = recorded(net, tmp_path, lambda _: (net[0](torch.ones(5, 6)), net(torch.ones(5, 6))))
+    assert result.layers == MLP_LAYERS
+
+
+class Restless(nn.Module):
+    """Whose every forward pass leaves a trace, in all that a module can keep."""
+
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(6), nn.Linear(6, 2)
+        self.register_buffer("seen", torch.zeros(()))
+        self.calls = 0
+
+    def forward(self, batch: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen += 1
+        noise = torch.rand(()) + random.random() + np.random.random()
+        return self.head(functional.dropout(self.norm(batch), training=self.training) + noise)
+
+
+def state(net: Restless) -> list[Any]:
+    return [
+        {name: value.tolist() for name, value in net.state_dict().items()},
+        [(module.training, len(module._forward_hooks), hooks(module)) for module in net.modules()],
+        (net.calls, torch.rand(1).item(), random.random(), np.random.random()),
+    ]
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_counting_leaves_the_module_and_random_numbers_alone(
+    tmp_path: Path, mode: Callable[[], Any]
+) -> None:
+    states, layers = [], []
+    for name in ("plain", "counted"):
+        torch.manual_seed(0), random.seed(0), np.random.seed(0)
+        net = Restless()
+        net.norm.eval()
+        with mode():
+            net(torch.ones(5, 6))
+        model = net if name == "counted" else None
+        with greensweep.run("a", model=model, directory=tmp_path / name, meter="unmetered") as run:
+            with mode():
+                net(torch.ones(5, 6))
+                run.report(epoch=1, accuracy=0.5)
+            net(torch.ones(5, 6)).sum().backward()
+        states.append(state(net))
+        layers.append(run.result.layers)
+    assert states[0] == states[1]
+    assert layers == [{}, {"batch_norm": 1, "linear": 1}]
+
+
+def test_a_module_is_not_hooked_once_it_was_called(tmp_path: Path) -> None:
+    net = mlp()
+    net(torch.ones(5, 6))
+    with greensweep.run("a", model=net, directory=tmp_path, meter="unmetered"):
+        assert hooks(net) > 0
+        net(torch.ones(5, 6))
+        assert hooks(net) == 0
+
+
+def test_a_copy_of_the_module_is_not_seen(tmp_path: Path) -> None:
+    net = mlp()
+    with greensweep.run("a", model=net, directory=tmp_path, meter="unmetered") as run:
+        copies = [copy.deepcopy(net), pickle.loads(pickle.dumps(net))]
+        for each in copies:
+            each(torch.ones(5, 6))
+        run.report(epoch=1, accuracy=0.5)
+        assert run.result.layers == {}
+        net(torch.ones(5, 6))
+    assert run.result.layers == MLP_LAYERS
+    assert [hooks(each) for each in copies] == [0, 0]
+
+
+class TrainingOnly(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        if not self.training:
+            raise RuntimeError("no prototypes yet")
+        outputs: Tensor = self.head(batch)
+        return outputs
+
+
+@pytest.mark.parametrize(
+    ("model", "loop", "reason"),
+    [
+        (TrainingOnly(), lambda net: net(torch.ones(5, 6)), "RuntimeError: no prototypes yet"),
+        (mlp(), lambda _: None, "it was not called in the run"),
+        (nn.Sequential(nn.Identity()), lambda net: net("text"), "it is given no tensor"),
+    ],
+    ids=["fails", "never runs", "takes text"],
+)
+def test_what_cannot_be_counted_costs_a_warning_and_no_run(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    model: nn.Module,
+    loop: Callable[[nn.Module], object],
+    reason: str,
+) -> None:
+    result = recorded(model, tmp_path, loop)
+    assert (result.status, result.layers, result.flops) == ("finished", {}, None)
+    assert result.parameters == sum(each.numel() for each in model.parameters())
+    assert reason in caplog.text
+    assert "give one of its inputs, greensweep.run(…, example=inputs)" in caplog.text
+    assert hooks(model) == 0
+
+
+def test_a_loop_that_fails_leaves_the_parameters(tmp_path: Path) -> None:
+    net = mlp()
+    with pytest.raises(ZeroDivisionError):
+        recorded(net, tmp_path, lambda _: 1 / 0)
+    assert read_result(tmp_path).parameters == 43
+    assert hooks(net) == 0
+
+
+def test_parallel_wrappers_are_not_counted(tmp_path: Path) -> None:
+    result = recorded(nn.DataParallel(mlp()), tmp_path, lambda net: net(torch.ones(5, 6)))
+    assert (result.model, result.layers) == ("Sequential", MLP_LAYERS)
+
+
+def test_a_module_that_is_wrapped_later_is_counted(tmp_path: Path) -> None:
+    net = mlp()
+    result = recorded(net, tmp_path, lambda _: nn.DataParallel(net)(torch.ones(5, 6)))
+    assert result.layers == MLP_LAYERS
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_and_quantised_modules_do_no_harm(tmp_path: Path) -> None:
+    scripted = torch.jit.script(mlp())
+    quantised = torch.ao.quantization.quantize_dynamic(mlp(), {nn.Linear})
+    batch = torch.ones(5, 6)
+    first = recorded(scripted, tmp_path / "1", lambda net: net(batch), example=batch)
+    assert first.layers == {"scripted": 1}
+    second = recorded(quantised, tmp_path / "2", lambda net: net(batch))
+    assert second.layers["relu"] == 1
+    for number, net in enumerate((scripted, nn.Sequential(scripted)), 3):
+        assert recorded(net, tmp_path / str(number), lambda net: net(batch)).status == "finished"
+
+
+@pytest.mark.slow
+def test_compiled_modules_are_counted_and_not_compiled_again(tmp_path: Path) -> None:
+    compilations = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        compilations.append(graph)
+        return graph.forward
+
+    net = torch.compile(mlp(), backend=backend)
+
+    def loop(net: nn.Module) -> None:
+        for _ in range(3):
+            net(torch.ones(5, 6))
+
+    result = recorded(net, tmp_path, loop)
+    loop(net)
+    assert (result.model, result.layers) == ("Sequential", MLP_LAYERS)
+    assert len(compilations) == 1
+
+
+def test_under_autocast_parts_are_counted_as_they_ran(tmp_path: Path) -> None:
+    net = Parts()
+
+    def loop(_: nn.Module) -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            net.training_step(torch.ones(5, 6))
+
+    assert recorded(net, tmp_path, loop).layers == {"linear": 3, "relu": 1}
+
+
+# --- weights ------------------------------------------------------------------------------------
+
+
+def weights_of(result: RunResult) -> dict[str, Tensor]:
+    assert result.checkpoint is not None
+    kept: dict[str, Tensor] = torch.load(result.checkpoint, weights_only=True)
+    return kept
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("best", 2.0), ("last", 3.0)])
+def test_weights_are_kept_of_the_end_or_of_the_best_epoch(
+    tmp_path: Path, keep: Any, expected: float
+) -> None:
+    net = nn.DataParallel(nn.Linear(2, 1, bias=False))
+    with greensweep.run(
+        "a", model=net, keep=keep, keep_weights=True, directory=tmp_path, meter="unmetered"
+    ) as run:
+        for epoch, accuracy in enumerate((0.1, 0.9, 0.4), 1):
+            nn.init.constant_(net.module.weight, epoch)
+            run.report(epoch=epoch, accuracy=accuracy)
+    assert run.result.checkpoint == str(tmp_path / "model.pt")
+    assert {name: each.tolist() for name, each in weights_of(run.result).items()} == {
+        "weight": [[expected, expected]]
+    }
+
+
+def test_no_weights_are_left_unasked(tmp_path: Path) -> None:
+    result = recorded(mlp(), tmp_path, lambda net: net(torch.ones(5, 6)))
+    assert result.checkpoint is None
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_loop_that_breaks_off_leaves_the_weights_of_its_best_epoch(tmp_path: Path) -> None:
+    net = nn.Linear(2, 1)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        greensweep.run(
+            "a", model=net, keep="best", keep_weights=True, directory=tmp_path, meter="unmetered"
+        ) as run,
+    ):
+        run.report(epoch=1, accuracy=0.5)
+        raise KeyboardInterrupt
+    assert weights_of(run.result).keys() == {"weight", "bias"}
+
+
+class Unkeepable(nn.Linear):
+    def get_extra_state(self) -> object:
+        return Path()
+
+
+def test_weights_that_cannot_be_kept_cost_a_warning_and_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    net = Unkeepable(2, 1)
+    with greensweep.run(
+        "a", model=net, keep="best", keep_weights=True, directory=tmp_path, meter="unmetered"
+    ) as run:
+        run.report(epoch=1, accuracy=0.5)
+    assert (run.result.status, run.result.checkpoint) == ("finished", None)
+    assert caplog.text.count("The weights are not kept: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "sentence"),
+    [
+        (None, {"keep_weights": True}, "keep_weights is of a torch module: give it, "),
+        ("mlp", {"example": torch.ones(1)}, "example is of a torch module: give it, "),
+        (mlp(), {"example": "text"}, "example must be inputs of the model, a tensor, a tuple"),
+    ],
+)
+def test_a_wrong_use_is_refused_in_a_sentence(
+    tmp_path: Path, model: Any, options: dict[str, Any], sentence: str
+) -> None:
+    with (
+        pytest.raises(ConfigError, match=sentence),
+        greensweep.run("a", model=model, directory=tmp_path, meter="unmetered", **options),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("script", ["evaluate.py", "predict.py"])
+def test_our_commands_refuse_weights_of_a_loop_of_ones_own(
+    tmp_path: Path, cli: Callable[..., Any], script: str
+) -> None:
+    recorded(mlp(), tmp_path / "run", lambda _: None, keep_weights=True, params={"rate": 0.1})
+    data = ["data=x.csv"] if script == "predict.py" else []
+    ended = cli(script, f"checkpoint={tmp_path}/run/model.pt", *data)
+    assert ended.status == 1
+    assert ended.errors.count("\n") == 1
+    assert "where your own program trained it, load it there, by model.load_state_dict(" in (
+        ended.errors
+    )
