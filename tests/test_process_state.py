@@ -22,6 +22,7 @@ STATE = {
     "data._loaded": "one data set, until another is loaded: the trials of a sweep share it",
     "energy.codecarbon._idle_trackers": "trackers take seconds to set up, and runs follow runs",
     "loops.run._of_forks": "what the parent of a fork ends, and a fork must not",
+    "record.left_open._open": "runs whose library broke off without a word, until the next one",
     "search.interrupt._asked": "a signal is the process's, until the next sweep begins",
     "search.placement._taken": "GPUs belong to the process that took them, until it ends",
     "secrets.data._by_name": "all that a process writes is masked, until its next command",

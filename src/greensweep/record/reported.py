@@ -1,5 +1,6 @@
 """Metrics as a loop of one's own reports them: by name, with the split in it where it has one."""
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
@@ -7,8 +8,28 @@ from typing import Any
 from greensweep.config.metrics import Direction, metric_called
 from greensweep.energy.notices import warn_once
 
-_VALIDATION = ("validation", "valid", "val", "eval")
-_MINIMIZED = ("loss", "error", "perplexity")
+_SPLITS = {
+    **dict.fromkeys(("validation", "valid", "val", "eval"), "validation"),
+    **{name: name for name in ("train", "test")},
+}
+_MINIMIZED = ("loss", "error", "perplexity", "loglik", "deviance")
+# What libraries log beside the metrics that we compute, by the last word of its name.
+_USUAL: dict[str, Direction] = {
+    **dict.fromkeys(
+        (
+            "err", "mse", "rmsle", "mape", "nll", "ppl", "wer", "cer", "fid", "l1", "l2", "huber",
+            "quantile", "poisson", "gamma", "tweedie", "entropy",
+        ),
+        "minimize",
+    ),
+    **dict.fromkeys(
+        (
+            "acc", "f1", "auc", "aucpr", "map", "ndcg", "precision", "recall", "iou", "dice", "mcc",
+            "kappa", "bleu", "rouge1", "rouge2", "rougel", "psnr", "ssim",
+        ),
+        "maximize",
+    ),
+}  # fmt: skip
 
 # What a program returns to its search, where it reports no metric that says it.
 OBJECTIVE = "objective"
@@ -17,32 +38,41 @@ OBJECTIVE = "objective"
 def split_of(name: str) -> tuple[str, str]:
     """Part a reported name into its split and its metric; what names no split is of validation.
 
-    >>> split_of("val_loss"), split_of("macro_f1"), split_of("test_loss")
+    >>> split_of("val_loss"), split_of("macro_f1"), split_of("test/loss")
     (('validation', 'loss'), ('validation', 'macro_f1'), ('test', 'loss'))
     """
-    split, _, metric = name.partition("_")
-    if metric and split in _VALIDATION:
-        return "validation", metric
-    return (split, metric) if metric and split in ("train", "test") else ("validation", name)
+    split, *rest = re.split("[_/]", name, maxsplit=1)
+    return (_SPLITS[split], rest[0]) if split in _SPLITS and any(rest) else ("validation", name)
 
 
 def by_split(figures: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part reported figures into those of validation, by metric, and the others, as reported."""
-    parted = {name: split_of(name) for name in figures}
-    own = {metric: figures[name] for name, (of, metric) in parted.items() if of == "validation"}
-    return own, {name: figures[name] for name, (of, _) in parted.items() if of != "validation"}
+    """Part reported figures into those of validation, by metric, and the others, by both.
+
+    >>> by_split({"val/acc": 0.5, "train/loss": 2.0})
+    ({'acc': 0.5}, {'train_loss': 2.0})
+    """
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in figures.items():
+        split, metric = split_of(name)
+        if split == "validation":
+            own[metric] = value
+        else:
+            others[f"{split}_{metric}"] = value
+    return own, others
 
 
 def known_direction(name: str) -> Direction | None:
     """Return in which direction a metric is better, by its name; None where that does not tell.
 
-    >>> known_direction("hinge_loss"), known_direction("top5_accuracy"), known_direction("margin")
+    >>> known_direction("hinge_loss"), known_direction("top5_acc"), known_direction("margin")
     ('minimize', 'maximize', None)
     """
+    name = name.partition("@")[0]  # at a threshold, or of the first so many
     if name.endswith(_MINIMIZED):
         return "minimize"
     known = metric_called(name)
-    return known.direction if known else None
+    return known.direction if known else _USUAL.get(re.split("[_/]", name)[-1].lower())
 
 
 def choose_metric(names: Iterable[str], direction: Direction | None) -> str | None:
@@ -50,10 +80,13 @@ def choose_metric(names: Iterable[str], direction: Direction | None) -> str | No
 
     Args:
         direction: of the search; a metric that is known to be better the other way is none of its.
+            None prefers metrics of which it is known.
     """
     fitting = [
         name for name in names if direction is None or known_direction(name) in (None, direction)
     ]
+    if direction is None:
+        fitting.sort(key=lambda name: known_direction(name) is None)
     return "accuracy" if "accuracy" in fitting else next(iter(fitting), None)
 
 

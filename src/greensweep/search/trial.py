@@ -17,6 +17,7 @@ from greensweep.errors import GreensweepError, StudyError, TrialEnded
 from greensweep.files import read_as, was_put_aside, write_json
 from greensweep.nested import to_json
 from greensweep.record.ending import Ending, ending_of
+from greensweep.record.left_open import end_left_open
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import monitored_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
@@ -76,6 +77,7 @@ def run_trial(
             stack.enter_context(monitored_by(monitor))
             if meter is not None:
                 window = stack.enter_context(measured_by(meter))
+            stack.push(lambda _, raised, __: end_left_open(raised))
             returned = task()
         if monitor.ended is not None:
             raise monitor.ended  # the program caught it
@@ -251,8 +253,13 @@ def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> d
 
 
 def _cause(raised: BaseException, end: BaseException | None) -> BaseException:
-    """Return what ended a task: what it raised, or the end of the trial that it wrapped up."""
-    is_its_own = not isinstance(raised, (GreensweepError, *_ENDS))
+    """Return what ended a task: what it raised, or what that was raised because of.
+
+    That is the end of the trial where the task wrapped it up, and Ctrl-C where a library exits.
+    """
+    if isinstance(raised, SystemExit) and isinstance(raised.__context__, KeyboardInterrupt):
+        return raised.__context__
+    is_its_own = not isinstance(raised, GreensweepError | KeyboardInterrupt | SystemExit)
     return end if end is not None and is_its_own and _follows(raised, end) else raised
 
 

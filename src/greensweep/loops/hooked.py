@@ -1,0 +1,146 @@
+"""A run that the hooks of a library begin and end: what the callbacks share."""
+
+from contextlib import AbstractContextManager, ExitStack
+from contextvars import Context, copy_context
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from greensweep.config.energy_options import EnergyOptions, energy_config
+from greensweep.config.metrics import Direction
+from greensweep.errors import StudyError
+from greensweep.loops.run import Run, again, run, running
+from greensweep.record.left_open import end_left_open, end_with_program, ended
+
+
+class RunOptions(EnergyOptions, total=False):
+    """What a callback takes, as `greensweep.run` does; what it leaves out the library tells."""
+
+    name: str
+    model: object
+    params: object
+    dataset: str
+    seed: int
+    metric: str | None
+    direction: Direction | None
+    keep: Literal["last", "best"]
+    directory: str | Path | None
+    mlflow: str | bool | None
+    experiment: str
+    energy: object
+
+
+_OF_RUNS = RunOptions.__annotations__.keys() - EnergyOptions.__annotations__.keys()
+
+
+class HookedRun:
+    """The run of a callback: the one that stands around the library's loop, else one of its own.
+
+    Its own lives in a context of its own, since hooks cannot be blocks: if the library breaks off
+    without a word, nothing of it is left in the program's. It then ends with the program's
+    function in a sweep, with the next run, or with the program.
+
+    Args:
+        options: of `greensweep.run`, which win over what the library tells.
+
+    Raises:
+        ConfigError: an option does not exist or is out of its range.
+    """
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        meter: Any = {key: value for key, value in options.items() if key not in _OF_RUNS}
+        energy_config(options.get("energy"), **meter)
+        self._run: Run | None = None
+        self._finished: Run | None = None
+        self._stack: ExitStack | None = None
+        self._context = Context()
+        self._phase = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self._run is not None
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs, rounds or evaluations are reported."""
+        return 0 if self._run is None else self._run.result.epochs
+
+    def begin(self, **found: Any) -> None:
+        """Begin the run of a training, in its set-up.
+
+        Args:
+            found: options of `greensweep.run` as the library tells them.
+        """
+        self._finished = None
+        self.go_on("setup", **found)
+
+    def go_on(self, phase: str, **found: Any) -> None:
+        """Go on in a phase: with the run that is open, else with the one that finished last."""
+        if self._run is None:
+            self._context, self._run = copy_context(), running()
+        if self._run is None:
+            if self._finished is None:
+                end_left_open()
+                self._open(run(**{"phase": phase, **found, **self._options}))
+            elif self._finished.result.status == "finished":
+                self._open(again(self._finished, phase))
+        self.enter(phase)
+
+    def enter(self, phase: str) -> None:
+        """Charge what follows to a phase."""
+        if self._run is not None and phase != self._phase:
+            self._phase = phase
+            self._context.run(self._run.enter, phase)
+
+    def report(self, epoch: int | None, epochs: int | None, metrics: dict[str, Any]) -> None:
+        """Report what the training has come to, by the library's own names.
+
+        Raises:
+            TrialEnded: the search ends the trial: the run has ended with it.
+        """
+        if self._run is not None:
+            try:
+                report = partial(self._run.report, epoch=epoch, epochs=epochs, **metrics)
+                self._context.run(report)
+            except BaseException as raised:
+                self.end(raised)
+                raise
+
+    def log(self, metrics: dict[str, Any]) -> None:
+        """Record figures that are of no epoch."""
+        if self._run is not None:
+            self._run.log(**metrics)
+
+    def add(self, metrics: dict[str, Any]) -> None:
+        """Record figures that came after the run had finished, in a moment that is not metered."""
+        self.go_on("other")
+        self.log(metrics)
+        self.end()
+
+    def end(self, raised: BaseException | None = None) -> None:
+        """End the run, by an exception or well; the one around goes on with its own phase."""
+        this, stack, self._run, self._stack = self._run, self._stack, None, None
+        self._phase = ""
+        if this is None:
+            return
+        if stack is None:
+            this.enter()
+            return
+        ended(self._break_off)
+        self._finished = this
+        how = (None, None, None) if raised is None else (type(raised), raised, raised.__traceback__)
+        self._context.run(stack.__exit__, *how)
+
+    def _open(self, block: AbstractContextManager[Run]) -> None:
+        self._stack = ExitStack()
+        self._run = self._context.run(self._stack.enter_context, block)
+        end_with_program(self._break_off)
+
+    def _break_off(self, raised: BaseException | None) -> None:
+        self.end(
+            raised
+            or StudyError(
+                "the training broke off, of which its library told nothing: its log says why"
+            )
+        )
