@@ -100,3 +100,46 @@ def logged_search(folder: Path, runs: int = 300) -> None:
             )
     write_codecarbon(folder / "emissions.csv", rows)
     pd.DataFrame(metrics).to_csv(folder / "metrics.csv", index=False)
+
+
+def write_carbontracker(
+    folder: Path, name: str, watts: Sequence[float], *, is_told: bool = True, planned: int = 0
+) -> None:
+    """Leave the logs of a run of carbontracker 2.4.7, of one epoch of 100 s for each of `watts`.
+
+    Args:
+        is_told: whether the run came to its end, where its consumption is told.
+        planned: epochs that it would take; 0 for these.
+    """
+    joules = 1.58 * 100.0 * sum(watts)
+    clock = "2026-05-04 08:00:00 - "
+    epochs = "".join(
+        f"{clock}Epoch {number}:\n{clock}Duration: 0:01:40.00\n"
+        f"{clock}Average power usage (W) for gpu: [{power - 30.0:.1f}\n 10. ]\n"
+        f"{clock}Average power usage (W) for cpu: 20.0\n"
+        for number, power in enumerate(watts, start=1)
+    )
+    devices = "GPU with device(s) NVIDIA A100, NVIDIA A100. CPU with device(s) cpu:0."
+    (folder / f"{name}_carbontracker.log").write_text(
+        f"{clock}carbontracker version 2.4.7\n"
+        f"{clock}Only predicted and actual consumptions are multiplied by a PUE coefficient of "
+        "1.58 (Daniel Bizo, 2023, Uptime Institute Global Data Center Survey).\n"
+        f"{clock}The following components were found: {devices}\n"
+        f"{clock}Monitoring thread started.\n{epochs}"
+    )
+
+    def consumption(what: str, epochs: int, times: float) -> str:
+        return (
+            f"{clock}CarbonTracker: \n{what} consumption for {epochs} epoch(s):\n"
+            f"\tTime:\t{int(epochs * 100 // 3600)}:{int(epochs * 100 // 60) % 60:02d}:40\n"
+            f"\tEnergy:\t{times * joules / JOULES_PER_KWH:.12f} kWh\n"
+            f"\tCO2eq:\t{times * joules / JOULES_PER_KWH * 445.0:.12f} g\n"
+            "\tThis is equivalent to:\n\t0.000089185949 km travelled by car\n"
+        )
+
+    planned = planned or len(watts)
+    told = consumption("Actual", len(watts), 1.0) if is_told else ""
+    (folder / f"{name}_carbontracker_output.log").write_text(
+        f"{clock}CarbonTracker: The following components were found: {devices}\n"
+        f"{consumption('Predicted', planned, planned / len(watts))}{told}"
+    )

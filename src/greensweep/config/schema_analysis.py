@@ -88,6 +88,12 @@ class CodeCarbonColumnsConfig(ColumnsConfig, choice="codecarbon"):
 
 
 @dataclass
+class CarbontrackerColumnsConfig(ColumnsConfig, choice="carbontracker"):
+    reader = "greensweep.sources.carbontracker:read_carbontracker"
+    reads_energy_alone = True
+
+
+@dataclass
 class AnalysisConfig(Group):
     """What all analyses have in common.
 
