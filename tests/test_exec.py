@@ -3,21 +3,25 @@
 import json
 import os
 import pty
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import PROJECT
+from PIL import Image
 from test_bad_input import one_sentence
 
 from greensweep.__main__ import main
 from greensweep.energy.processes import Processes
 from greensweep.errors import TrialEnded
 from greensweep.loops import child
-from greensweep.loops.command import Command, run_command
+from greensweep.loops.command import Command, _name_of, run_command
 from greensweep.record.reporting import Progress, monitored_by
 
 Result = dict[str, Any]
@@ -301,6 +305,20 @@ def test_without_a_command_it_says_how(capsys: pytest.CaptureFixture[str]) -> No
     assert "greensweep exec -- python train.py" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("true", "true"),
+        ("/usr/bin/env true", "env"),
+        ("python3 -u train.py --lr 1", "train"),
+        ("torchrun --nproc-per-node 2 train_net.py", "train_net"),
+        ("python -m my_project.train", "train"),
+    ],
+)
+def test_a_run_is_called_as_its_program(words: str, name: str) -> None:
+    assert _name_of(words.split()) == name
+
+
 # --- options and sweeps -------------------------------------------------------------------------
 
 
@@ -426,3 +444,76 @@ def test_a_wrong_sweep_is_refused_in_a_sentence(
 ) -> None:
     command = COMMAND if "lr=" in " ".join(arguments) else ("--", "true")
     assert said in str(sweep(*arguments, "hydra.sweeper.n_trials=2", *command))
+
+
+@pytest.mark.slow
+def test_a_trial_that_falls_behind_is_pruned_while_its_command_runs(
+    sweep: Callable[..., int | str | None], results: Callable[..., list[dict[str, Any]]]
+) -> None:
+    Path("train.sh").write_text(SEARCHED.replace("done", "    sleep 0.3\ndone"))
+    points = "hydra.sweeper.enqueue=[{lr: 3}, {lr: 1}]"
+    early = ("hydra.sweeper.pruning.min_finished=1", "hydra.sweeper.pruning.grace_epochs=0")
+    asked = ("--metric", "macro_f1", "lr=interval(1,3)", "hydra.sweeper.n_trials=2")
+    assert sweep(*asked, points, *early, *COMMAND) == 0
+    better, worse = results("multirun/greensweep")
+    assert (better["status"], better["epochs"]) == ("finished", 3)
+    assert (worse["status"], worse["epochs"]) == ("pruned", 1)
+
+
+@pytest.mark.slow
+def test_a_run_is_in_mlflow_where_that_is_asked_for(
+    execute: Callable[..., tuple[int, Result]], tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    _, result = execute("--mlflow", uri, "lr=1", *told("macro_f1={lr}"))
+    kept = MlflowClient(uri).get_run(result["mlflow_run_id"])
+    assert kept.data.metrics["validation/macro_f1"] == 1
+    assert kept.data.params["lr"] == "1"
+
+
+# --- examples -----------------------------------------------------------------------------------
+
+
+def commands_in(example: str) -> list[list[str]]:
+    """Return the commands that the first lines of an example show, each as words."""
+    text = re.sub(r"\\\n#?", "", (PROJECT / "examples" / example).read_text())
+    lines = [line.lstrip("# ") for line in text.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("greensweep exec")]
+
+
+@pytest.mark.parametrize(
+    ("example", "number", "metric"),
+    [
+        pytest.param("line.awk", 0, "rmse"),
+        pytest.param("line.awk", 1, "rmse"),
+        pytest.param("image_folder.py", 0, "macro_f1", marks=pytest.mark.slow),
+        pytest.param("image_folder.py", 1, "macro_f1", marks=pytest.mark.slow),
+    ],
+)
+def test_an_example_runs_as_it_says(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    results: Callable[..., list[Result]],
+    example: str,
+    number: int,
+    metric: str,
+) -> None:
+    words = commands_in(example)[number]
+    at = words.index("--")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "argv", sys.argv[:])
+    (tmp_path / "examples").symlink_to(PROJECT / "examples")
+    for index, name in enumerate(["cat", "dog"] * 8):
+        (tmp_path / "my_images/train" / name).mkdir(parents=True, exist_ok=True)
+        shade = (100 * (name == "dog") + index,) * 3
+        Image.new("RGB", (20, 24), shade).save(tmp_path / f"my_images/train/{name}/{index}.png")
+    few = ["hydra.sweeper.n_trials=2"] if "-m" in words[:at] else []
+    with suppress(SystemExit):
+        assert main([*words[1:at], "--meter", "unmetered", *few, *words[at:]]) == 0
+    found = results()
+    assert len(found) == (2 if few else 1)
+    assert all(each["metrics"]["validation"][metric] >= 0 for each in found)

@@ -19,6 +19,8 @@ from greensweep.search.interrupt import is_graceful
 # The lines of an epoch that come without such a pause between them are one report.
 _PAUSE_SECONDS = 0.2
 
+_SCRIPTS = (".py", ".sh", ".r", ".jl", ".awk", ".pl", ".rb", ".js", ".lua")
+
 _OPTION = re.compile(r"\{([\w.]+)\}")
 
 
@@ -225,7 +227,11 @@ def _check_end(child: Child) -> None:
 
 
 def _name_of(words: Sequence[str]) -> str:
-    """Return the name of a command's program, or of the script that it interprets."""
-    script = next((word for word in words[1:] if not word.startswith("-")), "")
-    is_interpreted = "/" not in words[0] and Path(script).is_file()
-    return Path(script if is_interpreted else words[0]).stem
+    """Return the name of a command's program, or of the script or module that it interprets."""
+    scripts = [word for word in words if Path(word).suffix.lower() in _SCRIPTS]
+    modules = [
+        module.rpartition(".")[2]
+        for program, flag, module in zip(words, words[1:], words[2:], strict=False)
+        if flag == "-m" and Path(program).name.startswith("python")
+    ]
+    return Path([*scripts, *modules, words[0]][0]).stem
