@@ -24,6 +24,8 @@ class RunOptions(EnergyOptions, total=False):
     metric: str | None
     direction: Direction | None
     keep: Literal["last", "best"]
+    keep_weights: bool
+    example: object
     directory: str | Path | None
     mlflow: str | bool | None
     experiment: str
@@ -114,9 +116,12 @@ class HookedRun:
 
     def add(self, metrics: dict[str, Any]) -> None:
         """Record figures that came after the run had finished, in a moment that is not metered."""
-        self.go_on("other")
-        self.log(metrics)
-        self.end()
+        if (around := running()) is not None:
+            around.log(**metrics)
+        else:
+            self.go_on("other")
+            self.log(metrics)
+            self.end()
 
     def end(self, raised: BaseException | None = None) -> None:
         """End the run, by an exception or well; the one around goes on with its own phase."""

@@ -57,11 +57,17 @@ class GreensweepCallback(TrainingCallback):
 
 
 def _latest(evals_log: TrainingCallback.EvalsLog) -> dict[str, float]:
-    """Return the last round's figures; of a cross-validation the means of the folds."""
-    return figures_of_round(
-        [
-            (data, metric, float(value[0] if isinstance(value, tuple) else value))
-            for data, metrics in evals_log.items()
-            for metric, (*_, value) in metrics.items()
-        ]
-    )
+    """Return the last round's figures.
+
+    Of a cross-validation they are a mean and a deviation: the means of the folds, whose "test" set
+    is for validation.
+    """
+    evaluated = []
+    for data, metrics in evals_log.items():
+        for metric, (*_, value) in metrics.items():
+            if isinstance(value, tuple):
+                split = "validation" if data == "test" else data
+                evaluated.append((split, metric, float(value[0])))
+            else:
+                evaluated.append((data, metric, float(value)))
+    return figures_of_round(evaluated)

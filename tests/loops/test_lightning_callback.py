@@ -1,0 +1,174 @@
+"""Lightning's `Trainer` with `GreensweepCallback`, in a project with its own configuration."""
+
+import json
+import runpy
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PROJECT
+from search import needs, searched
+
+import greensweep
+from greensweep.errors import TrialEnded
+from greensweep.record.result import find_result, read_result
+
+FOLDER = PROJECT / "examples" / "lightning_project"
+
+pytestmark = needs("lightning")
+
+Fit = Callable[..., Any]
+
+
+@pytest.fixture
+def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fit]:
+    """Train the project's model, two epochs of two batches, and test it."""
+    monkeypatch.syspath_prepend(FOLDER)
+    import lightning
+    from digits import Classifier, Digits
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from greensweep.loops.lightning import GreensweepCallback
+
+    def run(
+        model: Any = None, also: Any = (), options: Any = None, test: bool = True, **more: Any
+    ) -> Any:
+        given: dict[str, Any] = {
+            "accelerator": "cpu", "logger": False, "enable_progress_bar": False,
+            "enable_model_summary": False, "max_epochs": 2, "limit_train_batches": 2,
+            "limit_val_batches": 1, "limit_test_batches": 1, "default_root_dir": tmp_path,
+        }  # fmt: skip
+        callback = GreensweepCallback(**(options or {"directory": tmp_path}))
+        best = ModelCheckpoint(monitor="val/loss")
+        trainer = lightning.Trainer(**{**given, "callbacks": [callback, best, *also], **more})
+        try:
+            trainer.fit(model or Classifier(8, 0.01), Digits(32))
+        finally:
+            if test:
+                trainer.test(model or Classifier(8, 0.01), Digits(32), verbose=False)
+        return trainer
+
+    before = signal.getsignal(signal.SIGINT)
+    yield run
+    signal.signal(signal.SIGINT, before)  # which Lightning ignores from a Ctrl-C on
+
+
+def test_a_fit_and_a_test_are_one_run(fit: Fit, tmp_path: Path) -> None:
+    with searched() as search:
+        fit()
+    result = read_result(tmp_path)
+    assert (result.status, result.epochs, result.model) == ("finished", 2, "Classifier")
+    assert {split: set(of) for split, of in result.metrics.items()} == {
+        "validation": {"loss", "acc"}, "test": {"loss", "acc"},
+    }  # fmt: skip
+    # What the checkpoint monitors.
+    assert (result.objective_metric, result.objective_direction) == ("loss", "minimize")
+    assert [each.objective_value for each in search.reports] == [
+        each.metrics["loss"] for each in result.history
+    ]
+    assert [each.epochs for each in search.reports] == [2, 2]
+    assert all(each.train_loss and each.energy_joules for each in result.history)
+    assert set(result.energy_phases) == {"setup", "training", "evaluation", "other", "test"}
+    assert result.layers == {"linear": 2, "relu": 1}
+    assert "width: 8\nlr: 0.01\n" in (tmp_path / "config.yaml").read_text()
+
+
+def test_a_validation_counts_for_the_epoch_that_it_followed(fit: Fit, tmp_path: Path) -> None:
+    fit(max_epochs=3, check_val_every_n_epoch=2, test=False)
+    validated = [set(each.metrics) for each in read_result(tmp_path).history]
+    assert validated == [set(), {"loss", "acc"}, set()]
+
+
+def test_a_pruned_fit_ends_and_is_not_tested(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(TrialEnded), searched(ends_after=1):
+        fit()
+    result = read_result(tmp_path)
+    assert (result.status, result.epochs, len(result.history)) == ("pruned", 1, 1)
+    assert set(result.metrics) == {"validation"}
+    assert len([*tmp_path.glob("checkpoints/*.ckpt")]) == 1  # of the epoch that it ended after
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "status", "error"),
+    [
+        (ValueError("no such label"), ValueError, "failed", "ValueError: no such label"),
+        (KeyboardInterrupt(), SystemExit, "stopped", "interrupted in epoch 2"),
+    ],
+)
+def test_what_breaks_a_fit_leaves_what_was_measured(
+    fit: Fit, tmp_path: Path, fault: BaseException, raised: Any, status: str, error: str
+) -> None:
+    from lightning.pytorch import Callback
+
+    class Breaks(Callback):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            if trainer.current_epoch == 1:
+                raise fault
+
+    with pytest.raises(raised):
+        fit(also=[Breaks()], test=False)
+    result = read_result(tmp_path)
+    assert (result.status, result.error, len(result.history)) == (status, error, 1)
+    assert result.energy_joules is not None
+
+
+def test_a_run_around_has_the_fit(fit: Fit, tmp_path: Path) -> None:
+    with greensweep.run("mine", directory=tmp_path, meter="unmetered", params={"a": 1}) as run:
+        fit(options={"directory": tmp_path / "own"})
+        run.log(test_macro_f1=0.5)
+    assert set(run.result.metrics["test"]) == {"loss", "acc", "macro_f1"}
+    assert run.result.epochs == 2
+    assert find_result(tmp_path / "own") is None
+
+
+def test_a_trainer_of_pytorch_lightning_takes_the_callback_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = pytest.importorskip("pytorch_lightning", reason="pytorch-lightning is not installed")
+    import torch
+
+    from greensweep.loops.lightning import GreensweepCallback
+
+    class Model(old.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = torch.nn.Linear(2, 1)
+
+        def training_step(self, batch: Any, _: int) -> Any:
+            loss = self.net(batch).mean()
+            self.log("train_loss", loss)
+            return loss
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = old.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        max_epochs=2, default_root_dir=tmp_path, enable_checkpointing=False,
+        callbacks=[GreensweepCallback(directory=tmp_path, meter="unmetered")],
+    )  # fmt: skip
+    trainer.fit(Model(), torch.utils.data.DataLoader(torch.ones(4, 2)))
+    result = read_result(tmp_path)
+    assert (result.status, result.epochs) == ("finished", 2)
+    assert result.history[1].train_loss is not None
+
+
+@pytest.mark.slow
+def test_the_project_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(FOLDER)
+    searching = ["-m", "hydra/sweeper=greensweep", "hydra.sweeper.n_trials=2", "test=false"]
+    small = ["trainer.max_epochs=2", "+trainer.limit_train_batches=4"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *searching, *small])
+    runpy.run_path(str(FOLDER / "train.py"), run_name="__main__")
+    folder = tmp_path / "multirun" / "greensweep"
+    study = json.loads((folder / "study.json").read_text())
+    assert study["search"]["finished_joules"] > 0
+    results = [read_result(path.parent) for path in sorted(folder.glob("*/result.json"))]
+    assert [(each.trial, each.status, each.objective_metric) for each in results] == [
+        (0, "finished", "acc"), (1, "finished", "acc"),
+    ]  # fmt: skip
+    assert all(each.overrides and each.history for each in results)
