@@ -16,6 +16,7 @@ _MODULES = {
     "prepare": training,
     "analyse": tables,
     "report": tables,
+    "statement": tables,
 }
 # What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
 _TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from greensweep.app.compose import checked, written_to
-from greensweep.config.schema_analysis import AnalyseConfig, ReportConfig
+from greensweep.config.folders import located
+from greensweep.config.schema_analysis import (
+    AnalyseConfig,
+    ReportConfig,
+    StatementConfig,
+)
+from greensweep.errors import ConfigError, EnergyError
 from greensweep.tracking.mlflow_places import tracking_uri
 from greensweep.tracking.view import ui_address
 
@@ -47,6 +53,30 @@ def report(composed: DictConfig) -> None:
         write_page(analyses, config)
     for said in [result.answers[0] for result in analyses.results.values()]:
         log.info(said)
+
+
+def statement(composed: DictConfig) -> None:
+    """State what runs used and emitted: for a paper, and for a model card."""
+    from greensweep.analysis.statement import state
+    from greensweep.energy import declared_grid
+    from greensweep.rendering.statement import markdown, model_card, write_statement
+    from greensweep.sources.tracked_runs import read_experiment, read_folder
+
+    config = checked(composed, StatementConfig)
+    try:
+        grid = declared_grid(config.grid)
+    except EnergyError as error:  # by the names that the options have here
+        raise ConfigError(str(error).replace("energy.", "")) from error
+    if config.source == "mlflow":
+        found = read_experiment(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
+    else:
+        found = read_folder(Path(located(config.source)), config.source)
+    stated = state(found, config.final, grid)
+    card = model_card(stated, config.training_type, config.location)
+    with written_to(config.output):
+        files = write_statement(Path(config.output), stated, card)
+    log.info(f"{markdown(stated)}\n{card}")
+    log.info(f"In {config.output}: {', '.join(each.name for each in files)}")
 
 
 def write_page(analyses: "Analyses", config: ReportConfig) -> Path:

@@ -31,6 +31,7 @@ def register_schemas() -> None:
         schema.PrepareConfig,
         schema_analysis.AnalyseConfig,
         schema_analysis.ReportConfig,
+        schema_analysis.StatementConfig,
     ):
         name = script.__name__.removesuffix("Config").lower()
         hydra.store(group="schema", name=name, node=script, package="_global_")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
@@ -11,6 +11,7 @@ from greensweep.config.groups import Group
 from greensweep.config.metrics import Direction
 from greensweep.config.options import option
 from greensweep.config.schema import LARGEST_SEED
+from greensweep.config.schema_energy import EnergyConfig, UnmeteredConfig
 from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.csv_files.figures import AccuracyUnit, EnergyUnit
 
@@ -268,6 +269,49 @@ class ReportConfig(SourceConfig):
         yield from super().faults(prefix)
         if not (self.ui or "http://").startswith(("http://", "https://")):
             yield f"ui={self.ui} is no address: give http://HOST:PORT of the MLflow UI"
+
+
+@dataclass
+class StatementConfig:
+    source: str = option(MISSING, doc="folder of a run, a sweep or a study, or mlflow")
+    mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
+    mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
+    final: str | None = option(
+        None,
+        doc="run of the final model: trial number, name, folder below `source` or id in MLflow; "
+        "null: the best one",
+    )
+    country: str | None = option(
+        None, doc="ISO 3166 alpha-3 code of the grid's country, for runs that declared none"
+    )
+    region: str | None = option(None, doc="region of the country, as for `energy.region`")
+    grams_co2e_per_kwh: float | None = option(
+        None, doc="carbon intensity of the grid, instead of a country", at_least=0, example=250
+    )
+    location: str | None = option(
+        None, doc="where the runs were, for the model card; null: the declared country or region"
+    )
+    training_type: Literal["pre-training", "fine-tuning"] | None = option(
+        None, doc="of the final model, for the model card"
+    )
+    output: str = option(
+        "outputs/statement",
+        doc="folder for statement.md, statement.tex, statement.bib and model_card.yaml",
+        path=True,
+    )
+
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence per pair of options that contradict each other."""
+        yield from self.grid.faults(prefix)
+
+    @property
+    def grid(self) -> EnergyConfig:
+        """The options that declare a grid."""
+        return UnmeteredConfig(
+            country=self.country,
+            region=self.region,
+            grams_co2e_per_kwh=self.grams_co2e_per_kwh,
+        )
 
 
 def sweep_report(directory: Path) -> ReportConfig:

@@ -99,7 +99,12 @@ def has_owner(sweep: Path) -> bool:
 
 def holds_sweep(folder: Path) -> bool:
     """Tell whether a sweep of whatever sweeper has left something in a folder."""
-    return any((folder / name).exists() for name in _OF_A_SWEEP) or bool(trial_directories(folder))
+    return is_marked_sweep(folder) or bool(trial_directories(folder))
+
+
+def is_marked_sweep(folder: Path) -> bool:
+    """Tell whether a folder has a file that only sweeps leave beside their trials."""
+    return any((folder / name).exists() for name in _OF_A_SWEEP)
 
 
 def _owner(sweep: Path) -> dict[str, str]:
@@ -129,6 +134,11 @@ def trial_directories(sweep: Path) -> list[Path]:
     return sorted(numbered or _outermost(sweep), key=lambda path: (len(path.name), path))
 
 
+def is_artifacts(path: Path) -> bool:
+    """Tell whether a folder is where MLflow keeps the files of a run, its result among them."""
+    return _ARTIFACTS.search(path.as_posix()) is not None
+
+
 def _is_trial(path: Path) -> bool:
     return (path / RESULT_FILE).is_file() or (path / TRIAL_FILE).is_file()
 
@@ -137,7 +147,7 @@ def _outermost(sweep: Path) -> list[Path]:
     found = []
     for name, folders, files in os.walk(sweep):
         path, is_trial = Path(name), RESULT_FILE in files or TRIAL_FILE in files
-        if _ARTIFACTS.search(path.as_posix()) or path.name == REPEATS_FOLDER:
+        if is_artifacts(path) or path.name == REPEATS_FOLDER:
             folders.clear()
         elif is_trial:
             found.append(path)

@@ -82,10 +82,10 @@ def read_sweeps(uri: str, experiment: str) -> pd.DataFrame:
 def sweeps_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     """Return the sweeps among the runs of a store, as `read_store` returns them, as one table."""
     metrics = {key: each for key, each in wide["metrics"].items() if key.startswith(SWEEP_METRICS)}
-    return _figures(metrics, runs["run_id"].tolist()).dropna(how="all")
+    return logged_figures(metrics, runs["run_id"].tolist()).dropna(how="all")
 
 
-def _figures(columns: Columns, run_ids: Sequence[str]) -> pd.DataFrame:
+def logged_figures(columns: Columns, run_ids: Sequence[str]) -> pd.DataFrame:
     """Return metrics as they were logged: MLflow's stores keep infinity as the largest number."""
     index = pd.Index(run_ids, name="run_id")
     frame = pd.DataFrame(columns, index=index, dtype=float)
@@ -98,10 +98,10 @@ def _figures(columns: Columns, run_ids: Sequence[str]) -> pd.DataFrame:
 def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     """Return the runs of a store, as `read_store` returns them, as one table."""
     runs = runs.set_index("run_id")
-    metrics = _figures(wide["metrics"], runs.index.tolist())
+    metrics = logged_figures(wide["metrics"], runs.index.tolist())
     tags = pd.DataFrame(wide["tags"], index=runs.index)
     parent = tags.get(_PARENT, pd.Series(index=runs.index, dtype=object))
-    sweeps = _sweeps(parent, metrics, tags)
+    sweeps = sweep_ids(parent, metrics, tags)
     is_repeat = parent.isin(runs.index) & ~parent.isin(sweeps)
     params = {name: _as_numbers(values) for name, values in wide["params"].items()}
     frame = pd.DataFrame(params, index=runs.index)
@@ -143,7 +143,9 @@ def _selecting(metrics: pd.DataFrame, on_test: "pd.Series[bool]") -> dict[str, A
     return found or {"accuracy": None}
 
 
-def _sweeps(parent: "pd.Series[Any]", metrics: pd.DataFrame, tags: pd.DataFrame) -> "pd.Index[Any]":
+def sweep_ids(
+    parent: "pd.Series[Any]", metrics: pd.DataFrame, tags: pd.DataFrame
+) -> "pd.Index[Any]":
     """Return the ids of sweeps: parents that name a strategy, or that spent nothing themselves.
 
     A run of several repeats is a parent too, with an energy of its own.

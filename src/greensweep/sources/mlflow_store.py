@@ -15,7 +15,7 @@ from greensweep.secrets.data import mask_text
 
 _PAGE = 1000
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_RUNS = ["run_id", "name", "status", "start_time", "experiment_id"]
+_RUNS = ["run_id", "name", "status", "start_time", "end_time", "experiment_id"]
 _TABLES = {
     "metrics": ("latest_metrics", "t.key, t.value, t.is_nan"),
     "params": ("params", "t.key, t.value"),
@@ -36,7 +36,8 @@ def read_store(
         only: which runs a server is asked for, in MLflow's words; others may come too.
 
     Returns:
-        Rows (run_id, name, status, start_time, experiment_id), and columns in their order.
+        Rows (run_id, name, status, start_time, end_time, experiment_id), times in ms, and columns
+        in their order.
 
     Raises:
         AnalysisError: the store cannot be read, or has no such experiment.
@@ -92,8 +93,8 @@ def read_database(uri: str, experiment: str, keys: Keys) -> tuple[pd.DataFrame, 
         ours = f"r.experiment_id = {ids[experiment]:d} AND r.lifecycle_stage = 'active'"
         rows = _select(
             connection,
-            "SELECT r.run_uuid, r.name, r.status, r.start_time, r.experiment_id FROM runs r "
-            f"WHERE {ours}",
+            "SELECT r.run_uuid, r.name, r.status, r.start_time, r.end_time, r.experiment_id "
+            f"FROM runs r WHERE {ours}",
         )
         runs = pd.DataFrame(rows, columns=_RUNS)
         wide = {
@@ -150,11 +151,12 @@ def read_server(
     if found is None or found.lifecycle_stage != "active":
         names = [each.name for each in client.search_experiments()]
         raise _no_experiment(experiment, names)
-    runs: list[tuple[str, str, str, int, str]] = []
+    runs: list[tuple[Any, ...]] = []
     long: dict[str, list[tuple[str, str, Any]]] = {kind: [] for kind in _TABLES}
     for run in _pages(client, found.experiment_id, only):
         run_id, info = run.info.run_id, run.info
-        runs.append((run_id, info.run_name, info.status, info.start_time, info.experiment_id))
+        times = info.start_time, info.end_time
+        runs.append((run_id, info.run_name, info.status, *times, info.experiment_id))
         for kind, rows in long.items():
             rows += [(run_id, key, value) for key, value in getattr(run.data, kind).items()]
     run_ids = [run_id for run_id, *_ in runs]

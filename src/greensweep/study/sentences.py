@@ -90,7 +90,9 @@ def trust_sentence(
     }.get(quality)
     if words is None:
         return None
-    origins = ", ".join(f"{name} from {_origins(source)}" for name, source in components.items())
+    origins = ", ".join(
+        f"{name} from {origin_words(source)}" for name, source in components.items()
+    )
     origins = f": {origins}" if origins else ""
     share = ""
     if constant_share:
@@ -251,7 +253,8 @@ def _tolerance(metric: Metric) -> str:
     return f"{ONE_POINT:.0%}" if metric.range is None else f"{ONE_POINT * metric.range:g}"
 
 
-def _origins(source: str) -> str:
+def origin_words(source: str) -> str:
+    """Return what energy is from in words, of sources joined by `+`."""
     return " and ".join(_SOURCES.get(each, each) for each in source.split("+"))
 
 
