@@ -71,6 +71,8 @@ def reference() -> str:
         "## A report: `src/report.py`\n\nAnd `columns`, as above; the options of the analyses "
         "under `tradeoff`, `strategies` and `layers`.",
         _table(_rows(schema_analysis.ReportConfig)),
+        "## A carbon statement: `greensweep statement`",
+        _table(_rows(schema_analysis.StatementConfig)),
     ]
     return "\n\n".join(parts) + "\n"
 

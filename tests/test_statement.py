@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import no_sensors
 from mlflow import MlflowClient
+from pages import blocks
 
 from greensweep.__main__ import main
 from greensweep.analysis.statement import Part, Statement, state
@@ -420,6 +422,17 @@ def test_the_command_prints_the_statement_and_leaves_its_files(
     assert "the grid of NLD" in text
     card = yaml.safe_load((tmp_path / "paper" / "model_card.yaml").read_text())
     assert card["co2_eq_emissions"]["geographical_location"] == "NLD"
+
+
+@no_sensors
+def test_the_page_on_it_works(statement: Command, tmp_path: Path) -> None:
+    code, command = blocks("docs/statement.md")
+    exec(code.code, {})
+    status, said = statement(*command.commands[0].split()[2:])
+    assert status == 0, said
+    assert "Training the final model (mlp: mlp on unknown)" in said
+    assert "the yearly mean of the grid of NLD" in said
+    assert [*(tmp_path / "outputs" / "statement").iterdir()]
 
 
 @pytest.mark.parametrize(
