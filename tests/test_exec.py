@@ -78,6 +78,22 @@ def test_epochs_are_counted_from_one(
     assert {each["epoch"]: each["validation_accuracy"] for each in result["history"]} == epochs
 
 
+def test_figures_that_come_after_the_metric_are_of_its_epoch(
+    execute: Callable[..., tuple[int, Result]],
+) -> None:
+    lines = [
+        f"epoch={epoch} {name}={epoch}" for epoch in (1, 2) for name in ("auroc", "train_loss")
+    ]
+    _, result = execute(*told(*lines))
+    assert [(e["validation_auroc"], e["train_loss"]) for e in result["history"]] == [(1, 1), (2, 2)]
+
+
+def test_an_epoch_ends_with_its_line(execute: Callable[..., tuple[int, Result]]) -> None:
+    script = "echo GREENSWEEP_METRIC accuracy=0.1; sleep 0.4; echo GREENSWEEP_METRIC accuracy=0.2"
+    _, result = execute("--", "sh", "-c", script)
+    assert result["history"][1]["seconds"] >= 0.35
+
+
 ROWS = "epoch,train_loss,eval_top1,note\n0,2.0,51.5,a\n1,1.0,60.0,b\n"
 FILES = {
     "m.csv": ROWS,
@@ -359,6 +375,20 @@ def test_a_pruned_command_ends_with_all_that_it_started(
     assert (result["status"], result["epochs"]) == ("pruned", 2)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "child").read_text()), 0)
+
+
+def test_a_file_is_read_while_the_command_writes_it_and_talks(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    epochs = f"for e in 1 2; do echo $e,0.$e >> {file}; sleep 0.3; done"
+    script = f"echo epoch,accuracy > {file}; {epochs}; while sleep 0.01; do echo on; done"
+    command = Command(
+        ["sh", "-c", script],
+        file=str(file),
+        directory=str(tmp_path / "run"),
+        meter={"meter": "unmetered"},
+    )
+    with pytest.raises(TrialEnded), monitored_by(Pruning()):
+        run_command(command, {})
 
 
 SEARCHED = """

@@ -83,10 +83,11 @@ class Child:
         assert self._started is not None
         return self._started
 
-    def lines(self, pause: float) -> Iterator[str | None]:
+    def lines(self, pause: float | None) -> Iterator[str | None]:
         """Yield the lines that it writes as they come, until it has ended.
 
-        None stands for a pause, of so many seconds without a line.
+        Args:
+            pause: seconds without a line, after which None is yielded; None waits.
         """
         while True:
             try:

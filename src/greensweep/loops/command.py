@@ -11,13 +11,10 @@ from greensweep.config.metrics import Direction
 from greensweep.energy.notices import warn_once
 from greensweep.errors import CommandError
 from greensweep.loops.child import Child, running
-from greensweep.loops.command_metrics import Figures, MetricFile, MetricLines
+from greensweep.loops.command_metrics import READ_SECONDS, Figures, MetricFile, MetricLines
 from greensweep.loops.run import Run, run
 from greensweep.record.reported import known_direction, split_of
 from greensweep.search.interrupt import is_graceful
-
-# The lines of an epoch that come without such a pause between them are one report.
-_PAUSE_SECONDS = 0.2
 
 _SCRIPTS = (".py", ".sh", ".r", ".jl", ".awk", ".pl", ".rb", ".js", ".lua")
 
@@ -99,13 +96,11 @@ def run_command(
             file = MetricFile(Path(filled(command.file, values))) if command.file else None
             reports = _Reports(this, chosen=command.metric is not None)
             with running(words, apart=is_graceful()) as child:
-                for line in child.lines(_PAUSE_SECONDS):
+                for line in child.lines(READ_SECONDS if file else None):
                     if line is not None:
                         reports.take(lines.read(line))
-                        continue
                     for figures in file.read() if file else ():
                         reports.take(figures)
-                    reports.pause()
             for figures in file.read(complete=True) if file else ():
                 reports.take(figures)
             reports.finish()
@@ -132,9 +127,10 @@ def filled(word: str, options: Mapping[str, Any]) -> str:
 class _Reports:
     """Turns the figures of a command into reports of its run, one for each epoch.
 
-    Those of one epoch may come one by one. Where no epoch is told, each time that a name comes
-    again is one. Figures of the test split, and others beside numbered epochs, are of the whole
-    run.
+    Those of one epoch may come one by one: it is reported as soon as they tell how good the run
+    is, so that its energy ends there, and later ones are added. Where no epoch is told, each time
+    that a name comes again is one. Figures of the test split, and others without an epoch beside
+    numbered ones, are of the whole run.
 
     Args:
         chosen: it was said by which metric the run is compared.
@@ -142,11 +138,12 @@ class _Reports:
 
     def __init__(self, this: Run, *, chosen: bool) -> None:
         self._run, self._is_chosen = this, chosen
-        self._figures: dict[str, float] = {}
-        self._epoch: int | None = None  # that they are of, from 1; None where none is told
+        self._figures: dict[str, float] = {}  # of this epoch, and not yet reported
+        self._names: set[str] = set()  # of this epoch, reported or not
+        self._epoch: int | None = None  # from 1; None where none is told
         self._epochs: int | None = None
         self._first: int | None = None  # number that the program gives its first epoch, often 0
-        self._is_late = False  # they are of an epoch that is reported
+        self._is_reported = False
 
     def take(self, figures: Figures) -> None:
         """Take the figures of a line, a row or an object.
@@ -157,28 +154,24 @@ class _Reports:
         named = {name: each for name, each in figures.items() if name not in ("epoch", "epochs")}
         if "epochs" in figures:
             self._epochs = int(figures["epochs"])
+        if not named:
+            if figures.get("epoch") == 0 and self._first is None:
+                self._run.report(epoch=0, epochs=self._epochs)
+            return
         if "epoch" in figures:
-            self._begin(int(figures["epoch"]), is_set_up=not named)
+            self._first = min(int(figures["epoch"]), 1) if self._first is None else self._first
+            number = int(figures["epoch"]) + 1 - self._first
+            if number != self._epoch:
+                self._begin(number)
         elif self._first is not None or all(split_of(name)[0] == "test" for name in named):
             self._run.log(**named)
             return
-        elif named.keys() & self._figures.keys():
+        elif named.keys() & self._names:
+            self._begin(None)
+        self._figures |= named
+        self._names |= named.keys()
+        if self._is_reported or any(map(self._tells, named)):
             self.finish()
-        if self._is_late:
-            self._run.log(**named)
-        else:
-            self._figures |= named
-
-    def pause(self) -> None:
-        """Report what has come, where it tells how good the run is."""
-        names = [split_of(name) for name in self._figures]
-        metric = self._run.result.objective_metric
-        if any(
-            split == "validation" and (name == metric or not self._is_chosen)
-            for split, name in names
-        ):
-            self.finish()
-            self._is_late = self._first is not None
 
     def finish(self) -> None:
         """Report what has come."""
@@ -195,19 +188,22 @@ class _Reports:
                 return
             self._is_chosen = True
             figures = {known: figures[known], **figures}  # which the run goes by
-        if figures:
+        if figures and self._is_reported:
+            self._run.amend(**figures)
+        elif figures:
+            self._is_reported = True
             self._run.report(epoch=self._epoch, epochs=self._epochs, **figures)
 
-    def _begin(self, epoch: int, *, is_set_up: bool) -> None:
-        if self._first is None and epoch == 0 and is_set_up:
-            self._run.report(epoch=0, epochs=self._epochs)
-            return
-        if self._first is None:
-            self._first = min(epoch, 1)
-        number = epoch + 1 - self._first
-        if number != self._epoch:
-            self.finish()
-            self._epoch, self._is_late = number, False
+    def _begin(self, epoch: int | None) -> None:
+        self.finish()
+        self._epoch, self._names, self._is_reported = epoch, set(), False
+
+    def _tells(self, name: str) -> bool:
+        """Tell whether a figure says how good the run is."""
+        split, metric = split_of(name)
+        if self._is_chosen:
+            return (split, metric) == ("validation", self._run.result.objective_metric)
+        return split == "validation" and known_direction(metric) is not None
 
 
 def _check_end(child: Child) -> None:

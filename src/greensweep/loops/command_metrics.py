@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from greensweep.errors import ConfigError, first_line
 from greensweep.nested import dotted
 
 Figures = Mapping[str, float]  # by name; `epoch` and `epochs` among them where they are told
+
+READ_SECONDS = 0.2  # how often a file is looked at
 
 _LINE = re.compile(r"\bGREENSWEEP_METRIC\s+(.*)")
 _NAMES = re.compile(r"[/.\s]+")  # which part names as _ does: val/loss, test.accuracy
@@ -56,6 +59,7 @@ class MetricFile:
         self._path = path
         self._first = self._version = self._stamp()
         self._seen = _known(path)
+        self._due = 0.0  # when to look again
 
     def read(self, *, complete: bool = False) -> list[Figures]:
         """Return what is new in it.
@@ -63,6 +67,10 @@ class MetricFile:
         Args:
             complete: nobody writes it any more, so that what is broken or missing is told.
         """
+        began = time.monotonic()
+        if began < self._due and not complete:
+            return []
+        self._due = began + READ_SECONDS
         stamp = self._stamp()
         if complete and stamp == self._first:
             warn_once(f"No metrics from {self._path}: the command did not write it.")
@@ -74,6 +82,8 @@ class MetricFile:
             if complete:
                 warn_once(f"No metrics from {self._path}: {first_line(error)}.")
             return []
+        # To read a long one again and again must not cost what the run is charged.
+        self._due += 50 * (time.monotonic() - began)
         seen, self._seen = self._seen, found
         is_first, self._version = self._version == self._first, stamp
         if len(found) > len(seen) or (found == seen and not is_first):

@@ -65,6 +65,23 @@ class History:
             self._track_energy(self._assign_energy()[:-1])
         self._tracker.log_step(history_metrics(self._points[-1]), step=epoch)
 
+    def amend(
+        self,
+        train_loss: float | None,
+        metrics: Mapping[str, float | None],
+        others: Mapping[str, float | None],
+    ) -> None:
+        """Add figures to the last epoch, which come after it."""
+        last = self._points[-1]
+        late = HistoryPoint(last.epoch, train_loss, last.split, metrics, others=others)
+        self._points[-1] = replace(
+            last,
+            train_loss=last.train_loss if train_loss is None else train_loss,
+            metrics={**last.metrics, **metrics},
+            others={**last.others, **others},
+        )
+        self._tracker.log_step(history_metrics(late), step=last.epoch)
+
     def finish(self) -> None:
         """Give the last epochs their energy, however few there are."""
         self._track_energy(self._assign_energy())
