@@ -2,17 +2,20 @@
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Finished
 from mlflow import MlflowClient
 
-from greensweep.analysis import read_mlflow, read_sweeps, standard_table
-from greensweep.config.schema_analysis import ColumnsConfig
+from greensweep.analysis import read_mlflow, read_runs, read_sweeps, standard_table
+from greensweep.config.schema_analysis import AnalyseConfig, ColumnsConfig, MlflowTableColumnsConfig
 from greensweep.errors import AnalysisError
 from greensweep.sources.mlflow import ONLY_SWEEPS, READ_KEYS, sweeps_of, table_of
 from greensweep.sources.mlflow_store import (
@@ -20,6 +23,7 @@ from greensweep.sources.mlflow_store import (
     read_database,
     read_server,
 )
+from greensweep.sources.mlflow_table import read_mlflow_table
 from greensweep.tracking.mlflow_places import known_parent
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import MlflowTracker
@@ -28,11 +32,35 @@ from greensweep.tracking.tracker import SweepRun
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store with some runs, in the experiment `mine`."""
+    """A store with some runs of ours in the experiment `mine`, and of others in `theirs`."""
     folder = tmp_path_factory.mktemp("store")
     uri = f"sqlite:///{folder}/mlflow.db"
     fill(uri, "mine", folder)
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("theirs", str(folder / "artifacts"))
+    for number in range(4):
+        run = client.create_run(experiment, run_name=f"run{number}").info.run_id
+        for name, value in {"model": "net", "dataset": "mine", "lr": number, "epochs": 5}.items():
+            client.log_param(run, name, value)
+        client.log_metric(run, "energy_kwh", 0.001 * (number + 1))
+        client.log_metric(run, "epochs", 4)
+        if number < 3:
+            client.log_metric(run, "val_acc", 0.5 + 0.1 * number)
+        client.set_terminated(run, "FINISHED" if number < 3 else "FAILED")
     return uri
+
+
+@pytest.fixture(scope="module")
+def tables(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `mlflow.search_runs()` says of each experiment, as CSV files with row labels."""
+    folder, before = tmp_path_factory.mktemp("tables"), mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        for name in ("mine", "theirs"):
+            mlflow.search_runs(experiment_names=[name]).to_csv(folder / f"{name}.csv")
+    finally:
+        mlflow.set_tracking_uri(before)
+    return folder
 
 
 def fill(uri: str, experiment: str, folder: Path) -> None:
@@ -268,3 +296,61 @@ def test_what_sweeps_spent_beside_their_runs_is_read_both_ways(tmp_path: Path) -
     assert sweeps.to_dict("records") == [figures]
     by_api = sweeps_of(*read_server(uri, "mine", ONLY_SWEEPS))
     assert by_api.to_dict("records") == [figures]
+
+
+# --- runs of others, and tables -----------------------------------------------------------------
+
+NAMED = ("columns.energy=energy_kwh", "columns.accuracy=val_acc")
+
+
+@pytest.mark.parametrize("kind", ["store", "table"])
+def test_runs_that_others_logged_are_analysed(
+    cli: Callable[..., Finished], uri: str, tables: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    source = {
+        "store": ("source=mlflow", f"mlflow_uri={uri}", "mlflow_experiment=theirs"),
+        "table": (f"source={tables / 'theirs.csv'}", "columns=mlflow_table"),
+    }
+    finished = cli("analyse.py", *source[kind], *NAMED)
+    assert finished.status == 0, finished.errors
+    assert "mine: the most accurate takes 10.8 kJ for 0.7000" in finished.output
+    assert "4 runs, 10 Wh, of 4 rows of " in finished.output, "the failed one counts in energy"
+
+
+@pytest.mark.parametrize("experiment", ["mine", "theirs"])
+def test_a_table_says_what_the_store_says(uri: str, tables: Path, experiment: str) -> None:
+    by_store = read_mlflow(uri, experiment).drop(columns="started")
+    by_table = read_mlflow_table(tables / f"{experiment}.csv").frame.drop(columns="started")
+    pd.testing.assert_frame_equal(by_store, by_table, check_like=True, check_dtype=False)
+
+
+def test_a_metric_with_a_params_name_is_told_apart(uri: str) -> None:
+    frame = read_mlflow(uri, "theirs")
+    assert frame["epochs"].tolist() == [5] * 4
+    assert frame["metrics.epochs"].tolist() == [4.0] * 4
+
+
+def test_what_the_ui_downloads_is_read(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text(
+        "Start Time,Duration,Run ID,Name,Source Type,Source Name,User,Status,lr,val_acc,energy_kwh,"
+        "team\n2026-05-04 08:00:00,5.0s,a,run0,LOCAL,train.py,me,FINISHED,0.1,0.5,0.001,x\n"
+        "2026-05-04 09:00:00,5.0s,b,run1,LOCAL,train.py,me,FAILED,0.2,,0.002,y\n"
+    )
+    frame = read_mlflow_table(tmp_path / "runs.csv").frame
+    assert frame["status"].tolist() == ["finished", "failed"]
+    assert frame["lr"].tolist() == [0.1, 0.2]
+    assert frame["energy_kwh"].tolist() == [0.001, 0.002]
+    assert frame["run_name"].tolist() == ["run0", "run1"]
+
+
+def test_columns_that_are_not_named_are_asked_for(tables: Path) -> None:
+    columns = MlflowTableColumnsConfig()
+    with pytest.raises(AnalysisError, match=r"columns\.energy: no column of .* called 'energy_jou"):
+        read_runs(AnalyseConfig(source=str(tables / "theirs.csv"), columns=columns))
+
+
+def test_another_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("accuracy,energy_joules\n0.5,1.5\n")
+    with pytest.raises(AnalysisError, match="has no columns run_id and status, so that it is no"):
+        read_mlflow_table(tmp_path / "runs.csv")

@@ -95,6 +95,11 @@ class CarbontrackerColumnsConfig(ColumnsConfig, choice="carbontracker"):
 
 
 @dataclass
+class MlflowTableColumnsConfig(ColumnsConfig, choice="mlflow_table"):
+    reader = "greensweep.sources.mlflow_table:read_mlflow_table"
+
+
+@dataclass
 class AnalysisConfig(Group):
     """What all analyses have in common.
 

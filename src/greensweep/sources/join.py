@@ -9,7 +9,7 @@ import pandas as pd
 
 from greensweep.errors import AnalysisError
 from greensweep.sources import run_columns as col
-from greensweep.sources.table import Rows, column, read_file
+from greensweep.sources.table import Rows, cell_text, column, read_file
 
 _BETWEEN = "\x1f"  # of the keys of a row, as one text
 
@@ -70,16 +70,8 @@ def join_table(
 
 def _keys(frame: pd.DataFrame, names: Sequence[str], source: str) -> "pd.Series[Any]":
     """Return the keys of each row as one value; missing where one of them is."""
-    texts = pd.DataFrame({name: column(frame, name, "on", source).map(_text) for name in names})
+    texts = pd.DataFrame({name: column(frame, name, "on", source).map(cell_text) for name in names})
     return texts.fillna("").agg(_BETWEEN.join, axis=1).where(texts.notna().all(axis=1))
-
-
-def _text(value: Any) -> str | None:
-    """Return a key as text: 3 and 3.0 are one, as a column with a blank has the latter."""
-    if pd.isna(value):
-        return None
-    is_whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if is_whole else value).strip() or None
 
 
 def _shown(names: Iterable[str], keys: "pd.Series[Any]") -> str:

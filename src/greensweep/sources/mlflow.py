@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,13 @@ _METRICS = {
     "emissions/kg": "emissions_kg",
     "emissions/spent_kg": "emissions_spent_kg",
 }
+_PARENT, _STRATEGY, _QUALITY = "mlflow.parentRunId", "strategy", "energy.quality"
+_COMPARED = ("energy_joules", "accuracy")  # that runs have to have, by our names or others
 ORIGIN_TAGS = {"mlflow.source.git.commit": "commit", "dvc.data": "data"}
 _TAGS = {
     **ORIGIN_TAGS,
     "status": "status",
-    "energy.quality": "energy_quality",
+    _QUALITY: "energy_quality",
     "energy.contended": "energy_contended",
     "energy.comparable": "energy_comparable",
     "selected_on_test": "selected_on_test",
@@ -40,7 +42,6 @@ _VALIDATION, _TEST = "validation/", "test/"
 _NO_METRIC = re.compile(r"loss|.*_(std|low|high)")
 _JOULES = ("energy/training_joules", "energy/spent_joules")
 _LAYERS = "layers/"
-_PARENT, _STRATEGY = "mlflow.parentRunId", "strategy"
 MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
 # Tags and metrics that keep their names.
 KEPT_TAGS = ("energy.quality.", "phases.quality.", "version.")
@@ -48,7 +49,7 @@ KEPT_METRICS = (_LAYERS, "model/", "layer_energy/", "energy/", "phases/")
 
 # What the keys that are read of a table begin with: MLflow and others keep more there. None: all.
 READ_KEYS: Keys = {
-    "metrics": (*KEPT_METRICS, *_METRICS, _VALIDATION, _TEST),
+    "metrics": None,
     "params": None,
     "tags": (*KEPT_TAGS, *_TAGS, *MACHINE_TAGS, _PARENT, _STRATEGY),
 }
@@ -103,8 +104,8 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     parent = tags.get(_PARENT, pd.Series(index=runs.index, dtype=object))
     sweeps = sweep_ids(parent, metrics, tags)
     is_repeat = parent.isin(runs.index) & ~parent.isin(sweeps)
-    params = {name: _as_numbers(values) for name, values in wide["params"].items()}
-    frame = pd.DataFrame(params, index=runs.index)
+    theirs = _others(metrics, {n: _as_numbers(each) for n, each in wide["params"].items()})
+    frame = pd.DataFrame(index=runs.index)
     for part, beginnings in ((metrics, KEPT_METRICS), (tags, KEPT_TAGS)):
         for name in [each for each in part if str(each).startswith(beginnings)]:
             frame[name] = part[name]
@@ -124,12 +125,27 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
     numbers = runs["name"].astype(str).str.extract(r"\Atrial (\d+)\Z", expand=False)
     frame["trial"] = numbers.astype(float)
+    frame["run_name"] = runs["name"]
     frame["started"] = runs["start_time"]
     frame["run_id"] = runs.index
     frame["experiment_id"] = runs["experiment_id"].astype(str)
+    # Of runs that others logged, their own params and metrics of such a name.
+    gone = set(theirs) if _QUALITY in tags else {*theirs, *_COMPARED}
+    known = frame.drop(columns=[name for name in gone & {*frame} if frame[name].isna().all()])
+    frame = pd.concat([theirs.drop(columns=known.columns, errors="ignore"), known], axis=1)
     ended = runs["status"].isin(list(STATUS_OF_TRACKED)).to_numpy()
     kept = frame[~runs.index.isin(sweeps) & ~is_repeat.to_numpy() & ended]
     return kept.sort_values("started", ignore_index=True)
+
+
+def _others(metrics: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+    """Return params, and metrics beside those of sweeps, by their names.
+
+    A metric with a param's name is `metrics.NAME`, as MLflow's own tables call it.
+    """
+    own = [str(name) for name in metrics if not str(name).startswith(SWEEP_METRICS)]
+    names = {name: f"metrics.{name}" if name in params else name for name in own}
+    return pd.DataFrame(dict(params), index=metrics.index).join(metrics[own].rename(columns=names))
 
 
 def _selecting(metrics: pd.DataFrame, on_test: "pd.Series[bool]") -> dict[str, Any]:

@@ -169,6 +169,20 @@ def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Seri
     return frame[name]
 
 
+def cell_text(value: Any) -> str | None:
+    """Return a cell as it was written; None where it is blank.
+
+    A whole number of a column with blanks is 3.0 by now, and true or false of one without is a
+    flag.
+    """
+    if pd.isna(value):
+        return None
+    if isinstance(value, bool | np.bool):
+        return str(value).lower()
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value).strip() or None
+
+
 def joined(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[Any]":
     """Return the texts of several columns as one; `all` where there are none.
 
