@@ -17,6 +17,7 @@ from conftest import PROJECT
 from PIL import Image
 from test_bad_input import one_sentence
 
+import greensweep
 from greensweep.__main__ import main
 from greensweep.energy.processes import Processes
 from greensweep.errors import TrialEnded
@@ -279,6 +280,19 @@ def test_what_it_leaves_running_is_told(
     os.kill(left, signal.SIGKILL)
     assert f"left processes running, {left} among them" in caplog.text
     assert result["status"] == "finished"
+
+
+def test_a_program_that_measures_itself_too_is_told(
+    execute: Callable[..., tuple[int, Result]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, result = execute("--pattern", "(?P<loss>[0-9]+)", "--", "sh", "-c", "echo $GREENSWEEP_EXEC")
+    assert result["metrics"]["validation"]["loss"] == os.getpid()
+    monkeypatch.setenv("GREENSWEEP_EXEC", "1")
+    with greensweep.measure():
+        pass
+    assert "under greensweep exec, which measures it too" in caplog.text
 
 
 def test_its_energy_is_in_the_result(execute: Callable[..., tuple[int, Result]]) -> None:

@@ -23,6 +23,7 @@ class Machine:
         self.waited: dict[int, float] = {}
         self.gpu_busy: float | None = None
         self.gpu_users: set[int] | None = None
+        self.children: dict[int, set[int]] = {}
         self.dead: set[int] = set()
         self.broken: set[str] = set()
 
@@ -77,6 +78,9 @@ class MachineProcesses(Processes):
             {each: used.get(each, 0.0) for each in alive},
             {each: waited.get(each, 0.0) for each in alive},
         )
+
+    def families(self, processes: Collection[int]) -> set[int]:
+        return {*processes}.union(*(self._machine.children.get(each, ()) for each in processes))
 
     def busy_seconds(self) -> float:
         return self._machine.busy

@@ -272,6 +272,19 @@ def test_what_another_process_computes_on_a_gpu_is_not_charged(
     assert (lap.joules, lap.contended, lap.quality) == (400.0, (), "measured")
 
 
+def test_what_a_run_has_started_computes_on_a_gpu_as_its_own(machine: Machine, run: Maker) -> None:
+    """As the processes of torchrun, whose own process computes nothing."""
+    one = run(1, "gpu", idle_watts=100.0)
+    machine.children[1] = {11, 12}
+    one.lap()
+    machine.gpu_users = {11, 12}
+    machine.run(1.0, {1: 1.0}, gpu=400.0)
+    assert one.lap().joules == 400.0
+    machine.gpu_users = {11, 77}
+    machine.run(1.0, {1: 1.0}, gpu=400.0)
+    assert one.lap().charged_joules == pytest.approx(100.0 + 150.0)
+
+
 def test_what_a_gpu_does_is_seen_by_the_run_that_reads_it_however_often_others_lap(
     machine: Machine, run: Maker
 ) -> None:

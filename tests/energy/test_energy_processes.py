@@ -1,6 +1,7 @@
 """Which process still runs: told by its birth, which no clock, reboot or reused id confuses."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,3 +92,15 @@ def test_without_proc_a_birth_is_told_all_the_same(
     assert not Processes().alive(child.pid, born)
     child.wait()
     assert not Processes().alive(child.pid, born)
+
+
+def test_a_family_is_a_process_with_all_that_it_started(child: subprocess.Popen[bytes]) -> None:
+    shell = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE)
+    assert shell.stdout is not None
+    try:
+        sleeping = int(shell.stdout.readline())
+        found = Processes().families({os.getpid()})
+        assert {os.getpid(), child.pid, shell.pid, sleeping} <= found
+        os.kill(sleeping, signal.SIGKILL)
+    finally:
+        shell.communicate()

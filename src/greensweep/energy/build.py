@@ -1,5 +1,6 @@
 """From the `energy` group to a meter."""
 
+import os
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -9,6 +10,10 @@ from greensweep.energy.counters import Source
 from greensweep.energy.ledger import Ledger, open_machine_ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.meter import Meter
+from greensweep.energy.notices import warn_once
+
+# Set for what `greensweep exec` runs.
+UNDER_EXEC = "GREENSWEEP_EXEC"
 
 
 def build_meter(
@@ -27,6 +32,11 @@ def build_meter(
     built = _build(config, device)
     if not isinstance(built, Source):
         return built
+    if UNDER_EXEC in os.environ and config.of_machine:
+        warn_once(
+            "This program measures itself under greensweep exec, which measures it too: the two "
+            "share its joules, so leave one of them out."
+        )
     baseline = None
     if isinstance(config, MachineEnergyConfig) and config.baseline != "none":
         baseline = _baseline(config, measures=config.baseline == "measure")

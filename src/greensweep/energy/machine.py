@@ -265,7 +265,7 @@ class MachineMeter:
         if counter is None:
             return None
         busy, users = counter.busy(), set(counter.users() or ())
-        own = {member.process for member in state.members.values()}
+        own = self._processes.families({member.process for member in state.members.values()})
         # In a container the driver may name processes by ids that are not ours.
         others = users - own if users & own else set()
         return Load(1.0 if busy is None else busy, len(others))

@@ -44,6 +44,10 @@ class Processes:
             {each: seconds for each in processes if (seconds := _waited(each)) is not None},
         )
 
+    def families(self, processes: Collection[int]) -> set[int]:
+        """Return processes with all that they have started and that still run."""
+        return {each for process in processes for each in (process, *_descendants(process))}
+
     def cores(self) -> int:
         return os.cpu_count() or 1
 
@@ -126,6 +130,12 @@ def _tree(process: int, apart: Collection[int]) -> float:
             if child not in apart:
                 seconds += _tree(child, apart)
     return seconds
+
+
+def _descendants(process: int) -> Iterator[int]:
+    for child in _children(process):
+        yield child
+        yield from _descendants(child)
 
 
 def _children(process: int) -> list[int]:

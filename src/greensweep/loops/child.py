@@ -14,6 +14,7 @@ from types import FrameType
 
 import psutil
 
+from greensweep.energy.build import UNDER_EXEC
 from greensweep.energy.processes import adopting_orphans
 from greensweep.errors import CommandError
 
@@ -64,7 +65,7 @@ class Child:
                 stdin=subprocess.DEVNULL if self._apart else None,
                 stdout=sink,
                 # Python holds lines for a pipe back until there are 8 KiB of them.
-                env={"PYTHONUNBUFFERED": "1", **os.environ},
+                env={"PYTHONUNBUFFERED": "1", **os.environ, UNDER_EXEC: str(os.getpid())},
                 process_group=0 if self._has_group else None,
             )
         except OSError as error:
