@@ -73,7 +73,7 @@ def test_what_params_and_conf_both_name_is_equal(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(PROJECT)
     params = read_params()
     chosen = [f"size={params['size']}", f"variant={params['variant']}"]
-    sweep = compose_sweep(["experiment=rq1_strategies", *chosen], "greensweep")
+    sweep = compose_sweep(["experiment=rq1_strategies", *chosen])
     assert sweep.config.training.epochs == params["epochs"]
     assert sweep.config.repeats == params["repeats"]
     assert sweep.config.seed == params["seed"]
@@ -100,7 +100,7 @@ def test_a_size_of_the_papers_study_is_written_into_params(
     params.write_text(f"# mine\n{params.read_text()}")
     assert main(["study", "--size", size, "--variant", variant]) == 0
     chosen = ["experiment=rq1_strategies", f"size={size}", f"variant={variant}"]
-    sweep = compose_sweep(chosen, "greensweep")
+    sweep = compose_sweep(chosen)
     known = read_params()
     assert (known["size"], known["variant"]) == (size, variant)
     assert known["epochs"] == sweep.config.training.epochs

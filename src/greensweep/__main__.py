@@ -180,7 +180,7 @@ def _study(asked: argparse.Namespace) -> None:
         size = asked.size or read_param("size")
         variant = asked.variant or read_param("variant")
         chosen = ["experiment=rq1_strategies", f"size={size}", f"variant={variant}"]
-        sweep = compose_sweep(chosen, "greensweep")
+        sweep = compose_sweep(chosen)
         epochs, repeats = sweep.config.training.epochs, sweep.config.repeats
         set_study(size, variant, epochs=epochs, repeats=repeats, trials=sweep.n_trials)
     params = read_params()

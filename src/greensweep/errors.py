@@ -5,6 +5,27 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal
 
+# Which extra of the package brings what is imported only where it is needed.
+_EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "timm": "train",
+    "PIL": "train",
+    "mlflow": "mlflow",
+    "requests": "mlflow",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "pyarrow": "parquet",
+    "ruamel": "dvc",
+    "psycopg": "postgresql",
+    "psycopg2": "postgresql",
+    "hydra/sweeper=optuna": "train",
+    "hydra/launcher=joblib": "train",
+    "hydra/launcher=ray": "ray",
+    "hydra/launcher=submitit_local": "slurm",
+    "hydra/launcher=submitit_slurm": "slurm",
+}
+
 
 class GreensweepError(Exception):
     """A fault with a one-sentence message for people; commands end with exit status 1 on it."""
@@ -90,6 +111,27 @@ class TrialEnded(BaseException):
         return partial(TrialEnded, interrupted=self.interrupted), (self.status, str(self))
 
 
+def not_installed(needed: str | None) -> str | None:
+    """Say how to install a module, or a plugin of Hydra's; None of what no extra brings.
+
+    >>> not_installed("torch.nn")
+    "torch is not installed: pip install 'greensweep[train]'"
+    """
+    command = install_command(needed)
+    return f"{_top(needed)} is not installed: {command}" if command else None
+
+
+def install_command(needed: str | None) -> str | None:
+    """Return the command that installs what an extra of ours brings; None of anything else."""
+    extra = _EXTRAS.get(_top(needed))
+    return f"pip install 'greensweep[{extra}]'" if extra else None
+
+
+def _top(needed: str | None) -> str:
+    text = needed or ""
+    return text if "=" in text else text.partition(".")[0]
+
+
 def unknown(kind: str, name: str, options: Iterable[str]) -> str:
     """Say that `name` is no `kind`, with the closest of the `options` (or all, when few).
 
@@ -117,11 +159,15 @@ def listed(names: Iterable[object], most: int = 8) -> str:
 
 def first_sentence(error: BaseException) -> str:
     """Return an error's type and the first sentence of its text: libraries go on with advice."""
+    if isinstance(error, ModuleNotFoundError) and (said := not_installed(error.name)):
+        return said
     return f"{type(error).__name__}: {first_line(error).partition('. ')[0]}"
 
 
 def describe(error: BaseException) -> str:
-    """Return an error's type and the first line of its text."""
+    """Return an error's type and the first line of its text; how to install what is missing."""
+    if isinstance(error, ModuleNotFoundError) and (said := not_installed(error.name)):
+        return said
     return f"{type(error).__name__}: {first_line(error)}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from yaml.reader import ReaderError
 
-from greensweep.errors import GreensweepError, first_line, unknown
+from greensweep.errors import GreensweepError, first_line, not_installed, unknown
 from greensweep.secrets.data import mask_text
 
 _NOISE = re.compile(
@@ -90,6 +90,8 @@ def _text_of(fault: BaseException, way_out: str) -> str:
     for cause in chain:
         if isinstance(cause, GreensweepError):
             return str(cause)
+        if isinstance(cause, ModuleNotFoundError) and (said := not_installed(cause.name)):
+            return said
         if (mark := getattr(cause, "problem_mark", None)) is not None:  # of YAML
             problem = getattr(cause, "problem", "")
             return f"{mark.name}, line {mark.line + 1}: {problem}: mend this YAML"
@@ -137,6 +139,8 @@ def _file_read(fault: BaseException) -> str | None:
 def _condensed(text: str, chain: list[BaseException]) -> str:
     if missing := _OPTIONS.search(text + "\n."):
         group, name, listed = missing.groups()
+        if said := not_installed(f"{group}={name}"):
+            return said
         options = [line.strip() for line in listed.splitlines() if line.strip()]
         shown = "sampler" if group.endswith("sampler") else group
         return f"{unknown(shown, name, options)}{_MORE.get(group, '')}"

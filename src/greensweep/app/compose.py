@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra import compose
@@ -12,7 +13,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from greensweep.config.hydra_versions import composing
+from greensweep.config.folders import storage_url
+from greensweep.config.hydra_versions import WITHOUT_SEARCH, composing
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import parse, raise_faults, without_hydra
 from greensweep.config.unknown import unknown_options
@@ -72,11 +74,8 @@ class ComposedSweep:
     confirm_hours: float | None = None
 
 
-def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSweep:
-    """Compose what `src/train.py -m hydra/sweeper=optuna` would run, without running it.
-
-    Args:
-        sweeper: `optuna` or `greensweep`.
+def compose_sweep(overrides: list[str]) -> ComposedSweep:
+    """Compose what `greensweep sweep` would run, without running it.
 
     Raises:
         GreensweepError: the configuration is wrong.
@@ -85,7 +84,7 @@ def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSwee
         with composing():
             composed = compose(
                 "train",
-                overrides=[f"hydra/sweeper={sweeper}", *overrides],
+                overrides=["hydra/sweeper=greensweep", *WITHOUT_SEARCH, *overrides],
                 return_hydra_config=True,
             )
         with read_write(composed.hydra):
@@ -94,6 +93,7 @@ def compose_sweep(overrides: list[str], sweeper: str = "optuna") -> ComposedSwee
         found = composed.hydra.sweeper
         parsed: TrainConfig = parse(without_hydra(composed))
         hours = found.get("confirm_hours")
-        return ComposedSweep(parsed, str(found.storage), int(found.n_trials), hours)
+        storage = storage_url(found.storage, Path(composed.hydra.sweep.dir))
+        return ComposedSweep(parsed, storage, int(found.n_trials), hours)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(message_of(error)) from error

@@ -2,12 +2,13 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NoReturn
 
 from greensweep.app import kept, tables, training
 from greensweep.app.exit import run
-from greensweep.config.hydra_versions import program
+from greensweep.config.hydra_versions import check_trains, program
 
 _MODULES = {
     "train": training,
@@ -35,7 +36,13 @@ def start(name: str, arguments: list[str]) -> NoReturn:
     sys.argv[1:] = arguments  # which Hydra reads
     if name in ("analyse", "report"):
         gc.disable()  # to look for garbage among a million cells takes a tenth of the time
-    run(program(name, getattr(_MODULES[name], name), _TRUSTED))
+    main = program(name, getattr(_MODULES[name], name), _TRUSTED)
+    run(partial(_trains, main) if name == "train" else main)
+
+
+def _trains(main: Callable[[], None]) -> None:
+    check_trains()
+    main()
 
 
 def _sweeping(arguments: list[str]) -> Iterator[str]:

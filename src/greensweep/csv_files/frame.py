@@ -23,7 +23,7 @@ def read_frame(path: Path) -> pd.DataFrame:
     """
     try:
         if path.suffix in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
+            frame = pd.read_parquet(path, engine="pyarrow")
             frame.columns = pd.Index(checked_names(list(frame.columns), path))
             return frame.reset_index(drop=True)
         return _read_csv(path, layout_of(path))

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config.metrics import Direction
 from greensweep.config.schema_tracking import LocalConfig, MlflowConfig, TrackingConfig
-from greensweep.errors import ConfigError, StudyError
+from greensweep.errors import ConfigError, StudyError, not_installed
 from greensweep.record.reported import split_of
 from greensweep.record.result import RESULT_FILE
 from greensweep.secrets.data import mask_override
@@ -141,7 +141,7 @@ def _value(given: Any) -> Any:
 def _tracking(mlflow: str | bool | None, experiment: str) -> TrackingConfig:
     installed = find_spec("mlflow") is not None
     if isinstance(mlflow, str) and not installed:
-        raise ConfigError("mlflow is not installed: pip install 'greensweep[mlflow]'")
+        raise ConfigError(not_installed("mlflow"))
     if mlflow is False or not installed or not (mlflow or os.environ.get(_URI)):
         return LocalConfig()
     # The environment's wins over it, as everywhere.

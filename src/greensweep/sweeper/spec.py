@@ -19,7 +19,7 @@ from greensweep.config.sweeper import (
 )
 from greensweep.energy import declared_grid
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import StudyError
+from greensweep.errors import StudyError, install_command
 from greensweep.record.reported import split_of
 from greensweep.search.constraints import of_energy
 from greensweep.search.optuna_internals import packages_of
@@ -162,7 +162,8 @@ def _check_packages(spec: SearchSpec) -> None:
         if find_spec(package) is None:
             raise StudyError(
                 f"hydra.sweeper.sampler: {type(sampler).__name__} needs the package {package}: "
-                f"pip install {package}, or choose hydra/sweeper/sampler=tpe, say"
+                f"{install_command(package) or f'pip install {package}'}, or choose "
+                "hydra/sweeper/sampler=tpe, say"
             )
 
 

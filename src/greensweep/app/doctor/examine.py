@@ -3,9 +3,11 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import greensweep
+from greensweep.app.doctor.computing import HAS_TORCH
 from greensweep.app.doctor.findings import ComponentSource, Examination, Finding, SelfCheck
 from greensweep.app.doctor.self_check import check_meter, judge
 from greensweep.app.doctor.sources import component_sources, find_gpus, find_rapl, judge_sources
@@ -13,7 +15,7 @@ from greensweep.config.folders import sqlite_file
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.energy import declared_grid
-from greensweep.errors import GreensweepError, first_line
+from greensweep.errors import GreensweepError, first_line, install_command
 from greensweep.secrets.data import mask_text
 
 _PACKAGES = ("torch", "torchvision", "timm", "codecarbon", "mlflow", "optuna", "hydra-core", "dvc")
@@ -43,6 +45,9 @@ def examine(config: TrainConfig, storage: str) -> Examination:
 
 
 def _find_device(config: TrainConfig) -> Finding:
+    if not HAS_TORCH:
+        text = "PyTorch is not installed: `greensweep train` needs it, a loop of your own does not"
+        return Finding("device", "note", text, install_command("torch"))
     from greensweep.training import choose_device, device_name
 
     try:
@@ -68,6 +73,9 @@ def find_mlflow(config: TrackingConfig) -> Finding:
     """Look at the MLflow store without making one."""
     if not isinstance(config, MlflowConfig):
         return Finding("MLflow", "ok", f"tracking={config.name}: results are kept in files only")
+    if find_spec("mlflow") is None:
+        text = "MLflow is not installed: results are kept in files only"
+        return Finding("MLflow", "note", text, install_command("mlflow"))
     from greensweep.tracking.mlflow_places import tracking_uri
     from greensweep.tracking.mlflow_store import unreachable
 
@@ -114,8 +122,6 @@ def _find_file(subject: str, file: Path, shown: str) -> Finding:
 
 
 def _versions() -> dict[str, str]:
-    import torch
-
     # Its own by itself, which a checkout knows that is not installed.
     versions = {"python": platform.python_version(), "greensweep": greensweep.__version__}
     for name in _PACKAGES:
@@ -123,5 +129,8 @@ def _versions() -> dict[str, str]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "missing"
-    versions["cuda"] = torch.version.cuda or "none"
+    if HAS_TORCH:
+        import torch
+
+        versions["cuda"] = torch.version.cuda or "none"
     return versions

@@ -2,6 +2,7 @@
 
 import time
 
+from greensweep.app.doctor.computing import device_meant, known_load
 from greensweep.app.doctor.findings import Finding, SelfCheck
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Meter
@@ -10,8 +11,6 @@ from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import Processes
 from greensweep.energy.uncertainty import STEADY_PERIODS
-from greensweep.training import choose_device, device_asked_for
-from greensweep.training.reference import ReferenceJob
 
 _IDLE_SECONDS = 1.0
 _SHORT_SECONDS = 1.0
@@ -29,12 +28,12 @@ def check_meter(config: EnergyConfig, device: str) -> SelfCheck | None:
     Raises:
         EnergyError: the meter cannot start.
     """
-    computes_on = device_asked_for(device)
+    computes_on = device_meant(device)
     parts, whole = _private_meter(config, computes_on), _private_meter(config, computes_on)
     if parts is None or whole is None:
         return None
-    job = ReferenceJob(choose_device(device))
-    job.run(_SHORT_SECONDS / 2)
+    compute = known_load(device)
+    compute(_SHORT_SECONDS / 2)
     processes = Processes()
     parts.start()
     whole.start()
@@ -50,11 +49,11 @@ def check_meter(config: EnergyConfig, device: str) -> SelfCheck | None:
         edge_seconds = (time.perf_counter() - began) / _EDGES
         parts.lap()
         whole.lap()
-        job.run(_SHORT_SECONDS)
+        compute(_SHORT_SECONDS)
         short = parts.lap()
         time.sleep(_SHORT_SECONDS / 4)
         pause = parts.lap()
-        job.run(2 * _SHORT_SECONDS)
+        compute(2 * _SHORT_SECONDS)
         long = parts.lap()
         outer = whole.lap()
     finally:

@@ -5,6 +5,7 @@ import platform
 from contextlib import closing
 from pathlib import Path
 
+from greensweep.app.doctor.computing import device_meant
 from greensweep.app.doctor.findings import ComponentSource, Finding, Verdict
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig
 from greensweep.energy.build import build_source
@@ -19,9 +20,7 @@ def component_sources(config: EnergyConfig, device: str) -> tuple[ComponentSourc
     Raises:
         EnergyError: it cannot be opened.
     """
-    from greensweep.training import device_asked_for
-
-    source = build_source(config, device_asked_for(device))
+    source = build_source(config, device_meant(device))
     if source is None:
         return ()
     with closing(source):

@@ -37,7 +37,7 @@ def check_study(params: Mapping[str, Any]) -> int:
     cells: list[tuple[str | None, list[str]]] = [(None, [_SEARCHES, *_shared(params)])]
     for dataset, overrides in [*cells, *(() if faults else _cells(params))]:
         try:
-            config = compose_sweep(overrides, "greensweep").config
+            config = compose_sweep(overrides).config
             if dataset is not None:
                 _check_name(dataset, config.dataset)
                 _check_network(config)
@@ -63,7 +63,7 @@ def check_length(params: Mapping[str, Any]) -> None:
     from greensweep.search.terminal import duration_text
     from greensweep.study.forecast import seconds_of_run
 
-    first = compose_sweep(next(_cells(params))[1], "greensweep")
+    first = compose_sweep(next(_cells(params))[1])
     if first.confirm_hours is None or params["confirmed"]:
         return
     log.warning("Forecasting how long the study takes: a few training steps of each network.")
@@ -72,9 +72,9 @@ def check_length(params: Mapping[str, Any]) -> None:
     taken = 0.0
     for dataset, model in product(params["datasets"], params["models"]):
         chosen = [f"dataset={dataset}", f"model={model}"]
-        sweep = compose_sweep([_SEARCHES, *shared, *chosen], "greensweep")
+        sweep = compose_sweep([_SEARCHES, *shared, *chosen])
         taken += searches * seconds_of_run(sweep.config)
-    run = compose_sweep([_LAYERS, *shared, f"dataset={params['datasets'][0]}"], "greensweep").config
+    run = compose_sweep([_LAYERS, *shared, f"dataset={params['datasets'][0]}"]).config
     for layers in product(*(networks[name] for name in ARCHITECTURES)):
         model = replace(run.model, **dict(zip(ARCHITECTURES, layers, strict=True)))
         taken += networks["trials"] * seconds_of_run(replace(run, model=model))

@@ -1,0 +1,194 @@
+"""The package in the user's own environment: its wheel, its extras, its types."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PROJECT
+
+import greensweep
+from greensweep.errors import ConfigError, install_command
+
+METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = METADATA["optional-dependencies"]
+
+
+def named(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=;]", each)[0].strip().lower() for each in requirements}
+
+
+def imported() -> set[str]:
+    """The libraries that src/ imports, wherever it does."""
+    found = set()
+    for path in (PROJECT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    found |= {alias.name.partition(".")[0] for alias in names}
+                case ast.ImportFrom(module=str(module), level=0):
+                    found.add(module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"greensweep", "hydra_plugins"}
+
+
+# --- extras -----------------------------------------------------------------------------------
+
+# Imported only where their own objects are handed over, by who has them.
+OF_CALLBACKS = {"lightning", "transformers", "xgboost", "lightgbm", "keras", "pillow_heif"}
+
+
+@pytest.mark.parametrize("library", sorted(imported() - OF_CALLBACKS))
+def test_a_library_is_of_the_core_or_its_extra_is_known(library: str) -> None:
+    brings = {each.lower() for each in packages_distributions()[library]}
+    command = install_command(library)
+    if command is None:
+        assert brings & named(METADATA["dependencies"])
+    else:
+        (extra,) = re.findall(r"\[(\w+)\]", command)
+        assert brings & named(EXTRAS[extra])
+
+
+def test_all_has_every_extra_but_those_of_developers() -> None:
+    (everything,) = EXTRAS["all"]
+    listed = set(re.findall(r"\w+", everything)) - {"greensweep"}
+    assert listed == set(EXTRAS) - {"all", "dev", "integrations"}
+    assert "greensweep[all]" in EXTRAS["dev"]
+
+
+TABLE = "dataset,model,accuracy,energy_joules\n" + "".join(
+    f"digits,m{number},0.{90 + number},{10 + number}\n" for number in range(6)
+)
+
+
+def test_a_run_without_mlflow_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with (
+        pytest.raises(ConfigError, match=r"mlflow is not installed: pip install 'greensweep\["),
+        greensweep.run("mine", mlflow="sqlite:///mlflow.db", meter="unmetered"),
+    ):
+        pass
+
+
+# --- the wheel in an empty environment --------------------------------------------------------
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+LOOP = """
+import hydra
+import greensweep
+
+@hydra.main(config_path="conf", config_name="loop", version_base="1.3")
+def main(config):
+    with greensweep.measure(country="NLD") as energy:
+        for epoch in range(1, config.epochs + 1):
+            sum(number * config.rate for number in range(config.width * 20_000))
+            accuracy = 1 - 1 / (epoch + config.width)
+            greensweep.report(epoch=epoch, accuracy=accuracy, epochs=config.epochs)
+    return accuracy, energy.joules
+
+main()
+"""
+CONF = """
+defaults: [_self_, override hydra/sweeper: greensweep]
+rate: 0.1
+width: 1
+epochs: 4
+hydra:
+  sweep: {dir: sweep}
+  sweeper:
+    direction: [maximize, minimize]
+    n_trials: 8
+    params: {rate: 'interval(0.1, 1)', width: 'range(1, 20)'}
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, built of what git would keep of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    parts = ["src", "conf", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"]
+    listed = ["git", "ls-files", "-co", "--exclude-standard", *parts]
+    files = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True)
+    for name in files.stdout.splitlines():
+        copy = folder / "project" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes((PROJECT / name).read_bytes())
+    pip("wheel", "--no-deps", "--no-build-isolation", "-w", folder, folder / "project")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def pip(*arguments: object, python: str | Path = sys.executable) -> str:
+    command = [python, "-m", "pip", *map(str, arguments), "-q", "--disable-pip-version-check"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module", params=["1.3.2", "1.4.0rc3"])
+def run(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    """Run a command of an empty environment with the wheel alone, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("own")
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    pip("install", wheel, f"hydra-core=={request.param}", python=folder / "venv" / "bin" / "python")
+    (folder / "mine" / "conf").mkdir(parents=True)
+    (folder / "mine" / "loop.py").write_text(LOOP)
+    (folder / "mine" / "conf" / "loop.yaml").write_text(CONF)
+    (folder / "mine" / "runs.csv").write_text(TABLE)
+    outside = {name: each for name, each in os.environ.items() if name != "PYTHONPATH"}
+
+    def command(name: str, *arguments: str, fails: bool = False) -> Any:
+        ended = subprocess.run(
+            [folder / "venv" / "bin" / name, *arguments],
+            cwd=folder / "mine", env={**outside, "COLUMNS": "200", "XDG_CACHE_HOME": str(folder)},
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert (ended.returncode != 0) == fails, ended.stdout + ended.stderr
+        return ended
+
+    return command
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+class TestTheWheelAlone:
+    def test_it_brings_no_trainer(self, run: Run) -> None:
+        listed = run("pip", "list").stdout.lower()
+        assert "greensweep" in listed
+        for name in ("torch", "mlflow", "dvc", "matplotlib", "pyarrow"):
+            assert f"\n{name} " not in listed
+
+    def test_a_loop_of_ones_own_is_swept_under_a_budget_and_has_a_front(self, run: Run) -> None:
+        swept = run("python", "loop.py", "-m", "hydra.sweeper.budget.joules=100000")
+        assert "8 trials" in swept.stdout
+        assert "Pareto" in swept.stdout or "no other is more accurate and cheaper" in swept.stdout
+        assert "hydra.sweeper.budget" not in swept.stderr
+
+    def test_tables_are_analysed(self, run: Run) -> None:
+        said = run("greensweep", "analyse", "source=runs.csv").stdout
+        assert "Tables: outputs/analysis/tradeoff" in said
+
+    def test_a_report_says_what_it_needs(self, run: Run) -> None:
+        said = run("greensweep", "report", "source=runs.csv", fails=True).stderr
+        assert said == "Error: matplotlib is not installed: pip install 'greensweep[report]'\n"
+
+    def test_the_doctor_examines_the_machine(self, run: Run) -> None:
+        said = run("greensweep", "doctor").stdout
+        assert "pip install 'greensweep[train]'" in said
+        assert "A sweep will run here." in said
+
+    def test_training_says_what_it_needs(self, run: Run) -> None:
+        said = run("greensweep", "train", "training.epochs=1", fails=True).stderr
+        assert "pip install 'greensweep[train]'" in said
+        assert len(said.splitlines()) == 1
+
+    def test_a_launcher_of_an_extra_is_named(self, run: Run) -> None:
+        said = run("greensweep", "analyse", "-m", "hydra/launcher=ray", "output=a,b", fails=True)
+        assert "hydra/launcher=ray is not installed: pip install 'greensweep[ray]'" in said.stderr
