@@ -205,7 +205,6 @@ def test_a_wheel_has_the_configurations_of_a_checkout(tmp_path: Path) -> None:
         ("matplotlib", ["report", "source=runs.csv"], "report"),
         ("jinja2", ["report", "source=runs.csv"], "report"),
         ("pyarrow", ["analyse", "source=runs.parquet"], "parquet"),
-        ("ruamel", ["study"], "dvc"),
     ],
 )
 def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
@@ -216,9 +215,10 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "runs.csv").write_text("dataset,model,accuracy,energy_joules\nd,a,0.9,1\nd,b,0.8,2\n")
+    (tmp_path / "runs.csv").write_text(
+        "dataset,model,accuracy,energy_joules\nd,a,0.9,1\nd,b,0.8,2\n"
+    )
     (tmp_path / "runs.parquet").write_bytes(b"")
-    (tmp_path / "params.yaml").write_text("size: smoke\n")
     for name in [*sys.modules]:
         if name.partition(".")[0] == library or name.startswith("greensweep.rendering"):
             monkeypatch.delitem(sys.modules, name)
@@ -226,5 +226,3 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
     status, said = greensweep(*command)
     expected = f"Error: {library} is not installed: pip install 'greensweep[{extra}]'"
     assert (status, said.splitlines()[-1]) == (1, expected)
-
-

@@ -9,6 +9,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from greensweep.config import omegaconf_internals  # noqa: F401 - lets options be literals
 from greensweep.config.folders import CONF
 from greensweep.errors import ConfigError
 

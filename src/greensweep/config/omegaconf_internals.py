@@ -32,7 +32,7 @@ def root_of(node: Container) -> DictConfig:
     return root
 
 
-def let_options_be_literals() -> None:
+def _let_options_be_literals() -> None:
     """Let OmegaConf 2.3, which Hydra 1.3 needs, take `Literal` options as 2.4 does.
 
     2.3 refuses the annotation; their values are then held to it by `option_faults` alone.
@@ -64,3 +64,6 @@ def _masked_yaml(cfg: Any, *, resolve: bool = False, **options: Any) -> str:
     if shown == plain:  # nearly always, and a new configuration takes long to make
         return _plain_yaml(cfg, resolve=resolve, **options)
     return _plain_yaml(OmegaConf.create(shown), **options)
+
+
+_let_options_be_literals()  # before any schema is composed

@@ -13,7 +13,7 @@ from greensweep.config import schema
 from greensweep.config.checks import run_faults
 from greensweep.config.folders import locate
 from greensweep.config.groups import groups_of
-from greensweep.config.omegaconf_internals import let_options_be_literals, to_yaml
+from greensweep.config.omegaconf_internals import to_yaml
 from greensweep.config.options import option_faults
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError, first_line, unknown
@@ -147,6 +147,3 @@ def _schema_of(group: str, schemas: Iterable[type], options: Mapping[str, Any]) 
             return each
     names = [each for allowed in types.values() for each in get_args(allowed)]
     raise ConfigError(unknown(group, name, names))
-
-
-let_options_be_literals()
