@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,10 @@ from searches import BaseStorage, Search, spec, task_of_epochs
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from greensweep.errors import StudyError, TrialEnded
+from greensweep.loops.hooked import HookedRun
 from greensweep.messages import error_line
 from greensweep.record.reporting import report
+from greensweep.record.result import read_result
 from greensweep.search import storage
 from greensweep.search.cost import search_cost
 from greensweep.search.loop import SearchMeter, run_trials
@@ -85,6 +88,33 @@ def test_a_program_that_raises_fails_its_trial_and_no_other(
     assert read_trial_file(found.folder(0)) is not None
     assert search_cost(found.spec, found.study).failed_joules == 7.0
     assert f"Trial 0 failed: {error}" in caplog.text
+
+
+def test_a_library_that_turns_ctrl_c_into_an_exit_interrupts_its_trial(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)  # as Lightning does
+
+    found = search(tmp_path, task)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(found)
+    assert (ended(found).status, ended(found).interrupted) == ("stopped", True)
+
+
+def test_a_run_that_a_library_leaves_open_ends_with_its_trial(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        run = HookedRun({"directory": found.folder(0), "meter": "unmetered"})
+        run.begin(name="a")
+        run.report(1, 2, {"accuracy": 0.5})
+        raise ValueError("no such label")
+
+    found = search(tmp_path, task, 1)
+    run_all(found)
+    left = read_result(found.folder(0))
+    assert (left.status, left.error) == ("failed", "ValueError: no such label")
+    assert (left.validation_accuracy, ended(found).status) == (0.5, "failed")
 
 
 @pytest.mark.parametrize(
