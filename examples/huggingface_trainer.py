@@ -27,7 +27,8 @@ trainer = Trainer(
     BertForSequenceClassification(BertConfig(vocab_size=50, intermediate_size=64, **size)),
     TrainingArguments(
         "outputs/trainer", num_train_epochs=3, eval_strategy="epoch", learning_rate=3e-3,
-        per_device_train_batch_size=32, report_to="none", logging_strategy="epoch",
+        per_device_train_batch_size=32, per_device_eval_batch_size=128, report_to="none",
+        logging_strategy="epoch",
     ),
     train_dataset=sentences(512, seed=0),
     eval_dataset=sentences(128, seed=1),

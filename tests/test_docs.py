@@ -57,6 +57,7 @@ def reader(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Calla
     def settle(page: str) -> None:
         write_files(page, tmp_path)
         monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "my_package", raising=False)  # another page's
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
 

@@ -3,40 +3,28 @@
 import lightning
 import torch
 from sklearn.datasets import load_digits
-from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, TensorDataset, random_split
+from torch.utils.data import TensorDataset, random_split
 
 
-class Digits(lightning.LightningDataModule):
-    def __init__(self, batch_size: int) -> None:
-        super().__init__()
-        images, labels = (torch.tensor(each) for each in load_digits(return_X_y=True))
-        split = random_split(TensorDataset(images.float() / 16, labels), [0.7, 0.15, 0.15])
-        self.loaders = [DataLoader(each, batch_size, shuffle=each is split[0]) for each in split]
-
-    def train_dataloader(self):
-        return self.loaders[0]
-
-    def val_dataloader(self):
-        return self.loaders[1]
-
-    def test_dataloader(self):
-        return self.loaders[2]
+def digits(batch_size):
+    images, labels = (torch.tensor(each) for each in load_digits(return_X_y=True))
+    train, *others = random_split(TensorDataset(images.float() / 16, labels), [0.7, 0.15, 0.15])
+    return lightning.LightningDataModule.from_datasets(train, *others, batch_size=batch_size)
 
 
 class Classifier(lightning.LightningModule):
-    def __init__(self, width: int, lr: float) -> None:
+    def __init__(self, width, lr):
         super().__init__()
         self.save_hyperparameters()
-        self.net = nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+        layers = (torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10))
+        self.net = torch.nn.Sequential(*layers)
 
     def step(self, batch, split):
         logits = self.net(batch[0])
         loss = cross_entropy(logits, batch[1])
         accuracy = (logits.argmax(1) == batch[1]).float().mean()
-        figures = {f"{split}/loss": loss, f"{split}/acc": accuracy}
-        self.log_dict(figures, on_step=False, on_epoch=True)
+        self.log_dict({f"{split}/loss": loss, f"{split}/acc": accuracy}, on_epoch=True)
         return loss
 
     def training_step(self, batch, _):

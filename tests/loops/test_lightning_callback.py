@@ -28,7 +28,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fit]:
     """Train the project's model, two epochs of two batches, and test it."""
     monkeypatch.syspath_prepend(FOLDER)
     import lightning
-    from digits import Classifier, Digits
+    from digits import Classifier, digits
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     from greensweep.loops.lightning import GreensweepCallback
@@ -45,10 +45,10 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fit]:
         best = ModelCheckpoint(monitor="val/loss")
         trainer = lightning.Trainer(**{**given, "callbacks": [callback, best, *also], **more})
         try:
-            trainer.fit(model or Classifier(8, 0.01), Digits(32))
+            trainer.fit(model or Classifier(8, 0.01), digits(32))
         finally:
             if test:
-                trainer.test(model or Classifier(8, 0.01), Digits(32), verbose=False)
+                trainer.test(model or Classifier(8, 0.01), digits(32), verbose=False)
         return trainer
 
     before = signal.getsignal(signal.SIGINT)
@@ -71,6 +71,7 @@ def test_a_fit_and_a_test_are_one_run(fit: Fit, tmp_path: Path) -> None:
     ]
     assert [each.epochs for each in search.reports] == [2, 2]
     assert all(each.train_loss and each.energy_joules for each in result.history)
+    assert [set(each.others) for each in result.history] == [{"train_acc"}] * 2
     assert set(result.energy_phases) == {"setup", "training", "evaluation", "other", "test"}
     assert result.layers == {"linear": 2, "relu": 1}
     assert "width: 8\nlr: 0.01\n" in (tmp_path / "config.yaml").read_text()
