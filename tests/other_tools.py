@@ -24,6 +24,19 @@ _NEW = ("experiment_id", "water_consumed", "utilization", "ram_used_gb", "wue")
 CODECARBON_2 = [name for name in CODECARBON_3 if not any(new in name for new in _NEW)]
 
 
+# As the runs table of its app is exported: all cells in quotes, and "-" for no notes.
+WANDB = """\
+"Name","Agent","State","Notes","User","Tags","Created","Runtime","Sweep","dataset","lr",\
+"energy_kwh","val/acc"
+"net-1","","finished","-","me","","2026-05-04T09:48:11.000Z","600","1wfhjnkh","mine","0.1",\
+"0.03","0.5"
+"net-2","","finished","-","me","","2026-05-04T10:48:11.000Z","700","1wfhjnkh","mine","0.2",\
+"0.06","0.75"
+"net-3","","crashed","-","me","","2026-05-04T11:48:11.000Z","200","1wfhjnkh","mine","0.3",\
+"0.01",""
+"""
+
+
 def codecarbon_row(run_id: str, seconds: float, end: str, **other: Any) -> dict[str, Any]:
     """Return what CodeCarbon writes of a run at 65 W of CPU, 240 W of GPU and 20 W of RAM."""
     watts = {"cpu": 65.0, "gpu": 240.0, "ram": 20.0}
@@ -89,6 +102,7 @@ def logged_search(folder: Path, runs: int = 300) -> None:
             metrics.append(
                 {
                     "run_id": run_id,
+                    "log_prefix": f"run{number}",
                     "accuracy": accuracy,
                     "dataset": "cifar10",
                     "model": "resnet",

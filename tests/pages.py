@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from conftest import PROJECT
-from other_tools import logged_search
+from other_tools import WANDB, logged_search, write_carbontracker
 from PIL import Image
 from sklearn.datasets import load_breast_cancer
 
@@ -102,6 +102,11 @@ def write_files(page: str, folder: Path) -> None:
     tumours.data.assign(diagnosis=diagnosis).to_csv(folder / "tumours.csv", index=False)
     _RUNS.to_csv(folder / "runs.csv", index=False)
     logged_search(folder, runs=40)
+    (folder / "wandb.csv").write_text(WANDB, encoding="utf-8")
+    (folder / "logs").mkdir()
+    for number in range(6):
+        name = f"run{number}_4244.{number}_2026-05-04T080000Z"
+        write_carbontracker(folder / "logs", name, [100.0 + 20 * number])
     for block in blocks(page):
         if block.path is not None and not (PROJECT / block.path).exists():
             (folder / block.path).parent.mkdir(parents=True, exist_ok=True)

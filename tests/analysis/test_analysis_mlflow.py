@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
@@ -354,3 +355,14 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("accuracy,energy_joules\n0.5,1.5\n")
     with pytest.raises(AnalysisError, match="has no columns run_id and status, so that it is no"):
         read_mlflow_table(tmp_path / "runs.csv")
+
+
+def test_a_store_is_joined_with_another_table(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "accuracies.csv").write_text(
+        "name,accuracy\n" + "".join(f"run{number},0.{number + 5}\n" for number in range(3))
+    )
+    columns, path = ColumnsConfig(energy="energy_kwh"), str(tmp_path / "accuracies.csv")
+    source = AnalyseConfig(source="mlflow", mlflow_uri=uri, mlflow_experiment="theirs")
+    runs = read_runs(replace(source, columns=columns, join=path, on={"run_name": "name"}))
+    assert runs.finished["accuracy"].tolist() == [0.5, 0.6, 0.7]
+    assert runs.frame["_spent"].sum() == pytest.approx(36000.0)

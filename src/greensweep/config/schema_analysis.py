@@ -100,6 +100,11 @@ class MlflowTableColumnsConfig(ColumnsConfig, choice="mlflow_table"):
 
 
 @dataclass
+class WandbColumnsConfig(ColumnsConfig, choice="wandb"):
+    reader = "greensweep.sources.wandb_table:read_wandb"
+
+
+@dataclass
 class AnalysisConfig(Group):
     """What all analyses have in common.
 
