@@ -239,7 +239,6 @@ def test_a_program_of_ones_own_has_conditions_and_any_choices(
         "hydra:\n"
         "  output_subdir: null\n"
         "  sweeper:\n"
-        "    summary: false\n"
         "    n_trials: 99\n"
         "    meter: nothing\n"
         "    params:\n"

@@ -9,7 +9,7 @@ import pytest
 from greensweep.config.schema import TrainConfig
 from greensweep.errors import MissingFigure
 from greensweep.nested import dotted
-from greensweep.record.result import RunResult, write_result
+from greensweep.record.result import RunResult
 from greensweep.record.summaries import ComponentSummary, Inference, Spread
 from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.constraints import broken_by
@@ -173,10 +173,9 @@ def test_a_bound_is_held_against_the_figure_of_its_name_in_the_result(
         energy_components={"cpu": ComponentSummary(5.0)},
         spread={"energy_joules": Spread(5.0, 4.0, 6.0)},
     )
-    write_result(result, tmp_path)
     bounds = {f"max_{figure}": 3.0, f"min_{figure}": 3.0}
-    broken = broken_by(bounds, Outcome("finished"), tmp_path)
+    broken = broken_by(bounds, Outcome("finished"), result)
     assert broken == {f"max_{figure}": 2.0, f"min_{figure}": -2.0}
-    write_result(RunResult("finished", None, "m", "d", 0), tmp_path)
+    without = RunResult("finished", None, "m", "d", 0)
     with pytest.raises(MissingFigure, match=f"bounds {figure}"):
-        broken_by(bounds, Outcome("finished"), tmp_path)
+        broken_by(bounds, Outcome("finished"), without)

@@ -1,12 +1,10 @@
 """The bill: every joule stands on exactly one line."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.distributions import IntDistribution
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
@@ -21,7 +19,6 @@ from greensweep.search.terminal import (
     cost_sentences,
     duration_text,
     preview_sentences,
-    print_search,
 )
 from greensweep.search.trial import figures_of_result, finish_trial
 
@@ -143,31 +140,6 @@ def test_of_two_equally_good_trials_the_cheaper_is_the_best(tmp_path: Path) -> N
     outcomes = [(outcome("finished", 9.0, joules=each), 0.5) for each in (7.0, 5.0, 6.0)]
     found = settled(tmp_path, outcomes)
     assert search_cost(found.spec, found.study).best_trials == (1,)
-
-
-@pytest.mark.parametrize("objectives", [1, 2])
-def test_the_table_shows_each_trial_in_one_line_also_in_a_file(
-    tmp_path: Path,
-    objectives: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("COLUMNS", "50")  # of the terminal that writes the file
-    space = {f"an_option_with_a_rather_long_name_{n}": IntDistribution(7, 9) for n in range(2)}
-    asked = spec(tmp_path, 2, distributions=space, directions=("maximize",) * objectives)
-    found = Search(asked, lambda _: (0.7, 0.2)[:objectives], InMemoryStorage())
-    found.run_one(found.take())
-    failed = trial_of(found.study, found.take().number)
-    finish_trial(found.study, failed, outcome("failed", 12.5, seconds=4.0), None, tmp_path / "none")
-    print_search(found.trials, search_cost(asked, found.study))
-    _, _, names, _, first, second, *_ = capsys.readouterr().out.splitlines()
-    cells = [[cell.strip() for cell in re.split("[│┃]", row)] for row in (names, first, second)]
-    drawn = [str(value) for value in found.trials[0].params.values()]
-    values = ["value"] if objectives == 1 else ["value 1", "value 2"]
-    shown = ["0.7", "0.2"][:objectives]
-    assert cells[0][1:-1] == ["trial", "", *values, "energy J", "seconds", *space]
-    assert cells[1][1:-1] == ["0", "*", *shown, "-", cells[1][-4], *drawn]
-    assert cells[2][1:-3] == ["1", "", "failed", *[""] * (objectives - 1), "12.5", "4.00"]
 
 
 def test_a_forecast_says_the_emissions_of_its_joules() -> None:

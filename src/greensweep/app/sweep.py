@@ -20,10 +20,9 @@ from greensweep.search.callbacks import before_first_trial
 from greensweep.search.folders import lost
 from greensweep.study.preflight import check_sweep
 from greensweep.sweeper.command import resumes, searched_in, shared_config, sweep_of
-from greensweep.tracking.mlflow_places import is_default_store
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import open_store
-from greensweep.tracking.view import ui_address, view_sentence
+from greensweep.tracking.view import ui_address
 
 if TYPE_CHECKING:
     from greensweep.study.summary import StudySummary
@@ -98,7 +97,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
     if fault is not None and not any(directory.glob("*/")):
         return fault  # nothing was begun
     from greensweep.study.dead_trials import fail_running
-    from greensweep.study.finish import finish_sweep
+    from greensweep.study.finish import Ours, finish_sweep, sweep_notes
 
     interrupted = isinstance(fault, KeyboardInterrupt)
     parsed: TrainConfig = parse(shared_config(config))
@@ -107,15 +106,11 @@ def close_current(fault: BaseException | None) -> BaseException | None:
         if storage is not None and not resumes(config.hydra):
             fail_running(directory, storage)
         store = open_store(parsed.tracking)
-        notes = [f"Trials, study.json and kept weights: {directory}"]
-        if store is not None:
-            is_default = is_default_store(store.uri)
-            notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))
+        notes = sweep_notes(directory, store, "Trials, study.json and kept weights")
         with warn_once_per_sweep(directory):
             summary = finish_sweep(
                 directory.absolute(),
-                parsed,
-                meter_of(parsed),
+                Ours(parsed, meter_of(parsed)),
                 store,
                 interrupted=interrupted,
                 notes=notes,

@@ -109,6 +109,10 @@ def _names_a_folder(name: str) -> bool:
     return bool(name.strip(". ")) and not {"/", "\\"} & {*name}
 
 
+def _is_energy(given: Any) -> bool:
+    return given is None or isinstance(given, dict | EnergyConfig)
+
+
 def _are_points(given: Any) -> bool:
     listed = isinstance(given, list) and all(isinstance(each, dict) for each in given)
     return listed or given in (None, "present")
@@ -218,10 +222,10 @@ class SweeperConfig:
         doc="trials: measure each trial, and the search between them. search: the program "
         "measures its runs itself",
     )
-    summary: bool = option(True, doc="print the table of trials; false where the program does")
     energy: Any = option(
         None,
-        doc="the meter, as an energy group of greensweep; null is CodeCarbon's default",
-        must=("an energy group", lambda given: given is None or isinstance(given, EnergyConfig)),
-        example="'${energy}'",
+        doc="the meter: an energy group of greensweep, or a mapping of its options; null is "
+        "CodeCarbon's default",
+        must=("a mapping of a meter's options", _is_energy),
+        example="'{country: NLD}'",
     )

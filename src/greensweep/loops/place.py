@@ -1,11 +1,9 @@
 """Where a run of one's own loop is recorded: alone, in a Hydra job, or as a trial of a sweep."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import datetime
 from enum import Enum
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from types import FunctionType
@@ -16,15 +14,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from greensweep.config.metrics import Direction
-from greensweep.config.schema_tracking import LocalConfig, MlflowConfig, TrackingConfig
-from greensweep.errors import ConfigError, StudyError, not_installed
+from greensweep.config.store import read_plain_config
+from greensweep.errors import ConfigError, StudyError
 from greensweep.record.reported import split_of
-from greensweep.record.result import RESULT_FILE
+from greensweep.record.result import CONFIG_FILE, RESULT_FILE
 from greensweep.secrets.data import mask_override
 from greensweep.sweeper.command import sweep_of, task_overrides
+from greensweep.tracking.choice import chosen_tracking
 from greensweep.tracking.tracker import Tracker, build_tracker
-
-_URI = "MLFLOW_TRACKING_URI"
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,7 @@ class Place:
         overrides: what the command or the sweeper set.
         metric: the objective's name, where that was said.
         direction: of the sweep's first objective.
+        options: the program's, as the sweep left them in the trial's folder.
     """
 
     directory: Path
@@ -45,6 +43,7 @@ class Place:
     overrides: tuple[str, ...] = ()
     metric: str | None = None
     direction: Direction | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_place(
@@ -84,10 +83,11 @@ def run_place(
     given: Any = OmegaConf.select(hydra, "sweeper.direction", default=None) if sweeping else None
     return Place(
         folder,
-        build_tracker(_tracking(mlflow, experiment), folder, sweep),
+        build_tracker(chosen_tracking(mlflow, experiment), folder, sweep),
         trial=hydra.job.num if sweeping else None,
         overrides=tuple(map(mask_override, task_overrides(hydra))) if hydra is not None else (),
         metric=metric,
+        options=read_plain_config(folder / CONFIG_FILE) if sweeping else {},
         direction=given if isinstance(given, str | None) else str(given[0]),  # type: ignore[arg-type]
     )
 
@@ -136,17 +136,6 @@ def _value(given: Any) -> Any:
         return f"{given.__module__}.{given.__qualname__}"
     text = str(given)
     return type(given).__name__ if "\n" in text or " at 0x" in text else text
-
-
-def _tracking(mlflow: str | bool | None, experiment: str) -> TrackingConfig:
-    installed = find_spec("mlflow") is not None
-    if isinstance(mlflow, str) and not installed:
-        raise ConfigError(not_installed("mlflow"))
-    if mlflow is False or not installed or not (mlflow or os.environ.get(_URI)):
-        return LocalConfig()
-    # The environment's wins over it, as everywhere.
-    uri = mlflow if isinstance(mlflow, str) else MlflowConfig.uri
-    return replace(MlflowConfig(), uri=uri, experiment=experiment)
 
 
 def _unused(folder: Path) -> Path:

@@ -291,7 +291,8 @@ def run(
         name: of the run in the tracker.
         model: a torch module, whose layers are counted on one sample of what it is first called
             with; or its name.
-        params: options to record: a mapping, a dataclass, a Hydra configuration, or a namespace.
+        params: options to record: a mapping, a dataclass, a Hydra configuration, or a namespace;
+            left out in a sweep, the program's own.
         dataset: name of the data.
         metric: by which the run is selected and compared; left out, accuracy where the loop reports
             it, else the first metric that it does.
@@ -332,7 +333,8 @@ def run(
         trial=place.trial,
         overrides=place.overrides,
     )
-    setting = Setting(name, place, plain(params), config, keep, phase, direction, network)
+    recorded = plain(params) or place.options
+    setting = Setting(name, place, recorded, config, keep, phase, direction, network)
     with _recorded(setting, initial) as this:
         yield this
 

@@ -102,11 +102,15 @@ def recorded_run(
         raise
     finally:
         run.note(status=ending.status, error=ending.error, mlflow_run_id=tracker.run_id)
-        _record(run.result, directory, tracker, run.files)
+        record_result(run.result, directory, tracker, run.files)
 
 
-def _record(result: RunResult, directory: Path, tracker: Tracker, files: list[Path]) -> None:
-    """Write the file and the tracked run; one that cannot be written does not cost the other."""
+def record_result(result: RunResult, directory: Path, tracker: Tracker, files: list[Path]) -> None:
+    """Write the file and the tracked run; one that cannot be written does not cost the other.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     try:
         files = [*files, write_result(result, directory)]
     finally:

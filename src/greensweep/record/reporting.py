@@ -32,6 +32,8 @@ class Progress:
         metric_value: that metric, where it is another one than accuracy.
         metrics: all that a loop of one's own reports, by name: of the validation split, or with
             another split before it, as in `train_loss`.
+        window: which measures the training of a loop that says no joules, and holds all of it in
+            the end.
         known: figures of the run's result that nothing will change; None where it will lack one.
     """
 
@@ -49,6 +51,7 @@ class Progress:
     direction: Direction | None = None
     metric_value: float | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    window: Window | None = field(default=None, repr=False, compare=False)
     known: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
@@ -146,8 +149,9 @@ def report(
     """
     if (monitor := _monitor.get()) is not None:
         windows = open_windows()
-        if joules is None and windows:
-            joules = windows[-1].joules
+        window = windows[-1] if joules is None and windows else None
+        if window is not None:
+            joules = window.joules
         trial = windows[0] if windows else Window()
         spent = max((each for each in (joules, trial.joules) if each is not None), default=None)
         lost = trial.reading.lost
@@ -164,5 +168,6 @@ def report(
                 lost=lost,
                 metric=None,
                 metrics=own | others,
+                window=window,
             )
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -10,7 +9,7 @@ from greensweep.config.metrics import METRICS
 from greensweep.errors import ConstraintError, MissingFigure, listed
 from greensweep.nested import dotted, to_json
 from greensweep.record.reported import by_split, split_of
-from greensweep.record.result import RunResult, find_result
+from greensweep.record.result import RunResult
 from greensweep.search.records import Outcome
 from greensweep.search.spec import SearchSpec
 
@@ -135,16 +134,18 @@ def refuse_unmetered(
 
 
 def broken_by(
-    constraints: Mapping[str, float], outcome: Outcome, directory: Path
+    constraints: Mapping[str, float], outcome: Outcome, result: RunResult | None
 ) -> dict[str, float]:
     """Return by how much a trial breaks each constraint, as Optuna wants it: above 0 is broken.
+
+    Args:
+        result: that the trial left; None where it left none.
 
     Raises:
         MissingFigure: a constraint is on a figure that the trial does not have.
     """
     if not constraints:
         return {}
-    result = find_result(directory)
     metrics: Mapping[str, Mapping[str, Any]] = {"validation": by_split(outcome.metrics)[0]}
     selecting = "validation"
     if result is not None:

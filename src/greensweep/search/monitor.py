@@ -49,6 +49,8 @@ class TrialMonitor:
         search_joules: float | None = None,
     ) -> None:
         self.curve: list[CurvePoint] = []
+        # What the points of the curve are of, and how long the program had measured by then.
+        self.reports: list[tuple[Progress, float]] = []
         self.repeats: list[float] = []
         self.last: Progress | None = None
         self.metrics: dict[str, float | None] = {}  # each as a loop of one's own reported it last
@@ -128,6 +130,8 @@ class TrialMonitor:
         )
         if first:
             self.curve.append(point)
+            measured = progress.window.seconds if progress.window else point.seconds
+            self.reports.append((progress, measured))
         self._keep(progress)
         self._limits.learn_costs(point, progress.repeat)
         # A cheaper run is compared with none: what it is drawn for is what it shows at its end.

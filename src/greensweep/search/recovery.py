@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +75,9 @@ class Recovery:
             if ended is None:
                 return False
             is_finished = ended.outcome.status == "finished"
-            broken = broken_by(self.spec.constraints, ended.outcome, folder) if is_finished else {}
+            broken: Mapping[str, float] = {}
+            if is_finished:
+                broken = broken_by(self.spec.constraints, ended.outcome, find_result(folder))
             finish_trial(self.study, trial, ended.outcome, ended.values, folder, broken)
             return True
 

@@ -4,25 +4,21 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
 
-from greensweep.config.grammar import kept_as_override
 from greensweep.energy.units import emissions_text, joules_text
 from greensweep.search.budget import spent
 from greensweep.search.cost import SearchCost, best_trials
 from greensweep.search.cost_model import Forecast, seconds_left
-from greensweep.search.records import counted, outcome_of
+from greensweep.search.records import counted
 from greensweep.search.spec import SearchSpec
 
-FILE_WIDTH = 160  # columns where the output is no terminal
 _EVERY_SECONDS = 1.0  # between two looks at a search that runs
 
 
@@ -146,48 +142,6 @@ def cost_sentences(cost: SearchCost) -> list[str]:
             f"Of the budget of {cost.budget_hours:g} h {cost.left_hours:.3g} h are left."
         )
     return sentences
-
-
-def search_table(trials: Sequence[FrozenTrial], cost: SearchCost) -> Table:
-    """Return the trials of a search; `*` marks the best, or the Pareto-optimal ones."""
-    front = "Pareto-optimal" if len(cost.best_trials) > 1 else "best"
-    table = Table(title=f"Trials (* = {front})")
-    ended = [(trial, outcome) for trial in trials if (outcome := outcome_of(trial))]
-    objectives = max((len(trial.values) for trial, _ in ended if trial.values), default=1)
-    options = list(dict.fromkeys(name for trial, _ in ended for name in trial.params))
-    values = ["value"] if objectives == 1 else [f"value {n + 1}" for n in range(objectives)]
-    for name in ("trial", "", *values, "energy J", "seconds", *options):
-        table.add_column(name, justify="right", overflow="fold")
-    for trial, outcome in ended:
-        shown = [f"{value:.4g}" for value in trial.values or ()]
-        shown += [str(outcome.status), *[""] * objectives][: objectives - len(shown)]
-        table.add_row(
-            str(trial.number),
-            "*" if trial.number in cost.best_trials else "",
-            *shown,
-            "-" if outcome.spent_joules is None else f"{outcome.spent_joules:.1f}",
-            f"{outcome.seconds:.2f}",
-            *(_short(trial.params, name) for name in options),
-        )
-    return table
-
-
-def _short(params: Mapping[str, object], name: str) -> str:
-    value = params.get(name)
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return escape(kept_as_override(value)) if name in params else "-"
-
-
-def print_search(trials: Sequence[FrozenTrial], cost: SearchCost) -> None:
-    """Print the table and the bill to standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(width=FILE_WIDTH, highlight=False)
-    if trials:
-        console.print(search_table(trials, cost))
-    for sentence in cost_sentences(cost):
-        console.print(sentence, markup=False, soft_wrap=True)
 
 
 def preview_sentences(

@@ -30,7 +30,8 @@ from greensweep.search.optuna_internals import (
     set_user_attribute,
     trial_of,
 )
-from greensweep.search.records import OUTCOME, WHOLE_RUN, Outcome, fidelity_of
+from greensweep.search.own_trial import OwnTrial
+from greensweep.search.records import OUTCOME, WHOLE_RUN, Outcome, ended_as, fidelity_of
 from greensweep.search.spec import SearchSpec
 
 # What ends a task and is no `Exception`.
@@ -49,6 +50,7 @@ def run_trial(
     *,
     meter: Meter | None = None,
     search_joules: float | None = None,
+    own: OwnTrial | None = None,
 ) -> Any:
     """Run a trial's task, record its end, and return what it returned; None if it ended early.
 
@@ -58,6 +60,7 @@ def run_trial(
         directory: the trial's own folder.
         meter: measures the trial; None where the task measures itself.
         search_joules: what drawing the trial cost.
+        own: leaves the trial's result; None where the task does.
 
     Raises:
         Exception: what the task raised; the trial has failed.
@@ -76,7 +79,7 @@ def run_trial(
             stack.enter_context(heartbeat(study, trial))
             stack.enter_context(monitored_by(monitor))
             if meter is not None:
-                window = stack.enter_context(measured_by(meter))
+                window = stack.enter_context(measured_by(meter, own.grid if own else None))
             stack.push(lambda _, raised, __: end_left_open(raised))
             returned = task()
         if monitor.ended is not None:
@@ -101,12 +104,15 @@ def run_trial(
         **figures,
     )
     constraints: Mapping[str, float] = {}
+    result = own.result(outcome, monitor, window, values) if own else find_result(directory)
     if outcome.status == "finished":
         try:
             refuse_unmetered(of_energy(spec), outcome.spent_joules)
-            constraints = broken_by(spec.constraints, outcome, directory)
+            constraints = broken_by(spec.constraints, outcome, result)
         except StudyError as raised:
             outcome, fault = replace(outcome, status="failed", error=str(raised)), raised
+    if own is not None and result is not None:
+        own.leave(replace(result, status=ended_as(outcome), error=outcome.error))
     finish_trial(study, trial, outcome, values, directory, constraints)
     if fault is not None:
         raise fault
@@ -242,10 +248,13 @@ def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> d
         }
     result = find_result(directory)
     if result is not None:
-        return figures | figures_of_result(result)
+        figures |= figures_of_result(result)
+    elif last is not None and last.window is not None:
+        figures["joules"] = last.window.joules
     if window is not None:
-        # A program may report joules of its own, of a device that the meter does not see.
-        known = [last.spent_joules if last is not None else None, window.joules]
+        # A program may report joules of its own, of a device that the meter does not see, and its
+        # run may be a part of the trial.
+        known = [figures.get("spent_joules"), window.joules]
         spent = max((each for each in known if each is not None), default=None)
         figures |= {"spent_joules": spent, "quality": window.reading.quality}
         figures.setdefault("joules", window.joules)

@@ -46,12 +46,12 @@ log = logging.getLogger(__name__)
 _REPEAT = ", repeat "  # between the name of a run and the number of its repeat
 
 
-def record_dead_trials(sweep: Path, config: TrainConfig, store: MlflowStore | None) -> None:
+def record_dead_trials(sweep: Path, config: TrainConfig | None, store: MlflowStore | None) -> None:
     """Leave a result where a trial's process died before it could.
 
     Args:
         sweep: the sweep's folder.
-        config: what the sweep has in common.
+        config: what the sweep has in common; None of a program of one's own.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -116,7 +116,9 @@ def fail_running(sweep: Path, storage: str) -> None:
                 study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _leave_result(directory: Path, config: TrainConfig, number: int, outcome: Outcome) -> None:
+def _leave_result(
+    directory: Path, config: TrainConfig | None, number: int, outcome: Outcome
+) -> None:
     path = directory / RESULT_FILE
     if path.is_file() or was_put_aside(path):
         return

@@ -1,6 +1,7 @@
 """The end of a sweep: test the winners, write and show the summary, close the tracked run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,14 +17,31 @@ from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.trials import Trial, read_trials
 from greensweep.study.trials_table import print_summary
 from greensweep.study.winners import drop_beaten_weights, evaluate_winners
-from greensweep.tracking.mlflow_places import known_parent
+from greensweep.tracking.mlflow_places import is_default_store, known_parent
 from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.view import view_sentence
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What a sweep of our own runs has in common, and the meter of what it does at its end."""
+
+    config: TrainConfig
+    meter: Meter
+
+
+def sweep_notes(directory: Path, store: MlflowStore | None, what: str) -> list[str]:
+    """Say where a sweep's files are, and how its runs are seen in MLflow."""
+    notes = [f"{what}: {directory}"]
+    if store is not None:
+        is_default = is_default_store(store.uri)
+        notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))
+    return notes
 
 
 def finish_sweep(
     directory: Path,
-    config: TrainConfig,
-    meter: Meter,
+    ours: Ours | None,
     store: MlflowStore | None,
     *,
     interrupted: bool,
@@ -32,22 +50,24 @@ def finish_sweep(
     """Finish the sweep in `directory`; an interrupted one is summarised without tests.
 
     Args:
-        config: what the sweep has in common.
+        ours: what sweeps of our own runs know beside; None of a program of one's own, whose
+            weights and test split are its own too.
         notes: sentences to print below the summary.
 
     Raises:
         StudyError: a result file is broken.
         OSError: the directory cannot be written to.
     """
-    record_dead_trials(directory, config, store)
+    record_dead_trials(directory, ours.config if ours else None, store)
     found = read_search_cost(directory)
-    drop_beaten_weights(directory, store, recorded_only=found is not None, ended=not interrupted)
-    trials = read_trials(directory)
     test_joules, drifted = None, None
-    if not interrupted:
-        drifted = drift.end(directory, meter, config)
-        test_joules = evaluate_winners(trials, meter, store)
-        trials = read_trials(directory)
+    if ours is not None:
+        recorded_only = found is not None
+        drop_beaten_weights(directory, store, recorded_only=recorded_only, ended=not interrupted)
+        if not interrupted:
+            drifted = drift.end(directory, ours.meter, ours.config)
+            test_joules = evaluate_winners(read_trials(directory), ours.meter, store)
+    trials = read_trials(directory)
     parent = known_parent(directory)
     summary = summarise(
         trials,

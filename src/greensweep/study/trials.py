@@ -7,13 +7,14 @@ from pathlib import Path
 
 from greensweep.config.metrics import METRICS, Metric
 from greensweep.config.schema import TrainConfig
-from greensweep.config.store import load_run_config, read_overrides
+from greensweep.config.store import load_run_config, read_overrides, read_plain_config
 from greensweep.energy import declared_grid
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConfigError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front
 from greensweep.record.recorded_run import initial_result
+from greensweep.record.reported import by_split
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import FUTILE_TRIALS, Outcome, ended_as
@@ -22,6 +23,9 @@ from greensweep.search.trial import EndedTrial, broken_in, read_trial_file
 log = logging.getLogger(__name__)
 
 SEARCHED_FILE = "searched.json"  # the options that a sweep searches
+
+# What the configuration of a run of ours has, and hardly that of another program.
+_OUR_OPTIONS = {"dataset", "model", "training", "objective"}
 
 ONE_POINT = 0.01  # of a metric's range; of the best figure, where the range has no ends
 
@@ -216,34 +220,47 @@ def result_of(
     """Return the result of a trial that left none which is whole, by what the search knows of it.
 
     Args:
-        config: where the trial's folder holds none of its own.
+        config: where the trial's folder holds none of its own; None of a program of one's own.
     """
-    if (directory / CONFIG_FILE).is_file():
+    file = directory / CONFIG_FILE
+    if file.is_file() and (config is not None or read_plain_config(file).keys() >= _OUR_OPTIONS):
         try:
-            config = load_run_config(directory / CONFIG_FILE)
+            config = load_run_config(file)
         except ConfigError as error:  # half a file: what the sweep has in common still holds
             log.warning("Trial %d is described by the sweep's own options: %s.", number, error)
     overrides, status = read_overrides(directory), ended_as(outcome)
+    program = _program(directory)
     initial = (
-        RunResult(status, None, "unknown", "unknown", seed=0, trial=number, overrides=overrides)
+        RunResult(status, None, program, "unknown", seed=0, trial=number, overrides=overrides)
         if config is None
         else initial_result(config, number, overrides)
     )
     split, metric = "test" if initial.selected_on_test else "validation", initial.objective_metric
     is_finished = status == "finished"
+    metrics, _ = by_split(outcome.metrics)
+    if outcome.metric_value is not None:
+        metrics.setdefault(metric, outcome.metric_value)
     return replace(
         initial,
         status=status,
         error=None if is_finished else outcome.error or "it never ran",
         validation_accuracy=outcome.accuracy if split == "validation" else None,
         test_accuracy=outcome.accuracy if split == "test" else None,
-        metrics={split: {metric: outcome.metric_value}} if outcome.metric_value else {},
+        metrics={split: metrics} if metrics else {},
         energy_joules=outcome.joules if is_finished else None,
         energy_quality=outcome.quality if is_finished else "unmeasured",
         energy_spent_joules=outcome.spent_joules,
         emissions_spent_kg=_emissions_kg(outcome.spent_joules, config),
         epochs=outcome.epochs,
     )
+
+
+def _program(directory: Path) -> str:
+    """Return the name of the program that a trial ran, as Hydra's own file has it."""
+    try:
+        return str(read_plain_config(directory / ".hydra" / "hydra.yaml")["hydra"]["job"]["name"])
+    except (KeyError, TypeError):  # none, or half a file
+        return "unknown"
 
 
 def _emissions_kg(joules: float | None, config: TrainConfig | None) -> float | None:

@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from greensweep.record.reported import OBJECTIVE
 from greensweep.search.records import WHOLE_RUN
-from greensweep.search.terminal import FILE_WIDTH
 from greensweep.study.sentences import recommendation, selection_sentence
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, finished, front_numbers, metric_of, searched_keys
+
+FILE_WIDTH = 160  # columns where the output is no terminal
 
 
 def trials_table(trials: Sequence[Trial]) -> Table:
@@ -59,6 +61,8 @@ def print_summary(
 def _column_name(trials: Sequence[Trial]) -> str:
     """Return what the metric that the trials go by is called."""
     label = metric_of(trials).label
+    if label == OBJECTIVE:  # what a program returns is of whichever split it says
+        return label
     on_test = {trial.result.selected_on_test for trial in finished(trials)}
     if len(on_test) > 1:
         return label

@@ -2,12 +2,14 @@
 
 from omegaconf import DictConfig, OmegaConf
 
+from greensweep.config.energy_options import energy_config
 from greensweep.config.folders import use_sweep_folder
 from greensweep.config.options import option_faults
-from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
+from greensweep.config.schema_energy import EnergyConfig, UnmeteredConfig
 from greensweep.config.store import raise_faults
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.config.unknown import unknown_options
+from greensweep.errors import ConfigError
 from greensweep.nested import dotted
 from greensweep.record.reported import split_of
 from greensweep.search.constraint_errors import constraint_errors
@@ -32,6 +34,10 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     given = options.constraints
     options.constraints = dotted(given) if isinstance(given, dict) else {}
     faults += constraint_errors(options.constraints, run)
+    try:
+        energy_of(options)
+    except ConfigError as error:
+        faults.append(f"hydra.sweeper.energy: {error}")
     if options.metric and run is not None:
         faults += ["hydra.sweeper.metric is of programs of one's own: set objective.metric instead"]
     elif options.metric and (split := split_of(options.metric)[0]) != "validation":
@@ -53,9 +59,12 @@ def use_study_folder(config: DictConfig) -> None:
 
 
 def energy_of(options: SweeperConfig) -> EnergyConfig:
-    """Return the sweeper's meter: an energy group of greensweep's own, or the default."""
-    given: EnergyConfig = options.energy or CodeCarbonConfig()
-    return given
+    """Return the sweeper's meter, or the default.
+
+    Raises:
+        ConfigError: it does not exist, or has an option that does not, or out of its range.
+    """
+    return energy_config(options.energy)
 
 
 def search_meter(options: SweeperConfig) -> EnergyConfig:

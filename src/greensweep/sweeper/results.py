@@ -10,14 +10,14 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.config.grammar import read_kept
 from greensweep.errors import StudyError
 from greensweep.files import write_text
-from greensweep.search.cost import SearchCost, search_cost, write_search_cost
+from greensweep.search.cost import search_cost, write_search_cost
 from greensweep.search.interrupt import interrupted
 from greensweep.search.records import outcome_of
 from greensweep.search.spec import SearchSpec
 
 
-def write_results_of(spec: SearchSpec, study: optuna.Study, ended: str | None) -> SearchCost:
-    """Write `study.json` and `optimization_results.yaml`, and return what the search cost.
+def write_results_of(spec: SearchSpec, study: optuna.Study, ended: str | None) -> None:
+    """Write what the search cost into `study.json`, and `optimization_results.yaml`.
 
     The best trials stand in the latter as the stock sweeper writes them.
 
@@ -39,7 +39,6 @@ def write_results_of(spec: SearchSpec, study: optuna.Study, ended: str | None) -
         found = {"best_params": solutions[0]["params"], "best_value": best[0].value}
     text = OmegaConf.to_yaml(OmegaConf.create({"name": "greensweep", **found}))
     write_text(spec.directory / "optimization_results.yaml", text)
-    return cost
 
 
 def require_finished(trials: Sequence[FrozenTrial]) -> None:

@@ -1,6 +1,7 @@
 """Run a search of a Hydra program: in this process, in workers, or through a launcher."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
@@ -15,7 +16,7 @@ from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.placement import gpus_of_worker, workers_of
 from greensweep.search.pool import run_workers
 from greensweep.search.storage import storage_faults
-from greensweep.search.terminal import print_search, progress_shown
+from greensweep.search.terminal import progress_shown
 from greensweep.search.trial_queue import TrialQueue
 from greensweep.sweeper.command import shared_config
 from greensweep.sweeper.forecast import preview, refuse_long
@@ -35,14 +36,21 @@ class Sweep:
     Args:
         config: as Hydra composed it, with `hydra`.
         task: the program's function.
-        plan: returns the run that a composed configuration plans, None where that is not known.
+        plan: returns the run that a composed configuration plans; None of a program of one's own.
+        finish: summarises the sweep of such a program, by its folder and its searched options.
     """
 
     def __init__(
-        self, config: DictConfig, context: HydraContext, task: TaskFunction, plan: Plan
+        self,
+        config: DictConfig,
+        context: HydraContext,
+        task: TaskFunction,
+        plan: Plan,
+        finish: Callable[[Path, Iterable[str]], None],
     ) -> None:
         use_study_folder(config)
         self._config, self._context, self._task, self._plan = config, context, task, plan
+        self._finish = finish
 
     def run(self, arguments: Sequence[str]) -> None:
         """Search, and leave `study.json` and `optimization_results.yaml` in the sweep's folder.
@@ -77,6 +85,7 @@ class Sweep:
             energy=search_meter(options),
             meters_trials=options.meter == "trials",
             gpus=gpus,
+            is_own=run is None,
         )
         if options.preview:
             preview(worker, options.preview_overrides)
@@ -95,11 +104,10 @@ class Sweep:
             finally:
                 check_present(spec.directory)
                 ended = "interrupted" if interrupted() else queue.ended()
-                cost = write_results_of(spec, study, ended)
-            trials = study.get_trials(deepcopy=False)
-            if options.summary:
-                print_search(trials, cost)
-            require_finished(trials)
+                write_results_of(spec, study, ended)
+            if run is None:  # the scripts of our own runs do it, with what they know of them
+                self._finish(spec.directory, spec.distributions)
+            require_finished(study.get_trials(deepcopy=False))
 
 
 def _run_trials(worker: Worker, queue: TrialQueue, workers: int, options: SweeperConfig) -> None:

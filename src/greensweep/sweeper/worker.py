@@ -23,7 +23,7 @@ from greensweep.config.hydra_internals import fault_of
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.store import without_hydra
-from greensweep.energy import build_meter, warn_once_per_sweep
+from greensweep.energy import build_meter, declared_grid, warn_once_per_sweep
 from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
@@ -50,6 +50,7 @@ class Worker:
 
     Attributes:
         gpus: how many a process of its own takes; None where it may use any.
+        is_own: the program is none of ours, so that its trials are recorded here.
     """
 
     config: DictConfig
@@ -61,6 +62,7 @@ class Worker:
     energy: EnergyConfig
     meters_trials: bool
     gpus: int | None = None
+    is_own: bool = False
     singletons: Any = field(default_factory=Singleton.get_state)
 
     def __post_init__(self) -> None:
@@ -97,9 +99,15 @@ class Worker:
         with warn_once_per_sweep(self.spec.directory):
             # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
             meter = SearchMeter(build_meter(self.energy, device="cpu"))
-            own_meter = build_meter(self.energy) if self.meters_trials else None
-            here = meter if self.launches_here else None
-            task = TrialTask(self.task, self.spec, own_meter, self.gpus, here)
+            task = TrialTask(
+                self.task,
+                self.spec,
+                self.energy if self.meters_trials else None,
+                self.gpus,
+                meter if self.launches_here else None,
+                self.is_own,
+                declared_grid(self.energy),
+            )
             launcher = Plugins.instance().instantiate_launcher(
                 config=self.config, hydra_context=self.context, task_function=task
             )
@@ -202,18 +210,21 @@ class Worker:
     def _leave_result(self, trial: ReservedTrial, fault: BaseException) -> None:
         """Leave the result of a trial that could not be composed, and thus not leave its own."""
         folder = self.spec.directory / str(trial.number)
-        config = without_hydra(self.config)
-        if OmegaConf.get_type(config) is not TrainConfig or folder.exists():
+        config: Any = without_hydra(self.config)
+        if folder.exists():
             return
         folder.mkdir(parents=True)
         chosen = {name: kept_as_override(value) for name, value in trial.params.items()}
+        model, dataset, seed = str(self.config.hydra.job.name), "unknown", 0
+        if OmegaConf.get_type(config) is TrainConfig:
+            model, dataset, seed = config.model.name, config.dataset.name, config.seed
         asked = self._overrides(trial.params, trial.fidelity)
         refused = RunResult(
             status="failed",
             error=message_of(fault),
-            model=chosen.get("model", config.model.name),
-            dataset=chosen.get("dataset", config.dataset.name),
-            seed=config.seed,
+            model=chosen.get("model", model),
+            dataset=chosen.get("dataset", dataset),
+            seed=seed,
             trial=trial.number,
             overrides=tuple(asked),
         )

@@ -27,10 +27,11 @@ class GreensweepSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         # Hydra imports every plugin at each start: what takes long waits for a sweep.
+        from greensweep.study.own_sweep import finish_own_sweep
         from greensweep.study.planned import planned_run
         from greensweep.sweeper.sweep import Sweep
 
-        self._sweep = Sweep(config, hydra_context, task_function, planned_run)
+        self._sweep = Sweep(config, hydra_context, task_function, planned_run, finish_own_sweep)
 
     def sweep(self, arguments: list[str]) -> None:
         self._sweep.run(arguments)

@@ -1,0 +1,259 @@
+"""A sweep of a program of one's own leaves what a sweep of our own runs leaves."""
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from greensweep.record.result import read_results
+from greensweep.search.folders import trial_directories
+
+CONFIG = """
+defaults: [_self_, override hydra/sweeper: greensweep]
+rate: 0.5
+epochs: 4
+objectives: 2
+kind: {kind}
+hydra:
+  sweeper:
+    direction: [maximize, minimize]
+    pruner: none
+    n_trials: 3
+    params: {{rate: "choice(0.5,0.25,1.0)"}}
+"""
+
+PROGRAM = """
+import hydra
+import greensweep
+
+def work(size=20_000):
+    return sum(each * each for each in range(size))
+
+@hydra.main(config_path=".", config_name="config")
+def main(config):
+    work(200_000)
+    if config.kind == "silent":
+        return config.rate
+    if config.kind == "run":
+        with greensweep.run("net") as run:
+            for epoch in range(1, config.epochs + 1):
+                work()
+                run.report(epoch=epoch, epochs=config.epochs, macro_f1=config.rate * epoch / 4)
+        return answer(config, run.joules)
+    with greensweep.measure() as energy:
+        for epoch in range(1, config.epochs + 1):
+            work()
+            if config.kind == "catching":
+                try:
+                    report(config, epoch)
+                except Exception:
+                    pass
+            else:
+                report(config, epoch)
+            if config.kind == "failing" and config.rate == 1.0:
+                raise ZeroDivisionError("division by zero")
+    return answer(config, energy.joules)
+
+def answer(config, joules):
+    return (config.rate, joules) if config.objectives == 2 else config.rate
+
+def report(config, epoch):
+    greensweep.report(
+        epoch=epoch, epochs=config.epochs, macro_f1=config.rate * epoch / 4, train_loss=1 / epoch
+    )
+
+main()
+"""
+
+Sweep = Callable[..., Path]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Search a program of one's own in this process: `sweep("measure", "epochs=1")`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("COLUMNS", "50")  # of the terminal that writes the file
+
+    def run(kind: str = "measure", *overrides: str) -> Path:
+        (tmp_path / "config.yaml").write_text(CONFIG.format(kind=kind))
+        (tmp_path / "program.py").write_text(PROGRAM)
+        monkeypatch.setattr(sys, "argv", ["program.py", "-m", *overrides])
+        runpy.run_path(str(tmp_path / "program.py"), run_name="__main__")
+        return tmp_path / "multirun" / "greensweep"
+
+    return run
+
+
+def results_in(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((each / "result.json").read_text()) for each in trial_directories(folder)]
+
+
+@pytest.mark.parametrize("kind", ["measure", "run"])
+def test_each_trial_leaves_a_result_and_the_sweep_its_table(
+    sweep: Sweep, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep(kind, "hydra.sweeper.energy={grams_co2e_per_kwh: 300}")
+    results = results_in(folder)
+    assert [each["trial"] for each in results] == [0, 1, 2]
+    for each in results:
+        rate = float(dict(text.split("=") for text in each["overrides"])["rate"])
+        assert each["metrics"]["validation"] == {"macro_f1": rate}
+        assert (each["objective_metric"], each["status"]) == ("macro_f1", "finished")
+        assert [point["validation_macro_f1"] for point in each["history"]] == [
+            rate / 4, rate / 2, 3 * rate / 4, rate
+        ]  # fmt: skip
+        phases = {name: phase["joules"] for name, phase in each["energy_phases"].items()}
+        assert each["energy_joules"] == phases["training"] > 0
+        assert each["energy_spent_joules"] == pytest.approx(sum(phases.values()))
+        spent_kwh = each["energy_spent_joules"] / 3.6e6
+        assert each["emissions_spent_kg"] == pytest.approx(0.3 * spent_kwh)
+        assert {part["source"] for part in each["energy_components"].values()}
+        assert "rate" in (folder / str(each["trial"]) / "config.yaml").read_text()
+    table = pd.read_csv(folder / "trials.csv")
+    assert table["validation_macro_f1"].tolist() == table["rate"].tolist()
+    assert table["energy_joules"].tolist() == [each["energy_joules"] for each in results]
+    study = json.loads((folder / "study.json").read_text())
+    assert study["best_validation_macro_f1"] == 1.0
+    assert study["search"]["finished_joules"] == pytest.approx(table["energy_spent_joules"].sum())
+    said = capsys.readouterr().out
+    assert "is the best by macro F1 (1.0000 for " in said
+    assert "Trials, trials.csv and study.json: " in said
+
+
+def test_the_objective_of_energy_is_the_energy_of_every_column(sweep: Sweep) -> None:
+    import optuna
+
+    folder = sweep()
+    study = optuna.load_study(study_name="greensweep", storage=f"sqlite:///{folder}/optuna.db")
+    found = read_results(trial_directories(folder)).values()
+    assert [trial.values[1] for trial in study.trials] == [each.energy_joules for each in found]
+
+
+@pytest.mark.parametrize("kind", ["measure", "catching", "run"])
+def test_pruned_and_constraint_breaking_trials_are_marked(
+    sweep: Sweep, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep(
+        kind,
+        "objectives=1",
+        "hydra.sweeper.direction=maximize",
+        "hydra.sweeper.constraints={min_macro_f1: 0.6}",
+        "hydra.sweeper.pruner=median",
+        "hydra.sweeper.pruning={min_finished: 2, grace_epochs: 1}",
+        "hydra.sweeper.enqueue=[{rate: 1.0}, {rate: 0.5}, {rate: 0.25}]",
+    )
+    table = pd.read_csv(folder / "trials.csv", keep_default_na=False)
+    assert table["status"].tolist() == ["finished", "finished", "pruned"]
+    assert table["infeasible"].tolist() == ["", "min_macro_f1", ""]
+    results = results_in(folder)
+    assert [each["status"] for each in results] == table["status"].tolist()
+    assert (results[2]["error"], results[2]["epochs"]) == ("pruned after epoch 2 by median", 2)
+    said = capsys.readouterr().out
+    assert "0.5000 breaks min_macro_f1" in said
+    assert "0.1250 pruned" in said
+
+
+def test_cheaper_runs_are_marked(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sweep(
+        "measure", "objectives=1", "hydra.sweeper.direction=maximize",
+        "hydra.sweeper.fidelities=[{epochs: 2}]", "hydra.sweeper.n_trials=4",
+    )  # fmt: skip
+    table = pd.read_csv(folder / "trials.csv", keep_default_na=False)
+    assert (table["infeasible"] == "whole_run").tolist() == (table["epochs"] == 2).tolist()
+    assert "cheaper run" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_trials_in_other_processes_leave_the_same(sweep: Sweep) -> None:
+    for name, others in (("workers", ()), ("jobs", ("hydra/launcher=joblib",))):
+        folder = sweep("measure", "hydra.sweeper.n_workers=2", f"hydra.sweep.dir={name}", *others)
+        folder = folder.parents[1] / name
+        assert [each["status"] for each in results_in(folder)] == ["finished"] * 3
+        assert all(each["energy_joules"] > 0 for each in results_in(folder))
+        assert len(pd.read_csv(folder / "trials.csv")) == 3
+
+
+def test_a_failed_trial_keeps_what_it_reported_and_spent(sweep: Sweep) -> None:
+    folder = sweep("failing")
+    failed = next(each for each in results_in(folder) if each["status"] == "failed")
+    assert failed["error"] == "ZeroDivisionError: division by zero"
+    assert failed["metrics"]["validation"] == {"macro_f1": 0.25}
+    assert failed["history"][0]["train_loss"] == 1.0
+    assert 0 < failed["energy_joules"] <= failed["energy_spent_joules"]
+
+
+@pytest.mark.parametrize("kind", ["measure", pytest.param("run", marks=pytest.mark.slow)])
+def test_mlflow_has_a_parent_and_its_children(
+    sweep: Sweep,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    folder = sweep(kind, "hydra.sweeper.n_trials=2")
+    runs = MlflowClient(uri).search_runs(["1"])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert len(children) == 2
+    assert {run.data.metrics["validation/macro_f1"] for run in children} <= {0.25, 0.5, 1.0}
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["sweep/trials"] == 2
+    assert {run.data.params["epochs"] for run in children} == {"4"}
+    assert {each["mlflow_run_id"] for each in results_in(folder)} == {
+        run.info.run_id for run in children
+    }
+    assert "Compare the runs in the MLflow UI: mlflow ui --backend-store-uri" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("energy", "said"),
+    [
+        ("{country: NLX}", "NLX"),
+        ("{contry: NLD}", "hydra.sweeper.energy: meter=codecarbon: no option is called 'contry'"),
+        ("{meter: wattmeter}", "hydra.sweeper.energy: no meter is called 'wattmeter'"),
+        ("[NLD]", "hydra.sweeper.energy must be a mapping of a meter's options"),
+    ],
+)
+def test_a_meter_that_there_is_not_is_refused_in_a_sentence(
+    sweep: Sweep, energy: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        sweep("measure", f"hydra.sweeper.energy={energy}")
+    assert ended.value.code == 1
+    errors = capsys.readouterr().err
+    assert said in errors and errors.startswith("Error: ") and errors.count("\n") == 1
+
+
+def test_a_budget_of_emissions_is_kept_to_on_the_declared_grid(sweep: Sweep) -> None:
+    folder = sweep(
+        "measure",
+        "hydra.sweeper.energy={grams_co2e_per_kwh: 300}",
+        "hydra.sweeper.budget.emissions_kg=1e-12",
+    )
+    study = json.loads((folder / "study.json").read_text())
+    assert "the budget of 1e-12 kg CO2e" in study["search"]["ended"]
+
+
+def test_a_program_that_reports_nothing_is_compared_by_what_it_returns(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep("silent", "hydra.sweeper.meter=nothing", "hydra.sweeper.direction=minimize")
+    assert {each["metrics"]["validation"]["objective"] for each in results_in(folder)} == {
+        0.25, 0.5, 1.0
+    }  # fmt: skip
+    said = capsys.readouterr().out
+    assert "is the best by objective (0.2500); what it cost was not metered." in said
