@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,28 @@ def test_a_sweep_is_stated_to_the_last_joule_of_its_bill(tmp_path: Path) -> None
     assert (account.final.run, account.final.part.joules) == ("trial 1", 100.0)
     said = " ".join(sentences(stated(tmp_path)))
     assert "The whole search, 4 trials (1 failed, 2 finished, 1 pruned), used 544.5 J" in said
-    assert "5.45 times the final training. The search's own work is in it." in said
+    assert "5.45 times the final training. The work of the search itself (10 J) is in it." in said
+
+
+def test_a_search_is_stated_to_its_bill_also_where_a_run_knows_less_of_its_end(
+    tmp_path: Path,
+) -> None:
+    """A run that ended well may be a failed trial to its search: one of them counts it."""
+    keep_sweep(tmp_path)
+    write_result(result(None, 17.0, trial=3), tmp_path / "3")
+    (account,) = stated(tmp_path).accounts
+    assert account.total.joules == 544.5
+    assert joules(account.parts)["Finished trials"] == 437.5
+
+
+def test_a_search_whose_trials_left_no_results_is_stated_by_its_bill(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(json.dumps({"search": asdict(SEARCH)}))
+    found = stated(tmp_path)
+    (account,) = found.accounts
+    assert account.total.joules == 537.5
+    assert joules(account.parts)["Trials outside of their recorded runs"] == 437.5
+    assert found.no_final == "No run is recorded, so there is no final training."
+    assert "Energy is gross. " in " ".join(sentences(found))
 
 
 def test_a_sweep_of_another_sweeper_is_the_sum_of_its_trials(tmp_path: Path) -> None:
@@ -150,6 +171,7 @@ def test_a_sweep_of_another_sweeper_is_the_sum_of_its_trials(tmp_path: Path) -> 
     (account,) = stated(tmp_path).accounts
     assert account.total.joules == pytest.approx(275.0 * 1.75 + 7.0)
     assert joules(account.parts)["Pruned trials"] == 35.0
+    assert "The work of the search itself is not known." in sentences(stated(tmp_path))[0]
 
 
 def test_a_study_and_single_runs_below_a_folder_are_stated_together(tmp_path: Path) -> None:
@@ -361,6 +383,9 @@ def test_an_experiment_of_mlflow_is_stated_as_its_folder_is(tmp_path: Path) -> N
         tracker = MlflowTracker(store, above)
         tracker.start(name, {"energy.name": "codecarbon", "repeats": "1"}, kept.provenance)
         ended = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[kept.status]
+        repeat = tracker.child()
+        repeat.start(f"{name}, repeat 0", {}, {})
+        repeat.finish("FINISHED", {"energy/spent_joules": 1.0}, {}, [])
         tracker.finish(ended, tracked_metrics(kept), tracked_tags(kept), [])  # type: ignore[arg-type]
         return tracker
 

@@ -96,6 +96,7 @@ class Account:
         shared: how many runs shared the machine with other work.
         left_out_joules: what others on the machine used while trials ran, in no part.
         is_search: some of the runs are trials of a sweep.
+        search_joules: of `total`, the work of searches themselves; None where that is not known.
     """
 
     machine: str | None
@@ -112,6 +113,7 @@ class Account:
     shared: int = 0
     left_out_joules: float | None = None
     is_search: bool = False
+    search_joules: float | None = None
 
 
 @dataclass(frozen=True)
@@ -305,6 +307,7 @@ def _account(
         shared=sum(run.tags.get("energy.contended") == "true" for run in runs),
         left_out_joules=sum_joules(remainders),
         is_search=bool(sweeps),
+        search_joules=sum_joules(each.metrics.get(_OWN_WORK) for each in sweeps.values()),
     )
 
 
@@ -445,7 +448,8 @@ def _final_run(
     if len(finished) == 1:
         return finished[0], None
     if not finished:
-        return None, f"None of the {len(runs)} runs finished, so there is no final training."
+        which = f"None of the {len(runs)} runs finished" if runs else "No run is recorded"
+        return None, f"{which}, so there is no final training."
     scored = [
         (score, run) for run in finished if run.is_feasible and (score := _score(run)) is not None
     ]

@@ -188,8 +188,11 @@ def _account(account: Account, statement: Statement) -> Iterator[str]:
     ratio = ""
     if final is not None and final.part.joules and total.joules:
         ratio = f", {total.joules / final.part.joules:.3g} times the final training"
-    own = " The search's own work is in it." if account.is_search and _own(account) else ""
-    yield f"{_whole(account)} used {_amount(total)}{ratio}.{own}"
+    yield f"{_whole(account)} used {_amount(total)}{ratio}."
+    if account.is_search:
+        own = account.search_joules
+        known = f"({joules_text(own)}) is in it" if own is not None else f"is {_UNKNOWN}"
+        yield f"The work of the search itself {known}."
     yield _evaluation(account)
     if len(statement.accounts) == 1:
         yield f"It ran on {account.machine or 'hardware that was not recorded'}."
@@ -228,10 +231,6 @@ def _counts(account: Account) -> str:
     return f"{runs} {word} ({ends})"
 
 
-def _own(account: Account) -> bool:
-    return any(part.runs is None for part in account.parts)
-
-
 def _evaluation(account: Account) -> str:
     parts = [part for part in (*account.of_which, *account.parts) if "valuation" in part.name]
     if not parts or parts[0].joules is None:
@@ -247,11 +246,12 @@ def _evaluation(account: Account) -> str:
 
 def _method(account: Account) -> Iterator[str]:
     quality = " and ".join(_QUALITIES.get(each, each) for each in account.qualities)
+    quality = f", and {quality}" if quality else ""
     components = f": {_components(account.sources)}" if account.sources else ""
     share = ""
     if account.measured_share and account.measured_share < 1:
         share = f"; {account.measured_share:.0%} of the training energy is by hardware counters"
-    yield f"Energy is gross, and {quality}{components}{share}."
+    yield f"Energy is gross{quality}{components}{share}."
     if account.final is not None and account.final.part.uncertainty_joules is not None:
         yield (
             "± is how far the training energy may be off by its counters and models; for sums it "
