@@ -221,7 +221,7 @@ def test_a_signal_reaches_the_command_and_leaves_the_result(
     assert result["validation_accuracy"] == 0.6
 
 
-def test_at_a_terminal_it_has_one_and_ctrl_c_reaches_it_once(tmp_path: Path) -> None:
+def test_at_a_terminal_it_has_one_and_ctrl_c_reaches_it(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         "import sys, time\n"
         "try:\n"
@@ -373,13 +373,13 @@ class Pruning:
         pass
 
 
-@pytest.mark.parametrize("stubborn", ["", "trap '' TERM;"], ids=["asked", "killed"])
+@pytest.mark.parametrize("trap", ["echo saved; exit", ""], ids=["asked", "killed"])
 def test_a_pruned_command_ends_with_all_that_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubborn: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], trap: str
 ) -> None:
     monkeypatch.setattr(child, "_GRACE_SECONDS", 0.3)
     epochs = "for e in 1 2 3; do echo GREENSWEEP_METRIC epoch=$e accuracy=0.5; sleep 0.4; done"
-    script = f"{stubborn} setsid sleep 9 > /dev/null & echo $! > {tmp_path}/child; {epochs}; wait"
+    script = f"trap '{trap}' TERM; setsid sleep 9 > /dev/null & echo $! > {tmp_path}/child; {epochs}; wait"
     command = Command(
         ["sh", "-c", script], directory=str(tmp_path / "run"), meter={"meter": "unmetered"}
     )
@@ -387,6 +387,7 @@ def test_a_pruned_command_ends_with_all_that_it_started(
         run_command(command, {})
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["epochs"]) == ("pruned", 2)
+    assert ("saved" in capfd.readouterr().out) == bool(trap)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "child").read_text()), 0)
 
