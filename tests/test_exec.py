@@ -120,6 +120,35 @@ def test_metrics_are_read_from_a_file(
     assert (result["objective_metric"], result["best_epoch"]) == ("top1", 2)
 
 
+def test_beside_one_of_validation_a_bare_name_is_of_training(
+    execute: Callable[..., tuple[int, Result]], tmp_path: Path
+) -> None:
+    """As in what Keras's CSVLogger writes."""
+    (tmp_path / "given").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.9,1,0.5,3\n")
+    _, result = execute("--metrics", "m.csv", "--", "cp", "given", "m.csv")
+    assert result["metrics"]["validation"] == {"accuracy": 0.5, "loss": 3}
+    assert (result["history"][0]["train_accuracy"], result["history"][0]["train_loss"]) == (0.9, 1)
+
+
+@pytest.mark.slow
+def test_what_timm_writes_is_read(
+    execute: Callable[..., tuple[int, Result]], tmp_path: Path
+) -> None:
+    pytest.importorskip("timm")
+    (tmp_path / "train.py").write_text(
+        "from timm.utils import update_summary\n"
+        "for epoch in range(2):\n"
+        "    train, tested = {'loss': 2.0 - epoch}, {'loss': 1.5, 'top1': 50.0 + epoch}\n"
+        "    update_summary(epoch, train, tested, 'summary.csv', lr=0.1, write_header=not epoch)\n"
+    )
+    asked = ("--metrics", "summary.csv", "--metric", "eval_top1", "--direction", "maximize")
+    _, result = execute(*asked, "--", sys.executable, "train.py")
+    assert [(e["epoch"], e["train_loss"], e["validation_top1"]) for e in result["history"]] == [
+        (1, 2, 50),
+        (2, 1, 51),
+    ]
+
+
 def test_what_stood_in_the_file_before_is_left_out(
     execute: Callable[..., tuple[int, Result]], tmp_path: Path
 ) -> None:
@@ -379,7 +408,8 @@ def test_a_pruned_command_ends_with_all_that_it_started(
 ) -> None:
     monkeypatch.setattr(child, "_GRACE_SECONDS", 0.3)
     epochs = "for e in 1 2 3; do echo GREENSWEEP_METRIC epoch=$e accuracy=0.5; sleep 0.4; done"
-    script = f"trap '{trap}' TERM; setsid sleep 9 > /dev/null & echo $! > {tmp_path}/child; {epochs}; wait"
+    starts = f"setsid sleep 9 > /dev/null & echo $! > {tmp_path}/child"
+    script = f"trap '{trap}' TERM; {starts}; {epochs}; wait"
     command = Command(
         ["sh", "-c", script], directory=str(tmp_path / "run"), meter={"meter": "unmetered"}
     )

@@ -145,6 +145,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     asked.is_own = asked.config_name is not None
     if asked.is_own:
         asked.config_dir = str(Path(asked.config_dir or ".").absolute())
+        if asked.multirun and (energy := _meter(asked)):
+            asked.overrides.append(f"hydra.sweeper.energy={as_override(energy)}")
     else:
         _store_config(asked)
     return asked

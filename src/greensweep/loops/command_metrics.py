@@ -161,4 +161,5 @@ def _figures(cells: Mapping[str, Any]) -> Figures:
                 found[_NAMES.sub("_", name)] = float(cell)
             except (TypeError, ValueError):
                 continue  # a text, or a cell that is empty
-    return found
+    # As Keras has it: beside val_loss, loss is that of training.
+    return {f"train_{n}" if f"val_{n}" in found else n: figure for n, figure in found.items()}
