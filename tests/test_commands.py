@@ -15,6 +15,8 @@ from test_bad_input import one_sentence
 
 from greensweep.__main__ import main
 from greensweep.config.folders import CONF
+from greensweep.config.reference import sections
+from greensweep.config.register import PROGRAMS
 
 
 @pytest.mark.parametrize(
@@ -147,6 +149,32 @@ def test_the_help_fits_on_a_screen_and_names_every_command(greensweep: Command) 
     for command in ("train", "sweep", "evaluate", "predict", "prepare", "analyse", "report",
                     "doctor", "upload", "summarise", "runs", "digest", "study"):  # fmt: skip
         assert re.search(rf"^ +{command} ", said, re.M), command
+
+
+@pytest.mark.parametrize("program", sorted(PROGRAMS))
+def test_help_has_every_option_of_the_program_by_subject(program: str, greensweep: Command) -> None:
+    status, said = greensweep(program, "--help")
+    said = " ".join(said.split())
+    assert status == 0
+    assert "schema/" not in said
+    for section in sections(program):
+        assert f"{section.title or 'options'}:" in said
+        for choice in section.choices:
+            assert f"{section.title}={choice.name} {choice.what}".strip() in said
+        for _, options in section.options:
+            for each in options:
+                kind = f"{each.kind} {each.bounds}".strip().replace("`", "")
+                assert f"{each.name}={each.default or ''} {each.doc} (" in said
+                assert f"{kind})" in said
+
+
+def test_help_of_answers_names_no_optimizer_and_that_of_a_sweep_the_stock_sweeper(
+    greensweep: Command,
+) -> None:
+    assert "optimizer" not in greensweep("analyse", "--help")[1]
+    said = greensweep("sweep", "-h")[1]
+    assert "hydra/sweeper=optuna takes the stock sweeper" in " ".join(said.split())
+    assert "hydra.sweeper.budget.joules" in said
 
 
 def test_sweep_searches_with_our_sweeper(

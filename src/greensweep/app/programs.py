@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from greensweep.app import kept, tables, training
 from greensweep.app.exit import run
+from greensweep.app.help import print_page
 from greensweep.config.hydra_versions import check_trains, program
 
 _MODULES = {
@@ -29,8 +30,11 @@ _SHOWS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "
 def start(name: str, arguments: list[str]) -> NoReturn:
     """Run a program by what Hydra composes of the configuration of its name, to its exit status.
 
-    `sweep` is `train -m hydra/sweeper=greensweep`, unless another sweeper is named.
+    With --help it prints every option instead. `sweep` is `train -m hydra/sweeper=greensweep`,
+    unless another sweeper is named.
     """
+    if {"--help", "-h"} & {*arguments}:
+        run(partial(print_page, name))
     if name == "sweep":
         name, arguments = "train", [*_sweeping(arguments), *arguments]
     sys.argv[1:] = arguments  # which Hydra reads

@@ -16,6 +16,16 @@ SCHEMAS: dict[str, Mapping[str, type]] = {
     **{name: group.choices for name, group in _GROUPS.items()},
 }
 
+PROGRAMS: dict[str, type] = {
+    "train": schema.TrainConfig,
+    "evaluate": schema.EvaluateConfig,
+    "predict": schema.PredictConfig,
+    "prepare": schema.PrepareConfig,
+    "analyse": schema_analysis.AnalyseConfig,
+    "report": schema_analysis.ReportConfig,
+    "statement": schema_analysis.StatementConfig,
+}
+
 
 def register_schemas() -> None:
     """Register each schema under `schema/`, out of the way of the options that users choose."""
@@ -24,16 +34,7 @@ def register_schemas() -> None:
         for name, node in options.items():
             hydra.store(group=f"schema/{group}", name=name, node=node)
     hydra.store(group="schema", name="replay", node=_replay_schema())
-    for script in (
-        schema.TrainConfig,
-        schema.EvaluateConfig,
-        schema.PredictConfig,
-        schema.PrepareConfig,
-        schema_analysis.AnalyseConfig,
-        schema_analysis.ReportConfig,
-        schema_analysis.StatementConfig,
-    ):
-        name = script.__name__.removesuffix("Config").lower()
+    for name, script in PROGRAMS.items():
         hydra.store(group="schema", name=name, node=script, package="_global_")
 
 
