@@ -9,10 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from greensweep.models.torch_internals import (
     TorchDispatchMode,
     compiles_itself,
-    drop_pre_hook,
+    drop_hook,
     is_compiled,
     of_tensors,
     persistent_buffers,
+    profiler_runs,
 )
 
 
@@ -75,6 +76,14 @@ def test_a_hook_without_a_handle_is_removed_from_a_module() -> None:
         seen.append(inputs)
 
     network.register_forward_pre_hook(watch, with_kwargs=True)
-    drop_pre_hook(network, watch)
+    network.register_forward_hook(watch, always_call=True)
+    drop_hook(network, watch)
     network(torch.ones(2))
     assert not seen
+
+
+def test_a_profiler_that_records_is_known() -> None:
+    assert not profiler_runs()
+    with torch.profiler.profile():
+        assert profiler_runs()
+    assert not profiler_runs()

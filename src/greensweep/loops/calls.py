@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from greensweep.models.torch_internals import compiles_itself, drop_pre_hook, is_compiled
+from greensweep.models.torch_internals import compiles_itself, drop_hook, is_compiled
 from greensweep.training.device import autocast
 
 
@@ -38,23 +38,31 @@ class CallWatch:
     A LightningModule, for one, has no forward pass where its `training_step` calls its parts. Parts
     without parameters, such as losses and metrics, are no part of the network.
 
+    Args:
+        on_call: is told the module of each first call.
+
     Attributes:
         calls: by the part's path, "" of the module itself.
         fault: why a call could not be kept.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(
+        self, model: nn.Module, on_call: Callable[[nn.Module], None] = lambda _: None
+    ) -> None:
+        self._on_call = on_call
         self.calls: dict[str, Call] = {}
         self.fault: Exception | None = None
         self._handles = {
             path: module.register_forward_pre_hook(
-                _Watch(partial(self._see, path, module)), with_kwargs=True
+                Hook(partial(self._see, path, module)), with_kwargs=True
             )
             for path, module in _watched(model)
         }
 
-    def _see(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+    def _see(self, path: str, module: nn.Module, called: nn.Module, args: Any, kwargs: Any) -> None:
         """Keep a call, and no more of what is within the module."""
+        if called is not module:  # a replica's, on another GPU
+            return
         for inner in [each for each in self._handles if _is_within(each, path)]:
             self._handles.pop(inner).remove()
         for inner in [each for each in self.calls if _is_within(each, path)]:
@@ -63,28 +71,32 @@ class CallWatch:
             self.calls[path] = call_on(module, args, kwargs)
         except Exception as error:  # of whatever a batch may be
             self.fault = error
+        self._on_call(module)
 
     def end(self) -> None:
-        """Leave nothing in the module."""
+        """Leave nothing in the module that sees its calls."""
         while self._handles:
             self._handles.popitem()[1].remove()
 
 
-class _Watch:
-    """A hook; a copy of its module has one that sees nothing, and goes when it is called."""
+class Hook:
+    """A hook of a module; a copy of the module has one that does nothing, and goes when called.
 
-    def __init__(self, see: Callable[[Any, Any], None] | None = None) -> None:
-        self._see = see
+    It does nothing either while PyTorch compiles, traces or captures the call.
+    """
+
+    def __init__(self, call: Callable[..., None] | None = None) -> None:
+        self._call = call
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Watch, ()
+        return Hook, ()
 
-    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+    def __call__(self, module: nn.Module, *given: Any) -> None:
         if not is_recorded():
-            if self._see is None:
-                drop_pre_hook(module, self)
+            if self._call is None:
+                drop_hook(module, self)
             else:
-                self._see(args, kwargs)
+                self._call(module, *given)
 
 
 def is_recorded() -> bool:

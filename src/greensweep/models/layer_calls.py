@@ -62,8 +62,12 @@ class LayerCalls(TorchFunctionMode, ABC):
         """Take note that a module ends, before its caller goes on."""
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch one forward pass."""
+    def watching(self, running: nn.Module | None = None) -> Iterator[None]:
+        """Watch one forward pass.
+
+        Args:
+            running: the module whose pass it is, where that has begun, as in a hook of its own.
+        """
         try:
             with (
                 uncompiled(),
@@ -71,6 +75,8 @@ class LayerCalls(TorchFunctionMode, ABC):
                 register_module_forward_hook(self._leave),
                 self,
             ):
+                if running is not None:
+                    self._enter(running, ())
                 yield
         finally:
             self._modules.clear()

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
 
@@ -41,8 +42,13 @@ def compiles_itself(module: nn.Module) -> bool:
     return getattr(module, "_compiled_call_impl", None) is not None
 
 
-def drop_pre_hook(module: nn.Module, hook: Callable[..., Any]) -> None:
-    """Remove a forward pre-hook of which there is no handle: a copy of a module has none."""
-    for number in [key for key, each in module._forward_pre_hooks.items() if each is hook]:
-        del module._forward_pre_hooks[number]
-        module._forward_pre_hooks_with_kwargs.pop(number, None)
+def drop_hook(module: nn.Module, hook: Callable[..., Any]) -> None:
+    """Remove a forward hook or pre-hook of which there is no handle: a copied module has none."""
+    for hooks in (module._forward_pre_hooks, module._forward_hooks):
+        for number in [key for key, each in hooks.items() if each is hook]:
+            del hooks[number]  # its options, by the same number, are then nobody's
+
+
+def profiler_runs() -> bool:
+    """Tell whether a profiler records: a second one would end it, and no public name tells."""
+    return bool(torch.autograd._profiler_enabled())  # type: ignore[attr-defined]

@@ -1,20 +1,18 @@
 """What is measured of a trained network: the energy of inference, and that of its layers."""
 
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from greensweep.csv_files.cells import write_rows
 from greensweep.energy import Phases
 from greensweep.energy.uncertainty import INFERENCE_PERIODS
 from greensweep.record.recorded_run import RecordedRun
-from greensweep.record.summaries import Inference, LayerEnergySummary
+from greensweep.record.summaries import Inference
+from greensweep.runs.layer_energy import shared_out, write_table
 from greensweep.runs.setup import Setup
 from greensweep.training import infer
-from greensweep.training.layer_time import LayerTimes, time_layers
+from greensweep.training.layer_time import time_layers
 
 # For how long inference runs where no counter asks for longer.
 _SHORT_SECONDS = 0.1
@@ -84,49 +82,5 @@ def attribute_layer_energy(setup: Setup, run: RecordedRun, phases: Phases, file:
         joules = phases.of("training").joules
         write_table(times, joules, file)
         run.files.append(file)
-    by_kind, cost = times.by_kind(), phases.of("layer_energy")
-    total = sum(by_kind.values())
-    shares = {kind: seconds / total for kind, seconds in by_kind.items()}
-    run.note(
-        layer_energy=LayerEnergySummary(
-            key=times.key,
-            joules=None if joules is None else {kind: x * joules for kind, x in shares.items()},
-            shares=shares,
-            steps=times.steps,
-            step_seconds=times.step_seconds,
-            plain_step_seconds=times.plain_step_seconds,
-            cost_joules=cost.joules,
-            cost_seconds=cost.seconds,
-        )
-    )
-
-
-def write_table(times: LayerTimes, joules: float | None, path: Path) -> None:
-    """Write a CSV table by module path and layer type, then of what belongs to no layer.
-
-    Args:
-        joules: that are shared out by time; None where nothing was metered.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    total = sum(times.by_kind().values())
-    parts: list[tuple[Any, ...]] = [
-        (*astuple(layer), layer.forward_seconds + layer.backward_seconds) for layer in times.layers
-    ]
-    parts += [("", name, None, None, None, seconds) for name, seconds in times.rest.items()]
-    rows = [
-        {
-            "module": module,
-            "layer": layer,
-            "calls_per_step": calls,
-            "forward_seconds": forward,
-            "backward_seconds": backward,
-            "share": seconds / total,
-            "joules": None if joules is None else seconds / total * joules,
-            "quality": "attributed",
-            "key": times.key,
-        }
-        for module, layer, calls, forward, backward, seconds in parts
-    ]
-    write_rows([[*rows[0]], *([*row.values()] for row in rows)], path)
+    cost = phases.of("layer_energy")
+    run.note(layer_energy=shared_out(times, joules, cost.joules, cost.seconds))

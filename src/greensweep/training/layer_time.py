@@ -1,14 +1,12 @@
 """How the time of a training step divides over layer types and modules."""
 
-import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +16,8 @@ from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.data.split import shuffled_batches
 from greensweep.errors import DataError, TrainingError
-from greensweep.models.layer_calls import LayerCalls, uncompiled
-from greensweep.models.torch_internals import is_compiled
 from greensweep.tasks import Task
 from greensweep.training.attribution import (
-    CALL,
-    FORWARD,
-    NODE,
     OTHER,
     REST,
     STEP,
@@ -32,7 +25,6 @@ from greensweep.training.attribution import (
     Layer,
     Seconds,
     StepTrace,
-    steps_of,
 )
 from greensweep.training.device import computing, synchronize
 from greensweep.training.freezing import begin_training
@@ -40,17 +32,13 @@ from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer
 from greensweep.training.state import model_kept
 from greensweep.training.step import TrainingStep, is_left_over
-from greensweep.training.traces import traced
+from greensweep.training.step_recorder import Sample, StepRecorder, warn_of_compiled
 
 # Beside the first: they make the optimizer's state, choose kernels, start the workers that load.
 _WARM_UP_STEPS = 2
 
 # In which no kernel runs: the GPU waits for the CPU to launch one.
 LAUNCH = "launch"
-
-log = logging.getLogger(__name__)
-
-_Begun = tuple[int, ExitStack]  # a call's place in the list of calls, and its annotation
 
 
 @dataclass(frozen=True)
@@ -143,25 +131,36 @@ def time_layers(
     # To start a trace and to read it leave cold caches: the first step after is not counted.
     needed = 1 + _WARM_UP_STEPS + (1 + steps) + (2 + steps)
     fetched = split.batches(list(islice(cycle(batches), needed)))
-    if any(map(is_compiled, model.modules())):
-        log.warning("The network is compiled: its layers are timed as they run uncompiled.")
+    warn_of_compiled(model)
     with computing("timing the layers failed", training.batch_size), model_kept(model, device):
         torch.manual_seed(seed)
         update = build_optimizer(optimizer, model.parameters())
         step = TrainingStep(model, normalise, task, training, update)
-        sampler = _Sampler(step)
+        recorder = StepRecorder(model, device)
+        step.watching = recorder.watching
         begin_training(model)
         taken = (step(*batch) for batch in fetched if not is_left_over(batch[-1], training))
-        sampler.sample(taken, 1)
-        sampler.sample(taken, _WARM_UP_STEPS)
+        _sample(recorder, taken, 1)
+        _sample(recorder, taken, _WARM_UP_STEPS)
         before = _time_plain(taken, steps - steps // 2)
-        sampled = sampler.sample(taken, 1 + steps)[1:]
+        sampled = _sample(recorder, taken, 1 + steps)[1:]
         after = _time_plain(taken, steps // 2)
     samples = [(trace, labels) for trace, labels in sampled if labels is not None]
     if not samples:
         raise DataError("too few training images could be read: check the data set's files")
     plain_seconds = (before[0] + after[0]) / (before[1] + after[1])
     return mean_times(samples, plain_seconds, on_gpu=device.type == "cuda")
+
+
+def _sample(recorder: StepRecorder, taken: Iterator[Tensor], count: int) -> list[Sample]:
+    """Take so many steps, and return their traces."""
+    with recorder.recording() as samples:
+        for _ in range(count):
+            with record_function(STEP):
+                if next(taken, None) is None:
+                    break
+                synchronize()
+    return samples
 
 
 def _time_plain(taken: Iterator[Tensor], count: int) -> tuple[float, int]:
@@ -172,91 +171,6 @@ def _time_plain(taken: Iterator[Tensor], count: int) -> tuple[float, int]:
     done = sum(1 for _ in islice(taken, count))
     synchronize()
     return time.perf_counter() - start, done
-
-
-class _Sampler:
-    """Traces steps by PyTorch's profiler, at the cost of a few microseconds for each operator.
-
-    Seeing which layer calls an operator costs more, and is done for the first step only: others
-    that call the same operators in their forward pass are taken to call the same layers. Once
-    there was a step that did not, it is done for each.
-    """
-
-    def __init__(self, step: TrainingStep) -> None:
-        self._step = step
-        self._known: dict[object, Labels] = {}
-        self._varies = False
-
-    def sample(self, taken: Iterator[Tensor], count: int) -> list[tuple[StepTrace, Labels | None]]:
-        """Take so many steps, and return their traces and whose each is; None if not known."""
-        calls = None if self._known and not self._varies else _CallRecorder(self._step.model)
-        self._step.watching = _running if calls is None else calls.watching
-        with traced(self._step.device) as events:
-            for _ in range(count):
-                with record_function(STEP):
-                    if next(taken, None) is None:
-                        break
-                    synchronize()
-        self._step.watching = nullcontext
-        samples = []
-        for trace in steps_of(events):
-            if calls is not None:
-                self._known[trace.operators] = trace.label(calls.calls)
-            labels = self._known.get(trace.operators)
-            self._varies |= labels is None
-            samples.append((trace, labels))
-        return samples
-
-
-class _CallRecorder(LayerCalls):
-    """Annotates the calls of modules and layers for the profiler, and records what they are."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self._paths = {module: path for path, module in model.named_modules()}
-        self._running = [""]
-        self._any = torch.zeros(())
-        self.calls: list[Layer] = []
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        with record_function(FORWARD):
-            with super().watching():
-                yield
-            self._note_node()
-
-    def enter(self, module: nn.Module) -> None:
-        self._running.append(self._paths.get(module, self._running[-1]))
-
-    def leave(self, module: nn.Module, begun: _Begun, result: Any) -> None:
-        begun[1].close()
-        self._running.pop()
-
-    def begin(self) -> _Begun:
-        number = len(self.calls)
-        self.calls.append(Layer(self._running[-1]))
-        annotation = ExitStack()
-        annotation.enter_context(record_function(f"{CALL}{number}"))
-        self._note_node()
-        return number, annotation
-
-    def end(self, kind: str, begun: _Begun, result: Any) -> None:
-        number, annotation = begun
-        self._note_node()
-        annotation.close()
-        self.calls[number] = Layer(self._running[-1], kind)
-
-    def _note_node(self) -> None:
-        """Let the trace tell how many nodes the backward graph has, as it does for operators."""
-        with record_function(NODE):
-            self._any.detach()
-
-
-@contextmanager
-def _running() -> Iterator[None]:
-    """Annotate a forward pass for the profiler; what is compiled runs as it was written."""
-    with record_function(FORWARD), uncompiled():
-        yield
 
 
 def mean_times(

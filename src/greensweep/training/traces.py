@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from greensweep.errors import TrainingError
+from greensweep.models.torch_internals import profiler_runs
+
 HOST_KINDS = ("cpu_op", "user_annotation")
 LAUNCH_KINDS = ("cuda_runtime", "cuda_driver")
 DEVICE_KINDS = ("kernel", "gpu_memcpy", "gpu_memset")
@@ -47,8 +50,10 @@ def traced(device: torch.device) -> Iterator[list[Event]]:
     """Trace the block; the list that it gets holds what ran, once the block has ended.
 
     Raises:
-        RuntimeError: another profiler runs.
+        TrainingError: another profiler runs, which this one would end.
     """
+    if profiler_runs():
+        raise TrainingError("another profiler runs, beside which PyTorch has none: stop it before")
     # The profiler's library writes lines to stderr, of errors too where there is no GPU. It reads
     # this when it is first used.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
