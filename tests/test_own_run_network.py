@@ -1,8 +1,9 @@
-"""A torch module in `greensweep.run(…, model=net)`: its layers are counted, its weights kept."""
+"""A torch module in `greensweep.run(…, model=net)`: layers, their energy, weights."""
 
 import copy
 import pickle
 import random
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules import module as module_hooks
 
 import greensweep
+from greensweep.energy import ScriptedMeter
 from greensweep.errors import ConfigError
+from greensweep.loops.run import Run
+from greensweep.record.measuring import measured_by
 from greensweep.record.result import RunResult, read_result
 
 
@@ -168,6 +173,7 @@ class Restless(nn.Module):
     def forward(self, batch: Tensor) -> Tensor:
         self.calls += 1
         self.seen += 1
+        batch = batch.mul_(2)
         noise = torch.rand(()) + random.random() + np.random.random()
         return self.head(functional.dropout(self.norm(batch), training=self.training) + noise)
 
@@ -195,12 +201,13 @@ def test_counting_leaves_the_module_and_random_numbers_alone(
         with greensweep.run("a", model=model, directory=tmp_path / name, meter="unmetered") as run:
             with mode():
                 net(torch.ones(5, 6))
-                run.report(epoch=1, accuracy=0.5)
+            run.report(epoch=1, accuracy=0.5)
             net(torch.ones(5, 6)).sum().backward()
         states.append(state(net))
         layers.append(run.result.layers)
     assert states[0] == states[1]
     assert layers == [{}, {"batch_norm": 1, "linear": 1}]
+    assert run.result.flops == 2 * 6 * 2
 
 
 def test_a_module_is_not_hooked_once_it_was_called(tmp_path: Path) -> None:
@@ -280,7 +287,7 @@ def test_a_module_that_is_wrapped_later_is_counted(tmp_path: Path) -> None:
     assert result.layers == MLP_LAYERS
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")  # both are deprecated
 def test_scripted_and_quantised_modules_do_no_harm(tmp_path: Path) -> None:
     scripted = torch.jit.script(mlp())
     quantised = torch.ao.quantization.quantize_dynamic(mlp(), {nn.Linear})
@@ -385,10 +392,266 @@ def test_weights_that_cannot_be_kept_cost_a_warning_and_no_run(
     assert caplog.text.count("The weights are not kept: ") == 1
 
 
+# --- layer energy -------------------------------------------------------------------------------
+
+
+class Pause(nn.Module):
+    """Plain arithmetic that takes 4 ms."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        time.sleep(0.004)
+        return batch * 2
+
+
+def paused() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(6, 4), nn.ReLU(), Pause(), nn.Linear(4, 3))
+
+
+class Loop:
+    """A training loop of 36 steps, and an evaluation after each epoch of some of them."""
+
+    epoch_steps = 12
+
+    def __init__(
+        self, net: nn.Module, called: nn.Module | None = None, evaluated: nn.Module | None = None
+    ) -> None:
+        self.net, self.called = net, called or net
+        self.evaluated = evaluated or self.called
+        self.update = torch.optim.SGD(net.parameters(), lr=0.001)
+
+    def __call__(self, run: Run, step: Callable[["Loop", int], None]) -> None:
+        torch.manual_seed(0)
+        for _ in range(36 // self.epoch_steps):
+            self.net.train()
+            for number in range(self.epoch_steps):
+                step(self, number)
+            self.net.eval()
+            with run.phase("evaluation"), torch.no_grad():
+                self.evaluated(torch.ones(5, 6))
+            run.report(accuracy=0.5)
+
+    def loss(self) -> Tensor:
+        outputs: Tensor = self.called(torch.rand(5, 6))
+        return outputs.square().sum()
+
+
+def usual(loop: Loop, _: int) -> None:
+    loss = loop.loss()
+    loop.update.zero_grad()
+    loss.backward()
+    loop.update.step()
+
+
+def accumulating(loop: Loop, number: int) -> None:
+    loop.loss().backward()
+    if number % 3 == 2:
+        loop.update.step()
+        loop.update.zero_grad()
+
+
+def in_closure(loop: Loop, _: int) -> None:
+    def closure() -> float:
+        loop.update.zero_grad()
+        loss = loop.loss()
+        loss.backward()
+        return loss.item()
+
+    loop.update.step(closure)
+
+
+def by_hand(loop: Loop, _: int) -> None:
+    loop.loss().backward()
+    with torch.no_grad():
+        for each in loop.net.parameters():
+            each -= 0.001 * each.grad
+            each.grad = None
+
+
+def twice(loop: Loop, _: int) -> None:
+    (loop.loss() + loop.loss()).backward()
+    loop.update.step()
+
+
+def sampled(
+    folder: Path,
+    step: Callable[[Loop, int], None],
+    net: nn.Module | None = None,
+    called: nn.Module | None = None,
+    evaluated: nn.Module | None = None,
+) -> RunResult:
+    net = net or paused()
+    with (
+        measured_by(ScriptedMeter([(1.0, 1.0)])),
+        greensweep.run("a", model=net, directory=folder, layer_energy=True) as run,
+    ):
+        Loop(net, called, evaluated)(run, step)
+    return run.result
+
+
+LAYERS = ["linear", "relu", "pause"]
+
+
+@pytest.mark.parametrize(
+    ("step", "rest", "steps"),
+    [
+        (usual, ["data", "loss", "optimizer", "other"], 10),
+        (in_closure, ["data", "loss", "optimizer", "other"], 10),
+        (accumulating, ["data", "loss", "optimizer", "other"], 6),
+        (by_hand, ["loss", "other"], 10),
+    ],
+)
+def test_training_energy_is_shared_out_over_the_layers_of_live_steps(
+    tmp_path: Path, step: Callable[[Loop, int], None], rest: list[str], steps: int
+) -> None:
+    result = sampled(tmp_path, step)
+    found = result.layer_energy
+    assert found is not None and found.joules is not None
+    assert list(found.shares) == LAYERS + rest
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert sum(found.joules.values()) == pytest.approx(result.energy_joules)
+    assert found.shares["pause"] > 0.5
+    assert (found.quality, found.key) == ("attributed", "time")
+    # As many as belong to whole updates.
+    assert steps - 3 <= (found.steps or 0) <= steps
+    assert (found.plain_step_seconds or 0) > 0.004
+    assert (found.step_seconds or 0) > 0.004
+    phases = result.energy_phases
+    assert (found.cost_joules or 0) >= (phases["layer_energy"].joules or 0) > 0
+    table = (tmp_path / "layer_energy.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in table[1:5]] == [
+        ["0", "linear"], ["1", "relu"], ["2", "pause"], ["3", "linear"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("evaluates", ["the module", "a copy"])
+def test_what_interrupts_training_is_in_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluates: str
+) -> None:
+    seconds = [0.0]
+
+    class Clock:
+        @staticmethod
+        def perf_counter() -> float:
+            return seconds[0]
+
+    def run_for(module: nn.Module, _: Any) -> None:
+        seconds[0] += 1 if module is net and module.training else 100
+
+    monkeypatch.setattr("greensweep.loops.live_steps.time", Clock)
+    monkeypatch.setattr(Loop, "epoch_steps", 9)
+    net = mlp()
+    net.register_forward_pre_hook(run_for)
+    other = None if evaluates == "the module" else copy.deepcopy(net)
+    found = sampled(tmp_path, usual, net, evaluated=other).layer_energy
+    assert found is not None
+    assert found.plain_step_seconds == 1
+
+
+def test_layers_of_the_part_that_is_called_have_their_path_in_the_whole(tmp_path: Path) -> None:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = mlp()
+
+    net = Wrapped()
+    found = sampled(tmp_path, usual, net, net.net).layer_energy
+    assert found is not None
+    assert "\nnet.0,linear," in (tmp_path / "layer_energy.csv").read_text()
+
+
+def by_parts(loop: Loop, _: int) -> None:
+    net = loop.net
+    assert isinstance(net, Parts)
+    net.training_step(torch.rand(5, 6)).backward()
+    loop.update.step()
+
+
+def rarely(loop: Loop, number: int) -> None:
+    if number == 0:
+        usual(loop, number)
+
+
+@pytest.mark.parametrize(
+    ("step", "net", "called", "reason"),
+    [
+        (twice, mlp(), None, "it is called several times before each backward pass"),
+        (by_parts, (parts := Parts()), parts.encoder, "its parts are called one by one"),
+        (rarely, mlp(), None, "0 of its training steps could be sampled, where 10 are asked for"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_left_out_with_a_warning(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    step: Callable[[Loop, int], None],
+    net: nn.Module,
+    called: nn.Module | None,
+    reason: str,
+) -> None:
+    result = sampled(tmp_path, step, net, called)
+    assert (result.status, result.layer_energy) == ("finished", None)
+    assert f"is not shared out by layer: {reason}" in caplog.text
+    assert not (tmp_path / "layer_energy.csv").exists()
+    assert hooks(net) == 0
+
+
+def test_another_profiler_goes_on_and_the_layer_energy_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with torch.profiler.profile() as profiler:
+        result = sampled(tmp_path, usual, mlp())
+    assert (result.status, result.layer_energy) == ("finished", None)
+    assert "is not shared out by layer: another profiler runs" in caplog.text
+    assert any(event.key == "aten::linear" for event in profiler.key_averages())
+
+
+def test_sampling_changes_nothing_of_the_training(tmp_path: Path) -> None:
+    weights, copies = [], []
+    for name, layer_energy in {"plain": False, "sampled": True}.items():
+        torch.manual_seed(1)
+        net = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 3))
+
+        def copying(loop: Loop, number: int) -> None:
+            copies.append(copy.deepcopy(loop.net))
+            usual(loop, number)
+
+        with greensweep.run(
+            "a",
+            model=net,
+            directory=tmp_path / name,
+            layer_energy=layer_energy,
+            meter="unmetered",
+        ) as run:
+            Loop(net)(run, copying)
+        weights.append({name: each.tolist() for name, each in net.state_dict().items()})
+    assert weights[0] == weights[1]
+    assert run.result.layer_energy is not None
+    for each in (*copies, net):
+        each(torch.ones(5, 6))
+        assert hooks(each) + len(each._forward_hooks) == 0
+    assert not module_hooks._global_forward_hooks
+
+
+def test_a_loop_that_fails_while_it_is_sampled_leaves_nothing_behind(tmp_path: Path) -> None:
+    net = mlp()
+
+    def failing(loop: Loop, number: int) -> None:
+        usual(loop, number)
+        if number == 5:
+            net(torch.ones(5, 7))
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        sampled(tmp_path, failing, net)
+    assert read_result(tmp_path).status == "failed"
+    assert len(module_hooks._global_forward_hooks) == len(net._forward_hooks) == hooks(net) == 0
+    with torch.profiler.profile():
+        pass  # which another one that still ran would refuse
+
+
 @pytest.mark.parametrize(
     ("model", "options", "sentence"),
     [
         (None, {"keep_weights": True}, "keep_weights is of a torch module: give it, "),
+        (None, {"layer_energy": True}, "layer_energy is of a torch module: give it, "),
         ("mlp", {"example": torch.ones(1)}, "example is of a torch module: give it, "),
         (mlp(), {"example": "text"}, "example must be inputs of the model, a tensor, a tuple"),
     ],

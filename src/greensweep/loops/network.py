@@ -12,12 +12,14 @@ from torch.nn.parameter import is_lazy
 
 from greensweep.energy import Phases
 from greensweep.energy.phases import SETUP
-from greensweep.errors import ConfigError, ModelError, describe
+from greensweep.errors import ConfigError, GreensweepError, ModelError, describe
 from greensweep.loops.calls import Call, CallWatch, bare, call_on, device_of
+from greensweep.loops.live_steps import PHASE, LiveSteps
 from greensweep.models.census import LayerCensus, count_modules, take_census
 from greensweep.record.recorded_run import RecordedRun
-from greensweep.record.result import CHECKPOINT_FILE
+from greensweep.record.result import CHECKPOINT_FILE, LAYER_ENERGY_FILE
 from greensweep.runs.checkpoint import copy_weights, write_tensors
+from greensweep.runs.layer_energy import shared_out, write_table
 from greensweep.training.device import device_name
 from greensweep.training.state import buffers_kept, python_state_kept
 
@@ -31,9 +33,11 @@ class Network:
     """A module while a loop trains it.
 
     Args:
+        directory: the run's own.
         example: what its layers are counted on at once: a tensor, a tuple of arguments, or keyword
             arguments by name; None waits until it is called.
-        keeps_weights: the run leaves `model.pt` in `directory`.
+        keeps_weights: the run leaves `model.pt`.
+        layer_energy: share the training energy out over layers.
     """
 
     def __init__(
@@ -45,23 +49,48 @@ class Network:
         *,
         example: object,
         keeps_weights: bool,
+        layer_energy: bool,
     ) -> None:
         self._model = bare(model)
-        self._run, self._phases = run, phases
-        self._checkpoint = directory / CHECKPOINT_FILE
+        self._run, self._phases, self._directory = run, phases, directory
         self._keeps_weights = keeps_weights
         self._best: Mapping[str, Any] | None = None
-        self._watch = CallWatch(model) if example is None else None
+        self._steps = LiveSteps(model, phases) if layer_energy else None
+        self._watch: CallWatch | None = None
+        self._is_counted = example is not None
         run.note(model=type(self._model).__name__)
         if example is not None:
             self._count([_called_with(example, self._model)])
+        if example is None or layer_energy:
+            self._watch = CallWatch(model, self._follow)
 
-    def count(self) -> None:
+    def _follow(self, module: nn.Module) -> None:
+        """Sample the steps of the module that the loop calls, the whole or a part."""
+        if self._steps is not None and self._watch is not None:
+            if len(self._watch.calls) > 1:
+                self._steps.give_up("its parts are called one by one")
+            else:
+                self._steps.follow(module)
+
+    @property
+    def known(self) -> Mapping[str, float | None]:
+        """What a search may know of the network for good; nothing before it was counted."""
+        names = ("parameters", "trainable_parameters", "flops") if self._is_counted else ()
+        return {name: getattr(self._run.result, name) for name in names}
+
+    def report(self) -> None:
         """Count the layers, once the module was called; it is afterwards as it was."""
+        self.interrupt()
         if self._watch is not None and self._watch.calls:
-            calls = [*self._watch.calls.values()]
-            self.unhook()
-            self._count(calls)
+            self._watch.end()
+            if not self._is_counted:
+                self._is_counted = True
+                self._count(self._watch.calls.values())
+
+    def interrupt(self) -> None:
+        """What the loop does next is no training step."""
+        if self._steps is not None:
+            self._steps.interrupt()
 
     def keep_weights(self) -> None:
         """Keep the weights as they stand: they are the best so far."""
@@ -69,22 +98,21 @@ class Network:
             with self._phases.phase("evaluation"), self._loses_no_run():
                 self._best = copy_weights(self._model, into=self._best)
 
-    def unhook(self) -> None:
-        """Leave nothing in the module that sees its calls."""
-        if self._watch is not None:
-            self._watch.end()
-            self._watch = None
-
     def end(self, raised: BaseException | None) -> None:
         """Count and write what is left; of a block that failed, no more than what is known."""
         if raised is None:
-            self.count()
+            self.report()
         if self._watch is not None:
-            fault = self._watch.fault or "it was not called in the run, or compiled as a whole"
-            self.unhook()
-            self._note_size()
+            self._watch.end()
+            if not self._is_counted:
+                self._note_size()
+                if raised is None:
+                    uncalled = "it was not called in the run, or compiled as a whole"
+                    self._warn(self._watch.fault or uncalled)
+        if self._steps is not None:
+            self._steps.end()
             if raised is None:
-                self._warn(fault)
+                self._share_out(self._steps)
         failed_late = raised is not None and self._best is not None
         if self._keeps_weights and (raised is None or failed_late):
             self._write_weights()
@@ -115,10 +143,34 @@ class Network:
             reason,
         )
 
+    def _share_out(self, steps: LiveSteps) -> None:
+        """Share the training energy out by layer, with a warning where that cannot be done.
+
+        Of what sampling cost, the time by which watched steps were longer is training energy, at
+        its mean power.
+        """
+        file = self._directory / LAYER_ENERGY_FILE
+        trained, apart = self._phases.of("training"), self._phases.of(PHASE)
+        try:
+            times, longer_seconds = steps.times()
+            write_table(times, trained.joules, file)
+        except (GreensweepError, OSError) as error:
+            name = type(self._model).__name__
+            log.warning("The training energy of %s is not shared out by layer: %s.", name, error)
+            return
+        self._run.files.append(file)
+        cost = None
+        if trained.joules is not None and trained.seconds > 0:
+            cost = (apart.joules or 0.0) + longer_seconds / trained.seconds * trained.joules
+        self._run.note(
+            layer_energy=shared_out(times, trained.joules, cost, apart.seconds + longer_seconds)
+        )
+
     def _write_weights(self) -> None:
+        path = self._directory / CHECKPOINT_FILE
         with self._loses_no_run():
-            write_tensors(self._best or copy_weights(self._model, into=None), self._checkpoint)
-            self._run.note(checkpoint=str(self._checkpoint))
+            write_tensors(self._best or copy_weights(self._model, into=None), path)
+            self._run.note(checkpoint=str(path))
 
     @contextmanager
     def _loses_no_run(self) -> Iterator[None]:
@@ -139,9 +191,18 @@ def network_in_run(
     *,
     example: object,
     keeps_weights: bool,
+    layer_energy: bool,
 ) -> Iterator[Network]:
-    """Count the layers of a module that the block trains, and write its weights where asked."""
-    network = Network(model, run, phases, directory, example=example, keeps_weights=keeps_weights)
+    """Count, sample and keep a module that the block trains, as `Network` says."""
+    network = Network(
+        model,
+        run,
+        phases,
+        directory,
+        example=example,
+        keeps_weights=keeps_weights,
+        layer_energy=layer_energy,
+    )
     try:
         yield network
     except BaseException as raised:
@@ -168,11 +229,7 @@ def _census(model: nn.Module, calls: Iterable[Call]) -> LayerCensus:
     kinds = {base.__name__ for module in model.modules() for base in type(module).__mro__}
     if kinds & _SHARDED:
         raise ModelError("its parameters are shared out over processes")
-    with (
-        torch.inference_mode(False),
-        buffers_kept(model, device_of(model)),
-        python_state_kept(model),
-    ):
+    with buffers_kept(model, device_of(model)), python_state_kept(model):
         return take_census(_AsCalled(model, list(calls)), torch.zeros(1))
 
 

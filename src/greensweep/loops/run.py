@@ -123,6 +123,7 @@ class Run:
 
         What belongs to no named phase is training.
         """
+        self._interrupt()
         return self._phases.phase(name)
 
     def enter(self, phase: str | None = None) -> None:
@@ -131,6 +132,7 @@ class Run:
         Args:
             phase: None is that of what belongs to no named one.
         """
+        self._interrupt()
         self._phases.enter(phase or self._setting.phase)
 
     def report(
@@ -153,7 +155,7 @@ class Run:
             TrialEnded: the search prunes or stops the trial: let it through.
         """
         if self._network is not None:
-            self._network.count()
+            self._network.report()
         number = self.result.epochs + 1 if epoch is None else epoch
         figures = {name: as_number(name, value) for name, value in metrics.items()}
         if number > 0:
@@ -173,6 +175,7 @@ class Run:
             direction=result.objective_direction,
             metric_value=named.get(result.objective_metric),
             metrics=named | others,
+            known={} if self._network is None else self._network.known,
         )
         try:
             report_progress(progress)
@@ -194,6 +197,10 @@ class Run:
         They count for the validation split, or with `test_` before their name for the test split.
         """
         self._note({name: as_number(name, value) for name, value in metrics.items()})
+
+    def _interrupt(self) -> None:
+        if self._network is not None:
+            self._network.interrupt()
 
     def _add(self, epoch: int, figures: Mapping[str, float | None]) -> None:
         self._phases.read()
@@ -269,6 +276,7 @@ def run(
     keep: Literal["last", "best"] = "last",
     keep_weights: bool = False,
     example: object = None,
+    layer_energy: bool = False,
     phase: str = TRAINING,
     directory: str | Path | None = None,
     mlflow: str | bool | None = None,
@@ -302,6 +310,8 @@ def run(
             epoch, in `model.pt`: a state_dict.
         example: inputs to count the module's layers on at once: a tensor, a tuple of arguments, or
             keyword arguments by name.
+        layer_energy: share the training energy out over the module's layers, by the time that they
+            take in some training steps.
         phase: to which what is in no named phase is charged.
         directory: of the run; left out, Hydra's where that runs, else below `outputs`.
         mlflow: a tracking URI, or False for none.
@@ -314,7 +324,9 @@ def run(
         StudyError: it stands inside of another run, or its directory holds the result of one.
         BaseException: what the block raised; the result says so, and holds what was measured.
     """
-    network = _network(model, example=example, keeps_weights=keep_weights)
+    network = _network(
+        model, example=example, keeps_weights=keep_weights, layer_energy=layer_energy
+    )
     config = energy_config(energy, **options)
     place = run_place(name, directory, mlflow, experiment, metric)
     chosen = place.metric or "accuracy"
@@ -394,7 +406,11 @@ def _recorded(
 
 
 def _network(
-    model: object, *, example: object = None, keeps_weights: bool = False
+    model: object,
+    *,
+    example: object = None,
+    keeps_weights: bool = False,
+    layer_energy: bool = False,
 ) -> _NetworkInRun:
     """Return what counts and keeps a torch module in a run; of anything else, what does nothing.
 
@@ -405,8 +421,18 @@ def _network(
     if torch is not None and isinstance(model, torch.nn.Module):
         from greensweep.loops.network import network_in_run
 
-        return partial(network_in_run, model, example=example, keeps_weights=keeps_weights)
-    asked = {"example": example is not None, "keep_weights": keeps_weights}
+        return partial(
+            network_in_run,
+            model,
+            example=example,
+            keeps_weights=keeps_weights,
+            layer_energy=layer_energy,
+        )
+    asked = {
+        "example": example is not None,
+        "keep_weights": keeps_weights,
+        "layer_energy": layer_energy,
+    }
     for name, is_asked in asked.items():
         if is_asked:
             raise ConfigError(f"{name} is of a torch module: give it, greensweep.run(…, model=net)")

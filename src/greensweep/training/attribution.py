@@ -24,6 +24,7 @@ REST = DATA, LOSS, OPTIMIZER, OTHER = "data", "loss", "optimizer", "other"
 # As torch names them.
 _GRADIENT = "autograd::engine::evaluate_function: "
 _OPTIMIZER = "Optimizer."
+_UPDATE = "Optimizer.step"
 
 
 class Layer(NamedTuple):
@@ -92,6 +93,8 @@ class StepTrace:
 
     Attributes:
         seconds: its length.
+        has_backward: gradients were computed in it.
+        has_update: an optimizer of torch's took a step in it.
         operators: names of what the forward pass called on its thread, also within others, in
             order, and how many nodes of the backward graph there were before each: steps that
             share them share labels.
@@ -126,6 +129,8 @@ class StepTrace:
         self._first_node = next(numbers, 0)
         self.operators = tuple((event.name, self._node(event)) for event in self._operators)
         self.seconds = (self._step.end_ns - self._step.start_ns) / 1e9
+        self.has_backward = bool(self._gradients)
+        self.has_update = any(_updates(event, forward) for event in host)
 
     def _node(self, event: Event) -> int | None:
         """Return the number that it has of a node, from the forward pass's first."""
@@ -254,6 +259,40 @@ def steps_of(events: Sequence[Event]) -> Iterator[StepTrace]:
             within = [event for event in events if _begins_in(event, step)]
             if any(event.name == FORWARD for event in within):
                 yield StepTrace(within)
+
+
+def steps_by_forward(events: Sequence[Event]) -> Iterator[StepTrace]:
+    """Yield the steps of a trace without `STEP`, but for its first: the forward passes tell them.
+
+    A step begins where the one before it ended: with the optimizer's update, or without one, as
+    where gradients are accumulated, with the last gradient.
+    """
+    forwards = [e for e in events if e.name == FORWARD and e.kind in HOST_KINDS]
+    nexts_ns = [*(each.start_ns for each in forwards[1:]), events[-1].end_ns if events else 0]
+    ends_ns = [_step_end_ns(events, *each) for each in zip(forwards, nexts_ns, strict=False)]
+    for forward, start_ns, end_ns in zip(forwards[1:], ends_ns, ends_ns[1:], strict=False):
+        step = Event(STEP, "user_annotation", forward.thread, start_ns, end_ns)
+        host = [e for e in events if e.kind not in DEVICE_KINDS and _begins_in(e, step)]
+        launches = {e.launch for e in host if e.kind in LAUNCH_KINDS}
+        # What a GPU runs it may run later.
+        ran = [e for e in events if e.kind in DEVICE_KINDS and e.launch in launches]
+        yield StepTrace([step, *host, *ran])
+
+
+def _step_end_ns(events: Iterable[Event], forward: Event, before_ns: int) -> int:
+    """Return where the step of a forward pass ends, at the latest at the next one."""
+    updates = [e.end_ns for e in events if _updates(e, forward) and e.end_ns <= before_ns]
+    gradients = [
+        e.end_ns
+        for e in events
+        if e.name.startswith(_GRADIENT) and forward.end_ns <= e.start_ns < before_ns
+    ]
+    return max(updates or gradients, default=forward.end_ns)
+
+
+def _updates(event: Event, forward: Event) -> bool:
+    """Tell whether an event is the update that follows a forward pass, which may be within it."""
+    return event.name.startswith(_UPDATE) and event.end_ns > forward.end_ns
 
 
 def _begins_in(event: Event, other: Event) -> bool:
