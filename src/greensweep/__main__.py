@@ -60,7 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     send.add_argument("directory", type=Path, help="the directory of a run or a sweep")
     send.set_defaults(command=_upload)
 
-    show = commands.add_parser("summarise", help="table, study.json and trials.csv of a sweep")
+    show = commands.add_parser(
+        "summarise", help="table, study.json and trials.csv of a sweep, or of single runs"
+    )
     show.add_argument("sweep", type=Path, help="the directory of a sweep")
     show.add_argument("output", type=Path, nargs="?", help="where to write (default: the sweep)")
     show.set_defaults(command=_summarise)
@@ -146,8 +148,11 @@ def _summarise(asked: argparse.Namespace) -> None:
     trials = read_trials(asked.sweep)
     if not trials:
         raise StudyError(f"{asked.sweep} holds no trials: name the directory of a sweep")
-    summary = read_summary(asked.sweep) or summarise(trials, interrupted=True)
-    if asked.output or not at_work:
+    # Single runs are no sweep: there will be more of them, which a summary kept there would lack.
+    is_sweep = any(trial.result.trial is not None for trial in trials)
+    known = read_summary(asked.sweep) if is_sweep else None
+    summary = known or summarise(trials, interrupted=is_sweep)
+    if asked.output or (is_sweep and not at_work):
         write_summary(summary, trials, asked.output or asked.sweep)
     notes = [f"A command is at work in {asked.sweep}: so far it came to this."] if at_work else []
     print_summary(summary, trials, notes)

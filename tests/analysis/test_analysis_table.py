@@ -246,7 +246,7 @@ def test_nothing_that_can_be_used_is_one_sentence() -> None:
         ('a,b\n"1\n2",2\n1\n', r"runs.csv, line 4 has fewer cells than .* \(1, not 2\): write"),
         ('a,b\n1,2\n"1,2\n1,2\n', r"runs.csv, line 3 has a quote that is not closed"),
         ('a,b\n1,2\n1,"2\n1,2\n', r"runs.csv, line 3 has a quote that is not closed"),
-        (None, "is no file: give a CSV or Parquet file, or mlflow"),
+        (None, "is no file: give a CSV or Parquet file, the folder of runs or sweeps, or mlflow"),
     ],
 )
 def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str | None, said: str) -> None:

@@ -203,7 +203,10 @@ def test_the_meter_of_another_programs_sweep_is_held_to_the_same_rules() -> None
             "enqueue must be present, or a list of points, got [3]: set "
             "enqueue='[{optimizer.learning_rate: 0.01}]'",
         ),
-        ({"energy": "gpu"}, "energy must be an energy group, got gpu: set energy='${energy}'"),
+        (
+            {"energy": "gpu"},
+            "energy must be a mapping of a meter's options, got gpu: set energy='{country: NLD}'",
+        ),
         (
             {"constraints": 3},
             "constraints must be bounds by name, got 3: set "

@@ -26,7 +26,7 @@ class ColumnsConfig(Group, choice="runs"):
         reads_energy_alone: whether such a table has no figure that runs are compared by.
     """
 
-    reader: ClassVar[str] = "greensweep.sources.table:read_rows"
+    reader: ClassVar[str] = "greensweep.sources.folder:read_rows"
     reads_energy_alone: ClassVar[bool] = False
 
     energy: str = option("energy_joules", doc="training energy of a run")
@@ -220,7 +220,9 @@ def _names_columns(on: Any) -> bool:
 @dataclass
 class SourceConfig:
     source: str = option(
-        MISSING, doc="a CSV or Parquet file, or mlflow; what `columns` reads of another tool"
+        MISSING,
+        doc="a CSV or Parquet file, the folder of runs or sweeps, or mlflow; what `columns` reads "
+        "of another tool",
     )
     mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
     mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
@@ -258,7 +260,9 @@ class AnalyseConfig(SourceConfig):
 
 @dataclass
 class ReportConfig(SourceConfig):
-    source: str = option("mlflow", doc="a CSV or Parquet file, or mlflow")
+    source: str = option(
+        "mlflow", doc="a CSV or Parquet file, the folder of runs or sweeps, or mlflow"
+    )
     tradeoff: TradeoffConfig = MISSING
     strategies: StrategiesConfig = MISSING
     layers: LayersConfig = MISSING

@@ -3,6 +3,7 @@
 import os
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,17 @@ def trial_directories(sweep: Path) -> list[Path]:
     """
     numbered = [path for path in sweep.glob("[0-9]*") if path.name.isdecimal() and _is_trial(path)]
     return sorted(numbered or _outermost(sweep), key=lambda path: (len(path.name), path))
+
+
+def runs_and_sweeps(folder: Path) -> Iterator[Path]:
+    """Yield the folders of runs and of sweeps below a folder, none of them in another, in order."""
+    for name, folders, files in os.walk(folder):
+        path = Path(name)
+        if RESULT_FILE in files or is_marked_sweep(path):
+            folders.clear()
+            if not is_artifacts(path):
+                yield path
+        folders.sort(key=lambda each: (len(each), each))
 
 
 def is_artifacts(path: Path) -> bool:

@@ -46,12 +46,13 @@ def read_sweep(directory: Path, trials: Iterable[Trial]) -> pd.DataFrame:
         AnalysisError: there is no such table.
     """
     table = read_file(directory / TRIALS_FILE).rename(columns={"mlflow_run_id": "run_id"})
-    further = {trial.number: _further(trial.result) for trial in trials}
+    further = {trial.number: further_columns(trial.result) for trial in trials}
     rows = table[table["trial"].isin(further)]
     return rows.join(pd.DataFrame.from_dict(further, orient="index"), on="trial")
 
 
-def _further(result: RunResult) -> dict[str, Any]:
+def further_columns(result: RunResult) -> dict[str, Any]:
+    """Return what `read_mlflow` has of a run beside `trials.csv`, under the names of that."""
     metrics, tags = tracked_metrics(result), {**result.provenance, **tracked_tags(result)}
     kept: dict[str, Any] = {
         **{name: value for name, value in metrics.items() if name.startswith(KEPT_METRICS)},
@@ -96,7 +97,7 @@ def read_study(
         sweep = folder / cell
         if not _has_ended(sweep, asked):
             raise _unfinished(sweep)
-        labels = {"cell": cell, "experiment_id": known_experiment(sweep), **_choices(sweep)}
+        labels = {"cell": cell, "experiment_id": known_experiment(sweep), **choices_of(sweep)}
         labels["strategy_in_space"] = f"{labels['strategy']}@{labels['space']}"
         trials = first_trials(read_trials(sweep), asked)
         runs = read_sweep(sweep, trials)
@@ -172,7 +173,7 @@ def _figures(trials: Iterable[Trial]) -> dict[str, Any]:
     }
 
 
-def _choices(sweep: Path) -> dict[str, Any]:
+def choices_of(sweep: Path) -> dict[str, Any]:
     """Return what the first run of a sweep chose in the groups that distinguish cells."""
     for run in trial_directories(sweep):
         composed = read_plain_config(run / ".hydra" / "hydra.yaml")

@@ -131,11 +131,6 @@ class RunTable:
         return replace(self, frame=frame.reset_index(drop=True))
 
 
-def read_rows(path: Path) -> Rows:
-    """Read a table whose columns the options `columns` name, as `read_file` does."""
-    return Rows(read_file(path))
-
-
 def read_file(path: Path, option: str = "source") -> pd.DataFrame:
     """Read a table as `read_frame` does.
 
@@ -146,7 +141,7 @@ def read_file(path: Path, option: str = "source") -> pd.DataFrame:
         AnalysisError: the file is missing, empty or broken; the first broken line is named.
     """
     if not path.is_file():
-        others = ", or mlflow" if option == "source" else ""
+        others = ", the folder of runs or sweeps, or mlflow" if option == "source" else ""
         raise AnalysisError(f"{option}={path} is no file: give a CSV or Parquet file{others}")
     try:
         return read_frame(path)

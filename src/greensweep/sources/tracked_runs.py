@@ -1,7 +1,6 @@
 """What runs and sweeps recorded, under the names that MLflow shows: from folders or a store."""
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from greensweep.record.recorded_run import STATUS_OF_TRACKED
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, find_result
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.search.cost import read_search_cost
-from greensweep.search.folders import is_artifacts, is_marked_sweep
+from greensweep.search.folders import runs_and_sweeps
 from greensweep.sources.mlflow import SWEEP_METRICS, logged_figures, sweep_ids
 from greensweep.sources.mlflow_store import Columns, Keys, read_store
 from greensweep.study.summary import StudySummary, read_summary, summarise
@@ -100,7 +99,7 @@ def read_folder(folder: Path, source: str) -> TrackedRuns:
         )
     runs: list[TrackedRun] = []
     sweeps: dict[str, TrackedSweep] = {}
-    for path in _outermost(folder):
+    for path in runs_and_sweeps(folder):
         key = path.relative_to(folder).as_posix()
         if (path / RESULT_FILE).is_file():
             if (result := find_result(path)) is not None:
@@ -119,17 +118,6 @@ def read_folder(folder: Path, source: str) -> TrackedRuns:
             f"{RESULT_FILE}), a sweep or a study, or mlflow"
         )
     return TrackedRuns(source, tuple(runs), sweeps)
-
-
-def _outermost(folder: Path) -> Iterator[Path]:
-    """Yield the folders of runs and of sweeps, none of them in another, in order."""
-    for name, folders, files in os.walk(folder):
-        path = Path(name)
-        if RESULT_FILE in files or is_marked_sweep(path):
-            folders.clear()
-            if not is_artifacts(path):
-                yield path
-        folders.sort(key=lambda each: (len(each), each))
 
 
 def _unfinished(sweep: Path) -> StudySummary:

@@ -242,7 +242,7 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     """
     directory.mkdir(parents=True, exist_ok=True)
     study, table = directory / STUDY_FILE, directory / TRIALS_FILE
-    write_rows(_rows(trials), table)
+    write_rows(trial_rows(trials), table)
     kept = asdict(summary)
     for which in _CHOSEN:
         figures = kept.pop(f"{which}_figures")
@@ -251,7 +251,8 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     return [study, table]
 
 
-def _rows(trials: Sequence[Trial]) -> list[list[Any]]:
+def trial_rows(trials: Sequence[Trial]) -> list[list[Any]]:
+    """Return the rows of `trials.csv`, the names of its columns first."""
     metrics = _metric_columns(trials)
     repeated = {name for trial in trials for name in trial.result.spread}
     names = [*_FIGURES, *metrics]

@@ -1,0 +1,90 @@
+"""A folder of runs is a source: single runs, a sweep, or both, whichever program left them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Finished
+
+from greensweep.config.store import save_run_config
+from greensweep.errors import AnalysisError
+from greensweep.files import write_json
+from greensweep.record.result import RunResult, write_result
+from greensweep.search.folders import OWNER_FILE
+from greensweep.sources.folder import read_runs
+
+Cli = Callable[..., Finished]
+
+RUN = RunResult(
+    "finished", None, "mlp", "unknown", 0,
+    metrics={"validation": {"macro_f1": 0.5}}, objective_metric="macro_f1",
+    energy_joules=10.0, energy_spent_joules=15.0, energy_quality="estimated",
+)  # fmt: skip
+
+
+def leave(folder: Path, macro_f1: float, joules: float, trial: int | None = None) -> None:
+    folder.mkdir(parents=True)
+    overrides = () if trial is None else (f"rate={macro_f1}",)
+    metrics = {"validation": {"macro_f1": macro_f1}}
+    figures = {"energy_joules": joules, "energy_spent_joules": joules, "trial": trial}
+    write_result(replace(RUN, metrics=metrics, overrides=overrides, **figures), folder)
+    save_run_config({"rate": macro_f1, "net": {"width": 8}}, folder / "config.yaml")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two sweeps of two trials each, and two single runs, of a program of one's own."""
+    for name, joules in (("first", 30.0), ("second", 40.0)):
+        for trial, macro_f1 in enumerate((0.6, 0.9)):
+            leave(tmp_path / "multirun" / name / str(trial), macro_f1, joules + trial, trial)
+        write_json(tmp_path / "multirun" / name / OWNER_FILE, {"study_name": name, "folder": name})
+    for number in range(2):
+        leave(tmp_path / "outputs" / "mlp" / str(number), 0.7 + number / 10, 20.0 + number)
+    return tmp_path
+
+
+def test_sweeps_and_single_runs_stand_in_one_table(runs: Path) -> None:
+    table = read_runs(runs)
+    assert len(table) == 6
+    assert sorted(table["search"].dropna().unique()) == ["multirun/first", "multirun/second"]
+    assert table["trial"].isna().sum() == 2
+    assert table["rate"].tolist() == table["macro_f1"].tolist()  # searched, or an option
+    assert set(table["net.width"]) == {8}
+    assert set(table["folder"]) >= {"multirun/first/0", "outputs/mlp/1"}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("multirun/first", "takes 31 J for 0.9000"),
+        ("outputs", "takes 21 J for 0.8000"),
+        ("outputs/mlp/0", "takes 20 J for 0.7000"),
+        (".", "takes 31 J for 0.9000"),
+    ],
+)
+def test_a_folder_is_analysed(cli: Cli, runs: Path, source: str, said: str) -> None:
+    ended = cli("analyse.py", f"source={source}", "output=answers")
+    assert ended.status == 0, ended.errors
+    assert said in ended.output + ended.errors
+
+
+def test_a_folder_is_reported(cli: Cli, runs: Path) -> None:
+    ended = cli("report.py", "source=.", "output=page")
+    assert ended.status == 0, ended.errors
+    assert "macro F1" in (runs / "page" / "index.html").read_text()
+
+
+def test_a_folder_without_runs_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="holds no run: give the folder of a run, a sweep"):
+        read_runs(tmp_path)
+
+
+def test_single_runs_are_summarised_and_leave_no_summary_that_more_runs_would_make_stale(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from greensweep.__main__ import main
+
+    assert main(["summarise", str(runs / "outputs")]) == 0
+    assert "Trial 1 is the best by macro F1 (0.8000 for 21 J)" in capsys.readouterr().out
+    assert not (runs / "outputs" / "study.json").exists()
