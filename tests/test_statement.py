@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -489,6 +491,14 @@ def test_bad_input_is_one_sentence(
     assert said in told
     assert "Traceback" not in told
     assert len([line for line in told.splitlines() if "rror" in line]) == 1
+
+
+def test_a_statement_needs_no_library_that_trains_tracks_or_draws() -> None:
+    code = (
+        "import sys, greensweep.rendering.statement, greensweep.sources.tracked_runs\n"
+        "sys.exit(bool({'torch', 'mlflow', 'matplotlib', 'jinja2'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_earlier_statement_is_replaced(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ _PROGRAMS = {
     "prepare": "fetch or verify a data set, and split it",
     "analyse": "answer a question from a table of runs",
     "report": "write one page about a table of runs",
-    "statement": "state energy and emissions of runs, for a paper or a model card",
+    "statement": "energy and emissions, for a paper or a model card",
 }
 
 

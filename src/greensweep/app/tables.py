@@ -85,11 +85,12 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
     Raises:
         OSError: the folder `output` cannot be written.
     """
-    from greensweep import rendering
+    from greensweep.rendering.build import build_page, colophon, report_tables, tradeoff_title
+    from greensweep.rendering.write import write_report
 
-    sections, tables = rendering.build_page(analyses, config), rendering.report_tables(analyses)
-    title = config.title or rendering.tradeoff_title(analyses.runs.metric)
-    origin = rendering.colophon(config.source)
-    page = rendering.write_report(Path(config.output), title, sections, tables, origin)
+    sections, tables = build_page(analyses, config), report_tables(analyses)
+    title = config.title or tradeoff_title(analyses.runs.metric)
+    origin = colophon(config.source)
+    page = write_report(Path(config.output), title, sections, tables, origin)
     log.info(f"Report: {page}")
     return page

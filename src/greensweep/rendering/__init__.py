@@ -1,25 +1,29 @@
-"""Figures, tables and one page from finished analyses. Draws; computes nothing."""
+"""Figures, tables, texts and one page from finished analyses. Draws; computes nothing."""
 
-from greensweep.rendering.build import build_page, colophon, report_tables, tradeoff_title
-from greensweep.rendering.figures.drawing import Drawing
-from greensweep.rendering.figures.parts import draw_layers, draw_quantiles, draw_shares
-from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
-from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
-from greensweep.rendering.write import write_report
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "Drawing",
-    "build_page",
-    "colophon",
-    "draw_curves",
-    "draw_front",
-    "draw_importance",
-    "draw_layers",
-    "draw_quantiles",
-    "draw_ranks",
-    "draw_shares",
-    "draw_survival",
-    "report_tables",
-    "tradeoff_title",
-    "write_report",
-]
+_PUBLIC = {
+    "Drawing": "figures.drawing",
+    "build_page": "build",
+    "colophon": "build",
+    "draw_curves": "figures.strategies",
+    "draw_front": "figures.tradeoff",
+    "draw_importance": "figures.tradeoff",
+    "draw_layers": "figures.parts",
+    "draw_quantiles": "figures.parts",
+    "draw_ranks": "figures.strategies",
+    "draw_shares": "figures.parts",
+    "draw_survival": "figures.strategies",
+    "report_tables": "build",
+    "tradeoff_title": "build",
+    "write_report": "write",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first asked for: a statement is text, and needs no library that draws.
+    if name in _PUBLIC:
+        return getattr(import_module(f"greensweep.rendering.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
