@@ -67,6 +67,17 @@ def test_logs_of_an_older_version_are_read_by_what_they_say(tmp_path: Path) -> N
     assert run["machine"] == "GPU Tesla T4."
 
 
+def test_a_figure_that_is_none_is_not_taken_for_one(tmp_path: Path) -> None:
+    write_carbontracker(tmp_path, f"4244_{DATE}", [130.0])
+    output = tmp_path / f"4244_{DATE}_carbontracker_output.log"
+    output.write_text(output.read_text().replace(" kWh", "? kWh"))
+    log = tmp_path / f"4244_{DATE}_carbontracker.log"
+    log.write_text(log.read_text().replace("cpu: 20.0", "cpu: nan"))
+    (run,) = read_carbontracker(tmp_path).frame.to_dict("records")
+    assert run["energy_joules"] == pytest.approx(1.58 * 11000.0)
+    assert "energy/cpu_joules" not in run
+
+
 def test_its_runs_are_analysed_with_the_accuracy_of_another_table(
     cli: Callable[..., Finished], tmp_path: Path
 ) -> None:

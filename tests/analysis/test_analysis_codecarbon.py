@@ -214,6 +214,23 @@ def test_what_the_api_keeps_is_added_up_by_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is no list of runs as CodeCarbon's API has it"),
+        ("[1, 2]", "is no list of runs as CodeCarbon's API has it"),
+        ('{"detail": "no such run"}', "is no list of runs as CodeCarbon's API has it"),
+        ("[]", "has no runs: give a table with a row for each run"),
+        ('[{"energy_consumed": "x"}]', "row 1 below the header, energy_consumed must be a number"),
+    ],
+)
+def test_json_that_is_no_answer_of_the_api_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "page.json").write_text(text)
+    with pytest.raises(AnalysisError) as refused:
+        read_codecarbon(tmp_path / "page.json")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("other", "said"),
     [
         ({"pue": 1.5}, "a power usage effectiveness (PUE) of 1, 1.5"),
@@ -305,6 +322,7 @@ def test_figures_that_contradict_each_other_are_refused(
 SENTENCES = {
     "no metric": (("source=emissions.csv", "columns=codecarbon"), "join=metrics.csv on=run_id say"),
     "another table": (("source=metrics.csv", *JOB[1:]), "is called 'energy_consumed'"),
+    "no columns": (("source=emissions.csv", *JOB[2:]), "set columns=codecarbon if that tool wrote"),
     "no key": (JOB[:3], "join=metrics.csv needs the column by which rows belong together"),
     "no join": ((*JOB[:2], "on=run_id"), "on=run_id needs the table to join: set join="),
     "no name": ((*JOB[:3], "on=3"), "on must be the name of a column"),

@@ -54,13 +54,11 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def tables(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `mlflow.search_runs()` says of each experiment, as CSV files with row labels."""
-    folder, before = tmp_path_factory.mktemp("tables"), mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
+    folder = tmp_path_factory.mktemp("tables")
+    with pytest.MonkeyPatch.context() as patch:  # set_tracking_uri would hold for other tests too
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
         for name in ("mine", "theirs"):
             mlflow.search_runs(experiment_names=[name]).to_csv(folder / f"{name}.csv")
-    finally:
-        mlflow.set_tracking_uri(before)
     return folder
 
 
@@ -324,6 +322,14 @@ def test_a_table_says_what_the_store_says(uri: str, tables: Path, experiment: st
     by_store = read_mlflow(uri, experiment).drop(columns="started")
     by_table = read_mlflow_table(tables / f"{experiment}.csv").frame.drop(columns="started")
     pd.testing.assert_frame_equal(by_store, by_table, check_like=True, check_dtype=False)
+
+
+def test_runs_that_name_no_data_set_are_of_one_setting(uri: str, tables: Path) -> None:
+    table = pd.read_csv(tables / "theirs.csv").drop(columns=["params.dataset", "params.model"])
+    table.to_csv(tables / "plain.csv", index=False)
+    columns = MlflowTableColumnsConfig(energy="energy_kwh", accuracy="val_acc")
+    runs = read_runs(AnalyseConfig(source=str(tables / "plain.csv"), columns=columns))
+    assert set(runs.frame["_setting"]) == {"all"}
 
 
 def test_a_metric_with_a_params_name_is_told_apart(uri: str) -> None:

@@ -20,11 +20,12 @@ from greensweep.sources.table import Rows
 
 _EPOCHS, _OUTPUT = "_carbontracker.log", "_carbontracker_output.log"
 _QUALITY = "estimated"
+_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _CONSUMPTION = re.compile(
     r"(Actual|Predicted) consumption(?: for (\d+) epoch\(s\))?:\s*"
-    r"Time:\s*(\d+):(\d+):([\d.]+)\s*Energy:\s*(\S+) kWh\s*CO2eq:\s*(\S+) g"
+    rf"Time:\s*(\d+):(\d+):({_NUMBER})\s*Energy:\s*({_NUMBER}) kWh\s*CO2eq:\s*({_NUMBER}|nan) g"
 )
-_DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+_DURATION = re.compile(rf"Duration: (\d+):(\d+):({_NUMBER})")
 _POWER = re.compile(r"Average power usage \(W\) for (\w+): (\[[^\]]*\]|\S+)")
 _FOUND = re.compile(r"The following components were found: (.*)")
 _VERSION = re.compile(r"carbontracker version (\S+)")
@@ -103,7 +104,7 @@ def _parts(epochs: str, durations: list[float], pue: float) -> dict[str, float]:
     """Return the joules of each component; epochs too short to be sampled are as the others."""
     watts: dict[str, list[float | None]] = {}
     for component, value in _POWER.findall(epochs):
-        figures = re.findall(r"[\d.]+(?:e[+-]?\d+)?", value)
+        figures = re.findall(r"\d+\.?\d*(?:e[+-]?\d+)?", value)
         watts.setdefault(component, []).append(sum(map(float, figures)) if figures else None)
     joules = {}
     for component, powers in watts.items():

@@ -22,7 +22,8 @@ _METRICS = {
     "emissions/spent_kg": "emissions_spent_kg",
 }
 _PARENT, _STRATEGY, _QUALITY = "mlflow.parentRunId", "strategy", "energy.quality"
-_COMPARED = ("energy_joules", "accuracy")  # that runs have to have, by our names or others
+# What others call by names of their own, or have not.
+_COMPARED = ("energy_joules", "accuracy", "dataset", "model")
 ORIGIN_TAGS = {"mlflow.source.git.commit": "commit", "dvc.data": "data"}
 _TAGS = {
     **ORIGIN_TAGS,

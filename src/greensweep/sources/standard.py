@@ -27,6 +27,7 @@ from greensweep.sources.columns import DEFAULTS, FALSE, SourceColumns
 from greensweep.sources.table import ACCURACY, ENERGY, RunTable, column, joined
 
 _SPLITS = ("", "validation_", "test_")  # before a metric's name, in our own tables
+_OF_CODECARBON = "energy_consumed"
 _MOST_JOULES = 1e21  # more than the world uses in a year
 
 
@@ -139,6 +140,11 @@ def _energies(read: SourceColumns) -> tuple["pd.Series[float]", "pd.Series[float
 
     def joules(key: str, unit: EnergyUnit | None) -> "pd.Series[float]":
         name = read.name(key)
+        if name == DEFAULTS.energy and name not in read.raw and _OF_CODECARBON in read.raw:
+            raise AnalysisError(
+                f"{read.source} has no {name}, but CodeCarbon's {_OF_CODECARBON}: set "
+                f"columns=codecarbon if that tool wrote it, or columns.energy={_OF_CODECARBON}"
+            )
         column(read.raw, name, f"columns.{key}", read.source)
         try:
             factor = energy_factor(name, unit, read.raw.columns, "columns.energy_unit")
