@@ -1,6 +1,8 @@
 """The package in the user's own environment: its wheel, its extras, its types."""
 
 import ast
+import doctest
+import importlib
 import os
 import re
 import subprocess
@@ -17,6 +19,12 @@ from conftest import PROJECT
 import greensweep
 from greensweep.errors import ConfigError, install_command
 
+# Modules with examples in them.
+EXAMPLES = sorted(
+    ".".join(path.relative_to(PROJECT / "src").with_suffix("").parts)
+    for path in (PROJECT / "src" / "greensweep").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
 METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = METADATA["optional-dependencies"]
 
@@ -74,6 +82,77 @@ def test_a_run_without_mlflow_says_how_to_install_it(monkeypatch: pytest.MonkeyP
         greensweep.run("mine", mlflow="sqlite:///mlflow.db", meter="unmetered"),
     ):
         pass
+
+
+# --- names, types and examples ----------------------------------------------------------------
+
+
+def test_the_package_shows_its_names_and_imports_them_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, greensweep; print(*greensweep.__all__); print(*dir(greensweep));"
+        "print(*[name for name in sys.modules if name.startswith('greensweep.')]);"
+        "print(greensweep.run.__doc__.splitlines()[0])"
+    )
+    listed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    names, shown, loaded, documented = listed.stdout.splitlines()
+    assert set(names.split()) == set(greensweep._PUBLIC) <= set(shown.split())
+    assert loaded == ""
+    assert documented.startswith("Record what the block does as one run")
+
+
+@pytest.mark.parametrize("name", greensweep.__all__)
+def test_a_public_name_shows_an_example(name: str) -> None:
+    assert ">>> " in getattr(greensweep, name).__doc__
+    assert f"greensweep.{greensweep._PUBLIC[name]}" in EXAMPLES
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_examples_do_what_they_show(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+USER = """
+import greensweep
+
+with greensweep.measure(country="NLD") as energy:
+    joules: float | None = energy.joules
+
+with greensweep.run("mlp", params={"width": 8}) as run:
+    run.report(epoch=1, macro_f1=0.5)
+
+@greensweep.measure()
+def train(epochs: int) -> float:
+    return 1.0 * epochs
+
+reveal_type(train(3))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("", ""),
+        ("greensweep.mesure()", 'Module has no attribute "mesure"; maybe "measure"'),
+        ("greensweep.measure(contry='NLD')", 'Unexpected keyword argument "contry" for "measure"'),
+        ("greensweep.run('x', modle='y')", 'Unexpected keyword argument "modle" for "run"'),
+        ("greensweep.report(epoch='1')", 'Argument "epoch" to "report" has incompatible type'),
+        ("train('three')", 'Argument 1 to "train" has incompatible type "str"'),
+    ],
+)
+def test_a_type_checker_sees_what_is_wrong(line: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"{USER}{line}\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "mine.py"]
+    checked = subprocess.run(
+        [*command, "--config-file=", f"--cache-dir={PROJECT}/.mypy_cache/user"],
+        cwd=tmp_path, env={**os.environ, "MYPYPATH": str(PROJECT / "src")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert 'Revealed type is "float"' in checked.stdout
+    assert checked.returncode == bool(fault), checked.stdout
+    assert fault in checked.stdout
 
 
 # --- the wheel in an empty environment --------------------------------------------------------

@@ -95,6 +95,12 @@ class TrialEnded(BaseException):
 
     No `Exception`, as asyncio's `CancelledError` is none: it passes a program's `except Exception`.
 
+    >>> try:
+    ...     raise TrialEnded("pruned", "behind the median of epoch 3")
+    ... except TrialEnded as ended:
+    ...     print(f"{ended.status}: {ended}")
+    pruned: behind the median of epoch 3
+
     Attributes:
         status: pruned: it will not be among the best. stopped: the sweep ends.
         interrupted: it was stopped from outside, and may run again later.

@@ -90,7 +90,7 @@ def sections(program: str) -> Iterator[Section]:
         elif _files(name):
             yield Section(name, choices=tuple(choices_of(name)))
         if name == "training":
-            replay: type = next(filter(is_dataclass, get_args(kinds["replay"])))
+            replay: Any = next(filter(is_dataclass, get_args(kinds["replay"])))
             options = tuple(_described(replay, "replay."))
             yield Section("replay", text="With `training=replay`:", options=(("", options),))
 

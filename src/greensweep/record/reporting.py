@@ -128,6 +128,9 @@ def report(
 ) -> None:
     """Report an epoch of a training loop to the search that it is part of.
 
+    >>> for epoch in range(1, 4):
+    ...     report(epoch=epoch, epochs=3, accuracy=1 - 0.5**epoch, loss=1 / epoch)
+
     Outside of `hydra/sweeper=greensweep` it does nothing, so a program may always call it. A thread
     of the program's own is outside, unless it runs in a copy of the trial's context:
     `Thread(target=contextvars.copy_context().run, args=(train,))`.
