@@ -495,9 +495,10 @@ def test_a_file_of_ones_own_describes_the_search(
         "lr: 0.2\n"
         "command: [sh, train.sh, '${lr}']\n"
         "hydra:\n"
-        "  sweeper: {direction: maximize, n_trials: 2, params: {lr: 'interval(0.1,0.3)'}}\n"
+        "  sweeper: {metric: macro_f1, direction: maximize, n_trials: 2,\n"
+        "    params: {lr: 'interval(0.1,0.3)'}}\n"
     )
-    assert sweep("-cn", "search", "--metric", "macro_f1") == 0
+    assert sweep("-cn", "search") == 0
     first, second = results("multirun/greensweep")
     assert first["metrics"]["validation"]["macro_f1"] == pytest.approx(0.6)
     assert second["metrics"]["validation"]["macro_f1"] != pytest.approx(0.6)
@@ -546,6 +547,23 @@ def test_a_run_is_in_mlflow_where_that_is_asked_for(
     kept = MlflowClient(uri).get_run(result["mlflow_run_id"])
     assert kept.data.metrics["validation/macro_f1"] == 1
     assert kept.data.params["lr"] == "1"
+
+
+@pytest.mark.slow
+def test_a_sweep_is_in_mlflow_with_its_trials(
+    sweep: Callable[..., int | str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # which the test gives back as it was
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sweep("--mlflow", uri, "--metric", "macro_f1", "lr=1,2", *COMMAND) == 0
+    runs = MlflowClient(uri).search_runs(["1"])
+    parents = [each.data.tags.get("mlflow.parentRunId") for each in runs]
+    assert len(runs) == 3
+    assert {each for each in parents if each} == {runs[parents.index(None)].info.run_id}
+    assert {each.info.status for each in runs} == {"FINISHED"}
 
 
 # --- examples -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`greensweep exec`: measure any command, or sweep over its options."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     asked = _parsed(arguments)
     if asked.multirun:
+        if asked.mlflow:  # the sweep's own run is closed there too
+            os.environ.setdefault("MLFLOW_TRACKING_URI", asked.mlflow)
         sys.argv[1:] = ["--multirun", *asked.overrides]
         run_program(program(asked.config_name, CommandTrial(asked), None, asked.config_dir))
     this, fault = run_command(*_read(_composed(asked), asked))
