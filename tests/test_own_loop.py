@@ -1,6 +1,7 @@
 """The example of a program of one's own: run once, and searched, as its first lines say."""
 
 import ast
+import json
 import runpy
 import shlex
 import sys
@@ -32,4 +33,14 @@ def test_the_example_runs_as_it_says(
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     assert ("The bill: " in capsys.readouterr().out) == ("-m" in arguments)
     # Without the option too: the configuration names its sweeper.
-    assert (tmp_path / "multirun" / "greensweep").is_dir() == ("-m" in arguments)
+    sweep = tmp_path / "multirun" / "greensweep"
+    assert sweep.is_dir() == ("-m" in arguments)
+    assert (sweep / "trials.csv").is_file() == ("-m" in arguments)
+    results = [json.loads(each.read_text()) for each in tmp_path.glob("**/result.json")]
+    assert len(results) == (2 if "-m" in arguments else 1)
+    for each in results:
+        assert (each["status"], each["objective_metric"], each["epochs"]) == (
+            "finished",
+            "macro_f1",
+            2,
+        )

@@ -232,9 +232,9 @@ def test_a_program_of_ones_own_is_searched_metered_and_pruned(
     assert len(done) + len(pruned) == 10
     assert pruned and all(trial.user_attrs["outcome"]["epochs"] < 6 for trial in pruned)
     for trial in done:
-        accuracy, joules = trial.values
+        macro_f1, joules = trial.values
         outcome = trial.user_attrs["outcome"]
-        assert outcome["accuracy"] == accuracy
+        assert outcome["metric_value"] == macro_f1
         assert 0 < joules <= outcome["spent_joules"]
         assert [point[0] for point in outcome["curve"]] == list(range(1, 7))
     assert "The bill: " in capsys.readouterr().out
