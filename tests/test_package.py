@@ -179,6 +179,7 @@ defaults: [_self_, override hydra/sweeper: greensweep]
 rate: 0.1
 width: 1
 epochs: 4
+output: ${hydra:runtime.output_dir}  # as templates have it, which a job alone knows
 hydra:
   sweep: {dir: sweep}
   sweeper:

@@ -84,9 +84,11 @@ def shared_config(config: DictConfig) -> DictConfig:
 
 def with_values(app: DictConfig, searched: Sequence[Searched]) -> DictConfig:
     """Return a configuration in which what has no value but a searched one has its first."""
-    missing = OmegaConf.missing_keys(app)
     for each in searched:
-        if each.key in missing:
+        # OmegaConf 2.3's missing_keys resolves what a job alone can: ${hydra:runtime.output_dir}.
+        parent, _, name = each.key.rpartition(".")
+        node = OmegaConf.select(app, parent) if parent else app
+        if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
             OmegaConf.update(app, each.key, ends_of(each.override)[0])
     return app
 
