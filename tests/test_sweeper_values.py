@@ -10,9 +10,12 @@ from typing import Any
 import optuna
 import pytest
 from conftest import Finished
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from greensweep.config.grammar import as_override, escape_interpolations
+from greensweep.config.searched import Searched
+from greensweep.sweeper.command import with_values
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -413,3 +416,10 @@ def test_a_malformed_space_file_is_named(
     assert refused.status == 1
     assert said in refused.errors
     assert refused.errors.count("\n") == 1
+
+
+def test_what_only_a_job_resolves_is_left_to_it() -> None:
+    app = OmegaConf.create({"place": "${hydra.runtime.output_dir}", "model": {"width": "???"}})
+    widths = OverridesParser.create().parse_override("model.width=choice(8,16)")
+    searched = Searched("model.width", widths, {}, True)
+    assert with_values(app, [searched]).model.width == 8

@@ -65,6 +65,47 @@ def test_the_run_around_is_reported_to_and_goes_on(tmp_path: Path) -> None:
     assert find_result(tmp_path / "own") is None
 
 
+def test_trainings_in_one_run_around_count_their_epochs_on(tmp_path: Path) -> None:
+    run = hooked(tmp_path / "own")
+    with searched() as search, greensweep.run("folds", directory=tmp_path):
+        for fold in range(2):
+            run.begin(name="a")
+            run.report(1, 2, {"accuracy": 0.5})
+            run.report(2, 2, {"accuracy": 0.5 + fold / 10})
+            run.end()
+    assert [(each.epoch, each.epochs) for each in search.reports] == [
+        (1, 2),
+        (2, 2),
+        (3, 4),
+        (4, 4),
+    ]
+
+
+def test_what_is_evaluated_before_the_training_belongs_to_it(tmp_path: Path) -> None:
+    run = hooked(tmp_path)
+    run.go_on("evaluation", name="a")
+    run.log({"val_acc": 0.1})
+    run.end()
+    run.begin(name="a")
+    run.report(1, 1, {"val_acc": 0.5})
+    run.end()
+    result = read_result(tmp_path)
+    assert (result.epochs, result.metrics) == (1, {"validation": {"acc": 0.5}})
+    assert {"evaluation", "setup"} < set(result.energy_phases)
+
+
+def test_a_second_training_is_a_run_of_its_own(tmp_path: Path) -> None:
+    run = HookedRun({"meter": "unmetered"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        for _ in range(2):
+            run.begin(name="a")
+            run.report(1, 1, {"acc": 0.5})
+            run.end()
+    results = [read_result(path.parent) for path in tmp_path.glob("outputs/a/*/result.json")]
+    assert [each.epochs for each in results] == [1, 1]
+
+
 def test_a_run_that_the_search_ends_has_ended_and_is_not_tested(tmp_path: Path) -> None:
     run = hooked(tmp_path)
     with searched(ends_after=1), pytest.raises(TrialEnded):

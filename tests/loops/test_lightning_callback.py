@@ -125,6 +125,18 @@ def test_a_run_around_has_the_fit(fit: Fit, tmp_path: Path) -> None:
     assert find_result(tmp_path / "own") is None
 
 
+def test_ctrl_c_in_a_fit_stops_the_run_around(fit: Fit, tmp_path: Path) -> None:
+    from lightning.pytorch import Callback
+
+    class CtrlC(Callback):
+        def on_train_batch_start(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit), greensweep.run("a", directory=tmp_path) as run:
+        fit(also=[CtrlC()], test=False)
+    assert (run.result.status, run.result.error) == ("stopped", "interrupted in epoch 1")
+
+
 def test_a_trainer_of_pytorch_lightning_takes_the_callback_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

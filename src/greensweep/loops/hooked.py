@@ -58,6 +58,7 @@ class HookedRun:
         self._stack: ExitStack | None = None
         self._context = Context()
         self._phase = ""
+        self._done = 0  # epochs of earlier trainings in the run around
 
     @property
     def is_open(self) -> bool:
@@ -74,8 +75,10 @@ class HookedRun:
         Args:
             found: options of `greensweep.run` as the library tells them.
         """
-        self._finished = None
+        if self._finished is not None and self._finished.result.epochs:
+            self._finished = None  # what was evaluated before the training belongs to it
         self.go_on("setup", **found)
+        self._done = self.epochs
 
     def go_on(self, phase: str, **found: Any) -> None:
         """Go on in a phase: with the run that is open, else with the one that finished last."""
@@ -98,13 +101,17 @@ class HookedRun:
     def report(self, epoch: int | None, epochs: int | None, metrics: dict[str, Any]) -> None:
         """Report what the training has come to, by the library's own names.
 
+        Args:
+            epoch: of this training; None is the next.
+            epochs: that it will have.
+
         Raises:
             TrialEnded: the search ends the trial: the run has ended with it.
         """
         if self._run is not None:
             try:
-                report = partial(self._run.report, epoch=epoch, epochs=epochs, **metrics)
-                self._context.run(report)
+                epoch, epochs = (each and each + self._done for each in (epoch, epochs))
+                self._context.run(partial(self._run.report, epoch=epoch, epochs=epochs, **metrics))
             except BaseException as raised:
                 self.end(raised)
                 raise
@@ -118,7 +125,7 @@ class HookedRun:
         """Record figures that came after the run had finished, in a moment that is not metered."""
         if (around := running()) is not None:
             around.log(**metrics)
-        else:
+        elif self._finished is not None:
             self.go_on("other")
             self.log(metrics)
             self.end()

@@ -24,6 +24,7 @@ class Ending:
 
 def ending_of(raised: BaseException) -> Ending:
     """Return what an exception says of the run that it ended."""
+    raised = ctrl_c_or(raised)
     match raised:
         case KeyboardInterrupt():
             return Ending("stopped", "interrupted", interrupted=True)
@@ -34,3 +35,10 @@ def ending_of(raised: BaseException) -> Ending:
         case GreensweepError():
             return Ending("failed", str(raised))
     return Ending("failed", f"{type(raised).__name__}: {first_line(raised)}")
+
+
+def ctrl_c_or(raised: BaseException) -> BaseException:
+    """Return the Ctrl-C that a library turned into an exit, as Lightning does; else what it is."""
+    context = raised.__context__
+    is_exit = isinstance(raised, SystemExit) and isinstance(context, KeyboardInterrupt)
+    return context if is_exit and context is not None else raised

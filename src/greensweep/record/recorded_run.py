@@ -9,7 +9,7 @@ from typing import Any
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_model import model_name
 from greensweep.config.store import save_run_config
-from greensweep.record.ending import Ending, Status, ending_of
+from greensweep.record.ending import Ending, Status, ctrl_c_or, ending_of
 from greensweep.record.result import CONFIG_FILE, RunResult, write_result
 from greensweep.record.tracked_names import tracked_metrics, tracked_params, tracked_tags
 from greensweep.tracking.provenance import provenance
@@ -47,8 +47,8 @@ class RecordedRun:
     def ended_by(self, raised: BaseException) -> Ending:
         """Return how an exception ends the run, and where."""
         ending = ending_of(raised)
-        if isinstance(raised, KeyboardInterrupt):
-            where = self.repeat or f"epoch {len(self.result.history) + 1}"
+        if isinstance(ctrl_c_or(raised), KeyboardInterrupt):
+            where = self.repeat or f"epoch {self.result.epochs + 1}"
             return replace(ending, error=f"{ending.error} in {where}")
         if self.repeat:
             failed = " failed" if ending.status == "failed" else ""

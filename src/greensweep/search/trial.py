@@ -16,7 +16,7 @@ from greensweep.energy import Meter, Window, shared_quality
 from greensweep.errors import GreensweepError, StudyError, TrialEnded
 from greensweep.files import read_as, was_put_aside, write_json
 from greensweep.nested import to_json
-from greensweep.record.ending import Ending, ending_of
+from greensweep.record.ending import Ending, ctrl_c_or, ending_of
 from greensweep.record.left_open import end_left_open
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import monitored_by
@@ -266,8 +266,7 @@ def _cause(raised: BaseException, end: BaseException | None) -> BaseException:
 
     That is the end of the trial where the task wrapped it up, and Ctrl-C where a library exits.
     """
-    if isinstance(raised, SystemExit) and isinstance(raised.__context__, KeyboardInterrupt):
-        return raised.__context__
+    raised = ctrl_c_or(raised)
     is_its_own = not isinstance(raised, GreensweepError | KeyboardInterrupt | SystemExit)
     return end if end is not None and is_its_own and _follows(raised, end) else raised
 
