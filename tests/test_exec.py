@@ -478,12 +478,13 @@ def test_options_of_a_command_are_searched(
     tmp_path: Path,
     space: list[str],
 ) -> None:
-    assert sweep("--metric", "macro_f1", *space, "hydra.sweeper.n_trials=2", *COMMAND) == 0
-    found = results("multirun/greensweep")
+    asked = ("--metric", "macro_f1", "--directory", "found", "hydra.sweeper.n_trials=2")
+    assert sweep(*asked, *space, *COMMAND) == 0
+    found = results("found")
     assert [each["trial"] for each in found] == [0, 1]
     assert {each["status"] for each in found} == {"finished"}
     best = max(found, key=lambda each: each["metrics"]["validation"]["macro_f1"])
-    study = json.loads((tmp_path / "multirun/greensweep/study.json").read_text())
+    study = json.loads((tmp_path / "found/study.json").read_text())
     assert study["search"]["best_trials"] == [best["trial"]]
 
 

@@ -120,7 +120,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         "--pattern", action="append", default=[], metavar="REGEX",
         help="reads metrics from lines of its output, as in 'Acc@1 (?P<top1>[0-9.]+)'",
     )  # fmt: skip
-    parser.add_argument("--directory", help="of the run (default: below outputs)")
+    parser.add_argument("--directory", help="of the run, or of the sweep")
     parser.add_argument("--mlflow", metavar="URI", help="tracking URI of MLflow")
     sweep = parser.add_argument_group(
         "options and sweeps", "{NAME} in the command stands for the option NAME"
@@ -134,7 +134,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
             for each in fields(schema)}  # fmt: skip
     for name in EnergyOptions.__annotations__:
         what = docs.get(name) or f"one of {', '.join(EnergyConfig.choices)}"
-        meter.add_argument(_flag(name), dest=f"meter_{name}", help=what.replace("%", "%%"))
+        meter.add_argument(
+            _flag(name), dest=f"meter_{name}", metavar="VALUE", help=what.replace("%", "%%")
+        )
     before, words = [*arguments], []
     if "--" in before:
         at = before.index("--")
@@ -145,6 +147,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     asked.overrides = [text if text[:1] != "+" else text.lstrip("+") for text in asked.overrides]
     if words:
         asked.overrides.append(f"command={as_override(escape_interpolations(words))}")
+    if asked.multirun and asked.directory:
+        asked.overrides.append(f"hydra.sweep.dir={as_override(asked.directory)}")
+        asked.directory = None  # each trial has its own in there
     asked.is_own = asked.config_name is not None
     if asked.is_own:
         asked.config_dir = str(Path(asked.config_dir or ".").absolute())
