@@ -457,7 +457,7 @@ def test_the_page_on_it_works(statement: Command, tmp_path: Path) -> None:
     exec(code.code, {})
     status, said = statement(*command.commands[0].split()[2:])
     assert status == 0, said
-    assert "Training the final model (mlp: mlp on unknown)" in said
+    assert "Training the final model (mlp: mlp) took" in said
     assert "the yearly mean of the grid of NLD" in said
     assert [*(tmp_path / "outputs" / "statement").iterdir()]
 

@@ -141,21 +141,23 @@ def model_card(statement: Statement, training_type: str | None, location: str | 
     """
     account, final = statement.accounts[0], statement.final
     kilograms = final.part.kilograms if final is not None else None
-    if location is None and account.grid is not None and is_place(account.grid):
+    is_of_one = final is not None or len(statement.accounts) == 1
+    if location is None and is_of_one and account.grid is not None and is_place(account.grid):
         location = account.grid
     known: dict[str, float | str | None] = {
         "emissions": None if kilograms is None else float(f"{1000.0 * kilograms:.6g}"),
         "source": _source(account, final, statement),
         "training_type": training_type,
         "geographical_location": location,
-        "hardware_used": account.machine,
+        "hardware_used": account.machine if is_of_one else None,
     }
     missing = {
         "emissions": f"grams of CO2e, {_UNKNOWN}: "
         + (str(statement.no_final) if final is None else _SET_A_GRID),
         "training_type": f"{_UNKNOWN}: set training_type=pre-training, or fine-tuning",
         "geographical_location": f"{_UNKNOWN}: set location='Quebec, Canada', say",
-        "hardware_used": f"{_UNKNOWN}: the runs do not say",
+        "hardware_used": f"{_UNKNOWN}: "
+        + ("the runs do not say" if is_of_one else "name the final run by final=RUN"),
     }
     lines = ["# Metadata of a model card: between the lines --- at the top of its README.md."]
     lines.append("co2_eq_emissions:")
@@ -202,7 +204,8 @@ def _account(account: Account, statement: Statement) -> Iterator[str]:
 
 def _final_sentence(final: Final) -> str:
     took = "" if final.part.seconds is None else f" took {duration_text(final.part.seconds)} and"
-    said = f"Training the final model ({final.run}: {final.model} on {final.dataset}){took} used "
+    data = f" on {final.dataset}" if final.dataset != "unknown" else ""
+    said = f"Training the final model ({final.run}: {final.model}{data}){took} used "
     said += _amount(final.part)
     if final.repeats > 1:
         said += f", a mean of {final.repeats} trainings"

@@ -20,7 +20,7 @@ from greensweep.secrets.data import mask_text, masked
 from greensweep.secrets.output import private
 from greensweep.tracking.mlflow_places import PARENT_FILE, known_parent
 from greensweep.tracking.tracker import Metrics, RunStatus
-from greensweep.tracking.view import experiment_tags
+from greensweep.tracking.view import experiment_tags, renewed_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -223,6 +223,8 @@ def _connect(uri: str, experiment: str, artifacts: str | None) -> "tuple[MlflowC
     client = MlflowClient(tracking_uri=uri)
     known = client.get_experiment_by_name(experiment)
     if known is not None:
+        for name, value in renewed_tags(known.tags).items():
+            client.set_experiment_tag(known.experiment_id, name, value)
         return client, known.experiment_id
     return client, client.create_experiment(experiment, artifacts, tags=experiment_tags())
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 
 from greensweep.secrets.data import mask_text
 
@@ -25,6 +26,11 @@ _COLUMNS = {
 }
 
 
+_TAG = f"mlflow.sharedViewState.{VIEW}"
+# The column of the training energy, and what it was in experiments of an earlier version.
+_NOW, _FORMER = "metrics.`energy/training_joules`", "metrics.`energy/total_joules`"
+
+
 def experiment_tags() -> dict[str, str]:
     """Return the tags of a new experiment: its kind, and a view that the UI shares by its name.
 
@@ -33,8 +39,25 @@ def experiment_tags() -> dict[str, str]:
     columns = [f"{kind}.`{name}`" for kind, names in _COLUMNS.items() for name in names]
     return {
         "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": columns}),
+        _TAG: json.dumps({"selectedColumns": columns}),
     }
+
+
+def renewed_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the view of an older experiment with the columns of new runs; empty where it has them.
+
+    Args:
+        tags: of the experiment.
+    """
+    try:
+        view = json.loads(tags[_TAG])
+        columns = [*view["selectedColumns"]]
+    except (KeyError, TypeError, ValueError):  # none, or not ours
+        return {}
+    if _FORMER not in columns or _NOW in columns:
+        return {}
+    columns.insert(columns.index(_FORMER), _NOW)
+    return {_TAG: json.dumps({**view, "selectedColumns": columns})}
 
 
 def ui_address(uri: str) -> str:
