@@ -142,6 +142,19 @@ def test_what_breaks_off_in_a_trial_ends_with_its_exception(tmp_path: Path) -> N
     assert result.validation_accuracy == 0.5
 
 
+def test_what_breaks_off_in_a_measured_block_ends_with_it(tmp_path: Path) -> None:
+    run = HookedRun({"directory": tmp_path})
+    with pytest.raises(ValueError, match="no such label"), searched():
+        run.begin(name="a")
+        with greensweep.measure(meter="unmetered"):
+            pass  # an inner block ends nothing
+        run.report(1, 2, {"accuracy": 0.5})
+        raise ValueError("no such label")
+    result = read_result(tmp_path)
+    assert (result.status, result.error) == ("failed", "ValueError: no such label")
+    assert result.energy_spent_joules and result.epochs == 1
+
+
 @pytest.mark.parametrize(
     ("raised", "status", "error"),
     [

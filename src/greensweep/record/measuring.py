@@ -12,6 +12,7 @@ from greensweep.config.energy_options import EnergyOptions, energy_config
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, Window, build_meter, declared_grid
 from greensweep.errors import ConfigError
+from greensweep.record.left_open import left_open_ended
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def measured_by(meter: Meter | Phases, grid: Grid | None = None) -> Iterator[Win
     phases = Phases(meter, synchronize)
     phases.start()
     try:
-        with reading(phases, grid) as window:
+        with reading(phases, grid) as window, left_open_ended():
             yield window
     finally:
         phases.stop()

@@ -17,7 +17,7 @@ from greensweep.errors import GreensweepError, StudyError, TrialEnded
 from greensweep.files import read_as, was_put_aside, write_json
 from greensweep.nested import to_json
 from greensweep.record.ending import Ending, ctrl_c_or, ending_of
-from greensweep.record.left_open import end_left_open
+from greensweep.record.left_open import left_open_ended
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import monitored_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
@@ -80,7 +80,7 @@ def run_trial(
             stack.enter_context(monitored_by(monitor))
             if meter is not None:
                 window = stack.enter_context(measured_by(meter, own.grid if own else None))
-            stack.push(lambda _, raised, __: end_left_open(raised))
+            stack.enter_context(left_open_ended())
             returned = task()
         if monitor.ended is not None:
             raise monitor.ended  # the program caught it
