@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+import runpy
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from conftest import PROJECT
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules import module as module_hooks
@@ -20,6 +22,7 @@ from greensweep.energy import ScriptedMeter
 from greensweep.errors import ConfigError
 from greensweep.loops.run import Run
 from greensweep.record.measuring import measured_by
+from greensweep.record.reporting import Progress, monitored_by
 from greensweep.record.result import RunResult, read_result
 
 
@@ -151,6 +154,34 @@ def test_parts_that_are_called_count_where_the_module_itself_is_not(tmp_path: Pa
     assert result.flops == MLP_FLOPS + 2 * 3 * 2
     assert result.layer_modules["linear"] == 4
     assert hooks(net) == 0
+
+
+def test_a_part_with_two_names_counts_once(tmp_path: Path) -> None:
+    net = nn.ModuleDict({"network": mlp()})
+    net["averaged"] = nn.ModuleDict({"module": net["network"]})
+    result = recorded(net, tmp_path, lambda _: net["network"](torch.ones(5, 6)))
+    assert result.layers == MLP_LAYERS
+
+
+def test_a_search_knows_the_size_of_the_network_once_it_is_counted(tmp_path: Path) -> None:
+    reports: list[Progress] = []
+
+    class Noting:
+        def on_epoch(self, progress: Progress) -> None:
+            reports.append(progress)
+
+        def on_repeat(self, progress: Progress) -> None: ...
+
+    net = mlp()
+    with (
+        monitored_by(Noting()),
+        greensweep.run("a", model=net, directory=tmp_path, meter="unmetered") as run,
+    ):
+        run.report(epoch=0)
+        net(torch.ones(5, 6))
+        run.report(epoch=1, accuracy=0.5)
+    sizes = {"parameters": 43, "trainable_parameters": 43, "flops": MLP_FLOPS}
+    assert [each.known for each in reports] == [{}, sizes]
 
 
 def test_the_call_of_the_whole_counts_where_a_part_was_called_before(tmp_path: Path) -> None:
@@ -678,3 +709,25 @@ def test_our_commands_refuse_weights_of_a_loop_of_ones_own(
     assert "where your own program trained it, load it there, by model.load_state_dict(" in (
         ended.errors
     )
+
+
+def test_the_example_leaves_layers_weights_and_the_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = PROJECT / "examples" / "own_network.py"
+    assert len(example.read_text().splitlines()) <= 40
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    with measured_by(ScriptedMeter([(1.0, 1.0)])):  # whose start takes no seconds
+        runpy.run_path(str(example), run_name="__main__")
+    (folder,) = (each.parent for each in tmp_path.glob("outputs/tumours/*/result.json"))
+    result = read_result(folder)
+    assert (result.layers, result.flops) == (MLP_LAYERS, 2 * (30 * 16 + 16 * 2))
+    assert result.metrics["validation"]["macro_f1"] == max(
+        each.metrics["macro_f1"] or 0 for each in result.history
+    )
+    assert weights_of(result)["0.weight"].shape == (16, 30)
+    assert result.layer_energy is not None
+    assert set(MLP_LAYERS) < set(result.layer_energy.shares)
+    assert {"setup", "training", "evaluation", "layer_energy"} <= set(result.energy_phases)
+    assert " J in " in capsys.readouterr().out

@@ -175,18 +175,20 @@ def _first(value: Any, size: int, to: torch.device | None) -> Any:
     return value
 
 
-def _watched(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+def _watched(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield a module and those in it that have parameters, each with its path.
 
     What is compiled is left alone: a change in its hooks would compile it anew.
     """
-    if isinstance(model, torch.jit.ScriptModule) or compiles_itself(model):
-        return
-    yield path, model
-    if not is_compiled(model):
-        for name, child in model.named_children():
-            if next(child.parameters(), None) is not None:
-                yield from _watched(child, f"{path}.{name}" if path else name)
+    closed: list[str] = []
+    for path, module in model.named_modules():
+        if any(_is_within(path, each) for each in closed):
+            continue
+        is_whole = isinstance(module, torch.jit.ScriptModule) or compiles_itself(module)
+        if is_whole or is_compiled(module):
+            closed.append(path)
+        if not is_whole and (not path or next(module.parameters(), None) is not None):
+            yield path, module
 
 
 def _is_within(path: str, other: str) -> bool:

@@ -25,6 +25,7 @@ class RunOptions(EnergyOptions, total=False):
     direction: Direction | None
     keep: Literal["last", "best"]
     keep_weights: bool
+    layer_energy: bool
     example: object
     directory: str | Path | None
     mlflow: str | bool | None
