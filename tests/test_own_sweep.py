@@ -1,7 +1,9 @@
 """A sweep of a program of one's own leaves what a sweep of our own runs leaves."""
 
 import json
+import os
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,9 @@ import pytest
 
 from greensweep.record.result import read_results
 from greensweep.search.folders import trial_directories
+from greensweep.search.records import Outcome
+from greensweep.study.trials import result_of
+from greensweep.study.upload import upload
 
 CONFIG = """
 defaults: [_self_, override hydra/sweeper: greensweep]
@@ -257,3 +262,46 @@ def test_a_program_that_reports_nothing_is_compared_by_what_it_returns(
     }  # fmt: skip
     said = capsys.readouterr().out
     assert "is the best by objective (0.2500); what it cost was not metered." in said
+
+
+def test_a_trial_whose_process_died_leaves_what_it_had_reported(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "hydra.yaml").write_text("hydra: {job: {name: program}}")
+    (tmp_path / "config.yaml").write_text("rate: 0.1")
+    reported = {"val_error": 0.3, "macro_f1": 0.6, "train_loss": 0.1}
+    metrics = {name.removeprefix("val_"): value for name, value in reported.items()}
+    died = Outcome("died", "its process died", metric_value=0.3, metrics=metrics, spent_joules=5.0)
+    result = result_of(tmp_path, 3, died, None)
+    assert (result.model, result.trial, result.status) == ("program", 3, "stopped")
+    assert result.metrics == {"validation": {"error": 0.3, "macro_f1": 0.6}}
+    assert (result.objective_metric, result.objective_direction) == ("error", "minimize")
+    assert result.energy_spent_joules == 5.0
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_not_tracked_is_uploaded(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    folder = sweep("measure", "hydra.sweeper.n_trials=2")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert len(upload(folder)) == 2
+    runs = MlflowClient(uri).search_runs(["1"])
+    assert sorted("mlflow.parentRunId" in run.data.tags for run in runs) == [False, True, True]
+
+
+@pytest.mark.slow
+def test_a_sweep_of_ones_own_loads_neither_torch_nor_mlflow(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG.format(kind="run"))
+    code = "import sys\nsys.argv = ['program.py', '-m', 'hydra.sweeper.n_trials=1']\n"
+    code += PROGRAM + "print('loaded', {'torch', 'mlflow'} & {*sys.modules})\n"
+    (tmp_path / "program.py").write_text(code)
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
+    ended = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert "loaded set()" in ended.stdout
+    assert (tmp_path / "multirun" / "greensweep" / "trials.csv").is_file()

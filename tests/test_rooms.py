@@ -91,7 +91,7 @@ def test_what_serves_any_program_loads_no_torch(tmp_path: Path) -> None:
     ]
     code = (
         f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
-        "import hydra_plugins.greensweep_sweeper.greensweep_sweeper\n"
+        "import hydra_plugins.greensweep_sweeper.greensweep_sweeper, greensweep.study.own_sweep\n"
         "import greensweep, greensweep.loops.run\n"
         "with greensweep.run('a', directory=sys.argv[1], meter='unmetered') as run:\n"
         "    run.report(epoch=1, accuracy=0.5)\n"

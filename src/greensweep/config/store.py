@@ -89,6 +89,15 @@ def read_plain_config(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+# What the configuration of a run of ours has, and hardly that of another program.
+_OURS = {"dataset", "model", "training", "objective"}
+
+
+def is_our_config(plain: Mapping[str, Any]) -> bool:
+    """Tell a run of ours by its configuration from one of another program."""
+    return plain.keys() >= _OURS
+
+
 def read_overrides(directory: Path) -> tuple[str, ...]:
     """Return what a run was asked for, which Hydra writes before it begins; empty if it did not."""
     try:

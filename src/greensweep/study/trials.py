@@ -7,14 +7,19 @@ from pathlib import Path
 
 from greensweep.config.metrics import METRICS, Metric
 from greensweep.config.schema import TrainConfig
-from greensweep.config.store import load_run_config, read_overrides, read_plain_config
+from greensweep.config.store import (
+    is_our_config,
+    load_run_config,
+    read_overrides,
+    read_plain_config,
+)
 from greensweep.energy import declared_grid
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import ConfigError
 from greensweep.files import read_json, was_put_aside, write_json
 from greensweep.pareto import distinguishable, pareto_front
 from greensweep.record.recorded_run import initial_result
-from greensweep.record.reported import by_split
+from greensweep.record.reported import by_split, known_direction
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import FUTILE_TRIALS, Outcome, ended_as
@@ -23,9 +28,6 @@ from greensweep.search.trial import EndedTrial, broken_in, read_trial_file
 log = logging.getLogger(__name__)
 
 SEARCHED_FILE = "searched.json"  # the options that a sweep searches
-
-# What the configuration of a run of ours has, and hardly that of another program.
-_OUR_OPTIONS = {"dataset", "model", "training", "objective"}
 
 ONE_POINT = 0.01  # of a metric's range; of the best figure, where the range has no ends
 
@@ -223,7 +225,7 @@ def result_of(
         config: where the trial's folder holds none of its own; None of a program of one's own.
     """
     file = directory / CONFIG_FILE
-    if file.is_file() and (config is not None or read_plain_config(file).keys() >= _OUR_OPTIONS):
+    if file.is_file() and (config is not None or is_our_config(read_plain_config(file))):
         try:
             config = load_run_config(file)
         except ConfigError as error:  # half a file: what the sweep has in common still holds
@@ -238,8 +240,13 @@ def result_of(
     split, metric = "test" if initial.selected_on_test else "validation", initial.objective_metric
     is_finished = status == "finished"
     metrics, _ = by_split(outcome.metrics)
-    if outcome.metric_value is not None:
-        metrics.setdefault(metric, outcome.metric_value)
+    if config is None:  # which metric it went by is seen by its value
+        named = [name for name, value in metrics.items() if value == outcome.metric_value]
+        metric = named[0] if named else metric
+        direction = known_direction(metric) or initial.objective_direction
+        initial = replace(initial, objective_metric=metric, objective_direction=direction)
+    elif outcome.metric_value is not None:
+        metrics = {metric: outcome.metric_value}
     return replace(
         initial,
         status=status,

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from greensweep.config.schema_tracking import MlflowConfig
-from greensweep.config.store import load_run_config, read_plain_config
+from greensweep.config.store import is_our_config, load_run_config, read_plain_config
 from greensweep.errors import StudyError, TrackingError
 from greensweep.record.recorded_run import TRACKED_STATUS
 from greensweep.record.result import (
@@ -62,7 +62,10 @@ def upload(directory: Path) -> list[str]:
     }
     if not pending:
         return []
-    tracking = load_run_config(next(iter(pending)) / CONFIG_FILE).tracking
+    file = next(iter(pending)) / CONFIG_FILE
+    # A program of one's own is sent where the environment says, or to the default store.
+    is_ours = is_our_config(read_plain_config(file))
+    tracking = load_run_config(file).tracking if is_ours else MlflowConfig()
     hidden = still_masked(asdict(tracking))
     if hidden and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise TrackingError(
