@@ -16,21 +16,17 @@ from mlflow import MlflowClient
 from pages import blocks
 
 from greensweep.__main__ import main
-from greensweep.analysis.statement import Part, Statement, state
+from greensweep.analysis.statement import Statement, state
+from greensweep.analysis.statement_parts import Part
 from greensweep.energy.carbon import Grid
 from greensweep.errors import AnalysisError
 from greensweep.record.result import RunResult, write_result
 from greensweep.record.summaries import ComponentSummary, PhaseSummary, Spread
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
+from greensweep.rendering.model_card import model_card
 from greensweep.rendering.references import bibtex
-from greensweep.rendering.statement import (
-    escape_latex,
-    latex,
-    markdown,
-    model_card,
-    sentences,
-    write_statement,
-)
+from greensweep.rendering.statement import sentences
+from greensweep.rendering.statement_files import escape_latex, latex, markdown, write_statement
 from greensweep.search.cost import SearchCost
 from greensweep.sources.tracked_runs import read_experiment, read_folder
 from greensweep.study.summary import summarise, write_summary
@@ -495,7 +491,7 @@ def test_bad_input_is_one_sentence(
 
 def test_a_statement_needs_no_library_that_trains_tracks_or_draws() -> None:
     code = (
-        "import sys, greensweep.rendering.statement, greensweep.sources.tracked_runs\n"
+        "import sys, greensweep.rendering.statement_files, greensweep.sources.tracked_runs\n"
         "sys.exit(bool({'torch', 'mlflow', 'matplotlib', 'jinja2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

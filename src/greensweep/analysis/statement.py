@@ -4,57 +4,33 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from greensweep.config.metrics import directed_metric
+from greensweep.analysis.final_run import final_run
+from greensweep.analysis.statement_parts import (
+    OWN_WORK,
+    SPENT,
+    TRAINING,
+    Part,
+    beside,
+    billed_joules,
+    ends,
+    of_which,
+    phases,
+    seconds_of,
+    spent_joules,
+    training_part,
+)
 from greensweep.energy import joined, sum_joules
 from greensweep.energy.carbon import Grid
-from greensweep.energy.reading import sum_where_all
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import AnalysisError, unknown
+from greensweep.errors import AnalysisError
 from greensweep.sources.tracked_runs import TrackedRun, TrackedRuns, TrackedSweep
 
-_TRAINING, _SPENT = "energy/training_joules", "energy/spent_joules"
-_EMITTED = (("emissions/spent_kg", _SPENT), ("emissions/kg", _TRAINING))
+_EMITTED = (("emissions/spent_kg", SPENT), ("emissions/kg", TRAINING))
 _COMPONENTS = ("cpu", "gpu", "ram")
-_ENDS = {"pruned": "Pruned", "failed": "Failed", "stopped": "Interrupted"}
-# Phases, under what they are called together; any other is of the last.
-_PHASES = {
-    "Training": ("training",),
-    "Evaluation and tests": ("evaluation", "test"),
-    "Measuring inference": ("inference",),
-    "Set-up and all else": (),
-}
-_TRAINED, _EVALUATED, _, _ELSE = _PHASES
-# What a sweep did beside its trials, under MLflow's names for it.
-_OWN_WORK = "search/search_joules"
-_BESIDE = {
-    _OWN_WORK: "Drawing trials and keeping records",
-    "sweep/energy_test_joules": "Testing the best trials",
-    "sweep/energy_reference_joules": "The reference job before and after",
-}
 _MEMORY = "hardware.memory_bytes"
 _Place = tuple[str | None, str | None]  # machine and grid
 _NOWHERE: _Place = (None, None)
-_ROUNDING = 1e-6  # of sums of joules
 _DECLARED = "g CO2e/kWh"  # ends the name of a grid that is declared by its intensity
-
-
-@dataclass(frozen=True)
-class Part:
-    """A line of an account.
-
-    Attributes:
-        runs: how many it is of; None where it is of no run.
-        joules, uncertainty_joules: gross energy; None where not metered, or not known.
-        kilograms: CO2e; None without a declared grid.
-        seconds: None where not known.
-    """
-
-    name: str
-    joules: float | None
-    runs: int | None = None
-    uncertainty_joules: float | None = None
-    kilograms: float | None = None
-    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,8 +133,8 @@ def state(tracked: TrackedRuns, final: str | None = None, grid: Grid | None = No
         AnalysisError: nothing was metered, or `final` is none of the runs.
     """
     runs = _described(tracked.runs)
-    chosen, no_final = _final_run(runs, final)
-    metered = [run for run in runs if _spent(run) is not None]
+    chosen, no_final = final_run(runs, final)
+    metered = [run for run in runs if spent_joules(run) is not None]
     places: dict[_Place, list[TrackedRun]] = defaultdict(list)
     of_sweep: dict[str | None, set[_Place]] = defaultdict(set)
     for run in metered:
@@ -171,7 +147,7 @@ def state(tracked: TrackedRuns, final: str | None = None, grid: Grid | None = No
         known = of_sweep[key] or (set(places) if len(places) == 1 else {_NOWHERE})
         if len(known) > 1:
             spread.append(sweep)
-        elif of_sweep[key] or _billed(sweep):
+        elif of_sweep[key] or billed_joules(sweep):
             sweeps[next(iter(known))][key] = sweep
     if not places and not sweeps:
         raise AnalysisError(
@@ -192,22 +168,13 @@ def state(tracked: TrackedRuns, final: str | None = None, grid: Grid | None = No
     return Statement(
         tracked.source,
         tuple(accounts),
-        no_final if chosen is None or _spent(chosen) is not None else _unmetered_final(chosen),
+        no_final or _unmetered_final(chosen),
         unmetered=len(runs) - len(metered),
         running=tracked.running,
-        spread_joules=sum_joules(part.joules for each in spread for part in _beside({"": each})),
+        spread_joules=sum_joules(part.joules for each in spread for part in beside({"": each})),
         versions=_versions(metered),
         used=_used(metered, tracked),
     )
-
-
-def _spent(run: TrackedRun) -> float | None:
-    return run.metrics.get(_SPENT, run.metrics.get(_TRAINING))
-
-
-def _billed(sweep: TrackedSweep) -> float | None:
-    """Return what a search by our sweeper says that it spent; None of other sweepers."""
-    return sweep.metrics.get("search/spent_joules")
 
 
 def _described(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
@@ -281,15 +248,15 @@ def _account(
         return replace(part, kilograms=part.joules * factor)
 
     alone = len(runs) == 1 and not sweeps
-    parts = [*_phases(runs[0])] if alone else []
-    parts = parts or [*_ends(runs, sweeps), *_beside(sweeps)]
+    parts = [*phases(runs[0])] if alone else []
+    parts = parts or [*ends(runs, sweeps), *beside(sweeps)]
     total = Part(
         "Total",
         sum_joules(part.joules for part in parts),
         len(runs) or None,
-        seconds=_seconds(runs),
+        seconds=seconds_of(runs),
     )
-    trained = [run for run in runs if _TRAINING in run.metrics]
+    trained = [run for run in runs if TRAINING in run.metrics]
     remainders = [each.metrics.get("sweep/energy_remainder_joules") for each in sweeps.values()]
     final = None if chosen is None else _final(chosen)
     return Account(
@@ -303,91 +270,16 @@ def _account(
         final=None if final is None else replace(final, part=emitting(final.part)),
         parts=tuple(map(emitting, parts)),
         total=emitting(total),
-        of_which=() if alone else tuple(map(emitting, _of_which(runs, sweeps))),
+        of_which=() if alone else tuple(map(emitting, of_which(runs, sweeps))),
         shared=sum(run.tags.get("energy.contended") == "true" for run in runs),
         left_out_joules=sum_joules(remainders),
         is_search=bool(sweeps),
-        search_joules=sum_joules(each.metrics.get(_OWN_WORK) for each in sweeps.values()),
+        search_joules=sum_joules(each.metrics.get(OWN_WORK) for each in sweeps.values()),
     )
 
 
 def _quality(run: TrackedRun) -> str:
     return run.tags.get("energy.quality", "unknown")
-
-
-def _ends(runs: Sequence[TrackedRun], sweeps: Mapping[str, TrackedSweep]) -> Iterable[Part]:
-    """Yield what runs took in all their phases, by how they ended.
-
-    A search knows more of trials that were pruned, stopped or failed than their last results: of
-    earlier attempts too. All that it spent is in the parts, and no more.
-    """
-    billed = {key: each for key, each in sweeps.items() if _billed(each) is not None}
-    found: dict[str, float | None] = {}
-    left = _sum(billed, "search/spent_joules") - _sum(billed, _OWN_WORK)
-    for end in (*_ENDS, "other", "finished"):  # what is finished by what the others leave
-        own = [run for run in runs if _end(run) == end]
-        known = sum_joules(_spent(run) for run in own if run.sweep in billed)
-        if end in _ENDS and billed:
-            known = sum_joules(each.metrics.get(f"search/{end}_joules") for each in billed.values())
-        known = None if known is None else max(min(known, left), 0.0)
-        left -= known or 0.0
-        found[end] = sum_joules([known, *(_spent(run) for run in own if run.sweep not in billed)])
-    word = "trials" if sweeps else "runs"
-    for end in ("finished", *_ENDS, "other"):
-        own = [run for run in runs if _end(run) == end]
-        if own or found[end]:
-            name, seconds = f"{_ENDS.get(end, end.capitalize())} {word}", _seconds(own)
-            yield Part(name, found[end], len(own), seconds=seconds)
-    if left > _ROUNDING * _sum(billed, "search/spent_joules"):
-        yield Part("Trials outside of their recorded runs", left)
-
-
-def _sum(sweeps: Mapping[str, TrackedSweep], name: str) -> float:
-    return sum(each.metrics.get(name, 0.0) for each in sweeps.values())
-
-
-def _seconds(runs: Iterable[TrackedRun]) -> float | None:
-    return sum_where_all(run.seconds for run in runs)
-
-
-def _end(run: TrackedRun) -> str:
-    return run.status if run.status in ("finished", *_ENDS) else "other"
-
-
-def _beside(sweeps: Mapping[str, TrackedSweep]) -> Iterable[Part]:
-    for name, what in _BESIDE.items():
-        if joules := sum_joules(each.metrics.get(name) for each in sweeps.values()):
-            yield Part(what, joules)
-
-
-def _by_phase(run: TrackedRun) -> dict[str, float]:
-    """Return the energy of a run's phases, by what these are called together."""
-    found: dict[str, float] = defaultdict(float)
-    for name, joules in run.metrics.items():
-        if name.startswith("phases/") and name.endswith("_joules"):
-            phase = name.removeprefix("phases/").removesuffix("_joules")
-            found[next((what for what, own in _PHASES.items() if phase in own), _ELSE)] += joules
-    return found
-
-
-def _phases(run: TrackedRun) -> Iterable[Part]:
-    found = _by_phase(run)
-    for name in [each for each in _PHASES if each in found]:
-        part = Part(name, found[name], 1)
-        if name == _TRAINED and run.repeats == 1:
-            part = replace(_final(run).part, name=name)
-        yield part
-
-
-def _of_which(runs: Sequence[TrackedRun], sweeps: Mapping[str, TrackedSweep]) -> Iterable[Part]:
-    known = [found for run in runs if (found := _by_phase(run))]
-    for name in (_TRAINED, _EVALUATED):
-        joules = sum_joules(found.get(name) for found in known)
-        if name == _EVALUATED:
-            tests = (each.metrics.get("sweep/energy_test_joules") for each in sweeps.values())
-            joules = sum_joules([joules, *tests])
-        if joules is not None:
-            yield Part(f"of which {name.lower()}", joules, len(known))
 
 
 def _sources(runs: Sequence[TrackedRun]) -> dict[str, tuple[str, str]]:
@@ -403,7 +295,7 @@ def _sources(runs: Sequence[TrackedRun]) -> dict[str, tuple[str, str]]:
 
 def _measured_share(runs: Sequence[TrackedRun]) -> float | None:
     shares = [
-        (run.metrics[_TRAINING], run.metrics["energy/measured_share"])
+        (run.metrics[TRAINING], run.metrics["energy/measured_share"])
         for run in runs
         if "energy/measured_share" in run.metrics
     ]
@@ -413,82 +305,23 @@ def _measured_share(runs: Sequence[TrackedRun]) -> float | None:
 
 def _final(run: TrackedRun) -> Final:
     metrics = run.metrics
-    ends = metrics.get(f"{_TRAINING}_low"), metrics.get(f"{_TRAINING}_high")
+    ends = metrics.get(f"{TRAINING}_low"), metrics.get(f"{TRAINING}_high")
     return Final(
         run.name,
         run.tags.get("model", "unknown"),
         run.tags.get("dataset", "unknown"),
         run.repeats,
-        Part(
-            f"Final training ({run.name})",
-            metrics.get(_TRAINING),
-            1,
-            metrics.get("energy/uncertainty_joules"),
-            seconds=metrics.get("training/seconds"),
-        ),
+        training_part(run, f"Final training ({run.name})"),
         _quality(run),
         _sources([run]),
         interval=None if ends[0] is None or ends[1] is None else (ends[0], ends[1]),
     )
 
 
-def _final_run(
-    runs: Sequence[TrackedRun], asked: str | None
-) -> tuple[TrackedRun | None, str | None]:
-    """Return the run of the final model, or None and why there is none."""
-    if asked is not None:
-        named = [run for run in runs if asked in (run.key, run.name, _number(run))]
-        if not named:
-            raise AnalysisError("final: " + unknown("run", asked, [run.key for run in runs]))
-        if len(named) > 1:
-            keys = " or ".join(run.key for run in named[:2])
-            raise AnalysisError(f"final={asked} names {len(named)} runs: set final={keys}")
-        return named[0], None
-    finished = [run for run in runs if run.status == "finished"]
-    if len(finished) == 1:
-        return finished[0], None
-    if not finished:
-        which = f"None of the {len(runs)} runs finished" if runs else "No run is recorded"
-        return None, f"{which}, so there is no final training."
-    scored = [
-        (score, run) for run in finished if run.is_feasible and (score := _score(run)) is not None
-    ]
-    if not scored:
-        return None, (
-            "No finished run has a metric by which it could be chosen, so none is the final one: "
-            "name it by final=RUN."
-        )
-    if len(kinds := sorted({_compared_by(run) for _, run in scored})) > 1:
-        return None, (
-            f"The runs are of several kinds ({'; '.join(kinds)}), so none is the final one: name "
-            "it by final=RUN."
-        )
-    best = max(scored, key=lambda each: (each[0], -each[1].metrics.get(_TRAINING, 0.0)))
-    return best[1], None
-
-
-def _unmetered_final(run: TrackedRun) -> str:
-    return f"The final run ({run.name}) was not metered, so what its training took is not known."
-
-
-def _number(run: TrackedRun) -> str:
-    return run.name.removeprefix("trial ")
-
-
-def _compared_by(run: TrackedRun) -> str:
-    metric = run.tags.get("objective.metric", "accuracy")
-    return f"{metric} on {run.tags.get('dataset', 'unknown')}"
-
-
-def _score(run: TrackedRun) -> float | None:
-    tags = run.tags
-    split = "test" if tags.get("selected_on_test") == "true" else "validation"
-    name = tags.get("objective.metric", "accuracy")
-    value = run.metrics.get(f"{split}/{name}")
-    if value is None:
+def _unmetered_final(run: TrackedRun | None) -> str | None:
+    if run is None or spent_joules(run) is not None:
         return None
-    is_less = tags.get("objective.direction") == "minimize"
-    return float(directed_metric(name, "minimize" if is_less else "maximize").score(value))
+    return f"The final run ({run.name}) was not metered, so what its training took is not known."
 
 
 def _versions(runs: Sequence[TrackedRun]) -> dict[str, list[str]]:

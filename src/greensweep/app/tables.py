@@ -59,7 +59,8 @@ def statement(composed: DictConfig) -> None:
     """State what runs used and emitted: for a paper, and for a model card."""
     from greensweep.analysis.statement import state
     from greensweep.energy import declared_grid
-    from greensweep.rendering.statement import markdown, model_card, write_statement
+    from greensweep.rendering.model_card import model_card
+    from greensweep.rendering.statement_files import markdown, write_statement
     from greensweep.sources.tracked_runs import read_experiment, read_folder
 
     config = checked(composed, StatementConfig)
