@@ -132,6 +132,32 @@ def test_what_breaks_off_without_a_word_ends_with_the_next_run(tmp_path: Path) -
     assert read_result(tmp_path / "second").status == "finished"
 
 
+def test_a_training_that_broke_off_can_be_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = HookedRun({"meter": "unmetered"})
+    for _ in range(2):  # as in a notebook
+        run.begin(name="a")
+        run.report(1, 1, {"acc": 0.5})
+    with greensweep.run("around", meter="unmetered") as around:
+        run.begin(name="a")
+    run.begin(name="a")
+    run.report(1, 1, {"acc": 0.5})
+    run.end()
+    results = [read_result(path.parent) for path in sorted(tmp_path.glob("outputs/a/*/*.json"))]
+    assert sorted(each.status for each in results) == ["failed", "failed", "finished"]
+    assert around.result.status == "finished"
+
+
+def test_a_metric_called_epoch_is_no_obstacle(tmp_path: Path) -> None:
+    run = hooked(tmp_path)
+    run.begin(name="a")
+    run.report(1, 2, {"epoch": 0.0, "acc": 0.5})
+    run.end()
+    assert [each.epoch for each in read_result(tmp_path).history] == [1]
+
+
 def test_what_breaks_off_in_a_trial_ends_with_its_exception(tmp_path: Path) -> None:
     run = hooked(tmp_path)
     run.begin(name="a")

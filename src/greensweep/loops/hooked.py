@@ -76,6 +76,9 @@ class HookedRun:
         Args:
             found: options of `greensweep.run` as the library tells them.
         """
+        if self._stack is not None:
+            self._break_off(None)
+        self._run = None  # the one around an earlier training may be over
         if self._finished is not None and self._finished.result.epochs:
             self._finished = None  # what was evaluated before the training belongs to it
         self.go_on("setup", **found)
@@ -112,7 +115,8 @@ class HookedRun:
         if self._run is not None:
             try:
                 epoch, epochs = (each and each + self._done for each in (epoch, epochs))
-                self._context.run(partial(self._run.report, epoch=epoch, epochs=epochs, **metrics))
+                known = {**metrics, "epoch": epoch, "epochs": epochs}  # some log an epoch as well
+                self._context.run(partial(self._run.report, **known))
             except BaseException as raised:
                 self.end(raised)
                 raise
