@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,36 @@ def test_sweep_takes_another_sweeper_and_flags_of_hydra(
     status, said = greensweep("sweep", *chosen, "--cfg", "hydra", "--package", "hydra.sweeper")
     assert status == 0
     assert f".{used}" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("greensweep ", "train sweep evaluate predict prepare analyse report statement doctor "),
+        ("greensweep train optimizer=ad", "optimizer=adam optimizer=adamw"),
+        ("greensweep train seed=1 training.ep", "training.epochs="),
+        ("greensweep sweep hydra.sweeper.bud", "hydra.sweeper.budget"),
+        ("greensweep analyse analysis=s", "analysis=strategies"),
+    ],
+)
+def test_a_shell_completes_commands_groups_choices_and_options(
+    typed: str,
+    offered: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMP_LINE", typed)
+    monkeypatch.setattr("sys.argv", ["greensweep", "-sc", "query=bash"])
+    with suppress(SystemExit):
+        main()
+    assert capsys.readouterr().out.startswith(offered)
+
+
+def test_the_completion_of_a_shell_is_installed_for_the_command(greensweep: Command) -> None:
+    status, said = greensweep("-sc", "install=bash")
+    assert (status, said.split()[-2:]) == (0, ["hydra_bash_completion", "greensweep"])
 
 
 def test_a_program_takes_choices_of_a_folder_of_ones_own(

@@ -91,6 +91,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     commands.add_parser("exec", help="measure any command, in any language, and sweep over it")
 
+    if {*arguments[:1]} & {"-sc", "--shell-completion"}:
+        from greensweep.app.completion import complete
+
+        complete(arguments, _PROGRAMS, commands.choices)
+        return 0
     asked = argparse.Namespace(command=_exec, arguments=arguments[1:])
     if arguments[:1] != ["exec"]:  # what follows it is a command's
         asked = parser.parse_args(arguments)
