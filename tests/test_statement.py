@@ -224,6 +224,8 @@ def test_without_a_finished_run_what_was_spent_is_stated_all_the_same(tmp_path: 
         keep(tmp_path / name, result(None, status="failed", error="no luck"))
     found = stated(tmp_path)
     assert sentences(found)[0] == "None of the 2 runs finished, so there is no final training."
+    one = sentences(stated(tmp_path / "a"))[0]
+    assert one == "The run did not finish, so there is no final training."
     assert found.accounts[0].total.joules == 350.0
 
 

@@ -31,8 +31,9 @@ def final_run(
     if len(finished) == 1:
         return finished[0], None
     if not finished:
-        which = f"None of the {len(runs)} runs finished" if runs else "No run is recorded"
-        return None, f"{which}, so there is no final training."
+        why = {0: "No run is recorded", 1: "The run did not finish"}
+        none = why.get(len(runs), f"None of the {len(runs)} runs finished")
+        return None, f"{none}, so there is no final training."
     scored = [
         (score, run) for run in finished if run.is_feasible and (score := _score(run)) is not None
     ]
