@@ -23,6 +23,7 @@ defaults: [_self_, override hydra/sweeper: greensweep]
 rate: 0.5
 epochs: 4
 objectives: 2
+grid: null
 kind: {kind}
 hydra:
   sweeper:
@@ -45,7 +46,7 @@ def main(config):
     if config.kind == "silent":
         return config.rate
     if config.kind == "run":
-        with greensweep.run("net") as run:
+        with greensweep.run("net", grams_co2e_per_kwh=config.grid) as run:
             for epoch in range(1, config.epochs + 1):
                 work()
                 run.report(epoch=epoch, epochs=config.epochs, macro_f1=config.rate * epoch / 4)
@@ -130,6 +131,15 @@ def test_each_trial_leaves_a_result_and_the_sweep_its_table(
     said = capsys.readouterr().out
     assert "is the best by macro F1 (1.0000 for " in said
     assert "Trials, trials.csv and study.json: " in said
+
+
+def test_all_that_a_trial_spent_is_emitted_on_the_grid_that_the_program_declares(
+    sweep: Sweep,
+) -> None:
+    (found,) = results_in(sweep("run", "grid=300", "hydra.sweeper.n_trials=1"))
+    assert found["energy_spent_joules"] > found["energy_joules"]
+    assert found["emissions_kg"] == pytest.approx(0.3 * found["energy_joules"] / 3.6e6)
+    assert found["emissions_spent_kg"] == pytest.approx(0.3 * found["energy_spent_joules"] / 3.6e6)
 
 
 def test_the_objective_of_energy_is_the_energy_of_every_column(sweep: Sweep) -> None:

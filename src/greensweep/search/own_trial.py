@@ -142,13 +142,21 @@ def _with_the_rest(result: RunResult, spent_joules: float, window: Window) -> Ru
     known = result.energy_phases.get(BETWEEN, PhaseSummary())
     measured = sum(each.seconds for each in result.energy_phases.values())
     rest = spent_joules - (result.energy_spent_joules or 0.0)
+    kilograms = result.emissions_spent_kg
+    if kilograms is not None and result.energy_spent_joules:  # on the program's own grid
+        kilograms *= spent_joules / result.energy_spent_joules
     between = PhaseSummary(
         joules=(known.joules or 0.0) + rest,
         seconds=known.seconds + max(window.seconds - measured, 0.0),
         quality=window.quality,
     )
     phases = {**result.energy_phases, BETWEEN: between}
-    return replace(result, energy_spent_joules=spent_joules, energy_phases=phases)
+    return replace(
+        result,
+        energy_spent_joules=spent_joules,
+        emissions_spent_kg=kilograms,
+        energy_phases=phases,
+    )
 
 
 def _with_objective(result: RunResult, value: float) -> RunResult:
