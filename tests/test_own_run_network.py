@@ -5,7 +5,7 @@ import pickle
 import random
 import runpy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,6 +130,27 @@ def test_inputs_by_name_and_nested_ones_are_cut_to_one_sample(tmp_path: Path) ->
 def test_an_example_is_a_tensor_or_arguments(tmp_path: Path, example: object) -> None:
     result = recorded(nn.Linear(6, 4), tmp_path, lambda _: None, example=example)
     assert (result.layers, result.flops) == ({"linear": 1}, 2 * 6 * 4)
+
+
+class Detector(nn.Module):
+    """Takes a list of images, each without a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+
+    def forward(self, images: list[Tensor]) -> Tensor:
+        features: Tensor = self.conv(torch.stack(images))
+        return features
+
+
+def test_an_example_that_cannot_be_cut_is_taken_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    example = ([torch.ones(3, 4, 4)],)
+    result = recorded(Detector(), tmp_path, lambda _: None, example=example)
+    assert (result.layers, result.flops) == ({"conv": 1}, 2 * 3 * 2 * 16)
+    assert "are not counted" not in caplog.text
 
 
 class Parts(nn.Module):
@@ -307,9 +328,23 @@ def test_a_loop_that_fails_leaves_the_parameters(tmp_path: Path) -> None:
     assert hooks(net) == 0
 
 
-def test_parallel_wrappers_are_not_counted(tmp_path: Path) -> None:
-    result = recorded(nn.DataParallel(mlp()), tmp_path, lambda net: net(torch.ones(5, 6)))
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    """A group of this process alone."""
+    store = f"file://{tmp_path}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("wrapper", [nn.DataParallel, nn.parallel.DistributedDataParallel])
+@pytest.mark.usefixtures("process_group")
+def test_parallel_wrappers_are_not_counted(
+    tmp_path: Path, wrapper: Callable[[nn.Module], nn.Module]
+) -> None:
+    result = sampled(tmp_path / "run", usual, wrapper(mlp()))
     assert (result.model, result.layers) == ("Sequential", MLP_LAYERS)
+    assert "\n0,linear," in (tmp_path / "run" / "layer_energy.csv").read_text()
 
 
 def test_a_module_that_is_wrapped_later_is_counted(tmp_path: Path) -> None:
@@ -332,7 +367,9 @@ def test_scripted_and_quantised_modules_do_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_compiled_modules_are_counted_and_not_compiled_again(tmp_path: Path) -> None:
+def test_compiled_modules_are_counted_and_not_compiled_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     compilations = []
 
     def backend(graph: Any, _: Any) -> Any:
@@ -345,10 +382,15 @@ def test_compiled_modules_are_counted_and_not_compiled_again(tmp_path: Path) -> 
         for _ in range(3):
             net(torch.ones(5, 6))
 
-    result = recorded(net, tmp_path, loop)
+    result = recorded(net, tmp_path / "counted", loop)
     loop(net)
     assert (result.model, result.layers) == ("Sequential", MLP_LAYERS)
     assert len(compilations) == 1
+
+    found = sampled(tmp_path / "sampled", usual, net).layer_energy
+    assert found is not None
+    assert list(MLP_LAYERS) == list(found.shares)[:2]
+    assert "its layers are timed as they run uncompiled" in caplog.text
 
 
 def test_under_autocast_parts_are_counted_as_they_ran(tmp_path: Path) -> None:

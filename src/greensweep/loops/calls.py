@@ -125,6 +125,7 @@ def call_on(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     to: torch.device | None = None,
+    cut: bool = True,
 ) -> Call:
     """Return a module's call with the first sample of what it is given.
 
@@ -132,6 +133,7 @@ def call_on(
 
     Args:
         to: where to put them; None leaves each where it is.
+        cut: to the first sample.
 
     Raises:
         ValueError: no tensor is among them.
@@ -142,7 +144,7 @@ def call_on(
     device = batch.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     with torch.inference_mode(False), torch.no_grad():
-        one = partial(_first, size=len(batch), to=to)
+        one = partial(_first, size=len(batch) if cut else None, to=to)
         return Call(
             bare(module),
             [one(each) for each in args],
@@ -159,7 +161,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
 
 
-def _first(value: Any, size: int, to: torch.device | None) -> Any:
+def _first(value: Any, size: int | None, to: torch.device | None) -> Any:
     """Return a copy of the first sample of a batch of that size, in whatever it is nested in."""
     if isinstance(value, Tensor):
         one = value[:1] if value.dim() and len(value) == size else value

@@ -60,7 +60,7 @@ class Network:
         self._is_counted = example is not None
         run.note(model=type(self._model).__name__)
         if example is not None:
-            self._count([_called_with(example, self._model)])
+            self._count(*([call] for call in _called_with(example, self._model)))
         if example is None or layer_energy:
             self._watch = CallWatch(model, self._follow)
 
@@ -117,17 +117,23 @@ class Network:
         if self._keeps_weights and (raised is None or failed_late):
             self._write_weights()
 
-    def _count(self, calls: Iterable[Call]) -> None:
+    def _count(self, *attempts: Iterable[Call]) -> None:
+        """Count the layers on the first calls on which the model does not fail."""
+        fault: BaseException | None = None
         with self._phases.phase(SETUP):
             self._note_size()
-            try:
-                census = _census(self._model, calls)
-            except Exception as error:  # of the model's own code
-                self._warn(error.__cause__ or error)
+            for calls in attempts:
+                try:
+                    census = _census(self._model, calls)
+                except Exception as error:  # of the model's own code
+                    fault = fault or error.__cause__ or error
+                    continue
+                self._run.note(
+                    layers=census.layers, flops=census.flops, flops_left_out=census.flops_left_out
+                )
                 return
-            self._run.note(
-                layers=census.layers, flops=census.flops, flops_left_out=census.flops_left_out
-            )
+        if fault is not None:
+            self._warn(fault)
 
     def _note_size(self) -> None:
         self._run.note(device=device_name(device_of(self._model)))
@@ -233,16 +239,17 @@ def _census(model: nn.Module, calls: Iterable[Call]) -> LayerCensus:
         return take_census(_AsCalled(model, list(calls)), torch.zeros(1))
 
 
-def _called_with(example: Any, model: nn.Module) -> Call:
-    """Return a model's call with the first of the inputs that a user gives.
+def _called_with(example: Any, model: nn.Module) -> list[Call]:
+    """Return a model's call with the first of the inputs that a user gives, and with all.
 
     Raises:
         ConfigError: there is no tensor among them.
     """
     kwargs = example if isinstance(example, Mapping) else {}
-    args = () if kwargs else example if isinstance(example, tuple | list) else (example,)
+    args = () if kwargs else example if isinstance(example, tuple) else (example,)
+    device = device_of(model)
     try:
-        return call_on(model, args, kwargs, to=device_of(model))
+        return [call_on(model, args, kwargs, to=device, cut=cut) for cut in (True, False)]
     except ValueError as error:
         raise ConfigError(
             "example must be inputs of the model, a tensor, a tuple of arguments or keyword "
