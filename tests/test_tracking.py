@@ -53,7 +53,7 @@ def test_a_result_is_tracked_under_the_names_that_are_promised() -> None:
     tracked = tracked_metrics(result)
     assert tracked == {
         "validation/accuracy": 0.9, "test/accuracy": 0.8, "energy/training_joules": 7.0,
-        "emissions/kg": 1e-6, "emissions/spent_kg": 2e-6,
+        "energy/total_joules": 7.0, "emissions/kg": 1e-6, "emissions/spent_kg": 2e-6,
         "energy/kwh": 2e-6, "energy/cpu_joules": 5.0, "layers/conv": 2.0, "model/parameters": 10.0,
         "model/flops": 20.0, "training/epochs": 0.0, "phases/training_joules": 7.0,
         "phases/test_joules": 1.0, "energy/training_joules_std": 1.0,

@@ -181,20 +181,20 @@ def test_runs_of_earlier_versions_are_read_by_their_name_of_the_training_energy(
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
-    joules = {"energy/total_joules": 5.0, "energy/training_joules": 7.0}
-    for name, value in joules.items():
+    old, new = "energy/total_joules", "energy/training_joules"
+    for names, value in (([old], 5.0), ([new], 7.0), ([old, new], 9.0)):
         run = MlflowTracker(store)
-        run.start(name, {}, {})
+        run.start("run", {}, {})
         repeat = run.child()
         repeat.start("repeat 0", {}, {})
-        repeat.finish("FINISHED", {name: value}, {}, [])
-        figures = {"validation/accuracy": 0.5, name: value, f"{name}_std": value / 10}
-        run.finish("FINISHED", figures, {"status": "finished"}, [])
+        repeat.finish("FINISHED", dict.fromkeys(names, value), {}, [])
+        figures = dict.fromkeys(names, value) | {f"{names[-1]}_std": value / 10}
+        run.finish("FINISHED", {"validation/accuracy": 0.5, **figures}, {"status": "finished"}, [])
     for frame in both_ways(uri):
         frame = frame.sort_values("energy_joules")
-        assert frame["energy_joules"].tolist() == [5.0, 7.0], "repeats of either are no rows"
-        assert frame["energy/training_joules"].tolist() == [5.0, 7.0]
-        assert frame["energy/training_joules_std"].tolist() == [0.5, 0.7]
+        assert frame["energy_joules"].tolist() == [5.0, 7.0, 9.0], "repeats of either are no rows"
+        assert frame["energy/training_joules"].tolist() == [5.0, 7.0, 9.0]
+        assert frame["energy/training_joules_std"].tolist() == [0.5, 0.7, 0.9]
         assert not [name for name in frame if "total_joules" in name]
 
 

@@ -11,7 +11,7 @@ from greensweep.record.summaries import HistoryPoint, Inference
 from greensweep.secrets.data import masked
 
 _TRAINING_JOULES = "energy/training_joules"
-_FORMER_JOULES = "energy/total_joules"  # as earlier versions called it, with its spread likewise
+_FORMER_JOULES = "energy/total_joules"  # its name in earlier versions, and of its spread
 _SPREAD_NAMES = {"energy_joules": _TRAINING_JOULES, "energy_net_joules": "energy/net_joules"}
 
 
@@ -31,6 +31,7 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
         "validation/accuracy": result.validation_accuracy,
         "test/accuracy": result.test_accuracy,
         _TRAINING_JOULES: result.energy_joules,
+        _FORMER_JOULES: result.energy_joules,  # for one version more, for queries of one's own
         "energy/net_joules": result.energy_net_joules,
         "energy/idle_joules": result.energy_idle_joules,
         "energy/charged_joules": result.energy_charged_joules,
