@@ -6,10 +6,10 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep report doctor ui test test-all bench lint lock repro docs clean
+.PHONY: help setup sweep report doctor ui test test-all test-integrations bench lint lock repro docs clean
 
 help: ## list these targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(INSTALLED) ## install everything into .venv
 
@@ -36,13 +36,17 @@ ui: $(INSTALLED) ## compare the runs in the MLflow UI, on 127.0.0.1:5000
 		--default-artifact-root mlruns/artifacts
 
 # Tests start hundreds of commands: without bytecode each would compile the same modules anew.
-test test-all: export PYTHONDONTWRITEBYTECODE =
+test test-all test-integrations: export PYTHONDONTWRITEBYTECODE =
 
 test: $(INSTALLED) ## run the fast tests
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 $(ARGS)
 
 test-all: $(INSTALLED) ## run the slow tests too
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "slow or not slow" $(ARGS)
+
+test-integrations: $(INSTALLED) ## run the tests of callbacks, with the libraries that they are for
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[integrations]'
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "slow or not slow" tests/loops $(ARGS)
 
 bench: $(INSTALLED) ## measure throughput, overhead and memory, as ratios
 	$(BIN)/python benchmarks/run.py $(ARGS)

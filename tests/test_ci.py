@@ -19,7 +19,7 @@ def test_each_command_is_a_target_of_make(matrix: Any) -> None:
     commands = [*matrix["run"], *(each["run"] for each in matrix["include"])]
     script = (PROJECT / ".ci" / "run").read_text()
     called = re.findall(r"make ([a-z-]+)", " ".join([*commands, script]))
-    assert {*called} == {"test", "test-all", "lint", "docs", "sweep", "repro"}
+    assert {*called} == {"test", "test-all", "test-integrations", "lint", "docs", "sweep", "repro"}
     targets = re.findall(r"^([a-z-]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     assert {*called} <= {*targets}
 
