@@ -24,6 +24,7 @@ rate: 0.5
 epochs: 4
 objectives: 2
 grid: null
+tracked: {{}}
 kind: {kind}
 hydra:
   sweeper:
@@ -46,7 +47,7 @@ def main(config):
     if config.kind == "silent":
         return config.rate
     if config.kind == "run":
-        with greensweep.run("net", grams_co2e_per_kwh=config.grid) as run:
+        with greensweep.run("net", grams_co2e_per_kwh=config.grid, **config.tracked) as run:
             for epoch in range(1, config.epochs + 1):
                 work()
                 run.report(epoch=epoch, epochs=config.epochs, macro_f1=config.rate * epoch / 4)
@@ -286,6 +287,29 @@ def test_a_trial_whose_process_died_leaves_what_it_had_reported(tmp_path: Path) 
     assert result.metrics == {"validation": {"error": 0.3, "macro_f1": 0.6}}
     assert (result.objective_metric, result.objective_direction) == ("error", "minimize")
     assert result.energy_spent_joules == 5.0
+
+
+@pytest.mark.slow
+def test_a_store_that_the_program_names_has_the_sweep_too(sweep: Sweep, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/named.db"
+    sweep("run", "hydra.sweeper.n_trials=1", f"+tracked={{mlflow: '{uri}', experiment: mine}}")
+    client = MlflowClient(uri)
+    assert {each.name for each in client.search_experiments()} == {"Default", "mine"}
+    child, parent = client.search_runs(["1"])
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (parent.info.status, parent.data.metrics["sweep/trials"]) == ("FINISHED", 1)
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(SystemExit):
+        sweep("measure", "hydra.sweep.dir=file/sweep")
+    errors = capsys.readouterr().err
+    assert errors.startswith("Error: ") and errors.count("\n") == 1, errors
 
 
 @pytest.mark.slow

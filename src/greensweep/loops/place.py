@@ -20,7 +20,7 @@ from greensweep.record.reported import split_of
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE
 from greensweep.secrets.data import mask_override
 from greensweep.sweeper.command import sweep_of, task_overrides
-from greensweep.tracking.choice import chosen_tracking
+from greensweep.tracking.choice import chosen_tracking, keep_tracking
 from greensweep.tracking.tracker import Tracker, build_tracker
 
 
@@ -77,13 +77,16 @@ def run_place(
             raise StudyError(f"{folder} holds the result of another run: choose another directory")
         folder = _unused(folder / name)
     sweep = sweep_of(hydra) if sweeping else None
+    tracking = chosen_tracking(mlflow, experiment)
+    if sweep is not None:
+        keep_tracking(tracking, sweep.directory)
     if sweeping and metric is None:
         metric = OmegaConf.select(hydra, "sweeper.metric", default=None)
     metric = metric and split_of(metric)[1]
     given: Any = OmegaConf.select(hydra, "sweeper.direction", default=None) if sweeping else None
     return Place(
         folder,
-        build_tracker(chosen_tracking(mlflow, experiment), folder, sweep),
+        build_tracker(tracking, folder, sweep),
         trial=hydra.job.num if sweeping else None,
         overrides=tuple(map(mask_override, task_overrides(hydra))) if hydra is not None else (),
         metric=metric,

@@ -239,6 +239,8 @@ def _asked(spec: SearchSpec) -> dict[str, Any]:
             name: {other: list(values) for other, values in sorted(needed.items())}
             for name, needed in sorted(spec.conditions.items())
         }
+    if spec.metric:
+        asked["metric"] = spec.metric
     if spec.fidelities:
         asked["fidelities"] = [[*map(mask_override, each)] for each in spec.fidelities]
     return asked
@@ -263,7 +265,10 @@ def _differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
             )
             kind = f" ({type(after[name]).__name__})" if was == now else ""
             yield f"{name} was {was}, is {now}{kind}"
-    for name in ("directions", "constraints", "price_per_kilojoule", "conditions", "fidelities"):
+    for name in (
+        *("directions", "metric", "constraints", "price_per_kilojoule", "conditions"),
+        "fidelities",
+    ):
         if known.get(name) != asked.get(name):
             yield f"{name} was {known.get(name)}, is {asked.get(name)}"
     for text in sorted(set(known["fixed"]) - set(asked["fixed"])):

@@ -7,7 +7,7 @@ from greensweep.energy import warn_once_per_sweep
 from greensweep.search.interrupt import interrupted
 from greensweep.study.finish import finish_sweep, sweep_notes
 from greensweep.study.trials import keep_searched
-from greensweep.tracking.choice import chosen_tracking
+from greensweep.tracking.choice import tracking_of_sweep
 from greensweep.tracking.mlflow_tracker import open_store
 
 
@@ -22,7 +22,7 @@ def finish_own_sweep(directory: Path, searched: Iterable[str]) -> None:
         OSError: the directory cannot be written to.
     """
     keep_searched(directory, [name.lstrip("+") for name in searched])
-    store = open_store(chosen_tracking())
+    store = open_store(tracking_of_sweep(directory))
     notes = sweep_notes(directory, store, "Trials, trials.csv and study.json")
     with warn_once_per_sweep(directory):
         finish_sweep(directory, None, store, interrupted=interrupted(), notes=notes)

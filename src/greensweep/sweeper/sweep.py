@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError
+from greensweep.messages import error_line
 from greensweep.record.result import read_results
 from greensweep.search.callbacks import call_before_first_trial
 from greensweep.search.folders import check_present, trial_directories
@@ -64,6 +65,8 @@ class Sweep:
             self._run(arguments)
         except GreensweepError as error:
             raise CompactHydraException(f"Error: {error}") from error
+        except OSError as error:  # a folder that cannot be written, say
+            raise CompactHydraException(error_line(error)) from error
         except KeyboardInterrupt as error:
             raise SystemExit(INTERRUPTED) from error
         if interrupted():
