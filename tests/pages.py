@@ -20,6 +20,8 @@ SMALLER = {
     "-m": ["warmup=0"],
     "sweeper": ["hydra.sweeper.n_trials=2"],
 }
+# Of these the blocks follow on another, and tests/test_tutorial.py goes through them in order.
+IN_ORDER = ["docs/tutorial.md"]
 # A table of runs as analysis.md and replay.md have it: eight architectures, three runs each.
 _RUNS = pd.DataFrame(
     {
