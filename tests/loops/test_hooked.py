@@ -147,6 +147,7 @@ def test_a_training_that_broke_off_can_be_begun_again(
     run.end()
     results = [read_result(path.parent) for path in sorted(tmp_path.glob("outputs/a/*/*.json"))]
     assert sorted(each.status for each in results) == ["failed", "failed", "finished"]
+    assert all(each.error is None or "its library told nothing" in each.error for each in results)
     assert around.result.status == "finished"
 
 

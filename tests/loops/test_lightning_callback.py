@@ -42,7 +42,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fit]:
             "limit_val_batches": 1, "limit_test_batches": 1, "default_root_dir": tmp_path,
         }  # fmt: skip
         callback = GreensweepCallback(**(options or {"directory": tmp_path}))
-        best = ModelCheckpoint(monitor="val/loss")
+        best = ModelCheckpoint(monitor="val/acc", mode="max")
         trainer = lightning.Trainer(**{**given, "callbacks": [callback, best, *also], **more})
         try:
             trainer.fit(model or Classifier(8, 0.01), digits(32))
@@ -65,9 +65,9 @@ def test_a_fit_and_a_test_are_one_run(fit: Fit, tmp_path: Path) -> None:
         "validation": {"loss", "acc"}, "test": {"loss", "acc"},
     }  # fmt: skip
     # What the checkpoint monitors.
-    assert (result.objective_metric, result.objective_direction) == ("loss", "minimize")
+    assert (result.objective_metric, result.objective_direction) == ("acc", "maximize")
     assert [each.objective_value for each in search.reports] == [
-        each.metrics["loss"] for each in result.history
+        each.metrics["acc"] for each in result.history
     ]
     assert [each.epochs for each in search.reports] == [2, 2]
     assert all(each.train_loss and each.energy_joules for each in result.history)

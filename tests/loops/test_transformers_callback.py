@@ -81,10 +81,10 @@ def test_a_run_goes_by_the_metric_that_keeps_the_best_model(
     trainer: Trained, tmp_path: Path
 ) -> None:
     trainer(
-        load_best_model_at_end=True, metric_for_best_model="eval_loss", save_strategy="epoch"
+        load_best_model_at_end=True, metric_for_best_model="eval_macro_f1", save_strategy="epoch"
     ).train()
     result = read_result(tmp_path)
-    assert (result.objective_metric, result.objective_direction) == ("loss", "minimize")
+    assert (result.objective_metric, result.objective_direction) == ("macro_f1", "maximize")
 
 
 def test_an_evaluation_after_the_training_belongs_to_the_run(
