@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,15 @@ def test_a_loop_that_catches_everything_is_recorded_as_the_search_ended_it(tmp_p
             with suppress(BaseException):
                 run.report(epoch=epoch, macro_f1=epoch / 10)
     assert (recorded(tmp_path)["status"], recorded(tmp_path)["epochs"]) == ("pruned", 3)
+
+
+def test_a_loop_in_a_thread_may_report(tmp_path: Path) -> None:
+    with (
+        ThreadPoolExecutor() as pool,
+        greensweep.run("a", directory=tmp_path, meter="unmetered") as run,
+    ):
+        pool.submit(run.report, epoch=1, accuracy=0.5).result()
+    assert run.result.validation_accuracy == 0.5
 
 
 def test_an_exception_leaves_what_was_measured(tmp_path: Path) -> None:

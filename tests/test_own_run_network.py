@@ -632,6 +632,23 @@ def test_layers_of_the_part_that_is_called_have_their_path_in_the_whole(tmp_path
     assert "\nnet.0,linear," in (tmp_path / "layer_energy.csv").read_text()
 
 
+class Recursive(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, batch: Tensor, times: int = 2) -> Tensor:
+        batch = self.layer(batch)
+        return self(batch, times - 1) if times else batch
+
+
+def test_a_module_may_call_itself(tmp_path: Path) -> None:
+    result = sampled(tmp_path, usual, Recursive())
+    assert result.layers == {"linear": 3}
+    assert result.layer_energy is not None
+    assert (result.layer_energy.steps, len(module_hooks._global_forward_hooks)) == (10, 0)
+
+
 def by_parts(loop: Loop, _: int) -> None:
     net = loop.net
     assert isinstance(net, Parts)
@@ -647,6 +664,7 @@ def rarely(loop: Loop, number: int) -> None:
 @pytest.mark.parametrize(
     ("step", "net", "called", "reason"),
     [
+        (usual, mlp(), mlp(), "it was not called in the run, or compiled as a whole"),
         (twice, mlp(), None, "it is called several times before each backward pass"),
         (by_parts, (parts := Parts()), parts.encoder, "its parts are called one by one"),
         (rarely, mlp(), None, "0 of its training steps could be sampled, where 10 are asked for"),

@@ -13,6 +13,8 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from greensweep.models.torch_internals import compiles_itself, drop_hook, is_compiled
 from greensweep.training.device import autocast
 
+UNCALLED = "it was not called in the run, or compiled as a whole"
+
 
 @dataclass(frozen=True)
 class Call:

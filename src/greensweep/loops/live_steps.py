@@ -12,7 +12,7 @@ from torch import nn
 
 from greensweep.energy import Phases
 from greensweep.errors import TrainingError, describe
-from greensweep.loops.calls import Hook, bare, device_of
+from greensweep.loops.calls import UNCALLED, Hook, bare, device_of
 from greensweep.training.attribution import DATA, OPTIMIZER, OTHER, StepTrace, steps_by_forward
 from greensweep.training.device import synchronize
 from greensweep.training.layer_time import LayerTimes, mean_times
@@ -48,15 +48,16 @@ class LiveSteps:
         self._samples: list[Sample] = []
         self._watched: list[StepTrace] = []
         self._plain: list[float] = []
-        self._forward = ExitStack()
+        self._forward, self._depth = ExitStack(), 0
         self._handles: list[Any] = []
-        self.fault: str | None = None
+        self.fault: str | None = UNCALLED
         self._plan = self._sampling()
         next(self._plan)
 
     def follow(self, module: nn.Module) -> None:
         """Let the forward passes of a module tell the steps."""
         self.unhook()
+        self.fault = None
         self._handles = [
             module.register_forward_pre_hook(Hook(self._begin)),
             module.register_forward_hook(Hook(self._end), always_call=True),
@@ -68,7 +69,7 @@ class LiveSteps:
 
     def give_up(self, fault: str) -> None:
         """Sample no more, and say why."""
-        self.fault = self.fault or fault
+        self.fault = fault
         self.unhook()
 
     def unhook(self) -> None:
@@ -78,6 +79,7 @@ class LiveSteps:
 
     def end(self) -> None:
         """Sample no more."""
+        self._forward.close()  # of a pass that Ctrl-C broke off
         self.interrupt()
         self.unhook()
 
@@ -105,13 +107,18 @@ class LiveSteps:
         return times, max(sum(each.seconds - plain for each in self._watched), 0.0)
 
     def _begin(self, module: nn.Module, _: Any) -> None:
+        self._depth += 1
+        if self._depth > 1:  # it calls itself
+            return
         trains = module.training and torch.is_grad_enabled()
         self._advance(trains)
         if trains and self._handles:
             self._forward.enter_context(self._recorder.watching(module))
 
     def _end(self, *_: Any) -> None:
-        self._forward.close()
+        self._depth = max(self._depth - 1, 0)  # of the call in which it was first followed, too
+        if self._depth == 0:
+            self._forward.close()
 
     def _advance(self, trains: bool) -> None:
         if self._handles:

@@ -12,8 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from greensweep.energy import Phases
 from greensweep.energy.phases import SETUP
-from greensweep.errors import ConfigError, GreensweepError, ModelError, describe
-from greensweep.loops.calls import Call, CallWatch, bare, call_on, device_of
+from greensweep.errors import ConfigError, GreensweepError, ModelError, first_sentence
+from greensweep.loops.calls import UNCALLED, Call, CallWatch, bare, call_on, device_of
 from greensweep.loops.live_steps import PHASE, LiveSteps
 from greensweep.models.census import LayerCensus, count_modules, take_census
 from greensweep.record.recorded_run import RecordedRun
@@ -107,8 +107,7 @@ class Network:
             if not self._is_counted:
                 self._note_size()
                 if raised is None:
-                    uncalled = "it was not called in the run, or compiled as a whole"
-                    self._warn(self._watch.fault or uncalled)
+                    self._warn(self._watch.fault or UNCALLED)
         if self._steps is not None:
             self._steps.end()
             if raised is None:
@@ -141,7 +140,7 @@ class Network:
             self._run.note(**count_modules(self._model))
 
     def _warn(self, fault: BaseException | str) -> None:
-        reason = describe(fault) if isinstance(fault, BaseException) else fault
+        reason = first_sentence(fault) if isinstance(fault, BaseException) else fault
         log.warning(
             "The layers of %s are not counted (%s): give one of its inputs, "
             "greensweep.run(…, example=inputs).",

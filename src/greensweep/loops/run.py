@@ -160,7 +160,8 @@ class Run:
         figures = {name: as_number(name, value) for name, value in metrics.items()}
         if number > 0:
             self._add(number, figures)
-        windows = open_windows()  # which brings the phases up to now
+        # Which brings the phases up to now; in another thread no block is open.
+        windows = open_windows() or (self._window,)
         trained, result = self._phases.of(TRAINING), self.result
         named, others = by_split(figures)
         progress = Progress(
