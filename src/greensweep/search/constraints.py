@@ -154,7 +154,7 @@ def broken_by(
     of_splits = {
         f"{split}_{name}": value for split, of in metrics.items() for name, value in of.items()
     }
-    known = reported | of_splits | {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
+    known = of_splits | {name: getattr(outcome, name) for name in _OF_ANY_PROGRAM}
     known |= dotted(to_json(result)) if result is not None else {}
     there = f" (its metrics are {listed(reported)})" if reported else ""
     broken = {}
