@@ -245,6 +245,7 @@ class TestTheWheelAlone:
     def test_it_brings_no_trainer(self, run: Run) -> None:
         listed = run("pip", "list").stdout.lower()
         assert "greensweep" in listed
+        assert "py.typed" in run("pip", "show", "-f", "greensweep").stdout
         for name in ("torch", "mlflow", "dvc", "matplotlib", "pyarrow"):
             assert f"\n{name} " not in listed
 
@@ -252,7 +253,12 @@ class TestTheWheelAlone:
         swept = run("python", "loop.py", "-m", "hydra.sweeper.budget.joules=100000")
         assert "* = no other" in swept.stdout
         assert "Of the budget of 100 kJ" in swept.stdout
-        assert "8 finished" in swept.stdout
+        assert re.search(r"The bill: .* \(\d finished", swept.stdout)
+
+    def test_what_it_used_is_stated(self, run: Run) -> None:
+        said = run("greensweep", "statement", "source=sweep", "country=NLD").stdout
+        assert "geographical_location: NLD" in said
+        assert "* = no other" in run("greensweep", "summarise", "sweep").stdout
 
     def test_tables_are_analysed(self, run: Run) -> None:
         said = run("greensweep", "analyse", "source=runs.csv").stdout
