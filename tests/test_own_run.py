@@ -64,6 +64,12 @@ def test_a_run_leaves_its_metrics_by_epoch_and_split(tmp_path: Path) -> None:
     assert read_result(tmp_path) == run.result
 
 
+def test_a_run_without_epochs_goes_by_the_metric_that_it_logs(tmp_path: Path) -> None:
+    with greensweep.run("forest", directory=tmp_path, meter="unmetered") as run:
+        run.log(leaves=300, macro_f1=0.5, test_macro_f1=0.4)
+    assert (run.result.objective_metric, run.result.objective_value) == ("macro_f1", 0.5)
+
+
 def test_the_best_epoch_is_kept_where_asked(tmp_path: Path) -> None:
     with greensweep.run("a", directory=tmp_path, meter="unmetered", keep="best") as run:
         for loss in (0.5, 0.2, 0.9):

@@ -249,6 +249,10 @@ class TestTheWheelAlone:
         for name in ("torch", "mlflow", "dvc", "matplotlib", "pyarrow"):
             assert f"\n{name} " not in listed
 
+    def test_a_block_is_measured_in_a_program_without_hydra(self, run: Run) -> None:
+        code = "import greensweep\nwith greensweep.measure(country='NLD') as energy:\n    pass"
+        run("python", "-c", f"{code}\nassert energy.seconds > 0")
+
     def test_a_loop_of_ones_own_is_swept_under_a_budget_and_has_a_front(self, run: Run) -> None:
         swept = run("python", "loop.py", "-m", "hydra.sweeper.budget.joules=100000")
         assert "* = no other" in swept.stdout

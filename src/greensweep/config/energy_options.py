@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from greensweep.config import omegaconf_internals  # noqa: F401 - lets options be literals
 from greensweep.config.options import option_faults
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.errors import ConfigError, first_line, unknown

@@ -258,8 +258,10 @@ class Run:
             raise self._ended
 
     def finish(self) -> None:
-        """Give the last epochs their energy."""
+        """Give the last epochs their energy; a run without any goes by a metric that it logged."""
         self._is_open = False
+        logged = self.result.metrics.get("validation", {})
+        self._choose({name: value for name, value in logged.items() if known_direction(name)})
         self._history.finish()
         self._recorded.note(history=self._history.points)
 
