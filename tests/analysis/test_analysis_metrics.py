@@ -141,6 +141,7 @@ def test_the_volume_of_an_unbounded_metric_is_within_what_was_reached() -> None:
     [
         ({"metric": "loss_of_mine"}, "set columns.metric_direction=maximize, or minimize"),
         ({"metric": "f2"}, "no column of runs.csv is called 'f2'"),
+        ({}, "'accuracy': .*; columns.metric=NAME goes by another metric"),
         (
             {"metric": "macro_f1"},
             "columns.metric: macro_f1 of 1 finished runs of runs.csv is above ",

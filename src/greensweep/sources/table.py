@@ -160,7 +160,10 @@ def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Seri
     """
     if name not in frame:
         theirs = [str(each) for each in frame.columns if each not in col.ADDED]
-        raise AnalysisError(f"{option}: " + unknown(f"column of {source}", name, theirs))
+        other = (
+            "; columns.metric=NAME goes by another metric" if option.endswith("accuracy") else ""
+        )
+        raise AnalysisError(f"{option}: {unknown(f'column of {source}', name, theirs)}{other}")
     return frame[name]
 
 
