@@ -46,7 +46,7 @@ def bare_run(train: RawData, held_out: list[RawData], epochs: int) -> None:
     """Train and evaluate the same network with a hand-written loop."""
     classes = int(train.labels.max()) + 1
     network = SimpleCnnConfig(conv_layers=1, linear_layers=3, relu=False)
-    model = build_simple_cnn(network, train.inputs.shape[1:], classes)
+    model = build_simple_cnn(network, train.images.shape[1:], classes)
     optimizer = fused_adam(model)
     for _ in range(epochs):
         bare_epoch(model, optimizer, train, _BATCH_SIZE)

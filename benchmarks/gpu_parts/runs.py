@@ -18,6 +18,7 @@ from greensweep.config.schema import (
 )
 from greensweep.config.schema_dataset import CustomDatasetConfig
 from greensweep.config.schema_model import ModelConfig
+from greensweep.config.schema_task import ClassificationConfig
 from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import Meter, build_meter
 from greensweep.record.result import RunResult
@@ -54,6 +55,7 @@ def config_of(session: Session, model: ModelConfig, **training: Any) -> TrainCon
             target="gpu_parts.runs.make_splits",
             kwargs={"images": session.plan.images},
         ),
+        task=ClassificationConfig(),
         model=model,
         optimizer=AdamConfig(name="adam"),
         scheduler=ConstantConfig(),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 
 from greensweep.energy import EnergyReading
 from greensweep.energy.uncertainty import STEADY_PERIODS
@@ -53,11 +52,13 @@ class History:
         train_loss: float | None,
         metrics: Mapping[str, float | None],
         trained: EnergyReading,
-        others: Mapping[str, float | None] = MappingProxyType({}),
+        others: Mapping[str, float | None] | None = None,
     ) -> None:
         """Add an epoch, after which the training windows read `trained`."""
         seconds = trained.seconds - self._trained.seconds
-        point = HistoryPoint(epoch, train_loss, self._selecting, metrics, seconds, others=others)
+        point = HistoryPoint(
+            epoch, train_loss, self._selecting, metrics, seconds, others=others or {}
+        )
         self._points.append(point)
         self._trained = trained
         unassigned = trained.seconds - self._assigned.seconds
@@ -73,7 +74,7 @@ class History:
     ) -> None:
         """Add figures to the last epoch, which come after it."""
         last = self._points[-1]
-        late = HistoryPoint(last.epoch, train_loss, last.split, metrics, others=others)
+        late = HistoryPoint(last.epoch, train_loss, last.split, metrics, others=others or {})
         self._points[-1] = replace(
             last,
             train_loss=last.train_loss if train_loss is None else train_loss,
