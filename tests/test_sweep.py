@@ -99,7 +99,8 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
     assert f"Trial {best['trial']} is the most accurate" in ended.output
     experiment = client.get_experiment_by_name("greensweep")
     view = f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=greensweep"
-    assert f"make ui, then open http://127.0.0.1:5000{view}" in ended.output
+    opened = f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlruns/mlflow.db, then open"
+    assert f"{opened} http://127.0.0.1:5000{view}" in ended.output  # `make ui` in a checkout
     columns = json.loads(experiment.tags["mlflow.sharedViewState.greensweep"])["selectedColumns"]
     shown = {column.split("`")[1] for column in columns if column.startswith("metrics.")}
     assert {"validation/accuracy", "energy/training_joules"} <= shown <= {

@@ -20,8 +20,9 @@ def tracking_uri(configured: str) -> str:
 
 
 def is_default_store(uri: str) -> bool:
-    """Tell whether this is the store that runs are tracked to where nothing else is asked for."""
-    return uri == _absolute(MlflowConfig().uri)
+    """Tell whether this is the store that `make ui` shows by itself, in a checkout."""
+    has_target = (store_folder() / "src" / "greensweep").is_dir()
+    return has_target and uri == _absolute(MlflowConfig().uri)
 
 
 def _absolute(uri: str) -> str:
