@@ -242,6 +242,12 @@ def unknown_direction(folder: Path) -> None:
         run.report(epoch=1, smoothness=0.5)
 
 
+def below_a_file(folder: Path) -> None:
+    (folder / "file").touch()
+    with greensweep.run("a", directory=folder / "file" / "run", meter="unmetered"):
+        pass
+
+
 def options_of_a_text(folder: Path) -> None:
     with greensweep.run("a", params="rate=0.1", directory=folder, meter="unmetered"):
         pass
@@ -257,6 +263,7 @@ def options_of_a_text(folder: Path) -> None:
             "holds the result of another run: choose another directory",
         ),
         (unknown_direction, ConfigError, "is smoothness better the higher or the lower it is"),
+        (below_a_file, StudyError, r"cannot be written \(Not a directory\): name another"),
         (options_of_a_text, ConfigError, "params must be options by name"),
     ],
 )

@@ -35,6 +35,21 @@ def classifier(tmp_path: Path) -> Callable[..., Any]:
 
 
 @xgboost
+def test_a_callback_shows_its_run(tmp_path: Path) -> None:
+    from xgboost import XGBClassifier
+
+    from greensweep.loops.xgboost import GreensweepCallback
+
+    callback = GreensweepCallback(every=1, directory=tmp_path)
+    assert callback.recorded is None
+    XGBClassifier(n_estimators=2, n_jobs=1, callbacks=[callback]).fit(
+        FEATURES, TARGET, eval_set=SETS, verbose=False
+    )
+    assert callback.recorded is not None
+    assert callback.recorded.joules == read_result(tmp_path).energy_joules
+
+
+@xgboost
 def test_rounds_of_xgboost_are_a_run(classifier: Callable[..., Any], tmp_path: Path) -> None:
     with searched() as search:
         classifier().fit(FEATURES, TARGET, eval_set=SETS, verbose=False)

@@ -36,6 +36,17 @@ class RunOptions(EnergyOptions, total=False):
 _OF_RUNS = RunOptions.__annotations__.keys() - EnergyOptions.__annotations__.keys()
 
 
+class RecordsRun:
+    """What all callbacks show of their run."""
+
+    _run: "HookedRun"
+
+    @property
+    def recorded(self) -> Run | None:
+        """The run with its `.result`, `.joules` and `.directory`; None before it begins."""
+        return self._run.latest
+
+
 class HookedRun:
     """The run of a callback: the one that stands around the library's loop, else one of its own.
 
@@ -69,6 +80,11 @@ class HookedRun:
     def epochs(self) -> int:
         """How many epochs, rounds or evaluations are reported."""
         return 0 if self._run is None else self._run.result.epochs
+
+    @property
+    def latest(self) -> Run | None:
+        """The run that is open, else the one that finished last; None where there was none."""
+        return self._run or self._finished
 
     def begin(self, **found: Any) -> None:
         """Begin the run of a training, in its set-up.

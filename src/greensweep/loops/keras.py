@@ -4,10 +4,10 @@ from typing import Any, Unpack
 
 from keras.callbacks import Callback
 
-from greensweep.loops.hooked import HookedRun, RunOptions
+from greensweep.loops.hooked import HookedRun, RecordsRun, RunOptions
 
 
-class GreensweepCallback(Callback):
+class GreensweepCallback(RecordsRun, Callback):
     """Record what `fit` does as a run, which is the trial in a sweep.
 
     Validation has a phase of its own, and so has what lies between two epochs. Keras's names

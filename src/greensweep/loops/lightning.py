@@ -4,12 +4,12 @@ from typing import Any, Unpack
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from greensweep.loops.hooked import HookedRun, RunOptions
+from greensweep.loops.hooked import HookedRun, RecordsRun, RunOptions
 
 _PHASES = {"validate": "evaluation", "test": "test", "predict": "prediction"}
 
 
-class GreensweepCallback(Callback):
+class GreensweepCallback(RecordsRun, Callback):
     """Record what a `Trainer` does as a run, which is the trial in a sweep.
 
     Phases follow the trainer's hooks: the sanity check is set-up; validation, test and prediction

@@ -56,7 +56,7 @@ def run_place(
     """Return where a run is recorded, by what was asked and where it runs.
 
     Raises:
-        StudyError: its directory holds the result of another run.
+        StudyError: its directory cannot be written, or holds the result of another run.
         ConfigError: MLflow is asked for and not installed.
     """
     hydra = _hydra_of_job()
@@ -76,6 +76,12 @@ def run_place(
         if directory is not None:
             raise StudyError(f"{folder} holds the result of another run: choose another directory")
         folder = _unused(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"{folder} cannot be written ({error.strerror}): name another directory"
+        ) from error
     sweep = sweep_of(hydra) if sweeping else None
     tracking = chosen_tracking(mlflow, experiment)
     if sweep is not None:

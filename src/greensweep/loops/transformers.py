@@ -5,13 +5,13 @@ from typing import Any, Unpack
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from greensweep.loops.hooked import HookedRun, RunOptions
+from greensweep.loops.hooked import HookedRun, RecordsRun, RunOptions
 
 # What an evaluation tells of itself beside its metrics.
 _NO_METRIC = ("epoch", "_runtime", "_per_second", "_preparation_time", "_compilation_time")
 
 
-class GreensweepTrainerCallback(TrainerCallback):
+class GreensweepTrainerCallback(RecordsRun, TrainerCallback):
     """Record what a `Trainer` does as a run, which is the trial in a sweep.
 
     Evaluations have a phase of their own, and what lies beside training and them, such as

@@ -5,10 +5,10 @@ from typing import Any, Unpack
 from xgboost.callback import TrainingCallback
 
 from greensweep.loops.boosting import figures_of_round
-from greensweep.loops.hooked import HookedRun, RunOptions
+from greensweep.loops.hooked import HookedRun, RecordsRun, RunOptions
 
 
-class GreensweepCallback(TrainingCallback):
+class GreensweepCallback(RecordsRun, TrainingCallback):
     """Record a boosting as a run, which is the trial in a sweep; for scikit-learn's classes too.
 
     Evaluation by round is part of training, since XGBoost does both before its callbacks. The last
