@@ -196,6 +196,18 @@ def test_trials_in_other_processes_leave_the_same(sweep: Sweep) -> None:
         assert len(pd.read_csv(folder / "trials.csv")) == 3
 
 
+@pytest.mark.parametrize(("metric", "best"), [("macro_f1", 1.0), ("val_loss", 0.25)])
+def test_a_metric_is_searched_for_in_the_direction_that_its_name_tells(
+    sweep: Sweep, metric: str, best: float
+) -> None:
+    folder = sweep(
+        "silent", f"hydra.sweeper.metric={metric}", "hydra.sweeper.direction=null",
+        "hydra.sweeper.meter=nothing",
+    )  # fmt: skip
+    (found,) = json.loads((folder / "study.json").read_text())["search"]["best_trials"]
+    assert pd.read_csv(folder / "trials.csv")["rate"][found] == best
+
+
 def test_a_failed_trial_keeps_what_it_reported_and_spent(sweep: Sweep) -> None:
     folder = sweep("failing")
     failed = next(each for each in results_in(folder) if each["status"] == "failed")

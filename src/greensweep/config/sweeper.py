@@ -126,7 +126,12 @@ class SweeperConfig:
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "auto"}])
     sampler: Any = MISSING
     params: dict[str, Any] | None = option(None, doc="search space, in Hydra's sweep syntax")
-    direction: Any = option("minimize", doc="minimize or maximize; a list for several objectives")
+    direction: Any = option(
+        None,
+        doc="minimize or maximize; a list for several objectives; null is that of the metric, "
+        "where its name tells it, else minimize",
+        example="maximize",
+    )
     metric: str | None = option(
         None,
         doc="in a program of one's own: which reported metric is the objective, or the first of "

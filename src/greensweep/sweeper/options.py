@@ -1,6 +1,6 @@
 """The sweeper's own options, `hydra.sweeper.*`, checked before anything begins."""
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from greensweep.config.energy_options import energy_config
 from greensweep.config.folders import use_sweep_folder
@@ -11,7 +11,7 @@ from greensweep.config.sweeper import SweeperConfig
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError
 from greensweep.nested import dotted
-from greensweep.record.reported import split_of
+from greensweep.record.reported import known_direction, split_of
 from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.planned_run import PlannedRun
 from greensweep.sweeper.command import check_subdir
@@ -28,6 +28,7 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     Raises:
         GreensweepError: one is out of its range; all faults in one.
     """
+    _use_direction(config)
     options = OmegaConf.to_object(config.hydra.sweeper)
     assert isinstance(options, SweeperConfig)
     faults = [*option_faults(options, PREFIX), *unknown_options(config.hydra.sweeper, PREFIX)]
@@ -45,6 +46,20 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     raise_faults(faults)
     check_subdir(config.hydra)
     return options
+
+
+def _use_direction(config: DictConfig) -> None:
+    """Search for a metric in the direction that its name tells, where none was asked for.
+
+    Without a name it is the stock sweeper's. The jobs that the sweep composes have it too.
+    """
+    sweeper = config.hydra.sweeper
+    if sweeper.direction is not None:
+        return
+    known = known_direction(split_of(sweeper.metric)[1]) if sweeper.metric else None
+    with read_write(config.hydra):
+        sweeper.direction = known or "minimize"
+        config.hydra.overrides.hydra.append(f"{PREFIX}direction={sweeper.direction}")
 
 
 def use_study_folder(config: DictConfig) -> None:
