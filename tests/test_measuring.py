@@ -1,5 +1,7 @@
 """`greensweep.measure()` around any block, and `greensweep.report()` in it."""
 
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import Barrier, Thread
@@ -7,8 +9,8 @@ from threading import Barrier, Thread
 import pytest
 
 from greensweep.energy import ScriptedMeter
-from greensweep.errors import EnergyError
-from greensweep.record.measuring import measured_by, open_windows
+from greensweep.errors import ConfigError, EnergyError
+from greensweep.record.measuring import measure, measured_by, open_windows
 from greensweep.record.reporting import Progress, monitored_by, report
 
 
@@ -147,3 +149,26 @@ def test_judges_nest() -> None:
         report(epoch=2)
     assert [each.epoch for each in inner.reports] == [1]
     assert [each.epoch for each in outer.reports] == [2]
+
+
+def test_a_fork_has_no_block_of_its_parents_open() -> None:
+    with measured_by(meter()):
+        child = os.fork()
+        if child == 0:
+            os._exit(len(open_windows()))
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(open_windows()) == 1
+
+
+async def coroutine() -> None:
+    pass
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [coroutine, generator])
+def test_a_function_whose_call_does_nothing_yet_is_refused(function: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError, match=f"a call of {function.__name__} does nothing yet"):
+        measure(meter="unmetered")(function)

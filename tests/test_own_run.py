@@ -1,6 +1,7 @@
 """`greensweep.run(…)`: a loop of one's own leaves what our own runs leave."""
 
 import json
+import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -299,3 +300,27 @@ os.waitpid(child, 0)
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
     assert recorded(tmp_path)["status"] == "finished"
+
+
+def test_nothing_is_reported_to_a_run_that_has_ended(tmp_path: Path) -> None:
+    with greensweep.run("a", directory=tmp_path, meter="unmetered") as run:
+        run.report(accuracy=0.5)
+    for late in (run.report, run.log):
+        with pytest.raises(StudyError, match="run 'a' records nothing here, since it has ended"):
+            late(accuracy=0.6)
+    assert run.result.epochs == 1
+
+
+def test_a_fork_reports_to_no_run_of_its_parent_and_may_begin_its_own(tmp_path: Path) -> None:
+    with greensweep.run("a", directory=tmp_path / "a", meter="unmetered") as run:
+        child = os.fork()
+        if child == 0:
+            with suppress(BaseException):
+                with pytest.raises(StudyError, match="another process began it"):
+                    run.report(accuracy=0.1)
+                with greensweep.run("b", directory=tmp_path / "b", meter="unmetered") as own:
+                    own.report(accuracy=0.2)
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert recorded(tmp_path / "b")["metrics"] == {"validation": {"accuracy": 0.2}}

@@ -44,6 +44,8 @@ TRAINING = "training"
 _running: ContextVar["Run | None"] = ContextVar("_running", default=None)
 # Kept, since a context manager that is thrown away ends what it manages.
 _of_forks: list[ExitStack] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _running.set(None))
 
 _NetworkInRun = Callable[[RecordedRun, Phases, Path], AbstractContextManager["Network | None"]]
 
@@ -93,7 +95,7 @@ class Run:
         self._is_chosen = setting.place.metric is not None
         # That was asked for, and the sweep's.
         self._directions = setting.direction, setting.place.direction
-        self._is_open = True
+        self._is_open, self._process = True, os.getpid()
         self._ended: TrialEnded | None = None
 
     @property
@@ -153,7 +155,9 @@ class Run:
 
         Raises:
             TrialEnded: the search prunes or stops the trial: let it through.
+            StudyError: the run has ended, or was begun by another process.
         """
+        self._check_open()
         if self._network is not None:
             self._network.report()
         number = self.result.epochs + 1 if epoch is None else epoch
@@ -196,10 +200,23 @@ class Run:
         """Record figures of the whole run, such as `test_accuracy`, that are of no epoch.
 
         They count for the validation split, or with `test_` before their name for the test split.
+
+        Raises:
+            StudyError: the run has ended, or was begun by another process.
         """
+        self._check_open()
         self._note({name: as_number(name, value) for name, value in metrics.items()})
 
+    def _check_open(self) -> None:
+        if not self._is_open or self._process != os.getpid():
+            why = "another process began it" if self._is_open else "it has ended"
+            raise StudyError(
+                f"run {self._setting.name!r} records nothing here, since {why}: report inside of "
+                "its block, in the process that began it"
+            )
+
     def _interrupt(self) -> None:
+        self._check_open()
         if self._network is not None:
             self._network.interrupt()
 

@@ -1,6 +1,8 @@
 """The energy of any block of code: `with greensweep.measure() as energy: …`."""
 
+import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,11 +18,17 @@ from greensweep.record.left_open import left_open_ended
 
 log = logging.getLogger(__name__)
 
+_LATER = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # What reads the outermost block's meter, and the blocks, each around the next.
 _open: ContextVar[tuple[Phases, tuple[Window, ...]] | None] = ContextVar("_open", default=None)
+
+# The blocks of a fork's parent are read by the parent: the fork's own have a meter of theirs.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _open.set(None))
 
 
 class Measurement(AbstractContextManager[Window]):
@@ -41,7 +49,16 @@ class Measurement(AbstractContextManager[Window]):
         self._blocks.pop().__exit__(*raised)  # type: ignore[arg-type]
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Measure each call of a function, and log what it used."""
+        """Measure each call of a function, and log what it used.
+
+        Raises:
+            ConfigError: it is a generator or a coroutine, of which a call does no work yet.
+        """
+        if any(is_one(function) for is_one in _LATER):
+            raise ConfigError(
+                f"a call of {function.__qualname__} does nothing yet, since that is a generator or "
+                "a coroutine: put `with greensweep.measure():` around what it does, inside of it"
+            )
 
         @wraps(function)
         def measured(*args: P.args, **kwargs: P.kwargs) -> T:
