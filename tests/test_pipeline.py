@@ -200,7 +200,7 @@ def test_a_data_set_names_its_runs_as_its_file_is_called(
     params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = Path(shutil.copytree(PROJECT / "conf", params.parent / "conf"))
-    monkeypatch.setattr("greensweep.config.hydra_versions.CONF", conf)
+    monkeypatch.setattr("greensweep.app.compose.CONF", conf)
     change(params, datasets=["birds"])
     birds = conf / "dataset" / "birds.yaml"
     birds.write_text("defaults: [image_folder, _self_]\nroot: birds\n")
@@ -226,7 +226,7 @@ def test_a_study_takes_networks_that_are_not_the_papers(
     params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = Path(shutil.copytree(PROJECT / "conf", params.parent / "conf"))
-    monkeypatch.setattr("greensweep.config.hydra_versions.CONF", conf)
+    monkeypatch.setattr("greensweep.app.compose.CONF", conf)
     mine = conf / "model" / "mine.yaml"
     mine.write_text("defaults: [custom, _self_]\ntarget: networks_of_mine.Net\n")
     change(params, models=["simple_cnn", "mine", "timm", "torchvision"])
@@ -431,9 +431,8 @@ def test_tables_analyses_and_the_page_depend_on_their_code_and_not_on_that_of_la
     }
     for name, stages in {
         "record/result.py": {"runs", "analyse", "report"},
-        "sources/study.py": {"runs"},
+        "sources/study.py": {"runs", "analyse", "report"},  # which read folders, too
         "studies/yarally2023/cells.py": {"runs"},
-        "study/trials.py": {"runs"},
         "analysis/tradeoff.py": {"analyse", "report"},
         "config/schema_analysis.py": {"analyse", "report"},
         "gaussian_process.py": {"runs", "analyse", "report"},
@@ -600,7 +599,7 @@ def test_a_pipeline_runs_what_has_changed_and_its_outputs_travel(
     assert sorted(stages_run(dvc(project, "repro"))) == sorted(["inputs", *analyses, "report"])
     for code, stages in (
         ("runs/once.py", {*sweeps, *layers}),
-        ("sources/study.py", {"runs"}),
+        ("studies/yarally2023/cells.py", {"runs"}),
         ("rendering/page.py", {"report"}),
     ):
         edit(project / "src/greensweep" / code)

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from greensweep.config.folders import storage_url
+from greensweep.config.folders import CONF, storage_url
 from greensweep.config.hydra_versions import WITHOUT_SEARCH, composing
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import parse, raise_faults, without_hydra
@@ -81,7 +81,7 @@ def compose_sweep(overrides: list[str]) -> ComposedSweep:
         GreensweepError: the configuration is wrong.
     """
     try:
-        with composing():
+        with composing(str(CONF)):
             composed = compose(
                 "train",
                 overrides=["hydra/sweeper=greensweep", *WITHOUT_SEARCH, *overrides],

@@ -48,7 +48,7 @@ def program(
     return made
 
 
-def composing(folder: str | None = str(CONF)) -> AbstractContextManager[None]:
+def composing(folder: str | None) -> AbstractContextManager[None]:
     """Let `hydra.compose` read a folder; None for what is stored alone."""
     if folder is None:
         return hydra.initialize(None, **_VERSION)

@@ -17,8 +17,9 @@ def source_files(path: Path, without: Collection[str] = ()) -> list[Path]:
     """Return a module, or all files of a package, and the modules that it imports from beside it.
 
     Beside it is the folder around the outermost package; libraries are left out. An import counts
-    wherever it stands, also inside of a function. So does an import path in a string that names a
-    module of the same package, as `implementation = "greensweep.energy.meter:unmetered"` does.
+    wherever it runs, also inside of a function, and not where a type checker alone sees it. So does
+    an import path in a string that names a module of the same package, as `implementation =
+    "greensweep.energy.meter:unmetered"` does.
 
     Of a primary configuration of Hydra's those are its own file and all of the groups in its
     defaults list; any other file or folder stands for itself.
@@ -63,8 +64,13 @@ def _named(file: Path, root: Path) -> set[str]:
     """Return the dotted names in a file that may be modules, or names in them."""
     package = file.relative_to(root).parent.parts
     names = {".".join(package)}
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    asked: list[ast.AST] = [ast.parse(file.read_bytes())]
+    while asked:
+        node = asked.pop()
         match node:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                asked += node.orelse  # what runs
+                continue
             case ast.Import():
                 names |= {alias.name for alias in node.names}
             case ast.ImportFrom():
@@ -73,6 +79,7 @@ def _named(file: Path, root: Path) -> set[str]:
                 names |= {f"{module}.{alias.name}" for alias in node.names}
             case ast.Constant(value=str(text)) if text.startswith(f"{(*package, '')[0]}."):
                 names.add(text.replace(":", "."))
+        asked += ast.iter_child_nodes(node)
     return names
 
 
