@@ -48,6 +48,16 @@ class Kept:
         pass
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "f1"])
+def test_a_metric_that_never_comes_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, metric: str
+) -> None:
+    with greensweep.run("mlp", directory=tmp_path, meter="unmetered", metric=metric) as run:
+        run.report(epoch=1, macro_f1=0.5, val_loss=1.0)
+    said = f"No {metric} was reported, by which the run is to be compared: report it, or name one"
+    assert (f"{said} of macro_f1, loss." in caplog.messages) is (metric != "macro_f1")
+
+
 def test_a_run_leaves_its_metrics_by_epoch_and_split(tmp_path: Path) -> None:
     with greensweep.run("mlp", directory=tmp_path, meter="unmetered") as run:
         run.report(epoch=1, macro_f1=0.5, val_loss=1.0, train_loss=2.0, train_accuracy=0.4)

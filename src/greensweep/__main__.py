@@ -155,6 +155,13 @@ def _summarise(asked: argparse.Namespace) -> None:
         raise StudyError(f"{asked.sweep} holds no trials: name the directory of a sweep")
     # Single runs are no sweep: there will be more of them, which a summary kept there would lack.
     is_sweep = any(trial.result.trial is not None for trial in trials)
+    told = [each.result for each in trials if each.result.objective_value is not None]
+    compared = {each.metric.label for each in told}
+    if not is_sweep and len(compared) > 1:
+        raise StudyError(
+            f"{asked.sweep} holds runs that are compared by {' and by '.join(sorted(compared))}: "
+            "name a folder of runs of one kind"
+        )
     known = read_summary(asked.sweep) if is_sweep else None
     summary = known or summarise(trials, interrupted=is_sweep)
     if asked.output or (is_sweep and not at_work):

@@ -88,3 +88,15 @@ def test_single_runs_are_summarised_and_leave_no_summary_that_more_runs_would_ma
     assert main(["summarise", str(runs / "outputs")]) == 0
     assert "Trial 1 is the best by macro F1 (0.8000 for 21 J)" in capsys.readouterr().out
     assert not (runs / "outputs" / "study.json").exists()
+
+
+def test_runs_that_are_compared_by_different_metrics_are_not_summarised_as_one(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from greensweep.__main__ import main
+
+    other = runs / "outputs" / "other"
+    other.mkdir()
+    write_result(replace(RUN, objective_metric="accuracy", validation_accuracy=0.7), other)
+    assert main(["summarise", str(runs / "outputs")]) == 1
+    assert "compared by accuracy and by macro F1: name a folder" in capsys.readouterr().err

@@ -272,7 +272,7 @@ class ReportConfig(SourceConfig):
     ui: str | None = option(
         None,
         doc="address of the MLflow UI that runs link to; null: the tracking server's own, or where "
-        "make ui shows a local store",
+        "mlflow ui shows a local store",
     )
     output: str = option(
         "outputs/report", doc="folder for index.html, figures and tables", path=True

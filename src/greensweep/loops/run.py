@@ -16,6 +16,7 @@ from greensweep.config.energy_options import EnergyOptions, energy_config
 from greensweep.config.metrics import Direction
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Phases, Window, declared_grid
+from greensweep.energy.notices import warn_once
 from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.loops.place import Place, plain, run_place
 from greensweep.record.history import History
@@ -274,6 +275,17 @@ class Run:
         if self._ended is not None:
             raise self._ended
 
+    def tell_missing(self) -> None:
+        """Warn of the metric that was asked for and never came, by which a trial would fail."""
+        place, name, result = self._setting.place, self.result.objective_metric, self.result
+        told = {metric: None for each in result.history for metric in each.metrics}
+        told |= dict.fromkeys(result.metrics.get("validation", {}))
+        if place.metric is not None and place.trial is None and name not in told:
+            others = f", or name one of {', '.join(told)}" if told else ""
+            warn_once(
+                f"No {name} was reported, by which the run is to be compared: report it{others}."
+            )
+
     def finish(self) -> None:
         """Give the last epochs their energy; a run without any goes by a metric that it logged."""
         self._is_open = False
@@ -418,6 +430,7 @@ def _recorded(
             try:
                 yield this
                 this.raise_end()
+                this.tell_missing()
             finally:
                 if os.getpid() != process:  # a fork's: the run is its parent's to end
                     _of_forks.append(stack.pop_all())
