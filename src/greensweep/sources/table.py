@@ -159,7 +159,8 @@ def column(frame: pd.DataFrame, name: str, option: str, source: str) -> "pd.Seri
         AnalysisError: there is none; the message names the nearest ones.
     """
     if name not in frame:
-        theirs = [str(each) for each in frame.columns if each not in col.ADDED]
+        there = frame.columns[frame.notna().any()]  # empty ones would be no help
+        theirs = [str(each) for each in there if each not in col.ADDED]
         other = (
             "; columns.metric=NAME goes by another metric" if option.endswith("accuracy") else ""
         )
