@@ -44,6 +44,8 @@ def work(size=20_000):
 @hydra.main(config_path=".", config_name="config")
 def main(config):
     work(200_000)
+    if config.kind == "mute":
+        return None
     if config.kind == "silent":
         return config.rate
     if config.kind == "run":
@@ -208,6 +210,14 @@ def test_a_metric_is_searched_for_in_the_direction_that_its_name_tells(
     assert pd.read_csv(folder / "trials.csv")["rate"][found] == best
 
 
+def test_a_metric_that_is_never_reported_is_named(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        sweep("mute", "hydra.sweeper.metric=macro_recall", "hydra.sweeper.direction=null")
+    assert "returned nothing and reported no macro_recall" in capsys.readouterr().err
+
+
 def test_a_failed_trial_keeps_what_it_reported_and_spent(sweep: Sweep) -> None:
     folder = sweep("failing")
     failed = next(each for each in results_in(folder) if each["status"] == "failed")
@@ -242,6 +252,14 @@ def test_mlflow_has_a_parent_and_its_children(
     assert {each["mlflow_run_id"] for each in results_in(folder)} == {
         run.info.run_id for run in children
     }
+    for each in results_in(folder):
+        tracked = next(run for run in children if run.info.run_id == each["mlflow_run_id"])
+        phases = {
+            f"phases/{name}_joules": of["joules"] for name, of in each["energy_phases"].items()
+        }
+        assert tracked.data.metrics.items() >= phases.items()
+        assert tracked.data.metrics["energy/training_joules"] == each["energy_joules"]
+        assert tracked.data.metrics["energy/spent_joules"] == each["energy_spent_joules"]
     assert "Compare the runs in the MLflow UI: mlflow ui --backend-store-uri" in (
         capsys.readouterr().out
     )

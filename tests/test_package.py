@@ -75,11 +75,14 @@ TABLE = "dataset,model,accuracy,energy_joules\n" + "".join(
 )
 
 
-def test_a_run_without_mlflow_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asked", ["sqlite:///mlflow.db", True])
+def test_a_run_without_mlflow_says_how_to_install_it(
+    asked: str | bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with (
         pytest.raises(ConfigError, match=r"mlflow is not installed: pip install 'greensweep\["),
-        greensweep.run("mine", mlflow="sqlite:///mlflow.db", meter="unmetered"),
+        greensweep.run("mine", mlflow=asked, meter="unmetered"),
     ):
         pass
 

@@ -18,9 +18,11 @@ from greensweep.record.recorded_run import record_result
 from greensweep.record.reported import OBJECTIVE, by_split, known_direction
 from greensweep.record.result import CONFIG_FILE, RunResult, find_result, write_result
 from greensweep.record.summaries import HistoryPoint, PhaseSummary
-from greensweep.record.tracked_names import history_metrics, tracked_params
+from greensweep.record.tracked_names import history_metrics, tracked_metrics, tracked_params
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.records import Outcome, ended_as
+from greensweep.tracking.choice import tracking_of_sweep
+from greensweep.tracking.mlflow_tracker import open_store
 from greensweep.tracking.provenance import provenance
 from greensweep.tracking.tracker import Tracker
 
@@ -119,7 +121,8 @@ class OwnTrial:
             OSError: it cannot be written.
         """
         config_file = self.directory / CONFIG_FILE
-        if find_result(self.directory) is None:
+        found = find_result(self.directory)
+        if found is None:
             name = f"trial {result.trial}"
             self.tracker.start(name, tracked_params(self.config, result), result.provenance)
             for point in result.history:
@@ -127,7 +130,24 @@ class OwnTrial:
             result = replace(result, mlflow_run_id=self.tracker.run_id)
             record_result(result, self.directory, self.tracker, [config_file])
         else:
-            write_result(result, self.directory)
+            _amend_tracked(found, result, write_result(result, self.directory))
+
+
+def _amend_tracked(found: RunResult, result: RunResult, file: Path) -> None:
+    """Let the run that the program tracked have what its search knows besides.
+
+    Args:
+        file: holds the result, in the trial's folder.
+    """
+    run_id, known = found.mlflow_run_id, tracked_metrics(found)
+    if run_id is None or found.mlflow_incomplete:
+        return
+    store = open_store(tracking_of_sweep(file.parents[1]))
+    if store is not None:
+        told = {name: v for name, v in tracked_metrics(result).items() if known.get(name) != v}
+        step = max((point.epoch for point in result.history), default=0)
+        store.attempt(lambda: store.log_now(run_id, told, step))
+        store.attempt(lambda: store.log_files(run_id, [file]))
 
 
 def _training(monitor: TrialMonitor, window: Window | None) -> EnergyReading | None:

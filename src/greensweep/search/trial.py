@@ -226,9 +226,18 @@ def figures_of_result(result: RunResult) -> dict[str, Any]:
 def _reported_values(
     spec: SearchSpec, monitor: TrialMonitor, window: Window | None, directory: Path
 ) -> list[float] | None:
-    """Return the objectives of a program that returns nothing: its metric, and its joules."""
+    """Return the objectives of a program that returns nothing: its metric, and its joules.
+
+    Raises:
+        StudyError: it reported no number of the metric that the search is for.
+    """
     figures = _figures(monitor, window, directory)
     value = figures.get("accuracy" if monitor.metric == "accuracy" else "metric_value")
+    if value is None and spec.metric is not None:
+        raise StudyError(
+            f"the program returned nothing and reported no {spec.metric} that is a number, which "
+            "hydra.sweeper.metric searches for: report it, or return it"
+        )
     found = [value, figures.get("joules")] if spec.weighs_energy else [value]
     known = [float(each) for each in found if each is not None]
     return known if len(known) == len(spec.directions) else None

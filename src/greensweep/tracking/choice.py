@@ -28,7 +28,7 @@ def chosen_tracking(
         ConfigError: MLflow is asked for and not installed.
     """
     installed = find_spec("mlflow") is not None
-    if isinstance(mlflow, str) and not installed:
+    if mlflow and not installed:
         raise ConfigError(not_installed("mlflow"))
     if mlflow is False or not installed or not (mlflow or os.environ.get(_URI)):
         return LocalConfig()
