@@ -35,6 +35,7 @@ from greensweep.config.schema import (
 from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.config.schema_energy import CodeCarbonConfig
 from greensweep.config.schema_model import SimpleCnnConfig
+from greensweep.config.schema_task import ClassificationConfig
 from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import build_meter
 from greensweep.files import write_text
@@ -143,6 +144,7 @@ def network(architecture: Architecture) -> SimpleCnnConfig:
 
 def _train(architecture: Architecture, seed: int, arguments: argparse.Namespace) -> RunResult:
     config = TrainConfig(
+        task=ClassificationConfig(),
         dataset=ImageFolderConfig(
             root=str(arguments.images), cache=None, train_limit=arguments.train_limit
         ),

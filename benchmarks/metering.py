@@ -18,6 +18,7 @@ from greensweep.config.schema import (
 )
 from greensweep.config.schema_dataset import ImageFolderConfig
 from greensweep.config.schema_energy import CodeCarbonConfig, EnergyConfig, UnmeteredConfig
+from greensweep.config.schema_task import ClassificationConfig
 from greensweep.config.schema_tracking import LocalConfig
 from greensweep.energy import EnergyReading, Meter, build_meter
 from greensweep.runs.once import run_once
@@ -132,6 +133,7 @@ def _of_edges() -> list[Figure]:
 
 def _config(folder: Path, plan: Plan, subject: Subject, energy: EnergyConfig) -> TrainConfig:
     return TrainConfig(
+        task=ClassificationConfig(),
         dataset=ImageFolderConfig(root=str(folder), cache=None, train_limit=plan.images),
         model=subject.model,
         optimizer=AdamConfig(name="adam"),
