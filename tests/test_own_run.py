@@ -334,3 +334,20 @@ def test_a_fork_reports_to_no_run_of_its_parent_and_may_begin_its_own(tmp_path: 
             os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
     assert recorded(tmp_path / "b")["metrics"] == {"validation": {"accuracy": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"direction": "up"}, "direction must be maximize or minimize, got 'up'"),
+        ({"keep": "first"}, "keep must be last or best, got 'first'"),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused(
+    tmp_path: Path, option: dict[str, Any], said: str
+) -> None:
+    with (
+        pytest.raises(ConfigError, match=said),
+        greensweep.run("a", directory=tmp_path, meter="unmetered", **option),
+    ):
+        pass

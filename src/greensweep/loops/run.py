@@ -352,10 +352,17 @@ def run(
         options: of the meter, as `greensweep.measure` takes them.
 
     Raises:
-        ConfigError: an option does not exist, or the metric's direction is not known.
+        ConfigError: an option does not exist or is out of its range, or the metric's direction is
+            not known.
         StudyError: it stands inside of another run, or its directory holds the result of one.
         BaseException: what the block raised; the result says so, and holds what was measured.
     """
+    for option, given, known in (
+        ("direction", direction or "maximize", ("maximize", "minimize")),
+        ("keep", keep, ("last", "best")),
+    ):
+        if given not in known:
+            raise ConfigError(f"{option} must be {known[0]} or {known[1]}, got {given!r}")
     network = _network(
         model, example=example, keeps_weights=keep_weights, layer_energy=layer_energy
     )
