@@ -22,6 +22,7 @@ from torch import nn
 
 from greensweep.config.schema import AdamConfig, ConstantConfig, TrainingConfig
 from greensweep.data import TensorSplit
+from greensweep.energy import synchronize
 from greensweep.files import write_text
 from greensweep.models import build_model
 from greensweep.tasks.classification import Classification
@@ -32,7 +33,6 @@ from greensweep.training import (
     deterministic,
     device_name,
     start_state,
-    synchronize,
 )
 from greensweep.training.capture import Capture
 

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from greensweep.training import synchronize
+from greensweep.energy import synchronize
 
 
 class Load:

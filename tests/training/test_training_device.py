@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from greensweep.energy import synchronize
 from greensweep.errors import ConfigError
 from greensweep.resources import usable_cores
 from greensweep.training import (
@@ -20,7 +21,6 @@ from greensweep.training import (
     deterministic,
     device_name,
     start_state,
-    synchronize,
     use_threads,
 )
 from greensweep.training.device import autocast

@@ -4,7 +4,7 @@ from greensweep.energy.build import build_meter, measure_idle
 from greensweep.energy.carbon import Grid, declared_grid
 from greensweep.energy.meter import Meter, ScriptedMeter, UnmeteredMeter
 from greensweep.energy.notices import warn_once_per_sweep
-from greensweep.energy.phases import Phases, Window
+from greensweep.energy.phases import Phases, Window, synchronize
 from greensweep.energy.reading import (
     ComponentEnergy,
     EnergyReading,
@@ -30,5 +30,6 @@ __all__ = [
     "measure_idle",
     "shared_quality",
     "sum_joules",
+    "synchronize",
     "warn_once_per_sweep",
 ]

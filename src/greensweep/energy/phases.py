@@ -1,5 +1,6 @@
 """The energy of a run by phase: set-up, training, evaluation, and what lies between."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,17 @@ BETWEEN = "other"
 SETUP = "setup"  # in which a GPU waits
 
 T = TypeVar("T")
+
+
+def synchronize() -> None:
+    """Wait until the GPU, if PyTorch computes on one, has done its work: a window holds its own.
+
+    A GPU that failed has nothing to wait for; its error is raised where its results are used.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        with suppress(RuntimeError):
+            torch.cuda.synchronize()
 
 
 @dataclass
@@ -83,7 +95,7 @@ class Phases:
         synchronize: called before each edge, so that a phase holds the device's own work.
     """
 
-    def __init__(self, meter: Meter, synchronize: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, meter: Meter, synchronize: Callable[[], None] = synchronize) -> None:
         self._meter = meter
         self._synchronize = synchronize
         self._phase = BETWEEN

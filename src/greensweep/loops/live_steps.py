@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from greensweep.energy import Phases
+from greensweep.energy import Phases, synchronize
 from greensweep.errors import TrainingError, describe
 from greensweep.loops.calls import UNCALLED, Hook, bare, device_of
 from greensweep.training.attribution import DATA, OPTIMIZER, OTHER, StepTrace, steps_by_forward
-from greensweep.training.device import synchronize
 from greensweep.training.layer_time import LayerTimes, mean_times
 from greensweep.training.step_recorder import Sample, StepRecorder, warn_of_compiled
 

@@ -20,7 +20,7 @@ from greensweep.energy.notices import warn_once
 from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.loops.place import Place, plain, run_place
 from greensweep.record.history import History
-from greensweep.record.measuring import meter_here, open_windows, reading, synchronize
+from greensweep.record.measuring import meter_here, open_windows, reading
 from greensweep.record.metered import metered
 from greensweep.record.recorded_run import RecordedRun, recorded_run
 from greensweep.record.reported import (
@@ -372,11 +372,7 @@ def run(
     initial = RunResult(
         status="failed",
         error=None,
-        model=model
-        if isinstance(model, str)
-        else type(model).__name__
-        if model is not None
-        else name,
+        model=_model_name(model) or name,
         dataset=dataset,
         seed=seed,
         objective_metric=chosen,
@@ -416,19 +412,17 @@ def _recorded(
             f"run {setting.name!r} begins inside of another run: end that one first, or use "
             "run.phase(…) for a part of it"
         )
-    place, process, before = setting.place, os.getpid(), _running.get()
+    place, process = setting.place, os.getpid()
     try:
         with ExitStack() as stack:
             recorded = stack.enter_context(
                 recorded_run(initial, setting.params, place.directory, place.tracker, setting.name)
             )
             meter = meter_here(setting.energy)
-            phases = stack.enter_context(metered(recorded, meter, setting.energy, synchronize))
+            phases = stack.enter_context(metered(recorded, meter, setting.energy))
             for phase, reading_before in spent.items():
                 phases.add(phase, reading_before)
-            network = stack.enter_context(
-                setting.network(recorded, phases, setting.place.directory)
-            )
+            network = stack.enter_context(setting.network(recorded, phases, place.directory))
             stack.enter_context(phases.phase(setting.phase))
             window = stack.enter_context(reading(phases, declared_grid(setting.energy)))
             this = Run(setting, recorded, phases, window, network)
@@ -442,7 +436,7 @@ def _recorded(
                 if os.getpid() != process:  # a fork's: the run is its parent's to end
                     _of_forks.append(stack.pop_all())
     finally:
-        _running.set(before)
+        _running.set(None)
 
 
 def _network(
@@ -477,6 +471,10 @@ def _network(
         if is_asked:
             raise ConfigError(f"{name} is of a torch module: give it, greensweep.run(…, model=net)")
     return lambda *_: nullcontext()
+
+
+def _model_name(model: object) -> str | None:
+    return model if isinstance(model, str) or model is None else type(model).__name__
 
 
 def direction_of(

@@ -3,7 +3,6 @@
 import inspect
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -111,7 +110,7 @@ def measured_by(meter: Meter | Phases, grid: Grid | None = None) -> Iterator[Win
             yield window
         return
     assert not isinstance(meter, Phases)
-    phases = Phases(meter, synchronize)
+    phases = Phases(meter)
     phases.start()
     try:
         with reading(phases, grid) as window, left_open_ended():
@@ -160,13 +159,6 @@ def meter_here(config: EnergyConfig) -> Meter:
     """Return the meter of the block that is open, else the one that `config` describes."""
     outer = _open.get()
     return build_meter(config) if outer is None else OuterMeter(outer[0])
-
-
-def synchronize() -> None:
-    """Wait for the GPU that PyTorch computes on, if so: a window then holds its own work."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
 
 
 def open_windows() -> tuple[Window, ...]:

@@ -1,6 +1,6 @@
 """The energy of a run by phase, as its result holds it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,18 +17,13 @@ _OF_TRAINING = (
 
 
 @contextmanager
-def metered(
-    run: RecordedRun, meter: Meter, config: EnergyConfig, synchronize: Callable[[], None]
-) -> Iterator[Phases]:
+def metered(run: RecordedRun, meter: Meter, config: EnergyConfig) -> Iterator[Phases]:
     """Meter a run by phases; its result gets the energy, however the block ends.
-
-    Args:
-        synchronize: waits until the device that the run computes on has done its work.
 
     Raises:
         EnergyError: the meter cannot start or fails, or the declared grid is unknown.
     """
-    phases = Phases(meter, synchronize)
+    phases = Phases(meter)
     grid = declared_grid(config)
     try:
         phases.start()

@@ -16,7 +16,7 @@ from greensweep.record.result import CONFIG_FILE
 from greensweep.runs.checkpoint import load_weights, read_checkpoint
 from greensweep.runs.network import Network, build_network
 from greensweep.secrets.data import still_masked
-from greensweep.training import Evaluation, choose_device, synchronize, use_threads
+from greensweep.training import Evaluation, choose_device, use_threads
 
 
 def load_kept_model(path: Path, device: str = "auto") -> Network:
@@ -92,7 +92,7 @@ def evaluate_checkpoint(
         batch_size = kept.config.training.evaluation_batch_size
     evaluate = partial(kept.evaluate, name="test", batch_size=batch_size)
     evaluate(split.select(torch.arange(min(batch_size, len(split)))), scored=False)
-    phases = Phases(meter, synchronize)
+    phases = Phases(meter)
     phases.start()
     with phases.phase("test"):
         result = evaluate(split)

@@ -21,7 +21,7 @@ from greensweep.runs.resume import ResumableRun
 from greensweep.runs.setup import set_up
 from greensweep.runs.trained import attribute_layer_energy, measure_inference
 from greensweep.tracking.tracker import Tracker
-from greensweep.training import deterministic, synchronize
+from greensweep.training import deterministic
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def run_once(
         recorded_run(
             initial_result(config, trial, overrides), asdict(config), directory, tracker, name
         ) as run,
-        metered(run, meter, config.energy, synchronize) as phases,
+        metered(run, meter, config.energy) as phases,
         deterministic(training.deterministic),
     ):
         with phases.phase("setup"):

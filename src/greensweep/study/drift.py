@@ -74,12 +74,12 @@ def read_reference(
     Raises:
         EnergyError: the meter cannot start, or fails.
     """
-    from greensweep.training import choose_device, synchronize, use_threads
+    from greensweep.training import choose_device, use_threads
     from greensweep.training.reference import ReferenceJob
 
     # A trial in this process may have left other threads behind than the first reading had.
     use_threads(config.training.threads, step_flops=None)
-    phases = Phases(meter, synchronize)
+    phases = Phases(meter)
     phases.start()
     try:
         job = ReferenceJob(choose_device(config.training.device))

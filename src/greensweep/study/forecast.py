@@ -61,6 +61,7 @@ def seconds_of_run(config: TrainConfig) -> float:
 
     from greensweep.data.sizes import sized_splits
     from greensweep.data.split import Split, TensorSplit
+    from greensweep.energy import synchronize
     from greensweep.models import build_model, take_census
     from greensweep.tasks import build_task, targets_of
     from greensweep.training import (
@@ -70,7 +71,6 @@ def seconds_of_run(config: TrainConfig) -> float:
         choose_device,
         evaluate,
         start_state,
-        synchronize,
         use_threads,
     )
 

@@ -7,7 +7,6 @@ from greensweep.training.device import (
     device_asked_for,
     device_name,
     start_state,
-    synchronize,
     use_threads,
 )
 from greensweep.training.evaluation import Evaluation, evaluate, infer, predict
@@ -28,6 +27,5 @@ __all__ = [
     "infer",
     "predict",
     "start_state",
-    "synchronize",
     "use_threads",
 ]

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from greensweep.energy import synchronize
 from greensweep.errors import describe
-from greensweep.training.device import synchronize
 from greensweep.training.state import first_steps_undone, plain_attributes
 from greensweep.training.step import TrainingStep
 

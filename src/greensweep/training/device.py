@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -62,16 +62,6 @@ def choose_device(name: str, option: str = "training.device") -> torch.device:
 def device_name(device: torch.device) -> str:
     """Return the device as results name it: cpu, or the GPU's product name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def synchronize() -> None:
-    """Wait until the GPU, if one is in use, has done its work: a window then holds its own.
-
-    A GPU that failed has nothing to wait for; its error is raised where its results are used.
-    """
-    if torch.cuda.is_initialized():
-        with suppress(RuntimeError):
-            torch.cuda.synchronize()
 
 
 def start_state(seed: int) -> None:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from greensweep.data import Split
 from greensweep.data.split import shuffled_batches
+from greensweep.energy import synchronize
 from greensweep.errors import DataError, TrainingError
 from greensweep.tasks import Scores, Task
-from greensweep.training.device import autocast, computing, synchronize
+from greensweep.training.device import autocast, computing
 from greensweep.training.images import Normalise
 from greensweep.training.state import buffers_kept
 

@@ -15,6 +15,7 @@ from torch.profiler import record_function
 from greensweep.config.schema import OptimizerConfig, TrainingConfig
 from greensweep.data import Split
 from greensweep.data.split import shuffled_batches
+from greensweep.energy import synchronize
 from greensweep.errors import DataError, TrainingError
 from greensweep.tasks import Task
 from greensweep.training.attribution import (
@@ -26,7 +27,7 @@ from greensweep.training.attribution import (
     Seconds,
     StepTrace,
 )
-from greensweep.training.device import computing, synchronize
+from greensweep.training.device import computing
 from greensweep.training.freezing import begin_training
 from greensweep.training.images import Normalise
 from greensweep.training.optimizers import build_optimizer

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 
-from greensweep.training.device import synchronize
+from greensweep.energy import synchronize
 
 # A step takes some milliseconds: long beside a clock's tick, short beside what else may run.
 _SIZE = {"cpu": 1024, "cuda": 4096}
