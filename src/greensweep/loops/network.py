@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 _SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
 
 
-class Network:
-    """A module while a loop trains it.
+class Network(AbstractContextManager["Network"]):
+    """A module while a loop, the block, trains it: counted, sampled, its weights kept.
 
     Args:
         directory: the run's own.
@@ -177,6 +177,9 @@ class Network:
             write_tensors(self._best or copy_weights(self._model, into=None), path)
             self._run.note(checkpoint=str(path))
 
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
+        self.end(raised)
+
     @contextmanager
     def _loses_no_run(self) -> Iterator[None]:
         """Keep no weights where they cannot be kept, with a warning."""
@@ -185,36 +188,6 @@ class Network:
         except (OSError, ModelError) as error:
             self._keeps_weights = False
             log.warning("The weights are not kept: %s.", error)
-
-
-@contextmanager
-def network_in_run(
-    model: nn.Module,
-    run: RecordedRun,
-    phases: Phases,
-    directory: Path,
-    *,
-    example: object,
-    keeps_weights: bool,
-    layer_energy: bool,
-) -> Iterator[Network]:
-    """Count, sample and keep a module that the block trains, as `Network` says."""
-    network = Network(
-        model,
-        run,
-        phases,
-        directory,
-        example=example,
-        keeps_weights=keeps_weights,
-        layer_energy=layer_energy,
-    )
-    try:
-        yield network
-    except BaseException as raised:
-        network.end(raised)
-        raise
-    else:
-        network.end(None)
 
 
 class _AsCalled(nn.Module):

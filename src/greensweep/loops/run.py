@@ -453,10 +453,10 @@ def _network(
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
-        from greensweep.loops.network import network_in_run
+        from greensweep.loops.network import Network
 
         return partial(
-            network_in_run,
+            Network,
             model,
             example=example,
             keeps_weights=keeps_weights,
