@@ -20,7 +20,7 @@ from torch.nn.modules import module as module_hooks
 import greensweep
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import ConfigError
-from greensweep.loops.run import Run
+from greensweep.loops.live_run import Run
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import Progress, monitored_by
 from greensweep.record.result import RunResult, read_result

@@ -19,7 +19,7 @@ from greensweep.config.hydra_versions import composing, program
 from greensweep.config.store import without_hydra
 from greensweep.errors import ConfigError
 from greensweep.loops.command import Command, run_command
-from greensweep.loops.run import Run
+from greensweep.loops.live_run import Run
 from greensweep.messages import message_of
 from greensweep.nested import dotted
 from greensweep.record.result import RESULT_FILE

@@ -12,7 +12,8 @@ from greensweep.energy.notices import warn_once
 from greensweep.errors import CommandError
 from greensweep.loops.child import Child, running
 from greensweep.loops.command_metrics import READ_SECONDS, Figures, MetricFile, MetricLines
-from greensweep.loops.run import Run, run
+from greensweep.loops.live_run import Run
+from greensweep.loops.run import run
 from greensweep.record.reported import known_direction, split_of
 from greensweep.search.interrupt import is_graceful
 

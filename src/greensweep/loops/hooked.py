@@ -9,7 +9,8 @@ from typing import Any, Literal
 from greensweep.config.energy_options import EnergyOptions, energy_config
 from greensweep.config.metrics import Direction
 from greensweep.errors import StudyError
-from greensweep.loops.run import Run, again, run, running
+from greensweep.loops.live_run import Run
+from greensweep.loops.run import again, run, running
 from greensweep.record.left_open import end_left_open, end_with_program, ended
 
 

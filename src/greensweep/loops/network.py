@@ -36,7 +36,7 @@ class Network(AbstractContextManager["Network"]):
         directory: the run's own.
         example: what its layers are counted on at once: a tensor, a tuple of arguments, or keyword
             arguments by name; None waits until it is called.
-        keeps_weights: the run leaves `model.pt`.
+        keep_weights: the run leaves `model.pt`.
         layer_energy: share the training energy out over layers.
     """
 
@@ -48,12 +48,12 @@ class Network(AbstractContextManager["Network"]):
         directory: Path,
         *,
         example: object,
-        keeps_weights: bool,
+        keep_weights: bool,
         layer_energy: bool,
     ) -> None:
         self._model = bare(model)
         self._run, self._phases, self._directory = run, phases, directory
-        self._keeps_weights = keeps_weights
+        self._keeps_weights = keep_weights
         self._best: Mapping[str, Any] | None = None
         self._steps = LiveSteps(model, phases) if layer_energy else None
         self._watch: CallWatch | None = None
