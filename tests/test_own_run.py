@@ -19,6 +19,7 @@ import greensweep
 from greensweep.app.compose import compose_sweep
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import ConfigError, GreensweepError, StudyError, TrialEnded
+from greensweep.loops.live_run import Run
 from greensweep.loops.run import again
 from greensweep.record.measuring import measured_by
 from greensweep.record.reporting import Progress, monitored_by
@@ -35,17 +36,22 @@ def recorded(folder: Path) -> dict[str, Any]:
     return found
 
 
-class Kept:
+class Seen:
     def __init__(self) -> None:
         self.reports: list[Progress] = []
 
     def on_epoch(self, progress: Progress) -> None:
         self.reports.append(progress)
-        if progress.epoch == 2:
-            raise TrialEnded("pruned", "pruned after epoch 2")
 
     def on_repeat(self, progress: Progress) -> None:
         pass
+
+
+class Kept(Seen):
+    def on_epoch(self, progress: Progress) -> None:
+        super().on_epoch(progress)
+        if progress.epoch == 2:
+            raise TrialEnded("pruned", "pruned after epoch 2")
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "f1"])
@@ -285,18 +291,79 @@ def test_a_wrong_use_is_refused_in_a_sentence(
         wrong(tmp_path)
 
 
-def test_a_metric_that_is_no_number_is_left_out_with_a_warning(
+def test_a_metric_that_is_no_number_is_left_out_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    wrong: Any = "0.5 or so"
     with greensweep.run("a", directory=tmp_path, meter="unmetered") as run:
-        run.report(epoch=1, accuracy="0.5 or so", macro_f1=0.5)  # type: ignore[arg-type]
+        run.report(epoch=1, accuracy=wrong, macro_f1=0.5)
         run.report(epoch=2, accuracy=0.6)
-    assert "accuracy='0.5 or so' is no number" in caplog.text
+        run.log(accuracy=wrong + " again", test_loss=torch.tensor([0.1, 0.2]))  # type: ignore[arg-type]
+        run.log(accuracy=0.6)
+    told = [each for each in caplog.messages if "accuracy" in each]
+    assert told == ["accuracy is no number but of type str, and left out of the record."]
+    assert run.result.metrics["test"] == {"loss": None}
     assert [each.metrics for each in run.result.history] == [
         {"accuracy": None, "macro_f1": 0.5},
         {"accuracy": 0.6},
     ]
     assert run.result.metrics["validation"] == {"accuracy": 0.6, "macro_f1": 0.5}
+
+
+def reported(run: Run) -> dict[int, Any]:
+    """The epochs of a run, with their macro F1."""
+    return {each.epoch: each.metrics.get("macro_f1") for each in run.result.history}
+
+
+def test_numbers_of_any_library_and_as_text_are_taken(tmp_path: Path) -> None:
+    with greensweep.run("a", directory=tmp_path, meter="unmetered") as run:
+        given: Any = {"macro_f1": "0.9", "epochs": np.int32(3)}
+        run.report(epoch=np.int64(1), **given)  # type: ignore[arg-type]
+        run.report(epoch=torch.tensor(2), macro_f1=torch.tensor(0.5))  # type: ignore[arg-type]
+        run.report(epoch=3.0, macro_f1=np.float32(0.25))  # type: ignore[arg-type]
+    assert reported(run) == {1: 0.9, 2: 0.5, 3: 0.25}
+    assert recorded(tmp_path)["epochs"] == 3
+
+
+@pytest.mark.parametrize("epoch", ["one", 1.5, -1, float("nan"), [1]])
+def test_an_epoch_that_is_no_whole_number_is_refused(tmp_path: Path, epoch: Any) -> None:
+    with (
+        pytest.raises(StudyError, match="epoch counts what is done: it must be a whole number"),
+        greensweep.run("a", directory=tmp_path, meter="unmetered") as run,
+    ):
+        run.report(epoch=epoch, macro_f1=0.5)
+    assert recorded(tmp_path)["error"].startswith("epoch counts what is done")
+
+
+def test_a_loop_that_counts_from_0_or_begins_anew_loses_no_epoch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    search = Seen()
+    with (
+        monitored_by(search),
+        greensweep.run("a", directory=tmp_path, meter="unmetered") as run,
+    ):
+        run.report(epoch=0)  # its set-up
+        for macro_f1 in (0.1, 0.5):
+            for epoch in range(2):
+                run.report(epoch=epoch, epochs=2, macro_f1=macro_f1 + epoch / 10)
+    assert reported(run) == {1: 0.1, 2: 0.2, 3: 0.5, 4: 0.6}
+    assert (run.result.epochs, run.result.best_epoch) == (4, 4)
+    counted = [(each.epoch, each.epochs) for each in search.reports]
+    assert counted == [(0, None), (1, 2), (2, 2), (3, 4), (4, 4)]
+    assert caplog.messages == ["Epoch 0 was reported after epoch 1: it is counted as epoch 3."]
+
+
+def test_an_epoch_that_is_reported_in_parts_is_one(tmp_path: Path) -> None:
+    with greensweep.run("a", directory=tmp_path, meter="unmetered", keep="best") as run:
+        for epoch in (1, 2):
+            run.report(epoch=epoch, train_loss=1 / epoch)
+            run.report(epoch=epoch, macro_f1=1 / epoch)
+        run.amend(recall=0.3)
+    first, second = run.result.history
+    assert (first.epoch, first.train_loss, first.metrics) == (1, 1.0, {"macro_f1": 1.0})
+    assert second.metrics == {"macro_f1": 0.5, "recall": 0.3}
+    assert (run.result.best_epoch, run.result.metrics) == (1, {"validation": {"macro_f1": 1.0}})
 
 
 def test_a_fork_does_not_end_its_parents_run(tmp_path: Path) -> None:
@@ -315,7 +382,7 @@ os.waitpid(child, 0)
 def test_nothing_is_reported_to_a_run_that_has_ended(tmp_path: Path) -> None:
     with greensweep.run("a", directory=tmp_path, meter="unmetered") as run:
         run.report(accuracy=0.5)
-    for late in (run.report, run.log):
+    for late in (run.report, run.log, run.amend):
         with pytest.raises(StudyError, match="run 'a' records nothing here, since it has ended"):
             late(accuracy=0.6)
     assert run.result.epochs == 1

@@ -12,7 +12,7 @@ from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec, task_of_epochs
 
 from greensweep.config.sweeper import BudgetConfig, PruningConfig
-from greensweep.errors import ConstraintError
+from greensweep.errors import ConstraintError, StudyError
 from greensweep.nested import from_json
 from greensweep.record.reporting import Progress, report, report_progress
 from greensweep.search.cost import best_trials
@@ -313,6 +313,32 @@ def test_a_report_that_is_no_number_is_compared_with_none(tmp_path: Path) -> Non
     assert found.trials[0].intermediate_values == {1: 0.1, 3: 0.3}
 
 
+def test_a_loop_counts_its_epochs_as_it_likes(tmp_path: Path) -> None:
+    def task(params: Any) -> float:
+        report(epoch=0)  # its set-up
+        for epoch in range(2):
+            report(epoch=epoch, train_loss=0.5, epochs=2)
+            report(epoch=epoch, macro_f1=epoch / 10)
+        report(epoch=0, macro_f1=0.7)
+        return 0.7
+
+    found = search(tmp_path, task)
+    found.run()
+    assert [(each.epoch, each.value) for each in ended(found).curve] == [
+        (1, 0.0),
+        (2, 0.1),
+        (3, 0.7),
+    ]
+    assert (ended(found).epochs, ended(found).metrics) == (3, {"train_loss": 0.5, "macro_f1": 0.7})
+
+
+def test_an_epoch_that_is_no_whole_number_fails_its_trial(tmp_path: Path) -> None:
+    found = search(tmp_path, lambda _: report(epoch="one", accuracy=0.5))  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match="must be a whole number, got 'one'"):
+        found.run()
+    assert ended(found).status == "failed"
+
+
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(("joules", "kept"), [(1000.0, [1, 2, 3]), (None, [])])
 def test_where_there_is_a_budget_every_report_is_kept_for_the_other_workers(
@@ -466,7 +492,7 @@ def test_a_metric_that_is_missing_or_a_text_at_an_epoch_is_left_out_there(
     found = search(tmp_path, task)
     found.run()
     assert found.trials[0].intermediate_values == {1: 0.1, 4: 0.4}
-    assert "macro_f1='0.2 or so' is no number" in caplog.text
+    assert "macro_f1 is no number but of type str" in caplog.text
 
 
 # Constraints

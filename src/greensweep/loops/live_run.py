@@ -12,10 +12,10 @@ from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import Phases, Window
 from greensweep.errors import StudyError, TrialEnded
 from greensweep.loops.place import Place
-from greensweep.loops.run_metrics import RunMetrics, as_figures
+from greensweep.loops.run_metrics import Figures, RunMetrics
 from greensweep.record.measuring import open_windows
 from greensweep.record.recorded_run import RecordedRun
-from greensweep.record.reported import by_split
+from greensweep.record.reported import as_numbers, by_split
 from greensweep.record.reporting import Progress, report_progress
 from greensweep.record.result import RunResult
 
@@ -124,25 +124,24 @@ class Run:
 
         Args:
             epoch: how many epochs (or rounds, or evaluations) are done; left out, one more than
-                last time. 0 reports the set-up, before the first.
+                last time. 0 without metrics reports the set-up, before the first; with metrics
+                the loop counts from 0.
             epochs: how many there will be, from which the cost to the end is forecast.
             metrics: any, by name, of the validation split: `macro_f1=0.8`, or with it in the name,
                 `val_loss=0.3`. `train_…` is of training, and `test_…` of the test split.
 
         Raises:
             TrialEnded: the search prunes or stops the trial: let it through.
-            StudyError: the run has ended, or was begun by another process.
+            StudyError: the run has ended, or was begun by another process, or `epoch` is no
+                whole number.
         """
         self._check_open()
+        figures = as_numbers(metrics)
+        number = self._metrics.count.take(epoch, figures)
         if self._network is not None:
             self._network.report()
-        number = self.result.epochs + 1 if epoch is None else epoch
-        figures = as_figures(metrics)
         if number > 0:
-            self.phases.read()
-            is_best = self._metrics.add(number, figures, self.phases.of(TRAINING))
-            if is_best and self._network is not None and self.setting.keep == "best":
-                self._network.keep_weights()
+            self._add(number, figures)
         # Which brings the phases up to now; in another thread no block is open.
         windows = open_windows() or (self._window,)
         trained, result = self.phases.of(TRAINING), self.result
@@ -152,7 +151,7 @@ class Run:
             named.get("accuracy"),
             trained.joules,
             windows[0].joules,
-            epochs,
+            self._metrics.count.planned(epochs),
             seconds=trained.seconds,
             lost=windows[0].reading.lost,
             metric=result.objective_metric,
@@ -168,8 +167,13 @@ class Run:
             raise
 
     def amend(self, **metrics: float | None) -> None:
-        """Add figures to the epoch that was reported last; the search hears nothing of them."""
-        self._metrics.amend(as_figures(metrics))
+        """Add figures to the epoch that was reported last; the search hears nothing of them.
+
+        Raises:
+            StudyError: the run has ended, or was begun by another process.
+        """
+        self._check_open()
+        self._add(self._metrics.count.last or 1, as_numbers(metrics))
 
     def log(self, **metrics: float | None) -> None:
         """Record figures of the whole run, such as `test_accuracy`, that are of no epoch.
@@ -180,7 +184,7 @@ class Run:
             StudyError: the run has ended, or was begun by another process.
         """
         self._check_open()
-        self._metrics.note(as_figures(metrics))
+        self._metrics.note(as_numbers(metrics))
 
     def complete(self) -> None:
         """End the block well: raise again what ended the run where the loop caught it."""
@@ -192,6 +196,12 @@ class Run:
         """Take no more reports, and complete the record of those that came."""
         self._is_open = False
         self._metrics.finish()
+
+    def _add(self, epoch: int, figures: Figures) -> None:
+        self.phases.read()
+        is_best = self._metrics.add(epoch, figures, self.phases.of(TRAINING))
+        if is_best and self._network is not None and self.setting.keep == "best":
+            self._network.keep_weights()
 
     def _check_open(self) -> None:
         if not self._is_open or self._process != os.getpid():

@@ -1,6 +1,5 @@
 """The metrics of a run as its loop reports them: by epoch, and those that the run comes to."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from greensweep.config.metrics import Direction
@@ -11,7 +10,7 @@ from greensweep.loops.place import Place
 from greensweep.record.history import History
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.reported import (
-    as_number,
+    EpochCount,
     by_split,
     choose_metric,
     known_direction,
@@ -28,6 +27,9 @@ class RunMetrics:
         trained: reading of the training before the first epoch.
         direction: in which the metric is better, where that was asked for.
         keep: the run's metrics are those of the last epoch, or of the best one.
+
+    Attributes:
+        count: of the epochs.
     """
 
     def __init__(
@@ -41,29 +43,31 @@ class RunMetrics:
         self._recorded, self._place = recorded, place
         self._asked, self._keep = direction, keep
         self._is_chosen = place.metric is not None
+        self.count = EpochCount(recorded.result.epochs)
         points = recorded.result.history
         self._history = History("validation", place.tracker, trained)
         self._history.resume(points, len(points), trained)
 
     def add(self, epoch: int, figures: Figures, trained: EnergyReading) -> bool:
-        """Add an epoch, after which the training reads `trained`; return whether it is the best."""
+        """Add an epoch, after which the training reads `trained`, or what comes later of the last.
+
+        Returns:
+            Whether it is the best so far.
+        """
         named, others = by_split(figures)
+        loss = others.pop("train_loss", None)
         self._choose(named)
-        self._history.add(epoch, others.pop("train_loss", None), named, trained, others)
+        if epoch == self._recorded.result.epochs and self._history.points:
+            self._history.amend(loss, named, others)
+        else:
+            self._history.add(epoch, loss, named, trained, others)
         better = self._is_better(named)
-        if better or self._keep == "last":
-            self.note(figures)
         if better:
             self._recorded.note(best_epoch=epoch)
+        if self._keep == "last" or self._recorded.result.best_epoch == epoch:
+            self.note(figures)
         self._recorded.note(epochs=epoch, history=self._history.points)
         return better
-
-    def amend(self, figures: Figures) -> None:
-        """Add figures to the last epoch."""
-        named, others = by_split(figures)
-        self._history.amend(others.pop("train_loss", None), named, others)
-        self._recorded.note(history=self._history.points)
-        self.note(figures)
 
     def note(self, figures: Figures) -> None:
         """Record figures of the whole run."""
@@ -118,11 +122,6 @@ class RunMetrics:
         earlier = [each.metrics.get(result.objective_metric) for each in self._history.points[:-1]]
         sign = 1 if result.objective_direction == "maximize" else -1
         return all(each is None or sign * value > sign * each for each in earlier)
-
-
-def as_figures(metrics: Mapping[str, object]) -> Figures:
-    """Return what a loop reported as numbers."""
-    return {name: as_number(name, value) for name, value in metrics.items()}
 
 
 def direction_of(

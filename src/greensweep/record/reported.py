@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from math import isfinite
+from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any
 
 from greensweep.config.metrics import Direction, metric_called
 from greensweep.energy.notices import warn_once
+from greensweep.errors import StudyError
 
 _SPLITS = {
     **dict.fromkeys(("validation", "valid", "val", "eval"), "validation"),
@@ -90,14 +92,85 @@ def choose_metric(names: Iterable[str], direction: Direction | None) -> str | No
     return "accuracy" if "accuracy" in fitting else next(iter(fitting), None)
 
 
+def as_numbers(figures: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return reported figures as numbers; None of one that is undefined, or is no number."""
+    return {name: as_number(name, value) for name, value in figures.items()}
+
+
 def as_number(name: str, value: Any) -> float | None:
-    """Return a reported figure as a number; None of one that is undefined, or is no number."""
+    """Return a reported figure as a number, also one as text; None of what is undefined or none."""
+    if value is None:
+        return None
     try:
-        number = float(value) if not isinstance(value, str) else None
-    except (TypeError, ValueError):
-        number = None
-    if number is None:
-        if value is not None:
-            warn_once(f"{name}={value!r} is no number, and left out of the record.")
+        number = float(value)
+    except Exception:  # of whatever class it is
+        kind = type(value).__name__
+        warn_once(f"{name} is no number but of type {kind}, and left out of the record.")
         return None
     return number if isfinite(number) else None
+
+
+@dataclass
+class EpochCount:
+    """Counts the epochs of a loop from 1: one that counts from 0 has metrics at 0.
+
+    A loop that begins anew, as in a second training, is counted on.
+
+    Attributes:
+        last: the epoch that was reported last; 0 before the first.
+        before: epochs of earlier trainings.
+    """
+
+    last: int = 0
+    before: int = 0
+    _from_zero: bool = False
+    _names: frozenset[str] = frozenset()  # of the metrics of the last one
+
+    def take(self, epoch: Any, names: Iterable[str]) -> int:
+        """Return the number of the epoch that metrics of those names are of.
+
+        That is the last one again where it is told again and has none of these metrics yet.
+
+        Args:
+            epoch: as the loop counts; None is one more than last. 0 without metrics stays 0.
+
+        Raises:
+            StudyError: it is no whole number from 0.
+        """
+        named = frozenset(names)
+        number = self.last + 1
+        if epoch is not None:
+            told = _whole("epoch", epoch)
+            if told == 0 and not named:
+                return 0
+            self._from_zero |= told == self.last == 0
+            number = told + self.before + self._from_zero
+        if number < self.last or (number == self.last and named & self._names):
+            latest = self.last - self.before - self._from_zero
+            warn_once(
+                f"Epoch {epoch} was reported after epoch {latest}: it is counted as epoch "
+                f"{self.last + 1}."
+            )
+            self.before += self.last + 1 - number
+            number = self.last + 1
+        self._names = named | (self._names if number == self.last else frozenset())
+        self.last = number
+        return number
+
+    def planned(self, epochs: Any) -> int | None:
+        """Return how many epochs there will be, earlier trainings' included.
+
+        Raises:
+            StudyError: it is no whole number from 0.
+        """
+        return None if not epochs else _whole("epochs", epochs) + self.before
+
+
+def _whole(name: str, given: Any) -> int:
+    try:
+        number = float(given)
+    except Exception:  # as above
+        number = nan
+    if not number.is_integer() or number < 0:
+        raise StudyError(f"{name} counts what is done: it must be a whole number, got {given!r}")
+    return int(number)

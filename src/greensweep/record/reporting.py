@@ -9,7 +9,7 @@ from typing import Protocol
 from greensweep.config.metrics import Direction
 from greensweep.energy import Window
 from greensweep.record.measuring import open_windows
-from greensweep.record.reported import as_number, by_split
+from greensweep.record.reported import as_number, as_numbers, by_split
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,9 @@ def report(
     `Thread(target=contextvars.copy_context().run, args=(train,))`.
 
     Args:
-        epoch: how many epochs are done. 0 reports the set-up, so that a budget which it used
-            up ends the trial before its first epoch.
+        epoch: how many epochs are done. 0 without metrics reports the set-up, so that a budget
+            which it used up ends the trial before its first epoch; with metrics the loop counts
+            from 0.
         accuracy: validation accuracy now, 0 to 1.
         value: the objective now, or the first of two, where that is none of the metrics.
         joules: energy so far; left out, what the surrounding `measure()` has read. A budget counts
@@ -149,6 +150,7 @@ def report(
 
     Raises:
         TrialEnded: the search prunes or stops the trial: let it through.
+        StudyError: in a search, `epoch` is no whole number.
     """
     if (monitor := _monitor.get()) is not None:
         windows = open_windows()
@@ -159,7 +161,7 @@ def report(
         spent = max((each for each in (joules, trial.joules) if each is not None), default=None)
         lost = trial.reading.lost
         given = {**({} if accuracy is None else {"accuracy": accuracy}), **metrics}
-        own, others = by_split({name: as_number(name, each) for name, each in given.items()})
+        own, others = by_split(as_numbers(given))
         monitor.on_epoch(
             Progress(
                 epoch,

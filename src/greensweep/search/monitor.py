@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.energy.notices import warn_once
 from greensweep.errors import ConstraintError, TrialEnded, first_line
-from greensweep.record.reported import by_split, choose_metric, known_direction
+from greensweep.record.reported import EpochCount, by_split, choose_metric, known_direction
 from greensweep.record.reporting import Progress
 from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
@@ -57,6 +58,7 @@ class TrialMonitor:
         self.metric: str | None = spec.metric  # that trials are compared by, once it is known
         self.ended: TrialEnded | ConstraintError | None = None  # what a report raised first
         self._spec, self._study, self._trial = spec, study, trial
+        self._count = EpochCount()
         self._search_joules = search_joules or 0.0
         self._began = time.monotonic()
         self._written = self._began
@@ -68,8 +70,14 @@ class TrialMonitor:
         Raises:
             TrialEnded: the trial ends here.
             ConstraintError: what bounds the search cannot be kept to.
+            StudyError: a loop of one's own counts its epochs by no whole numbers.
         """
-        self._raise_end(self._on_epoch, progress)
+        if progress.metric is None:  # of a loop without a run, which counts as it likes
+            named = [*progress.metrics, *([] if progress.value is None else ["value"])]
+            number = self._count.take(progress.epoch, named)
+            planned = self._count.planned(progress.epochs)
+            progress = replace(progress, epoch=number, epochs=planned)
+        self._raise_end(self._on_epoch, self._with_earlier(progress))
 
     def on_repeat(self, progress: Progress) -> None:
         """Take the result of a repeat, and race the trial against the best finished one.
@@ -116,6 +124,19 @@ class TrialMonitor:
             "metric_value": named if last.metric_value is None else last.metric_value,
             "metrics": self.metrics,
         }
+
+    def _with_earlier(self, progress: Progress) -> Progress:
+        """Return a report with what came of its epoch before, in whose place it stands then."""
+        earlier = self.reports[-1][0] if self.reports else None
+        if earlier is None or (earlier.epoch, earlier.repeat) != (progress.epoch, progress.repeat):
+            return progress
+        self.curve.pop()
+        self.reports.pop()
+        figures = {
+            name: getattr(earlier if getattr(progress, name) is None else progress, name)
+            for name in ("accuracy", "value", "metric_value")
+        }
+        return replace(progress, **figures, metrics={**earlier.metrics, **progress.metrics})
 
     def _on_epoch(self, progress: Progress) -> None:
         self._note(progress)
