@@ -80,7 +80,7 @@ def test_commands_on_results_work(
     assert main(["study"]) == 0
     printed = capsys.readouterr().out
     assert "A sweep will run here." in printed
-    assert "is the most accurate" in printed
+    assert "Take trial " in printed
     assert "params.yaml: size=smoke, variant=corrected" in printed
 
 

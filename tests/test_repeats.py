@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from conftest import Finished
 from mlflow import MlflowClient
-from scipy.stats import t as student_t
 
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import EnergyReading, ScriptedMeter, UnmeteredMeter
 from greensweep.errors import TrainingError
+from greensweep.intervals import mean_interval
 from greensweep.record.result import read_result
 from greensweep.record.summaries import Spread
 from greensweep.runs.repeats import run_repeats
@@ -98,7 +98,9 @@ def test_net_energy_is_that_of_all_repeats_or_not_known(
     assert result.energy_components["cpu"].net_joules == (6.0 if known else None)
 
 
-def test_the_interval_is_students_for_the_mean(config: Compose, tmp_path: Path) -> None:
+def test_the_interval_is_students_for_the_mean_within_the_range(
+    config: Compose, tmp_path: Path
+) -> None:
     result = run_repeats(
         config(*QUICK, "repeats=3", "training.epochs=1"),
         tmp_path,
@@ -111,8 +113,9 @@ def test_the_interval_is_students_for_the_mean(config: Compose, tmp_path: Path) 
     deviation = (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
     spread = result.spread["validation_accuracy"]
     assert spread.std == pytest.approx(deviation)
-    low, high = student_t.interval(0.95, df=2, loc=mean, scale=deviation / 3**0.5)
-    assert (spread.low, spread.high) == (pytest.approx(low), pytest.approx(high))
+    assert (spread.low, spread.high) == pytest.approx(
+        mean_interval(mean, spread.std, 3, (0.0, 1.0))
+    )
     assert "energy_joules" not in result.spread  # nothing was metered
     assert "test_accuracy" not in result.spread  # nothing was tested
 
@@ -240,8 +243,10 @@ def test_a_run_says_that_its_figures_are_means(config: Compose, tmp_path: Path) 
         tracker=MemoryTracker(),
         test=False,
     )
+    assert run_line(result).endswith("means of 2 repeats")  # which have no interval
     fixed = replace(
         result,
+        repeats=3,
         validation_accuracy=0.5,
         energy_joules=40.0,
         spread={
@@ -251,4 +256,4 @@ def test_a_run_says_that_its_figures_are_means(config: Compose, tmp_path: Path) 
     )
     assert "validation accuracy 0.5000 (0.4000 to 0.6000)" in run_line(fixed)
     assert "training energy 40 J (38 J to 42 J) gross (replayed)" in run_line(fixed)
-    assert run_line(fixed).endswith("means of 2 repeats with 95 % intervals")
+    assert run_line(fixed).endswith("means of 3 repeats with 95 % intervals")

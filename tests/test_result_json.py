@@ -135,7 +135,7 @@ def test_a_result_of_an_earlier_version_is_read(tmp_path: Path) -> None:
         ({"energy_components": {"cpu": 4.0}}, "4.0 stands where ComponentSummary was expected"),
         ({"history": {"epoch": 1}}, "{'epoch': 1} stands where a list was expected"),
         ({"history": [[1, 2.0]]}, "[1, 2.0] stands where HistoryPoint was expected"),
-        ({"spread": {"energy_joules": {"std": 1.0}}}, "missing 2 required positional arguments"),
+        ({"spread": {"energy_joules": {"low": 1.0}}}, "missing 1 required positional argument"),
         ({"inference": "none"}, "'none' stands where Inference was expected"),
     ],
 )

@@ -17,6 +17,7 @@ GROUND = [
     "secrets",
     "files",
     "csv_files",
+    "intervals",
     "pareto",
     "gaussian_process",
     "resources",
@@ -24,7 +25,7 @@ GROUND = [
     "messages",
     "imports",
 ]
-ANY_PROGRAM = ["energy", "tracking", "record", "search", "sweeper"]
+ANY_PROGRAM = ["energy", "tracking", "record", "decision", "search", "sweeper"]
 TRAINER = ["data", "models", "tasks", "training", "runs"]
 ROOMS = [
     *GROUND, *ANY_PROGRAM, *TRAINER, "loops", "study", "sources", "analysis", "rendering", "app",

@@ -88,7 +88,9 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
     )
     assert study["mlflow_run_id"] == parent.info.run_id
     assert parent.data.metrics["best/validation_accuracy"] == best["validation_accuracy"]
-    assert parent.data.metrics["bargain/energy_joules"] == study["bargain_energy_joules"]
+    assert parent.data.metrics["chosen/energy_joules"] == study["chosen_energy_joules"]
+    assert parent.data.tags["mlflow.note.content"] == study["answer"]
+    assert study["answer"] in ended.output
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {
         "study.json", "trials.csv",
     }  # fmt: skip
@@ -96,7 +98,6 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
         study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
     )
     assert [t.value for t in stored_study.trials] == [t["validation_accuracy"] for t in trials]
-    assert f"Trial {best['trial']} is the most accurate" in ended.output
     experiment = client.get_experiment_by_name("greensweep")
     view = f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=greensweep"
     opened = f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlruns/mlflow.db, then open"
@@ -334,7 +335,7 @@ def test_an_interrupted_sweep_keeps_its_trials_and_prints_its_summary(
     rows = table_rows(ended.output)
     assert [row[0] for row in rows] == ["0", "1", "2"]
     assert "stopped" in rows[2][2]
-    assert "is the most accurate" in ended.output
+    assert "\nTake trial " in ended.output
     stored = [
         json.loads((tmp_path / "sweep" / str(n) / "result.json").read_text()) for n in range(3)
     ]

@@ -1,4 +1,4 @@
-"""The choice between trials: best, bargain, Pareto front, and the sentence about them."""
+"""The choice between trials: best, chosen, Pareto front, and the sentence about them."""
 
 import json
 from dataclasses import asdict, replace
@@ -16,9 +16,9 @@ from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.record.summaries import ComponentSummary
 from greensweep.search.cost import SearchCost
 from greensweep.study.sentences import (
+    answer_text,
     beside_sentence,
     comparison_sentence,
-    recommendation,
     selection_sentence,
     sources,
     trust_sentence,
@@ -27,7 +27,6 @@ from greensweep.study.sentences import (
 from greensweep.study.summary import StudySummary, read_summary, summarise, write_summary
 from greensweep.study.trials import (
     Trial,
-    bargain_trial,
     best_trial,
     contenders,
     keep_searched,
@@ -72,8 +71,12 @@ def test_best_is_the_most_accurate_finished_trial_and_of_equals_the_cheapest() -
     assert best_trial(TRIALS).number == 0
 
 
-def test_bargain_is_the_cheapest_within_one_point_of_the_best() -> None:
-    assert bargain_trial(TRIALS).number == 1
+@pytest.mark.parametrize(("price", "chosen"), [(0.0, 0), (0.3, 0), (0.31, 2)])
+def test_what_half_the_energy_may_cost_decides(price: float, chosen: int) -> None:
+    summary = summarise(TRIALS, points_per_halving=price)
+    assert (summary.best_trial, summary.chosen_trial) == (0, chosen)
+    assert summary.chosen_figures["energy_joules"] == TRIALS[chosen].result.energy_joules
+    assert summary.metrics()["decision/points_per_halving"] == price
 
 
 def by(name: str, direction: Direction, *ends: tuple[float, float]) -> list[Trial]:
@@ -89,33 +92,26 @@ def by(name: str, direction: Direction, *ends: tuple[float, float]) -> list[Tria
 
 
 @pytest.mark.parametrize(
-    ("trials", "best", "bargain", "front", "sentence"),
+    ("trials", "best", "chosen", "front"),
     [
         (
-            by("rmse", "minimize", (50.0, 90.0), (50.5, 60.0), (50.6, 20.0), (70.0, 80.0)),
-            0, 1, [2, 1, 0], "Trial 0 is the best by RMSE (50 for 90 J); trial 1 is the cheapest "
-            "within 1% of it (50.5 for 60 J, 67% of the energy).",
+            by("rmse", "minimize", (50.0, 90.0), (50.5, 60.0), (53, 20.0), (70.0, 80.0)),
+            0, 1, [2, 1, 0],
         ),
         (
             by("macro_f1", "maximize", (0.7, 90.0), (0.695, 60.0), (0.6, 20.0), (0.5, 30.0)),
-            0, 1, [2, 1, 0], "Trial 0 is the best by macro F1 (0.7000 for 90 J); trial 1 is the "
-            "cheapest within 0.01 of it (0.6950 for 60 J, 67% of the energy).",
+            0, 1, [2, 1, 0],
         ),
-        (
-            by("mine", "minimize", (-2.0, 50.0), (-1.99, 40.0)),
-            0, 1, [1, 0], "Trial 0 is the best by mine (-2 for 50 J); trial 1 is the cheapest "
-            "within 1% of it (-1.99 for 40 J, 80% of the energy).",
-        ),
+        (by("mine", "minimize", (-2.0, 50.0), (-1.99, 20.0)), 0, 1, [1, 0]),
     ],
     ids=["rmse", "macro_f1", "mine"],
 )  # fmt: skip
 def test_trials_are_compared_by_their_metric_in_its_direction(
-    trials: list[Trial], best: int, bargain: int, front: list[int], sentence: str
+    trials: list[Trial], best: int, chosen: int, front: list[int]
 ) -> None:
     assert best_trial(trials).number == best
-    assert bargain_trial(trials).number == bargain
+    assert summarise(trials, points_per_halving=2.0).chosen_trial == chosen
     assert [each.number for each in pareto_trials(trials)] == front
-    assert recommendation(summarise(trials)) == sentence
 
 
 def test_a_metric_that_was_selected_on_test_is_said_to_be_optimistic() -> None:
@@ -136,7 +132,7 @@ def test_a_summary_holds_its_metric_under_its_own_name(tmp_path: Path) -> None:
     write_summary(summary, trials, tmp_path)
     kept = json.loads((tmp_path / "study.json").read_text())
     assert kept["best_validation_macro_f1"] == 0.7
-    assert kept["bargain_test_macro_f1"] is kept["best_validation_accuracy"] is None
+    assert kept["chosen_test_macro_f1"] is kept["best_validation_accuracy"] is None
     assert not {"best_figures", "best_validation_rmse"} & kept.keys()
     assert read_summary(tmp_path) == replace(summary, pareto_trials=summary.pareto_trials)
     assert summary.metrics()["best/validation_macro_f1"] == 0.7
@@ -153,11 +149,11 @@ def shared(each: Trial) -> Trial:
     return replace(each, result=replace(each.result, energy_comparable=False))
 
 
-def test_energy_that_does_not_compare_is_on_no_front_and_no_bargain() -> None:
+def test_energy_that_does_not_compare_is_on_no_front_and_not_chosen() -> None:
     trials = [TRIALS[0], TRIALS[1], shared(TRIALS[2]), shared(trial(7, 0.945, 1.0))]
     assert [each.number for each in pareto_trials(trials)] == [1, 0]
-    assert bargain_trial(trials).number == 1
     summary = summarise(trials)
+    assert summary.chosen_trial == 1
     assert (summary.trials_not_comparable, summary.pareto_trials) == (2, (0, 1))
     assert comparison_sentence(summary) == (
         "2 of 4 finished trials shared the machine while its idle power was not known: their "
@@ -166,13 +162,11 @@ def test_energy_that_does_not_compare_is_on_no_front_and_no_bargain() -> None:
     assert comparison_sentence(summarise(TRIALS)) is None
 
 
-def test_a_best_trial_whose_energy_does_not_compare_is_quoted_with_that_and_kept() -> None:
+def test_a_best_trial_whose_energy_does_not_compare_is_taken_with_that_said() -> None:
     trials = [shared(TRIALS[0]), TRIALS[1], TRIALS[3]]
-    assert (best_trial(trials).number, bargain_trial(trials).number) == (0, 0)
-    assert recommendation(summarise(trials)) == (
-        "Trial 0 is the most accurate (0.9500 for 100 J); its energy does not compare with other "
-        "trials', so none is the bargain."
-    )
+    summary = summarise(trials)
+    assert (summary.best_trial, summary.chosen_trial) == (0, 0)
+    assert "does not compare with the others'" in answer_text(summary)
     assert [each.number for each in winners(trials)] == [1, 0]  # whose weights are kept
 
 
@@ -194,7 +188,7 @@ def test_of_one_trial_only_what_is_searched_is_a_column(tmp_path: Path) -> None:
 
 def test_only_whole_runs_that_keep_the_constraints_are_compared() -> None:
     assert best_trial(CONSTRAINED).number == 1
-    assert bargain_trial(CONSTRAINED).number == 1
+    assert summarise(CONSTRAINED).chosen_trial == 1
     assert [each.number for each in pareto_trials(CONSTRAINED)] == [1]
     summary = summarise(CONSTRAINED)
     assert (summary.best_trial, summary.pareto_trials) == (1, (1,))
@@ -203,16 +197,10 @@ def test_only_whole_runs_that_keep_the_constraints_are_compared() -> None:
 
 def test_where_none_keeps_the_constraints_the_sentence_says_so() -> None:
     assert best_trial([CONSTRAINED[0], CONSTRAINED[2]]) is None
-    assert recommendation(summarise([CONSTRAINED[0], CONSTRAINED[2]])) == (
+    assert answer_text(summarise([CONSTRAINED[0], CONSTRAINED[2]])) == (
         "None of the finished trials is a whole run that keeps the constraints (1 broke "
         "max_joules_per_run, 1 ran in a cheaper way), so none is the best: search on with more "
         "trials, or widen hydra.sweeper.constraints under a new hydra.sweeper.study_name."
-    )
-
-
-def test_without_energy_the_sentence_names_the_best_trial_and_no_cheaper_one() -> None:
-    assert recommendation(summarise([trial(0, 0.9, None), trial(1, 0.95, None)])) == (
-        "Trial 1 is the most accurate (0.9500); what it cost was not metered."
     )
 
 
@@ -302,11 +290,12 @@ def test_without_energy_the_cost_is_time() -> None:
 
 
 def test_no_finished_trial_has_no_best(tmp_path: Path) -> None:
-    assert best_trial(TRIALS[5:]) is bargain_trial(TRIALS[5:]) is None
+    assert best_trial(TRIALS[5:]) is None
+    assert answer_text(summarise(TRIALS[5:])) == "No trial finished."
     assert pareto_trials(TRIALS[5:]) == []
     write_summary(summarise(TRIALS[5:]), TRIALS[5:], tmp_path)
     kept = json.loads((tmp_path / "study.json").read_text())
-    assert kept["best_trial"] is kept["best_test_accuracy"] is kept["bargain_energy_joules"] is None
+    assert kept["best_trial"] is kept["best_test_accuracy"] is kept["chosen_energy_joules"] is None
 
 
 def test_summary_counts_the_energy_of_every_trial_however_it_ended() -> None:
@@ -314,10 +303,6 @@ def test_summary_counts_the_energy_of_every_trial_however_it_ended() -> None:
     assert summary.energy_spent_joules == 326.0
     assert summary.trials_by_status == {"finished": 5, "failed": 1, "stopped": 1}
     assert summary.pareto_trials == (0, 1, 2)
-    assert recommendation(summary) == (
-        "Trial 0 is the most accurate (0.9500 for 100 J); trial 1 is the cheapest within one "
-        "point of it (0.9400 for 40 J, 40% of the energy)."
-    )
 
 
 def test_emissions_stand_beside_all_the_energy_that_was_spent(tmp_path: Path) -> None:
@@ -348,7 +333,7 @@ def test_trials_selected_on_test_go_by_their_test_accuracy_and_the_summary_says_
         0.85, 0.9399,
     ]  # fmt: skip
     assert summary.metrics()["best/validation_accuracy"] == 0.9399
-    assert recommendation(summary).startswith("Trial 2 is the most accurate (0.8500 for 10 J)")
+    assert "trial 2" in answer_text(summary)
     assert selection_sentence(summary) == (
         "Accuracies were selected on the test split (select_on=test), so the best of them are "
         "optimistic; on the validation split, which selected nothing, the most accurate has "
@@ -373,14 +358,6 @@ def test_a_sweep_selected_on_both_splits_says_that_they_do_not_compare() -> None
     assert trials_table(trials).columns[2].header == "accuracy"
 
 
-def test_when_no_cheaper_trial_is_near_the_sentence_says_so() -> None:
-    summary = summarise([trial(0, 0.95, 100.0), trial(1, 0.5, 1.0)])
-    assert recommendation(summary) == (
-        "Trial 0 is the most accurate (0.9500 for 100 J), and no cheaper trial comes within one "
-        "point of it."
-    )
-
-
 def uncertain(number: int, accuracy: float, joules: float, uncertainty: float) -> Trial:
     each = trial(number, accuracy, joules)
     return replace(each, result=replace(each.result, energy_uncertainty_joules=uncertainty))
@@ -391,10 +368,7 @@ def test_trials_within_each_others_uncertainty_are_not_ranked_by_energy() -> Non
     summary = summarise(trials)
     assert summary.pareto_trials == (0,)
     assert summary.trials_not_told_apart == (1,)
-    assert recommendation(summary) == (
-        "Trial 0 is the most accurate (0.9550 for 105 ± 10 J), and no trial that is cheaper by "
-        "more than the uncertainty comes within one point of it."
-    )
+    assert summary.chosen_trial == 0
     assert uncertainty_sentence(summary) == (
         "Trial 1 does not differ in energy from a more accurate one by more than the uncertainty: "
         "train longer, or use a faster counter."
@@ -412,9 +386,6 @@ def test_trials_that_can_be_told_apart_are_ranked_by_energy() -> None:
     assert [each.number for each in pareto_trials(trials)] == [3, 1, 0]
     summary = summarise(trials)
     assert summary.trials_not_told_apart == (2,)
-    # Of the two cheapest near the best, which are not told apart, the more accurate.
-    assert summary.bargain_trial == 1
-    assert recommendation(summary).endswith("(0.9500 for 100 ± 3 J, 95% of the energy).")
 
 
 def test_a_dense_front_keeps_the_steps_that_can_be_told() -> None:

@@ -67,6 +67,7 @@ RANGES = [
     ("", "inference.seconds", "at least 0", [-0.5]),
     ("", "repeats", "at least 1", [0]),
     ("", "warmup", "at least 0", [-0.5]),
+    ("", "decision.points_per_halving", "at least 0", [-0.5]),
     ("objective=priced", "objective.price_per_kilojoule", "at least 0", [-0.5]),
     ("", "seed", "at least 0 and at most 4294967295", [-1, 4294967296]),
 ]

@@ -114,6 +114,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
                 store,
                 interrupted=interrupted,
                 notes=notes,
+                points_per_halving=parsed.decision.points_per_halving,
             )
     except (GreensweepError, OSError) as error:
         return fault or error

@@ -247,6 +247,18 @@ class PricedConfig(ObjectiveConfig, choice="priced"):
 
 
 @dataclass
+class DecisionConfig:
+    """Which trial of a sweep, or run of a table, its answer says to take."""
+
+    points_per_halving: float = option(
+        1.0,
+        doc="points of the metric (hundredths of its range; of one without ends, per cent of the "
+        "best value) that half the energy may cost",
+        at_least=0,
+    )
+
+
+@dataclass
 class AutoReportConfig:
     auto: bool = option(False, doc="write a report when a sweep ends, and log it to MLflow")
 
@@ -290,6 +302,7 @@ class TrainConfig:
     layer_energy: bool = option(
         False, doc="share the training energy out by layer type, from sampled steps"
     )
+    decision: DecisionConfig = option(DecisionConfig, doc="the choice between a sweep's trials")
     report: AutoReportConfig = option(AutoReportConfig, doc="the page about a sweep")
     warmup: float = option(
         1.0,

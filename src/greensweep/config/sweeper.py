@@ -197,6 +197,12 @@ class SweeperConfig:
         list,
         doc="cheaper ways to train, in which points are tried first: a list of {option: value}",
     )
+    points_per_halving: float = option(
+        1.0,
+        doc="of programs of one's own, what decision.points_per_halving is of our own runs: points "
+        "of the metric that half the energy may cost",
+        at_least=0,
+    )
     racing: bool = option(
         False, doc="end a trial's repeats once a Welch test says they fall short of the best's"
     )

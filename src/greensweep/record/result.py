@@ -83,6 +83,7 @@ class RunResult:
         emissions_spent_kg: CO2e of `energy_spent_joules`: of all that the run did.
         seconds: of the training windows.
         best_epoch: epoch of the kept weights, from 1.
+        samples: of each split, where the run is one of ours.
         layers: layer calls in one forward pass in evaluation mode, by type.
         layer_modules: modules without children, by type.
         parameters, trainable_parameters: scalars.
@@ -144,6 +145,7 @@ class RunResult:
     epochs: int = 0
     best_epoch: int | None = None
     history: tuple[HistoryPoint, ...] = ()
+    samples: Mapping[str, int] = field(default_factory=dict)
     layers: Mapping[str, int] = field(default_factory=dict)
     layer_modules: Mapping[str, int] = field(default_factory=dict)
     parameters: int | None = None

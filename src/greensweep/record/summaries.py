@@ -6,6 +6,7 @@ from inspect import get_annotations
 from typing import Any, Literal, TypeVar, get_args
 
 from greensweep.energy import Quality
+from greensweep.intervals import Interval
 from greensweep.record.ending import Status
 
 Split = Literal["validation", "test"]
@@ -162,12 +163,18 @@ class Spread:
 
     Attributes:
         std: standard deviation of the sample.
-        low, high: 95 % confidence interval of the mean, by Student's t.
+        low, high: 95 % confidence interval of the mean, within what the figure can be; None of two
+            repeats, which say next to nothing about it.
     """
 
     std: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % confidence interval of the mean."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclass(frozen=True)

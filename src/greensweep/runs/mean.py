@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from scipy.stats import t as student_t
-
+from greensweep.config.metrics import metric_called
 from greensweep.energy import joined, shared_quality, sum_joules
 from greensweep.energy.reading import sum_where_all
+from greensweep.intervals import mean_interval
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import (
     ComponentSummary,
@@ -22,7 +22,6 @@ from greensweep.record.summaries import (
     summary_of,
 )
 
-_CONFIDENCE = 0.95
 _SPREAD = ("validation_accuracy", "test_accuracy", "energy_joules", "energy_net_joules")
 _MEANS = (
     "validation_accuracy",
@@ -150,15 +149,16 @@ def _spreads(runs: Sequence[RunResult]) -> dict[str, Spread]:
         for name, value in own.items():
             if value is not None:
                 figures.setdefault(name, []).append(value)
-    return {name: _spread(values) for name, values in figures.items() if len(values) > 1}
+    return {name: _spread(name, values) for name, values in figures.items() if len(values) > 1}
 
 
-def _spread(values: Sequence[float]) -> Spread:
-    """Standard deviation, and the interval of the mean by Student's t, for unknown variance."""
+def _spread(name: str, values: Sequence[float]) -> Spread:
     mean, deviation = statistics.fmean(values), statistics.stdev(values)
-    quantile = float(student_t.ppf(0.5 + _CONFIDENCE / 2, df=len(values) - 1))
-    margin = quantile * deviation / math.sqrt(len(values))
-    return Spread(deviation, mean - margin, mean + margin)
+    metric = metric_called(name.partition("_")[2], None)
+    ends = (-math.inf, math.inf) if metric is None else (metric.low, metric.high)
+    if name == "energy_joules":  # of the idle machine net energy may be less
+        ends = (0.0, math.inf)
+    return Spread(deviation, *(mean_interval(mean, deviation, len(values), ends) or (None, None)))
 
 
 def _mean_component(parts: Sequence[ComponentSummary]) -> ComponentSummary:

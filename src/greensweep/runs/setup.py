@@ -59,6 +59,7 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
             warn_once(warning)
     census = take_census(model, splits.example, task.outputs)
     run.note(
+        samples={name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
         layers=census.layers,
         layer_modules=census.layer_modules,
         parameters=census.parameters,

@@ -12,7 +12,7 @@ from greensweep.search.cost import read_search_cost
 from greensweep.search.terminal import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
-from greensweep.study.sentences import beside_sentence, caveats
+from greensweep.study.sentences import answer_text, beside_sentence, caveats
 from greensweep.study.summary import StudySummary, summarise, write_summary
 from greensweep.study.trials import Trial, read_trials
 from greensweep.study.trials_table import print_summary
@@ -20,6 +20,8 @@ from greensweep.study.winners import drop_beaten_weights, evaluate_winners
 from greensweep.tracking.mlflow_places import is_default_store, known_parent
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.view import view_sentence
+
+_DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def finish_sweep(
     *,
     interrupted: bool,
     notes: list[str],
+    points_per_halving: float,
 ) -> StudySummary:
     """Finish the sweep in `directory`; an interrupted one is summarised without tests.
 
@@ -53,6 +56,7 @@ def finish_sweep(
         ours: what sweeps of our own runs know beside; None of a program of one's own, whose
             weights and test split are its own too.
         notes: sentences to print below the summary.
+        points_per_halving: as for `greensweep.decision.choice.decide`.
 
     Raises:
         StudyError: a result file is broken.
@@ -77,6 +81,7 @@ def finish_sweep(
         drifted=drifted,
         mlflow_run_id=parent,
         search_cost=found,
+        points_per_halving=points_per_halving,
     )
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
@@ -99,6 +104,7 @@ def finish_tracked_sweep(
         if trial.broken and trial.result.mlflow_run_id is not None:
             store.log(trial.result.mlflow_run_id, [], {"infeasible": ", ".join(trial.broken)})
     store.log_now(run_id, summary.metrics())
+    store.log(run_id, [], {_DESCRIPTION: answer_text(summary)})
     if summary.selected_on_test:
         store.log(run_id, [], {"selected_on_test": "true"})
     store.log_files(run_id, files)

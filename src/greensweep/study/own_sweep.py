@@ -11,11 +11,12 @@ from greensweep.tracking.choice import tracking_of_sweep
 from greensweep.tracking.mlflow_tracker import open_store
 
 
-def finish_own_sweep(directory: Path, searched: Iterable[str]) -> None:
+def finish_own_sweep(directory: Path, searched: Iterable[str], points_per_halving: float) -> None:
     """Write and show the summary of a sweep, and close its run in MLflow, where it has one.
 
     Args:
         searched: the options that it searches.
+        points_per_halving: as for `greensweep.decision.choice.decide`.
 
     Raises:
         StudyError: a result file is broken.
@@ -25,4 +26,11 @@ def finish_own_sweep(directory: Path, searched: Iterable[str]) -> None:
     store = open_store(tracking_of_sweep(directory))
     notes = sweep_notes(directory, store, "Trials, trials.csv and study.json")
     with warn_once_per_sweep(directory):
-        finish_sweep(directory, None, store, interrupted=interrupted(), notes=notes)
+        finish_sweep(
+            directory,
+            None,
+            store,
+            interrupted=interrupted(),
+            notes=notes,
+            points_per_halving=points_per_halving,
+        )

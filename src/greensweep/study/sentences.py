@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from greensweep.config.metrics import Metric, metric_called
+from greensweep.config.metrics import metric_called
 from greensweep.energy import joined
 from greensweep.energy.units import emissions_text, energy_text, joules_text
+from greensweep.intervals import FEWEST_REPEATS
 from greensweep.record.result import RunResult
 from greensweep.search.records import WHOLE_RUN
 from greensweep.study.summary import StudySummary
-from greensweep.study.trials import ONE_POINT, Trial
+from greensweep.study.trials import Trial
 
 _SOURCES = {
     "rapl": "RAPL counters",
@@ -50,7 +51,8 @@ def run_line(result: RunResult) -> str:
         parts.append(f"{spent} in all phases")
     parts.append(f"{result.seconds or 0.0:.1f} s, {result.epochs} epochs")
     if result.repeats > 1:
-        parts.append(f"means of {result.repeats} repeats with 95 % intervals")
+        intervals = " with 95 % intervals" if result.repeats >= FEWEST_REPEATS else ""
+        parts.append(f"means of {result.repeats} repeats{intervals}")
     return ", ".join(parts)
 
 
@@ -220,37 +222,9 @@ def sources(results: Iterable[RunResult]) -> dict[str, str]:
     return {name: joined(each) for name, each in found.items()}
 
 
-def recommendation(summary: StudySummary) -> str:
-    """Return one sentence: the best trial, and the cheapest that is little worse."""
-    if summary.best_trial is None:
-        return _no_best(summary)
-    metric, figures, bargain = summary.metric, summary.best_figures, summary.bargain_figures
-    value, joules = figures[summary.selected_by], figures["energy_joules"]
-    best = f"Trial {summary.best_trial} is {metric.best_words} ({metric.text(value)}"
-    if joules is None:
-        return f"{best}); what it cost was not metered."
-    best = f"{best} for {energy_text(joules, figures['energy_uncertainty_joules'])})"
-    if not summary.best_energy_comparable:
-        return f"{best}; its energy does not compare with other trials', so none is the bargain."
-    if summary.bargain_trial == summary.best_trial:
-        cheaper = "cheaper trial"
-        if summary.trials_not_told_apart:
-            cheaper = "trial that is cheaper by more than the uncertainty"
-        return f"{best}, and no {cheaper} comes within {_tolerance(metric)} of it."
-    spent = bargain["energy_joules"]
-    saved = f", {spent / joules:.0%} of the energy" if joules and spent is not None else ""
-    energy = energy_text(spent, bargain["energy_uncertainty_joules"])
-    return (
-        f"{best}; trial {summary.bargain_trial} is the cheapest within {_tolerance(metric)} of it "
-        f"({metric.text(bargain[summary.selected_by])} for {energy}{saved})."
-    )
-
-
-def _tolerance(metric: Metric) -> str:
-    """Return by how much the bargain may be worse, as `bargain_trial` has it."""
-    if metric.name == "accuracy":
-        return "one point"
-    return f"{ONE_POINT:.0%}" if metric.range is None else f"{ONE_POINT * metric.range:g}"
+def answer_text(summary: StudySummary) -> str:
+    """Return which trial to take and how sure that is, or why there is none."""
+    return summary.answer or _no_best(summary)
 
 
 def origin_words(source: str) -> str:
@@ -260,7 +234,10 @@ def origin_words(source: str) -> str:
 
 def _interval(result: RunResult, name: str, shown: Callable[[float], str]) -> str:
     spread = result.spread.get(name)
-    return f" ({shown(spread.low)} to {shown(spread.high)})" if spread else ""
+    if spread is None or spread.interval is None:
+        return ""
+    low, high = spread.interval
+    return f" ({shown(low)} to {shown(high)})"
 
 
 def _no_best(summary: StudySummary) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from greensweep.config.metrics import Direction, Metric, directed_metric
 from greensweep.csv_files.cells import write_rows
+from greensweep.decision.sentences import answer
 from greensweep.energy import shared_quality, sum_joules
 from greensweep.energy.accounts import SweepTotal
 from greensweep.energy.reading import sum_where_all
@@ -16,10 +17,10 @@ from greensweep.nested import from_json
 from greensweep.record.result import RunResult
 from greensweep.search.cost import SearchCost
 from greensweep.search.folders import STUDY_FILE
+from greensweep.study.decision import decide_between
 from greensweep.study.drift import Drift
 from greensweep.study.trials import (
     Trial,
-    bargain_trial,
     best_trial,
     finished,
     front_numbers,
@@ -61,7 +62,7 @@ _FIGURES = (
 _SPREADS = ("validation_accuracy", "test_accuracy", "energy_joules")
 _SPLITS = ("validation", "test")
 _ACCURACIES = ("validation_accuracy", "test_accuracy")
-_CHOSEN = ("best", "bargain")
+_NAMED = ("best", "chosen")
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ class StudySummary:
         best_trial: number of the best candidate by it; None without one.
         best_figures: of it, by name; `study.json` has them as `best_energy_joules`,
             `best_validation_macro_f1` and so on.
-        bargain_trial: number of the cheapest trial that is little worse; `bargain_figures`
-            likewise.
+        answer: which trial to take, what it gives up, what it saves, and how sure that is; None
+            where there is none.
+        chosen_trial: number of the trial to take; `chosen_figures` likewise.
+        decision: what the choice rests on, as `Decision.figures` has it.
         pareto_trials: numbers of the trials that none beats in the metric and energy together.
         energy_spent_joules: of all trials and phases; None where nothing was metered.
         emissions_spent_kg: CO2e of these joules; None without a declared grid.
@@ -111,8 +114,10 @@ class StudySummary:
     best_trial: int | None = None
     best_figures: Mapping[str, float | None] = field(default_factory=dict)
     best_energy_comparable: bool = True
-    bargain_trial: int | None = None
-    bargain_figures: Mapping[str, float | None] = field(default_factory=dict)
+    answer: str | None = None
+    chosen_trial: int | None = None
+    chosen_figures: Mapping[str, float | None] = field(default_factory=dict)
+    decision: Mapping[str, float | None] = field(default_factory=dict)
     pareto_trials: tuple[int, ...] = ()
     energy_spent_joules: float | None = None
     emissions_spent_kg: float | None = None
@@ -156,7 +161,8 @@ class StudySummary:
             "sweep/energy_remainder_joules": self.energy_remainder_joules,
             "sweep/drift": self.drift,
             **{f"best/{name}": value for name, value in self.best_figures.items()},
-            **{f"bargain/{name}": value for name, value in self.bargain_figures.items()},
+            **{f"chosen/{name}": value for name, value in self.chosen_figures.items()},
+            **{f"decision/{name}": value for name, value in self.decision.items()},
         }
         figures = {name: float(value) for name, value in named.items() if value is not None}
         return figures | (SearchCost(**self.search).metrics() if self.search else {})
@@ -171,6 +177,7 @@ def summarise(
     drifted: Drift | None = None,
     mlflow_run_id: str | None = None,
     search_cost: SearchCost | None = None,
+    points_per_halving: float = 1.0,
 ) -> StudySummary:
     """Return the figures of a sweep.
 
@@ -178,11 +185,12 @@ def summarise(
         machine: what its runs left about their machines.
         drifted: the reference job before and after.
         search_cost: as the search left it.
+        points_per_halving: as for `greensweep.decision.choice.decide`.
     """
     metric = metric_of(trials)
     shared = machine if machine is not None and machine.neighbours else None
-    best, bargain = best_trial(trials), bargain_trial(trials)
-    front = front_numbers(trials)
+    best, front = best_trial(trials), front_numbers(trials)
+    decision, chosen = decide_between(trials, points_per_halving)
     return StudySummary(
         status="interrupted" if interrupted else "finished",
         trials=len(trials),
@@ -218,15 +226,17 @@ def summarise(
         best_trial=best.number if best else None,
         best_figures=_figures_of(best, metric),
         best_energy_comparable=best is None or best.result.energy_comparable,
-        bargain_trial=bargain.number if bargain else None,
-        bargain_figures=_figures_of(bargain, metric),
+        answer=answer(decision) if decision else None,
+        chosen_trial=chosen.number if chosen else None,
+        chosen_figures=_figures_of(chosen, metric),
+        decision=decision.figures() if decision else {},
         pareto_trials=tuple(sorted(front)),
         search=asdict(search_cost) if search_cost else None,
     )
 
 
 def _figures_of(trial: Trial | None, metric: Metric) -> dict[str, float | None]:
-    """Return the figures of the best trial, or of the bargain, by name; None without one."""
+    """Return the figures of the best or the chosen trial by name; None without one."""
     own = [f"{split}_{metric.name}" for split in _SPLITS]
     names = dict.fromkeys([*_ACCURACIES, "energy_joules", "energy_uncertainty_joules", *own])
     return {name: _figure(trial.result, name) if trial else None for name in names}
@@ -244,7 +254,7 @@ def write_summary(summary: StudySummary, trials: Sequence[Trial], directory: Pat
     study, table = directory / STUDY_FILE, directory / TRIALS_FILE
     write_rows(trial_rows(trials), table)
     kept = asdict(summary)
-    for which in _CHOSEN:
+    for which in _NAMED:
         figures = kept.pop(f"{which}_figures")
         kept |= {f"{which}_{name}": value for name, value in figures.items()}
     write_json(study, kept)
@@ -301,7 +311,7 @@ def read_summary(directory: Path) -> StudySummary | None:
     """Read `study.json` of a sweep, or return None where there is none (or an older one)."""
     values = read_json(directory / STUDY_FILE) or {}
     fields = StudySummary.__dataclass_fields__
-    for which in _CHOSEN:
+    for which in _NAMED:
         figures = [name for name in values if name.startswith(f"{which}_") and name not in fields]
         values[f"{which}_figures"] = {
             name.removeprefix(f"{which}_"): values.pop(name) for name in figures

@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 SEARCHED_FILE = "searched.json"  # the options that a sweep searches
 
-ONE_POINT = 0.01  # of a metric's range; of the best figure, where the range has no ends
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -127,23 +125,6 @@ def best_trial(trials: Iterable[Trial]) -> Trial | None:
     return min(
         candidates(trials), key=lambda trial: (-trial.result.score, trial.cost), default=None
     )
-
-
-def bargain_trial(trials: Iterable[Trial]) -> Trial | None:
-    """Return the cheapest candidate that is worse than the best by `ONE_POINT` at most.
-
-    Of those whose cost is not distinguishable from it the best. The best itself where its cost, or
-    that of all others, does not compare.
-    """
-    best = best_trial(trials)
-    if best is None or not best.result.energy_comparable:
-        return best
-    # Accuracies are ratios of whole numbers: a tenth of the last digit printed is no difference.
-    tolerance = ONE_POINT * (best.result.metric.range or abs(best.result.score))
-    least = best.result.score - tolerance - 1e-9
-    near = [each for each in _comparable(trials) if each.result.score >= least]
-    cheapest = min(near, key=lambda trial: (trial.cost, -trial.result.score))
-    return best_trial(trial for trial in near if trial.costs_as(cheapest))
 
 
 def pareto_trials(trials: Iterable[Trial]) -> list[Trial]:

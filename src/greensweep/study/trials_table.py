@@ -10,7 +10,7 @@ from rich.table import Table
 
 from greensweep.record.reported import OBJECTIVE
 from greensweep.search.records import WHOLE_RUN
-from greensweep.study.sentences import recommendation, selection_sentence
+from greensweep.study.sentences import answer_text, selection_sentence
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, finished, front_numbers, metric_of, searched_keys
 
@@ -50,7 +50,7 @@ def print_summary(
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH, highlight=False)
-    sentences = [recommendation(summary), selection_sentence(summary), *notes]
+    sentences = [answer_text(summary), selection_sentence(summary), *notes]
     with suppress(SystemExit):  # of rich, where the reader has closed the pipe: the sweep is done
         if trials:
             console.print(trials_table(trials))

@@ -47,7 +47,7 @@ class Sweep:
         context: HydraContext,
         task: TaskFunction,
         plan: Plan,
-        finish: Callable[[Path, Iterable[str]], None],
+        finish: Callable[[Path, Iterable[str], float], None],
     ) -> None:
         use_study_folder(config)
         self._config, self._context, self._task, self._plan = config, context, task, plan
@@ -109,7 +109,8 @@ class Sweep:
                 ended = "interrupted" if interrupted() else queue.ended()
                 write_results_of(spec, study, ended)
             if run is None:  # the scripts of our own runs do it, with what they know of them
-                self._finish(spec.directory, spec.distributions)
+                price = options.points_per_halving
+                self._finish(spec.directory, spec.distributions, price)
             require_finished(study.get_trials(deepcopy=False))
 
 

@@ -1,0 +1,27 @@
+"""A configuration that may be taken: its metric, its energy, and how far both are known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from greensweep.intervals import Interval
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration that was trained.
+
+    Attributes:
+        name: as people call it: trial 6.
+        value: of the metric that configurations are compared by.
+        joules: energy of a training; None where it is not known, or does not compare.
+        uncertainty_joules: how far that may be off; None where it is not known.
+        interval: 95 % interval of `value`; None where it is not known.
+        options: what was chosen for it, by the option's name.
+    """
+
+    name: str
+    value: float
+    joules: float | None = None
+    uncertainty_joules: float | None = None
+    interval: Interval | None = None
+    options: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,132 @@
+"""A decision in words: the same wherever it is printed."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+from greensweep.config.metrics import Metric
+from greensweep.decision.candidate import Candidate
+from greensweep.decision.choice import DRAWS, Decision
+from greensweep.energy.units import energy_text
+
+_MOST_OPTIONS = 6
+
+
+def answer(decision: Decision) -> str:
+    """Say what to take, what it gives up, what it saves, and how sure that is."""
+    return " ".join([_take(decision), *_how_sure(decision)])
+
+
+def option_texts(options: Mapping[str, object]) -> dict[str, str]:
+    """Return options as people name them: the last part of a name, where that is enough."""
+    names = {name: name.rpartition(".")[2].lstrip("+") for name in options}
+    alike = {each for each in names.values() if [*names.values()].count(each) > 1}
+    return {
+        (name if names[name] in alike else names[name]).replace("_", " "): value_text(value)
+        for name, value in options.items()
+    }
+
+
+def value_text(value: object) -> str:
+    """Return an option's value with four digits at most, text as it is."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return str(value)
+    is_whole = number.is_integer() and abs(number) < 1e6
+    return f"{number:.0f}" if is_whole else f"{number:.3g}"
+
+
+def points_text(points: float, metric: Metric) -> str:
+    """Return points of a metric in words, of one without a range as per cent of its best value.
+
+    >>> from greensweep.config.metrics import METRICS
+    >>> points_text(1.0, METRICS["accuracy"]), points_text(0.94, METRICS["rmse"])
+    ('1 point', '0.94 %')
+    """
+    text = f"{points:.2g}" if abs(points) < 10 else f"{points:.0f}"
+    if metric.range is None:
+        return f"{text} %"
+    return f"{text} {'point' if text == '1' else 'points'}"
+
+
+def _take(decision: Decision) -> str:
+    chosen, best, metric = decision.chosen, decision.best, decision.metric
+    named = f"Take {_named(chosen)}"
+    figure = f"{metric.label} {metric.text(chosen.value)}"
+    if best.joules is None:
+        return (
+            f"{named}: {metric.best_words} ({figure}). Its energy was not metered or does not "
+            "compare with the others', so nothing cheaper is weighed against it."
+        )
+    energy = energy_text(chosen.joules, chosen.uncertainty_joules)
+    if chosen is best:
+        return f"{named}: {metric.best_words} ({figure}) for {energy}."
+    return f"{named}: {_lost(decision)}, for {_saved(decision)} ({figure} for {energy})."
+
+
+def _named(candidate: Candidate) -> str:
+    texts = option_texts(candidate.options)
+    shown = [f"{name} {value}" for name, value in texts.items()][:_MOST_OPTIONS]
+    if len(texts) > len(shown):
+        shown.append(f"{len(texts) - len(shown)} more options")
+    return candidate.name + (f" ({', '.join(shown)})" if shown else "")
+
+
+def _lost(decision: Decision) -> str:
+    """Say by how much the chosen one is worse than the best."""
+    metric, span = decision.metric, decision.points_lost_interval
+    by = points_text(decision.points_lost, metric)
+    if metric.range is not None:
+        of = "" if metric.name == "accuracy" else f" of {metric.label}"
+        text = f"{by}{of} {'less' if metric.direction == 'maximize' else 'more'}"
+    else:
+        text = f"{by} {'lower' if metric.direction == 'maximize' else 'higher'} {metric.label}"
+    interval = f" (95 %: {_rounded(span[0])} to {_rounded(span[1])})" if span else ""
+    return f"{text} than the best, {decision.best.name}{interval}"
+
+
+def _saved(decision: Decision) -> str:
+    assert decision.saved_share is not None
+    off = decision.saved_uncertainty
+    saved = percent_text(decision.saved_share)
+    return f"{saved} less energy" + (f" (±{percent_text(off)})" if off is not None else "")
+
+
+def _how_sure(decision: Decision) -> Iterable[str]:
+    """Say for which prices the choice holds, and how it fares when figures are drawn anew."""
+    if decision.best.joules is None:
+        return
+    yield _range_of_prices(decision)
+    if decision.chosen is not decision.best and decision.points_lost_interval is None:
+        yield "How far what it gives up may be off is not known: train both again, with new seeds."
+    if decision.stability is not None:
+        yield (
+            f"Of {DRAWS} draws of all metrics and energies within their uncertainties, "
+            f"{percent_text(decision.stability)} give the same choice."
+        )
+
+
+def _range_of_prices(decision: Decision) -> str:
+    metric, low, high = decision.metric, decision.holds_from, decision.holds_to
+    assert low is not None and high is not None
+    is_best = decision.chosen is decision.best
+    if is_best and decision.weighed == 1:
+        return "There is no other whose energy compares."
+    if is_best and math.isinf(high):
+        return "None that was tried is known to take less energy."
+    asked = f"Half the energy may cost {points_text(decision.points_per_halving, metric)} here"
+    if is_best:
+        limit = points_text(high, metric)
+        return f"{asked}; no other is worth what it gives up, as long as that is below {limit}."
+    if math.isinf(high):
+        return f"{asked}; the choice is the same from {points_text(low, metric)} on."
+    return f"{asked}; the choice is the same from {_rounded(low)} to {points_text(high, metric)}."
+
+
+def _rounded(points: float) -> str:
+    return f"{points:.2g}" if abs(points) < 10 else f"{points:.0f}"
+
+
+def percent_text(share: float) -> str:
+    """Return a share as per cent with two digits: 62 %, 4.3 %."""
+    return f"{100 * share:.2g} %" if abs(share) < 0.1 else f"{100 * share:.0f} %"

@@ -1,0 +1,50 @@
+"""The trial of a sweep to take."""
+
+from collections.abc import Sequence
+
+from greensweep.decision.candidate import Candidate
+from greensweep.decision.choice import Decision, decide
+from greensweep.intervals import Interval, share_interval
+from greensweep.record.result import RunResult
+from greensweep.study.trials import Trial, candidates, metric_of
+
+
+def decide_between(
+    trials: Sequence[Trial], points_per_halving: float
+) -> tuple[Decision, Trial] | tuple[None, None]:
+    """Choose between the candidates of a sweep, and return the trial to take; None without one."""
+    known = [each for each in candidates(trials) if each.result.objective_value is not None]
+    found = [candidate_of(trial) for trial in known]
+    decision = decide(found, metric_of(trials), points_per_halving)
+    if decision is None:
+        return None, None
+    return decision, known[found.index(decision.chosen)]
+
+
+def candidate_of(trial: Trial) -> Candidate:
+    """Return a finished trial as one of the configurations to choose between."""
+    result = trial.result
+    value = result.objective_value
+    assert value is not None
+    return Candidate(
+        f"trial {trial.number}",
+        value,
+        result.energy_joules if result.energy_comparable else None,
+        result.energy_uncertainty_joules,
+        _interval(result),
+        trial.searched,
+    )
+
+
+def _interval(result: RunResult) -> Interval | None:
+    """Return the 95 % interval of what a run was selected by, where it is known.
+
+    Over repeats; of a single run's accuracy, as a share of so many samples.
+    """
+    split = "test" if result.selected_on_test else "validation"
+    if spread := result.spread.get(f"{split}_{result.objective_metric}"):
+        return spread.interval
+    samples, value = result.samples.get(split), result.objective_value
+    if result.objective_metric != "accuracy" or not samples or value is None:
+        return None
+    return share_interval(value, samples)
