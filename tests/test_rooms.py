@@ -216,6 +216,7 @@ DIRECT_WRITES = {
     "runs/checkpoint.py": "likewise, and into memory",
     "rendering/write.py": "into a folder that `files.write_together` gives",
     "tracking/csv_file.py": "appended to while a run goes on, line by line",
+    "search/reports.py": "likewise",
     "energy/ledger.py": "in place under a lock: a lap must not cost a millisecond",
 }
 WRITES = {"write_text", "write_bytes", "pwrite", "rename", "savez", "save", "to_csv", "to_parquet"}

@@ -111,7 +111,6 @@ def test_ctrl_c_twice_ends_at_once_and_the_next_command_goes_on(tmp_path: Path) 
 KILLED = """
     import os
     import signal
-    import time
 
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -120,8 +119,7 @@ KILLED = """
     @hydra.main(config_path=None, version_base=None)
     def main(config):
         for epoch in (1, 2):
-            time.sleep(0.6)  # the storage is told once a second
-            greensweep.report(epoch=epoch, accuracy=0.5, joules=7.0 * epoch, epochs=9)
+            greensweep.report(epoch=epoch, accuracy=epoch / 4, joules=7.0 * epoch, epochs=9)
         if HydraConfig.get().job.num == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return config.x
@@ -144,6 +142,9 @@ def test_a_trial_whose_worker_is_killed_runs_again_in_the_same_command(tmp_path:
         (again,) = [each for each in trials if trial.number in retry_history(each)]
         assert again.params == trial.params
         assert again.value == trial.params["+x"]
+    left = json.loads((tmp_path / "multirun" / "greensweep" / "0" / "result.json").read_text())
+    curve = [(each["validation_accuracy"], each["energy_joules"]) for each in left["history"]]
+    assert curve == [(0.25, 7.0), (0.5, 7.0)]
     assert "A worker process ended with status -9; another takes its place." in said
 
 

@@ -33,6 +33,7 @@ from greensweep.search import interrupt, recovery
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, outcome_of
 from greensweep.search.recovery import Recovery
+from greensweep.search.reports import history_of, read_reports
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import TRIAL_FILE, finish_trial, write_json
@@ -174,6 +175,34 @@ def test_what_a_dead_trial_last_reported_is_kept(tmp_path: Path) -> None:
         epochs_planned=9,
     )
     assert search.queue.recover_dead() == 0
+
+
+class Killed(BaseException):
+    """Ends a task as no program does."""
+
+
+def test_each_epoch_that_a_dead_trial_reported_is_kept(tmp_path: Path) -> None:
+    def task(_: Any) -> float:
+        for epoch in (1, 2, 3):
+            report(epoch=epoch, macro_f1=epoch / 4, train_loss=1.0, joules=7.0 * epoch, epochs=9)
+        raise Killed
+
+    search = Search(spec(tmp_path, 2, sampler=RANDOM), task)
+    died = search.take()
+    with pytest.raises(Killed):
+        search.run_one(died)
+    with (search.folder(0) / "reports.jsonl").open("a") as file:
+        file.write('{"progress": {"epo')  # it died meanwhile
+    kill(search, died)
+    assert search.queue.recover_dead() == 1
+    outcome = outcome_of(search.trials[0])
+    assert outcome is not None
+    assert (outcome.epochs, outcome.epochs_planned, outcome.spent_joules) == (3, 9, 21.0)
+    assert outcome.metrics == {"macro_f1": 0.75, "train_loss": 1.0}
+    history = history_of(read_reports(search.folder(0)))
+    assert [(each.metrics["macro_f1"], each.energy_joules) for each in history] == [
+        (0.25, 7.0), (0.5, 7.0), (0.75, 7.0)
+    ]  # fmt: skip
 
 
 def test_a_death_after_the_repeat_was_queued_queues_no_second(

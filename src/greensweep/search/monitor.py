@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -20,6 +21,7 @@ from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
 from greensweep.search.pruning import Finished, dominated_by, falls_short
 from greensweep.search.records import PROGRESS, CurvePoint, fidelity_of, outcome_of
+from greensweep.search.reports import Report, keep_report
 from greensweep.search.spec import SearchSpec
 
 # A storage pays for each report: a trial has at most ten.
@@ -40,6 +42,7 @@ class TrialMonitor:
 
     Args:
         search_joules: what drawing the trial cost.
+        directory: the trial's own, which gets each report at once; None keeps them in memory.
     """
 
     def __init__(
@@ -48,17 +51,18 @@ class TrialMonitor:
         study: optuna.Study,
         trial: FrozenTrial,
         search_joules: float | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.curve: list[CurvePoint] = []
         # What the points of the curve are of, and how long the program had measured by then.
-        self.reports: list[tuple[Progress, float]] = []
+        self.reports: list[Report] = []
         self.repeats: list[float] = []
         self.last: Progress | None = None
         self.metrics: dict[str, float | None] = {}  # each as a loop of one's own reported it last
         self.metric: str | None = spec.metric  # that trials are compared by, once it is known
         self.ended: TrialEnded | ConstraintError | None = None  # what a report raised first
         self._spec, self._study, self._trial = spec, study, trial
-        self._count = EpochCount()
+        self._count, self._directory = EpochCount(), directory
         self._search_joules = search_joules or 0.0
         self._began = time.monotonic()
         self._written = self._began
@@ -127,7 +131,7 @@ class TrialMonitor:
 
     def _with_earlier(self, progress: Progress) -> Progress:
         """Return a report with what came of its epoch before, in whose place it stands then."""
-        earlier = self.reports[-1][0] if self.reports else None
+        earlier = self.reports[-1].progress if self.reports else None
         if earlier is None or (earlier.epoch, earlier.repeat) != (progress.epoch, progress.repeat):
             return progress
         self.curve.pop()
@@ -152,7 +156,9 @@ class TrialMonitor:
         if first:
             self.curve.append(point)
             measured = progress.window.seconds if progress.window else point.seconds
-            self.reports.append((progress, measured))
+            self.reports.append(Report(progress, measured, self._known(progress)))
+            if self._directory is not None:
+                keep_report(self.reports[-1], self._directory)
         self._keep(progress)
         self._limits.learn_costs(point, progress.repeat)
         # A cheaper run is compared with none: what it is drawn for is what it shows at its end.
@@ -232,15 +238,17 @@ class TrialMonitor:
         if not self._spec.has_budget and now - self._written < _FRESH_SECONDS:
             return
         self._written = now
-        kept = {
+        set_user_attribute(self._study, self._trial, PROGRESS, self._known(progress))
+
+    def _known(self, progress: Progress) -> dict[str, Any]:
+        return {
             "epoch": progress.epoch,
             "epochs": progress.epochs,
             **self.figures(),
             "spent_joules": progress.spent_joules,
             "search_joules": self._search_joules,
-            "seconds": now - self._began,
+            "seconds": time.monotonic() - self._began,
         }
-        set_user_attribute(self._study, self._trial, PROGRESS, kept)
 
     def _prune(self, epoch: int) -> None:
         pruner = self._study.pruner

@@ -17,10 +17,11 @@ from greensweep.record.metered import energy_figures
 from greensweep.record.recorded_run import record_result
 from greensweep.record.reported import OBJECTIVE, by_split, known_direction
 from greensweep.record.result import CONFIG_FILE, RunResult, find_result, write_result
-from greensweep.record.summaries import HistoryPoint, PhaseSummary
+from greensweep.record.summaries import PhaseSummary
 from greensweep.record.tracked_names import history_metrics, tracked_metrics, tracked_params
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.records import Outcome, ended_as
+from greensweep.search.reports import history_of
 from greensweep.tracking.choice import tracking_of_sweep
 from greensweep.tracking.mlflow_tracker import open_store
 from greensweep.tracking.provenance import provenance
@@ -110,7 +111,7 @@ class OwnTrial:
             objective_metric=metric,
             objective_direction=known_direction(metric) or self.initial.objective_direction,
             epochs=outcome.epochs,
-            history=_history(monitor),
+            history=history_of(monitor.reports),
             provenance=provenance(self.initial.dataset),
         )
 
@@ -197,24 +198,3 @@ def _with_objective(result: RunResult, value: float) -> RunResult:
     if metric not in metrics:
         figures["objective_metric"] = OBJECTIVE
     return replace(result, **figures, validation_accuracy=metrics.get("accuracy"))
-
-
-def _history(monitor: TrialMonitor) -> tuple[HistoryPoint, ...]:
-    points = []
-    seconds_before, joules_before = 0.0, 0.0
-    for progress, seconds in monitor.reports:
-        own, others = by_split(progress.metrics)
-        if progress.value is not None:
-            own[OBJECTIVE] = progress.value
-        loss, joules = others.pop("train_loss", None), progress.joules
-        point = HistoryPoint(
-            progress.epoch,
-            loss,
-            metrics=own,
-            seconds=seconds - seconds_before,
-            energy_joules=None if joules is None else joules - joules_before,
-            others=others,
-        )
-        points.append(point)
-        seconds_before, joules_before = seconds, joules or joules_before
-    return tuple(points)

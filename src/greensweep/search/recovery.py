@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import optuna
 from filelock import FileLock
@@ -25,6 +26,7 @@ from greensweep.search.records import (
     retry_history,
     status_of,
 )
+from greensweep.search.reports import read_reports
 from greensweep.search.spec import SearchSpec
 from greensweep.search.trial import (
     EndedTrial,
@@ -126,8 +128,9 @@ class Recovery:
             died = any(status_of(each) == "died" for each in earlier)
             if not died:
                 self.run_again(trial)
-            outcome = _what_is_left(trial, "failed" if died else "died")
-            finish_trial(self.study, trial, outcome, None, self.folder(trial))
+            folder = self.folder(trial)
+            outcome = _what_is_left(trial, folder, "failed" if died else "died")
+            finish_trial(self.study, trial, outcome, None, folder)
             log.warning(
                 "Trial %d: %s%s.",
                 trial.number,
@@ -150,9 +153,12 @@ class Recovery:
         return heartbeat_is_stale(self.study, trial)
 
 
-def _what_is_left(trial: FrozenTrial, status: TrialStatus) -> Outcome:
+def _what_is_left(trial: FrozenTrial, folder: Path, status: TrialStatus) -> Outcome:
     """Return what a dead trial is known to have cost: by its last report."""
-    known = trial.user_attrs.get(PROGRESS) or {}
+    reports = read_reports(folder)  # those of another machine's may be out of reach
+    known: Mapping[str, Any] = trial.user_attrs.get(PROGRESS) or {}
+    if reports and reports[-1].known["seconds"] > known.get("seconds", 0.0):
+        known = reports[-1].known
     epoch = known.get("epoch", 0)
     error = f"its process died after epoch {epoch}" if epoch else "its process died"
     ended = {"status": status, "error": error, "epochs": epoch}

@@ -32,6 +32,7 @@ from greensweep.search.optuna_internals import (
 )
 from greensweep.search.own_trial import OwnTrial
 from greensweep.search.records import OUTCOME, WHOLE_RUN, Outcome, ended_as, fidelity_of
+from greensweep.search.reports import forget_reports
 from greensweep.search.spec import SearchSpec
 
 # What ends a task and is no `Exception`.
@@ -67,7 +68,8 @@ def run_trial(
         KeyboardInterrupt: the trial was ended from outside.
     """
     trial = trial_of(study, number)
-    monitor = TrialMonitor(spec, study, trial, search_joules)
+    forget_reports(directory)
+    monitor = TrialMonitor(spec, study, trial, search_joules, directory)
     began = time.monotonic()
     window: Window | None = None
     values: list[float] | None = None
@@ -114,6 +116,8 @@ def run_trial(
     if own is not None and result is not None:
         own.leave(replace(result, status=ended_as(outcome), error=outcome.error))
     finish_trial(study, trial, outcome, values, directory, constraints)
+    if result is not None:
+        forget_reports(directory)
     if fault is not None:
         raise fault
     return returned

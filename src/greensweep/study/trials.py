@@ -23,6 +23,7 @@ from greensweep.record.reported import by_split, known_direction
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import FUTILE_TRIALS, Outcome, ended_as
+from greensweep.search.reports import history_of, read_reports
 from greensweep.search.trial import EndedTrial, broken_in, read_trial_file
 
 log = logging.getLogger(__name__)
@@ -240,6 +241,7 @@ def result_of(
         energy_spent_joules=outcome.spent_joules,
         emissions_spent_kg=_emissions_kg(outcome.spent_joules, config),
         epochs=outcome.epochs,
+        history=history_of(read_reports(directory)),
     )
 
 
