@@ -159,6 +159,16 @@ def test_a_wrong_option_is_one_sentence(cli: Cli, override: str, said: str) -> N
     assert "Traceback" not in refused.errors
 
 
+def test_a_further_process_of_a_distributed_training_does_not_search(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    ended = cli("train.py", *QUICK)
+    assert ended.status == 1
+    assert "which would search a second time (LOCAL_RANK is set)" in ended.errors
+    assert not [*tmp_path.glob("multirun/*/0")]
+
+
 def test_a_failed_trial_counts_and_the_sweep_goes_on(
     cli: Cli, tmp_path: Path, results: Results
 ) -> None:

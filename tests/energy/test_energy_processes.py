@@ -41,6 +41,16 @@ def test_a_process_is_alive_until_it_ends(child: subprocess.Popen[bytes]) -> Non
     assert not Processes().alive(child.pid, other)
 
 
+def test_the_first_process_of_torchrun_counts_with_all_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert Processes().own() == (os.getppid(), birth_of(os.getppid()))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Processes().own() == (os.getpid(), birth_of(os.getpid()))
+
+
 def test_a_killed_process_that_nobody_waited_for_is_dead(child: subprocess.Popen[bytes]) -> None:
     born = birth_of(child.pid)
     child.kill()

@@ -34,7 +34,12 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fit]:
     from greensweep.loops.lightning import GreensweepCallback
 
     def run(
-        model: Any = None, also: Any = (), options: Any = None, test: bool = True, **more: Any
+        model: Any = None,
+        also: Any = (),
+        options: Any = None,
+        test: bool = True,
+        trainer: Any = lightning.Trainer,
+        **more: Any,
     ) -> Any:
         given: dict[str, Any] = {
             "accelerator": "cpu", "logger": False, "enable_progress_bar": False,
@@ -43,7 +48,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fit]:
         }  # fmt: skip
         callback = GreensweepCallback(**(options or {"directory": tmp_path}))
         best = ModelCheckpoint(monitor="val/acc", mode="max")
-        trainer = lightning.Trainer(**{**given, "callbacks": [callback, best, *also], **more})
+        trainer = trainer(**{**given, "callbacks": [callback, best, *also], **more})
         try:
             trainer.fit(model or Classifier(8, 0.01), digits(32))
         finally:
@@ -81,6 +86,49 @@ def test_a_validation_counts_for_the_epoch_that_it_followed(fit: Fit, tmp_path: 
     fit(max_epochs=3, check_val_every_n_epoch=2, test=False)
     validated = [set(each.metrics) for each in read_result(tmp_path).history]
     assert validated == [set(), {"loss", "acc"}, set()]
+
+
+def test_what_is_validated_before_the_fit_is_counted_and_kept_with_it(
+    fit: Fit, tmp_path: Path
+) -> None:
+    import lightning
+    import torch
+    from digits import Classifier
+
+    class ValidatesFirst(lightning.Trainer):
+        def fit(self, *given: Any, **named: Any) -> None:
+            self.validate(*given, verbose=False)
+            super().fit(*given, **named)
+
+    model = Classifier(8, 0.01)
+    fit(model, options={"directory": tmp_path, "keep_weights": True}, test=False,
+        trainer=ValidatesFirst)  # fmt: skip
+    result = read_result(tmp_path)
+    assert (result.epochs, result.objective_metric, result.layers["linear"]) == (2, "acc", 2)
+    kept = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(torch.equal(kept[name], each) for name, each in model.state_dict().items())
+
+
+def test_a_fit_that_is_limited_by_steps_plans_its_epochs(fit: Fit) -> None:
+    with searched() as search:
+        fit(max_epochs=-1, max_steps=3, test=False)
+        fit(max_epochs=-1, max_steps=3, limit_train_batches=5, accumulate_grad_batches=3,
+            options={"meter": "unmetered", "name": "a"}, test=False)  # fmt: skip
+    assert [(each.epoch, each.epochs) for each in search.reports] == [(1, 2), (2, 2)] * 2
+
+
+def test_layers_are_counted_where_processes_share_the_work(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)  # which Lightning sets
+    try:
+        fit(strategy="ddp", devices=1, test=False)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert read_result(tmp_path).layers == {"linear": 2, "relu": 1}
 
 
 def test_a_pruned_fit_ends_and_is_not_tested(fit: Fit, tmp_path: Path) -> None:

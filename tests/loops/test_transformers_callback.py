@@ -70,6 +70,21 @@ def test_each_evaluation_is_reported_where_they_go_by_steps(
     ]  # fmt: skip
 
 
+def test_an_evaluation_before_the_first_step_is_no_epoch(trainer: Trained) -> None:
+    with searched() as search:
+        trainer(eval_on_start=True).train()
+    assert [(each.epoch, each.epochs) for each in search.reports] == [(1, 2), (2, 2)]
+
+
+def test_a_resumed_training_counts_its_epochs_on(trainer: Trained, tmp_path: Path) -> None:
+    trainer(tmp_path / "first", num_train_epochs=1, save_strategy="epoch").train()
+    with searched() as search:
+        trainer(tmp_path / "resumed").train(
+            resume_from_checkpoint=str(tmp_path / "trainer" / "checkpoint-2")
+        )
+    assert [(each.epoch, each.epochs) for each in search.reports] == [(2, 2)]
+
+
 def test_without_evaluation_epochs_report_their_loss(trainer: Trained, tmp_path: Path) -> None:
     trainer(eval_strategy="no").train()
     result = read_result(tmp_path)
@@ -90,14 +105,42 @@ def test_a_run_goes_by_the_metric_that_keeps_the_best_model(
 def test_an_evaluation_after_the_training_belongs_to_the_run(
     trainer: Trained, tmp_path: Path
 ) -> None:
+    with searched():
+        this = trainer(eval_strategy="no")
+        this.train()
+        trained = read_result(tmp_path)
+        this.evaluate()
+        this.predict(this.eval_dataset)
+    tested = read_result(tmp_path)
+    assert trained.metrics == {}
+    assert {split: of["macro_f1"] for split, of in tested.metrics.items()} == {
+        "validation": 0.5, "test": 0.5,
+    }  # fmt: skip
+    assert tested.energy_joules == trained.energy_joules
+    assert tested.energy_phases.keys() - trained.energy_phases.keys() == {"evaluation", "test"}
+    assert tested.energy_phases["test"].joules and tested.energy_phases["evaluation"].joules
+
+
+def test_an_evaluation_before_the_training_belongs_to_the_run(
+    trainer: Trained, tmp_path: Path
+) -> None:
+    this = trainer(metric_for_best_model="macro_f1", greater_is_better=True)
+    this.evaluate()
+    evaluated = read_result(tmp_path)
+    this.train()
+    result = read_result(tmp_path)
+    assert (evaluated.epochs, evaluated.metrics["validation"]["macro_f1"]) == (0, 0.5)
+    assert (result.epochs, result.objective_metric) == (2, "macro_f1")
+    assert result.layers["linear"] == 8
+
+
+def test_a_model_that_others_call_is_not_in_the_run(trainer: Trained, tmp_path: Path) -> None:
     this = trainer()
     this.train()
     trained = read_result(tmp_path)
-    this.predict(this.eval_dataset)
-    tested = read_result(tmp_path)
-    assert trained.metrics.keys() == {"validation"}
-    assert tested.metrics["test"]["macro_f1"] == 0.5
-    assert tested.energy_joules == trained.energy_joules
+    this.model(this.eval_dataset[0]["input_ids"][None])
+    end_left_open()
+    assert read_result(tmp_path) == trained
 
 
 def test_a_pruned_training_ends(trainer: Trained, tmp_path: Path) -> None:
@@ -144,6 +187,16 @@ def test_a_run_around_has_the_training(trainer: Trained, tmp_path: Path) -> None
             assert run.joules == trained  # the evaluation has left the phase as it was
     assert (run.result.epochs, run.result.metrics["test"]["macro_f1"]) == (3, 0.5)
     assert find_result(tmp_path / "own") is None
+
+
+def test_evaluations_in_a_run_around_have_their_phases(trainer: Trained, tmp_path: Path) -> None:
+    with searched(), greensweep.run("mine", directory=tmp_path) as run:
+        this = trainer(eval_strategy="no")
+        this.train()
+        this.evaluate()
+        this.predict(this.eval_dataset)
+    assert {"evaluation", "test"} < run.result.energy_phases.keys()
+    assert run.result.metrics.keys() == {"validation", "test"}
 
 
 @pytest.mark.slow

@@ -93,12 +93,15 @@ class Phases:
     Args:
         meter: started by `start`.
         synchronize: called before each edge, so that a phase holds the device's own work.
+
+    Attributes:
+        current: the phase that is charged.
     """
 
     def __init__(self, meter: Meter, synchronize: Callable[[], None] = synchronize) -> None:
         self._meter = meter
         self._synchronize = synchronize
-        self._phase = BETWEEN
+        self.current = BETWEEN
         self._windows: list[Window] = []
         self.readings: dict[str, EnergyReading] = {}
 
@@ -117,12 +120,12 @@ class Phases:
     def enter(self, phase: str) -> None:
         """Charge what follows to a phase, until another is entered."""
         self._cut(computes=phase != SETUP)
-        self._phase = phase
+        self.current = phase
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Charge what the block does to `name`, also when it raises; then to the phase around."""
-        around = self._phase
+        around = self.current
         self.enter(name)
         try:
             yield
@@ -137,7 +140,7 @@ class Phases:
             try:
                 item = next(iterator)
             except StopIteration:
-                self._phase = BETWEEN  # nothing was made, so nothing is charged
+                self.current = BETWEEN  # nothing was made, so nothing is charged
                 return
             except BaseException:
                 self.enter(BETWEEN)
@@ -181,6 +184,6 @@ class Phases:
     def _cut(self, computes: bool = True) -> None:
         self._synchronize()
         lap = self._meter.lap(computes)
-        self.readings[self._phase] = self.of(self._phase) + lap
+        self.readings[self.current] = self.of(self.current) + lap
         for window in self._windows:
             window.reading += lap

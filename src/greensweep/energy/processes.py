@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 
 import psutil
@@ -26,8 +27,13 @@ class CpuTimes:
 
 class Processes:
     def own(self) -> tuple[int, str]:
-        """Return this process's id, and its birth, which no other process with that id has."""
-        return os.getpid(), _birth(os.getpid()) or ""
+        """Return this process's id, and its birth, which no other process with that id has.
+
+        Of the first process that torchrun started it is torchrun, so that all of them count.
+        """
+        is_first = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("LOCAL_RANK") == "0"
+        process = os.getppid() if is_first and parent_process() is None else os.getpid()
+        return process, _birth(process) or ""
 
     def alive(self, process: int, born: str) -> bool:
         """Tell whether that very process still runs."""

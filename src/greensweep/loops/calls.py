@@ -65,6 +65,8 @@ class CallWatch:
         """Keep a call, and no more of what is within the module."""
         if called is not module:  # a replica's, on another GPU
             return
+        if getattr(module.forward, "__name__", "") == "wrapped_forward":
+            return  # Lightning's: DDP calls the step of its module in place of the forward pass
         for inner in [each for each in self._handles if _is_within(each, path)]:
             self._handles.pop(inner).remove()
         for inner in [each for each in self.calls if _is_within(each, path)]:

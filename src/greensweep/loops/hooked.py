@@ -34,6 +34,7 @@ class RunOptions(EnergyOptions, total=False):
     energy: object
 
 
+_OF_NETWORK = {"model", "example", "keep_weights", "layer_energy"}
 _OF_RUNS = RunOptions.__annotations__.keys() - EnergyOptions.__annotations__.keys()
 
 
@@ -103,14 +104,17 @@ class HookedRun:
 
     def go_on(self, phase: str, **found: Any) -> None:
         """Go on in a phase: with the run that is open, else with the one that finished last."""
+        asked: Any = {**found, **self._options}
         if self._run is None:
             self._context, self._run = copy_context(), running()
         if self._run is None:
             if self._finished is None:
                 end_left_open()
-                self._open(run(**{"phase": phase, **found, **self._options}))
+                self._open(run(**{"phase": phase, **asked}))
             elif self._finished.result.status == "finished":
-                self._open(again(self._finished, phase))
+                trained = self._finished.result.epochs > 0
+                of_network = {} if trained else {n: asked[n] for n in _OF_NETWORK & asked.keys()}
+                self._open(again(self._finished, phase, **of_network))
         self.enter(phase)
 
     def enter(self, phase: str) -> None:
@@ -144,13 +148,14 @@ class HookedRun:
             self._run.log(**metrics)
 
     def add(self, metrics: dict[str, Any]) -> None:
-        """Record figures that came after the run had finished, in a moment that is not metered."""
-        if (around := running()) is not None:
-            around.log(**metrics)
-        elif self._finished is not None:
+        """Record figures of what came before or after the training, and end with them."""
+        if self._run is None and (around := running()) is not None:
+            around.log(**metrics)  # in a phase of its own
+            return
+        if self._run is None and self._finished is not None:
             self.go_on("other")
-            self.log(metrics)
-            self.end()
+        self.log(metrics)
+        self.end()
 
     def end(self, raised: BaseException | None = None) -> None:
         """End the run, by an exception or well; the one around goes on with its own phase."""

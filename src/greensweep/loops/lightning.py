@@ -1,5 +1,6 @@
 """Lightning's `Trainer` as a recorded run: `Trainer(callbacks=[GreensweepCallback()])`."""
 
+import math
 from typing import Any, Unpack
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -41,9 +42,10 @@ class GreensweepCallback(RecordsRun, Callback):
             "name": type(pl_module).__name__,
             "model": pl_module,
             "params": dict(pl_module.hparams),
+            **_monitored(trainer),
         }
         if stage == "fit":
-            self._run.begin(**found, **_monitored(trainer))
+            self._run.begin(**found)
         else:
             self._run.go_on(_PHASES[stage], **found)
 
@@ -94,14 +96,21 @@ class GreensweepCallback(RecordsRun, Callback):
         if not self._is_validated:  # the trainer still shows those of an earlier epoch
             figures = {n: v for n, v in figures.items() if n not in self._of_validation}
         epoch, self._epoch, self._is_validated = self._epoch, None, False
-        planned = trainer.max_epochs or -1
-        self._run.report(epoch, planned if planned > 0 else None, figures)
+        self._run.report(epoch, _planned(trainer), figures)
 
 
 def _numbers(metrics: Any) -> dict[str, float]:
     """Return logged metrics as numbers, without the twins of those logged by step and by epoch."""
     twins = {f"{name}_{kind}" for name in metrics for kind in ("step", "epoch")}
     return {name: float(value) for name, value in metrics.items() if name not in twins}
+
+
+def _planned(trainer: Trainer) -> int | None:
+    """Return how many epochs there will be at most; None where nothing limits them."""
+    batches, steps = float(trainer.num_training_batches), 0
+    if math.isfinite(batches):
+        steps = math.ceil(trainer.max_steps / math.ceil(batches / trainer.accumulate_grad_batches))
+    return min((each for each in (trainer.max_epochs or 0, steps) if each > 0), default=None)
 
 
 def _monitored(trainer: Trainer) -> dict[str, Any]:

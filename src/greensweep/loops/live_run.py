@@ -96,6 +96,11 @@ class Run:
         """Of training so far."""
         return self.window.seconds
 
+    @property
+    def is_in_named_phase(self) -> bool:
+        """Whether what happens now is charged to another phase than that of the block."""
+        return self.phases.current != self.setting.phase
+
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Charge a block to a phase of its own: setup, evaluation or test, say.
 

@@ -47,9 +47,9 @@ class Network(AbstractContextManager["Network"]):
         phases: Phases,
         directory: Path,
         *,
-        example: object,
-        keep_weights: bool,
-        layer_energy: bool,
+        example: object = None,
+        keep_weights: bool = False,
+        layer_energy: bool = False,
     ) -> None:
         self._model = bare(model)
         self._run, self._phases, self._directory = run, phases, directory

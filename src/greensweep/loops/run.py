@@ -122,13 +122,14 @@ def run(
         yield this
 
 
-def again(earlier: Run, phase: str) -> AbstractContextManager[Run]:
-    """Go on with a run that has finished, as when a model is tested after its training.
+def again(earlier: Run, phase: str, **of_network: Any) -> AbstractContextManager[Run]:
+    """Go on with a run that has finished: test what it trained, or train what it evaluated.
 
     Args:
         phase: of what is in no named one from here on.
+        of_network: `model` and what `run` takes for it, where that is still to be counted and kept.
     """
-    setting = replace(earlier.setting, phase=phase, network=_network(None))
+    setting = replace(earlier.setting, phase=phase, network=_network(**of_network))
     return _recorded(setting, earlier.result, earlier.phases.readings)
 
 
@@ -174,7 +175,7 @@ def _recorded(
         _running.set(None)
 
 
-def _network(model: object, **asked: Any) -> NetworkInRun:
+def _network(model: object = None, **asked: Any) -> NetworkInRun:
     """Return what counts and keeps a torch module in a run; of anything else, what does nothing.
 
     Args:

@@ -1,11 +1,14 @@
 """Hugging Face's `Trainer` as a recorded run: `callbacks=[GreensweepTrainerCallback()]`."""
 
+import inspect
 import math
 from typing import Any, Unpack
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from greensweep.loops.calls import Hook
 from greensweep.loops.hooked import HookedRun, RecordsRun, RunOptions
+from greensweep.loops.run import running
 
 # What an evaluation tells of itself beside its metrics.
 _NO_METRIC = ("epoch", "_runtime", "_per_second", "_preparation_time", "_compilation_time")
@@ -16,10 +19,9 @@ class GreensweepTrainerCallback(RecordsRun, TrainerCallback):
 
     Evaluations have a phase of their own, and what lies beside training and them, such as
     checkpoints, has one. Each evaluation is reported, by the names of its metrics; a trainer that
-    evaluates nothing reports its loss by epoch. `evaluate` and `predict` after the training add
-    their metrics to the run; of their energy the trainer gives no notice before they end, so it
-    is not metered. Inside of `with greensweep.run(…)` the callback reports to that one. In several
-    processes the first one records.
+    evaluates nothing reports its loss by epoch. `evaluate` and `predict` before and after the
+    training belong to the run too, from their first batch on. Inside of `with greensweep.run(…)`
+    the callback reports to that one. In several processes the first one records.
 
     Args:
         options: as of `greensweep.run`. Left out, `metric` and `direction` are
@@ -34,6 +36,14 @@ class GreensweepTrainerCallback(RecordsRun, TrainerCallback):
         self._run = HookedRun(options)
         self._figures: dict[str, float] | None = None  # to be reported
         self._loss: dict[str, float] = {}
+        self._trains = False
+        self._hook: Any = None  # of the model
+
+    def on_init_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            self._watch(kwargs["model"], args)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -41,9 +51,9 @@ class GreensweepTrainerCallback(RecordsRun, TrainerCallback):
         if not state.is_world_process_zero:
             return
         model = kwargs["model"]
-        found = {"name": type(model).__name__, "model": model, "seed": args.seed}
-        self._run.begin(**found, params=args.to_sanitized_dict(), **_selected_by(args))
-        self._figures, self._loss = None, {}
+        self._run.begin(**_found(model, args), model=model)
+        self._figures, self._loss, self._trains = None, {}, True
+        self._watch(model, args)  # which may be another one: `model_init` makes it
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -80,7 +90,7 @@ class GreensweepTrainerCallback(RecordsRun, TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._run.is_open:
+        if self._trains:
             # One evaluation may be of several data sets, each with a name of its own.
             self._figures = {**(self._figures or {}), **_numbers(kwargs["metrics"])}
             self._run.enter("other")
@@ -102,20 +112,57 @@ class GreensweepTrainerCallback(RecordsRun, TrainerCallback):
     ) -> None:
         self._report(args, state)
         self._run.end()
+        self._trains = False
+
+    def _watch(self, model: Any, args: TrainingArguments) -> None:
+        """Meter an evaluation from the first call of its model: the trainer tells of none before.
+
+        Only its own calls count: a model is called by others too.
+        """
+
+        def begin(*_: Any) -> None:
+            phase = None if self._run.is_open else _evaluation_here()
+            around = running()
+            if phase is not None and (around is None or not around.is_in_named_phase):
+                self._run.go_on(phase, **_found(model, args), model=type(model).__name__)
+
+        if self._hook is not None:
+            self._hook.remove()
+        self._hook = model.register_forward_pre_hook(Hook(begin))
 
     def _report(self, args: TrainingArguments, state: TrainerState) -> None:
         """Report what has been evaluated, once its checkpoint is saved."""
         if self._figures is None:
             return
         figures, self._figures = {**self._figures, **self._loss}, None
-        epochs = state.num_train_epochs
+        if state.global_step == 0:  # `eval_on_start`
+            self._run.log(figures)
+            return
+        done, planned = state.epoch or 0.0, float(state.num_train_epochs)
         if args.eval_strategy == "steps":
-            epochs = math.ceil(state.max_steps / state.eval_steps)
-        self._run.report(None, epochs, figures)
+            done, planned = (n / state.eval_steps for n in (state.global_step, state.max_steps))
+        self._run.report(math.ceil(done), math.ceil(planned), figures)
 
 
 def _numbers(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not name.endswith(_NO_METRIC)}
+
+
+def _found(model: Any, args: TrainingArguments) -> dict[str, Any]:
+    params = args.to_sanitized_dict()
+    return {
+        "name": type(model).__name__, "seed": args.seed, "params": params, **_selected_by(args),
+    }  # fmt: skip
+
+
+def _evaluation_here() -> str | None:
+    """Return the phase of the `evaluate` or `predict` of a trainer that this is called in."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "evaluation_loop":
+        frame = frame.f_back
+    if frame is None or frame.f_back is None:
+        return None
+    return "test" if frame.f_back.f_code.co_name == "predict" else "evaluation"
 
 
 def _selected_by(args: TrainingArguments) -> dict[str, Any]:

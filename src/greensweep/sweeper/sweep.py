@@ -1,5 +1,6 @@
 """Run a search of a Hydra program: in this process, in workers, or through a launcher."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from greensweep.config.sweeper import SweeperConfig
-from greensweep.errors import GreensweepError
+from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import error_line
 from greensweep.record.result import read_results
 from greensweep.search.callbacks import call_before_first_trial
@@ -73,6 +74,12 @@ class Sweep:
             raise SystemExit(INTERRUPTED)
 
     def _run(self, arguments: Sequence[str]) -> None:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            raise StudyError(
+                "this is a further process of a distributed training, which would search a second "
+                "time (LOCAL_RANK is set): let each trial be a command with all its processes, "
+                "greensweep exec -m … -- COMMAND"
+            )
         run = self._plan(shared_config(self._config))
         options = sweeper_options(self._config, run)
         gpus = gpus_of_worker(options, run)
