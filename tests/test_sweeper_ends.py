@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
 from conftest import Finished
 from optuna.trial import FrozenTrial
@@ -98,7 +97,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_next_command_goes_on(tmp_path: Path) 
     summary = json.loads((tmp_path / "multirun" / "greensweep" / "study.json").read_text())
     assert summary["search"]["ended"] == "interrupted"
     stopped = study_in(tmp_path, "greensweep").trials
-    assert {trial.state for trial in stopped} == {optuna.trial.TrialState.FAIL}
+    # None counts or still runs. One that had only been asked for has died, and is queued already.
     assert counted(stopped) == []
     (tmp_path / "free").touch()
     trials, _ = finished(command, tmp_path)
