@@ -56,7 +56,8 @@ def test_a_result_is_tracked_under_the_names_that_are_promised() -> None:
         "energy/total_joules": 7.0, "emissions/kg": 1e-6, "emissions/spent_kg": 2e-6,
         "energy/kwh": 2e-6, "energy/cpu_joules": 5.0, "layers/conv": 2.0, "model/parameters": 10.0,
         "model/flops": 20.0, "training/epochs": 0.0, "phases/training_joules": 7.0,
-        "phases/test_joules": 1.0, "energy/training_joules_std": 1.0,
+        "phases/test_joules": 1.0, "phases/training_seconds": 2.0, "phases/test_seconds": 1.0,
+            "phases/warmup_seconds": 1.0, "energy/training_joules_std": 1.0,
         "energy/training_joules_low": 6.0, "energy/training_joules_high": 8.0,
         "test/accuracy_std": 0.1, "test/accuracy_low": 0.7, "test/accuracy_high": 0.9,
     }  # fmt: skip

@@ -56,6 +56,7 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
         named[f"energy/{component}_joules"] = energy.joules
     for phase, spent in result.energy_phases.items():
         named[f"phases/{phase}_joules"] = spent.joules
+        named[f"phases/{phase}_seconds"] = spent.seconds
     for kind, joules in ((layers and layers.joules) or {}).items():
         named[f"layer_energy/{kind}_joules"] = joules
     for name, spread in result.spread.items():
