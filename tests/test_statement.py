@@ -13,6 +13,7 @@ import pytest
 import yaml
 from conftest import no_sensors
 from mlflow import MlflowClient
+from other_tools import logged_search
 from pages import blocks
 
 from greensweep.__main__ import main
@@ -272,6 +273,34 @@ def test_a_grid_that_no_run_declared_can_be_declared_afterwards(tmp_path: Path) 
     assert "360 g CO2e per kWh, the intensity that was declared." in said
 
 
+def test_a_grid_that_no_run_needs_is_refused(tmp_path: Path) -> None:
+    keep(tmp_path / "a", result())
+    said = r"USA as the grid changes nothing, as all runs of here have a grid of their own \(NLD\)"
+    with pytest.raises(AnalysisError, match=said):
+        stated(tmp_path, None, Grid(0.4, "USA"))
+    keep(tmp_path / "b", ungrid(result(0.8)))
+    grids = {account.grid for account in stated(tmp_path, None, Grid(0.4, "USA")).accounts}
+    assert grids == {"NLD", "USA"}, "it is for the run that declared none"
+
+
+def test_only_what_was_used_is_listed_with_its_version(tmp_path: Path) -> None:
+    keep(tmp_path / "net", result(provenance={**MACHINE, "version.statsmodels": "0.15"}))
+    said = sentences(stated(tmp_path / "net"))[-1]
+    assert "It ran with codecarbon 3.3.2, greensweep 0.1.0, python 3.11, torch 2.14." in said
+    keep(tmp_path / "loop", result(device=None))
+    assert "torch" not in sentences(stated(tmp_path / "loop"))[-1]
+
+
+def test_a_search_tells_the_time_of_all_its_training(tmp_path: Path) -> None:
+    keep_sweep(tmp_path, search=None)
+    rows = markdown(stated(tmp_path)).splitlines()
+    assert any(row.startswith("| of which training | 4 | 275 J |") for row in rows)
+    (trained,) = [row for row in rows if "of which training" in row]
+    assert trained.endswith("| 16 s |"), "4 s of each trial"
+    (tested,) = [row for row in rows if "of which evaluation" in row]
+    assert tested.endswith("| not known |"), "the time of testing the best trials is not recorded"
+
+
 def test_results_of_earlier_versions_have_the_emissions_of_their_spent_energy(
     tmp_path: Path,
 ) -> None:
@@ -451,20 +480,28 @@ def test_the_command_prints_the_statement_and_leaves_its_files(
 
 @no_sensors
 def test_the_page_on_it_works(statement: Command, tmp_path: Path) -> None:
-    code, command = blocks("docs/statement.md")
+    code, command, of_tables = blocks("docs/statement.md")
     exec(code.code, {})
     status, said = statement(*command.commands[0].split()[2:])
     assert status == 0, said
     assert "Training the final model (mlp: mlp) took" in said
     assert "the yearly mean of the grid of NLD" in said
     assert [*(tmp_path / "outputs" / "statement").iterdir()]
+    assert "torch" not in said, "the loop used none, though it is installed"
+    logged_search(tmp_path, runs=10)
+    status, said = statement(*of_tables.commands[0].split()[2:])
+    assert status == 0, said
+    assert "The whole search, 10 trials" in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["source=none"], "source=none is no folder: give the folder of a run, a sweep or a"),
-        (["source=runs.csv"], "source=runs.csv is a file: give the folder of a run"),
+        (
+            ["source=none"],
+            "source=none is no folder and no file: give the folder of a run, a sweep",
+        ),
+        (["source=runs.csv"], "columns.energy: no column of runs.csv is called 'energy_joules'"),
         (["source=empty"], "source=empty holds no run that has ended"),
         (["source=unmetered"], "source=unmetered holds no energy, as none of its 1 runs was"),
         (["source=run", "final=9"], "final: no run is called '9'"),

@@ -164,7 +164,7 @@ def test_an_older_version_without_experiments_is_read_too(tmp_path: Path) -> Non
     rows = read_codecarbon(tmp_path / "emissions.csv")
     assert rows.frame["energy_joules"].tolist() == pytest.approx([32500.0, 65000.0])
     assert rows.frame["machine"].unique() == [
-        "AMD EPYC 7313 16-Core Processor 1 x NVIDIA A100-PCIE-40GB 16"
+        "1 x NVIDIA A100-PCIE-40GB, AMD EPYC 7313 16-Core Processor (16 threads), 126 GiB of memory"
     ]
 
 
@@ -321,7 +321,10 @@ def test_figures_that_contradict_each_other_are_refused(
 
 SENTENCES = {
     "no metric": (("source=emissions.csv", "columns=codecarbon"), "join=metrics.csv on=run_id say"),
-    "another table": (("source=metrics.csv", *JOB[1:]), "is called 'energy_consumed'"),
+    "another table": (
+        ("source=metrics.csv", *JOB[1:]),
+        "has no column energy_consumed, so that it is no table of",
+    ),
     "no columns": (("source=emissions.csv", *JOB[2:]), "set columns=codecarbon if that tool wrote"),
     "no key": (JOB[:3], "join=metrics.csv needs the column by which rows belong together"),
     "no join": ((*JOB[:2], "on=run_id"), "on=run_id needs the table to join: set join="),

@@ -315,6 +315,14 @@ def test_runs_that_others_logged_are_analysed(
     assert finished.status == 0, finished.errors
     assert "mine: the most accurate takes 10.8 kJ for 0.7000" in finished.output
     assert "4 runs, 10 Wh, of 4 rows of " in finished.output, "the failed one counts in energy"
+    stated = cli("greensweep/__main__.py", "statement", *source[kind], *NAMED)
+    assert stated.status == 0, stated.errors
+    assert "The run of the final model (run2: net on mine) used 10.8 kJ (3 Wh)" in stated.output
+    assert "4 runs (1 failed, 3 finished), used 36 kJ (10 Wh), 3.33 times the" in stated.output
+    unnamed = cli("greensweep/__main__.py", "statement", *source[kind])
+    assert unnamed.status == 1
+    assert "energy_kwh" in unnamed.errors
+    assert "energy_comparable" not in unnamed.errors, "no flag of ours, which they lack"
 
 
 @pytest.mark.parametrize("experiment", ["mine", "theirs"])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from greensweep.analysis.statement_parts import TRAINING
 from greensweep.config.metrics import directed_metric
 from greensweep.errors import AnalysisError, unknown
-from greensweep.sources.tracked_runs import TrackedRun
+from greensweep.sources.tracked_runs import ENDED, TrackedRun
 
 
 def final_run(
@@ -27,7 +27,7 @@ def final_run(
             keys = " or ".join(run.key for run in named[:2])
             raise AnalysisError(f"final={asked} names {len(named)} runs: set final={keys}")
         return named[0], None
-    finished = [run for run in runs if run.status == "finished"]
+    finished = [run for run in runs if run.status in ("finished", ENDED)]
     if len(finished) == 1:
         return finished[0], None
     if not finished:
@@ -38,9 +38,11 @@ def final_run(
         (score, run) for run in finished if run.is_feasible and (score := _score(run)) is not None
     ]
     if not scored:
+        is_table = any(run.status == ENDED for run in finished)
+        join = ", or join the table that has one (join=metrics.csv on=run_id)" if is_table else ""
         return None, (
             "No finished run has a metric by which it could be chosen, so none is the final one: "
-            "name it by final=RUN."
+            f"name it by final=RUN{join}."
         )
     if len(kinds := sorted({_compared_by(run) for _, run in scored})) > 1:
         return None, (

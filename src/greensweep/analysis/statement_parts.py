@@ -9,6 +9,7 @@ from greensweep.energy.reading import sum_where_all
 from greensweep.sources.tracked_runs import TrackedRun, TrackedSweep
 
 TRAINING, SPENT = "energy/training_joules", "energy/spent_joules"
+_EMITTED = (("emissions/spent_kg", SPENT), ("emissions/kg", TRAINING))
 _ENDS = {"pruned": "Pruned", "failed": "Failed", "stopped": "Interrupted"}
 # Phases, under what they are called together; any other is of the last.
 _PHASES = {
@@ -52,6 +53,18 @@ def spent_joules(run: TrackedRun) -> float | None:
     return run.metrics.get(SPENT, run.metrics.get(TRAINING))
 
 
+def emitted_kilograms(run: TrackedRun) -> float | None:
+    """Return CO2e of all that a run did, as it was recorded; None where that is not known.
+
+    Results of earlier versions have that of their training alone: it is in proportion.
+    """
+    for emitted, energy in _EMITTED:
+        kilograms, joules = run.metrics.get(emitted), run.metrics.get(energy)
+        if kilograms is not None and joules:
+            return kilograms / joules * (spent_joules(run) or 0.0)
+    return None
+
+
 def billed_joules(sweep: TrackedSweep) -> float | None:
     """Return what a search by our sweeper says that it spent; None of other sweepers."""
     return sweep.metrics.get("search/spent_joules")
@@ -66,8 +79,9 @@ def ends(runs: Sequence[TrackedRun], sweeps: Mapping[str, TrackedSweep]) -> Iter
     billed = {key: each for key, each in sweeps.items() if billed_joules(each) is not None}
     found: dict[str, float | None] = {}
     left = _sum(billed, "search/spent_joules") - _sum(billed, OWN_WORK)
-    for end in (*_ENDS, "other", "finished"):  # what is finished by what the others leave
-        own = [run for run in runs if _end(run) == end]
+    others = sorted({run.status for run in runs} - {*_ENDS, "finished"})
+    for end in (*_ENDS, *others, "finished"):  # what is finished by what the others leave
+        own = [run for run in runs if run.status == end]
         known = sum_joules(spent_joules(run) for run in own if run.sweep in billed)
         if end in _ENDS and billed:
             known = sum_joules(each.metrics.get(f"search/{end}_joules") for each in billed.values())
@@ -76,11 +90,12 @@ def ends(runs: Sequence[TrackedRun], sweeps: Mapping[str, TrackedSweep]) -> Iter
         outside = (spent_joules(run) for run in own if run.sweep not in billed)
         found[end] = sum_joules([known, *outside])
     word = "trials" if sweeps else "runs"
-    for end in ("finished", *_ENDS, "other"):
-        own = [run for run in runs if _end(run) == end]
+    for end in ("finished", *_ENDS, *others):
+        own = [run for run in runs if run.status == end]
         if own or found[end]:
-            name, seconds = f"{_ENDS.get(end, end.capitalize())} {word}", seconds_of(own)
-            yield Part(name, found[end], len(own), seconds=seconds)
+            name = f"{_ENDS.get(end, end.capitalize())} {word}"
+            kilograms = None if billed else sum_where_all(map(emitted_kilograms, own))
+            yield Part(name, found[end], len(own), None, kilograms, seconds_of(own))
     if left > _ROUNDING * _sum(billed, "search/spent_joules"):
         yield Part("Trials outside of their recorded runs", left)
 
@@ -94,10 +109,6 @@ def seconds_of(runs: Iterable[TrackedRun]) -> float | None:
     return sum_where_all(run.seconds for run in runs)
 
 
-def _end(run: TrackedRun) -> str:
-    return run.status if run.status in ("finished", *_ENDS) else "other"
-
-
 def beside(sweeps: Mapping[str, TrackedSweep]) -> Iterable[Part]:
     """Yield what sweeps did beside their trials."""
     for name, what in _BESIDE.items():
@@ -105,21 +116,21 @@ def beside(sweeps: Mapping[str, TrackedSweep]) -> Iterable[Part]:
             yield Part(what, joules)
 
 
-def _by_phase(run: TrackedRun) -> dict[str, float]:
-    """Return the energy of a run's phases, by what these are called together."""
+def _by_phase(run: TrackedRun, unit: str) -> dict[str, float]:
+    """Return what a run's phases took, in joules or seconds, by what these are called together."""
     found: dict[str, float] = defaultdict(float)
-    for name, joules in run.metrics.items():
-        if name.startswith("phases/") and name.endswith("_joules"):
-            phase = name.removeprefix("phases/").removesuffix("_joules")
-            found[next((what for what, own in _PHASES.items() if phase in own), _ELSE)] += joules
+    for name, figure in run.metrics.items():
+        if name.startswith("phases/") and name.endswith(f"_{unit}"):
+            phase = name.removeprefix("phases/").removesuffix(f"_{unit}")
+            found[next((what for what, own in _PHASES.items() if phase in own), _ELSE)] += figure
     return found
 
 
 def phases(run: TrackedRun) -> Iterable[Part]:
     """Yield what a run took by phase; of repeats the sum."""
-    found = _by_phase(run)
+    found, seconds = _by_phase(run, "joules"), _by_phase(run, "seconds")
     for name in [each for each in _PHASES if each in found]:
-        part = Part(name, found[name], 1)
+        part = Part(name, found[name], 1, seconds=seconds.get(name))
         if name == _TRAINED and run.repeats == 1:
             part = training_part(run, name)
         yield part
@@ -127,14 +138,22 @@ def phases(run: TrackedRun) -> Iterable[Part]:
 
 def of_which(runs: Sequence[TrackedRun], sweeps: Mapping[str, TrackedSweep]) -> Iterable[Part]:
     """Yield what training, and evaluation and tests, took of all that runs and sweeps did."""
-    known = [found for run in runs if (found := _by_phase(run))]
+    known = [found for run in runs if (found := _by_phase(run, "joules"))]
+    took = [found for run in runs if (found := _by_phase(run, "seconds"))]
     for name in (_TRAINED, _EVALUATED):
         joules = sum_joules(found.get(name) for found in known)
+        is_all = len(took) == len(known) and not (name == _EVALUATED and _tests(sweeps))
+        seconds = sum(found.get(name, 0.0) for found in took) if is_all else None
         if name == _EVALUATED:
-            tests = (each.metrics.get("sweep/energy_test_joules") for each in sweeps.values())
-            joules = sum_joules([joules, *tests])
+            joules = sum_joules([joules, *_tests(sweeps)])
         if joules is not None:
-            yield Part(f"of which {name.lower()}", joules, len(known))
+            yield Part(f"of which {name.lower()}", joules, len(known), seconds=seconds)
+
+
+def _tests(sweeps: Mapping[str, TrackedSweep]) -> list[float]:
+    """Return what testing the best trials of each sweep took, of which no time is recorded."""
+    name = "sweep/energy_test_joules"
+    return [each.metrics[name] for each in sweeps.values() if each.metrics.get(name)]
 
 
 def training_part(run: TrackedRun, name: str) -> Part:
@@ -146,3 +165,11 @@ def training_part(run: TrackedRun, name: str) -> Part:
         run.metrics.get("energy/uncertainty_joules"),
         seconds=run.metrics.get("training/seconds"),
     )
+
+
+def final_part(run: TrackedRun) -> Part:
+    """Return the training of a final run, or all of a run that tells no phases."""
+    if TRAINING in run.metrics or _by_phase(run, "joules"):
+        return training_part(run, f"Final training ({run.name})")
+    off, kilograms = run.metrics.get("energy/uncertainty_joules"), emitted_kilograms(run)
+    return Part(f"Final run ({run.name})", spent_joules(run), 1, off, kilograms, run.seconds)

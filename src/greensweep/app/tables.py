@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from greensweep.app.compose import checked, written_to
-from greensweep.config.folders import located
 from greensweep.config.schema_analysis import (
     AnalyseConfig,
     ReportConfig,
@@ -61,18 +60,14 @@ def statement(composed: DictConfig) -> None:
     from greensweep.energy import declared_grid
     from greensweep.rendering.model_card import model_card
     from greensweep.rendering.statement_files import markdown, write_statement
-    from greensweep.sources.tracked_runs import read_experiment, read_folder
+    from greensweep.sources.tracked_table import read_tracked
 
     config = checked(composed, StatementConfig)
     try:
         grid = declared_grid(config.grid)
     except EnergyError as error:  # by the names that the options have here
         raise ConfigError(str(error).replace("energy.", "")) from error
-    if config.source == "mlflow":
-        found = read_experiment(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
-    else:
-        found = read_folder(Path(located(config.source)), config.source)
-    stated = state(found, config.final, grid)
+    stated = state(read_tracked(config), config.final, grid)
     card = model_card(stated, config.training_type, config.location)
     with written_to(config.output):
         files = write_statement(Path(config.output), stated, card)

@@ -24,10 +24,12 @@ class ColumnsConfig(Group, choice="runs"):
         reader: import path of a function in `greensweep.sources`. It takes the path that `source`
             names and returns its `Rows`, with columns under our own names beside the others.
         reads_energy_alone: whether such a table has no figure that runs are compared by.
+        tool: that measured its energy; None where that may be any.
     """
 
     reader: ClassVar[str] = "greensweep.sources.folder:read_rows"
     reads_energy_alone: ClassVar[bool] = False
+    tool: ClassVar[str | None] = None
 
     energy: str = option("energy_joules", doc="training energy of a run")
     energy_unit: EnergyUnit | None = option(
@@ -86,12 +88,14 @@ class ColumnsConfig(Group, choice="runs"):
 class CodeCarbonColumnsConfig(ColumnsConfig, choice="codecarbon"):
     reader = "greensweep.sources.codecarbon:read_codecarbon"
     reads_energy_alone = True
+    tool = "CodeCarbon"
 
 
 @dataclass
 class CarbontrackerColumnsConfig(ColumnsConfig, choice="carbontracker"):
     reader = "greensweep.sources.carbontracker:read_carbontracker"
     reads_energy_alone = True
+    tool = "carbontracker"
 
 
 @dataclass
@@ -250,6 +254,8 @@ class SourceConfig:
             yield f"join={self.join} needs the column by which rows belong together: set on=run_id"
         if self.join is None and self.on is not None:
             yield f"on={self.on} needs the table to join: set join=metrics.csv"
+        if self.source == "mlflow" and self.columns.reader != ColumnsConfig.reader:
+            yield "source=mlflow has columns of its own: leave columns out, or give a file"
 
 
 @dataclass
@@ -286,13 +292,14 @@ class ReportConfig(SourceConfig):
 
 
 @dataclass
-class StatementConfig:
-    source: str = option(MISSING, doc="folder of a run, a sweep or a study, or mlflow")
-    mlflow_uri: str = option(MlflowConfig().uri, doc="store that source=mlflow reads")
-    mlflow_experiment: str = option(MlflowConfig().experiment, doc="experiment in that store")
+class StatementConfig(SourceConfig):
+    source: str = option(
+        MISSING,
+        doc="folder of a run, a sweep or a study, or mlflow; or a table of runs, as of `report`",
+    )
     final: str | None = option(
         None,
-        doc="run of the final model: trial number, name, folder below `source` or id in MLflow; "
+        doc="run of the final model: trial number, name, folder below `source` or its id; "
         "null: the best one",
     )
     country: str | None = option(
@@ -316,6 +323,7 @@ class StatementConfig:
 
     def faults(self, prefix: str) -> Iterator[str]:
         """Yield one sentence per pair of options that contradict each other."""
+        yield from super().faults(prefix)
         yield from self.grid.faults(prefix)
 
     @property

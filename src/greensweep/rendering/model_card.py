@@ -2,8 +2,9 @@
 
 import yaml
 
+import greensweep
 from greensweep.analysis.statement import Account, Final, Statement, is_place
-from greensweep.rendering.statement import SET_A_GRID, UNKNOWN, amount, components, counts
+from greensweep.rendering.statement import UNKNOWN, amount, components, counts, set_a_grid, teller
 
 
 def model_card(statement: Statement, training_type: str | None, location: str | None) -> str:
@@ -29,7 +30,7 @@ def model_card(statement: Statement, training_type: str | None, location: str | 
     }
     missing = {
         "emissions": f"grams of CO2e, {UNKNOWN}: "
-        + (str(statement.no_final) if final is None else SET_A_GRID),
+        + (str(statement.no_final) if final is None else set_a_grid(statement)),
         "training_type": f"{UNKNOWN}: set training_type=pre-training, or fine-tuning",
         "geographical_location": f"{UNKNOWN}: set location='Quebec, Canada', say",
         "hardware_used": f"{UNKNOWN}: "
@@ -47,11 +48,14 @@ def model_card(statement: Statement, training_type: str | None, location: str | 
 
 
 def _source(account: Account, final: Final | None, statement: Statement) -> str:
-    version = " and ".join(statement.versions.get("greensweep", ()))
-    said = f"Greensweep {version}".strip()
+    said = teller(statement)
+    if statement.told_by is not None:
+        said += f", as stated by Greensweep {greensweep.__version__}"
     if final is not None:
-        said += f", training of the final model: {amount(final.part)} ({final.quality})"
-        said += f", {components(final.sources)}" if final.sources else ""
+        what = "run" if final.is_whole else "training"
+        said += f", {what} of the final model: {amount(final.part)}"
+        said += f" ({final.quality if final.quality != 'unknown' else f'quality {UNKNOWN}'})"
+        said += f", {components(final.sources)}" if final.sources and not statement.told_by else ""
     if account.total.joules is not None:
         said += f"; in all {amount(account.total)}, {counts(account)}"
     return said

@@ -33,6 +33,17 @@ _ENTRIES = {
   doi = {10.5281/zenodo.4658424},
   note = {Version VERSION}
 }""",
+    "carbontracker": r"""@misc{carbontracker,
+  author = {Anthony, Lasse F. Wolff and Kanding, Benjamin and Selvan, Raghavendra},
+  title = {Carbontracker: Tracking and Predicting the Carbon Footprint of Training Deep
+    Learning Models},
+  year = {2020},
+  eprint = {2007.03051},
+  archiveprefix = {arXiv},
+  howpublished = {ICML Workshop on Challenges in Deploying and Monitoring Machine Learning
+    Systems},
+  note = {Version VERSION}
+}""",
     "torch": r"""@inproceedings{torch,
   author = {Paszke, Adam and Gross, Sam and Massa, Francisco and Lerer, Adam and Bradbury,
     James and others},

@@ -6,19 +6,23 @@ from greensweep.analysis.statement import Account, Final, Statement, is_place
 from greensweep.analysis.statement_parts import Part
 from greensweep.energy.units import emissions_text, energy_text, joules_text, watt_hours_text
 from greensweep.search.terminal import duration_text
+from greensweep.sources.tracked_runs import ENDED
 from greensweep.study.sentences import origin_words
 
 HEADER = ("", "Runs", "Energy", "Watt-hours", "CO2e", "Time")
 UNKNOWN = "not known"
-SET_A_GRID = (
-    "no grid was declared: set country=NLD, say, or grams_co2e_per_kwh=250 with this command, or "
-    "energy.country with the runs"
-)
 _QUALITIES = {
     "estimated": "estimated (by models, not measured)",
     "mixed": "mixed (partly measured)",
     "attributed": "attributed (a share of a machine that did other work too)",
     "replayed": "replayed (from a record, and not used by these runs themselves)",
+    "unknown": f"of a quality that is {UNKNOWN}",
+}
+# Of another tool's figures, whose files name no counter.
+_TOLD_QUALITIES = {"estimated": "estimated (nothing there says that a counter measured it)"}
+_TRACKED = {
+    "machine": "the whole machine, with what else ran on it",
+    "process": "an estimate of the process's share",
 }
 
 
@@ -45,8 +49,9 @@ def _account(account: Account, statement: Statement) -> Iterator[str]:
         yield _final_sentence(final)
     ratio = ""
     if final is not None and final.part.joules and total.joules:
-        ratio = f", {total.joules / final.part.joules:.3g} times the final training"
-    yield f"{_whole(account)} used {amount(total)}{ratio}."
+        what = "run" if final.is_whole else "training"
+        ratio = f", {total.joules / final.part.joules:.3g} times the final {what}"
+    yield f"{_whole(account, statement)} used {amount(total)}{ratio}."
     if account.is_search:
         own = account.search_joules
         known = f"({joules_text(own)}) is in it" if own is not None else f"is {UNKNOWN}"
@@ -54,25 +59,29 @@ def _account(account: Account, statement: Statement) -> Iterator[str]:
     yield _evaluation(account)
     if len(statement.accounts) == 1:
         yield f"It ran on {account.machine or 'hardware that was not recorded'}."
-    yield from _method(account)
+    yield from _method(account, statement)
     yield _grid(account, statement)
 
 
 def _final_sentence(final: Final) -> str:
     took = "" if final.part.seconds is None else f" took {duration_text(final.part.seconds)} and"
     data = f" on {final.dataset}" if final.dataset != "unknown" else ""
-    said = f"Training the final model ({final.run}: {final.model}{data}){took} used "
-    said += amount(final.part)
+    model = f": {final.model}" if final.model != "unknown" else ""
+    what = "The run of" if final.is_whole else "Training"
+    said = f"{what} the final model ({final.run}{model}{data}){took} used {amount(final.part)}"
     if final.repeats > 1:
         said += f", a mean of {final.repeats} trainings"
         if final.interval is not None:
             low, high = map(joules_text, final.interval)
             said += f" with a 95 % interval of {low} to {high}"
+    if final.is_whole:
+        said += f"; how much of it was training is {UNKNOWN}"
     return f"{said}."
 
 
-def _whole(account: Account) -> str:
-    if not account.of_which and sum(account.by_status.values()) == 1:
+def _whole(account: Account, statement: Statement) -> str:
+    is_one = sum(account.by_status.values()) == 1
+    if is_one and not account.of_which and statement.told_by is None:
         return "The whole run, with set-up, evaluation and tests,"
     what = "The whole search" if account.is_search else "All that was run"
     return f"{what}, {counts(account)},"
@@ -85,6 +94,8 @@ def counts(account: Account) -> str:
         return "of which no run is recorded"
     word = ("trial" if account.is_search else "run") + ("s" if runs > 1 else "")
     ends = ", ".join(f"{count} {status}" for status, count in account.by_status.items())
+    if [*account.by_status] == [ENDED]:
+        return f"{runs} {word}"
     if runs == 1:
         return f"1 {word}, {next(iter(account.by_status))}"
     return f"{runs} {word} ({ends})"
@@ -103,14 +114,23 @@ def _evaluation(account: Account) -> str:
     return f"Evaluation and tests took {amount(part)}{share}{known}."
 
 
-def _method(account: Account) -> Iterator[str]:
-    quality = " and ".join(_QUALITIES.get(each, each) for each in account.qualities)
+def _method(account: Account, statement: Statement) -> Iterator[str]:
+    words = _QUALITIES | (_TOLD_QUALITIES if statement.told_by else {})
+    quality = " and ".join(words.get(each, each) for each in account.qualities)
     quality = f", and {quality}" if quality else ""
     origins = f": {components(account.sources)}" if account.sources else ""
+    what = "gross"
+    if statement.told_by is not None:
+        parts = f" for {', '.join(account.sources)}" if account.sources else ""
+        what, origins = f"as {teller(statement)} gives it{parts}", ""
     share = ""
     if account.measured_share and account.measured_share < 1:
         share = f"; {account.measured_share:.0%} of the training energy is by hardware counters"
-    yield f"Energy is gross{quality}{origins}{share}."
+    yield f"Energy is {what}{quality}{origins}{share}."
+    for mode in account.tracking_modes:
+        yield f"In tracking_mode={mode} it is {_TRACKED.get(mode, mode)}."
+    if ENDED in account.by_status:
+        yield f"How the runs ended is {UNKNOWN}."
     if account.final is not None and account.final.part.uncertainty_joules is not None:
         yield (
             "± is how far the training energy may be off by its counters and models; for sums it "
@@ -139,15 +159,34 @@ def components(sources: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _grid(account: Account, statement: Statement) -> str:
-    if account.kilograms_per_kwh is None or account.grid is None:
-        return f"Emissions are {UNKNOWN}, as {SET_A_GRID}."
+    if account.kilograms_per_kwh is None:
+        return f"Emissions are {UNKNOWN}, as {set_a_grid(statement)}."
     grams = f"{1000.0 * account.kilograms_per_kwh:.3g} g CO2e per kWh"
+    if account.grid is None or (statement.told_by and account.is_grid_told):
+        where = f", for a grid that is {UNKNOWN}"
+        if account.grid is not None:
+            where = f" for {account.grid}, which it was told or took it to be"
+        said = f"Emissions are as {teller(statement)} gives them, {grams} in the mean{where}"
+        if account.without_emissions:
+            said += f"; {account.without_emissions} runs that tell none count at that mean"
+        return f"{said}."
     if not is_place(account.grid):
         return f"Emissions are the energy times {grams}, the intensity that was declared."
     version = " and ".join(statement.versions.get("codecarbon", ()))
     return (
         f"Emissions are the energy times {grams}, the yearly mean of the grid of {account.grid} in "
         f"the data of {f'CodeCarbon {version}'.strip()}."
+    )
+
+
+def set_a_grid(statement: Statement) -> str:
+    """Say why emissions are not known, and what to do."""
+    other = "energy.country with the runs"
+    if statement.told_by is not None:
+        other = "columns.emissions=NAME, the column of kg CO2e"
+    return (
+        "no grid was declared: set country=NLD, say, or grams_co2e_per_kwh=250 with this command, "
+        f"or {other}"
     )
 
 
@@ -162,6 +201,9 @@ def _gaps(statement: Statement) -> Iterator[str]:
             f"What searches over several of them did beside their trials "
             f"({joules_text(statement.spread_joules)}) is in no sum."
         )
+    if statement.notes:
+        notes = "; ".join(note.rstrip("?") for note in statement.notes)
+        yield f"To be noted of the table: {notes}."
     if statement.running:
         yield f"Left out are runs that had not ended ({statement.running})."
 
@@ -169,15 +211,22 @@ def _gaps(statement: Statement) -> Iterator[str]:
 def _left_out(statement: Statement) -> str:
     parts = sorted({name for account in statement.accounts for name in account.sources})
     others = f"its parts other than {' and '.join(parts)}" if parts else "parts without a meter"
-    return (
-        f"Not counted are cooling and power supply around the machine (PUE), {others}, and making "
-        "the hardware."
-    )
+    around = "cooling and power supply around the machine (PUE)"
+    if statement.knows_pue and not statement.has_pue:
+        return f"Not counted are {around}, {others}, and making the hardware."
+    unknown = "" if statement.knows_pue else f"Whether {around} are in it is {UNKNOWN}. "
+    return f"{unknown}Not counted are {others}, and making the hardware."
+
+
+def teller(statement: Statement) -> str:
+    """Return whose figures these are, with its version: Greensweep's, or another tool's."""
+    name = statement.told_by or "Greensweep"
+    return f"{name} {' and '.join(statement.versions.get(name.lower(), ()))}".strip()
 
 
 def _software(statement: Statement) -> str:
     versions = [f"{name} {' and '.join(each)}" for name, each in statement.versions.items()]
-    return f"Installed were {', '.join(versions)}." if versions else f"Versions are {UNKNOWN}."
+    return f"It ran with {', '.join(versions)}." if versions else f"Versions are {UNKNOWN}."
 
 
 def place_of(account: Account) -> str:
@@ -199,7 +248,9 @@ def rows(account: Account) -> list[list[str]]:
     """Return the lines of an account as texts, in the columns of `HEADER`."""
     final = account.final
     first: Sequence[Part] = []
-    if final is not None and (account.of_which or final.repeats > 1 or len(account.parts) == 1):
+    if final is not None and (
+        final.is_whole or account.of_which or final.repeats > 1 or len(account.parts) == 1
+    ):
         first = [final.part]
     return [_row(part) for part in (*first, *account.parts, account.total, *account.of_which)]
 

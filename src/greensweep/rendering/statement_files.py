@@ -54,7 +54,7 @@ def latex(statement: Statement) -> str:
     """Return paragraphs and tables in LaTeX that needs no package, with citations."""
     keys = ",".join(citation_keys(statement))
     paragraphs = [escape_latex(each) for each in sentences(statement)]
-    paragraphs[-1] += f" Figures were recorded as described in \\cite{{{keys}}}."
+    paragraphs[-1] += f" Figures were recorded and stated as described in \\cite{{{keys}}}."
     return "\n\n".join(
         [*paragraphs, *(_latex_table(each, statement) for each in statement.accounts)]
     )

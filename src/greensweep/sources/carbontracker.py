@@ -30,6 +30,11 @@ _POWER = re.compile(r"Average power usage \(W\) for (\w+): (\[[^\]]*\]|\S+)")
 _FOUND = re.compile(r"The following components were found: (.*)")
 _VERSION = re.compile(r"carbontracker version (\S+)")
 _PUE = re.compile(r"PUE coefficient of ([\d.]+)")
+# As it says at which intensity it reckons: of its versions some name a place, and some a country.
+_PLACE = re.compile(
+    r"(?:at detected location:|carbon intensity fetched for|average carbon intensity for) "
+    r"(?!Unknown|detected)([^:\n]+?)(?=\.|: | in \d{4} )"
+)
 # PREFIX_PID.ID_DATE, of which older versions lack some.
 _NAME = re.compile(r"(?:(?P<prefix>.+)_)?[\d.]+_\d{4}-\d\d-\d\dT[\d:]+Z")
 
@@ -88,7 +93,8 @@ def _run(folder: Path, name: str) -> dict[str, Any]:
         "pue": float(pue or "nan"),
         "machine": (_first(_FOUND, epochs + output) or "").replace(" with device(s)", "").strip()
         or None,
-        "carbontracker_version": _first(_VERSION, epochs),
+        "emissions.grid": _first(_PLACE, epochs + output),
+        "version.carbontracker": _first(_VERSION, epochs),
     }
 
 

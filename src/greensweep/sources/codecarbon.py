@@ -5,7 +5,7 @@ durations seconds. Where a joule of CPU is from (RAPL, a load model, a constant)
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ import numpy as np
 import pandas as pd
 
 from greensweep.config.schema_analysis import CodeCarbonColumnsConfig
+from greensweep.csv_files.figures import MISSING
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
 from greensweep.sources.columns import SourceColumns
-from greensweep.sources.table import Rows, read_file
+from greensweep.sources.table import Rows, cell_text, read_file
 
 _ENERGY, _EMISSIONS, _SECONDS = "energy_consumed", "emissions", "duration"
 _PARTS = ("cpu", "gpu", "ram")
 # As the dashboard and the API call the columns of emissions.csv.
 _OTHER_NAMES = {"runId": "run_id", "emissions_sum": _EMISSIONS, "emissions_value": _EMISSIONS}
 _MOST_KG_PER_KWH = 3.0  # no grid is half as dirty
+# What a row says of a run beside its machine, under our names.
+_OF_A_RUN = ("emissions.grid", "version.codecarbon", "version.python")
 _RESOLUTION = pd.Timedelta(seconds=2)  # of a time stamp of seconds, and of stopping
 _QUALITY = "estimated"  # the RAM is by a constant, and of the CPU nothing is said
 
@@ -41,6 +44,11 @@ def read_codecarbon(path: Path) -> Rows:
     raw = _read_json(path) if path.suffix == ".json" else read_file(path)
     are_parts = "emissions_sum" in raw
     read = SourceColumns(raw.rename(columns=_OTHER_NAMES), CodeCarbonColumnsConfig(), str(path))
+    if _ENERGY not in read.raw:
+        raise AnalysisError(
+            f"{path} has no column {_ENERGY}, so that it is no table of CodeCarbon: give its "
+            "emissions.csv, or set columns to the tool that wrote it (runs, wandb, mlflow_table)"
+        )
     frame = read.raw.copy()
     for name in [_ENERGY, _EMISSIONS, _SECONDS, *(f"{part}_energy" for part in _PARTS)]:
         if name in frame or name == _ENERGY:
@@ -60,9 +68,8 @@ def read_codecarbon(path: Path) -> Rows:
     ):
         if name in frame:
             frame = frame.assign(**dict.fromkeys(ours, frame[name]))
-    hardware = [name for name in ("cpu_model", "gpu_model", "cpu_count") if name in frame]
-    if hardware:
-        frame["machine"] = frame[hardware].apply(_machine, axis=1)
+    described = [_described(row) for row in frame.to_dict("records")]
+    frame[["machine", *_OF_A_RUN]] = pd.DataFrame(described, index=frame.index, dtype=object)
     return Rows(frame, left_out, tuple(_doubts(frame)))
 
 
@@ -132,9 +139,29 @@ def _last_of_each(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, dict[s
     return kept, {reason: len(repeated)} if len(repeated) else {}
 
 
-def _machine(parts: "pd.Series[Any]") -> str:
-    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in parts.dropna()]
-    return " ".join(texts)
+def _described(row: Mapping[Any, Any]) -> list[str | None]:
+    """Return what a row says of machine, place and versions."""
+
+    def said(name: str) -> str | None:
+        text = cell_text(row.get(name))
+        return None if text is None or text.casefold() in MISSING else text
+
+    threads, memory = said("cpu_count"), row.get("ram_total_size")
+    processor = said("cpu_model")
+    if processor and threads:
+        processor += f" ({threads} threads)"
+    gigabytes = f"{memory:.0f} GiB of memory" if isinstance(memory, float) and memory > 0 else None
+    region = said("cloud_region") if said("on_cloud") == "Y" else said("region")
+    return [
+        _listed(said("gpu_model"), processor, gigabytes if processor else None),
+        _listed(region, said("country_iso_code") or said("country_name")),
+        said("codecarbon_version"),
+        said("python_version"),
+    ]
+
+
+def _listed(*texts: str | None) -> str | None:
+    return ", ".join(filter(None, texts)) or None
 
 
 def _overlapping(frame: pd.DataFrame) -> int:

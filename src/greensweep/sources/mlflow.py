@@ -23,6 +23,7 @@ _METRICS = {
 }
 _PARENT, _STRATEGY, _QUALITY = "mlflow.parentRunId", "strategy", "energy.quality"
 # What others call by names of their own, or have not.
+_FLAGS = ("energy_contended", "selected_on_test", "energy_comparable")
 _COMPARED = ("energy_joules", "accuracy", "dataset", "model")
 ORIGIN_TAGS = {"mlflow.source.git.commit": "commit", "dvc.data": "data"}
 _TAGS = {
@@ -116,7 +117,7 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
         for name, ours in names.items():
             frame[ours] = part.get(name)
     frame["status"] = frame["status"].fillna(runs["status"].map(STATUS_OF_TRACKED))
-    for name in ("energy_contended", "selected_on_test"):
+    for name in _FLAGS[:2]:
         frame[name] = frame[name].eq("true")
     frame["energy_comparable"] = frame["energy_comparable"].ne("false")
     frame = frame.assign(**_selecting(metrics, frame["selected_on_test"]))
@@ -130,8 +131,11 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     frame["started"] = runs["start_time"]
     frame["run_id"] = runs.index
     frame["experiment_id"] = runs["experiment_id"].astype(str)
-    # Of runs that others logged, their own params and metrics of such a name.
-    gone = set(theirs) if _QUALITY in tags else {*theirs, *_COMPARED}
+    gone = set(theirs)
+    if _QUALITY not in tags:  # runs that others logged, with params and metrics of such names
+        no_flags = [ours for tag, ours in _TAGS.items() if ours in _FLAGS and tag not in tags]
+        frame = frame.drop(columns=no_flags)
+        gone |= {*_COMPARED}
     known = frame.drop(columns=[name for name in gone & {*frame} if frame[name].isna().all()])
     frame = pd.concat([theirs.drop(columns=known.columns, errors="ignore"), known], axis=1)
     ended = runs["status"].isin(list(STATUS_OF_TRACKED)).to_numpy()

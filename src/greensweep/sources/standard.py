@@ -28,7 +28,7 @@ from greensweep.sources.table import ACCURACY, ENERGY, RunTable, column, joined
 
 _SPLITS = ("", "validation_", "test_")  # before a metric's name, in our own tables
 _OF_CODECARBON = "energy_consumed"
-_MOST_JOULES = 1e21  # more than the world uses in a year
+MOST_JOULES = 1e21  # more than the world uses in a year
 
 
 def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> RunTable:
@@ -44,20 +44,10 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
             or a run is there twice; no row is left; or no run cost anything.
     """
     read = SourceColumns(raw, columns, source)
-    frame = read.raw.copy()
-    frame[ENERGY], frame[col.SPENT] = _energies(read)
     metric, warnings = _metric_of(read)
+    frame = described(read)
     frame[metric.name] = _values(read, metric)
     frame[col.SCORE] = metric.score(frame[metric.name])
-    frame[col.STATUS] = _status(read)
-    frame[col.QUALITY] = read.optional("quality", col.UNKNOWN)
-    frame[col.MACHINE] = read.optional("machine", col.UNKNOWN)
-    frame[col.CONTENDED] = read.flags("contended")
-    frame[col.SELECTED_ON_TEST] = read.flags("selected_on_test")
-    frame[col.UNCERTAINTY] = 0.0
-    if read.has("uncertainty"):
-        frame[col.UNCERTAINTY] = read.numbers("uncertainty", ENERGY_UNITS).fillna(0.0)
-    frame[col.EMISSIONS] = read.numbers("emissions") if read.has("emissions") else np.nan
     frame[col.STRATEGY] = read.optional("strategy", col.NO_STRATEGY)
     frame[col.SEED] = read.optional("seed", 0)
     for name in set(columns.setting) - set(DEFAULTS.setting):
@@ -67,7 +57,6 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     if read.has("order"):
         frame[col.ORDER] = read.numbers("order")
         refuse_repeated_trials(read, frame)
-    refuse_repeated_runs(read)
     refuse_out_of_range(read, frame, metric)
     warnings += [*power_doubts(read, frame), *copies(read, frame)]
     kept, left_out = _usable(frame, metric)
@@ -79,6 +68,47 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     kept = kept.sort_values([*col.SEARCH, col.ORDER], kind="stable", ignore_index=True)
     warnings += table_warnings(kept, metric)
     return RunTable(kept, source, len(raw), left_out, tuple(warnings), metric)
+
+
+def described(read: SourceColumns) -> pd.DataFrame:
+    """Return a table with what it says of energy, emissions and machine under standard names.
+
+    Raises:
+        AnalysisError: as `standard_table`, but for what runs are compared by.
+    """
+    frame = read.raw.copy()
+    frame[ENERGY], frame[col.SPENT] = _energies(read)
+    frame[col.STATUS] = _status(read)
+    frame[col.QUALITY] = read.optional("quality", col.UNKNOWN)
+    frame[col.MACHINE] = read.optional("machine", col.UNKNOWN)
+    frame[col.CONTENDED] = read.flags("contended")
+    frame[col.SELECTED_ON_TEST] = read.flags("selected_on_test")
+    frame[col.UNCERTAINTY] = 0.0
+    if read.has("uncertainty"):
+        frame[col.UNCERTAINTY] = read.numbers("uncertainty", ENERGY_UNITS).fillna(0.0)
+    frame[col.EMISSIONS] = read.numbers("emissions") if read.has("emissions") else np.nan
+    refuse_repeated_runs(read)
+    return frame
+
+
+def metric_if_any(
+    read: SourceColumns, frame: pd.DataFrame
+) -> tuple[Metric, "pd.Series[float]"] | None:
+    """Return the metric of runs and their scores; None where the table has none, nor is it named.
+
+    Args:
+        frame: as `described` returns it; gets a column of the metric's name.
+
+    Raises:
+        AnalysisError: as `standard_table`, of the metric.
+    """
+    metric, _ = _metric_of(read)
+    is_named = read.config.metric is not None or read.config.accuracy != DEFAULTS.accuracy
+    if metric.name == ACCURACY and not is_named and ACCURACY not in read.raw:
+        return None
+    frame[metric.name] = _values(read, metric)
+    refuse_out_of_range(read, frame, metric)
+    return metric, metric.score(frame[metric.name])
 
 
 def _metric_of(read: SourceColumns) -> tuple[Metric, list[str]]:
@@ -179,8 +209,8 @@ def _usable(frame: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, dict[str
     reasons = {
         "the energy is missing or no number": energy.isna(),
         "the energy is infinite": np.isinf(energy) | np.isinf(frame[col.SPENT]),
-        f"the energy is above {_MOST_JOULES:.0e} J, which no training takes": (
-            (energy > _MOST_JOULES) | (frame[col.SPENT] > _MOST_JOULES)
+        f"the energy is above {MOST_JOULES:.0e} J, which no training takes": (
+            (energy > MOST_JOULES) | (frame[col.SPENT] > MOST_JOULES)
         ),
         "the energy is negative": (energy < 0) | (frame[col.SPENT] < 0),
         f"the {metric.label} is missing or no number": is_finished & value.isna(),

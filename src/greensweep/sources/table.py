@@ -140,6 +140,8 @@ def read_file(path: Path, option: str = "source") -> pd.DataFrame:
     Raises:
         AnalysisError: the file is missing, empty or broken; the first broken line is named.
     """
+    if path.is_dir():
+        raise AnalysisError(f"{option}={path} is a folder: give the CSV or Parquet file in it")
     if not path.is_file():
         others = ", the folder of runs or sweeps, or mlflow" if option == "source" else ""
         raise AnalysisError(f"{option}={path} is no file: give a CSV or Parquet file{others}")

@@ -20,6 +20,7 @@ from greensweep.sources.mlflow_store import Columns, Keys, read_store
 from greensweep.study.summary import StudySummary, read_summary, summarise
 from greensweep.study.trials import read_trials
 
+ENDED = "ended"  # how, its table does not say
 _PARENT = "mlflow.parentRunId"
 _METER, _REPEATS = "energy.name", "repeats"
 _KEYS: Keys = {
@@ -75,12 +76,16 @@ class TrackedRuns:
     Attributes:
         sweeps: by key.
         running: how many runs have not ended, and are not among `runs`.
+        told_by: tool or table whose figures these are; None of what Greensweep recorded.
+        notes: what such a table leaves out, and what is doubtful about it.
     """
 
     source: str
     runs: tuple[TrackedRun, ...]
     sweeps: Mapping[str, TrackedSweep]
     running: int = 0
+    told_by: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_folder(folder: Path, source: str) -> TrackedRuns:
@@ -93,9 +98,9 @@ def read_folder(folder: Path, source: str) -> TrackedRuns:
         AnalysisError: it is no folder, or holds no run.
     """
     if not folder.is_dir():
-        what = "a file" if folder.is_file() else "no folder"
         raise AnalysisError(
-            f"source={source} is {what}: give the folder of a run, a sweep or a study, or mlflow"
+            f"source={source} is no folder and no file: give the folder of a run, a sweep or a "
+            "study, a table of runs, or mlflow"
         )
     runs: list[TrackedRun] = []
     sweeps: dict[str, TrackedSweep] = {}
@@ -115,7 +120,7 @@ def read_folder(folder: Path, source: str) -> TrackedRuns:
     if not runs and not any(sweep.metrics.get("search/spent_joules") for sweep in sweeps.values()):
         raise AnalysisError(
             f"source={source} holds no run that has ended: give the folder of a run (that of its "
-            f"{RESULT_FILE}), a sweep or a study, or mlflow"
+            f"{RESULT_FILE}), a sweep or a study, a table of runs, or mlflow"
         )
     return TrackedRuns(source, tuple(runs), sweeps)
 
