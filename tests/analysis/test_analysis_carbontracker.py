@@ -92,7 +92,10 @@ def test_its_runs_are_analysed_with_the_accuracy_of_another_table(
     named = ("source=logs", "columns=carbontracker", "join=metrics.csv", "on=log_prefix")
     finished = cli("analyse.py", *named)
     assert finished.status == 0, finished.errors
-    assert "the most accurate takes 25.3 kJ for 0.8000" in finished.output
+    assert (
+        "Take run run3_4244.3_2026-05-04T080000Z: the most accurate (accuracy 0.8000) for 25.28 kJ"
+        in finished.output
+    )
     assert "1 of 6 runs of logs have no row in metrics.csv, such as log_prefix=run5" in (
         finished.output
     )

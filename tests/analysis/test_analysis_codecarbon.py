@@ -67,7 +67,7 @@ def job(tmp_path: Path) -> Path:
 
 
 ANSWERS = {
-    "tradeoff": "cifar10: the most accurate takes ",
+    "tradeoff": "Take ",
     "strategies": "tpe reaches the target with less energy than random in ",
     "layers": "Over 4 architectures: +32",  # 40 s for 4 layers at 325 W: 3250 J
     "options": "cifar10 resnet: ",

@@ -45,7 +45,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_sweeps_and_single_runs_stand_in_one_table(runs: Path) -> None:
-    table = read_runs(runs)
+    table = read_runs(runs).frame
     assert len(table) == 6
     assert sorted(table["search"].dropna().unique()) == ["multirun/first", "multirun/second"]
     assert table["trial"].isna().sum() == 2
@@ -57,10 +57,13 @@ def test_sweeps_and_single_runs_stand_in_one_table(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("multirun/first", "takes 31 J for 0.9000"),
-        ("outputs", "takes 21 J for 0.8000"),
-        ("outputs/mlp/0", "takes 20 J for 0.7000"),
-        (".", "takes 31 J for 0.9000"),
+        (
+            "multirun/first",
+            "Take trial 1 (rate 0.9): the best by macro F1 (macro F1 0.9000) for 31 J",
+        ),
+        ("outputs", "Take mlp/1: the best by macro F1 (macro F1 0.8000) for 21 J"),
+        ("outputs/mlp/0", "for 20 J. There is no other whose energy compares."),
+        (".", "Take multirun/first/1 (rate 0.9): the best by macro F1 (macro F1 0.9000) for 31 J"),
     ],
 )
 def test_a_folder_is_analysed(cli: Cli, runs: Path, source: str, said: str) -> None:
@@ -86,7 +89,9 @@ def test_single_runs_are_summarised_and_leave_no_summary_that_more_runs_would_ma
     from greensweep.__main__ import main
 
     assert main(["summarise", str(runs / "outputs")]) == 0
-    assert "Trial 1 is the best by macro F1 (0.8000 for 21 J)" in capsys.readouterr().out
+    assert (
+        "Take trial 1: the best by macro F1 (macro F1 0.8000) for 21 J" in capsys.readouterr().out
+    )
     assert not (runs / "outputs" / "study.json").exists()
 
 

@@ -18,7 +18,7 @@ def test_the_exported_runs_table_is_analysed(cli: Callable[..., Finished], tmp_p
     (tmp_path / "wandb.csv").write_text(WANDB)
     finished = cli("analyse.py", "source=wandb.csv", *NAMED)
     assert finished.status == 0, finished.errors
-    assert "mine: the most accurate takes 216 kJ for 0.7500; if 25 points" in finished.output
+    assert "the most accurate (accuracy 0.7500) for 216 kJ" in finished.output
     assert "3 runs, 100 Wh, of 3 rows of wandb.csv" in finished.output, "also the crashed one"
     frame = read_wandb(tmp_path / "wandb.csv").frame
     assert frame["status"].tolist() == ["finished", "finished", "failed"]
@@ -56,7 +56,7 @@ def test_energy_of_codecarbon_is_joined_with_its_runs(
     named = ("columns=codecarbon", "columns.accuracy=val/acc")
     finished = cli("analyse.py", "source=emissions.csv", *named, *joined)
     assert finished.status == 0, finished.errors
-    assert "mine: the most accurate takes 65 kJ for 0.7500" in finished.output
+    assert "the most accurate (accuracy 0.7500) for 65 kJ" in finished.output
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """`report.auto=true`: a sweep ends with its page, in its folder and in MLflow."""
 
+import json
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -45,6 +47,13 @@ def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
     assert f"torch {told['version.torch'].iloc[0]}" in page
     for run in trials["mlflow_run_id"]:
         assert f"/#/experiments/{experiment.experiment_id}/runs/{run}" in page
+    answer = json.loads((tmp_path / "sweep" / "study.json").read_text())["answer"]
+    assert answer.startswith("Take trial ")
+    assert answer in finished.output and answer in unescape(page)
+    assert client.get_run(parent.info.run_id).data.tags["mlflow.note.content"] == answer
+    for source in ("sweep", "mlflow"):
+        store = f"mlflow_uri=sqlite:///{tmp_path}/mlflow.db"
+        assert answer in cli("analyse.py", f"source={source}", store).output
 
 
 def test_an_infeasible_trial_is_on_no_front(cli: Cli, tmp_path: Path) -> None:

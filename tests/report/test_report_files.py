@@ -120,7 +120,7 @@ def test_of_many_data_sets_three_are_recommended_for(cli: Cli, tmp_path: Path) -
     assert cli("report.py", "source=runs.csv").status == 0
     text = (tmp_path / "outputs" / "report" / "index.html").read_text()
     answer = text[: text.index("<h2>Accuracy and energy")]
-    assert answer.count(": the most accurate takes") == 3
+    assert answer.count(": Take ") == 3
     assert "Recommendations for 2 more are under Accuracy and energy." in answer
 
 

@@ -1,5 +1,6 @@
 """How much accuracy, or of another metric, the energy buys, and where more of it stops paying."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +20,15 @@ from greensweep.analysis.front import (
 from greensweep.analysis.importance import importance, unused, varying
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import Figures
-from greensweep.analysis.units import difference
-from greensweep.analysis.units import joules as in_joules
 from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import TradeoffConfig
+from greensweep.decision.candidate import Candidate
+from greensweep.decision.choice import Decision, decide
+from greensweep.decision.sentences import answer
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
-from greensweep.pareto import distinguishable, pareto_front
+from greensweep.intervals import Interval, mean_interval
+from greensweep.pareto import pareto_front
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable, joined
 
@@ -33,6 +36,9 @@ _SHARES = (0.5, 0.25, 0.1)  # of the best one's energy
 _MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds
 _NOTHING_AS_CHEAP = "nothing costs that little"
 _JOULES_PER_KILOJOULE = 1000.0
+# Columns that name a configuration, the first that differs between all.
+_NAMES = ("trial", "run_name", "name", "folder", "run_id")
+_MLFLOW_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class _Group:
     runs: pd.DataFrame
     metric: Metric
     config: TradeoffConfig
+    options: Sequence[str]
+    is_only: bool
 
     @cached_property
     def units(self) -> NDArray[np.intp]:
@@ -110,6 +118,47 @@ class _Group:
         draws = self.draws(len(self.runs))
         return on_front_probability(scores, joules, self.units, draws, self.config.seed)
 
+    @cached_property
+    def decision(self) -> Decision | None:
+        """Which configuration to take."""
+        return decide(self._candidates(), self.metric, self.config.points_per_halving)
+
+    def _candidates(self) -> list[Candidate]:
+        names = [name for name in self.options if self.means[name].astype(str).nunique() > 1]
+        intervals = self._intervals()
+        return [
+            Candidate(
+                name,
+                float(value),
+                float(joules),
+                float(unsure) or None,
+                intervals[place],
+                {key: options[key] for key in names},
+            )
+            for place, (name, value, joules, unsure, options) in enumerate(
+                zip(
+                    _names(self.means),
+                    self.values,
+                    self.joules,
+                    self.uncertainties,
+                    self.means[names].to_dict("records"),
+                    strict=True,
+                )
+            )
+        ]
+
+    def _intervals(self) -> list[Interval | None]:
+        """95 % intervals of the metric: over repeats, or as the source has them of single runs."""
+        ends = self.metric.low, self.metric.high
+        known = self.means[[col.LOW, col.HIGH]].to_numpy(float)
+        if self.sizes.max() == 1:
+            return [None if np.isnan(low + high) else (low, high) for low, high in known]
+        deviations = self.runs[self.metric.name].groupby(self.units).std()
+        return [
+            mean_interval(value, deviation, size, ends)
+            for value, deviation, size in zip(self.values, deviations, self.sizes, strict=True)
+        ]
+
     def draws(self, values: int) -> int:
         """Return how many resamples of so many values are drawn."""
         return resamples_that_fit(self.config.resamples, values, _MOST_DRAWN)
@@ -126,9 +175,13 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     runs.require([each for each in config.within if each not in defaults], "analysis.within")
     runs.require(config.hyperparameters, "analysis.hyperparameters")
     within = [name for name in config.within if name in runs.frame]
+    options = config.configuration or runs.searched or runs.options
+    parts = runs.finished.groupby(joined(runs.finished, within), sort=True)
     groups = [
-        _Group(str(name), part.reset_index(drop=True), runs.metric, config)
-        for name, part in runs.finished.groupby(joined(runs.finished, within), sort=True)
+        _Group(
+            str(name), part.reset_index(drop=True), runs.metric, config, options, len(parts) == 1
+        )
+        for name, part in parts
     ]
     tables = {
         "front": pd.concat(map(_front, groups), ignore_index=True),
@@ -170,13 +223,30 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     warnings = [f"all runs of {name} have the same {runs.metric.label}" for name in constant]
     return Result(
         name="tradeoff",
-        answers=[_recommendation(group) for group in groups],
+        answers=[_answer(group) for group in groups],
         tables=tables,
         figures={"groups": {group.name: _figures(group) for group in groups}},
         notes=notes,
         warnings=[*runs.warnings, *warnings],
         runs=runs,
     )
+
+
+def _names(means: pd.DataFrame) -> list[str]:
+    """Return what configurations are called: by trial, name, folder or id."""
+    for column in _NAMES:
+        if column in means and means[column].notna().all() and means[column].is_unique:
+            return [_name(column, value) for value in means[column]]
+    return [f"configuration {place}" for place in range(1, len(means) + 1)]
+
+
+def _name(column: str, value: object) -> str:
+    text = str(value)
+    if column == "trial":
+        return f"trial {float(text):.0f}"
+    if column == "run_id":
+        return f"run {text[:8] if _MLFLOW_ID.fullmatch(text) else text}"
+    return text
 
 
 def _probabilities(group: _Group) -> pd.DataFrame:
@@ -301,24 +371,8 @@ def _at_scale(halving: pd.DataFrame, metric: Metric, config: TradeoffConfig) -> 
     return table
 
 
-def _recommendation(group: _Group) -> str:
-    metric, values, joules, best = group.metric, group.values, group.joules, group.best
-    other = best_below(group.scores, joules, 0.5 * joules[best])
-    most = (
-        f"{group.name}: {metric.best_words} takes {in_joules(joules[best])} for "
-        f"{metric.text(values[best])}"
-    )
-    if joules[best] == 0:
-        return f"{most}: nothing costs less."
-    if other is None:
-        return f"{most}, and nothing that was tried costs half as much or less."
-    if not distinguishable(joules[best], joules[other], *group.uncertainties[[best, other]]):
-        return (
-            f"{most}, and the energy of what costs half as much does not differ from it by more "
-            "than the uncertainty."
-        )
-    worse = difference(metric, abs(values[best] - values[other]))
-    return (
-        f"{most}; if {worse} are not worth more than half of that, take "
-        f"{metric.text(values[other])} for {in_joules(joules[other])}."
-    )
+def _answer(group: _Group) -> str:
+    """Say which configuration to take, in the words that a sweep ends with."""
+    assert group.decision is not None
+    text = answer(group.decision)
+    return text if group.is_only else f"{group.name}: {text}"

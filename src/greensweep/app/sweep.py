@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from greensweep.app.folders import FolderCallback, OpenFolder, refusals
 from greensweep.app.tables import write_page
-from greensweep.config.schema import TrainConfig
+from greensweep.config.schema import DecisionConfig, TrainConfig
 from greensweep.config.schema_analysis import sweep_report
 from greensweep.config.store import parse
 from greensweep.energy import Meter, build_meter, measure_idle, warn_once_per_sweep
@@ -119,7 +119,8 @@ def close_current(fault: BaseException | None) -> BaseException | None:
     except (GreensweepError, OSError) as error:
         return fault or error
     if parsed.report.auto:
-        _report_sweep(directory, store, summary, sweep_of(config.hydra).strategy)
+        strategy = sweep_of(config.hydra).strategy
+        _report_sweep(directory, store, summary, strategy, parsed.decision)
     if fault is not None and summary.trials_by_status.get("finished", 0) == 0 and not interrupted:
         from greensweep.study.trials import read_trials
 
@@ -129,7 +130,11 @@ def close_current(fault: BaseException | None) -> BaseException | None:
 
 
 def _report_sweep(
-    directory: Path, store: MlflowStore | None, summary: "StudySummary", strategy: str
+    directory: Path,
+    store: MlflowStore | None,
+    summary: "StudySummary",
+    strategy: str,
+    decision: DecisionConfig,
 ) -> None:
     """Write the report of a sweep into its folder, and log it to its run; a fault only warns."""
     import pandas as pd
@@ -137,16 +142,18 @@ def _report_sweep(
     from greensweep.analysis import standard_table
     from greensweep.analysis.collect import analyses_of
     from greensweep.sources.study import read_sweep
-    from greensweep.study.trials import read_trials
+    from greensweep.study.trials import read_trials, searched_keys
 
-    config = sweep_report(directory)
+    config = sweep_report(directory, decision)
     try:
-        raw = read_sweep(directory, read_trials(directory))
+        trials = read_trials(directory)
+        raw = read_sweep(directory, trials)
         raw["strategy"] = strategy
         if store is not None:
             config = replace(config, ui=ui_address(store.uri))
             raw["experiment_id"] = store.experiment_id
         runs = standard_table(raw, config.columns, f"the sweep {directory}")
+        runs = replace(runs, searched=tuple(searched_keys(trials)))
         sweeps = pd.DataFrame([summary.metrics()])
         page = write_page(analyses_of(runs, config, sweeps), config)
     except (GreensweepError, OSError) as error:

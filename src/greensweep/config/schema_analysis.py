@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from greensweep.config.groups import Group
 from greensweep.config.metrics import Direction
 from greensweep.config.options import option
-from greensweep.config.schema import LARGEST_SEED
+from greensweep.config.schema import LARGEST_SEED, DecisionConfig
 from greensweep.config.schema_energy import EnergyConfig, UnmeteredConfig
 from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.csv_files.figures import AccuracyUnit, EnergyUnit
@@ -79,6 +79,10 @@ class ColumnsConfig(Group, choice="runs"):
         "energy_uncertainty_joules",
         doc="joules that the energy may be off by: runs that differ by less are not ranked by it",
     )
+    low: str | None = option(
+        "objective_low", doc="lower end of the 95 % interval of what runs are compared by"
+    )
+    high: str | None = option("objective_high", doc="its upper end")
     selected_on_test: str | None = option(
         "selected_on_test", doc="whether the run was selected by its accuracy on the test split"
     )
@@ -193,6 +197,11 @@ class TradeoffConfig(AnalysisConfig, choice="tradeoff"):
     hyperparameters: list[str] = option(
         list, doc="columns whose importance is estimated; [] takes the options of our own runs"
     )
+    points_per_halving: float = option(
+        1.0,
+        doc="points that half the energy may cost; decision.points_per_halving sets it",
+        at_least=0,
+    )
     trainings: int = option(0, doc="give energy at so many trainings; 0: at none", at_least=0)
     kg_co2e_per_kwh: float | None = option(None, doc="emissions of your grid", at_least=0.0)
     price_per_kwh: float | None = option(None, doc="price, in your currency", at_least=0.0)
@@ -261,6 +270,7 @@ class SourceConfig:
 @dataclass
 class AnalyseConfig(SourceConfig):
     analysis: AnalysisConfig = MISSING
+    decision: DecisionConfig = option(DecisionConfig, doc="the choice between runs")
     output: str = option("outputs/analysis", doc="folder for tables and analysis.json", path=True)
 
 
@@ -269,6 +279,7 @@ class ReportConfig(SourceConfig):
     source: str = option(
         "mlflow", doc="a CSV or Parquet file, the folder of runs or sweeps, or mlflow"
     )
+    decision: DecisionConfig = option(DecisionConfig, doc="the choice between runs")
     tradeoff: TradeoffConfig = MISSING
     strategies: StrategiesConfig = MISSING
     layers: LayersConfig = MISSING
@@ -336,13 +347,14 @@ class StatementConfig(SourceConfig):
         )
 
 
-def sweep_report(directory: Path) -> ReportConfig:
+def sweep_report(directory: Path, decision: DecisionConfig) -> ReportConfig:
     """Return the options of the report on one sweep, out of its `trials.csv`."""
     return ReportConfig(
         source=str(directory),
         output=str(directory / "report"),
         columns=ColumnsConfig(seed=None),
-        tradeoff=TradeoffConfig(),
+        decision=decision,
+        tradeoff=TradeoffConfig(points_per_halving=decision.points_per_halving),
         strategies=StrategiesConfig(),
         layers=LayersConfig(),
         title=f"Sweep {directory.name}",

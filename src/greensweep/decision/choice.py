@@ -95,7 +95,7 @@ def decide(
     if not math.isfinite(costs[best]):
         return Decision(metric, points_per_halving, first, first, point)
     known = np.flatnonzero(np.isfinite(costs))
-    unsure = [candidates[place].uncertainty_joules for place in known]
+    unsure = [candidates[int(place)].uncertainty_joules for place in known]
     front = known[pareto_front(costs[known], scores[known], unsure)]
     points, doublings = scores[front] / point, np.log2(costs[front])
     place = _choice(points, doublings, points_per_halving)

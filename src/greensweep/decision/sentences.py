@@ -28,6 +28,8 @@ def option_texts(options: Mapping[str, object]) -> dict[str, str]:
 
 def value_text(value: object) -> str:
     """Return an option's value with four digits at most, text as it is."""
+    if isinstance(value, bool):
+        return str(value).lower()
     try:
         number = float(str(value))
     except ValueError:

@@ -11,6 +11,7 @@ from greensweep.config.metrics import Direction, Metric, directed_metric
 from greensweep.energy import Quality
 from greensweep.errors import StudyError
 from greensweep.files import read_json, write_text
+from greensweep.intervals import Interval, share_interval
 from greensweep.nested import from_json, to_json
 from greensweep.record.ending import Status
 from greensweep.record.summaries import (
@@ -178,6 +179,20 @@ class RunResult:
         if self.objective_metric == "accuracy":  # also of results that have no other
             return self.test_accuracy if split == "test" else self.validation_accuracy
         return self.metrics.get(split, {}).get(self.objective_metric)
+
+    @property
+    def objective_interval(self) -> Interval | None:
+        """The 95 % interval of `objective_value`; None where it is not known.
+
+        Over repeats; of a single run's accuracy, as that of a share of so many samples.
+        """
+        split = "test" if self.selected_on_test else "validation"
+        if spread := self.spread.get(f"{split}_{self.objective_metric}"):
+            return spread.interval
+        samples, value = self.samples.get(split), self.objective_value
+        if self.objective_metric != "accuracy" or not samples or value is None:
+            return None
+        return share_interval(value, samples)
 
     @property
     def score(self) -> float:

@@ -26,6 +26,7 @@ def tracked_params(config: Mapping[str, Any], result: RunResult) -> dict[str, st
 
 def tracked_metrics(result: RunResult) -> dict[str, float]:
     """Return a run's figures under the names that MLflow shows; unknown ones are left out."""
+    low, high = result.objective_interval or (None, None)
     inference, layers = result.inference or Inference(), result.layer_energy
     named: dict[str, float | None] = {
         "validation/accuracy": result.validation_accuracy,
@@ -41,6 +42,8 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
         "energy/gap_joules": result.energy_gap_joules,
         "energy/measured_share": result.energy_measured_share,
         "energy/neighbours": result.energy_neighbours if result.energy_contended else None,
+        "objective/low": low,
+        "objective/high": high,
         "inference/joules_per_1000": inference.joules_per_1000,
         "inference/seconds_per_1000": inference.seconds_per_1000,
         "emissions/kg": result.emissions_kg,

@@ -14,7 +14,7 @@ from greensweep.search.folders import runs_and_sweeps
 from greensweep.sources.study import choices_of, further_columns
 from greensweep.sources.table import Rows, read_file
 from greensweep.study.summary import trial_rows
-from greensweep.study.trials import Trial, read_trials
+from greensweep.study.trials import Trial, read_trials, searched_keys
 
 _SEARCHED = ("strategy", "search")
 
@@ -25,10 +25,10 @@ def read_rows(path: Path) -> Rows:
     Raises:
         AnalysisError: the file is missing or broken, or the folder holds no run.
     """
-    return Rows(read_runs(path) if path.is_dir() else read_file(path))
+    return read_runs(path) if path.is_dir() else Rows(read_file(path))
 
 
-def read_runs(folder: Path) -> pd.DataFrame:
+def read_runs(folder: Path) -> Rows:
     """Return the runs of a folder: of a run, a sweep, or all that is below.
 
     The columns are those of `read_sweep`, with `folder`, the options of runs of other programs,
@@ -41,18 +41,21 @@ def read_runs(folder: Path) -> pd.DataFrame:
     single = [each for each in found if (each / RESULT_FILE).is_file()]
     runs = [Trial(number, *pair, {}) for number, pair in enumerate(read_results(single).items())]
     tables = [_table(runs, folder).assign(trial=None)] if runs else []
+    searched: list[str] = []
     for sweep in (each for each in found if each not in single):
         if trials := read_trials(sweep):
             strategy = choices_of(sweep)["strategy"]
             own = _table(trials, folder)
             tables.append(own.assign(strategy=strategy, search=_name(sweep, folder)))
+            searched += searched_keys(trials)
     if not tables:
         raise AnalysisError(
             f"source={folder} holds no run: give the folder of a run, a sweep or many of them, a "
             "CSV or Parquet file, or mlflow"
         )
     joined = pd.concat(tables, ignore_index=True)
-    return joined.drop(columns=[name for name in _SEARCHED if _is_missing(joined, name)])
+    kept = joined.drop(columns=[name for name in _SEARCHED if _is_missing(joined, name)])
+    return Rows(kept, searched=tuple(dict.fromkeys(searched)))
 
 
 def _table(trials: Iterable[Trial], folder: Path) -> pd.DataFrame:

@@ -18,6 +18,8 @@ _METRICS = {
     "energy/training_joules": "energy_joules",
     "energy/spent_joules": "energy_spent_joules",
     "energy/uncertainty_joules": "energy_uncertainty_joules",
+    "objective/low": "objective_low",
+    "objective/high": "objective_high",
     "emissions/kg": "emissions_kg",
     "emissions/spent_kg": "emissions_spent_kg",
 }

@@ -33,6 +33,7 @@ def read_runs(config: SourceConfig) -> RunTable:
         rows=runs.rows + sum(rows.left_out.values()),
         left_out={**rows.left_out, **runs.left_out},
         warnings=(*rows.warnings, *runs.warnings),
+        searched=rows.searched,
     )
 
 

@@ -31,11 +31,13 @@ class Rows:
     Attributes:
         left_out: why rows of the source are not among these, and how many.
         warnings: what is doubtful about them.
+        searched: columns of the options that a search chose, where it says so.
     """
 
     frame: pd.DataFrame
     left_out: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    searched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class RunTable:
         left_out: why rows were left out, and how many.
         warnings: what makes the rows hard to compare.
         metric: that the runs are compared by.
+        searched: columns of the options that a search chose, where the source says so.
     """
 
     frame: pd.DataFrame
@@ -59,6 +62,7 @@ class RunTable:
     left_out: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     metric: Metric = METRICS[ACCURACY]
+    searched: tuple[str, ...] = ()
 
     @cached_property
     def finished(self) -> pd.DataFrame:

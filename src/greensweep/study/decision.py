@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from greensweep.decision.candidate import Candidate
 from greensweep.decision.choice import Decision, decide
-from greensweep.intervals import Interval, share_interval
-from greensweep.record.result import RunResult
 from greensweep.study.trials import Trial, candidates, metric_of
 
 
@@ -31,20 +29,6 @@ def candidate_of(trial: Trial) -> Candidate:
         value,
         result.energy_joules if result.energy_comparable else None,
         result.energy_uncertainty_joules,
-        _interval(result),
+        result.objective_interval,
         trial.searched,
     )
-
-
-def _interval(result: RunResult) -> Interval | None:
-    """Return the 95 % interval of what a run was selected by, where it is known.
-
-    Over repeats; of a single run's accuracy, as a share of so many samples.
-    """
-    split = "test" if result.selected_on_test else "validation"
-    if spread := result.spread.get(f"{split}_{result.objective_metric}"):
-        return spread.interval
-    samples, value = result.samples.get(split), result.objective_value
-    if result.objective_metric != "accuracy" or not samples or value is None:
-        return None
-    return share_interval(value, samples)

@@ -49,6 +49,8 @@ _FIGURES = (
     "energy_neighbours",
     "emissions_kg",
     "emissions_spent_kg",
+    "objective_low",
+    "objective_high",
     "seconds",
     "epochs",
     "repeats",
@@ -60,6 +62,7 @@ _FIGURES = (
     "mlflow_run_id",
 )
 _SPREADS = ("validation_accuracy", "test_accuracy", "energy_joules")
+_INTERVAL = ("objective_low", "objective_high")
 _SPLITS = ("validation", "test")
 _ACCURACIES = ("validation_accuracy", "test_accuracy")
 _NAMED = ("best", "chosen")
@@ -301,6 +304,8 @@ def _metric_columns(trials: Sequence[Trial]) -> list[str]:
 
 
 def _figure(result: RunResult, name: str) -> Any:
+    if name in _INTERVAL:
+        return (result.objective_interval or (None, None))[_INTERVAL.index(name)]
     split, _, metric = name.partition("_")
     if split in _SPLITS and metric != "accuracy":
         return result.metrics.get(split, {}).get(metric)
