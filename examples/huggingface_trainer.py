@@ -36,3 +36,4 @@ trainer = Trainer(
     callbacks=[GreensweepTrainerCallback(metric="macro_f1", country="NLD")],
 )  # fmt: skip
 trainer.train()
+trainer.predict(sentences(128, seed=2))

@@ -316,8 +316,26 @@ def test_what_cannot_be_counted_costs_a_warning_and_no_run(
     assert (result.status, result.layers, result.flops) == ("finished", {}, None)
     assert result.parameters == sum(each.numel() for each in model.parameters())
     assert reason in caplog.text
-    assert "give one of its inputs, greensweep.run(…, example=inputs)" in caplog.text
+    assert "give one of its inputs, example=inputs" in caplog.text
     assert hooks(model) == 0
+
+
+def test_layers_that_processes_share_out_are_not_counted_which_a_line_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from torch import distributed
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", store, rank=0, world_size=1)
+    try:
+        model = fully_shard(nn.Linear(3, 2), mesh=init_device_mesh("cpu", (1,)))
+        result = recorded(model, tmp_path, lambda net: net(torch.ones(4, 3)))
+    finally:
+        distributed.destroy_process_group()
+    assert (result.status, result.layers) == ("finished", {})
+    assert "(its parameters are shared out over processes, as by FSDP)." in caplog.text
 
 
 def test_a_loop_that_fails_leaves_the_parameters(tmp_path: Path) -> None:

@@ -59,6 +59,17 @@ def test_an_example_leaves_a_run(
     assert f"python examples/{name}\n" in path.read_text(encoding="utf-8")
 
 
+def test_pages_show_the_examples_as_they_are() -> None:
+    shown = 0
+    for page in sorted((PROJECT / "docs").glob("*.md")):
+        for each in blocks(f"docs/{page.name}"):
+            first, _, code = each.code.partition("\n")
+            if first.startswith("# examples/"):
+                shown += 1
+                assert code in (PROJECT / first.removeprefix("# ")).read_text(encoding="utf-8")
+    assert shown >= 6
+
+
 def test_a_lightning_project_changes_by_the_lines_that_its_page_shows(tmp_path: Path) -> None:
     (diff,) = [each.code for each in blocks("docs/lightning.md") if each.language == "diff"]
     changed = re.findall(r"^[+-](?!\+\+|--).*", diff, re.M)

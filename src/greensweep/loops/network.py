@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # Of whose parameters each process holds a part: a forward pass waits for the others.
 _SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
+_IS_SHARDED = "its parameters are shared out over processes, as by FSDP"
 
 
 class Network(AbstractContextManager["Network"]):
@@ -121,6 +122,9 @@ class Network(AbstractContextManager["Network"]):
         fault: BaseException | None = None
         with self._phases.phase(SETUP):
             self._note_size()
+            if _is_sharded(self._model):
+                self._warn(_IS_SHARDED)
+                return
             for calls in attempts:
                 try:
                     census = _census(self._model, calls)
@@ -141,12 +145,9 @@ class Network(AbstractContextManager["Network"]):
 
     def _warn(self, fault: BaseException | str) -> None:
         reason = first_sentence(fault) if isinstance(fault, BaseException) else fault
-        log.warning(
-            "The layers of %s are not counted (%s): give one of its inputs, "
-            "greensweep.run(…, example=inputs).",
-            type(self._model).__name__,
-            reason,
-        )
+        way_out = "" if reason == _IS_SHARDED else ": give one of its inputs, example=inputs"
+        name = type(self._model).__name__
+        log.warning("The layers of %s are not counted (%s)%s.", name, reason, way_out)
 
     def _share_out(self, steps: LiveSteps) -> None:
         """Share the training energy out by layer, with a warning where that cannot be done.
@@ -203,10 +204,12 @@ class _AsCalled(nn.Module):
             call()
 
 
-def _census(model: nn.Module, calls: Iterable[Call]) -> LayerCensus:
+def _is_sharded(model: nn.Module) -> bool:
     kinds = {base.__name__ for module in model.modules() for base in type(module).__mro__}
-    if kinds & _SHARDED:
-        raise ModelError("its parameters are shared out over processes")
+    return bool(kinds & _SHARDED)
+
+
+def _census(model: nn.Module, calls: Iterable[Call]) -> LayerCensus:
     with buffers_kept(model, device_of(model)), python_state_kept(model):
         return take_census(_AsCalled(model, list(calls)), torch.zeros(1))
 
