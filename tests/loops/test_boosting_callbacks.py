@@ -148,6 +148,38 @@ def test_rounds_of_lightgbm_are_reported_to_the_run_around(tmp_path: Path) -> No
 
 
 @lightgbm
+def test_trainings_of_lightgbm_in_one_run_count_their_rounds_on(tmp_path: Path) -> None:
+    from lightgbm import LGBMClassifier
+
+    from greensweep.loops.lightgbm import GreensweepCallback
+
+    model = LGBMClassifier(n_estimators=2, min_child_samples=1, n_jobs=1, verbose=-1)
+    given: dict[str, Any] = {"eval_set": SETS, "callbacks": [GreensweepCallback(every=1)]}
+    with searched() as search, greensweep.run("folds", directory=tmp_path):
+        model.fit(FEATURES, TARGET, **given)
+        model.fit(FEATURES, TARGET, **given)
+        model.fit(FEATURES, TARGET, init_model=model.booster_, **given)
+    assert [(each.epoch, each.epochs) for each in search.reports] == [
+        (1, 2), (2, 2), (3, 4), (4, 4), (5, 6), (6, 6),
+    ]  # fmt: skip
+
+
+@lightgbm
+def test_a_cross_validation_of_lightgbm_reports_its_means(tmp_path: Path) -> None:
+    import lightgbm as lgb
+
+    from greensweep.loops.lightgbm import GreensweepCallback
+
+    with greensweep.run("cv", directory=tmp_path, meter="unmetered") as run:
+        found = lgb.cv(
+            {"objective": "binary", "min_data_in_leaf": 1, "num_threads": 1, "verbose": -1},
+            lgb.Dataset(FEATURES, TARGET), 2, nfold=2, callbacks=[GreensweepCallback(every=1)],
+        )  # fmt: skip
+    (last,) = run.result.metrics["validation"].values()
+    assert last == found["valid binary_logloss-mean"][-1]
+
+
+@lightgbm
 def test_a_pruned_boosting_of_lightgbm_ends(tmp_path: Path) -> None:
     from lightgbm import LGBMClassifier
 

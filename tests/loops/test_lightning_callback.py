@@ -2,7 +2,9 @@
 
 import json
 import runpy
+import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import PROJECT
+from pages import blocks
 from search import needs, searched
 
 import greensweep
@@ -215,6 +218,22 @@ def test_a_trainer_of_pytorch_lightning_takes_the_callback_too(
     result = read_result(tmp_path)
     assert (result.status, result.epochs) == ("finished", 2)
     assert result.history[1].train_loss is not None
+
+
+@pytest.mark.slow
+def test_trials_of_several_processes_are_searched_as_the_page_says(tmp_path: Path) -> None:
+    (page,) = [each for each in blocks("docs/lightning.md") if "exec" in each.code]
+    (said,) = page.commands
+    words = [sys.executable if each == "python" else each for each in shlex.split(said)]
+    words = [each.replace("examples/", f"{PROJECT}/examples/") for each in words]
+    words[words.index("hydra.sweeper.n_trials=8")] = "hydra.sweeper.n_trials=1"
+    small = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2"]
+    command = [sys.executable, "-m", "greensweep", *words[1:], *small]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    result = read_result(tmp_path / "multirun" / "greensweep" / "0")
+    assert (result.status, result.objective_metric) == ("finished", "acc")
+    assert result.metrics["validation"]["acc"] and result.energy_joules
 
 
 @pytest.mark.slow
