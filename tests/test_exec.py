@@ -510,7 +510,7 @@ def test_a_file_of_ones_own_describes_the_search(
     [
         (["lr=0.1,0.2"], "say --metric NAME"),
         (["--metric", "loss", "lr=0.1,0.2"], "the command told no loss"),
-        (["--metric", "macro_f1", "lr=0.1,0.2", "hydra.sweeper.direction=minimize"], "the worst"),
+        (["--metric", "macro_f1", "lr=0.1,0.2", "hydra.sweeper.direction=minimize"], "the higher"),
         (["--metric", "macro_f1", "rate=1,2", "lr=1"], "{rate}"),
         (["--metric", "macro_f1"], "there is nothing to search"),
     ],

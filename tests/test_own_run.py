@@ -216,6 +216,23 @@ def test_runs_outside_of_hydra_have_folders_of_their_own(
     assert len([*Path("outputs/mlp").glob("*/result.json")]) == 2
 
 
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/b", "x" * 400])
+def test_a_run_without_a_directory_stays_below_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with greensweep.run(name, meter="unmetered") as run:
+        pass
+    assert len(run.directory.parts) == 3 and run.directory.parts[0] == "outputs"
+    assert len([*tmp_path.glob("outputs/*/*/result.json")]) == 1
+
+
+def test_an_error_is_kept_without_the_codes_of_terminals(tmp_path: Path) -> None:
+    with suppress(ValueError), greensweep.run("a", directory=tmp_path, meter="unmetered"):
+        raise ValueError("\x1b[1;31mno\x1b[0m \x1b]0;title\x07such\x00 file")
+    assert recorded(tmp_path)["error"] == "ValueError: no such file"
+
+
 def test_a_configuration_that_was_only_composed_is_no_job_of_hydras(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,10 +248,13 @@ def test_a_run_in_mlflow_has_its_metrics(tmp_path: Path, monkeypatch: pytest.Mon
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with greensweep.run("mlp", params={"rate": 0.1}, directory=tmp_path / "run") as run:
-        run.report(epoch=1, macro_f1=0.5, train_accuracy=0.4)
+    params = {"rate": 0.1, "size{a}": 1, "/b//c": 2, "long" * 100: 3}
+    with greensweep.run("mlp", params=params, directory=tmp_path / "run") as run:
+        run.report(epoch=1, macro_f1=0.5, train_accuracy=0.4, **{"val/top@5/": 0.3})
+    assert not recorded(tmp_path / "run")["mlflow_incomplete"]
     kept = MlflowClient(uri).get_run(str(run.result.mlflow_run_id))
-    assert kept.data.params["rate"] == "0.1"
+    assert kept.data.params.items() >= {"rate": "0.1", "size_a_": "1", "b/c": "2"}.items()
+    assert kept.data.metrics["validation/top_5"] == 0.3
     assert kept.data.metrics["validation/macro_f1"] == 0.5
     assert kept.data.metrics["train/accuracy"] == 0.4
     assert kept.data.metrics["energy/spent_joules"] == run.result.energy_spent_joules
@@ -259,6 +279,11 @@ def unknown_direction(folder: Path) -> None:
         run.report(epoch=1, smoothness=0.5)
 
 
+def worst_macro_f1(folder: Path) -> None:
+    with greensweep.run("a", directory=folder, meter="unmetered", direction="minimize") as run:
+        run.report(epoch=1, macro_f1=0.5)
+
+
 def below_a_file(folder: Path) -> None:
     (folder / "file").touch()
     with greensweep.run("a", directory=folder / "file" / "run", meter="unmetered"):
@@ -279,6 +304,7 @@ def options_of_a_text(folder: Path) -> None:
             StudyError,
             "holds the result of another run: choose another directory",
         ),
+        (worst_macro_f1, ConfigError, "direction=minimize, but macro_f1 is better the higher"),
         (unknown_direction, ConfigError, "is smoothness better the higher or the lower it is"),
         (below_a_file, StudyError, r"cannot be written \(Not a directory\): name another"),
         (options_of_a_text, ConfigError, "params must be options by name"),

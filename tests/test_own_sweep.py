@@ -69,6 +69,8 @@ def main(config):
     return answer(config, energy.joules)
 
 def answer(config, joules):
+    if config.objectives == "latency":
+        return config.rate, 3 - config.rate
     return (config.rate, joules) if config.objectives == 2 else config.rate
 
 def report(config, epoch):
@@ -139,7 +141,10 @@ def test_each_trial_leaves_a_result_and_the_sweep_its_table(
 def test_all_that_a_trial_spent_is_emitted_on_the_grid_that_the_program_declares(
     sweep: Sweep,
 ) -> None:
-    (found,) = results_in(sweep("run", "grid=300", "hydra.sweeper.n_trials=1"))
+    folder = sweep("run", "grid=300", "hydra.sweeper.n_trials=1")
+    (found,) = results_in(folder)
+    bill = json.loads((folder / "study.json").read_text())["search"]
+    assert bill["spent_kg"] == pytest.approx(0.3 * bill["spent_joules"] / 3.6e6)
     assert found["energy_spent_joules"] > found["energy_joules"]
     assert found["emissions_kg"] == pytest.approx(0.3 * found["energy_joules"] / 3.6e6)
     assert found["emissions_spent_kg"] == pytest.approx(0.3 * found["energy_spent_joules"] / 3.6e6)
@@ -208,6 +213,31 @@ def test_a_metric_is_searched_for_in_the_direction_that_its_name_tells(
     )  # fmt: skip
     (found,) = json.loads((folder / "study.json").read_text())["search"]["best_trials"]
     assert pd.read_csv(folder / "trials.csv")["rate"][found] == best
+
+
+def test_a_metric_is_not_searched_for_in_the_direction_in_which_it_is_worse(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        sweep("silent", "hydra.sweeper.metric=macro_f1", "hydra.sweeper.direction=minimize")
+    said = "hydra.sweeper.direction=minimize, but macro_f1 is better the higher it is"
+    assert said in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_metric_of_the_table_is_better_as_was_asked(sweep: Sweep) -> None:
+    folder = sweep(
+        "silent", "hydra.sweeper.metric=policy_entropy", "hydra.sweeper.direction=maximize",
+        "hydra.sweeper.meter=nothing",
+    )  # fmt: skip
+    study = json.loads((folder / "study.json").read_text())
+    assert study["objective_direction"] == "maximize"
+    assert study["search"]["best_trials"] == [study["best_trial"]]
+
+
+def test_a_second_objective_that_is_no_energy_is_in_the_table(sweep: Sweep) -> None:
+    folder = sweep("run", "objectives=latency", "hydra.sweeper.n_trials=2")
+    table = pd.read_csv(folder / "trials.csv")
+    assert table["validation_objective_2"].tolist() == (3 - table["rate"]).tolist()
 
 
 def test_a_metric_that_is_never_reported_is_named(

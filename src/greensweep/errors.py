@@ -1,5 +1,6 @@
 """Errors that a user can mend. Each message is one sentence: the rule, the value, the way out."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import partial
@@ -25,6 +26,12 @@ _EXTRAS = {
     "hydra/launcher=submitit_local": "slurm",
     "hydra/launcher=submitit_slurm": "slurm",
 }
+
+
+# Of terminals (ECMA-48): colours and the like, titles, and what else is no text.
+_CODES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\0-\x08\x0e-\x1f\x7f]"
+)
 
 
 class GreensweepError(Exception):
@@ -177,9 +184,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
+def plain_text(error: object) -> str:
+    """Return an error's text without the codes of terminals: colours, say."""
+    return _CODES.sub("", str(error))
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its type's name when it has none."""
-    lines = str(error).strip().splitlines()
+    lines = plain_text(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

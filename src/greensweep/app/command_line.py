@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from greensweep.config.energy_options import EnergyOptions, energy_config
 from greensweep.config.grammar import as_override, escape_interpolations, read_value
 from greensweep.config.hydra_versions import store
-from greensweep.config.metrics import Direction
+from greensweep.config.metrics import METRICS, Direction, direction_fault
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.errors import ConfigError
 from greensweep.record.reported import known_direction, split_of
@@ -160,6 +160,8 @@ def metric_direction(asked: argparse.Namespace) -> Direction:
             f"--metric {asked.metric} is of the {split} split, by which runs are not compared: "
             f"name one of validation, such as val_{name}"
         )
+    if fault := direction_fault("--direction", METRICS.get(name), asked.direction):
+        raise ConfigError(fault)
     direction: Direction | None = asked.direction or known_direction(name)
     if direction is None:
         raise ConfigError(

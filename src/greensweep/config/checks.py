@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from greensweep.config.metrics import METRICS, unfit
+from greensweep.config.metrics import METRICS, direction_fault, unfit
 from greensweep.config.schema import LARGEST_SEED, TrainConfig
 from greensweep.errors import ConfigError
 
@@ -51,16 +51,9 @@ def _metric_faults(config: TrainConfig) -> Iterator[str]:
         )
     directions = config.objective.direction
     given = directions[0] if isinstance(directions, list) and directions else directions
-    opposite = "minimize" if objective.direction == "maximize" else "maximize"
-    if given == opposite:
-        better = "lower" if given == "maximize" else "higher"
-        way_out = "leave objective.direction out"
-        if objective.name not in METRICS:
-            way_out += f", or set metrics=[{{target: {objective.function}, direction: {given}}}]"
-        yield (
-            f"objective.direction={given}, but {objective.name} is better the {better} it is: "
-            f"{way_out}"
-        )
+    if opposed := direction_fault("objective.direction", objective, given):
+        own = f", or set metrics=[{{target: {objective.function}, direction: {given}}}]"
+        yield opposed + ("" if objective.name in METRICS else own)
     if config.replay is not None and objective.name != "accuracy":
         yield (
             f"objective.metric={objective.name} is measured by training, and training=replay gives "

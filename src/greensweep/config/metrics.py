@@ -167,6 +167,18 @@ def metric_called(name: str, direction: Direction | None = None) -> Metric | Non
     return replace(metric, name=name, direction=direction or metric.direction)
 
 
+def direction_fault(option: str, metric: Metric | None, asked: object) -> str | None:
+    """Say that an option asks for a metric in the direction in which it is worse.
+
+    Args:
+        metric: of the table, or whose direction is said elsewhere; None is better as is asked.
+    """
+    if metric is None or asked not in ("maximize", "minimize") or asked == metric.direction:
+        return None
+    better = "lower" if asked == "maximize" else "higher"
+    return f"{option}={asked}, but {metric.name} is better the {better} it is: leave {option} out"
+
+
 def directed_metric(name: str, direction: Direction) -> Metric:
     """Return the metric of that name, in the direction that a result states beside it."""
     found = metric_called(name, direction)

@@ -1,5 +1,6 @@
 """Where a run of one's own loop is recorded: alone, in a Hydra job, or as a trial of a sweep."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ from greensweep.secrets.data import mask_override
 from greensweep.sweeper.command import sweep_of, task_overrides
 from greensweep.tracking.choice import chosen_tracking, keep_tracking
 from greensweep.tracking.tracker import Tracker, build_tracker
+
+_NO_NAME = re.compile(r"[^\w. +=,@-]+")  # what no folder of one's own is called
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,11 @@ def run_place(
 
     Raises:
         StudyError: its directory cannot be written, or holds the result of another run.
-        ConfigError: MLflow is asked for and not installed.
+        ConfigError: MLflow is asked for and not installed, or the name is no text.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of a run is a text, got {type(name).__name__}")
+    name = _NO_NAME.sub("-", name)[:100].strip(". -") or "run"
     hydra = _hydra_of_job()
     sweeping = hydra is not None and hydra.mode == RunMode.MULTIRUN
     if directory is not None:

@@ -104,15 +104,18 @@ def run(
     network = _network(model, example=example, keep_weights=keep_weights, layer_energy=layer_energy)
     config = energy_config(energy, **options)
     place = run_place(name, directory, mlflow, experiment, metric)
-    chosen = place.metric or "accuracy"
+    if metric is None and place.metric is not None:  # the sweep's, with its direction
+        direction = direction or place.direction
     initial = RunResult(
         status="failed",
         error=None,
         model=name if model is None else model if isinstance(model, str) else type(model).__name__,
         dataset=dataset,
         seed=seed,
-        objective_metric=chosen,
-        objective_direction=direction_of(chosen, direction, place.direction),
+        objective_metric=place.metric or "accuracy",
+        objective_direction=(
+            direction_of(place.metric, direction, place.direction) if place.metric else "maximize"
+        ),
         trial=place.trial,
         overrides=place.overrides,
     )

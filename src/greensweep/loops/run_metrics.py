@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from greensweep.config.metrics import Direction
+from greensweep.config.metrics import METRICS, Direction, direction_fault
 from greensweep.energy import EnergyReading
 from greensweep.energy.notices import warn_once
 from greensweep.errors import ConfigError
@@ -130,8 +130,10 @@ def direction_of(
     """Return the direction in which a metric is better: as asked, by its name, or the sweep's.
 
     Raises:
-        ConfigError: its name does not tell.
+        ConfigError: its name does not tell, or contradicts what is asked.
     """
+    if fault := direction_fault("direction", METRICS.get(name), asked):
+        raise ConfigError(fault)
     known = asked or known_direction(name) or of_sweep
     if known is None:
         raise ConfigError(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from greensweep.errors import GreensweepError, TrialEnded, first_line
+from greensweep.errors import GreensweepError, TrialEnded, first_line, plain_text
 
 Status = Literal["finished", "failed", "pruned", "stopped"]
 
@@ -29,11 +29,11 @@ def ending_of(raised: BaseException) -> Ending:
         case KeyboardInterrupt():
             return Ending("stopped", "interrupted", interrupted=True)
         case TrialEnded():
-            return Ending(raised.status, str(raised), raised.interrupted)
+            return Ending(raised.status, plain_text(raised), raised.interrupted)
         case SystemExit():
             return Ending("failed", f"the program ended itself with status {raised.code}")
         case GreensweepError():
-            return Ending("failed", str(raised))
+            return Ending("failed", plain_text(raised))
     return Ending("failed", f"{type(raised).__name__}: {first_line(raised)}")
 
 

@@ -1,5 +1,6 @@
 """A run's result under the names that MLflow shows."""
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +18,7 @@ _SPREAD_NAMES = {"energy_joules": _TRAINING_JOULES, "energy_net_joules": "energy
 
 def tracked_params(config: Mapping[str, Any], result: RunResult) -> dict[str, str]:
     """Return a run's options by dotted names, as text without secrets."""
-    params = {name: str(value) for name, value in dotted(masked(config)).items()}
+    params = {_valid(name): str(value) for name, value in dotted(masked(config)).items()}
     params["objective.metric"] = result.objective_metric
     if params.get("objective.name") == "accuracy":  # the choice of one metric, whichever that is
         params["objective.name"] = result.objective_metric
@@ -128,8 +129,13 @@ def history_metrics(point: HistoryPoint) -> dict[str, float]:
 
 
 def _tracked(split: str, metric: str) -> str:
-    """Return the name that MLflow shows: names of classes may hold what it refuses."""
-    return re.sub(r"[^\w/ .-]", "_", f"{split}/{metric}")
+    return _valid(f"{split}/{metric}")
+
+
+def _valid(name: str) -> str:
+    """Return a name that MLflow takes: those of classes, or of a program's options, may not be."""
+    path = posixpath.normpath(re.sub(r"[^\w/ .-]", "_", name)).strip("/.")
+    return path[:250] or "_"
 
 
 def _split_of(name: str) -> tuple[str, str]:

@@ -60,6 +60,7 @@ class TrialMonitor:
         self.last: Progress | None = None
         self.metrics: dict[str, float | None] = {}  # each as a loop of one's own reported it last
         self.metric: str | None = spec.metric  # that trials are compared by, once it is known
+        self.is_named = spec.metric is not None  # and with it in which direction it is better
         self.ended: TrialEnded | ConstraintError | None = None  # what a report raised first
         self._spec, self._study, self._trial = spec, study, trial
         self._count, self._directory = EpochCount(), directory
@@ -223,7 +224,7 @@ class TrialMonitor:
         name = self.metric or choose_metric(names, None) or "accuracy"
         value, asked = progress.figure(name), self._spec.directions[0]
         known = progress.direction if name == progress.metric else known_direction(name)
-        if value is None or (known or asked) == asked:
+        if value is None or self.is_named or (known or asked) == asked:
             return value
         warn_once(
             f"{name} is better the {_BETTER[str(known)]} it is, which contradicts "

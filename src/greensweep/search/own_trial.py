@@ -80,7 +80,9 @@ class OwnTrial:
                 emissions_spent_kg=self.grid.emissions_kg(spent or None),
                 emissions_grid=self.grid.declared,
             )
-        return result if values is None else _with_objective(result, values[0])
+        if values is None:
+            return result
+        return _with_others(_with_objective(result, values[0]), values)
 
     def _made(self, outcome: Outcome, monitor: TrialMonitor, window: Window | None) -> RunResult:
         reading = _training(monitor, window)
@@ -102,6 +104,7 @@ class OwnTrial:
             metric = OBJECTIVE
         else:
             metric = monitor.metric if monitor.metric in validation else OBJECTIVE
+        direction = None if monitor.is_named else known_direction(metric)
         return replace(
             self.initial,
             **{**figures, "seconds": figures.get("seconds") or outcome.seconds},
@@ -109,7 +112,7 @@ class OwnTrial:
             validation_accuracy=validation.get("accuracy"),
             test_accuracy=test.get("accuracy"),
             objective_metric=metric,
-            objective_direction=known_direction(metric) or self.initial.objective_direction,
+            objective_direction=direction or self.initial.objective_direction,
             epochs=outcome.epochs,
             history=history_of(monitor.reports),
             provenance=provenance(self.initial.dataset),
@@ -178,6 +181,16 @@ def _with_the_rest(result: RunResult, spent_joules: float, window: Window) -> Ru
         emissions_spent_kg=kilograms,
         energy_phases=phases,
     )
+
+
+def _with_others(result: RunResult, values: Sequence[float]) -> RunResult:
+    """Return a result that holds the further objectives that no other figure of it is."""
+    metrics = dict(result.metrics.get("validation", {}))
+    energies = result.energy_joules, result.energy_spent_joules, result.energy_kwh
+    for number, value in enumerate(values[1:], start=2):
+        if value not in (*metrics.values(), *energies, result.seconds, result.emissions_kg):
+            metrics[f"{OBJECTIVE}_{number}"] = value
+    return replace(result, metrics={**result.metrics, "validation": metrics})
 
 
 def _with_objective(result: RunResult, value: float) -> RunResult:

@@ -13,7 +13,7 @@ from greensweep.search.terminal import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.sentences import answer_text, beside_sentence, caveats
-from greensweep.study.summary import StudySummary, summarise, write_summary
+from greensweep.study.summary import StudySummary, emitted, summarise, write_summary
 from greensweep.study.trials import Trial, read_trials
 from greensweep.study.trials_table import print_summary
 from greensweep.study.winners import drop_beaten_weights, evaluate_winners
@@ -72,6 +72,7 @@ def finish_sweep(
             drifted = drift.end(directory, ours.meter, ours.config)
             test_joules = evaluate_winners(read_trials(directory), ours.meter, store)
     trials = read_trials(directory)
+    found = found and emitted(found, trials)
     parent = known_parent(directory)
     summary = summarise(
         trials,

@@ -27,7 +27,8 @@ _SOURCES = {
 
 def run_line(result: RunResult) -> str:
     """Return one run in one line."""
-    parts = [f"{result.model} on {result.dataset}: {result.status}"]
+    data = "" if result.dataset == "unknown" else f" on {result.dataset}"
+    parts = [f"{result.model}{data}: {result.status}"]
     parts += [*_metrics_of(result, "validation"), *_metrics_of(result, "test")]
     beside = f", beside {result.energy_contended_by}" if result.energy_contended_by else ""
     parts.append(

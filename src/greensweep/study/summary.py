@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,11 +205,7 @@ def summarise(
         ),
         trials_selected_on_test=sum(trial.result.selected_on_test for trial in finished(trials)),
         energy_spent_joules=sum_joules(trial.result.energy_spent_joules for trial in trials),
-        emissions_spent_kg=sum_where_all(
-            trial.result.emissions_spent_kg
-            for trial in trials
-            if trial.result.energy_spent_joules is not None
-        ),
+        emissions_spent_kg=_emissions_kg(trials),
         energy_test_joules=test_joules,
         energy_quality=shared_quality(
             trial.result.energy_quality
@@ -235,6 +231,23 @@ def summarise(
         decision=decision.figures() if decision else {},
         pareto_trials=tuple(sorted(front)),
         search=asdict(search_cost) if search_cost else None,
+    )
+
+
+def emitted(cost: SearchCost, trials: Sequence[Trial]) -> SearchCost:
+    """Return a search's cost with its emissions, on the grid that its program's runs declare."""
+    joules = sum_joules(trial.result.energy_spent_joules for trial in trials)
+    kilograms = _emissions_kg(trials)
+    if cost.spent_kg is not None or cost.spent_joules is None or not joules or kilograms is None:
+        return cost
+    return replace(cost, spent_kg=cost.spent_joules * kilograms / joules)
+
+
+def _emissions_kg(trials: Sequence[Trial]) -> float | None:
+    return sum_where_all(
+        trial.result.emissions_spent_kg
+        for trial in trials
+        if trial.result.energy_spent_joules is not None
     )
 
 

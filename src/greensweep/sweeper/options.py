@@ -4,6 +4,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from greensweep.config.energy_options import energy_config
 from greensweep.config.folders import use_sweep_folder
+from greensweep.config.metrics import METRICS, direction_fault
 from greensweep.config.options import option_faults
 from greensweep.config.schema_energy import EnergyConfig, UnmeteredConfig
 from greensweep.config.store import raise_faults
@@ -43,6 +44,10 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
         faults += ["hydra.sweeper.metric is of programs of one's own: set objective.metric instead"]
     elif options.metric and (split := split_of(options.metric)[0]) != "validation":
         faults += [f"hydra.sweeper.metric={options.metric} is of {split}, which selects no trial"]
+    elif options.metric:
+        metric, given = METRICS.get(split_of(options.metric)[1]), options.direction
+        first = given[0] if isinstance(given, list) and given else given
+        faults += filter(None, [direction_fault(f"{PREFIX}direction", metric, first)])
     raise_faults(faults)
     check_subdir(config.hydra)
     return options
