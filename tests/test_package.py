@@ -161,6 +161,7 @@ def test_a_type_checker_sees_what_is_wrong(line: str, fault: str, tmp_path: Path
 # --- the wheel in an empty environment --------------------------------------------------------
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+OLDER_HYDRA = "1.3.2"  # which most projects pin
 
 LOOP = """
 import hydra
@@ -217,7 +218,7 @@ def pip(*arguments: object, python: str | Path = sys.executable) -> str:
     return subprocess.run(command, env=OUTSIDE, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.fixture(scope="module", params=["1.3.2", "1.4.0rc3"])
+@pytest.fixture(scope="module", params=[OLDER_HYDRA, "1.4.0rc3"])
 def run(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Run]:
@@ -292,3 +293,42 @@ class TestTheWheelAlone:
     def test_a_launcher_of_an_extra_is_named(self, run: Run) -> None:
         said = run("greensweep", "analyse", "-m", "hydra/launcher=ray", "output=a,b", fails=True)
         assert "hydra/launcher=ray is not installed: pip install 'greensweep[ray]'" in said.stderr
+
+
+# --- our trainer under the Hydra that most projects pin ---------------------------------------
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the older Hydra and what it needs, for the front of PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("older")
+    pip("install", "--target", folder, f"hydra-core=={OLDER_HYDRA}")
+    return folder
+
+
+SHORT = ["training.epochs=1", "dataset.train_limit=100", "energy=unmetered", "tracking=local"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["train", *SHORT], "simple_cnn on digits: finished"),
+        (["sweep", *SHORT, "hydra.sweeper.n_trials=2"], "2 trials: 2 finished"),
+        (["train", "-m", "seed=1,2", *SHORT], "kept weights: multirun/"),
+        (["sweep", "experiment=rq1_strategies", "size=smoke", "--cfg", "hydra"], "pruner: none"),
+        (["sweep", "hydra/sweeper/sampler=tpe", "--cfg", "hydra"], "n_startup_trials: 4"),
+    ],
+    ids=" ".join,
+)
+def test_our_trainer_runs_under_an_older_hydra(
+    command: list[str], said: str, older: Path, tmp_path: Path
+) -> None:
+    path = os.pathsep.join([str(older), str(PROJECT / "src")])
+    ended = subprocess.run(
+        [sys.executable, "-m", "greensweep", *command],
+        cwd=tmp_path, env={**OUTSIDE, "PYTHONPATH": path}, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert said in ended.stdout + ended.stderr

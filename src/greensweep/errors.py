@@ -20,7 +20,7 @@ _EXTRAS = {
     "ruamel": "dvc",
     "psycopg": "postgresql",
     "psycopg2": "postgresql",
-    "hydra/sweeper=optuna": "train",
+    "hydra/sweeper=optuna": "optuna",
     "hydra/launcher=joblib": "train",
     "hydra/launcher=ray": "ray",
     "hydra/launcher=submitit_local": "slurm",

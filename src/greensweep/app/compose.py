@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from greensweep.config.folders import CONF, storage_url
-from greensweep.config.hydra_versions import WITHOUT_SEARCH, composing
+from greensweep.config.hydra_versions import composing
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import parse, raise_faults, without_hydra
 from greensweep.config.unknown import unknown_options
@@ -84,7 +84,7 @@ def compose_sweep(overrides: list[str]) -> ComposedSweep:
         with composing(str(CONF)):
             composed = compose(
                 "train",
-                overrides=["hydra/sweeper=greensweep", *WITHOUT_SEARCH, *overrides],
+                overrides=["hydra/sweeper=greensweep", *overrides],
                 return_hydra_config=True,
             )
         with read_write(composed.hydra):

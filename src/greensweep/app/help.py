@@ -27,7 +27,7 @@ _USES = {
 _SWEEP = (
     "It is `greensweep train -m hydra/sweeper=greensweep`. hydra/sweeper=optuna takes the stock "
     "sweeper instead, with hydra/sweeper/sampler=grid, random, tpe or gp: it comes with "
-    "greensweep[train] and needs Hydra 1.4. What is searched is space=NAME, a file of conf/space "
+    "greensweep[optuna] and needs Hydra 1.4. What is searched is space=NAME, a file of conf/space "
     "or of a folder of your own. Every option of `greensweep train --help` is one here too."
 )
 _FLAGS = (

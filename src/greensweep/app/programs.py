@@ -2,14 +2,14 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import NoReturn
 
 from greensweep.app import kept, tables, training
 from greensweep.app.exit import run
 from greensweep.app.help import print_page
-from greensweep.config.hydra_versions import check_trains, program
+from greensweep.config.hydra_versions import program
 
 _MODULES = {
     "train": training,
@@ -40,13 +40,7 @@ def start(name: str, arguments: list[str]) -> NoReturn:
     sys.argv[1:] = arguments  # which Hydra reads
     if name in ("analyse", "report"):
         gc.disable()  # to look for garbage among a million cells takes a tenth of the time
-    main = program(name, getattr(_MODULES[name], name), _TRUSTED)
-    run(partial(_trains, main) if name == "train" else main)
-
-
-def _trains(main: Callable[[], None]) -> None:
-    check_trains()
-    main()
+    run(program(name, getattr(_MODULES[name], name), _TRUSTED))
 
 
 def _sweeping(arguments: list[str]) -> Iterator[str]:

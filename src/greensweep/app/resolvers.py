@@ -35,6 +35,8 @@ def register() -> None:
 
 
 def _search_params(_: str = "", *, _root_: DictConfig) -> Any:
+    if "space" not in _root_:  # OmegaConf 2.3 asks a file for it before it is part of a program
+        return {}
     sampler = OmegaConf.select(_root_, "hydra.sweeper.sampler._target_", default="")
     params = search_params(
         declared_space(_root_),
@@ -45,7 +47,7 @@ def _search_params(_: str = "", *, _root_: DictConfig) -> Any:
         conditional=resumes(_root_.hydra),
         where=partial(declared_in, _root_.hydra),
     )
-    return escape_interpolations(params)  # what is returned is composed once more
+    return OmegaConf.create(escape_interpolations(params))  # composed once more, then resolved
 
 
 def _metric_direction(_: str = "", *, _root_: DictConfig) -> str:

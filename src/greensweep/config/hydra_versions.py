@@ -9,25 +9,12 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from greensweep.config import omegaconf_internals  # noqa: F401 - lets options be literals
+from greensweep.config import hydra_internals, omegaconf_internals  # noqa: F401 - 1.3 as 1.4
 from greensweep.config.folders import CONF
-from greensweep.errors import ConfigError
 
 IS_1_4 = "execution_whitelist" in signature(hydra.main).parameters
-# conf/train.yaml lets the search follow the sweeper, which 1.3 does not know when it composes.
-WITHOUT_SEARCH = [] if IS_1_4 else ["search=none"]
 # Hydra 1.3 else works as 1.1 did, with other working directories; 1.4 needs to be told nothing.
 _VERSION: dict[str, Any] = {} if IS_1_4 else {"version_base": "1.3"}
-
-
-def check_trains() -> None:
-    """Raise ConfigError where conf/train.yaml cannot be composed."""
-    if not IS_1_4:
-        raise ConfigError(
-            f"greensweep train and sweep need Hydra 1.4, and Hydra {hydra.__version__} is "
-            "installed: pip install 'greensweep[train]'; a program of your own is measured and "
-            "swept under both"
-        )
 
 
 def program(
