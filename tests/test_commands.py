@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -150,6 +151,31 @@ def test_the_help_fits_on_a_screen_and_names_every_command(greensweep: Command) 
     for command in ("train", "sweep", "evaluate", "predict", "prepare", "analyse", "report",
                     "doctor", "upload", "summarise", "runs", "digest", "study"):  # fmt: skip
         assert re.search(rf"^ +{command} ", said, re.M), command
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("swep", "no command is called 'swep': did you mean sweep?"),
+        ("Analyze", "no command is called 'Analyze': did you mean analyse?"),
+        ("qqq", "no command is called 'qqq', nor anything close to it"),
+    ],
+)
+def test_a_command_that_is_mistyped_names_the_closest(
+    typed: str, said: str, greensweep: Command
+) -> None:
+    status, told = greensweep(typed)
+    assert (status, told.splitlines()[-1]) == (2, f"greensweep: error: {said}")
+
+
+def test_usage_names_the_command_as_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["somewhere/greensweep/__main__.py", "train", "--epochs"])
+    monkeypatch.delitem(sys.modules, "greensweep.__main__")
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("greensweep", run_name="__main__")
+    assert capsys.readouterr().err.startswith("usage: greensweep [--help]")
 
 
 @pytest.mark.parametrize("program", sorted(PROGRAMS))

@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from greensweep.errors import unknown
 from greensweep.messages import drop_output, error_line
 from greensweep.secrets.output import mask_command_output
 from greensweep.studies.yarally2023.cells import BAYESIAN, SIZES, set_study, study_cells
@@ -96,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         complete(arguments, _PROGRAMS, commands.choices)
         return 0
+    if arguments and arguments[0] not in commands.choices and arguments[0][:1] != "-":
+        parser.error(unknown("command", arguments[0], commands.choices))
     asked = argparse.Namespace(command=_exec, arguments=arguments[1:])
     if arguments[:1] != ["exec"]:  # what follows it is a command's
         asked = parser.parse_args(arguments)
@@ -210,4 +213,5 @@ def _study(asked: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    sys.argv[0] = "greensweep"  # for the usage that Hydra shows
     sys.exit(main())
