@@ -122,6 +122,12 @@ def test_without_a_metric_the_final_run_is_the_one_that_is_named(
     assert "emissions" not in card(told)
     named = stated(statement(*CODECARBON, "final=a"))
     assert "The run of the final model (a) took 1.67 min and used 32.5 kJ" in named
+    write_codecarbon(
+        tmp_path / "emissions.csv",
+        [codecarbon_row(each, 100.0, END, project_name=f"net-{each}") for each in "ab"],
+    )
+    by_project = stated(statement(*CODECARBON, "final=net-a"))
+    assert "The run of the final model (net-a) took 1.67 min and used 32.5 kJ" in by_project
 
 
 def test_what_an_older_file_does_not_tell_is_not_known(
@@ -171,8 +177,10 @@ def test_emissions_are_the_tools_own_also_where_its_intensity_varied(
         codecarbon_row(each, 100.0, END, emissions=kg) for each, kg in (("a", 1e-3), ("b", 3e-3))
     ]
     write_codecarbon(tmp_path / "emissions.csv", rows)
-    told = stated(statement(*CODECARBON, "final=a"))
-    assert line(told, "Final run (a)")[3] == "1 g CO2e"
+    (tmp_path / "metrics.csv").write_text("run_id,accuracy\na,0.5\n")
+    told = stated(statement(*CODECARBON, *JOINED))
+    assert line(told, "Final run (a)")[3] == line(told, "Ended runs")[3] == "1 g CO2e"
+    assert line(told, "Unmatched runs")[3] == "3 g CO2e"
     assert line(told, "Total")[3] == "4 g CO2e"
 
 
@@ -211,6 +219,7 @@ def test_the_logs_of_carbontracker_are_stated(statement: Statement, tmp_path: Pa
     assert "445 g CO2e per kWh in the mean for Copenhagen, Capital Region, DK, which it" in told
     assert "1 of 2 logs end before carbontracker says what was consumed" in told
     assert "cooling" not in told, "its PUE is in the energy"
+    assert "grids, whose figures stand apart" not in told, "the crashed run was at the same place"
     bib = (tmp_path / "outputs" / "statement" / "statement.bib").read_text()
     assert "@misc{carbontracker," in bib
     assert "@software{codecarbon," not in bib

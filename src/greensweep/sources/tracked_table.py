@@ -78,6 +78,7 @@ def tracked_table(rows: Rows, config: SourceConfig) -> TrackedRuns:
     elif _GRID in frame and frame[_GRID].nunique() == 1:  # as of runs that crashed before they told
         frame[_GRID] = frame[_GRID].dropna().iloc[0]
     frame["_sweep"] = _sweeps(read)
+    frame["_name"] = _names(frame)
     frame["_ended"] = _ends(read)
     if read.has("seconds"):
         frame["_seconds"] = read.numbers("seconds")
@@ -97,6 +98,14 @@ def tracked_table(rows: Rows, config: SourceConfig) -> TrackedRuns:
     return TrackedRuns(
         config.source, tuple(runs), sweeps, told_by=told_by, notes=(*left_out, *warnings)
     )
+
+
+def _names(frame: pd.DataFrame) -> "pd.Series[Any]":
+    """Return what runs are called; of CodeCarbon the project, where each run has one of its own."""
+    named = [name for name in ("run_name", "log_prefix", "project_name") if name in frame]
+    if not named or (named[0] == "project_name" and not frame["project_name"].is_unique):
+        return pd.Series(None, index=frame.index, dtype=object)
+    return frame[named[0]]
 
 
 def _sweeps(read: SourceColumns) -> "pd.Series[Any]":
@@ -121,9 +130,7 @@ def _run(
     key = cell_text(row.get("run_id")) or str(number)
     task = cell_text(row.get("task_name"))
     key = f"{key} {task}" if task else key
-    name = next(
-        filter(None, (cell_text(row.get(each)) for each in ("run_name", "log_prefix"))), key
-    )
+    name = cell_text(row["_name"]) or key
     seconds = row.get("_seconds", math.nan)
     return TrackedRun(
         name if name != str(number) else f"row {number}",
