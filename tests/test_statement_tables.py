@@ -222,6 +222,7 @@ def test_the_logs_of_carbontracker_are_stated(statement: Statement, tmp_path: Pa
     assert "grids, whose figures stand apart" not in told, "the crashed run was at the same place"
     bib = (tmp_path / "outputs" / "statement" / "statement.bib").read_text()
     assert "@misc{carbontracker," in bib
+    assert bib.count("{") == bib.count("}")
     assert "@software{codecarbon," not in bib
 
 

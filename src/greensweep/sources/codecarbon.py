@@ -150,10 +150,12 @@ def _described(row: Mapping[Any, Any]) -> list[str | None]:
     processor = said("cpu_model")
     if processor and threads:
         processor += f" ({threads} threads)"
-    gigabytes = f"{memory:.0f} GiB of memory" if isinstance(memory, float) and memory > 0 else None
+    has_memory = processor is not None and isinstance(memory, int | float) and memory > 0
     region = said("cloud_region") if said("on_cloud") == "Y" else said("region")
     return [
-        _listed(said("gpu_model"), processor, gigabytes if processor else None),
+        _listed(
+            said("gpu_model"), processor, f"{memory:.0f} GiB of memory" if has_memory else None
+        ),
         _listed(region, said("country_iso_code") or said("country_name")),
         said("codecarbon_version"),
         said("python_version"),
