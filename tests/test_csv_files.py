@@ -191,7 +191,7 @@ def test_copies_are_seen_behind_the_numbers_of_rows(table: Read) -> None:
 def test_rows_that_are_copies_are_told_where_their_joules_could_differ(table: Read) -> None:
     row = "0.5,1234.56789\n"
     runs = table("accuracy,energy_joules\n" + row + row + row + "0.5,2\n0.5,2\n")
-    assert runs.warnings == ("2 rows are copies of others: each counts as a run",)
+    assert runs.warnings == ("copies of other rows, each counted as a run: 2",)
 
 
 @pytest.mark.parametrize("name", ["runs.csv.gz", "runs.csv.bz2", "runs.csv.xz", "runs.zip"])

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from greensweep.errors import unknown
+from greensweep.errors import plural, unknown
 from greensweep.messages import drop_output, error_line
 from greensweep.secrets.output import mask_command_output
 from greensweep.studies.yarally2023.cells import BAYESIAN, SIZES, set_study, study_cells
@@ -142,7 +142,7 @@ def _upload(asked: argparse.Namespace) -> None:
     from greensweep.study.upload import upload
 
     sent = upload(asked.directory)
-    print(f"Sent {len(sent)} runs." if sent else "Everything is in MLflow already.")
+    print(f"Sent {plural(len(sent), 'run')}." if sent else "Everything is in MLflow already.")
 
 
 def _summarise(asked: argparse.Namespace) -> None:
@@ -178,7 +178,7 @@ def _runs(asked: argparse.Namespace) -> None:
 
     runs, figures = read_study(asked.study, study_cells(read_params()))
     write_study(runs, figures, asked.output)
-    print(f"{len(runs)} runs of {len(figures)} cells: {asked.output}")
+    print(f"{plural(len(runs), 'run')} of {plural(len(figures), 'cell')}: {asked.output}")
 
 
 def _digest(asked: argparse.Namespace) -> None:

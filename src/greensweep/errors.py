@@ -170,6 +170,15 @@ def listed(names: Iterable[object], most: int = 8) -> str:
     return ", ".join([*shown[:most], *(["…"] if len(shown) > most else [])])
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a number of things for a sentence.
+
+    >>> plural(1, "run"), plural(3, "run")
+    ('1 run', '3 runs')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def first_sentence(error: BaseException) -> str:
     """Return an error's type and the first sentence of its text: libraries go on with advice."""
     if isinstance(error, ModuleNotFoundError) and (said := not_installed(error.name)):
@@ -181,7 +190,8 @@ def describe(error: BaseException) -> str:
     """Return an error's type and the first line of its text; how to install what is missing."""
     if isinstance(error, ModuleNotFoundError) and (said := not_installed(error.name)):
         return said
-    return f"{type(error).__name__}: {first_line(error)}"
+    file = getattr(error, "filename", None) if isinstance(error, OSError) else None
+    return f"{type(error).__name__}: {first_line(error)}{f': {file}' if file else ''}"
 
 
 def plain_text(error: object) -> str:
@@ -190,8 +200,15 @@ def plain_text(error: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type's name when it has none."""
-    lines = plain_text(error).strip().splitlines()
+    """Return the first line of an error's text, or its type's name when it has none.
+
+    Of the system's errors it is the reason, without a number and without the file.
+
+    >>> first_line(FileNotFoundError(2, "No such file or directory", "digits.npy"))
+    'No such file or directory'
+    """
+    reason = error.strerror if isinstance(error, OSError) else None
+    lines = plain_text(reason or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

@@ -109,8 +109,8 @@ def _text_of(fault: BaseException, way_out: str) -> str:
     if type(fault).__module__.startswith(("hydra", "omegaconf")):
         return _condensed(text, chain)
     if isinstance(fault, OSError):
-        where = fault.filename or "a file"
-        return f"cannot use {where}: {fault.strerror or first_line(fault)}{way_out}"
+        where = f"cannot use {fault.filename or 'a file'}: " if fault.strerror else ""
+        return f"{where}{first_line(fault)}{way_out}"
     return f"{type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
 
 

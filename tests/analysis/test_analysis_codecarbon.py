@@ -235,7 +235,7 @@ def test_json_that_is_no_answer_of_the_api_is_refused(tmp_path: Path, text: str,
     [
         ({"pue": 1.5}, "a power usage effectiveness (PUE) of 1, 1.5"),
         ({"tracking_mode": "process"}, "the runs mix tracking modes (machine, process)"),
-        ({"timestamp": "2026-05-04T08:02:00"}, "1 runs began on such a machine as another run"),
+        ({"timestamp": "2026-05-04T08:02:00"}, "1 run began on such a machine as another run"),
     ],
 )
 def test_what_makes_its_figures_doubtful_is_a_warning(

@@ -361,7 +361,7 @@ def test_factors_that_go_together_are_refused() -> None:
 
 def test_nothing_finished_is_one_sentence() -> None:
     rows = [{**row, "status": "failed"} for row in design()]
-    with pytest.raises(AnalysisError, match=r"none of the 18 runs of runs\.csv finished"):
+    with pytest.raises(AnalysisError, match=r"no run of runs\.csv finished, of 18"):
         layers(rows)
     with pytest.raises(AnalysisError, match=r"analysis\.architecture: no column .* 'con'"):
         layers(design(), architecture=["con"])

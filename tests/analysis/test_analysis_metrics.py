@@ -153,7 +153,7 @@ def test_what_is_wrong_with_a_metric_is_said(columns: dict[str, Any], message: s
 
 
 def test_a_target_out_of_the_metrics_range_is_refused() -> None:
-    with pytest.raises(AnalysisError, match=r"analysis\.target must be a accuracy from 0 to 1"):
+    with pytest.raises(AnalysisError, match=r"analysis\.target must be accuracy, from 0 to 1"):
         compare_strategies(runs(ROWS), StrategiesConfig(target=1.5))
     negative = called(ROWS, "r2", 2.0, -1.5)
     with pytest.raises(AnalysisError, match=r"R², which may be negative: set analysis\.target"):

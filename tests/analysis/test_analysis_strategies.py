@@ -371,7 +371,7 @@ def test_accuracy_that_never_varies_is_refused() -> None:
     with pytest.raises(AnalysisError, match=r"have the accuracy 0\.5: there is nothing"):
         compared(search("tpe", same), search("random", same))
     none = [(1.0, None)]
-    with pytest.raises(AnalysisError, match=r"of the 2 runs .* columns\.status has pruned \(2\)"):
+    with pytest.raises(AnalysisError, match=r"finished, of 2: columns\.status has pruned \(2\)"):
         compared(search("tpe", none), search("random", none))
 
 
@@ -420,7 +420,7 @@ def test_energy_to_target_takes_many_orders_at_once() -> None:
 def test_runs_that_no_search_drew_are_told_and_a_missing_setting_is_one() -> None:
     alone = {**search("random", [(1.0, 0.99)])[0], "strategy": None}
     result = compared(search("random", RANDOM), search("tpe", QUICK), [alone])
-    assert result.warnings == ["1 runs that no search drew are not compared"]
+    assert result.warnings == ["not compared: 1 run that no search drew"]
     assert row(result, "random")["best_accuracy"] == 0.9
     unnamed = [{**each, "dataset": None} for each in search("random", RANDOM)]
     table = compared(unnamed, search("random", RANDOM), search("tpe", QUICK)).tables["searches"]

@@ -231,7 +231,7 @@ def test_data_sets_are_weighed_apart() -> None:
 def test_runs_that_did_not_finish_are_no_choice() -> None:
     rows = [*rows_of(POINTS), *rows_of([(0.99, 1.0)], status="pruned")]
     assert weighed(rows).tables["front"]["accuracy"].max() == 0.92
-    with pytest.raises(AnalysisError, match=r"none of the 1 runs of runs\.csv finished"):
+    with pytest.raises(AnalysisError, match=r"no run of runs\.csv finished, of 1"):
         weighed(rows_of([(0.9, 1.0)], status="failed"))
 
 

@@ -356,7 +356,7 @@ def test_a_trial_too_many_is_given_back_where_another_machine_was_faster(tmp_pat
     assert mine.states() == ["COMPLETE", "FAIL"]
     withdrawn = outcome_of(mine.trials[1])
     assert withdrawn is not None
-    assert (withdrawn.status, withdrawn.error) == ("withdrawn", "all 1 trials are taken")
+    assert (withdrawn.status, withdrawn.error) == ("withdrawn", "no trial of 1 is left")
     assert count(mine) == 1
     assert mine.queue.reserve() is None
     # What was given back is not lost: with a larger total it runs.

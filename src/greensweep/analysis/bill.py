@@ -8,6 +8,7 @@ import pandas as pd
 from greensweep.analysis.result import Result
 from greensweep.analysis.units import joules, number
 from greensweep.energy.units import emissions_text, watt_hours_text
+from greensweep.errors import plural
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable, qualities
 
@@ -60,8 +61,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     return Result(
         name="bill",
         answers=[
-            f"{len(frame)} runs took {joules(total)} ({watt_hours_text(total)}{emitted}) in all "
-            f"({quality}){times}.",
+            f"{plural(len(frame), 'run')} took {joules(total)} ({watt_hours_text(total)}{emitted}) "
+            f"in all ({quality}){times}.",
             f"All but the training of those that finished is the price of searching: "
             f"{joules(total - trained)}, {1 - trained / total:.0%}.",
         ],

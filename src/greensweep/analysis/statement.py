@@ -176,9 +176,8 @@ def state(tracked: TrackedRuns, final: str | None = None, grid: Grid | None = No
     if not places and not sweeps:
         others = ", or name the column of what others logged, columns.energy=energy_kwh say"
         raise AnalysisError(
-            f"source={tracked.source} holds no energy, as none of its {len(runs)} runs was "
-            "metered: run them with energy=codecarbon, not unmetered"
-            + (others if "mlflow" in used else "")
+            f"source={tracked.source} holds no energy, as no run of {len(runs)} was metered: "
+            "run them with energy=codecarbon, not unmetered" + (others if "mlflow" in used else "")
         )
     accounts = [
         _account(

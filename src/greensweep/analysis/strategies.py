@@ -183,7 +183,7 @@ def _refuse_target(metric: Metric, config: StrategiesConfig) -> None:
     if target is not None and not metric.low <= target <= metric.high:
         ends = f"from {metric.low:g} to {metric.high:g}"
         raise AnalysisError(
-            f"analysis.target must be a {metric.label} {ends}, got {target:g}: set another"
+            f"analysis.target must be {metric.label}, {ends}, got {target:g}: set another"
         )
     if config.fraction_of_best is not None and metric.low < 0:
         raise AnalysisError(

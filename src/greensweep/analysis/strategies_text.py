@@ -6,6 +6,7 @@ from greensweep.analysis.bands import OVER_ORDERS
 from greensweep.analysis.comparison import range_text
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
+from greensweep.errors import plural
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import RunTable
 
@@ -73,5 +74,5 @@ def warnings_of(costs: pd.DataFrame, table: pd.DataFrame, runs: RunTable) -> lis
             "their end"
         )
     if undrawn := int((runs.frame[col.STRATEGY] == col.NO_STRATEGY).sum()):
-        warnings.append(f"{undrawn} runs that no search drew are not compared")
+        warnings.append(f"not compared: {plural(undrawn, 'run')} that no search drew")
     return warnings

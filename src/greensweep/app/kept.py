@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from greensweep.app.compose import checked, written_to
 from greensweep.config.schema import EvaluateConfig, PredictConfig
+from greensweep.errors import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,7 @@ def evaluate(composed: DictConfig) -> float | None:
         if value is not None and (metric := metric_called(name, "maximize"))
     )
     log.info(
-        f"test {named} on {tested.test.images} samples, inference "
+        f"test {named} on {plural(tested.test.images, 'sample')}, inference "
         f"{energy_text(per_thousand, uncertainty)} per 1000 samples ({reading.quality}), "
         f"{1000 * reading.seconds / images:.3g} s per 1000 samples"
     )
@@ -78,7 +79,7 @@ def predict(composed: DictConfig) -> None:
     with written_to(config.output):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(output, partial(write_rows, [["sample", *columns], *rows]))
-    log.info(f"{len(samples.names)} predictions: {config.output}")
+    log.info(f"{plural(len(samples.names), 'prediction')}: {config.output}")
 
 
 def _columns(kept: "Network", predictions: "np.ndarray") -> dict[str, list[Any]]:

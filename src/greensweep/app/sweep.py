@@ -125,7 +125,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
         from greensweep.study.trials import read_trials
 
         if faults := [each.result.error for each in read_trials(directory) if each.result.error]:
-            return StudyError(f"none of {len(faults)} trials finished; the first: {faults[0]}")
+            return StudyError(f"no trial of {len(faults)} finished; the first: {faults[0]}")
     return fault
 
 

@@ -22,6 +22,7 @@ from greensweep.data.split import Split, StreamedItem, StreamedSplit, TensorSpli
 from greensweep.data.splits import Source
 from greensweep.errors import DataError
 from greensweep.files import write_whole
+from greensweep.messages import message_of
 from greensweep.resources import fits_in_memory, usable_cores
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def _keep(kept: Path, images: np.ndarray, readable: np.ndarray) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_whole(kept, save)
     except OSError as error:
-        log.warning("Decoded images are not cached: %s.", error)
+        log.warning("Decoded images are not cached: %s.", message_of(error, ""))
 
 
 def _streamed(files: ImageFiles, decoder: Decoder, config: ImageFolderConfig) -> Split:

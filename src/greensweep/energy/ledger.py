@@ -12,6 +12,7 @@ from pathlib import Path
 
 from greensweep.energy.ledger_state import LedgerState
 from greensweep.energy.notices import warn_once
+from greensweep.messages import message_of
 from greensweep.nested import from_json
 
 try:
@@ -122,7 +123,7 @@ def open_machine_ledger() -> Ledger:
     except OSError as error:
         warn_once(
             "Metered runs beside this one count as other processes, since their ledger cannot be "
-            f"kept ({error})."
+            f"kept ({message_of(error, '')})."
         )
         return Ledger()
 

@@ -15,6 +15,7 @@ from greensweep.energy.phases import SETUP
 from greensweep.errors import ConfigError, GreensweepError, ModelError, first_sentence
 from greensweep.loops.calls import UNCALLED, Call, CallWatch, bare, call_on, device_of
 from greensweep.loops.live_steps import PHASE, LiveSteps
+from greensweep.messages import message_of
 from greensweep.models.census import LayerCensus, count_modules, take_census
 from greensweep.record.recorded_run import RecordedRun
 from greensweep.record.result import CHECKPOINT_FILE, LAYER_ENERGY_FILE
@@ -162,7 +163,11 @@ class Network(AbstractContextManager["Network"]):
             write_table(times, trained.joules, file)
         except (GreensweepError, OSError) as error:
             name = type(self._model).__name__
-            log.warning("The training energy of %s is not shared out by layer: %s.", name, error)
+            log.warning(
+                "The training energy of %s is not shared out by layer: %s.",
+                name,
+                message_of(error, ""),
+            )
             return
         self._run.files.append(file)
         cost = None
@@ -188,7 +193,7 @@ class Network(AbstractContextManager["Network"]):
             yield
         except (OSError, ModelError) as error:
             self._keeps_weights = False
-            log.warning("The weights are not kept: %s.", error)
+            log.warning("The weights are not kept: %s.", message_of(error, ""))
 
 
 class _AsCalled(nn.Module):

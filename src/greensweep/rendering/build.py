@@ -17,6 +17,7 @@ from greensweep.config.schema_analysis import (
     ReportConfig,
     TradeoffConfig,
 )
+from greensweep.errors import plural
 from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.figures.parts import draw_layers, draw_quantiles, draw_shares
 from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
@@ -207,7 +208,7 @@ def _method(analyses: Analyses) -> Section:
 
 def _machines(frame: pd.DataFrame) -> list[str]:
     counts = frame.loc[frame[col.MACHINE] != "unknown", col.MACHINE].astype(str).value_counts()
-    machines = [f"{machine} ({count} runs)" for machine, count in counts.items()]
+    machines = [f"{machine} ({plural(count, 'run')})" for machine, count in counts.items()]
     return [f"Machine of the runs: {_listed(machines)}."] if machines else []
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from greensweep.config.metrics import Metric
 from greensweep.errors import ConfigError, ModelError, describe, first_line, listed
 from greensweep.files import write_whole
+from greensweep.messages import message_of
 from greensweep.models.torch_internals import persistent_buffers
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _copied(name: str, value: Any, earlier: Any) -> Any:
         except ModelError as error:
             if earlier is None:
                 raise
-            log.warning("An earlier state is kept: %s.", error)
+            log.warning("An earlier state is kept: %s.", message_of(error, ""))
             return earlier
     # The scale of quantised numbers and the places of sparse ones are not in the numbers' memory.
     plain = value.layout is torch.strided and not value.is_quantized

@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy.gpus import VISIBLE, CudaDevice, cuda_devices, machine_gpus
 from greensweep.energy.ledger import runtime_folder
-from greensweep.errors import StudyError, first_line
+from greensweep.errors import StudyError
+from greensweep.messages import message_of
 from greensweep.resources import usable_cores
 from greensweep.search.planned_run import PlannedRun
 
@@ -50,7 +51,7 @@ def take_gpus(wanted: int | None) -> None:
             with FileLock(folder / "gpus.lock"):  # so that two do not take halves of what both need
                 os.environ[VISIBLE] = ",".join(_least_used(visible, wanted, folder))
         except OSError as error:
-            log.warning(f"No worker has a GPU of its own: {first_line(error)}.")
+            log.warning(f"No worker has a GPU of its own: {message_of(error, '')}.")
 
 
 def _least_used(visible: list[CudaDevice], wanted: int, folder: Path) -> list[str]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from greensweep.energy.units import emissions_text, joules_text
+from greensweep.errors import plural
 from greensweep.search.budget import spent
 from greensweep.search.cost import SearchCost, best_trials
 from greensweep.search.cost_model import Forecast, seconds_left
@@ -96,7 +97,7 @@ def cost_sentences(cost: SearchCost) -> list[str]:
     if cost.ended is not None:
         sentences = [f"The search ended before its {cost.trials_total} trials: {cost.ended}."]
     if cost.spent_joules is None:
-        return [*sentences, f"{cost.trials} trials: {by_status or 'none'}; not metered."]
+        return [*sentences, f"{plural(cost.trials, 'trial')}: {by_status or 'none'}; not metered."]
     parts = {
         "finished trials": cost.finished_joules,
         "pruned ones": cost.pruned_joules,
@@ -130,7 +131,8 @@ def cost_sentences(cost: SearchCost) -> list[str]:
     if cost.ended is not None and not_run > 0 and cost.trials:
         unspent = cost.spent_joules / cost.trials * not_run
         sentences.append(
-            f"Left unspent: {not_run} trials, about {joules_text(unspent)} at what the others cost."
+            f"Left unspent: {plural(not_run, 'trial')}, about {joules_text(unspent)} at "
+            "what the others cost."
         )
     if cost.left_joules is not None:
         sentences.append(
@@ -169,7 +171,8 @@ def preview_sentences(
             spans.append(_span(joules, lambda value: f"{grams * value:.3g} g", " CO2e"))
     spent = f" for {joules_text(cost)}" if cost else ""
     return [
-        f"Forecast for {trials} trials, one at a time and without pruning: {', '.join(spans)}.",
+        f"Forecast for {plural(trials, 'trial')}, one at a time and without pruning: "
+        f"{', '.join(spans)}.",
         f"The 90 % intervals are estimated from the first epochs of {points} random points{spent}; "
         "a search moves away from them, and pruning makes it cheaper.",
     ]

@@ -158,7 +158,7 @@ class TrialQueue(Recovery):
             return None
         earlier = [each for each in self.study.get_trials(deepcopy=False) if each.number < number]
         total = self.spec.total
-        return f"all {total} trials are taken" if len(counted(earlier)) >= total else None
+        return f"no trial of {total} is left" if len(counted(earlier)) >= total else None
 
     def _unaffordable(self, trials: Sequence[FrozenTrial], reserved: ReservedTrial) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""

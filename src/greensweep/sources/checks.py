@@ -106,7 +106,7 @@ def copies(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
     alike = frame[frame.duplicated([ENERGY, col.SCORE], keep=False)]
     exact = alike.index[alike[ENERGY].map(lambda joules: float(f"{joules:.6g}") != joules)]
     found = int(read.raw.loc[exact].duplicated().sum())
-    return [f"{found} rows are copies of others: each counts as a run"] if found else []
+    return [f"copies of other rows, each counted as a run: {found}"] if found else []
 
 
 def table_warnings(frame: pd.DataFrame, metric: Metric) -> list[str]:

@@ -15,7 +15,7 @@ import pandas as pd
 from greensweep.config.schema_analysis import CodeCarbonColumnsConfig
 from greensweep.csv_files.figures import MISSING
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, plural
 from greensweep.sources.columns import SourceColumns
 from greensweep.sources.table import Rows, cell_text, read_file
 
@@ -188,8 +188,8 @@ def _doubts(frame: pd.DataFrame) -> Iterator[str]:
     pues = pd.to_numeric(frame.get("pue", pd.Series(dtype=float)), errors="coerce").dropna()
     if together := _overlapping(frame[modes.eq("machine").reindex(frame.index, fill_value=False)]):
         yield (
-            f"{together} runs began on such a machine as another run was on: if it was the same "
-            "one, each of them counts the energy of both, as tracking_mode=machine does"
+            f"{plural(together, 'run')} began on such a machine as another run was on: if it was "
+            "the same one, each of them counts the energy of both, as tracking_mode=machine does"
         )
     if pues.ne(1.0).any():
         listed = ", ".join(f"{each:g}" for each in sorted(pues.unique()))

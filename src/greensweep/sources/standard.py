@@ -13,7 +13,7 @@ from greensweep.csv_files.figures import (
     energy_factor,
 )
 from greensweep.csv_files.layout import TableError
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, plural
 from greensweep.sources import run_columns as col
 from greensweep.sources.checks import (
     copies,
@@ -63,7 +63,9 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     warnings += [*power_doubts(read, frame), *copies(read, frame)]
     kept, left_out = _usable(frame, metric)
     if kept.empty:
-        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
+        reasons = "; ".join(
+            f"{plural(count, 'row')}: {reason}" for reason, count in left_out.items()
+        )
         raise AnalysisError(f"no run of {source} can be used ({reasons})")
     if not kept[[ENERGY, col.SPENT]].fillna(0.0).to_numpy().any():
         raise AnalysisError(f"the energy of all runs of {source} is 0: there is nothing to weigh")

@@ -13,7 +13,7 @@ from greensweep.config.metrics import METRICS, Metric
 from greensweep.csv_files.frame import read_frame
 from greensweep.csv_files.layout import TableError
 from greensweep.energy.units import emissions_text, watt_hours_text
-from greensweep.errors import AnalysisError, unknown
+from greensweep.errors import AnalysisError, plural, unknown
 from greensweep.sources import run_columns as col
 
 ENERGY, ACCURACY = "energy_joules", "accuracy"
@@ -76,7 +76,7 @@ class RunTable:
             states = self.frame[col.STATUS].value_counts()
             shown = ", ".join(f"{state} ({count})" for state, count in states.items())
             raise AnalysisError(
-                f"none of the {len(self.frame)} runs of {self.source} finished: columns.status "
+                f"no run of {self.source} finished, of {len(self.frame)}: columns.status "
                 f"has {shown}"
             )
         return found
@@ -92,7 +92,8 @@ class RunTable:
         emitted = "" if np.isnan(kilograms) else f", {emissions_text(kilograms)}"
         took = watt_hours_text(self.frame[col.SPENT].sum())
         return (
-            f"{len(self.frame)} runs, {took}{emitted}, of {self.rows} rows of {self.source}{left}"
+            f"{plural(len(self.frame), 'run')}, {took}{emitted}, of {plural(self.rows, 'row')} "
+            f"of {self.source}{left}"
         )
 
     def require(self, names: Iterable[str], option: str) -> None:

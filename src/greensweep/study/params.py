@@ -53,7 +53,10 @@ def read_params() -> dict[str, Any]:
     try:
         values = YAML(typ="safe").load(command_folder() / PARAMS_FILE)
     except (OSError, YAMLError) as error:
-        raise ConfigError(f"{PARAMS_FILE} cannot be read: {first_line(error)}") from error
+        raise ConfigError(
+            f"{PARAMS_FILE} cannot be read ({first_line(error)}): give this command in the folder "
+            "of a study, which holds it"
+        ) from error
     if not isinstance(values, dict):
         raise ConfigError(f"{PARAMS_FILE} holds no names with values: see docs/pipeline.md")
     return values

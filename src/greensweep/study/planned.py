@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from greensweep.config.schema import ObjectiveConfig, PricedConfig, TrainConfig
 from greensweep.config.schema_energy import UnmeteredConfig
 from greensweep.config.store import parse_run
-from greensweep.errors import StudyError
+from greensweep.errors import StudyError, plural
 from greensweep.record.result import RunResult
 from greensweep.search.constraints import METRIC_FIGURES
 from greensweep.study.forecast import flops_of_run, seconds_of_run
@@ -25,7 +25,8 @@ class PlannedTraining:
     @property
     def size(self) -> str:
         repeats, epochs = self.config.repeats, self.config.training.epochs
-        return f"{repeats} repeats of {epochs} epochs" if repeats > 1 else f"{epochs} epochs"
+        trained = plural(epochs, "epoch")
+        return f"{repeats} repeats of {trained}" if repeats > 1 else trained
 
     @property
     def is_metered(self) -> bool:

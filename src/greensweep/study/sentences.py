@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from greensweep.config.metrics import metric_called
 from greensweep.energy import joined
 from greensweep.energy.units import emissions_text, energy_text, joules_text
+from greensweep.errors import plural
 from greensweep.intervals import FEWEST_REPEATS
 from greensweep.record.result import RunResult
 from greensweep.search.records import WHOLE_RUN
@@ -50,7 +51,7 @@ def run_line(result: RunResult) -> str:
         if result.emissions_spent_kg is not None:
             spent += f" and {emissions_text(result.emissions_spent_kg)}"
         parts.append(f"{spent} in all phases")
-    parts.append(f"{result.seconds or 0.0:.1f} s, {result.epochs} epochs")
+    parts.append(f"{result.seconds or 0.0:.1f} s, {plural(result.epochs, 'epoch')}")
     if result.repeats > 1:
         intervals = " with 95 % intervals" if result.repeats >= FEWEST_REPEATS else ""
         parts.append(f"means of {result.repeats} repeats{intervals}")

@@ -50,4 +50,4 @@ def require_finished(trials: Sequence[FrozenTrial]) -> None:
         return  # by a budget, which did what it was asked to
     errors = [each.error for each in outcomes if each.error]
     if errors:
-        raise StudyError(f"none of {len(errors)} trials finished; the first: {errors[0]}")
+        raise StudyError(f"no trial of {len(errors)} finished; the first: {errors[0]}")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config.sweeper import SweeperConfig
-from greensweep.errors import StudyError
+from greensweep.errors import StudyError, plural
 from greensweep.search.folders import check_owner, holds_sweep
 from greensweep.search.made_from import changed_inputs, digest_inputs, keep_inputs
 from greensweep.search.records import FUTILE_TRIALS, counted
@@ -68,7 +68,7 @@ def find_start(config: DictConfig, options: SweeperConfig, spec: SearchSpec) -> 
     # What was at fault may be mended by now, and there is nothing to go on from.
     futile = len(earlier) >= min(spec.total, FUTILE_TRIALS)
     if futile and all(each.state == TrialState.FAIL for each in earlier):
-        reason = f"all {len(earlier)} trials of the study had failed"
+        reason = "all trials of the study had failed"
         return Start(anew=True, reason=reason, made_from=made_from)
     return Start(earlier=earlier, made_from=made_from)
 
@@ -82,7 +82,9 @@ def make_folder(spec: SearchSpec, start: Start) -> None:
     if start.reason is not None:
         log.info(f"Starting anew: {start.reason}.")
     if spec.total < spec.n_trials:
-        log.info(f"The space has {spec.total} points, so there are no {spec.n_trials} trials.")
+        log.info(
+            f"The space has {plural(spec.total, 'point')}, so there are no {spec.n_trials} trials."
+        )
     if start.anew:
         _put_aside(spec)
     spec.directory.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from greensweep.csv_files.figures import (
 )
 from greensweep.csv_files.layout import TableError
 from greensweep.csv_files.rows import Row, read_column, read_rows
-from greensweep.errors import StudyError, listed, unknown
+from greensweep.errors import StudyError, first_line, listed, unknown
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def read_table(
         raise StudyError(str(error)) from error
     except OSError as error:
         raise StudyError(
-            f"replay.table={path} cannot be read ({error}): name a CSV file with a header"
+            f"replay.table={path} cannot be read ({first_line(error)}): name a CSV file with "
+            "a header"
         ) from error
 
 
