@@ -66,7 +66,7 @@ def one_sentence(errors: str) -> str:
         ),
         (
             ["energy=nvml_rapl", "energy.gpus=[first]"],
-            "energy.gpus must be all, null, or a list of",
+            "energy.gpus must be all, or a list of",
         ),
         (["dataset.image_size=16000"], "images of 16000x16000 pixels take 460 GB"),
         (["dataset.image_size=1000000"], "dataset.image_size must be at most 16384"),

@@ -19,10 +19,11 @@ from test_bad_input import one_sentence
 
 import greensweep
 from greensweep.__main__ import main
+from greensweep.config.schema_energy import UnmeteredConfig
 from greensweep.energy.processes import Processes
 from greensweep.errors import TrialEnded
 from greensweep.loops import child
-from greensweep.loops.command import Command, _name_of, run_command
+from greensweep.loops.command import Command, program_name, run_command
 from greensweep.record.reporting import Progress, monitored_by
 
 Result = dict[str, Any]
@@ -173,6 +174,7 @@ def test_a_result_that_is_written_again_the_same_counts(
         ("true", "m.json: the command did not write it"),
         ("echo '{' > m.json", "No metrics from m.json: "),
         ("echo GREENSWEEP_METRIC accuracy=high", "accuracy='high' in"),
+        ("echo GREENSWEEP_METRIC epoch=1e400 epochs=nan accuracy=1", "epoch=inf is no number of"),
         ("echo GREENSWEEP_METRIC smoothness=1", "say --metric smoothness --direction maximize"),
     ],
 )
@@ -338,7 +340,10 @@ def test_its_energy_is_in_the_result(execute: Callable[..., tuple[int, Result]])
         (["lr=[1", "--", "echo", "{lr}"], "lr"),
         (["--metric", "smoothness", "--", "touch", "ran"], "say --direction maximize"),
         (["--metric", "train_loss", "--", "touch", "ran"], "train_loss is of the train split"),
-        (["--country", "Holland", "--", "touch", "ran"], "Holland"),
+        (["--country", "Holland", "--", "touch", "ran"], "--country=Holland is no ISO 3166"),
+        (["--region=texas", "--", "touch", "ran"], "set --country=USA, say"),
+        (["--cpu_tdp_watts=-1", "--", "touch", "ran"], "--cpu_tdp_watts must be above 0"),
+        (["--gpus", "[99]", "--", "touch", "ran"], "--gpus names GPU 99"),
         (["--pattern", "(", "--", "touch", "ran"], "--pattern '(' is no regular expression"),
         (["--pattern", "loss", "--", "touch", "ran"], "names no metric"),
         (["-cn", "nowhere"], "nowhere"),
@@ -375,7 +380,7 @@ def test_without_a_command_it_says_how(capsys: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_a_run_is_called_as_its_program(words: str, name: str) -> None:
-    assert _name_of(words.split()) == name
+    assert program_name(words.split()) == name
 
 
 # --- options and sweeps -------------------------------------------------------------------------
@@ -411,7 +416,7 @@ def test_a_pruned_command_ends_with_all_that_it_started(
     starts = f"setsid sleep 9 > /dev/null & echo $! > {tmp_path}/child"
     script = f"trap '{trap}' TERM; {starts}; {epochs}; wait"
     command = Command(
-        ["sh", "-c", script], directory=str(tmp_path / "run"), meter={"meter": "unmetered"}
+        ["sh", "-c", script], directory=str(tmp_path / "run"), energy=UnmeteredConfig()
     )
     with pytest.raises(TrialEnded), monitored_by(Pruning()):
         run_command(command, {})
@@ -430,7 +435,7 @@ def test_a_file_is_read_while_the_command_writes_it_and_talks(tmp_path: Path) ->
         ["sh", "-c", script],
         file=str(file),
         directory=str(tmp_path / "run"),
-        meter={"meter": "unmetered"},
+        energy=UnmeteredConfig(),
     )
     with pytest.raises(TrialEnded), monitored_by(Pruning()):
         run_command(command, {})
@@ -478,13 +483,12 @@ def test_options_of_a_command_are_searched(
     tmp_path: Path,
     space: list[str],
 ) -> None:
-    asked = ("--metric", "macro_f1", "--directory", "found", "hydra.sweeper.n_trials=2")
-    assert sweep(*asked, *space, *COMMAND) == 0
-    found = results("found")
+    assert sweep("--metric", "macro_f1", "hydra.sweeper.n_trials=2", *space, *COMMAND) == 0
+    found = results("multirun/train")  # by its program, as other programs' sweeps are by theirs
     assert [each["trial"] for each in found] == [0, 1]
     assert {each["status"] for each in found} == {"finished"}
     best = max(found, key=lambda each: each["metrics"]["validation"]["macro_f1"])
-    study = json.loads((tmp_path / "found/study.json").read_text())
+    study = json.loads((tmp_path / "multirun/train/study.json").read_text())
     assert study["search"]["best_trials"] == [best["trial"]]
 
 
@@ -499,8 +503,8 @@ def test_a_file_of_ones_own_describes_the_search(
         "  sweeper: {metric: macro_f1, direction: maximize, n_trials: 2,\n"
         "    params: {lr: 'interval(0.1,0.3)'}}\n"
     )
-    assert sweep("-cn", "search") == 0
-    first, second = results("multirun/greensweep")
+    assert sweep("-cn", "search", "--directory", "found") == 0
+    first, second = results("found")
     assert first["metrics"]["validation"]["macro_f1"] == pytest.approx(0.6)
     assert second["metrics"]["validation"]["macro_f1"] != pytest.approx(0.6)
 
@@ -532,7 +536,7 @@ def test_a_trial_that_falls_behind_is_pruned_while_its_command_runs(
     early = ("hydra.sweeper.pruning.min_finished=1", "hydra.sweeper.pruning.grace_epochs=0")
     asked = ("--metric", "macro_f1", "lr=interval(1,3)", "hydra.sweeper.n_trials=2")
     assert sweep(*asked, points, *early, *COMMAND) == 0
-    better, worse = results("multirun/greensweep")
+    better, worse = results("multirun/train")
     assert (better["status"], better["epochs"]) == ("finished", 3)
     assert (worse["status"], worse["epochs"]) == ("pruned", 1)
 

@@ -1,15 +1,17 @@
 """`greensweep.measure()` around any block, and `greensweep.report()` in it."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 
 from greensweep.energy import ScriptedMeter
-from greensweep.errors import ConfigError, EnergyError
+from greensweep.errors import ConfigError, EnergyError, GreensweepError
 from greensweep.record.measuring import measure, measured_by, open_windows
 from greensweep.record.reporting import Progress, monitored_by, report
 
@@ -158,6 +160,31 @@ def test_a_fork_has_no_block_of_its_parents_open() -> None:
             os._exit(len(open_windows()))
         assert os.waitpid(child, 0)[1] == 0
         assert len(open_windows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"country": "Holland"}, "country=Holland is no ISO 3166 alpha-3 code"),
+        ({"country": "USA", "region": "bavaria"}, "set grams_co2e_per_kwh"),
+        ({"region": "texas"}, "region=texas needs country: set country=USA"),
+        ({"gpus": [99]}, "gpus names GPU 99"),
+        ({"gpus": "first"}, "gpus must be all, or a list of"),
+        ({"baseline_seconds": -1}, "set baseline_seconds=10"),
+        ({"cpu_tdp_watts": "lots"}, "cpu_tdp_watts: Value 'lots'"),
+        ({"calibration": "nofile.json"}, "as in {'idle_watts': 40, 'load_watts': 120}"),
+        ({"calibration": {"idle_watts": 40}}, "set load_watts too"),
+        ({"meter": "replay"}, "path has no value: set path="),
+        ({"meter": "replay", "path": "no.csv"}, "path=no.csv cannot be read (No such file or dir"),
+        ({"meter": ["replay"]}, "no meter is called"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_named_by_its_keyword(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(GreensweepError) as refused, measure(**options):
+        pass
+    assert said in str(refused.value)
+    assert not re.search(r"energy[.=]|null|Errno", str(refused.value))
 
 
 async def coroutine() -> None:

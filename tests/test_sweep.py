@@ -264,7 +264,7 @@ def test_a_sweep_without_a_finished_trial_says_why(cli: Cli, results: Results) -
     ended = cli("train.py", *SWEEP, *QUICK, "model=timm", "model.name=no_such_model",
                 "hydra.sweeper.n_trials=2")  # fmt: skip
     assert ended.status == 1
-    assert "none of 2 trials finished; the first: no timm model is called" in ended.errors
+    assert "no trial of 2 finished; the first: no timm model is called" in ended.errors
     assert {trial["status"] for trial in results("sweep")} == {"failed"}
 
 
@@ -280,7 +280,7 @@ def test_a_fault_that_all_trials_share_ends_the_sweep(
 ) -> None:
     ended = cli("train.py", *sweep, *QUICK, "dataset=image_folder", "dataset.root=absent")
     assert ended.status == 1
-    assert "Error: none of 3 trials finished; the first: dataset.root=absent " in ended.errors
+    assert "Error: no trial of 3 finished; the first: dataset.root=absent " in ended.errors
     assert "All trials so far failed alike" in ended.output
     assert [trial["status"] for trial in results("sweep")] == ["failed"] * 3
 

@@ -182,7 +182,7 @@ def test_a_failed_trial_counts_and_the_sweep_goes_on(
     assert finished.status == 1
     assert [run["status"] for run in results("multirun")] == ["failed"] * 2
     assert [trial.state.name for trial in study_in(tmp_path).trials] == ["FAIL"] * 2
-    assert "none of 2 trials finished" in finished.errors
+    assert "no trial of 2 finished" in finished.errors
 
 
 def test_pareto_sweep_is_billed_to_the_last_joule(cli: Cli, tmp_path: Path) -> None:

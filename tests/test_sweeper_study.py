@@ -220,9 +220,9 @@ class Net(torch.nn.Sequential):
         ends.append(cli("train.py", *QUICK, *own))
     failed, mended = ends
     assert failed.status == 1
-    assert "none of 3 trials finished" in failed.errors
+    assert "no trial of 3 finished" in failed.errors
     assert mended.status == 0, mended.errors
-    assert "Starting anew: all 3 trials of the study had failed." in mended.output
+    assert "Starting anew: all trials of the study had failed." in mended.output
     assert study_file(tmp_path, "digits-custom-accuracy")["trials_by_status"] == {"finished": 4}
 
 

@@ -29,21 +29,19 @@ def script_config(name: str, *overrides: str) -> object:
         (
             ["energy.country=NLD", "energy.grams_co2e_per_kwh=300"],
             "energy.country and energy.grams_co2e_per_kwh both state the grid: "
-            "set one of them to null",
+            "leave one of them out",
         ),
         (
             ["energy.region=texas"],
-            "energy.region=texas needs energy.country, got null: set energy.country=USA, say",
+            "energy.region=texas needs energy.country: set energy.country=USA, say",
         ),
         (
             ["energy.calibration.idle_watts=40"],
-            "energy.calibration needs both idle_watts and load_watts: "
-            "set energy.calibration.load_watts too",
+            "energy.calibration needs both idle_watts and load_watts: set load_watts too",
         ),
         (
             ["energy.calibration.load_watts=40"],
-            "energy.calibration needs both idle_watts and load_watts: "
-            "set energy.calibration.idle_watts too",
+            "energy.calibration needs both idle_watts and load_watts: set idle_watts too",
         ),
         (
             ["energy.calibration.idle_watts=40", "energy.calibration.load_watts=40"],
@@ -190,7 +188,7 @@ def test_the_meter_of_another_programs_sweep_is_held_to_the_same_rules() -> None
     options = SweeperConfig(energy=CodeCarbonConfig(region="texas"))
     (fault,) = option_faults(options, "hydra.sweeper.")
     assert fault == (
-        "hydra.sweeper.energy.region=texas needs hydra.sweeper.energy.country, got null: set "
+        "hydra.sweeper.energy.region=texas needs hydra.sweeper.energy.country: set "
         "hydra.sweeper.energy.country=USA, say"
     )
 

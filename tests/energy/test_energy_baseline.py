@@ -82,7 +82,7 @@ def test_a_part_of_the_counters_has_its_part_of_the_record(office: Office) -> No
     ("change", "reason"),
     [
         ({"machine": "elsewhere, x86_64, 64 cores"}, "is of another machine (elsewhere"),
-        ({"measured_at": 0.0}, "hours old, and energy.baseline_hours is 24"),
+        ({"measured_at": 0.0}, "hours old, and baseline_hours is 24"),
         ({"measured_at": 1e11}, "hours old"),  # the clock was set back since
         ({"watts": {"cpu/rapl": 9.0}}, "was measured with other counters"),
     ],

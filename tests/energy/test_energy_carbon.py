@@ -122,6 +122,6 @@ def test_a_region_that_is_not_known_is_refused_with_a_way_out(
     assert said.startswith(f"energy.region={region} has no known grid (")
     assert hint in said
     assert said.endswith(
-        "): set energy.region=null for the mean of the country, or energy.grams_co2e_per_kwh"
+        "): leave it out for the mean of the country, or set energy.grams_co2e_per_kwh"
     )
     assert "\n" not in said

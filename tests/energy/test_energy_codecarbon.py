@@ -351,8 +351,8 @@ def test_a_gpu_that_does_not_exist_is_refused_in_one_sentence(
     with pytest.raises(EnergyError) as refused:
         meter.start()
     assert str(refused.value) == (
-        "energy.gpus names GPU 3, and there is no GPU here: set energy.gpus to GPUs that exist, "
-        "to null for those that the run computes on, or to all"
+        "energy.gpus names GPU 3, and there is no GPU here: set energy.gpus to GPUs that exist "
+        "or to all, or leave it out for those that the run computes on"
     )
 
 

@@ -320,7 +320,7 @@ def test_a_gpu_that_does_not_exist_is_refused_in_one_sentence(
         started(gpus=[named])
     assert str(refused.value) == (
         f"energy.gpus names GPU {named}, and there is {there}: set energy.gpus to GPUs that "
-        "exist, to null for those that the run computes on, or to all"
+        "exist or to all, or leave it out for those that the run computes on"
     )
 
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from greensweep.app.command_line import meter_options, metric_direction, parsed
+from greensweep.app.command_line import metric_direction, parsed
 from greensweep.app.exit import run as run_program
 from greensweep.config.hydra_versions import composing, program
 from greensweep.config.store import without_hydra
@@ -115,7 +115,7 @@ def _read(config: DictConfig, asked: argparse.Namespace) -> tuple[Command, dict[
         patterns=asked.pattern,
         directory=asked.directory,
         mlflow=asked.mlflow,
-        meter=meter_options(asked),
+        energy=asked.energy,
     )
     # In a file it is ${NAME} that stands for an option, and is resolved by now.
     if unused := [] if asked.is_own else command.unused(options):

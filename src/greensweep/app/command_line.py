@@ -15,7 +15,9 @@ from greensweep.config.grammar import as_override, escape_interpolations, read_v
 from greensweep.config.hydra_versions import store
 from greensweep.config.metrics import METRICS, Direction, direction_fault
 from greensweep.config.schema_energy import EnergyConfig
+from greensweep.energy import declared_grid
 from greensweep.errors import ConfigError
+from greensweep.loops.command import program_name
 from greensweep.record.reported import known_direction, split_of
 
 _EXAMPLES = """\
@@ -80,22 +82,24 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     if "--" in before:
         at = before.index("--")
         before, words = before[:at], before[at + 1 :]
-    asked = parser.parse_intermixed_args(before)
+    asked = parser.parse_intermixed_args(map(_with_dashes, before))
     if not words and not asked.config_name:
         parser.error("write the command after --, as in: greensweep exec -- python train.py")
     asked.overrides = [text if text[:1] != "+" else text.lstrip("+") for text in asked.overrides]
     if words:
         asked.overrides.append(f"command={as_override(escape_interpolations(words))}")
+    asked.energy = energy_config(prefix="--", **_meter_options(asked))
+    declared_grid(asked.energy)  # an unknown one is told here, by its option's name
     if asked.multirun and asked.directory:
         asked.overrides.append(f"hydra.sweep.dir={as_override(asked.directory)}")
         asked.directory = None  # each trial has its own in there
     asked.is_own = asked.config_name is not None
     if asked.is_own:
         asked.config_dir = str(Path(asked.config_dir or ".").absolute())
-        if asked.multirun and (energy := meter_options(asked)):
+        if asked.multirun and (energy := _meter_options(asked)):
             asked.overrides.append(f"hydra.sweeper.energy={as_override(energy)}")
     else:
-        _store_config(asked)
+        _store_config(asked, words)
     return asked
 
 
@@ -103,7 +107,13 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _store_config(asked: argparse.Namespace) -> None:
+def _with_dashes(argument: str) -> str:
+    """Let an option be written as its keyword too, as sentences name it: --cpu_tdp_watts."""
+    name, equals, value = argument.partition("=")
+    return f"{_flag(name[2:])}{equals}{value}" if name.startswith("--") else argument
+
+
+def _store_config(asked: argparse.Namespace, words: Sequence[str]) -> None:
     """Let Hydra know a configuration with those options that the command line names.
 
     Raises:
@@ -118,7 +128,8 @@ def _store_config(asked: argparse.Namespace) -> None:
         config.hydra = {"job": {"name": "exec", "chdir": False}}
         if not any(text.startswith("hydra/sweeper=") for text in asked.overrides):
             # There are no options yet from which a search could begin.
-            sweeper = {"params": space, "energy": energy_config(**meter_options(asked))}
+            study = asked.name or program_name(words)
+            sweeper = {"params": space, "energy": asked.energy, "study_name": study}
             if asked.metric is not None:
                 sweeper |= {"metric": asked.metric, "direction": metric_direction(asked)}
             config.hydra.sweeper = {**sweeper, "enqueue": None}
@@ -171,7 +182,7 @@ def metric_direction(asked: argparse.Namespace) -> Direction:
     return direction
 
 
-def meter_options(asked: argparse.Namespace) -> dict[str, Any]:
+def _meter_options(asked: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the meter that were given."""
     given = {name: getattr(asked, f"meter_{name}") for name in EnergyOptions.__annotations__}
     return {name: _value(text) for name, text in given.items() if text is not None}
@@ -181,6 +192,6 @@ def _value(text: str) -> Any:
     """Return an option of the meter: a number, a list or a mapping, or a text as it is."""
     with suppress(yaml.YAMLError):
         value = yaml.safe_load(text)
-        if isinstance(value, int | float | list | dict) and not isinstance(value, bool):
+        if isinstance(value, int | float | list | dict | None) and not isinstance(value, bool):
             return value
     return text

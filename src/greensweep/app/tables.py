@@ -13,7 +13,6 @@ from greensweep.config.schema_analysis import (
     ReportConfig,
     StatementConfig,
 )
-from greensweep.errors import ConfigError, EnergyError
 from greensweep.tracking.mlflow_places import tracking_uri
 from greensweep.tracking.view import ui_address
 
@@ -63,10 +62,7 @@ def statement(composed: DictConfig) -> None:
     from greensweep.sources.tracked_table import read_tracked
 
     config = checked(composed, StatementConfig)
-    try:
-        grid = declared_grid(config.grid)
-    except EnergyError as error:  # by the names that the options have here
-        raise ConfigError(str(error).replace("energy.", "")) from error
+    grid = declared_grid(config.grid)
     stated = state(read_tracked(config), config.final, grid)
     card = model_card(stated, config.training_type, config.location)
     with written_to(config.output):

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from greensweep.config import omegaconf_internals  # noqa: F401 - lets options be literals
 from greensweep.config.options import option_faults
-from greensweep.config.schema_energy import EnergyConfig
+from greensweep.config.schema_energy import CalibrationConfig, EnergyConfig
 from greensweep.errors import ConfigError, first_line, unknown
 
 
@@ -48,12 +48,13 @@ class EnergyOptions(TypedDict, total=False):
     component: Literal["cpu", "gpu", "ram"]
 
 
-def energy_config(given: object = None, **options: Any) -> EnergyConfig:
+def energy_config(given: object = None, *, prefix: str = "", **options: Any) -> EnergyConfig:
     """Return the configuration of a meter.
 
     Args:
         given: a meter's configuration, or a mapping of options with `name` or `meter`, such as the
             `energy` group of a Hydra configuration; None is CodeCarbon's defaults.
+        prefix: of the options where they were set; none of keywords.
         options: of `EnergyOptions`; they win over `given`.
 
     Raises:
@@ -73,18 +74,28 @@ def energy_config(given: object = None, **options: Any) -> EnergyConfig:
     asked = {**(given or {}), **options}
     name = asked.pop("meter", None) or asked.pop("name", "codecarbon")
     asked.pop("name", None)
-    if name not in EnergyConfig.choices:
+    if not isinstance(name, str) or name not in EnergyConfig.choices:
         raise ConfigError(unknown("meter", str(name), EnergyConfig.choices))
     schema = EnergyConfig.choices[name]
     names = [each.name for each in fields(schema) if each.name != "name"]
     if strange := [each for each in asked if each not in names]:
-        raise ConfigError(f"meter={name}: {unknown('option', str(strange[0]), names)}")
+        raise ConfigError(f"{prefix}meter={name}: {unknown('option', str(strange[0]), names)}")
+    figures = asked.get("calibration", {})
+    if not isinstance(figures, Mapping | CalibrationConfig):
+        raise ConfigError(
+            f"{prefix}calibration must be figures of a wall meter, as in "
+            f"{{'idle_watts': 40, 'load_watts': 120}}, got {figures!r}"
+        )
     try:
         node = OmegaConf.merge(OmegaConf.structured(schema), asked)
+        if missing := OmegaConf.missing_keys(node) - {"name"}:
+            raise ConfigError(f"{prefix}{min(missing)} has no value: set {prefix}{min(missing)}=…")
         config = OmegaConf.to_object(node)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"meter={name}: {first_line(error)}") from error
-    if faults := [*option_faults(config)]:
+        option = error.full_key or f"meter={name}"
+        raise ConfigError(f"{prefix}{option}: {first_line(error)}") from error
+    if faults := [*option_faults(config, prefix)]:
         raise ConfigError("; ".join(faults))
     assert isinstance(config, EnergyConfig)
+    config.prefix = prefix
     return config

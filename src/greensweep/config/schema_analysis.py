@@ -340,11 +340,13 @@ class StatementConfig(SourceConfig):
     @property
     def grid(self) -> EnergyConfig:
         """The options that declare a grid."""
-        return UnmeteredConfig(
+        grid = UnmeteredConfig(
             country=self.country,
             region=self.region,
             grams_co2e_per_kwh=self.grams_co2e_per_kwh,
         )
+        grid.prefix = ""
+        return grid
 
 
 def sweep_report(directory: Path, decision: DecisionConfig) -> ReportConfig:

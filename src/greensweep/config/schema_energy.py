@@ -19,9 +19,11 @@ class EnergyConfig(Group):
         implementation: import path of a function or class in `greensweep.energy`. It takes the
             options of the meter, and where the run computes (cpu, cuda or cuda:1, say, or None
             where that is not known), and returns what opens its counters, or a meter without.
+        prefix: of its options where they were set: `energy.country`, `--country` or `country`.
     """
 
     implementation: ClassVar[str]
+    prefix = "energy."  # no option: it has no annotation
 
     name: Any = option(MISSING, doc="name of the meter")
     country: str | None = option(
@@ -39,17 +41,21 @@ class EnergyConfig(Group):
         """The figures are the whole machine's, which the runs on it share."""
         return True
 
+    @property
+    def meter_option(self) -> str:
+        """The option that chooses the meter, as it is set."""
+        return "energy" if self.prefix == "energy." else f"{self.prefix}meter"
+
     def faults(self, prefix: str) -> Iterator[str]:
         """Yield one sentence per pair of options that contradict each other."""
         if self.country is not None and self.grams_co2e_per_kwh is not None:
             yield (
-                f"{prefix}country and {prefix}grams_co2e_per_kwh both state the grid: set one of "
-                "them to null"
+                f"{prefix}country and {prefix}grams_co2e_per_kwh both state the grid: leave one of "
+                "them out"
             )
         if self.region is not None and self.country is None:
             yield (
-                f"{prefix}region={self.region} needs {prefix}country, got null: "
-                f"set {prefix}country=USA, say"
+                f"{prefix}region={self.region} needs {prefix}country: set {prefix}country=USA, say"
             )
 
 
@@ -68,7 +74,7 @@ class MachineEnergyConfig(EnergyConfig):
         None,
         doc="GPUs to count: a list of nvidia-smi's numbers or UUIDs, or all; null is those that "
         "the run computes on",
-        must=("all, null, or a list of numbers and UUIDs as nvidia-smi -L shows them", _names_gpus),
+        must=("all, or a list of numbers and UUIDs as nvidia-smi -L shows them", _names_gpus),
         example="[0], say",
     )
     baseline: Literal["auto", "measure", "none"] = option(
@@ -102,10 +108,7 @@ class CalibrationConfig:
                 )
         elif idle is not load:
             missing = "idle_watts" if idle is None else "load_watts"
-            yield (
-                f"{prefix.rstrip('.')} needs both idle_watts and load_watts: set "
-                f"{prefix}{missing} too"
-            )
+            yield f"{prefix.rstrip('.')} needs both idle_watts and load_watts: set {missing} too"
 
 
 @dataclass

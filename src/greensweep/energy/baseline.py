@@ -16,6 +16,7 @@ from greensweep.energy.counters import Counter
 from greensweep.energy.notices import warn_once
 from greensweep.energy.processes import Processes
 from greensweep.files import read_as, write_json
+from greensweep.messages import message_of
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class IdleBaseline:
         try:
             return self._kept_or_measured(counters)
         except OSError as error:
-            warn_once(f"No net joules: the idle baseline cannot be kept ({error}).")
+            warn_once(f"No net joules: the idle baseline cannot be kept ({message_of(error, '')}).")
             return {}
 
     def _kept_or_measured(self, counters: Mapping[str, Counter]) -> Mapping[str, float]:
@@ -94,7 +95,7 @@ class IdleBaseline:
             return f"is of another machine ({record.machine})"
         hours = (time.time() - record.measured_at) / _SECONDS_PER_HOUR
         if not 0 <= hours <= self._fresh_hours:
-            return f"is {hours:.0f} hours old, and energy.baseline_hours is {self._fresh_hours:g}"
+            return f"is {hours:.0f} hours old, and baseline_hours is {self._fresh_hours:g}"
         if not counters.keys() <= record.watts.keys():
             return "was measured with other counters"
         return None

@@ -52,26 +52,27 @@ def declared_grid(config: EnergyConfig) -> Grid | None:
     known = source.get_global_energy_mix_data()
     if country not in known:
         raise EnergyError(
-            f"energy.country={config.country} is no ISO 3166 alpha-3 code with a known grid "
-            f"({unknown('country', country, known)}): set one such as NLD, "
-            "or energy.grams_co2e_per_kwh"
+            f"{config.prefix}country={config.country} is no ISO 3166 alpha-3 code with a known "
+            f"grid ({unknown('country', country, known)}): set one such as NLD, "
+            f"or {config.prefix}grams_co2e_per_kwh"
         )
     if config.region is None:
         place = GeoMetadata(country_iso_code=country)
         return Grid(emissions.get_country_emissions(one_kwh, place), country)
-    region = _known_region(config.region, _regions(country, source), country)
+    region = _known_region(config, _regions(country, source))
     place = GeoMetadata(country_iso_code=country, region=region)
     return Grid(emissions.get_region_emissions(one_kwh, place), f"{region}, {country}")
 
 
-def _known_region(name: str, regions: Iterable[str], country: str) -> str:
+def _known_region(config: EnergyConfig, regions: Iterable[str]) -> str:
     """Return a region under CodeCarbon's name."""
+    name, before = str(config.region), config.prefix
     known = {region.lower(): region for region in regions}
     if name.lower() not in known:
-        hint = unknown("region", name, known) if known else f"{country} has no known regions"
+        hint = unknown("region", name, known) if known else f"{config.country} has no known regions"
         raise EnergyError(
-            f"energy.region={name} has no known grid ({hint}): set energy.region=null for the "
-            "mean of the country, or energy.grams_co2e_per_kwh"
+            f"{before}region={name} has no known grid ({hint}): leave it out for the mean of "
+            f"the country, or set {before}grams_co2e_per_kwh"
         )
     return known[name.lower()]
 

@@ -89,7 +89,7 @@ class CodeCarbonSource:
             self._tracker = None  # broken, so not to be used again
             raise EnergyError(
                 f"CodeCarbon cannot start ({type(error).__name__}: {first_line(error)}): "
-                "set energy=unmetered to train without energy figures"
+                f"set {self._config.meter_option}=unmetered to train without energy figures"
             ) from error
         try:
             return [*counters, *self._gpu_counters()]
@@ -133,7 +133,7 @@ class CodeCarbonSource:
             gpus = [Gpu(each.gpu_index, *_named(each)) for each in amd]
             named = "all" if named is None and self._device != "cpu" else named
         counters: list[Counter] = []
-        for device in charged_devices(gpus, named, self._device):
+        for device in charged_devices(gpus, named, self._device, self._config.prefix):
             own = found.get(device.gpu.uuid)
             is_common = own is None or (has_counter(own) and _is_nvidia(own))
             counters.append(NvmlCounter(device) if is_common else DeviceCounter(own))

@@ -164,14 +164,17 @@ def _uuids_by_speed() -> tuple[str, ...]:
     return tuple(asked.stdout.split()) if asked.returncode == 0 else ()
 
 
-def charged_devices(gpus: Sequence[Gpu], named: Any, device: str | None) -> list[CudaDevice]:
+def charged_devices(
+    gpus: Sequence[Gpu], named: Any, device: str | None, prefix: str
+) -> list[CudaDevice]:
     """Return what a run is charged the energy of; at most one device of each GPU.
 
     Args:
         gpus: of the machine.
-        named: `energy.gpus`: numbers and UUIDs of GPUs, `all`, or None for what it computes on.
+        named: the option `gpus`: numbers and UUIDs of GPUs, `all`, or None for what it computes on.
         device: where the run computes: cpu, cuda, cuda:1, …; None where that is not known, which
             is anything that CUDA shows it.
+        prefix: of the option, where it was set.
 
     Raises:
         EnergyError: `named` names a GPU that is not there.
@@ -185,17 +188,17 @@ def charged_devices(gpus: Sequence[Gpu], named: Any, device: str | None) -> list
         chosen = [CudaDevice(gpu, gpu.uuid) for gpu in gpus]
     else:
         entries = [named] if isinstance(named, int | str) else named
-        chosen = [_named_gpu(each, gpus) for each in entries]
+        chosen = [_named_gpu(each, gpus, f"{prefix}gpus") for each in entries]
     return list({each.gpu: each for each in chosen}.values())
 
 
-def _named_gpu(name: int | str, gpus: Sequence[Gpu]) -> CudaDevice:
+def _named_gpu(name: int | str, gpus: Sequence[Gpu], option: str) -> CudaDevice:
     for gpu in gpus:
         if str(name) == str(gpu.index) or (isinstance(name, str) and _is_meant(name, gpu.uuid)):
             return CudaDevice(gpu, gpu.uuid)
     count = len(gpus)
     there = "no GPU here" if not count else f"GPUs 0 to {count - 1}" if count > 1 else "GPU 0"
     raise EnergyError(
-        f"energy.gpus names GPU {name}, and there is {there}: set energy.gpus to GPUs that exist, "
-        "to null for those that the run computes on, or to all"
+        f"{option} names GPU {name}, and there is {there}: set {option} to GPUs that exist "
+        "or to all, or leave it out for those that the run computes on"
     )

@@ -105,7 +105,7 @@ class MachineMeter:
             self._source.close()
             raise EnergyError(
                 "no energy counter of this machine can be read: see python -m greensweep doctor, "
-                "or set energy=unmetered to train without energy figures"
+                "or choose the meter unmetered to train without energy figures"
             )
         self._started_in = os.getpid()
         self._lock = threading.Lock()

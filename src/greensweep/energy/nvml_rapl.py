@@ -20,7 +20,7 @@ class NvmlRaplSource(Source):
     """
 
     def __init__(self, config: NvmlRaplConfig, device: str | None) -> None:
-        self._gpus, self._device = config.gpus, device
+        self._config, self._device = config, device
 
     def open(self) -> list[Counter]:
         """Open what can be read, with one warning for each kind of counter that cannot.
@@ -36,10 +36,11 @@ class NvmlRaplSource(Source):
         }
         counters = [each for found, _ in opened.values() for each in found]
         if not counters:
+            meter = self._config.meter_option
             raise EnergyError(
-                "energy=nvml_rapl finds no counter that it can read (RAPL: "
-                f"{opened['cpu'][1]}; NVML: {opened['gpu'][1]}): set energy=codecarbon for "
-                "estimates, or energy=unmetered"
+                f"{meter}=nvml_rapl finds no counter that it can read (RAPL: "
+                f"{opened['cpu'][1]}; NVML: {opened['gpu'][1]}): set {meter}=codecarbon for "
+                f"estimates, or {meter}=unmetered"
             )
         # A machine without GPUs lacks nothing, nor do many without a counter of their memory; one
         # without RAPL hides what its CPU used.
@@ -50,7 +51,8 @@ class NvmlRaplSource(Source):
 
     def _open_nvml(self) -> tuple[list[Counter], str | None]:
         try:
-            devices = charged_devices(machine_gpus(), self._gpus, self._device)
+            gpus, prefix = self._config.gpus, self._config.prefix
+            devices = charged_devices(machine_gpus(), gpus, self._device, prefix)
             return [NvmlCounter(each) for each in devices], None if devices else _NO_GPU
         except EnergyError:
             raise

@@ -15,7 +15,7 @@ from greensweep.csv_files.rows import read_column, read_rows
 from greensweep.energy.counters import Counter, Source
 from greensweep.energy.meter import UnmeteredMeter
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
-from greensweep.errors import EnergyError, unknown
+from greensweep.errors import EnergyError, first_line, unknown
 
 log = logging.getLogger(__name__)
 
@@ -148,12 +148,13 @@ def _read_columns(
         raise EnergyError(str(error)) from error
     except OSError as error:
         raise EnergyError(
-            f"energy.path={path} cannot be read ({error}): name a CSV file with a header"
+            f"{config.prefix}path={path} cannot be read ({first_line(error)}): name a CSV file "
+            "with a header"
         ) from error
 
 
 def _joules_of_one(config: ReplayConfig, names: list[str]) -> float:
     try:
-        return energy_factor(config.column, config.unit, names, "energy.unit")
+        return energy_factor(config.column, config.unit, names, f"{config.prefix}unit")
     except TableError as error:
         raise EnergyError(f"{Path(config.path)}: {error}") from error

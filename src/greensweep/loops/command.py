@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from greensweep.config.metrics import Direction
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy.notices import warn_once
 from greensweep.errors import CommandError
 from greensweep.loops.child import Child, running
@@ -33,7 +35,7 @@ class Command:
         file: CSV or JSON that it writes, with metrics.
         patterns: regular expressions whose groups name metrics in lines of its output.
         directory, mlflow: as `greensweep.run` takes them.
-        meter: options of the meter.
+        energy: configures the meter.
     """
 
     words: Sequence[str]
@@ -44,7 +46,7 @@ class Command:
     patterns: Sequence[str] = ()
     directory: str | None = None
     mlflow: str | None = None
-    meter: Mapping[str, Any] = field(default_factory=dict)
+    energy: EnergyConfig | None = None
 
     def unused(self, options: Iterable[str]) -> list[str]:
         """Return the options that stand nowhere in it."""
@@ -82,13 +84,13 @@ def run_command(
     """
     lines = MetricLines(command.patterns)
     recorded = run(
-        command.name or _name_of(command.words),
+        command.name or program_name(command.words),
         params={**options, "command": list(command.words)},
         metric=command.metric,
         direction=command.direction,
         directory=command.directory,
         mlflow=command.mlflow,
-        **command.meter,
+        energy=command.energy,
     )
     try:
         with recorded as this:
@@ -153,15 +155,16 @@ class _Reports:
             TrialEnded: an epoch is complete, after which the search wants no more.
         """
         named = {name: each for name, each in figures.items() if name not in ("epoch", "epochs")}
-        if "epochs" in figures:
-            self._epochs = int(figures["epochs"])
+        epoch, epochs = _count(figures, "epoch"), _count(figures, "epochs")
+        if epochs is not None:
+            self._epochs = epochs
         if not named:
-            if figures.get("epoch") == 0 and self._first is None:
+            if epoch == 0 and self._first is None:
                 self._run.report(epoch=0, epochs=self._epochs)
             return
-        if "epoch" in figures:
-            self._first = min(int(figures["epoch"]), 1) if self._first is None else self._first
-            number = int(figures["epoch"]) + 1 - self._first
+        if epoch is not None:
+            self._first = min(epoch, 1) if self._first is None else self._first
+            number = epoch + 1 - self._first
             if number != self._epoch:
                 self._begin(number)
         elif self._first is not None or all(split_of(name)[0] == "test" for name in named):
@@ -207,6 +210,14 @@ class _Reports:
         return split == "validation" and known_direction(metric) is not None
 
 
+def _count(figures: Figures, name: str) -> int | None:
+    given = figures.get(name)
+    if given is None or isfinite(given):
+        return None if given is None else int(given)
+    warn_once(f"{name}={given} is no number of epochs, and left out.")
+    return None
+
+
 def _check_end(child: Child) -> None:
     if left := child.left():
         warn_once(
@@ -223,7 +234,7 @@ def _check_end(child: Child) -> None:
     raise CommandError(f"the command was killed by {child.killed_by}{why}", child.status)
 
 
-def _name_of(words: Sequence[str]) -> str:
+def program_name(words: Sequence[str]) -> str:
     """Return the name of a command's program, or of the script or module that it interprets."""
     scripts = [word for word in words if Path(word).suffix.lower() in _SCRIPTS]
     modules = [

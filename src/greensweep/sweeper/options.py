@@ -37,9 +37,9 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
     options.constraints = dotted(given) if isinstance(given, dict) else {}
     faults += constraint_errors(options.constraints, run)
     try:
-        energy_of(options)
+        energy_of(options, run)
     except ConfigError as error:
-        faults.append(f"hydra.sweeper.energy: {error}")
+        faults.append(str(error))
     if options.metric and run is not None:
         faults += ["hydra.sweeper.metric is of programs of one's own: set objective.metric instead"]
     elif options.metric and (split := split_of(options.metric)[0]) != "validation":
@@ -78,18 +78,21 @@ def use_study_folder(config: DictConfig) -> None:
         use_sweep_folder(config, f"multirun/{config.hydra.sweeper.study_name}")
 
 
-def energy_of(options: SweeperConfig) -> EnergyConfig:
-    """Return the sweeper's meter, or the default.
+def energy_of(options: SweeperConfig, run: PlannedRun | None) -> EnergyConfig:
+    """Return the sweeper's meter, or the default: that of our own runs, or of another program.
 
     Raises:
         ConfigError: it does not exist, or has an option that does not, or out of its range.
     """
-    return energy_config(options.energy)
+    prefix = EnergyConfig.prefix if run else f"{PREFIX}energy."
+    energy = energy_config(options.energy, prefix=prefix)
+    energy.prefix = prefix
+    return energy
 
 
-def search_meter(options: SweeperConfig) -> EnergyConfig:
+def search_meter(options: SweeperConfig, run: PlannedRun | None) -> EnergyConfig:
     """Return the meter of what the search itself does, and of trials that it meters."""
-    return UnmeteredConfig(name="unmetered") if options.meter == "nothing" else energy_of(options)
+    return UnmeteredConfig() if options.meter == "nothing" else energy_of(options, run)
 
 
 def is_metered(options: SweeperConfig, energy: EnergyConfig, run: PlannedRun | None) -> bool:

@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 
 from greensweep.config.folders import command_folder, storage_url
 from greensweep.config.grammar import as_override, escape_interpolations, kept_as_override
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.sweeper import (
     AutoSamplerConfig,
     EiPerJouleConfig,
@@ -51,7 +52,7 @@ def build_spec(
     Raises:
         GreensweepError: the search makes no sense.
     """
-    energy = energy_of(options)
+    energy = energy_of(options, run)
     grid = declared_grid(energy)
     directory = command_folder() / config.hydra.sweep.dir
     space, shared = read_space(options.params or {}, arguments, config)
@@ -102,7 +103,7 @@ def build_spec(
         max_failure_rate=options.max_failure_rate,
         kg_per_joule=grid.kilograms_per_kwh / JOULES_PER_KWH if grid else None,
     )
-    _check(spec, is_metered(options, energy, run))
+    _check(spec, energy, is_metered(options, energy, run))
     _check_packages(spec)
     return spec, shared
 
@@ -112,12 +113,13 @@ def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[st
     return [*(f"{name}={kept_as_override(value)}" for name, value in params.items()), *shared]
 
 
-def _check(spec: SearchSpec, metered: bool) -> None:
+def _check(spec: SearchSpec, energy: EnergyConfig, metered: bool) -> None:
     for name, each in spec.distributions.items():
         refuse_secrets(name, getattr(each, "choices", ()))
     if spec.budget.emissions_kg is not None and not spec.kg_per_joule:
         raise StudyError(
-            "hydra.sweeper.budget.emissions_kg needs a declared grid: set energy.country=NLD, say"
+            "hydra.sweeper.budget.emissions_kg needs a declared grid: set "
+            f"{energy.prefix}country=NLD, say"
         )
     one = len(spec.directions) == 1
     if spec.pruner == "pareto" and not spec.weighs_energy:
@@ -134,7 +136,7 @@ def _check(spec: SearchSpec, metered: bool) -> None:
     if spec.stop.min_gain_per_kg_co2e is not None and not spec.kg_per_joule:
         raise StudyError(
             "hydra.sweeper.stop.min_gain_per_kg_co2e needs a declared grid: set "
-            "energy.country=NLD, say"
+            f"{energy.prefix}country=NLD, say"
         )
     if least_gain_per_joule(spec) is not None and not one:
         raise StudyError(
@@ -148,10 +150,14 @@ def _check(spec: SearchSpec, metered: bool) -> None:
         )
     needing = of_energy(spec)
     if needing and not metered:
+        way = "energy=codecarbon"
+        if energy.prefix != EnergyConfig.prefix:  # of another program
+            way = (
+                "hydra.sweeper.meter=trials with another meter than unmetered, or "
+                "hydra.sweeper.meter=search where the program reports joules itself"
+            )
         raise StudyError(
-            f"{needing[0]} needs energy figures, and no trial has any: set energy=codecarbon (in a "
-            "program of your own hydra.sweeper.meter=trials, or search where it reports joules "
-            "itself), or leave it out"
+            f"{needing[0]} needs energy figures, and no trial has any: set {way}, or leave it out"
         )
 
 

@@ -92,7 +92,7 @@ class Sweep:
             self._plan,
             spec,
             tuple(shared),
-            energy=search_meter(options),
+            energy=search_meter(options, run),
             meters_trials=options.meter == "trials",
             gpus=gpus,
             is_own=run is None,
