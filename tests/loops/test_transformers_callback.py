@@ -1,10 +1,13 @@
 """Hugging Face's `Trainer` with `GreensweepTrainerCallback`, on a BERT of random weights."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PROJECT
 from search import needs, searched
 
 import greensweep
@@ -197,6 +200,20 @@ def test_evaluations_in_a_run_around_have_their_phases(trainer: Trained, tmp_pat
         this.predict(this.eval_dataset)
     assert {"evaluation", "test"} < run.result.energy_phases.keys()
     assert run.result.metrics.keys() == {"validation", "test"}
+
+
+@pytest.mark.slow
+def test_two_processes_leave_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # else each trains alone where no GPU is
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    example = str(PROJECT / "examples" / "huggingface_trainer.py")
+    subprocess.run([sys.executable, *torchrun, example], cwd=tmp_path, check=True, timeout=300)
+    (left,) = tmp_path.glob("outputs/**/result.json")
+    result = read_result(left.parent)
+    assert (result.status, result.epochs, result.metrics.keys()) == (
+        "finished", 3, {"validation", "test"},
+    )  # fmt: skip
+    assert result.layers and result.energy_phases["test"].joules
 
 
 @pytest.mark.slow
