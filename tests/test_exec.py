@@ -173,6 +173,7 @@ def test_a_result_that_is_written_again_the_same_counts(
     [
         ("true", "m.json: the command did not write it"),
         ("echo '{' > m.json", "No metrics from m.json: "),
+        (r"printf '\377\376{' > m.json", "No metrics from m.json: it is no UTF-8 text."),
         ("echo GREENSWEEP_METRIC accuracy=high", "accuracy='high' in"),
         ("echo GREENSWEEP_METRIC epoch=1e400 epochs=nan accuracy=1", "epoch=inf is no number of"),
         ("echo GREENSWEEP_METRIC smoothness=1", "say --metric smoothness --direction maximize"),

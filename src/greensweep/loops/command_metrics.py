@@ -80,7 +80,9 @@ class MetricFile:
             found = _read(self._path)
         except (OSError, TableError, ValueError) as error:
             if complete:
-                warn_once(f"No metrics from {self._path}: {first_line(error)}.")
+                is_text = not isinstance(error, UnicodeDecodeError)
+                said = first_line(error) if is_text else "it is no UTF-8 text"
+                warn_once(f"No metrics from {self._path}: {said}.")
             return []
         # To read a long one again and again must not cost what the run is charged.
         self._due += 50 * (time.monotonic() - began)
