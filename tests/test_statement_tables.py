@@ -270,6 +270,10 @@ def test_a_table_with_a_column_for_the_training_alone_tells_both(
             ("source=fast.csv", "columns.energy=energy_kwh"),
             "more than a machine draws: set columns",
         ),
+        (
+            ("source=grams.csv",),
+            "is 500 kg per kWh in the median run, more than any grid has: give",
+        ),
         (("source=zero.csv",), "no run of zero.csv has an energy above 0 in energy_joules: set"),
         (
             ("source=twice.csv",),
@@ -291,6 +295,7 @@ def test_a_table_that_cannot_be_stated_is_refused_in_one_sentence(
     write_codecarbon(tmp_path / "joules.csv", [{**row, "energy_consumed": 32500.0}])
     (tmp_path / "wandb.csv").write_text(WANDB)
     (tmp_path / "fast.csv").write_text("run_id,energy_kwh,seconds\na,1,1\n")
+    (tmp_path / "grams.csv").write_text("energy_joules,emissions_spent_kg\n3.6e6,500\n")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "zero.csv").write_text("run_id,energy_joules\na,0\nb,\n")
     (tmp_path / "twice.csv").write_text("run_id,energy_joules\na,1\na,2\n")

@@ -5,11 +5,13 @@ import pandas as pd
 
 from greensweep.config.metrics import Metric
 from greensweep.csv_files.figures import TIME_UNITS, doubtful_power
+from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
 from greensweep.sources import run_columns as col
 from greensweep.sources.columns import DEFAULTS, SourceColumns
 from greensweep.sources.table import ENERGY, qualities_in_use
 
+MOST_KG_PER_KWH = 3.0  # no grid is half as dirty
 _ENDED = ("failed", "pruned", "stopped", "killed", "running", "fail")
 _STATES = (col.FINISHED, col.INFEASIBLE, col.SHARED, col.UNMATCHED, *_ENDED)
 
@@ -60,6 +62,21 @@ def power_doubts(read: SourceColumns, frame: pd.DataFrame) -> list[str]:
             "columns.seconds=null to check nothing"
         )
     return [f"{finding}: is columns.energy_unit right?"]
+
+
+def refuse_impossible_intensity(read: SourceColumns, frame: pd.DataFrame) -> None:
+    """Refuse emissions that are not kilograms.
+
+    Raises:
+        AnalysisError: no grid emits as much for such an energy.
+    """
+    rate = (frame[col.EMISSIONS] / frame[col.SPENT].replace(0.0, np.nan)).median() * JOULES_PER_KWH
+    if rate > MOST_KG_PER_KWH:
+        raise AnalysisError(
+            f"columns.emissions: {read.name('emissions')} of {read.source} is {rate:.3g} kg per "
+            "kWh in the median run, more than any grid has: give kg CO2e, or the energy's unit as "
+            "columns.energy_unit"
+        )
 
 
 def refuse_repeated_trials(read: SourceColumns, frame: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ from greensweep.config.schema_analysis import CodeCarbonColumnsConfig
 from greensweep.csv_files.figures import MISSING
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError, plural
+from greensweep.sources.checks import MOST_KG_PER_KWH
 from greensweep.sources.columns import SourceColumns
 from greensweep.sources.table import Rows, cell_text, read_file
 
@@ -23,7 +24,6 @@ _ENERGY, _EMISSIONS, _SECONDS = "energy_consumed", "emissions", "duration"
 _PARTS = ("cpu", "gpu", "ram")
 # As the dashboard and the API call the columns of emissions.csv.
 _OTHER_NAMES = {"runId": "run_id", "emissions_sum": _EMISSIONS, "emissions_value": _EMISSIONS}
-_MOST_KG_PER_KWH = 3.0  # no grid is half as dirty
 # What a row says of a run beside its machine, under our names.
 _OF_A_RUN = ("emissions.grid", "version.codecarbon", "version.python")
 _RESOLUTION = pd.Timedelta(seconds=2)  # of a time stamp of seconds, and of stopping
@@ -98,7 +98,7 @@ def _check_units(frame: pd.DataFrame, path: Path) -> None:
             "run: CodeCarbon writes all of them in kWh; give its file as it wrote it"
         )
     rate = (frame[_EMISSIONS] / energy).median() if _EMISSIONS in frame else np.nan
-    if rate > _MOST_KG_PER_KWH:
+    if rate > MOST_KG_PER_KWH:
         raise AnalysisError(
             f"{path}: {_EMISSIONS} over {_ENERGY} is {rate:.3g} kg per kWh in the median run, more "
             "than any grid has: CodeCarbon writes kg and kWh; give its file as it wrote it"

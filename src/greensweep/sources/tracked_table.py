@@ -13,7 +13,7 @@ from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import ColumnsConfig, SourceConfig
 from greensweep.errors import AnalysisError
 from greensweep.sources import run_columns as col
-from greensweep.sources.checks import copies, power_doubts
+from greensweep.sources.checks import copies, power_doubts, refuse_impossible_intensity
 from greensweep.sources.columns import DEFAULTS, SourceColumns
 from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS
 from greensweep.sources.source import read_source
@@ -68,6 +68,7 @@ def tracked_table(rows: Rows, config: SourceConfig) -> TrackedRuns:
     warnings = [*rows.warnings, *power_doubts(read, frame), *copies(read, frame)]
     for name in (ENERGY, col.SPENT):
         frame[name] = frame[name].where(frame[name].between(0.0, MOST_JOULES))
+    refuse_impossible_intensity(read, frame)
     if not frame[col.SPENT].gt(0.0).any():
         raise AnalysisError(
             f"no run of {config.source} has an energy above 0 in {config.columns.energy}: set "
