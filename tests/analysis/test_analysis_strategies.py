@@ -15,6 +15,7 @@ from greensweep.analysis.comparison import (
     holm,
     median_interval,
     pairwise,
+    permutation_test,
     range_text,
     resamples_that_fit,
     signed_rank,
@@ -173,23 +174,170 @@ def test_below_six_settings_a_ratio_has_no_interval() -> None:
     assert (found["median_ratio_low"], found["median_ratio_high"]) == (None, None)
 
 
-def test_the_strategy_with_the_smallest_median_ratio_is_the_overall_answer() -> None:
-    rows = []
-    for setting in "abcdef":
-        rows += [search("random", [(100.0, 0.9), (1.0, 0.1)], setting)]
-        rows.append(search("gp", [(30.0, 0.9)], setting))
-        rows.append(search("tpe", [(50.0, 0.9)], setting))
-    answers = compared(*rows).answers
-    assert answers[0] == (
-        "Overall gp needs the least energy to reach the target: the median ratio of its energy to "
-        "that of random is 0.3 (95% interval over settings: 0.3 to 0.3), in 6 settings."
+ELSEWHERE = search("random", [(1.0, 0.05)], "elsewhere")  # so that some accuracy differs
+
+
+def in_settings(count: int, **costs: float) -> list[dict[str, Any]]:
+    """Searches of one trial that reach the target for so many joules, infinite never, by strategy.
+
+    Settings differ in what a trial costs.
+    """
+    return [
+        row
+        for number in range(count)
+        for strategy, joules in costs.items()
+        for row in search(
+            strategy,
+            [(joules * (1 + number), 0.9) if np.isfinite(joules) else (1.0, 0.1)],
+            f"s{number}",
+        )
+    ]
+
+
+def test_which_strategy_needs_the_least_energy_is_said_where_tests_tell_it() -> None:
+    rows = in_settings(7, random=100.0, gp=30.0, tpe=50.0) + ELSEWHERE
+    assert compared(rows).answers[0] == (
+        "Overall gp needs the least energy to reach the target by its median ratio to random, 0.3 "
+        "(95 % interval over settings: 0.3 to 0.3), in 7 settings, and differs from the others by "
+        "more than chance (p ≤ 0.047 by Wilcoxon's test over settings, after Holm)."
     )
-    assert [answer.split()[0] for answer in answers[1:]] == ["gp", "tpe"]
-    assert compared(*rows, baseline="gp").answers[0] == (
-        "Overall gp needs the least energy to reach the target: the smallest median ratio of "
-        "another's energy to its own is that of tpe, 1.67 (95% interval over settings: 1.67 to "
-        "1.67), in 6 settings."
+    assert compared(rows, baseline="gp").answers[0] == (
+        "Overall gp needs the least energy to reach the target as the smallest median ratio to it "
+        "is tpe's, 1.67 (95 % interval over settings: 1.67 to 1.67), in 7 settings, and differs "
+        "from the others by more than chance (p ≤ 0.047 by Wilcoxon's test over settings, after "
+        "Holm)."
     )
+    assert compared(rows[3:]).answers[0] == (
+        "Which strategy needs the least energy to reach the target cannot be told: gp does by its "
+        "median ratio to random, 0.3 (95 % interval over settings: 0.3 to 0.3), in 6 settings, but "
+        "p is 0.094 against random and 0.094 against tpe (Wilcoxon's test over settings, after "
+        "Holm)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        pytest.param(
+            in_settings(1, random=40.0, tpe=10.0),
+            "tpe reaches the target for 10 J, 0.25 times what random needs: which of both needs "
+            "less cannot be told from one search each in 1 setting.",
+            id="one search each",
+        ),
+        pytest.param(
+            in_settings(1, random=40.0, tpe=np.inf),
+            "tpe never reaches the target, which random reaches for 40 J: which of both needs less "
+            "cannot be told from one search each in 1 setting.",
+            id="never",
+        ),
+        pytest.param(
+            in_settings(1, random=np.inf, tpe=10.0),
+            "tpe reaches the target for 10 J, random never does: which of both needs less cannot "
+            "be told from one search each in 1 setting.",
+            id="alone",
+        ),
+        pytest.param(
+            in_settings(1, random=0.0, tpe=10.0),
+            "random reaches the target for 0 J, so tpe has no ratio to it.",
+            id="for nothing",
+        ),
+        pytest.param(
+            in_settings(2, random=40.0, tpe=10.0),
+            "tpe needs less energy than random to reach the target in all 2 settings; the median "
+            "ratio is 0.25: which of both needs less cannot be told from one search each in 2 "
+            "settings.",
+            id="two settings",
+        ),
+        pytest.param(
+            in_settings(6, random=40.0, tpe=np.inf),
+            "tpe needs less energy than random to reach the target in none of 6 settings and never "
+            "reaches it in 6; the median ratio is infinite (95 % interval over settings: infinite "
+            "to infinite), more than chance (p = 0.031 by Wilcoxon's test over settings, after "
+            "Holm).",
+            id="never in any",
+        ),
+        pytest.param(
+            in_settings(6, random=np.inf, tpe=10.0),
+            "tpe needs less energy than random to reach the target in all 6 settings (random never "
+            "does in 6 of them); the median ratio is 0 (95 % interval over settings: 0 to 0), more "
+            "than chance (p = 0.031 by Wilcoxon's test over settings, after Holm).",
+            id="alone in all",
+        ),
+        pytest.param(
+            in_settings(6, random=40.0, tpe=40.0),
+            "tpe needs less energy than random to reach the target in none of 6 settings and as "
+            "much or more in 6; the median ratio is 1 (95 % interval over settings: 1 to 1), which "
+            "may be chance (p = 1 by Wilcoxon's test over settings, after Holm).",
+            id="as much",
+        ),
+        pytest.param(
+            in_settings(1, random=np.inf, tpe=np.inf),
+            "neither tpe nor random reaches the target in any setting.",
+            id="neither",
+        ),
+    ],
+)
+def test_the_answer_says_what_its_searches_can_tell(rows: list[dict[str, Any]], told: str) -> None:
+    assert compared(rows, ELSEWHERE, target=0.9).answers == [told]
+
+
+def test_of_several_searches_in_one_setting_a_test_over_them_tells() -> None:
+    def searched(**costs: list[float]) -> list[dict[str, Any]]:
+        return [
+            row
+            for strategy, each in costs.items()
+            for seed, joules in enumerate(each)
+            for row in search(strategy, [(1.0, 0.1), (joules, 0.9)], seed=seed)
+        ]
+
+    cheap, dear = [10.0, 11.0, 12.0, 13.0, 14.0, 15.0], [20.0, 21.0, 22.0, 23.0, 24.0, 25.0]
+    (said,) = compared(searched(tpe=cheap, random=dear)).answers
+    assert "0.574 times what random needs, more than chance (p = 0.0" in said
+    assert said.endswith(" by van Elteren's test over searches, after Holm).")
+    (said,) = compared(searched(tpe=cheap[:2], random=dear[:2])).answers
+    assert "which may be chance (p = 0.33 by van Elteren's" in said
+    known = stats.mannwhitneyu(cheap[:4], [9.0, *dear[:4]]).pvalue
+    found = permutation_test([(np.array(cheap[:4]), np.array([9.0, *dear[:4]]))], seed=0)
+    assert found == pytest.approx(known, abs=0.01)
+
+
+def test_searches_of_other_spaces_objectives_or_fixed_options_are_not_pooled() -> None:
+    def made(strategy: str, seed: int = 0, **options: Any) -> list[dict[str, Any]]:
+        searched = {"optimizer.lr": lambda number: 0.1 * number}
+        rows = search(strategy, RANDOM, seed=seed)
+        return [
+            {**row, **{k: f(number) for k, f in searched.items()}, **options}
+            for number, row in enumerate(rows)
+        ]
+
+    def told(*rows: list[dict[str, Any]]) -> list[str]:
+        return list(compared(*rows).tables["searches"]["setting"])
+
+    same = made("random", **{"training.epochs": 5, "dataset.root": "a"})
+    assert told(same, made("tpe", **{"training.epochs": 5, "dataset.root": "b"})) == ["digits"] * 2
+    for other, named in [
+        ({"training.epochs": 10}, {"digits (epochs 10)", "digits (epochs 5)"}),
+        ({"optimizer.lr": 0.3}, {"digits (lr 0.3)", "digits (lr searched)"}),
+        ({"objective.name": "pareto"}, {"digits (name pareto)", "digits (name accuracy)"}),
+        ({"space": "small"}, {"digits (space small)", "digits (space large)"}),
+    ]:
+        mine = made("random", **{"training.epochs": 5, "objective.name": "accuracy"}, space="large")
+        its = {"training.epochs": 5, "objective.name": "accuracy", "space": "large", **other}
+        result = compared(mine, made("tpe", **its))
+        assert set(result.tables["searches"]["setting"]) == named
+        assert result.answers == [
+            "tpe and random have no comparable searches, as none share data, model, space, "
+            "objective and fixed options: which of both needs less cannot be told."
+        ]
+        assert result.warnings[-2].startswith(
+            "searches that differ in space, objective or fixed options are not held against each "
+            "other, but within 2 settings: digits ("
+        )
+    across = compared(
+        made("random@small", space="small"), made("random@large", space="large"),
+        baseline="random@small",
+    )  # fmt: skip
+    assert set(across.tables["searches"]["setting"]) == {"digits"}, "its name says what is compared"
 
 
 def test_a_search_cut_short_ruins_no_other() -> None:
@@ -204,8 +352,8 @@ def test_a_search_cut_short_ruins_no_other() -> None:
     assert tpe["mean_best_accuracy"].tolist() == pytest.approx(expected)
     assert tpe["regret_at_100%"].tolist() == pytest.approx([0.1, 0.1, 0.1, 0.5])
     assert result.warnings == [
-        "1 of 5 searches spent less energy than accuracy and regret are compared over "
-        "(horizon_joules): they count there with what they had at their end"
+        "less energy than accuracy and regret are compared over (horizon_joules) was spent by 1 of "
+        "5 searches: what counts there is their last best"
     ]
     bands = result.tables["bands"].query("strategy == 'tpe'")
     assert bands["spent_joules"].iloc[-1] == 40.0
@@ -335,14 +483,16 @@ def test_the_papers_searches_give_its_counts() -> None:
     assert (bayesian["cheaper"], bayesian["dearer"], bayesian["never"]) == (10, 1, 1)
     assert round(bayesian["median_ratio"], 3) == 0.186
     assert (found["grid"]["cheaper"], found["grid"]["dearer"], found["grid"]["never"]) == (5, 0, 7)
+    ratio = "0.186 (95 % interval over settings: 0.0845 to 0.484)"
     assert result.answers[0] == (
-        "Overall bayesian needs the least energy to reach the target: the median ratio of its "
-        "energy to that of random is 0.186 (95% interval over settings: 0.0845 to 0.484), in 12 "
-        "settings."
+        "Which strategy needs the least energy to reach the target cannot be told: bayesian does "
+        f"by its median ratio to random, {ratio}, in 12 settings, but p is 0.085 against random "
+        "(Wilcoxon's test over settings, after Holm)."
     )
-    assert result.answers[1].startswith(
-        "bayesian reaches the target with less energy than random in 10 of 12 settings, with as "
-        "much or more in 1, and never in 1; the median ratio of the energies is 0.186 (95% "
+    assert result.answers[1] == (
+        "bayesian needs less energy than random to reach the target in 10 of 12 settings, as much "
+        f"or more in 1 and never reaches it in 1; the median ratio is {ratio}, which may be chance "
+        "(p = 0.085 by Wilcoxon's test over settings, after Holm)."
     )
     assert result.runs.rows == 2304
     assert not result.runs.left_out
@@ -386,8 +536,8 @@ def test_a_setting_that_lacks_a_strategy_is_told() -> None:
         search("random", RANDOM), search("tpe", QUICK), search("random", RANDOM, "other")
     )
     assert result.warnings == [
-        "1 of 2 settings lack a strategy: pairs count there where both ran, mean ranks leave these "
-        "settings out"
+        "a strategy is missing in 1 of 2 settings: pairs count there where both ran, mean ranks "
+        "nowhere"
     ]
     assert len(result.tables["ratios"]) == 1
 
@@ -404,7 +554,7 @@ def test_a_pair_counts_every_setting_that_both_ran() -> None:
 def test_strategies_without_a_setting_in_common_are_no_pair() -> None:
     result = compared(search("random", RANDOM, "a"), search("tpe", QUICK, "b"), target=0.5)
     assert "pairs" not in result.tables
-    assert result.answers == ["tpe and random share no setting, so they cannot be compared."]
+    assert result.answers[0].startswith("tpe and random have no comparable searches, as none share")
     apart = compared(
         search("random", RANDOM, "a"), search("tpe", QUICK, "b"), search("gp", QUICK, "b")
     )
@@ -447,12 +597,11 @@ def test_a_strategy_that_alone_arrives_is_counted_as_cheaper() -> None:
     }  # fmt: skip
     assert "gp" not in figures
     assert result.answers == [
-        "Overall tpe needs the least energy to reach the target: the median ratio of its energy to "
-        "that of random is 0, in 1 setting.",
+        "Which strategy needs the least energy to reach the target cannot be told from one search "
+        "each in 1 setting.",
         "neither gp nor random reaches the target in any setting.",
-        "tpe reaches the target with less energy than random in 1 of 1 settings (in 1 of them it "
-        "alone arrives), with as much or more in 0, and never in 0; the median ratio of the "
-        "energies is 0.",
+        "tpe reaches the target for 10 J, random never does: which of both needs less cannot be "
+        "told from one search each in 1 setting.",
     ]
     curve = result.tables["survival"]
     spent = row(result, "tpe")["joules_to_target"] / 20.0

@@ -1,6 +1,6 @@
 """Strategies held against each other over several settings."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +12,7 @@ from greensweep.analysis.searches import Figures
 _MOST_ENUMERATED = 13  # differences, of which all signs are tried
 _FEWEST_SETTINGS = 3  # for Friedman's test to say anything
 _FEWEST_RESAMPLES = 20
+_PERMUTATIONS = 10_000
 
 
 def resamples_that_fit(asked: int, values: int, most: int = 10_000_000) -> int:
@@ -114,6 +115,57 @@ def pairwise(costs: pd.DataFrame) -> pd.DataFrame:
         )
     p_values = np.array([row["wilcoxon_p"] for row in rows], dtype=float)
     return pd.DataFrame(rows).assign(wilcoxon_p_holm=holm(p_values))
+
+
+def suffice(settings: int, confidence: float) -> bool:
+    """Tell whether so many settings can show a difference by the sign test: six for 95 %."""
+    return bool(2.0 ** (1 - settings) <= 1.0 - confidence)
+
+
+def searches_p(
+    searches: pd.DataFrame, pairs: pd.DataFrame, confidence: float, seed: int
+) -> dict[str, Figures]:
+    """Compare pairs of strategies over their searches, where they share too few settings.
+
+    Args:
+        searches: rows of setting, strategy and joules_to_target.
+        pairs: as of `pairwise`.
+
+    Returns:
+        p-values, and the same after Holm, for each pair; missing where the settings suffice, and
+        where none of them has several searches by one of both.
+    """
+    costs = {
+        key: own["joules_to_target"].to_numpy(float)
+        for key, own in searches.groupby(["strategy", "setting"])
+    }
+    settings = searches["setting"].unique()
+    found = []
+    for one, other, count in pairs[["strategy", "other", "settings"]].itertuples(index=False):
+        keys = [((one, each), (other, each)) for each in settings]
+        shared = [(costs[a], costs[b]) for a, b in keys if a in costs and b in costs]
+        is_asked = not suffice(count, confidence) and any(len(a) + len(b) > 2 for a, b in shared)
+        found.append(permutation_test(shared, seed) if is_asked else np.nan)
+    p_values = np.array(found, dtype=float)
+    return {"searches_p": p_values, "searches_p_holm": holm(p_values)}
+
+
+def permutation_test(strata: Sequence[tuple[Figures, Figures]], seed: int) -> float:
+    """Return the two-sided p-value of van Elteren's test: is either lower than the other?
+
+    The sum over strata of Wilcoxon's rank sums, each over the stratum's size and one (van Elteren
+    1960), against that of 10,000 permutations within the strata. Infinities take the highest ranks.
+    """
+    generator = np.random.default_rng(seed)
+    found, drawn = 0.0, np.zeros(_PERMUTATIONS)
+    for one, other in strata:
+        ranks = rankdata(np.concatenate([one, other]))
+        weighted = (ranks - ranks.mean()) / (len(ranks) + 1)
+        found += weighted[: len(one)].sum()
+        rows = generator.permuted(np.tile(weighted, (_PERMUTATIONS, 1)), axis=1)
+        drawn += rows[:, : len(one)].sum(axis=1)
+    as_far = int((np.abs(drawn) >= abs(found) - 1e-9).sum())
+    return (1 + as_far) / (1 + _PERMUTATIONS)
 
 
 def mean_ranks(costs: pd.DataFrame) -> pd.DataFrame:

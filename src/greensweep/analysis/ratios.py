@@ -1,6 +1,5 @@
-"""A strategy's energy to target over the baseline's, by setting, over all, and in words."""
+"""A strategy's energy to target over the baseline's, by setting and over all."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,71 +69,3 @@ def summarise_ratios(ratios: pd.DataFrame, config: StrategiesConfig) -> dict[str
             median_ratio_high=high if enough else None,
         )
     return found
-
-
-def answers_of(
-    ratios: pd.DataFrame,
-    summaries: Mapping[str, Ratios],
-    others: Sequence[str],
-    config: StrategiesConfig,
-) -> list[str]:
-    """Say which strategy needs the least energy, and how each but the baseline does."""
-    return [
-        *_overall(summaries, others, config),
-        *(_answer(ratios, summaries, name, config) for name in others),
-    ]
-
-
-def _overall(
-    found: Mapping[str, Ratios], others: Sequence[str], config: StrategiesConfig
-) -> list[str]:
-    """Say which of three strategies or more needs the least energy."""
-    if len(others) < 2 or not found:
-        return []
-    name, least = min(found.items(), key=lambda each: each[1].median_ratio)
-    settings = "1 setting" if least.settings == 1 else f"{least.settings} settings"
-    ratio = f"{_ratio_text(least, config)}, in {settings}."
-    if least.median_ratio < 1:
-        return [
-            f"Overall {name} needs the least energy to reach the target: the median ratio of its "
-            f"energy to that of {config.baseline} is {ratio}"
-        ]
-    return [
-        f"Overall {config.baseline} needs the least energy to reach the target: the smallest "
-        f"median ratio of another's energy to its own is that of {name}, {ratio}"
-    ]
-
-
-def _answer(
-    ratios: pd.DataFrame, found: Mapping[str, Ratios], strategy: str, config: StrategiesConfig
-) -> str:
-    if strategy not in found:
-        rows = ratios[ratios["strategy"] == strategy]
-        return f"{_why_no_ratio(rows, config.baseline, strategy)}."
-    own = found[strategy]
-    alone = f" (in {own.alone} of them it alone arrives)" if own.alone else ""
-    return (
-        f"{strategy} reaches the target with less energy than {config.baseline} in {own.cheaper} "
-        f"of {own.settings} settings{alone}, with as much or more in {own.dearer}, and never in "
-        f"{own.never}; the median ratio of the energies is {_ratio_text(own, config)}."
-    )
-
-
-def _ratio_text(own: Ratios, config: StrategiesConfig) -> str:
-    if own.median_ratio_low is None or own.median_ratio_high is None:
-        return _ratio(own.median_ratio)
-    span = f"{_ratio(own.median_ratio_low)} to {_ratio(own.median_ratio_high)}"
-    interval = f"{config.confidence:.0%} interval over settings: {span}"
-    return f"{_ratio(own.median_ratio)} ({interval})"
-
-
-def _why_no_ratio(rows: pd.DataFrame, baseline: str, strategy: str) -> str:
-    if rows.empty:
-        return f"{strategy} and {baseline} share no setting, so they cannot be compared"
-    if (rows["baseline_joules"] == 0).any():
-        return f"{baseline} reaches the target for 0 J, so {strategy} has no ratio to it"
-    return f"neither {strategy} nor {baseline} reaches the target in any setting"
-
-
-def _ratio(ratio: float) -> str:
-    return "infinite" if np.isinf(ratio) else f"{ratio:.3g}"

@@ -8,8 +8,15 @@ import numpy as np
 import pandas as pd
 
 from greensweep.analysis.bands import curve_band, energies_over_orders, target_interval
-from greensweep.analysis.comparison import critical_difference, friedman, mean_ranks, pairwise
-from greensweep.analysis.ratios import answers_of, ratio_table, summarise_ratios
+from greensweep.analysis.comparable import comparable_settings
+from greensweep.analysis.comparison import (
+    critical_difference,
+    friedman,
+    mean_ranks,
+    pairwise,
+    searches_p,
+)
+from greensweep.analysis.ratios import ratio_table, summarise_ratios
 from greensweep.analysis.result import Result
 from greensweep.analysis.searches import (
     Search,
@@ -18,7 +25,7 @@ from greensweep.analysis.searches import (
     energy_to_target,
     mean_best_score,
 )
-from greensweep.analysis.strategies_text import notes_of, warnings_of
+from greensweep.analysis.strategies_text import answers_of, notes_of, warnings_of
 from greensweep.analysis.survival import energy_survival
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
@@ -110,13 +117,12 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
     costs = needed.pivot(index="setting", columns="strategy", values="joules_to_target")
     ratios = ratio_table(costs, config)
     summaries = summarise_ratios(ratios, config)
-    figures, comparison_tables = _comparison(costs[costs.index.map(targets).notna()], config)
+    figures, comparison_tables = _comparison(costs[costs.index.map(targets).notna()], table, config)
     survival, survival_figures = energy_survival(table, config.baseline)
     bands = _bands(settings, config)
-    others = [name for name in strategies if name != config.baseline]
     return Result(
         name="strategies",
-        answers=answers_of(ratios, summaries, others, config),
+        answers=answers_of(ratios, summaries, needed, comparison_tables.get("pairs"), config),
         tables={
             "searches": table,
             "energy_to_target": needed,
@@ -142,12 +148,13 @@ def compare_strategies(runs: RunTable, config: StrategiesConfig) -> Result:
 def searches_of(runs: RunTable) -> list[Search]:
     """Return the searches that a table of runs consists of; runs that no search drew are none.
 
+    What may not be held against each other is of another setting.
+
     Raises:
         AnalysisError: no run names its strategy, a trial is there twice, or all trials are
             as good.
     """
-    frame = runs.frame[[*col.SEARCH, col.ORDER, col.SPENT, col.SCORE]]
-    drawn = frame[frame[col.STRATEGY] != col.NO_STRATEGY]
+    drawn = runs.frame[runs.frame[col.STRATEGY] != col.NO_STRATEGY]
     if drawn.empty:
         raise AnalysisError(f"no run of {runs.source} names the strategy that drew it")
     unnumbered = int(drawn[col.ORDER].isna().sum())
@@ -170,7 +177,8 @@ def searches_of(runs: RunTable) -> list[Search]:
             f"all trials of {runs.source} have the {runs.metric.label} "
             f"{runs.metric.score(finished.iloc[0]):g}: there is nothing to search for"
         )
-    groups = drawn.groupby(col.SEARCH, sort=True)
+    drawn = drawn.assign(**{col.SETTING: comparable_settings(runs, drawn)})
+    groups = drawn[[*col.SEARCH, col.SPENT, col.SCORE]].groupby(col.SEARCH, sort=True)
     found = []
     for (setting, strategy, seed), group in groups:
         joules, scores = (group[name].to_numpy(float) for name in (col.SPENT, col.SCORE))
@@ -260,10 +268,18 @@ def _reached(search: Search, setting: _Setting) -> dict[str, float]:
 
 
 def _comparison(
-    costs: pd.DataFrame, config: StrategiesConfig
+    costs: pd.DataFrame, searches: pd.DataFrame, config: StrategiesConfig
 ) -> tuple[dict[str, object], dict[str, pd.DataFrame]]:
-    """Compare costs: pairs where both ran, ranks where all did."""
+    """Compare costs: pairs where both ran, ranks where all did.
+
+    Args:
+        costs: of the median searches, a row for each setting that has a target.
+        searches: a row for each search.
+    """
     pairs, complete = pairwise(costs), costs.dropna()
+    if len(pairs):
+        own = searches[searches["setting"].isin(costs.index)]
+        pairs = pairs.assign(**searches_p(own, pairs, config.confidence, config.seed))
     tables = {"pairs": pairs} if len(pairs) else {}
     if complete.empty:
         return {}, tables

@@ -1,0 +1,66 @@
+"""Which searches may be held against each other: of one space and objective, all else alike."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from greensweep.decision.sentences import option_texts
+from greensweep.sources import run_columns as col
+from greensweep.sources.table import RunTable
+
+_SPACE = "space"
+_SEARCHED = "searched"
+_FEWEST = 3  # trials, in all of which an option has one value that its search then fixed
+_MOST_NAMED = 3
+# Options on which no figure hangs: where things lie, and what draws anew.
+_NO_MATTER = (".root", ".path", ".seed")
+
+
+def comparable_settings(runs: RunTable, searches: pd.DataFrame) -> "pd.Series[str]":
+    """Return the setting of each run, parted by what the searches of `columns.setting` differ in.
+
+    They differ where one searches an option that another fixes, where both fix it at other values,
+    and where the name of their space or their objective is another. A strategy that names its
+    space, `random@paper_log`, is there to be compared across spaces.
+
+    Args:
+        searches: rows of `runs` that a search drew.
+    """
+    settings = searches[col.SETTING].astype(str)
+    names = _telling(runs, searches)
+    if not names:
+        return settings
+    groups = searches.groupby(col.SEARCH, sort=False)
+    counts, values = groups[names].nunique(), groups[names].first().astype(object)
+    few = pd.concat([groups.size() < _FEWEST] * len(names), axis=1, keys=names)
+    kinds = values.mask(counts > 1, _SEARCHED).mask((counts == 1) & few, None)
+    parted = {}
+    for setting, own in kinds.groupby(level=0):
+        known = own.apply(lambda each: each.fillna(each.mode().get(0, "")))
+        differing = [name for name in names if known[name].astype(str).nunique() > 1]
+        texts = _texts(known[differing])
+        parted |= {key: f"{setting} ({text})" if text else str(setting) for key, text in texts}
+    keys = pd.MultiIndex.from_frame(searches[col.SEARCH])
+    return pd.Series([parted[key] for key in keys], index=searches.index)
+
+
+def _telling(runs: RunTable, searches: pd.DataFrame) -> list[str]:
+    """Return the columns that may tell searches apart."""
+    objective = [name for name in map(str, searches) if name.startswith("objective.")]
+    own = [*runs.options, *runs.searched, col.OBJECTIVE_METRIC, col.OBJECTIVE_DIRECTION, *objective]
+    if not searches[col.STRATEGY].astype(str).str.contains("@").any():
+        own.append(_SPACE)
+    names = dict.fromkeys(name for name in own if name in searches)
+    return [name for name in names if not name.endswith(_NO_MATTER)]
+
+
+def _texts(kinds: pd.DataFrame) -> Sequence[tuple[object, str]]:
+    """Return what tells each search from the others of its setting, in words."""
+    rows = [option_texts(row) for row in kinds.to_dict("records")]
+    words = [[f"{name} {value}" for name, value in row.items()] for row in rows]
+    short = [[*each[:_MOST_NAMED], *(["…"] if len(each) > _MOST_NAMED else [])] for each in words]
+    alike = len({*map(tuple, short)}) < len({*map(tuple, words)})
+    return [
+        (key, ", ".join(each))
+        for key, each in zip(kinds.index, words if alike else short, strict=True)
+    ]
