@@ -230,3 +230,36 @@ def test_the_answer_says_what_to_take_and_how_sure(
     candidates: list[Candidate], metric: Metric, price: float, text: str
 ) -> None:
     assert answer(chosen(candidates, price, metric)) == text
+
+
+START = Candidate("trial 0", 0.8889, 15.3, 0.8, is_start=True)
+
+
+@pytest.mark.parametrize(
+    ("others", "metric", "text"),
+    [
+        ([trial(1, 0.94, 6.2, 1.5)], ACCURACY, "5.1 points more and 59 % less energy"),
+        ([trial(1, 0.94, 15.6, 0.8)], ACCURACY,
+         "5.1 points more and energy that does not differ by more than the uncertainty"),
+        ([trial(1, 0.94, 18.0)], ACCURACY, "5.1 points more and 18 % more energy"),
+        ([trial(1, 0.94, 40.0)], ACCURACY, "5.1 points more and 2.6 times the energy"),
+        ([trial(1, 0.8989, 3.0)], ACCURACY, "1 point more and 80 % less energy"),
+        ([trial(1, 0.889, 3.0)], ACCURACY, "0.01 points more and 80 % less energy"),
+        ([trial(1, 0.8, 3.0)], RMSE, "11 % lower RMSE and 80 % less energy"),
+        ([trial(1, 0.94, None)], ACCURACY, "5.1 points more and energy that does not compare"),
+        # the better one costs too much, and what is taken is worse than the start
+        ([trial(1, 0.891, 150.0), trial(2, 0.8789, 1.0)], ACCURACY,
+         "1 point less and 93 % less energy"),
+    ],
+)  # fmt: skip
+def test_the_answer_says_what_the_search_brought(
+    others: list[Candidate], metric: Metric, text: str
+) -> None:
+    said = answer(chosen([START, *others], 1.0, metric))
+    assert f" for 15.3 ± 0.8 J), that is {text}. " in f"{said} "
+
+
+def test_a_start_that_is_taken_or_the_best_is_not_held_against_itself() -> None:
+    assert "starting point" not in answer(chosen([START, trial(1, 0.5, 14.0)], 1.0))
+    assert "starting point" not in answer(chosen([START, trial(1, 0.885, 1.0)], 1.0))
+    assert "starting point" not in answer(chosen([trial(0, 0.9, 1.0), trial(1, 0.8, 2.0)], 1.0))

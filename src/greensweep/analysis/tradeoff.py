@@ -134,14 +134,16 @@ class _Group:
                 float(unsure) or None,
                 intervals[place],
                 {key: options[key] for key in names},
+                bool(is_start) and self.is_only,
             )
-            for place, (name, value, joules, unsure, options) in enumerate(
+            for place, (name, value, joules, unsure, options, is_start) in enumerate(
                 zip(
                     _names(self.means),
                     self.values,
                     self.joules,
                     self.uncertainties,
                     self.means[names].to_dict("records"),
+                    self.means[col.START],
                     strict=True,
                 )
             )

@@ -65,6 +65,9 @@ class ColumnsConfig(Group, choice="runs"):
         "infeasible",
         doc="constraints of its search that a finished run breaks: it counts in energy only",
     )
+    start: str | None = option(
+        "starting_point", doc="whether the run is what its search was given to start from"
+    )
     quality: str | None = option("energy_quality", doc="quality of the energy figure")
     emissions: str | None = option(
         "emissions_spent_kg", doc="kg CO2e of all that a run did, as its source tells them"

@@ -17,6 +17,7 @@ class Candidate:
         uncertainty_joules: how far that may be off; None where it is not known.
         interval: 95 % interval of `value`; None where it is not known.
         options: what was chosen for it, by the option's name.
+        is_start: the search began from it, so that it is what others are held against.
     """
 
     name: str
@@ -25,3 +26,4 @@ class Candidate:
     uncertainty_joules: float | None = None
     interval: Interval | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    is_start: bool = False

@@ -30,6 +30,7 @@ class Decision:
 
     Attributes:
         points_per_halving: the price: how many points half the energy may cost.
+        start: what the search began from; None where that is not known, or broke a constraint.
         chosen, best: equal where nothing cheaper is worth what it gives up.
         point: one point of the metric: a hundredth of its range; of one without ends a hundredth of
             the best value.
@@ -47,6 +48,7 @@ class Decision:
     chosen: Candidate
     best: Candidate
     point: float
+    start: Candidate | None = None
     points_lost: float = 0.0
     points_lost_interval: Interval | None = None
     saved_share: float | None = None
@@ -92,8 +94,9 @@ def decide(
     best = int(np.lexsort((costs, -scores))[0])
     point = 0.01 * (metric.range or abs(scores[best]) or 1.0)
     first = candidates[best]
+    start = next((each for each in candidates if each.is_start), None)
     if not math.isfinite(costs[best]):
-        return Decision(metric, points_per_halving, first, first, point)
+        return Decision(metric, points_per_halving, first, first, point, start)
     known = np.flatnonzero(np.isfinite(costs))
     unsure = [candidates[int(place)].uncertainty_joules for place in known]
     front = known[pareto_front(costs[known], scores[known], unsure)]
@@ -109,6 +112,7 @@ def decide(
         chosen,
         first,
         point,
+        start,
         points_lost=float(scores[best] - scores[front[place]]) / point,
         points_lost_interval=_lost_interval(chosen, first, metric, point),
         saved_share=saved,

@@ -7,13 +7,14 @@ from greensweep.config.metrics import Metric
 from greensweep.decision.candidate import Candidate
 from greensweep.decision.choice import DRAWS, Decision
 from greensweep.energy.units import energy_text
+from greensweep.pareto import distinguishable
 
 _MOST_OPTIONS = 6
 
 
 def answer(decision: Decision) -> str:
     """Say what to take, what it gives up, what it saves, and how sure that is."""
-    return " ".join([_take(decision), *_how_sure(decision)])
+    return " ".join([_take(decision), *_against_start(decision), *_how_sure(decision)])
 
 
 def option_texts(options: Mapping[str, object]) -> dict[str, str]:
@@ -76,15 +77,50 @@ def _named(candidate: Candidate) -> str:
 
 def _lost(decision: Decision) -> str:
     """Say by how much the chosen one is worse than the best."""
-    metric, span = decision.metric, decision.points_lost_interval
-    by = points_text(decision.points_lost, metric)
-    if metric.range is not None:
-        of = "" if metric.name == "accuracy" else f" of {metric.label}"
-        text = f"{by}{of} {'less' if metric.direction == 'maximize' else 'more'}"
-    else:
-        text = f"{by} {'lower' if metric.direction == 'maximize' else 'higher'} {metric.label}"
+    span = decision.points_lost_interval
+    text = _worse_by(decision.points_lost, decision.metric)
     interval = f" (95 %: {_rounded(span[0])} to {_rounded(span[1])})" if span else ""
     return f"{text} than the best, {decision.best.name}{interval}"
+
+
+def _worse_by(points: float, metric: Metric) -> str:
+    """Say by how many points a value is worse, better where they are negative."""
+    by, is_lower = (
+        points_text(abs(points), metric),
+        (points > 0) == (metric.direction == "maximize"),
+    )
+    if metric.range is None:
+        return f"{by} {'lower' if is_lower else 'higher'} {metric.label}"
+    of = "" if metric.name == "accuracy" else f" of {metric.label}"
+    return f"{by}{of} {'less' if is_lower else 'more'}"
+
+
+def _against_start(decision: Decision) -> Iterable[str]:
+    """Say what the search has brought against the point that it began from."""
+    start, chosen, metric = decision.start, decision.chosen, decision.metric
+    if start is None or start is chosen or start is decision.best:
+        return
+    worse = (metric.score(start.value) - metric.score(chosen.value)) / decision.point
+    gained = _worse_by(worse, metric) if worse else f"the same {metric.label}"
+    yield (
+        f"Against the starting point, {start.name} ({metric.label} {metric.text(start.value)} for "
+        f"{energy_text(start.joules, start.uncertainty_joules)}), that is {gained} and "
+        f"{energy_change_text(chosen, start)}."
+    )
+
+
+def energy_change_text(one: Candidate, other: Candidate) -> str:
+    """Say what the first takes against the second: 62 % less energy, 3.1 times the energy."""
+    unsure = one.uncertainty_joules, other.uncertainty_joules
+    if one.joules is None or other.joules is None:
+        return "energy that does not compare"
+    if not distinguishable(one.joules, other.joules, *unsure):
+        return "energy that does not differ by more than the uncertainty"
+    if one.joules < other.joules:
+        return f"{percent_text(1 - one.joules / other.joules)} less energy"
+    if one.joules < 2 * other.joules:
+        return f"{percent_text(one.joules / other.joules - 1)} more energy"
+    return f"{one.joules / other.joules:.2g} times the energy" if other.joules else "more energy"
 
 
 def _saved(decision: Decision) -> str:

@@ -18,6 +18,7 @@ from greensweep.secrets.data import masked
 
 # User attributes of a trial, which optuna-dashboard shows.
 OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
+ENQUEUED = {"enqueued": True}  # of a point that the search was given to start from
 FLOPS = "flops"  # of the whole trial, forecast before it starts
 
 FUTILE_TRIALS = 3  # so many that all failed alike tell that the next would, too
@@ -160,6 +161,11 @@ def flops_of(trial: FrozenTrial) -> float | None:
     """Return how much a trial was forecast to compute; None where that was not asked or known."""
     flops: float | None = trial.user_attrs.get(FLOPS)
     return flops
+
+
+def is_enqueued(trial: FrozenTrial) -> bool:
+    """Tell whether a trial's point is one that the search was given to start from."""
+    return ENQUEUED.items() <= trial.user_attrs.items()
 
 
 def set_fidelity(study: optuna.Study, trial: FrozenTrial, fidelity: int) -> None:

@@ -18,9 +18,11 @@ from greensweep.record.result import RunResult, find_result
 from greensweep.search.constraints import broken_by
 from greensweep.search.optuna_internals import heartbeat_is_stale, trial_of
 from greensweep.search.records import (
+    ENQUEUED,
     PROGRESS,
     Outcome,
     TrialStatus,
+    is_enqueued,
     owner_of,
     retried_numbers,
     retry_history,
@@ -95,7 +97,7 @@ class Recovery:
             log.warning("Trial %d runs again: %s.", trial.number, error)
             return None
         outcome = Outcome("finished", seconds=result.seconds or 0.0, **figures_of_result(result))
-        return EndedTrial(trial.number, outcome, values)
+        return EndedTrial(trial.number, outcome, values, enqueued=is_enqueued(trial))
 
     def run_again(self, trial: FrozenTrial) -> None:
         """Put a trial's parameters in the queue, linked to it."""
@@ -116,6 +118,7 @@ class Recovery:
                 state=TrialState.WAITING,
                 params=trial.params if is_drawn else {},
                 distributions=trial.distributions if is_drawn else {},
+                user_attrs=ENQUEUED if is_enqueued(trial) else {},
                 system_attrs={**attributes, "failed_trial": history[0], "retry_history": history},
             )
         )

@@ -31,7 +31,14 @@ from greensweep.search.optuna_internals import (
     trial_of,
 )
 from greensweep.search.own_trial import OwnTrial
-from greensweep.search.records import OUTCOME, WHOLE_RUN, Outcome, ended_as, fidelity_of
+from greensweep.search.records import (
+    OUTCOME,
+    WHOLE_RUN,
+    Outcome,
+    ended_as,
+    fidelity_of,
+    is_enqueued,
+)
 from greensweep.search.reports import forget_reports
 from greensweep.search.spec import SearchSpec
 
@@ -135,7 +142,7 @@ def finish_trial(
     if fidelity_of(trial):
         constraints = {**constraints, WHOLE_RUN: 1.0}
     if directory.is_dir():
-        ended = EndedTrial(trial.number, outcome, values, constraints)
+        ended = EndedTrial(trial.number, outcome, values, constraints, is_enqueued(trial))
         write_json(directory / TRIAL_FILE, to_json(ended))
     set_user_attribute(study, trial, OUTCOME, outcome.to_json())
     for name, value in constraints.items():
@@ -183,12 +190,14 @@ class EndedTrial:
 
     Attributes:
         constraints: by how much it breaks each; above 0 is broken.
+        enqueued: its point is one to start from, and was not drawn.
     """
 
     number: int
     outcome: Outcome
     values: Sequence[float] | None
     constraints: Mapping[str, float] = field(default_factory=dict)
+    enqueued: bool = False
 
     @property
     def broken(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.encoder import holds
 from greensweep.search.optuna_internals import set_user_attribute, trial_of
 from greensweep.search.records import (
+    ENQUEUED,
     FLOPS,
     OWNER,
     PROGRESS,
@@ -206,7 +207,7 @@ class TrialQueue(Recovery):
                         f"{', '.join(needed)}: leave it out of this point"
                     )
         for point in self.spec.enqueue:
-            self.study.enqueue_trial(dict(point), skip_if_exists=True)
+            self.study.enqueue_trial(dict(point), ENQUEUED, skip_if_exists=True)
 
 
 def _too_small(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str:

@@ -25,7 +25,7 @@ _METRICS = {
 }
 _PARENT, _STRATEGY, _QUALITY = "mlflow.parentRunId", "strategy", "energy.quality"
 # What others call by names of their own, or have not.
-_FLAGS = ("energy_contended", "selected_on_test", "energy_comparable")
+_FLAGS = ("energy_contended", "selected_on_test", "starting_point", "energy_comparable")
 _COMPARED = ("energy_joules", "accuracy", "dataset", "model")
 ORIGIN_TAGS = {"mlflow.source.git.commit": "commit", "dvc.data": "data"}
 _TAGS = {
@@ -36,6 +36,7 @@ _TAGS = {
     "energy.comparable": "energy_comparable",
     "selected_on_test": "selected_on_test",
     "infeasible": "infeasible",
+    "starting_point": "starting_point",
     "dataset": "dataset",
     "model": "model",
     "objective.metric": col.OBJECTIVE_METRIC,
@@ -119,7 +120,7 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
         for name, ours in names.items():
             frame[ours] = part.get(name)
     frame["status"] = frame["status"].fillna(runs["status"].map(STATUS_OF_TRACKED))
-    for name in _FLAGS[:2]:
+    for name in _FLAGS[:3]:
         frame[name] = frame[name].eq("true")
     frame["energy_comparable"] = frame["energy_comparable"].ne("false")
     frame = frame.assign(**_selecting(metrics, frame["selected_on_test"]))

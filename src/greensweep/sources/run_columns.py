@@ -4,11 +4,12 @@ SPENT, SETTING, STRATEGY, SEED, ORDER = "_spent", "_setting", "_strategy", "_see
 STATUS, QUALITY, MACHINE, CONTENDED = "_status", "_quality", "_machine", "_contended"
 SELECTED_ON_TEST, UNCERTAINTY, SCORE = "_selected_on_test", "_uncertainty", "_score"
 LOW, HIGH = "_low", "_high"  # of the 95 % interval of the metric; missing where not known
+START = "_start"
 EMISSIONS = "_emissions_kg"  # of all that a run did; missing where its source tells none
 SEARCH = [SETTING, STRATEGY, SEED]  # tell searches apart
 ADDED = (
     SPENT, SETTING, STRATEGY, SEED, ORDER, STATUS, QUALITY, MACHINE, CONTENDED, SELECTED_ON_TEST,
-    UNCERTAINTY, SCORE, EMISSIONS, LOW, HIGH,
+    UNCERTAINTY, SCORE, EMISSIONS, LOW, HIGH, START,
 )  # fmt: skip
 
 # Columns in which our own runs record what they were selected by.

@@ -48,6 +48,7 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
     frame = described(read)
     frame[metric.name] = _values(read, metric)
     frame[col.SCORE] = metric.score(frame[metric.name])
+    frame[col.START] = read.flags("start")
     for name, key in ((col.LOW, "low"), (col.HIGH, "high")):
         frame[name] = read.numbers(key) if read.has(key) else np.nan
     frame[col.STRATEGY] = read.optional("strategy", col.NO_STRATEGY)

@@ -31,4 +31,5 @@ def candidate_of(trial: Trial) -> Candidate:
         result.energy_uncertainty_joules,
         result.objective_interval,
         trial.searched,
+        trial.enqueued,
     )

@@ -100,10 +100,12 @@ def finish_tracked_sweep(
     trials: Sequence[Trial],
     files: Sequence[Path],
 ) -> None:
-    """Give a sweep's run in MLflow its figures and files, and end it; tag infeasible trials."""
+    """Give a sweep's run in MLflow its figures and files, and end it; tag its trials."""
     for trial in trials:
-        if trial.broken and trial.result.mlflow_run_id is not None:
-            store.log(trial.result.mlflow_run_id, [], {"infeasible": ", ".join(trial.broken)})
+        tags = {"infeasible": ", ".join(trial.broken)} if trial.broken else {}
+        tags |= {"starting_point": "true"} if trial.enqueued else {}
+        if tags and trial.result.mlflow_run_id is not None:
+            store.log(trial.result.mlflow_run_id, [], tags)
     store.log_now(run_id, summary.metrics())
     store.log(run_id, [], {_DESCRIPTION: answer_text(summary)})
     if summary.selected_on_test:

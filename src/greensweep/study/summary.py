@@ -287,7 +287,7 @@ def trial_rows(trials: Sequence[Trial]) -> list[list[Any]]:
     if metric_of(trials).name != "accuracy" and set(accuracies) == {None}:  # there is none
         names = [name for name in names if name not in _ACCURACIES]
         spreads = [name for name in spreads if name not in _ACCURACIES]
-    header = ["trial", "pareto_optimal", "infeasible", *names]
+    header = ["trial", "pareto_optimal", "infeasible", "starting_point", *names]
     header += [f"{name}_std" for name in spreads]
     # A seed that was searched, say, stands among the figures.
     searched = [key for key in searched_keys(trials) if key not in header]
@@ -298,7 +298,8 @@ def trial_rows(trials: Sequence[Trial]) -> list[list[Any]]:
         spread = trial.result.spread
         figures += [each.std if (each := spread.get(name)) else None for name in spreads]
         values = [trial.searched.get(key) for key in searched]
-        labels = [trial.number, trial.number in front, ", ".join(trial.broken)]
+        broken = ", ".join(trial.broken)
+        labels = [trial.number, trial.number in front, broken, trial.enqueued]
         rows.append([*labels, *figures, *values])
     return rows
 

@@ -40,6 +40,7 @@ class Trial:
         directory: the run's folder.
         searched: the options in which the trials differ, as text.
         broken: constraints of the search that it breaks, `whole_run` of a cheaper run among them.
+        enqueued: its point is one that the search was given to start from.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Trial:
     result: RunResult
     searched: Mapping[str, str]
     broken: tuple[str, ...] = ()
+    enqueued: bool = False
 
     @property
     def cost(self) -> float:
@@ -92,6 +94,7 @@ def read_trials(sweep: Path) -> list[Trial]:
             result=_as_recorded(result, recorded[directory]),
             searched={key: values[key] for key in keys if key in values},
             broken=broken_in(directory, recorded[directory]),
+            enqueued=(kept := recorded[directory]) is not None and kept.enqueued,
         )
         for index, ((directory, result), values) in enumerate(zip(ordered, overrides, strict=True))
     ]
