@@ -61,7 +61,7 @@ def test_sweeps_and_single_runs_stand_in_one_table(runs: Path) -> None:
             "multirun/first",
             "Take trial 1 (rate 0.9): the best by macro F1 (macro F1 0.9000) for 31 J",
         ),
-        ("outputs", "Take mlp/1: the best by macro F1 (macro F1 0.8000) for 21 J"),
+        ("outputs", "Take mlp/1 (rate 0.8): the best by macro F1 (macro F1 0.8000) for 21 J"),
         ("outputs/mlp/0", "for 20 J. There is no other whose energy compares."),
         (".", "Take multirun/first/1 (rate 0.9): the best by macro F1 (macro F1 0.9000) for 31 J"),
     ],

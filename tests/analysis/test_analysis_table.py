@@ -6,8 +6,20 @@ import pandas as pd
 import pytest
 from run_tables import runs, search
 
-from greensweep.analysis import compare_strategies, energy_bill, read_file, standard_table
-from greensweep.config.schema_analysis import ColumnsConfig, StrategiesConfig
+from greensweep.analysis import (
+    analyse_tradeoff,
+    compare_strategies,
+    energy_bill,
+    read_file,
+    read_runs,
+    standard_table,
+)
+from greensweep.config.schema_analysis import (
+    ColumnsConfig,
+    SourceConfig,
+    StrategiesConfig,
+    TradeoffConfig,
+)
 from greensweep.errors import AnalysisError
 from greensweep.sources.table import qualities
 
@@ -372,3 +384,28 @@ def test_an_analysis_may_be_asked_of_some_runs_only() -> None:
         table.only({"experiment": "rq3"}, "layers.where")
     with pytest.raises(AnalysisError, match=r"layers.where.experimnt: .*experiment"):
         table.only({"experimnt": "layers"}, "layers.where")
+
+
+def test_the_answer_names_what_was_chosen_in_a_table_of_others(tmp_path: Path) -> None:
+    """And no figures, ids and moments, which nobody chose."""
+    table = {
+        "run_id": [f"{place:032x}" for place in range(3)],
+        "started": ["9:00", "9:05", "9:10"],
+        "note": ["a", "b", "c"],
+        "lr": [0.1, 0.01, 0.001],
+        "width": 8,
+        "gpu_energy": [1.0, 2.0, 3.0],
+        "val_rmse": [3.0, 2.0, 1.0],
+        "energy_joules": [10.0, 20.0, 30.0],
+        "accuracy": [0.7, 0.8, 0.9],
+    }
+    pd.DataFrame(table).to_csv(tmp_path / "runs.csv", index=False)
+    found = analyse_tradeoff(
+        read_runs(SourceConfig(source=f"{tmp_path}/runs.csv", columns=ColumnsConfig())),
+        TradeoffConfig(),
+    )
+    assert found.answers[0].startswith("Take run 00000000 (lr 0.001): the most accurate")
+    front = found.tables["front"]
+    assert front["lr"].tolist() == [0.1, 0.01, 0.001]
+    assert front["is_chosen"].tolist() == [False, False, True]
+    assert not {"gpu_energy", "val_rmse", "note"} & set(front)

@@ -36,6 +36,8 @@ _SHARES = (0.5, 0.25, 0.1)  # of the best one's energy
 _MOST_DRAWN = 20_000_000  # values in all draws of one bootstrap: about two seconds
 _NOTHING_AS_CHEAP = "nothing costs that little"
 _JOULES_PER_KILOJOULE = 1000.0
+# Columns of a run that lead to it, beside those that name it.
+_ORIGIN = ("run_id", "experiment_id", "folder", "trial", "commit", "data")
 # Columns that name a configuration, the first that differs between all.
 _NAMES = ("trial", "run_name", "name", "folder", "run_id")
 _MLFLOW_ID = re.compile("[0-9a-f]{32}")
@@ -121,10 +123,16 @@ class _Group:
     @cached_property
     def decision(self) -> Decision | None:
         """Which configuration to take."""
-        return decide(self._candidates(), self.metric, self.config.points_per_halving)
+        return decide(self.candidates, self.metric, self.config.points_per_halving)
 
-    def _candidates(self) -> list[Candidate]:
-        names = [name for name in self.options if self.means[name].astype(str).nunique() > 1]
+    @cached_property
+    def searched(self) -> list[str]:
+        """The options that differ between configurations."""
+        return [name for name in self.options if self.means[name].astype(str).nunique() > 1]
+
+    @cached_property
+    def candidates(self) -> list[Candidate]:
+        names = self.searched
         intervals = self._intervals()
         return [
             Candidate(
@@ -177,7 +185,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
     runs.require([each for each in config.within if each not in defaults], "analysis.within")
     runs.require(config.hyperparameters, "analysis.hyperparameters")
     within = [name for name in config.within if name in runs.frame]
-    options = config.configuration or runs.searched or runs.options
+    options = config.configuration or runs.configuration
     parts = runs.finished.groupby(joined(runs.finished, within), sort=True)
     groups = [
         _Group(
@@ -206,7 +214,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         tables["on_front"] = pd.concat(repeated, ignore_index=True)
         notes.append(_probabilities_note(tables["on_front"]))
     notes += unused(runs.finished, config.hyperparameters)
-    important = _importance(groups, config.hyperparameters or runs.options, config.seed)
+    important = _importance(groups, config.hyperparameters or runs.configuration, config.seed)
     if important is not None:
         tables["importance"] = important
     else:
@@ -282,8 +290,10 @@ def _probabilities_note(table: pd.DataFrame) -> str:
 
 
 def _front(group: _Group) -> pd.DataFrame:
-    """The front, cheapest first, with what each step up buys."""
+    """The front, cheapest first, with what each step up buys, and what leads to each run."""
+    assert group.decision is not None
     kept, name = group.front, group.metric.name
+    candidates = [group.candidates[place] for place in kept]
     rows = group.means.iloc[kept].reset_index(drop=True)
     values, joules, unsure = group.values[kept], group.joules[kept], group.uncertainties[kept]
     extra = np.diff(joules, prepend=np.nan) / _JOULES_PER_KILOJOULE
@@ -296,12 +306,19 @@ def _front(group: _Group) -> pd.DataFrame:
             "runs": group.sizes[kept],
             f"{name}_per_extra_kilojoule": np.diff(values, prepend=np.nan) / extra,
             "is_knee": [place == group.knee for place in range(len(kept))],
+            "is_chosen": [each is group.decision.chosen for each in candidates],
+            "configuration": [each.name for each in candidates],
         }
     )
+    intervals = [each.interval for each in candidates]
+    if any(intervals):
+        known = [each or (np.nan, np.nan) for each in intervals]
+        table[[f"{name}_low", f"{name}_high"]] = known
     if group.on_front is not None:
         table["on_front_probability"] = group.on_front[kept]
-    named = [name for name in ("run_id", "model", *group.config.configuration) if name in rows]
-    return table.join(rows[named], rsuffix=" (column)")
+    columns = dict.fromkeys([*group.config.configuration, "model", *group.searched, *_ORIGIN])
+    there = [each for each in columns if each in rows]
+    return table.join(rows[there], rsuffix=" (column)")
 
 
 def _halving(group: _Group) -> pd.DataFrame:
@@ -345,6 +362,7 @@ def _figures(group: _Group) -> dict[str, object]:
         "hypervolume": hypervolume(scores, group.joules, float(group.joules.max()), ends),
         f"knee_{metric.name}": None if place is None else float(group.values[group.front][place]),
         "knee_joules": None if place is None else float(group.joules[group.front][place]),
+        "decision": None if group.decision is None else group.decision.figures(),
     }
 
 

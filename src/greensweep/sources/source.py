@@ -1,17 +1,32 @@
 """A table of runs out of the options `source`, `columns`, `join` and `on`."""
 
-from dataclasses import replace
+import re
+from collections.abc import Container, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from pkgutil import resolve_name
 
+import pandas as pd
+
 from greensweep.config.folders import located
-from greensweep.config.schema_analysis import SourceConfig
+from greensweep.config.metrics import metric_called
+from greensweep.config.schema_analysis import ColumnsConfig, SourceConfig
 from greensweep.errors import AnalysisError
+from greensweep.sources import run_columns as col
 from greensweep.sources.join import join_table
 from greensweep.sources.mlflow import read_mlflow
 from greensweep.sources.standard import standard_table
 from greensweep.sources.table import Rows, RunTable
 from greensweep.tracking.mlflow_places import tracking_uri
+
+# Columns that say which run it is, when and by what, or what it came to: nobody chose them.
+_NOT_CHOSEN = re.compile(
+    r"(run|experiment)?_?(id|name)|folder|cell|dataset|started|timestamp|date|commit|data|"
+    r".*(joules|energy|kwh|power|watt|emission|duration|seconds|time|loss|_std|_low|_high).*|"
+    r".*[/@].*|(energy|version|phases|hardware|metrics)\..*|number_of_runs|runs|selected_on_.*",
+    re.IGNORECASE,
+)
+_MOST_CHOSEN = 12
 
 
 def read_runs(config: SourceConfig) -> RunTable:
@@ -20,7 +35,9 @@ def read_runs(config: SourceConfig) -> RunTable:
     Raises:
         AnalysisError: as `read_source`; or no run is left.
     """
-    rows = read_source(config)
+    rows = _read(config)
+    of_the_tool = () if config.columns.tool is None else [*map(str, rows.frame)]
+    rows = _joined(rows, config)
     has_metric = {config.columns.metric, config.columns.accuracy} & set(rows.frame)
     if config.join is None and config.columns.reads_energy_alone and not has_metric:
         raise AnalysisError(
@@ -33,8 +50,33 @@ def read_runs(config: SourceConfig) -> RunTable:
         rows=runs.rows + sum(rows.left_out.values()),
         left_out={**rows.left_out, **runs.left_out},
         warnings=(*rows.warnings, *runs.warnings),
-        searched=rows.searched,
+        searched=rows.searched or tuple(_chosen(runs, config.columns, of_the_tool)),
     )
+
+
+def _chosen(runs: RunTable, columns: ColumnsConfig, others: Container[str]) -> Iterator[str]:
+    """Yield the columns of a table of others that tell its runs apart by what was chosen for them.
+
+    These are the columns that vary, but for figures, metrics, and what names a run.
+
+    Args:
+        others: columns that are none.
+    """
+    if runs.options:
+        return
+    named = {getattr(columns, each.name) for each in fields(columns) if each.name != "setting"}
+    found = 0
+    for name in map(str, runs.frame):
+        if name in (*named, *col.ADDED, runs.metric.name) or name in others:
+            continue
+        if _NOT_CHOSEN.fullmatch(name) or metric_called(name) is not None:
+            continue
+        values = runs.frame[name].dropna()
+        is_text = not pd.api.types.is_numeric_dtype(values)
+        kinds = values.astype(str).nunique()
+        if kinds > 1 and not (is_text and kinds == len(runs.frame)) and found < _MOST_CHOSEN:
+            found += 1
+            yield name
 
 
 def read_source(config: SourceConfig) -> Rows:
@@ -43,10 +85,17 @@ def read_source(config: SourceConfig) -> Rows:
     Raises:
         AnalysisError: one of the tables cannot be read, or they do not belong together.
     """
+    return _joined(_read(config), config)
+
+
+def _read(config: SourceConfig) -> Rows:
     if config.source == "mlflow":
-        rows = Rows(read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment))
-    else:
-        rows = resolve_name(config.columns.reader)(Path(located(config.source)))
+        return Rows(read_mlflow(tracking_uri(config.mlflow_uri), config.mlflow_experiment))
+    rows: Rows = resolve_name(config.columns.reader)(Path(located(config.source)))
+    return rows
+
+
+def _joined(rows: Rows, config: SourceConfig) -> Rows:
     if config.join is None:
         return rows
     status = config.columns.status

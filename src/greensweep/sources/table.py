@@ -86,6 +86,11 @@ class RunTable:
         """The columns of our own runs' options."""
         return [name for name in map(str, self.frame) if name.startswith(OPTION_GROUPS)]
 
+    @property
+    def configuration(self) -> list[str]:
+        """The columns of what was chosen for a run: what was searched, else our own options."""
+        return [*self.searched] or self.options
+
     def __str__(self) -> str:
         left = "".join(f"; left out: {count}, {why}" for why, count in self.left_out.items())
         kilograms = self.frame[col.EMISSIONS].sum(min_count=1)
