@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -185,6 +186,22 @@ def test_a_wrong_option_is_named_by_its_keyword(options: dict[str, Any], said: s
         pass
     assert said in str(refused.value)
     assert not re.search(r"energy[.=]|null|Errno", str(refused.value))
+
+
+def test_a_fork_leaves_its_parents_block_as_it_ends() -> None:
+    child = None
+    try:
+        with measure() as energy:
+            child = os.fork()
+            if child == 0:
+                sys.exit(7)
+            status = os.waitpid(child, 0)[1]
+    except BaseException as raised:
+        if child != 0:
+            raise
+        os._exit(raised.code if isinstance(raised, SystemExit) else 1)
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert energy.joules is not None
 
 
 async def coroutine() -> None:

@@ -284,6 +284,11 @@ def worst_macro_f1(folder: Path) -> None:
         run.report(epoch=1, macro_f1=0.5)
 
 
+def metric_of_test(folder: Path) -> None:
+    with greensweep.run("a", directory=folder, meter="unmetered", metric="test_f1"):
+        pass
+
+
 def below_a_file(folder: Path) -> None:
     (folder / "file").touch()
     with greensweep.run("a", directory=folder / "file" / "run", meter="unmetered"):
@@ -305,6 +310,7 @@ def options_of_a_text(folder: Path) -> None:
             "holds the result of another run: choose another directory",
         ),
         (worst_macro_f1, ConfigError, "direction=minimize, but macro_f1 is better the higher"),
+        (metric_of_test, ConfigError, "metric=test_f1 is of the test split, by which"),
         (unknown_direction, ConfigError, "is smoothness better the higher or the lower it is"),
         (below_a_file, StudyError, r"cannot be written \(Not a directory\): name another"),
         (options_of_a_text, ConfigError, "params must be options by name"),

@@ -1,5 +1,6 @@
 """The energy of a run by phase: set-up, training, evaluation, and what lies between."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -104,6 +105,7 @@ class Phases:
         self.current = BETWEEN
         self._windows: list[Window] = []
         self.readings: dict[str, EnergyReading] = {}
+        self._process = os.getpid()
 
     def start(self) -> None:
         """Start the meter; its own set-up is not charged to the run."""
@@ -182,6 +184,8 @@ class Phases:
         return sum(self.readings.values(), start=EnergyReading())
 
     def _cut(self, computes: bool = True) -> None:
+        if self._process != os.getpid():  # a fork's: the meter is its parent's to read
+            return
         self._synchronize()
         lap = self._meter.lap(computes)
         self.readings[self.current] = self.of(self.current) + lap

@@ -60,7 +60,8 @@ def run_place(
 
     Raises:
         StudyError: its directory cannot be written, or holds the result of another run.
-        ConfigError: MLflow is asked for and not installed, or the name is no text.
+        ConfigError: MLflow is asked for and not installed, the name is no text, or the metric is of
+            another split than validation.
     """
     if not isinstance(name, str):
         raise ConfigError(f"the name of a run is a text, got {type(name).__name__}")
@@ -94,7 +95,12 @@ def run_place(
         keep_tracking(tracking, sweep.directory)
     if sweeping and metric is None:
         metric = OmegaConf.select(hydra, "sweeper.metric", default=None)
-    metric = metric and split_of(metric)[1]
+    split, metric = split_of(str(metric)) if metric else ("validation", None)
+    if split != "validation":
+        raise ConfigError(
+            f"metric={split}_{metric} is of the {split} split, by which runs are not compared: "
+            f"name one of validation, such as val_{metric}"
+        )
     given: Any = OmegaConf.select(hydra, "sweeper.direction", default=None) if sweeping else None
     return Place(
         folder,
