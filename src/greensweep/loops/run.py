@@ -153,10 +153,12 @@ def _recorded(
             "run.phase(…) for a part of it"
         )
     place, process = setting.place, os.getpid()
+    # By which the run of a trial that died is found.
+    name = setting.name if place.trial is None else f"trial {place.trial}"
     try:
         with ExitStack() as stack:
             recorded = stack.enter_context(
-                recorded_run(initial, setting.params, place.directory, place.tracker, setting.name)
+                recorded_run(initial, setting.params, place.directory, place.tracker, name)
             )
             meter = meter_here(setting.energy)
             phases = stack.enter_context(metered(recorded, meter, setting.energy))
