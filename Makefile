@@ -19,8 +19,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-sweep: $(INSTALLED) ## search for the best bargain of accuracy and energy (ARGS="option=value ...")
-	$(BIN)/python src/train.py -m hydra/sweeper=optuna $(ARGS)
+sweep: $(INSTALLED) ## search for accuracy and energy together, and say what to take (ARGS="option=value ...")
+	$(BIN)/python src/train.py -m hydra/sweeper=greensweep objective=pareto $(ARGS)
 
 report: $(INSTALLED) ## write a page about the tracked runs, outputs/report/index.html
 	$(BIN)/python src/report.py $(ARGS)

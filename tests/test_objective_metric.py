@@ -80,7 +80,7 @@ def test_trials_are_drawn_pruned_chosen_and_tested_by_the_metric(
     assert {number: float(rows[number][f"validation_{name}"]) for number in values} == values
     assert ("validation_accuracy" in rows[0]) == (name == "macro_f1")
     assert f"validation {label}" in ended.output
-    assert f"Trial {best['trial']} is the best by {label} (" in ended.output
+    assert summary["answer"] in ended.output and f"{label} " in summary["answer"]
     assert "accurate" not in ended.output
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ import torch
 from conftest import Finished
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
+
+from greensweep.files import write_json
+from greensweep.record.result import RunResult, write_result
 
 Cli = Callable[..., Finished]
 Results = Callable[..., list[dict[str, Any]]]
@@ -397,3 +401,61 @@ def test_every_strategy_sweeps_real_images(
     )  # fmt: skip
     assert ended.status == 0, ended.errors
     assert [trial["status"] for trial in results("sweep")] == ["finished"] * 4
+
+
+def test_what_a_sweep_chose_is_trained_anew(cli: Cli, results: Results, tmp_path: Path) -> None:
+    lists = (
+        "-m",
+        "hydra.sweep.dir=sweep",
+        "training.epochs=1,2",
+        "warmup=0",
+        "inference.seconds=0",
+    )
+    swept = cli("train.py", *lists, "energy=unmetered", "tracking=local", "dataset.train_limit=90")
+    assert "Train it anew: greensweep train --from " in swept.output
+    study = json.loads((tmp_path / "sweep" / "study.json").read_text())
+    (chosen,) = [each for each in results("sweep") if each["trial"] == study["chosen_trial"]]
+    for file in ("sweep/study.json", "sweep"):
+        again = cli("train.py", "--from", file, "hydra.run.dir=again")
+        assert again.status == 0, again.errors
+        (run,) = results("again")
+        assert run["overrides"] == chosen["overrides"]
+        assert run["validation_accuracy"] == chosen["validation_accuracy"]
+        assert run["test_accuracy"] == chosen["test_accuracy"]
+        shutil.rmtree(tmp_path / "again")
+    longer = cli("train.py", "--from=sweep", "training.epochs=3", "hydra.run.dir=longer")
+    assert longer.status == 0, longer.errors
+    assert results("longer")[0]["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (None, "is no summary of a sweep: name its study.json"),
+        ({"chosen_trial": None}, "has no trial to take, since none finished"),
+        ({"chosen_trial": 0}, "is a sweep of another program: call that with rate=0.5"),
+    ],
+)
+def test_what_cannot_be_trained_anew_is_said(
+    kept: dict[str, Any] | None, said: str, cli: Cli, tmp_path: Path
+) -> None:
+    if kept is not None:
+        (tmp_path / "0" / ".hydra").mkdir(parents=True)
+        (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text("[rate=0.5]")
+        (tmp_path / "0" / "config.yaml").write_text("rate: 0.5")
+        result = RunResult("finished", None, "mine", "d", seed=0, trial=0, validation_accuracy=0.5)
+        write_result(result, tmp_path / "0")
+        study = {"status": "finished", "trials": 1, "trials_by_status": {"finished": 1}}
+        write_json(tmp_path / "study.json", {**study, **kept})
+    ended = cli("train.py", "--from", "study.json")
+    assert ended.status == 1 and said in ended.errors
+
+
+def test_a_secret_that_a_sweep_hides_is_asked_for(cli: Cli, tmp_path: Path) -> None:
+    secret = "tracking.uri=http://ada:planted@127.0.0.1:9"
+    small = ("training.epochs=1,2", "warmup=0", "inference.seconds=0", "dataset.train_limit=90")
+    cli("train.py", "-m", "hydra.sweep.dir=sweep", *small, "energy=unmetered", secret)
+    ended = cli("train.py", "--from", "sweep/study.json")
+    assert "hides the secret tracking.uri: set tracking.uri=VALUE too" in ended.errors
+    store = f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"
+    assert cli("train.py", "--from", "sweep/study.json", store).status == 0

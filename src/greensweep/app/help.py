@@ -12,6 +12,7 @@ _USES = {
     "train": [
         "greensweep train training.epochs=5 optimizer=sgd",
         "greensweep train model=timm model.name=resnet18 dataset.image_size=32",
+        "greensweep train --from multirun/my_study/study.json seed=1",
     ],
     "sweep": [
         "greensweep sweep objective=pareto hydra.sweeper.budget.joules=2000",
@@ -24,6 +25,7 @@ _USES = {
     "report": ["greensweep report source=mlflow"],
     "statement": ["greensweep statement source=multirun/my_study"],
 }
+_SWEEPS = ("train", "sweep")
 _SWEEP = (
     "It is `greensweep train -m hydra/sweeper=greensweep`. hydra/sweeper=optuna takes the stock "
     "sweeper instead, with hydra/sweeper/sampler=grid, random, tpe or gp: it comes with "
@@ -34,6 +36,10 @@ _FLAGS = (
     "GROUP=CHOICE exchanges a part, OPTION=VALUE sets an option, +MAPPING.KEY=VALUE adds to a "
     "mapping. --cfg job shows what a command would use, --config-dir FOLDER adds choices of your "
     "own, -m runs several, and --hydra-help lists Hydra's other flags."
+)
+_FROM = (
+    "--from FILE takes the options of the trial that a sweep's study.json says to take, less those "
+    "that are set beside it."
 )
 _WIDEST, _COLUMN = 100, 34
 
@@ -55,7 +61,7 @@ def _lines(program: str, width: int) -> Iterator[str]:
     if program == "sweep":
         yield from _wrapped(_SWEEP, width)
         yield ""
-    yield from _wrapped(_FLAGS, width)
+    yield from _wrapped(f"{_FLAGS} {_FROM}" if program in _SWEEPS else _FLAGS, width)
     for section in search_sections() if program == "sweep" else sections(program):
         yield from _section(section, width)
 

@@ -1,15 +1,20 @@
 """The programs that Hydra composes: `greensweep train`, which is `src/train.py`, and its like."""
 
+import argparse
 import gc
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
 from greensweep.app import kept, tables, training
 from greensweep.app.exit import run
 from greensweep.app.help import print_page
 from greensweep.config.hydra_versions import program
+from greensweep.errors import GreensweepError
+from greensweep.messages import error_line
+from greensweep.study.again import chosen_overrides
 
 _MODULES = {
     "train": training,
@@ -23,6 +28,7 @@ _MODULES = {
 # What Hydra may call by the paths in its own configuration: callbacks, sweepers, log handlers.
 _TRUSTED = ("greensweep.*", "hydra.*", "hydra_plugins.*", "optuna.samplers.*", "logging.*")
 _SWEEPER = "hydra/sweeper="
+_USAGE = "greensweep train [--from STUDY.JSON] [GROUP=CHOICE] [OPTION=VALUE] [FLAG]"
 # Flags of Hydra's that show something, beside which it takes no -m.
 _SHOWS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
 
@@ -35,12 +41,27 @@ def start(name: str, arguments: list[str]) -> NoReturn:
     """
     if {"--help", "-h"} & {*arguments}:
         run(partial(print_page, name))
+    if name in ("train", "sweep"):
+        arguments = _with_chosen(arguments)
     if name == "sweep":
         name, arguments = "train", [*_sweeping(arguments), *arguments]
     sys.argv[1:] = arguments  # which Hydra reads
     if name in ("analyse", "report"):
         gc.disable()  # to look for garbage among a million cells takes a tenth of the time
     run(program(name, getattr(_MODULES[name], name), _TRUSTED))
+
+
+def _with_chosen(arguments: list[str]) -> list[str]:
+    """Put the options of the trial that a sweep chose, `--from study.json`, before the others."""
+    parser = argparse.ArgumentParser(usage=_USAGE, add_help=False, allow_abbrev=False)
+    parser.add_argument("--from", dest="study", type=Path)
+    asked, others = parser.parse_known_args(arguments)
+    if asked.study is None:
+        return arguments
+    try:
+        return [*chosen_overrides(asked.study, others), *others]
+    except GreensweepError as error:
+        sys.exit(error_line(error))
 
 
 def _sweeping(arguments: list[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ def decide_between(
 ) -> tuple[Decision, Trial] | tuple[None, None]:
     """Choose between the candidates of a sweep, and return the trial to take; None without one."""
     known = [each for each in candidates(trials) if each.result.objective_value is not None]
+    known.sort(key=lambda trial: trial.cost)  # of equals the first is the best, as of `best_trial`
     found = [candidate_of(trial) for trial in known]
     decision = decide(found, metric_of(trials), points_per_halving)
     if decision is None:

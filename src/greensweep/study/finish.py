@@ -9,6 +9,7 @@ from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter
 from greensweep.energy.machine import machine_total
 from greensweep.search.cost import read_search_cost
+from greensweep.search.folders import STUDY_FILE
 from greensweep.search.terminal import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
@@ -89,6 +90,8 @@ def finish_sweep(
         store.attempt(partial(finish_tracked_sweep, store, parent, summary, trials, files))
     said = caveats(summary, trials) if trials else []
     bill = [] if found is None else [*cost_sentences(found), beside_sentence(summary)]
+    if ours is not None and summary.chosen_trial is not None:
+        notes = [*notes, f"Train it anew: greensweep train --from {directory / STUDY_FILE}"]
     print_summary(summary, trials, [*said, *bill, *notes])
     return summary
 
