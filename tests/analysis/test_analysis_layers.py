@@ -125,7 +125,10 @@ def test_joules_per_layer_are_those_that_made_the_runs() -> None:
         assert (table["joules_per_layer"] < table["high"]).all()
     assert result.tables["joules_per_layer"]["residual_df"].tolist() == [3, 3]
     assert result.figures["architectures"] == 6
-    assert result.answers[0].startswith("Over 6 architectures: ")
+    assert result.answers[0] == (
+        "Over 6 architectures: 9.75 J (9.29 to 10.22) for one more of linear; 49.96 J (49.71 to "
+        "50.22) for one more of conv."
+    )
 
 
 def test_sums_of_squares_of_a_balanced_design_are_those_of_the_textbook() -> None:
@@ -197,7 +200,10 @@ def test_more_levels_than_architectures_leave_no_test_over_them() -> None:
         "No test with architectures as the unit: 3 of them leave no residual beside the levels of "
         "conv."
     ) in result.notes
-    assert result.tables["joules_per_layer"]["residual_df"].tolist() == [1]
+    per_layer = result.tables["joules_per_layer"]
+    assert per_layer["residual_df"].tolist() == [1]
+    assert per_layer[["low", "high"]].isna().to_numpy().all(), "an interval of one is no interval"
+    assert "J (too few architectures for an interval) for one more of conv." in result.answers[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -277,6 +283,32 @@ def test_counts_that_vary_together_are_one_factor() -> None:
     ]
 
 
+def test_columns_named_as_layers_are_factors_where_they_count_and_vary() -> None:
+    rows = [
+        {
+            "accuracy": 0.5,
+            "energy_joules": row["energy_joules"],
+            "relu_layers": row["conv"] * row["linear"],
+            "dense_layers": row["linear"],
+            "max_norm": 0.5 * row["linear"],
+            "optimizer.pooling": row["linear"],
+            "pool": 2,
+            "conv3x3": row["conv"],
+            "depth": 1 + row["conv"],
+        }
+        for row in design()
+    ]
+    for result in (
+        explain_layers(runs(rows), LayersConfig()),
+        analyses_of(runs(rows), report()).results["layers"],
+    ):
+        assert result.tables["joules_per_layer"]["layer"].tolist() == ["conv3x3", "dense_layers"]
+        assert result.notes[-1] == (
+            "conv3x3 and dense_layers together stand for relu_layers too, which varies with them."
+        )
+        assert result.answers[0].endswith("for one more of dense_layers.")
+
+
 def test_networks_of_the_same_layers_are_told_apart_by_their_size() -> None:
     rows = [
         {**row, "layers/conv": row["conv"], "model/parameters": 100.0 * width}
@@ -336,8 +368,9 @@ def test_energy_that_never_varies_is_refused() -> None:
 def test_a_factor_that_is_no_column_names_the_nearest() -> None:
     with pytest.raises(AnalysisError, match=r"called 'conv_': did you mean conv\?"):
         layers(design(), factors=["linear", "conv_"])
-    with pytest.raises(AnalysisError, match=r"needs factors: set analysis\.factors="):
-        layers(design(), factors=[])
+    unnamed = [{"accuracy": 0.5, "energy_joules": row["energy_joules"]} for row in design()]
+    with pytest.raises(AnalysisError, match=r"has no factors: set analysis\.factors="):
+        layers(unnamed, factors=[])
 
 
 def test_a_feature_that_varies_within_an_architecture_is_refused() -> None:

@@ -13,7 +13,7 @@ from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.uncertainty import Steps, Uncertainty
-from greensweep.energy.units import energy_text
+from greensweep.energy.units import energy_span_text, energy_text
 from greensweep.record.summaries import ComponentSummary, summary_of
 
 Laps = Callable[..., list[EnergyReading]]
@@ -168,7 +168,15 @@ def test_the_true_figure_lies_within_its_uncertainty(seconds: float) -> None:
     [
         (323.04, 40.2, "323 ± 40 J"),
         (12345.6, 210.0, "12.35 ± 0.21 kJ"),
+        (12345.6, 2345.0, "12.3 ± 2.3 kJ"),
+        (1000.0, 40.0, "1.00 ± 0.04 kJ"),
+        (38.0, 3.0, "38 ± 3 J"),
         (5.0, 400.0, "5 ± 400 J"),
+        (-5.0, 0.25, "-5.00 ± 0.25 J"),
+        (0.0, 2.0, "0 ± 2 J"),
+        (5.0, 0.0, "5 J"),
+        (1.0, None, "1 J"),
+        (math.inf, 2.0, "infinite"),
         (5.0, None, "5 J"),
         (None, None, "not metered"),
     ],
@@ -177,3 +185,22 @@ def test_energy_is_shown_with_its_uncertainty_in_one_unit(
     joules: float | None, uncertainty: float | None, text: str
 ) -> None:
     assert energy_text(joules, uncertainty) == text
+
+
+@pytest.mark.parametrize(
+    ("joules", "low", "high", "text"),
+    [
+        (20230.0, 15690.0, 24780.0, "20.2 kJ (15.7 to 24.8)"),
+        (1.315, -3.851, 6.482, "1.3 J (-3.9 to 6.5)"),
+        (-4.348, -25.01, 16.32, "-4 J (-25 to 16)"),
+        (0.0003, -20.0, 21.0, "0 J (-20 to 21)"),
+        (999.0, 998.0, 1000.0, "999 J (998 to 1000)"),
+        (0.0, 0.0, 0.0, "0 J (0 J to 0 J)"),
+        (2.0, 2.0, 2.0, "2 J (2 J to 2 J)"),
+        (1.0, 0.5, math.inf, "1 J (500 mJ to infinite)"),
+    ],
+)
+def test_energy_is_rounded_to_its_interval(
+    joules: float, low: float, high: float, text: str
+) -> None:
+    assert energy_span_text(joules, low, high) == text

@@ -41,7 +41,7 @@ def test_energy_is_shown_with_what_it_may_be_off_by(cli: Cli, tmp_path: Path) ->
     finished = cli("report.py", "source=runs.csv")
     assert finished.status == 0, finished.errors
     page = (tmp_path / "outputs" / "report" / "index.html").read_text()
-    assert page.count('data-sort="1000.0">1 ± 0.04 kJ<') == 2  # on the front, and of all runs
+    assert page.count('data-sort="1000.0">1.00 ± 0.04 kJ<') == 2  # on the front, and of all runs
 
 
 def test_a_thousand_runs_are_a_page_of_less_than_three_megabytes(cli: Cli, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_is_not_told_names_the_options_of_the_report(cli: Cli, tmp_path: Pa
     rows(tmp_path / "runs.csv", strategy="gp", trial=range(12))
     assert cli("report.py", "source=runs.csv").status == 0
     text = (tmp_path / "outputs" / "report" / "index.html").read_text()
-    assert "the analysis of layers needs factors: set layers.factors=[" in text
+    assert "the analysis of layers has no factors: set layers.factors=[" in text
     assert "(layers.… are options of src/report.py)" in text
     assert "analysis." not in text and "analysis=" not in text
     assert "12 runs took 45 kJ (12.5 Wh) in all" in text

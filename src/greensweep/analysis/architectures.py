@@ -9,6 +9,7 @@ import pandas as pd
 
 from greensweep.analysis.searches import Figures
 from greensweep.errors import AnalysisError
+from greensweep.intervals import FEWEST_REPEATS
 from greensweep.sources.table import ENERGY
 
 # Columns of the tables here: a user's column may be called otherwise only.
@@ -114,7 +115,8 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
 
     Returns:
         For each count: joules of one more, the ends of the t interval, p-value, and the residual
-        degrees of freedom that all of them rest on.
+        degrees of freedom that all of them rest on. The ends are missing where that is one: such
+        an interval is 13 standard errors wide to either side.
 
     Raises:
         AnalysisError: there are no more architectures than coefficients.
@@ -134,7 +136,9 @@ def joules_per_layer(means: pd.DataFrame, counts: Sequence[str], confidence: flo
             "analysis.factors"
         )
     fitted = OLS(means[ENERGY].to_numpy(float), design).fit()
-    interval = fitted.conf_int(alpha=1.0 - confidence)
+    interval = np.full((len(counts) + 1, 2), np.nan)
+    if freedom >= FEWEST_REPEATS - 1:
+        interval = fitted.conf_int(alpha=1.0 - confidence)
     table = _per_layer(counts, fitted.params, *interval.T)
     return table.assign(p=fitted.pvalues[1:], residual_df=freedom)
 

@@ -23,13 +23,13 @@ from greensweep.analysis.architectures import (
     predicted_energy,
     with_sizes,
 )
+from greensweep.analysis.layer_factors import SIZES, with_factors
 from greensweep.analysis.result import Result
 from greensweep.config.schema_analysis import LayersConfig
-from greensweep.errors import AnalysisError
+from greensweep.energy.units import energy_span_text, joules_text
+from greensweep.errors import AnalysisError, plural
 from greensweep.sources.table import ENERGY, RunTable
 
-# What runs record of the size of their network, which predicts its energy beside the layers.
-SIZES = ("model/flops", "model/parameters")
 _MOST = 1e30  # of a factor or feature: the squares of larger ones may overflow
 
 
@@ -43,10 +43,7 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
     Raises:
         AnalysisError: the design cannot be analysed; the message names the factor or cell at fault.
     """
-    if not config.factors:
-        raise AnalysisError(
-            "analysis=layers needs factors: set analysis.factors=[conv_layers,linear_layers], say"
-        )
+    config, stand_ins = with_factors(runs, config)
     factors, architecture, features = (
         _named(runs, config, option) for option in ("factors", "architecture", "features")
     )
@@ -90,7 +87,7 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         figures["architecture_residual_df"] = float(freedom)
         notes.append(
             f"Over architectures, main effects only: {len(means)} means leave "
-            f"{freedom} residual degrees of freedom."
+            f"{plural(freedom, 'residual degree')} of freedom."
         )
     else:
         notes.append(
@@ -142,7 +139,7 @@ def explain_layers(runs: RunTable, config: LayersConfig) -> Result:
         answers=answers,
         tables=tables,
         figures=figures,
-        notes=notes,
+        notes=[*notes, *stand_ins],
         warnings=warnings,
         runs=replace(runs, left_out={**runs.left_out, **left_out}),
     )
@@ -221,23 +218,31 @@ def _by_runs(table: pd.DataFrame) -> str:
     terms = table.iloc[:-1]
     first = terms.sort_values("eta_sq").iloc[-1]
     return (
-        f"Over runs, {first['term']} explains {first['eta_sq']:.1%} of the variance of energy "
-        f"(η², Type III)."
+        f"Over runs, {first['term']} explains {100 * first['eta_sq']:.1f} % of the variance of "
+        "energy (η², Type III)."
     )
 
 
 def _by_architectures(per_layer: pd.DataFrame, architectures: int) -> str:
     parts = [
-        f"{row.joules_per_layer:+.4g} J ({row.low:.4g} to {row.high:.4g}) for one more of "
-        f"{row.layer}"
+        f"{_span(row.joules_per_layer, row.low, row.high)} for one more of {row.layer}"
         for row in per_layer.itertuples()
     ]
     return f"Over {architectures} architectures: {'; '.join(parts)}."
 
 
+def _span(joules: float, low: float, high: float) -> str:
+    if np.isnan(low):
+        return f"{joules_text(joules, digits=2)} (too few architectures for an interval)"
+    return energy_span_text(joules, low, high)
+
+
 def _by_prediction(figures: dict[str, object], features: Sequence[str]) -> str:
+    own, mean = (
+        joules_text(float(str(figures[f"{name}_error_joules"])), digits=3)
+        for name in ("prediction_mean", "mean_of_others")
+    )
     return (
         f"A regression on {', '.join(features)} misses the energy of an architecture that it has "
-        f"not seen by {figures['prediction_mean_error_joules']:.4g} J in the mean; the mean of the "
-        f"others misses it by {figures['mean_of_others_error_joules']:.4g} J."
+        f"not seen by {own} in the mean; the mean of the others misses it by {mean}."
     )

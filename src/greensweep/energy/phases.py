@@ -10,6 +10,7 @@ from typing import TypeVar
 from greensweep.energy.carbon import Grid
 from greensweep.energy.meter import Meter
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
+from greensweep.energy.units import emissions_text, energy_text
 from greensweep.errors import EnergyError
 
 BETWEEN = "other"
@@ -79,10 +80,9 @@ class Window:
         """Return the energy in words: `12.3 ± 0.4 J in 3.2 s (estimated)`."""
         if self.joules is None:
             return f"{self.seconds:.3g} s, energy unmeasured"
-        off = self.uncertainty_joules
-        joules = f"{self.joules:.4g}" if off is None else f"{self.joules:.4g} ± {off:.2g}"
-        emitted = "" if self.emissions_kg is None else f", {self.emissions_kg:.3g} kg CO2e"
-        return f"{joules} J in {self.seconds:.3g} s ({self.quality}){emitted}"
+        joules = energy_text(self.joules, self.uncertainty_joules)
+        emitted = "" if self.emissions_kg is None else f", {emissions_text(self.emissions_kg)}"
+        return f"{joules} in {self.seconds:.3g} s ({self.quality}){emitted}"
 
 
 class Phases:

@@ -1,5 +1,6 @@
 """Units of energy and emissions, and these in words."""
 
+import math
 from collections.abc import Sequence
 
 JOULES_PER_KWH = 3.6e6
@@ -21,17 +22,45 @@ def joules_text(joules: float | None, digits: int = 4) -> str:
 
 
 def energy_text(joules: float | None, uncertainty: float | None) -> str:
-    """Return energy with what it may be off by, in one unit.
+    """Return energy with what it may be off by, in one unit, rounded to two digits of that.
 
-    >>> energy_text(323.04, 40.2)
-    '323 ± 40 J'
+    >>> energy_text(323.04, 40.2), energy_text(12345.6, 2345.0)
+    ('323 ± 40 J', '12.3 ± 2.3 kJ')
     """
     text = joules_text(joules)
-    if joules is None or uncertainty is None:
+    if joules is None or not uncertainty or not math.isfinite(joules):
         return text
-    value, unit = text.split()
-    off = uncertainty / dict(_UNITS)[unit]
-    return f"{value} ± {off:.2g} {unit}" if off < 100 else f"{value} ± {off:.0f} {unit}"
+    unit, size = _unit_of(joules)
+    decimals = _decimals(uncertainty / size)
+    value, off = (f"{each / size:.{decimals}f}" for each in (joules, uncertainty))
+    return f"{value} ± {off} {unit}"
+
+
+def energy_span_text(joules: float, low: float, high: float) -> str:
+    """Return energy with its interval, in one unit, rounded to two digits of half its width.
+
+    >>> energy_span_text(20230.0, 15690.0, 24780.0)
+    '20.2 kJ (15.7 to 24.8)'
+    """
+    half = (high - low) / 2
+    if not half > 0 or not math.isfinite(half):
+        return f"{joules_text(joules)} ({joules_text(low)} to {joules_text(high)})"
+    unit, size = _unit_of(joules if abs(joules) >= half else max(abs(low), abs(high)))
+    decimals = _decimals(half / size)
+    middle, *ends = (f"{each / size:.{decimals}f}" for each in (joules, low, high))
+    return f"{middle} {unit} ({' to '.join(ends)})"
+
+
+def _unit_of(joules: float) -> tuple[str, float]:
+    """Return the unit that `joules_text` shows an energy in, and its size."""
+    unit = joules_text(joules).split()[1]
+    return unit, dict(_UNITS)[unit]
+
+
+def _decimals(off: float) -> int:
+    """Return the decimals that show two digits of an uncertainty, one where the second is 0."""
+    text = f"{off:.{max(1 - math.floor(math.log10(off)), 0)}f}"
+    return len(text.rstrip("0").partition(".")[2]) if "." in text else 0
 
 
 def watt_hours_text(joules: float) -> str:
@@ -53,6 +82,8 @@ def emissions_text(kilograms: float) -> str:
 
 
 def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int) -> str:
+    if not math.isfinite(value):
+        return "not known" if math.isnan(value) else f"{'-' if value < 0 else ''}infinite"
     rounded = abs(float(f"{value:.{digits}g}"))
     smallest = units[-1] if value else next(each for each in units if each[1] == 1.0)
     unit, size = next((each for each in units if rounded >= each[1]), smallest)
