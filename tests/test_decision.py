@@ -101,7 +101,13 @@ def test_the_loss_has_the_interval_of_both_figures() -> None:
 
 
 def test_options_are_called_by_their_last_part_where_that_tells_them_apart() -> None:
-    names = {"optimizer.learning_rate": 0.0361234, "model.name": "a", "dataset.name": "b", "+n": 12}
+    names = {
+        "optimizer.learning_rate": 0.0361234,
+        "model.name": "a",
+        "dataset.name": "b",
+        "+n": 12,
+        "x": math.nan,
+    }
     assert option_texts(names) == {
         "learning rate": "0.0361", "model.name": "a", "dataset.name": "b", "n": "12",
     }  # fmt: skip

@@ -7,6 +7,7 @@ from greensweep.config.metrics import Metric
 from greensweep.decision.candidate import Candidate
 from greensweep.decision.choice import DRAWS, Decision
 from greensweep.energy.units import energy_text
+from greensweep.errors import plural
 from greensweep.pareto import distinguishable
 
 _MOST_OPTIONS = 6
@@ -18,7 +19,11 @@ def answer(decision: Decision) -> str:
 
 
 def option_texts(options: Mapping[str, object]) -> dict[str, str]:
-    """Return options as people name them: the last part of a name, where that is enough."""
+    """Return options as people name them: the last part of a name, where that is enough.
+
+    An option without a value, as a table has it of runs that do not know the option, is left out.
+    """
+    options = {name: value for name, value in options.items() if value == value}  # no NaN
     names = {name: name.rpartition(".")[2].lstrip("+") for name in options}
     alike = {each for each in names.values() if [*names.values()].count(each) > 1}
     return {
@@ -71,7 +76,7 @@ def _named(candidate: Candidate) -> str:
     texts = option_texts(candidate.options)
     shown = [f"{name} {value}" for name, value in texts.items()][:_MOST_OPTIONS]
     if len(texts) > len(shown):
-        shown.append(f"{len(texts) - len(shown)} more options")
+        shown.append(plural(len(texts) - len(shown), "more option"))
     return candidate.name + (f" ({', '.join(shown)})" if shown else "")
 
 
