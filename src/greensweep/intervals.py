@@ -1,4 +1,4 @@
-"""95 % confidence intervals that stay within what a figure can be."""
+"""Confidence intervals, of 95 % unless said otherwise, that stay within what a figure can be."""
 
 import math
 
@@ -24,7 +24,11 @@ def share_interval(share: float, samples: int) -> Interval:
 
 
 def mean_interval(
-    mean: float, deviation: float, repeats: int, ends: Interval = (-math.inf, math.inf)
+    mean: float,
+    deviation: float,
+    repeats: int,
+    ends: Interval = (-math.inf, math.inf),
+    confidence: float = CONFIDENCE,
 ) -> Interval | None:
     """Return the interval of a mean over repeats, None of fewer than three.
 
@@ -37,7 +41,7 @@ def mean_interval(
     """
     if repeats < FEWEST_REPEATS:
         return None
-    half = float(t.ppf(0.5 + CONFIDENCE / 2, repeats - 1)) * deviation / math.sqrt(repeats)
+    half = float(t.ppf(0.5 + confidence / 2, repeats - 1)) * deviation / math.sqrt(repeats)
     low, high = ends
     above, below = mean - low, high - mean
     if 0 in (above, below, half):

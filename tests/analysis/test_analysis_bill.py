@@ -1,9 +1,12 @@
 """What runs and their sweeps cost in all."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
 from greensweep.analysis import energy_bill, standard_table
+from greensweep.analysis.result import Result
 from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.energy.units import watt_hours_text
 
@@ -34,13 +37,86 @@ def test_the_bill_has_a_line_for_all_that_searching_took() -> None:
     }
     assert bill["share"].sum() == 1.0
     assert found.figures["spent_joules"] == 48.0
-    assert found.figures["search_joules"] == 18.0
+    assert (found.figures["runs_joules"], found.figures["beside_joules"]) == (42.5, 5.5)
     assert found.figures["ratio_to_best"] == 48.0 / 20.0
     assert found.answers == [
-        "4 runs took 48 J (13.3 mWh) in all (unknown), 2.4 times the training of the most accurate "
-        "of them.",
-        "All but the training of those that finished is the price of searching: 18 J, 38%.",
+        "4 runs took 42.5 J, and sweeps 5.5 J beside them: 48 J (13.3 mWh) in all (of unknown "
+        "quality), 2.4 times the training of the most accurate of them.",
+        "The training of finished runs took 30 J, 62 % of it; their other phases and repeats 7 J, "
+        "failed runs 1.5 J, pruned runs 4 J, drawing trials and keeping records 5 J, testing the "
+        "best trials 500 mJ.",
     ]
+
+
+def test_the_reference_job_is_a_row_of_its_own_and_no_search() -> None:
+    sweeps = pd.DataFrame({"sweep/energy_reference_joules": [2970.0]})
+    found = bill([{"energy_joules": 2290.0, "accuracy": 0.5}] * 2, sweeps)
+    assert found.tables["bill"].set_index("part")["joules"].to_dict() == {
+        "training of finished runs": 4580.0,
+        "their other phases and repeats": 0.0,
+        "the reference job before and after": 2970.0,
+    }
+    assert "search" not in " ".join(found.answers)
+    assert found.answers[1].endswith("; the reference job before and after 2.97 kJ.")
+
+
+def bill(rows: list[dict[str, Any]], sweeps: pd.DataFrame | None = None) -> Result:
+    return energy_bill(standard_table(pd.DataFrame(rows), ColumnsConfig(), "here"), sweeps)
+
+
+def run(joules: float, **figures: Any) -> dict[str, Any]:
+    return {"energy_joules": joules, "accuracy": 0.5, "energy_quality": "estimated", **figures}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        pytest.param([run(10.0)], ["1 run took 10 J (2.78 mWh) in all (estimated)."], id="one"),
+        pytest.param(
+            [run(10.0), run(10.0)],
+            [
+                "2 runs took 20 J (5.56 mWh) in all (estimated), 2 times the training of the most "
+                "accurate of them."
+            ],
+            id="two",
+        ),
+        pytest.param(
+            [run(0.0), run(3.6e9)],
+            ["2 runs took 3.6 GJ (1 MWh) in all (estimated)."],
+            id="for nothing",
+        ),
+        pytest.param(
+            [run(10.0, energy_contended=True), run(10.0)],
+            [
+                "2 runs took 20 J (5.56 mWh) in all (estimated, of which 1 shared the machine with "
+                "other work), 2 times the training of the most accurate of them."
+            ],
+            id="shared",
+        ),
+        pytest.param(
+            [run(10.0, dataset="a"), run(20.0, dataset="a", accuracy=0.1), run(4.0, dataset="b")],
+            [
+                "3 runs took 34 J (9.44 mWh) in all (estimated).",
+                "Over the training of the most accurate on the same data, runs took 3 (a), 1 (b) "
+                "times.",
+            ],
+            id="two data sets",
+        ),
+        pytest.param(
+            [run(10.0, energy_spent_joules=30.0)],
+            [
+                "1 run took 30 J (8.33 mWh) in all (estimated).",
+                "The training of finished runs took 10 J, 33 % of it; their other phases and "
+                "repeats 20 J.",
+            ],
+            id="phases",
+        ),
+    ],
+)
+def test_the_bill_says_what_it_can_at_its_edges(
+    rows: list[dict[str, Any]], told: list[str]
+) -> None:
+    assert bill(rows).answers == told
 
 
 def test_the_bill_tells_emissions_where_all_runs_have_them() -> None:
@@ -55,11 +131,11 @@ def test_the_bill_tells_emissions_where_all_runs_have_them() -> None:
     sweeps = pd.DataFrame({"search/search_joules": [10.0]})
     found = energy_bill(standard_table(raw, ColumnsConfig(), "here"), sweeps)
     assert found.figures["emissions_spent_kg"] == pytest.approx(0.005)
-    assert "took 50 J (13.9 mWh, 5 g CO2e) in all" in found.answers[0]
+    assert "50 J (13.9 mWh, 5 g CO2e) in all" in found.answers[0]
     partly = raw.assign(emissions_spent_kg=[0.0015, None])
     untold = energy_bill(standard_table(partly, ColumnsConfig(), "here"), sweeps)
     assert untold.figures["emissions_spent_kg"] is None
-    assert "took 50 J (13.9 mWh) in all" in untold.answers[0]
+    assert "50 J (13.9 mWh) in all" in untold.answers[0]
 
 
 def test_each_component_has_its_own_quality() -> None:

@@ -43,6 +43,7 @@ def test_the_option_that_energy_goes_by_is_named_with_what_it_saves() -> None:
     assert rate["energy_p"] > 0.05
     (sentence,) = found.answers
     assert "training.batch_size matters most for energy: at 64 runs take 50 % less" in sentence
+    assert sentence.endswith(" points more accuracy, which may be chance.")
 
 
 def test_another_metric_has_its_own_name_and_sign() -> None:
@@ -51,7 +52,7 @@ def test_another_metric_has_its_own_name_and_sign() -> None:
     batch = found.tables["options"].set_index("option").loc[BATCH]
     assert batch["rmse_added"] == pytest.approx(-0.1, abs=0.002)
     assert not [name for name in found.tables["values"] if "accuracy" in name]
-    assert found.answers[0].endswith("with -0.1 of RMSE.")
+    assert found.answers[0].endswith("with 0.1 less RMSE.")
 
 
 def test_values_stand_in_their_order_with_intervals_of_their_means() -> None:
@@ -63,8 +64,44 @@ def test_values_stand_in_their_order_with_intervals_of_their_means() -> None:
     own = pd.Series([row["energy_joules"] for row in rows if row[BATCH] == 32], dtype=float)
     half = 2.200985160082949 * own.std() / 12**0.5  # Student's t of 11 degrees of freedom, 97.5 %
     row = batch.iloc[1]
-    assert row["energy_joules_low"] == pytest.approx(own.mean() - half)
-    assert row["energy_joules_high"] == pytest.approx(own.mean() + half)
+    # On the scale of the logarithm, by the delta method.
+    assert row["energy_joules_low"] == pytest.approx(own.mean() * np.exp(-half / own.mean()))
+    assert row["energy_joules_high"] == pytest.approx(own.mean() * np.exp(half / own.mean()))
+
+
+def test_means_of_few_runs_have_intervals_within_what_is_possible_and_none_of_two() -> None:
+    figures = [(4, 1.0, 0.01), (4, 90.0, 0.99), (4, 2.0, 0.5), (8, 0.0, 0.9), (8, 9.0, 0.1)]
+    rows = [{BATCH: b, "energy_joules": j, "accuracy": a, "dataset": "d"} for b, j, a in figures]
+    values = answer(runs(rows), OptionsConfig()).tables["values"].set_index("value")
+    low, high = values["energy_joules_low"], values["energy_joules_high"]
+    assert 0 < low["4"] < 31 < high["4"]
+    assert 0 < values["accuracy_low"]["4"] < 0.5 < values["accuracy_high"]["4"] < 1
+    assert np.isnan([low["8"], high["8"], values["accuracy_low"]["8"]]).all()
+
+
+@pytest.mark.parametrize(
+    ("joules", "accuracies", "saved", "changed"),
+    [
+        ((0.0, 10.0), (0.5, 0.5), "100 % less than at 2 (0 J against 10 J", "the same accuracy."),
+        (
+            (9.0, 10.0),
+            (0.5, 0.51),
+            "10 % less than at 2 (9 J against 10 J",
+            "1 point less accuracy.",
+        ),
+        ((9.9, 10.0), (0.6, 0.5), "1 % less than at 2 (9.9 J against", "10 points more accuracy."),
+    ],
+)
+def test_what_an_option_saves_is_grammar_at_its_edges(
+    joules: tuple[float, float], accuracies: tuple[float, float], saved: str, changed: str
+) -> None:
+    rows = [
+        {BATCH: level, "energy_joules": joules[level - 1],
+         "accuracy": accuracies[level - 1], "dataset": "d"}
+        for level in (1, 2) * 9
+    ]  # fmt: skip
+    (sentence,) = answer(runs(rows), OptionsConfig()).answers
+    assert saved in sentence and sentence.endswith(f"on average), with {changed}")
 
 
 def test_many_numbers_are_compared_by_quantiles() -> None:
@@ -111,5 +148,5 @@ def test_the_papers_convolutions_cost_most() -> None:
     found = answer(standard_table(raw, columns, "paper"), OptionsConfig(options=factors))
     assert found.answers == [
         "all: conv_layers matters most for energy: at 1 runs take 40 % less than at 4 (2.76 kJ "
-        "against 4.59 kJ on average), with -6.7 points of accuracy."
+        "against 4.59 kJ on average), with 6.7 points less accuracy."
     ]

@@ -92,7 +92,16 @@ def test_where_nothing_is_that_cheap_it_is_said() -> None:
     result = weighed(rows_of([(0.5, 60.0), (0.9, 100.0)]))
     assert result.tables["halving"]["remark"].tolist() == ["", *["nothing costs that little"] * 3]
     assert result.tables["halving"]["accuracy_lost"].tolist() == [0.0, np.inf, np.inf, np.inf]
+    bounds = result.tables["halving"][["accuracy_lost_low", "accuracy_lost_high"]]
+    assert bounds[1:].isna().to_numpy().all(), "no bound beside it"
     assert points_lost(np.array([0.9]), np.array([0.0]), 0.5) == 0.0
+
+
+def test_halving_has_no_interval_of_two_configurations() -> None:
+    two = weighed(rows_of([(0.8, 20.0), (0.9, 100.0)])).tables["halving"].iloc[1]
+    assert two["accuracy_lost"] == pytest.approx(0.1)
+    assert np.isnan([two["accuracy_lost_low"], two["accuracy_lost_high"]]).all()
+    assert two["share_spent"] == 0.2, "what it really saves stands beside the half that was asked"
 
 
 def test_energies_within_their_uncertainty_rank_nothing() -> None:
@@ -315,6 +324,20 @@ def test_the_answer_names_the_run_and_its_options_by_the_rule_of_a_sweep() -> No
     assert dear.startswith(
         "Take trial 0 (epochs 5): the most accurate (accuracy 0.9600) for 100 J."
     )
+
+
+def test_energy_of_a_shared_machine_is_quoted_with_that_it_was_shared() -> None:
+    rows = rows_of([(0.9, 9.0), (0.8, 3.0), (0.1, 2.9)])
+    rows[0]["energy_contended"], rows[2]["energy_contended"] = True, True
+    (said,) = weighed(rows, points_per_halving=9.0).answers
+    assert " for 67 % less energy" in said
+    assert (
+        "The energy of configuration 1 is a share, by use, of a machine that did other work "
+        "meanwhile."
+    ) in said
+    repeated = [{**row, "lr": 0.1 * (number // 2)} for number, row in enumerate(rows)]
+    assert "is a share" in weighed(repeated, configuration=["lr"]).answers[0]
+    assert "is a share" not in weighed(rows_of(POINTS)).answers[0]
 
 
 def test_of_several_data_sets_each_has_its_answer() -> None:

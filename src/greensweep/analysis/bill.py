@@ -1,25 +1,25 @@
 """What runs cost in all: by how they ended, by phase and by component."""
 
 import re
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from greensweep.analysis.result import Result
+from greensweep.analysis.statement_parts import BESIDE
 from greensweep.analysis.units import joules, number
+from greensweep.decision.sentences import percent_text
 from greensweep.energy.units import emissions_text, watt_hours_text
-from greensweep.errors import plural
+from greensweep.errors import listed, plural
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable, qualities
 
 _PHASE = re.compile("phases/(.*)_joules")
 _COMPONENT = re.compile("energy/(cpu|gpu|ram)_joules")
-# What sweeps spend beside their runs, under the names that MLflow has for it.
-_BESIDE = {
-    "search/search_joules": "drawing trials and keeping records",
-    "sweep/energy_test_joules": "testing the best trials",
-    "sweep/energy_reference_joules": "the reference job before and after",
-}
+_TRAINED, _FURTHER = "training of finished runs", "their other phases and repeats"
+_DATASET = "dataset"  # within which metrics compare
+_MOST_NAMED = 4
 
 
 def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
@@ -38,46 +38,101 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     """
     frame = runs.frame
     parts = _parts(runs, sweeps)
-    total = float(parts["joules"].sum())
+    total, spent = float(parts["joules"].sum()), float(frame[col.SPENT].sum())
     ends = frame.groupby([col.STRATEGY, col.STATUS])[col.SPENT].agg(["size", "sum"]).reset_index()
     ends.columns = ["strategy", "status", "runs", "spent_joules"]
     ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
-    best = runs.finished.sort_values([col.SCORE, ENERGY], ascending=[False, True]).iloc[0]
-    quality = " and ".join(qualities(frame))
     tables = {"bill": parts, "ends": ends}
     for kind, pattern in (("phase", _PHASE), ("component", _COMPONENT)):
         columns = {found[1]: found[0] for found in map(pattern.fullmatch, map(str, frame)) if found}
         if columns:
             tables[f"{kind}s"] = _by_part(frame, kind, columns)
-    trained = float(parts["joules"].iloc[0])
-    ratio = total / best[ENERGY] if best[ENERGY] > 0 else np.nan
+    best = _best_joules(runs)
+    ratios = {name: _ratio(runs, name, joules) for name, joules in best.items()}
+    if len(best) == 1:
+        ratios = {name: total / joules if joules else np.nan for name, joules in best.items()}
     kilograms = _emissions_kg(frame, total)
-    emitted = "" if kilograms is None else f", {emissions_text(kilograms)}"
-    times = (
-        f", {number(ratio)} times the training of {runs.metric.best_words} of them"
-        if best[ENERGY]
-        else ""
-    )
     return Result(
         name="bill",
-        answers=[
-            f"{plural(len(frame), 'run')} took {joules(total)} ({watt_hours_text(total)}{emitted}) "
-            f"in all ({quality}){times}.",
-            f"All but the training of those that finished is the price of searching: "
-            f"{joules(total - trained)}, {1 - trained / total:.0%}.",
-        ],
+        answers=[*_took(runs, total - spent, total, kilograms, ratios), *_parts_of(parts)],
         tables=tables,
         figures={
             "spent_joules": total,
-            "best_joules": float(best[ENERGY]),
-            "ratio_to_best": float(ratio),
-            "search_joules": total - trained,
-            "quality": quality,
+            "runs_joules": spent,
+            "beside_joules": total - spent,
+            "best_joules": next(iter(best.values())) if len(best) == 1 else None,
+            "ratio_to_best": next(iter(ratios.values())) if len(best) == 1 else None,
+            "ratios_to_best": ratios,
+            "quality": _quality_words(frame),
             "emissions_spent_kg": kilograms,
         },
         warnings=runs.warnings,
         runs=runs,
     )
+
+
+def _took(
+    runs: RunTable,
+    beside: float,
+    total: float,
+    kilograms: float | None,
+    ratios: Mapping[str, float],
+) -> Iterator[str]:
+    """Say what all runs took, what their sweeps did beside, and how many trainings that is."""
+    frame, metric = runs.frame, runs.metric
+    took = f"{plural(len(frame), 'run')} took "
+    if beside > 0:
+        took += f"{joules(total - beside)}, and sweeps {joules(beside)} beside them: "
+    emitted = "" if kilograms is None else f", {emissions_text(kilograms)}"
+    took += f"{joules(total)} ({watt_hours_text(total)}{emitted}) in all"
+    quality = _quality_words(frame)
+    shared = int(frame[col.CONTENDED].sum())
+    part = f", of which {shared} shared the machine with other work" if shared else ""
+    took += f" ({'of unknown quality' if quality == col.UNKNOWN else quality}{part})"
+    known = {name: number(ratio) for name, ratio in ratios.items() if np.isfinite(ratio)}
+    if len(frame) == 1 or not known:
+        yield f"{took}."
+    elif len(ratios) == 1:
+        (ratio,) = known.values()
+        yield f"{took}, {ratio} times the training of {metric.best_words} of them."
+    else:
+        told = listed((f"{ratio} ({name})" for name, ratio in known.items()), most=_MOST_NAMED)
+        yield f"{took}."
+        yield f"Over the training of {metric.best_words} on the same data, runs took {told} times."
+
+
+def _parts_of(parts: pd.DataFrame) -> Iterator[str]:
+    """Say what was spent on what; nothing where all of it was the training of finished runs."""
+    spent = {
+        str(part): float(took) for part, took in parts[["part", "joules"]].itertuples(index=False)
+    }
+    trained, total = spent.pop(_TRAINED), sum(spent.values())
+    others = [f"{part} {joules(took)}" for part, took in spent.items() if took > 0]
+    if others:
+        share = percent_text(trained / (trained + total))
+        yield f"The {_TRAINED} took {joules(trained)}, {share} of it; {', '.join(others)}."
+
+
+def _best_joules(runs: RunTable) -> dict[str, float]:
+    """Return the energy of the best training on each data set, by its name."""
+    best = runs.finished.sort_values([col.SCORE, ENERGY], ascending=[False, True])
+    return {name: float(own[ENERGY].iloc[0]) for name, own in best.groupby(_datasets(best))}
+
+
+def _ratio(runs: RunTable, dataset: str, best: float) -> float:
+    """Return what the runs on a data set took, over the training of the best of them."""
+    own = runs.frame[_datasets(runs.frame) == dataset]
+    return float(own[col.SPENT].sum() / best) if best > 0 else np.nan
+
+
+def _datasets(frame: pd.DataFrame) -> "pd.Series[str]":
+    if _DATASET not in frame:
+        return pd.Series("all", index=frame.index)
+    return frame[_DATASET].fillna("missing").astype(str)
+
+
+def _quality_words(frame: pd.DataFrame) -> str:
+    return " and ".join(qualities(frame))
 
 
 def _emissions_kg(frame: pd.DataFrame, joules: float) -> float | None:
@@ -93,13 +148,13 @@ def _parts(runs: RunTable, sweeps: pd.DataFrame | None) -> pd.DataFrame:
     frame, finished = runs.frame, runs.finished
     others = frame.drop(finished.index).groupby(col.STATUS)[col.SPENT].sum()
     parts = {
-        "training of finished runs": finished[ENERGY].sum(),
-        "their other phases and repeats": (finished[col.SPENT] - finished[ENERGY]).sum(),
+        _TRAINED: finished[ENERGY].sum(),
+        _FURTHER: (finished[col.SPENT] - finished[ENERGY]).sum(),
         **{f"{status} runs": spent for status, spent in others.items()},
     }
-    for name, part in _BESIDE.items():
+    for name, part in BESIDE.items():
         if sweeps is not None and name in sweeps:
-            parts[part] = sweeps[name].sum()
+            parts[part[0].lower() + part[1:]] = sweeps[name].sum()
     table = pd.DataFrame({"part": list(parts), "joules": [float(each) for each in parts.values()]})
     table["share"] = table["joules"] / table["joules"].sum()
     return table

@@ -21,7 +21,7 @@ _PHASES = {
 _TRAINED, _EVALUATED, _, _ELSE = _PHASES
 # What a sweep did beside its trials, under MLflow's names for it.
 OWN_WORK = "search/search_joules"
-_BESIDE = {
+BESIDE = {
     OWN_WORK: "Drawing trials and keeping records",
     "sweep/energy_test_joules": "Testing the best trials",
     "sweep/energy_reference_joules": "The reference job before and after",
@@ -111,7 +111,7 @@ def seconds_of(runs: Iterable[TrackedRun]) -> float | None:
 
 def beside(sweeps: Mapping[str, TrackedSweep]) -> Iterable[Part]:
     """Yield what sweeps did beside their trials."""
-    for name, what in _BESIDE.items():
+    for name, what in BESIDE.items():
         if joules := sum_joules(each.metrics.get(name) for each in sweeps.values()):
             yield Part(what, joules)
 

@@ -27,7 +27,7 @@ from greensweep.decision.choice import Decision, decide
 from greensweep.decision.sentences import answer
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
-from greensweep.intervals import Interval, mean_interval
+from greensweep.intervals import FEWEST_REPEATS, Interval, mean_interval
 from greensweep.pareto import pareto_front
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable, joined
@@ -76,7 +76,9 @@ class _Group:
         groups = self.runs.groupby(self.units)
         squares = self.runs[col.UNCERTAINTY].pow(2).groupby(self.units).sum()
         return groups.first().assign(
-            **groups[[col.SCORE, ENERGY]].mean(), **{col.UNCERTAINTY: squares.pow(0.5) / self.sizes}
+            **groups[[col.SCORE, ENERGY]].mean(),
+            **{col.UNCERTAINTY: squares.pow(0.5) / self.sizes},
+            **groups[[col.CONTENDED]].any(),
         )
 
     @property
@@ -143,8 +145,9 @@ class _Group:
                 intervals[place],
                 {key: options[key] for key in names},
                 bool(is_start) and self.is_only,
+                bool(is_shared),
             )
-            for place, (name, value, joules, unsure, options, is_start) in enumerate(
+            for place, (name, value, joules, unsure, options, is_start, is_shared) in enumerate(
                 zip(
                     _names(self.means),
                     self.values,
@@ -152,6 +155,7 @@ class _Group:
                     self.uncertainties,
                     self.means[names].to_dict("records"),
                     self.means[col.START],
+                    self.means[col.CONTENDED],
                     strict=True,
                 )
             )
@@ -207,7 +211,7 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         "(Satopää et al. 2011).",
         f"Intervals of {lost} are over {range_text(tables['halving']['interval_draws'])} draws "
         "of the configurations that were tried: they say what another search of that size may "
-        "find, and are infinite where in such a draw nothing costs that little.",
+        "find, and their upper end is infinite where in such a draw nothing costs that little.",
     ]
     repeated = [_probabilities(group) for group in groups if group.on_front is not None]
     if repeated:
@@ -329,6 +333,9 @@ def _halving(group: _Group) -> pd.DataFrame:
     tail = (1.0 - group.config.confidence) / 2.0
     lows, highs = np.quantile(lost, [tail, 1.0 - tail], axis=1, method="inverted_cdf")
     places = [best, *(best_below(scores, joules, share * most) for share in _SHARES)]
+    # Two configurations have no interval, nor has what none of them is cheap enough for.
+    known = [place is not None and len(scores) >= FEWEST_REPEATS for place in places[1:]]
+    lows, highs = np.where(known, lows, np.nan), np.where(known, highs, np.nan)
     kept = group.means.reindex([-1 if place is None else place for place in places])
     rows = kept.reset_index(drop=True)  # missing where nothing is that cheap
     worse_by = f"{name}_lost" if group.metric.direction == "maximize" else f"{name}_added"

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from greensweep.config.metrics import Metric
 from greensweep.energy.units import joules_text
 
 _ENDS = ("low", "high")  # of an interval
@@ -15,13 +14,6 @@ def joules(value: float) -> str:
     if not math.isfinite(value):
         return "never" if value > 0 else "–"
     return joules_text(value, digits=3)
-
-
-def difference(metric: Metric, by: float, form: str = ".2g") -> str:
-    """Return by how much a metric differs: 1.5 points of accuracy, 0.02 of RMSE."""
-    if metric.name == "accuracy":
-        return f"{100.0 * by:{form}} points of accuracy"
-    return f"{by:{form}} of {metric.label}"
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -18,6 +18,7 @@ class Candidate:
         interval: 95 % interval of `value`; None where it is not known.
         options: what was chosen for it, by the option's name.
         is_start: the search began from it, so that it is what others are held against.
+        is_shared: its machine did other work meanwhile, so that its energy is a share.
     """
 
     name: str
@@ -27,3 +28,4 @@ class Candidate:
     interval: Interval | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     is_start: bool = False
+    is_shared: bool = False

@@ -15,7 +15,8 @@ _MOST_OPTIONS = 6
 
 def answer(decision: Decision) -> str:
     """Say what to take, what it gives up, what it saves, and how sure that is."""
-    return " ".join([_take(decision), *_against_start(decision), *_how_sure(decision)])
+    parts = [*_against_start(decision), *_shared(decision), *_how_sure(decision)]
+    return " ".join([_take(decision), *parts])
 
 
 def option_texts(options: Mapping[str, object]) -> dict[str, str]:
@@ -133,6 +134,17 @@ def _saved(decision: Decision) -> str:
     off = decision.saved_uncertainty
     saved = percent_text(decision.saved_share)
     return f"{saved} less energy" + (f" (±{percent_text(off)})" if off is not None else "")
+
+
+def _shared(decision: Decision) -> Iterable[str]:
+    """Say whose energy is a share of a machine that did other work meanwhile."""
+    told = (decision.chosen, decision.best, decision.start)
+    shared = dict.fromkeys(each.name for each in told if each and each.is_shared and each.joules)
+    if shared:
+        yield (
+            f"The energy of {' and of '.join(shared)} is a share, by use, of a machine that did "
+            "other work meanwhile."
+        )
 
 
 def _how_sure(decision: Decision) -> Iterable[str]:

@@ -33,4 +33,5 @@ def candidate_of(trial: Trial) -> Candidate:
         result.objective_interval,
         trial.searched,
         trial.enqueued,
+        result.energy_contended,
     )
