@@ -270,13 +270,13 @@ def test_forward_and_backward_take_their_own_time_and_no_layer_that_of_others() 
     times = timed(Slow())
     layers = by_path(times)
 
-    assert layers["", "softsign"].calls == 2
-    assert 0.04 < layers["", "softsign"].forward_seconds < 0.075
-    assert 0.08 < layers["", "softsign"].backward_seconds < 0.115
-    assert 0.04 < times.by_kind()["other"] < 0.075
-    assert times.by_kind()["linear"] < 0.035
-    assert 0.16 < times.plain_step_seconds < 0.24
-    assert 0.16 < times.step_seconds < 0.24
+    slow, kinds = layers["", "softsign"], times.by_kind()
+    assert slow.calls == 2
+    # Each has at least what it sleeps, and all together no more than the step.
+    assert slow.forward_seconds > 0.04 and slow.backward_seconds > 0.08 and kinds["other"] > 0.04
+    assert kinds["softsign"] == pytest.approx(slow.forward_seconds + slow.backward_seconds)
+    assert 0.16 < sum(kinds.values()) <= 1.001 * times.step_seconds
+    assert times.plain_step_seconds > 0.16
 
 
 def test_time_in_which_no_operator_runs_is_its_layers_too() -> None:
@@ -291,7 +291,7 @@ def test_time_in_which_no_operator_runs_is_its_layers_too() -> None:
     layers = by_path(timed(nn.Sequential(nn.Flatten(), Foreign(), nn.Linear(192, 2))))
 
     assert layers["1", "foreign"].forward_seconds > 0.04
-    assert layers["2", "linear"].forward_seconds < 0.035
+    assert layers["2", "linear"].forward_seconds < layers["1", "foreign"].forward_seconds
 
 
 def test_layers_of_a_network_whose_steps_differ_are_those_that_ran() -> None:
@@ -398,9 +398,10 @@ def test_an_in_place_call_on_a_part_is_not_charged_for_what_came_before() -> Non
             functional.relu(batch[:, :4], inplace=True)
             return self.second(batch)
 
-    relu = by_path(timed(Net()))["", "relu"]
+    times = timed(Net())
 
-    assert 0 < relu.backward_seconds < 0.035
+    assert times.step_seconds > 0.04
+    assert 0 < by_path(times)["", "relu"].backward_seconds < 0.5 * times.step_seconds
 
 
 class SlowScale(nn.Module):
@@ -428,12 +429,14 @@ class Custom(nn.Module):
 
 
 def test_custom_functions_have_their_own_time() -> None:
-    layers = by_path(timed(Custom()))
+    times = timed(Custom())
+    layers = by_path(times)
+    scale, product = layers["scale", "slow_scale"], layers["", "slow_product"]
 
-    assert 0.04 < layers["scale", "slow_scale"].backward_seconds < 0.075
-    assert 0.04 < layers["", "slow_product"].backward_seconds < 0.075
+    assert scale.backward_seconds > 0.04 and product.backward_seconds > 0.04
+    assert scale.backward_seconds + product.backward_seconds < times.step_seconds
     assert layers["", "matmul"].forward_seconds > 0 == layers["", "matmul"].backward_seconds
-    assert layers["head", "linear"].backward_seconds < 0.035
+    assert layers["head", "linear"].backward_seconds < 0.5 * scale.backward_seconds
 
 
 @pytest.mark.slow
@@ -493,7 +496,7 @@ def test_the_length_of_unwatched_steps_is_given_apart() -> None:
 
     times = timed(SlowWhenProfiled(), numbered(8))
 
-    assert times.plain_step_seconds < 0.035
+    assert times.plain_step_seconds < times.step_seconds
     assert times.step_seconds > 0.04
 
 
