@@ -389,7 +389,7 @@ def test_an_analysis_may_be_asked_of_some_runs_only() -> None:
 def test_the_answer_names_what_was_chosen_in_a_table_of_others(tmp_path: Path) -> None:
     """And no figures, ids and moments, which nobody chose."""
     table = {
-        "run_id": [f"{place:032x}" for place in range(3)],
+        "run_id": [f"{place:08x}{'a' * 24}" for place in range(3)],
         "started": ["9:00", "9:05", "9:10"],
         "note": ["a", "b", "c"],
         "lr": [0.1, 0.01, 0.001],
@@ -404,7 +404,7 @@ def test_the_answer_names_what_was_chosen_in_a_table_of_others(tmp_path: Path) -
         read_runs(SourceConfig(source=f"{tmp_path}/runs.csv", columns=ColumnsConfig())),
         TradeoffConfig(),
     )
-    assert found.answers[0].startswith("Take run 00000000 (lr 0.001): the most accurate")
+    assert found.answers[0].startswith("Take run 00000002 (lr 0.001): the most accurate")
     front = found.tables["front"]
     assert front["lr"].tolist() == [0.1, 0.01, 0.001]
     assert front["is_chosen"].tolist() == [False, False, True]
