@@ -119,9 +119,9 @@ def test_of_many_data_sets_three_are_recommended_for(cli: Cli, tmp_path: Path) -
     rows(tmp_path / "runs.csv", dataset=[f"set {n % 5}" for n in range(12)])
     assert cli("report.py", "source=runs.csv").status == 0
     text = (tmp_path / "outputs" / "report" / "index.html").read_text()
-    answer = text[: text.index("<h2>Accuracy and energy")]
+    answer = text[: text.index("<details")]
     assert answer.count(": Take ") == 3
-    assert "Recommendations for 2 more are under Accuracy and energy." in answer
+    assert "Recommendations for 2 more are under The Pareto front." in answer
 
 
 def test_a_report_is_written_without_pytorch(tmp_path: Path) -> None:

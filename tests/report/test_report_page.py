@@ -18,7 +18,7 @@ from greensweep.app.tables import report
 EVIL = "<script>document.title='broken'</script>"
 FIGURES = {
     "front", "energy_curves", "survival", "ranks", "joules_per_layer", "quantiles", "importance",
-    "phases", "components",
+    "phases",
 }  # fmt: skip
 
 
@@ -44,6 +44,8 @@ def table() -> pd.DataFrame:
                         "phases/setup_joules": 1.0,
                         "energy/cpu_joules": 2.0,
                         "energy.quality.cpu": "measured",
+                        "run_id": f"{place:x}{trial:x}{shift:x}{'e' * 29}",
+                        "experiment_id": 1,
                         "machine": "a big one",
                         "version.torch": "2.14.1",
                         "n_hyperparameters": 3 + trial % 2,
@@ -66,13 +68,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_figure_is_drawn_and_nothing_fails(browser: Any, page: Path, width: int) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
-    )
+    screen(browser, width, 900)
     browser.get(page.as_uri())
     assert browser.get_log("browser") == []
     assert browser.title == "Mine", "a name of the user's ran as a script"
+    unfold(browser)
     figures = browser.find_elements(By.TAG_NAME, "figure")
     names = {figure.get_attribute("id").removeprefix("figure-") for figure in figures}
     assert names >= FIGURES
@@ -86,11 +86,86 @@ def test_every_figure_is_drawn_and_nothing_fails(browser: Any, page: Path, width
     assert browser.execute_script(overflow) <= 0, "the page scrolls sideways"
 
 
+def test_the_first_screen_answers(browser: Any, page: Path) -> None:
+    """The answer, the front and what it holds for; the rest is folded, within two screens."""
+    screen(browser, 1280, 900)
+    browser.get(page.as_uri())
+    bottom = "return arguments[0].getBoundingClientRect().bottom"
+    answers = browser.find_elements(By.CSS_SELECTOR, "p.answer")
+    assert browser.execute_script(bottom, answers[-1]) < 450
+    assert browser.execute_script(bottom, browser.find_element(By.ID, "figure-front")) < 900
+    facts = browser.find_element(By.CSS_SELECTOR, ".facts").text
+    for about in ("Holds for", "Machine\na big one", "Joules", "Runs\n108: 99 finished, 9 pruned"):
+        assert about in facts
+    assert browser.execute_script("return document.documentElement.scrollHeight") < 2 * 900
+
+
+def test_figures_can_be_read_on_a_phone(browser: Any, page: Path) -> None:
+    screen(browser, 390, 844)
+    browser.get(page.as_uri())
+    unfold(browser)
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('figure text')].map(text => {"
+        " const scale = text.getScreenCTM();"
+        " return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(scale.a, scale.b); })"
+    )
+    assert len(sizes) > 50
+    assert min(sizes) >= 12
+
+
+def test_no_label_covers_a_point(browser: Any, page: Path) -> None:
+    screen(browser, 1280, 900)
+    browser.get(page.as_uri())
+    unfold(browser)
+    covered = browser.execute_script(
+        "return [...document.querySelectorAll('[id^=figure-front]')].flatMap(figure => {"
+        " const points = [...figure.querySelectorAll('[data-tip]')];"
+        " return [...figure.querySelectorAll('text')].filter(text => {"
+        "  const box = text.getBoundingClientRect();"
+        "  return points.some(point => { const it = point.getBoundingClientRect();"
+        "   const x = (it.left + it.right) / 2, y = (it.top + it.bottom) / 2;"
+        "   return box.left < x && x < box.right && box.top < y && y < box.bottom; });"
+        " }).map(text => text.textContent); })"
+    )
+    assert covered == []
+    texts = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#figure-front text")]
+    assert any(text.startswith("take run ") for text in texts)
+
+
+def test_a_long_table_shows_its_first_rows_and_all_on_demand(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    unfold(browser)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#table-runs tbody tr")
+    assert sum(row.is_displayed() for row in rows) == 8 < len(rows)
+    button = browser.find_element(By.CSS_SELECTOR, "#runs .all")
+    assert button.text == f"Show all {len(rows)} rows"
+    browser.execute_script("arguments[0].click()", button)
+    assert all(row.is_displayed() for row in rows)
+
+
+def test_columns_are_headed_for_people(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    unfold(browser)
+    headings = [each.text for each in browser.find_elements(By.TAG_NAME, "th")]
+    assert headings and not [each for each in headings if "_" in each or "joules" in each]
+    cells = browser.execute_script(
+        "return [...document.querySelectorAll('td')].map(cell => cell.textContent)"
+    )
+    assert not [each for each in cells if re.search("[0-9a-f]{32}", each)]
+    front = browser.find_element(By.ID, "table-front")
+    assert {"choice", "learning rate", "MLflow run"} <= {
+        each.text for each in front.find_elements(By.TAG_NAME, "th")
+    }
+    (link, *_) = front.find_elements(By.LINK_TEXT, "MLflow run")
+    assert "/#/experiments/1/runs/" in link.get_attribute("href")
+
+
 def test_tables_sort_and_filter(browser: Any, page: Path) -> None:
     browser.get(page.as_uri())
+    unfold(browser)
     runs = browser.find_element(By.ID, "table-runs")
     names = [each.text for each in runs.find_elements(By.CSS_SELECTOR, "th")]
-    place = names.index("energy_joules")
+    place = names.index("training energy")
 
     def energies() -> list[float]:
         script = (
@@ -155,7 +230,7 @@ def test_text_stands_out_in_light_and_dark(browser: Any, page: Path) -> None:
         colours = browser.execute_script(
             "const style = getComputedStyle(document.body);"
             "return [style.color, style.backgroundColor,"
-            " getComputedStyle(document.querySelector('nav a')).color]"
+            " getComputedStyle(document.querySelector('footer a')).color]"
         )
         text, ground, link = (luminance(colour) for colour in colours)
         assert (ground > 0.5) == (scheme == "light")
@@ -198,10 +273,7 @@ def test_paper_shows_wide_tables_whole(browser: Any, page: Path) -> None:
     """In black on white too, though the screen is dark."""
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     width = 718  # of A4 without its margins
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
-    )
+    screen(browser, width, 1000)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
     browser.get(page.as_uri())
     right, clipped, ground, ink = browser.execute_script(
@@ -213,20 +285,29 @@ def test_paper_shows_wide_tables_whole(browser: Any, page: Path) -> None:
     )
     assert right <= width
     assert set(clipped) == {"visible"}
+    broken = browser.execute_script(
+        "return [...document.querySelectorAll('th button, td:not(.long)')].filter(cell => {"
+        " const range = document.createRange(), text = cell.firstChild;"
+        " if (!text || text.nodeType !== 3) return false;"
+        " return [...text.data.matchAll(/[\\p{L}\\d]+/gu)].some(word => {"
+        "  range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);"
+        "  return new Set([...range.getClientRects()].map(each => Math.round(each.top))).size > 1;"
+        " }); }).map(cell => cell.textContent)"
+    )
+    assert broken == []
     assert (luminance(ground), luminance(ink)) == (1, 0)
-    for hidden in ("nav", ".filter", "#tip", ".skip"):
+    for hidden in (".all", ".filter", "#tip", ".skip"):
         assert not browser.find_element(By.CSS_SELECTOR, hidden).is_displayed()
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
 def test_the_answer_is_short_and_names_every_data_set(page: Path) -> None:
     text = unescape(page.read_text())
-    answer = text[text.index("<h2>The answer") : text.index("<h2>Accuracy and energy")]
-    said = re.findall("<p>(.*?)</p>", answer)
-    assert len(said) == 3
-    assert [said[0].count(f"{name}: Take ") for name in ("a $x$ <b>", "b", EVIL)] == [1, 1, 1]
-    assert said[1].startswith("Which strategy needs the least energy to reach the target cannot")
-    assert said[2].startswith("Over 6 architectures: ")
+    said = re.findall('<p class="answer">(.*?)</p>', text)
+    assert [each.partition(": Take ")[0] for each in said] == [EVIL, "a $x$ <b>", "b"]
+    folds = dict(re.findall("<summary><h2>(.*?)</h2><p>(.*?)</p>", text))
+    assert folds["Search strategies"].startswith("Which strategy needs the least energy")
+    assert folds["Layers"].startswith("Over 6 architectures: ")
 
 
 def test_what_is_too_dear_to_halve_is_said(page: Path) -> None:
@@ -257,10 +338,23 @@ def test_runs_show_the_columns_of_their_table(browser: Any, page: Path) -> None:
     browser.get(page.as_uri())
     heads = browser.find_elements(By.CSS_SELECTOR, "#table-runs th")
     names = [each.get_attribute("textContent") for each in heads]
-    assert names.index("optimizer.learning_rate") < names.index("n_hyperparameters")
-    assert names.index("n_hyperparameters") < names.index("layers/conv")
+    assert names.index("learning rate") < names.index("options searched")
+    assert names.index("options searched") < names.index("conv layers")
     assert "machine" not in names, "it is the same in all runs"
     assert set(pd.read_csv(page.parent / "tables" / "runs.csv")) >= set(table())
+
+
+def screen(browser: Any, width: int, height: int) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+    )
+
+
+def unfold(browser: Any) -> None:
+    browser.execute_script(
+        "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
+    )
 
 
 def luminance(colour: str) -> float:

@@ -40,7 +40,7 @@ _JOULES_PER_KILOJOULE = 1000.0
 _ORIGIN = ("run_id", "experiment_id", "folder", "trial", "commit", "data")
 # Columns that name a configuration, the first that differs between all.
 _NAMES = ("trial", "run_name", "name", "folder", "run_id")
-_MLFLOW_ID = re.compile("[0-9a-f]{32}")
+_LONG_ID = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def _name(column: str, value: object) -> str:
     if column == "trial":
         return f"trial {float(text):.0f}"
     if column == "run_id":
-        return f"run {text[:8] if _MLFLOW_ID.fullmatch(text) else text}"
+        return f"run {text[:8] if _LONG_ID.fullmatch(text) else text}"
     return text
 
 

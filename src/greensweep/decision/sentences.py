@@ -24,12 +24,21 @@ def option_texts(options: Mapping[str, object]) -> dict[str, str]:
 
     An option without a value, as a table has it of runs that do not know the option, is left out.
     """
-    options = {name: value for name, value in options.items() if value == value}  # no NaN
+    names = option_names(options)
+    known = {name: value for name, value in options.items() if value == value}  # no NaN
+    return {names[name]: value_text(value) for name, value in known.items()}
+
+
+def option_names(options: Iterable[str]) -> dict[str, str]:
+    """Return what people call each option: the last part of its name, where that is enough.
+
+    >>> option_names(["optimizer.learning_rate", "model.width", "head.width"])["model.width"]
+    'model.width'
+    """
     names = {name: name.rpartition(".")[2].lstrip("+") for name in options}
     alike = {each for each in names.values() if [*names.values()].count(each) > 1}
     return {
-        (name if names[name] in alike else names[name]).replace("_", " "): value_text(value)
-        for name, value in options.items()
+        name: (name if last in alike else last).replace("_", " ") for name, last in names.items()
     }
 
 

@@ -1,10 +1,11 @@
 """What the page says, in which order."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 import greensweep
@@ -22,16 +23,21 @@ from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.figures.parts import draw_layers, draw_quantiles, draw_shares
 from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
 from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
+from greensweep.rendering.first_screen import facts_of
+from greensweep.rendering.links import mlflow_links, run_links
 from greensweep.rendering.page import Section, Table
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, OPTION_GROUPS
 from greensweep.tracking.provenance import code_and_machine
 
 _FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial")
-_MOST_COLUMNS = 20
+_MOST_COLUMNS = 12
 _MOST_RECOMMENDED = 3  # groups, in the answer
+_MOST_FRONTS = 2  # on the first screen
 _MOST_NAMED = 6  # machines, or versions of a package
+_ORIGIN = ("run_id", "experiment_id", "trial", "folder")  # that the links lead to
 _VERSION = "version."
+_FRONT = "The Pareto front"
 # Under which names a table for people has what `standard_table` adds.
 _SHOWN = {col.SPENT: "spent_joules", col.STATUS: "status"}
 
@@ -40,6 +46,7 @@ _SHOWN = {col.SPENT: "spent_joules", col.STATUS: "status"}
 _CAPTIONS = {
     "tradeoff": {
         "front": "The Pareto front, cheapest first",
+        "halving": "The best for less energy",
         "at_scale": "What the choice means at scale",
     },
     "strategies": {
@@ -63,10 +70,15 @@ def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
     results = analyses.results
     sections = {name: _section(result, config) for name, result in results.items()}
     first = [sections.pop(name) for name in ("tradeoff", "strategies", "layers") if name in results]
-    important = _importance(results["tradeoff"]) if "tradeoff" in results else []
+    if "tradeoff" in results:
+        fronts = first[0].drawings
+        first[0] = replace(first[0], drawings=fronts[_MOST_FRONTS:])
+        first.insert(1, _importance(results["tradeoff"]))
+    else:
+        fronts = []
     return [
-        _answer(analyses), *first, *important, *sections.values(), _method(analyses),
-        _raw(analyses.runs, config),
+        _answer(analyses, config, fronts[:_MOST_FRONTS]), *first, *sections.values(),
+        *_missing(analyses), _method(analyses), _raw(analyses.runs, config),
     ]  # fmt: skip
 
 
@@ -79,30 +91,31 @@ def report_tables(analyses: Analyses) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _answer(analyses: Analyses) -> Section:
+def _answer(analyses: Analyses, config: ReportConfig, fronts: Sequence[Drawing]) -> Section:
     results = analyses.results
     tradeoff = results.get("tradeoff")
-    sentences = [] if tradeoff is None else [_recommended(tradeoff)]
-    others = ("strategies", "layers", "bill")
-    sentences += [results[name].answers[0] for name in others if name in results]
-    tables = [] if tradeoff is None else [_halving(tradeoff)]
+    links = [] if tradeoff is None else run_links(tradeoff.tables["front"], config)
     warnings = [warning for result in results.values() for warning in result.warnings]
     return Section(
         "The answer",
-        [*sentences[:3], *(_not_answered(name, why) for name, why in analyses.missing.items())],
-        tables=tables,
+        [] if tradeoff is None else _recommended(tradeoff),
+        fronts,
         warnings=list(dict.fromkeys(warnings)),
+        facts=facts_of(tradeoff, analyses.runs, results["bill"].figures["spent_joules"], links),
     )
 
 
-def _recommended(tradeoff: Result) -> str:
+def _recommended(tradeoff: Result) -> list[str]:
     sentences = list(tradeoff.answers[:_MOST_RECOMMENDED])
     more = len(tradeoff.answers) - len(sentences)
     if more:
-        sentences.append(
-            f"Recommendations for {more} more are under {tradeoff_title(tradeoff.runs.metric)}."
-        )
-    return " ".join(sentences)
+        sentences.append(f"Recommendations for {more} more are under {_FRONT}.")
+    return sentences
+
+
+def _missing(analyses: Analyses) -> list[Section]:
+    said = [_not_answered(name, why) for name, why in analyses.missing.items()]
+    return [Section("What these runs do not answer", said)] if said else []
 
 
 def _not_answered(name: str, why: str) -> str:
@@ -116,27 +129,45 @@ def _reworded(text: str, name: str) -> str:
     return re.sub(r"analysis=(\w+)", r"the analysis of \1", text.replace("analysis.", f"{name}."))
 
 
-def _halving(tradeoff: Result) -> Table:
-    """Return the price of halving, with its remark where nothing is that cheap."""
-    table, name = tradeoff.tables["halving"], tradeoff.runs.metric.name
-    values = table[name].astype(object).where(table[name].notna(), table["remark"])
-    table = table.assign(**{name: values})
-    return Table("halving", "The price of less energy", table.drop(columns="remark"))
-
-
 def _section(result: Result, config: ReportConfig) -> Section:
     plain = {name: name.replace("_", " ").capitalize() for name in result.tables}
     tables = [
-        Table(name, caption.format_map(result.figures), result.tables[name])
+        _table(name, caption.format_map(result.figures), result, config)
         for name, caption in _CAPTIONS.get(result.name, plain).items()
         if name in result.tables
     ]
-    return Section(_title(result), result.answers, _drawings(result, config), tables)
+    is_told = result.name == "tradeoff" and len(result.answers) <= _MOST_RECOMMENDED
+    return Section(
+        _title(result), [] if is_told else result.answers, _drawings(result, config), tables
+    )
+
+
+def _table(name: str, caption: str, result: Result, config: ReportConfig) -> Table:
+    frame, metric = result.tables[name], result.runs.metric.name
+    if name == "front":
+        return _front_table(caption, frame, run_links(frame, config))
+    if name == "halving":
+        values = frame[metric].astype(object).where(frame[metric].notna(), frame["remark"])
+        frame = frame.assign(**{metric: values}).drop(columns=["remark", "run_id"], errors="ignore")
+    return Table(name, caption, frame)
+
+
+def _front_table(caption: str, frame: pd.DataFrame, links: Sequence[Mapping[str, str]]) -> Table:
+    """Return the front with what is to be taken, and a column for each kind of link."""
+    is_best = frame["group"].ne(frame["group"].shift(-1))
+    choice = np.where(frame["is_chosen"], "take", np.where(is_best, "best", ""))
+    words = sorted({word for each in links for word in each})
+    leading = {word: [word if word in each else "" for each in links] for word in words}
+    same = [name for name in ("commit", "data") if name in frame and frame[name].nunique() == 1]
+    kept = frame.drop(columns=[*_ORIGIN, *same], errors="ignore").assign(choice=choice, **leading)
+    first = ["group", "choice", "configuration"]
+    addresses = {word: [each.get(word, "") for each in links] for word in words}
+    return Table("front", caption, kept[[*first, *kept.columns.drop(first)]], addresses)
 
 
 def _title(result: Result) -> str:
     if result.name == "tradeoff":
-        return tradeoff_title(result.runs.metric)
+        return _FRONT
     if result.name == "bill":
         return "Where the energy went"
     return str(AnalysisConfig.choices[result.name].title)
@@ -157,7 +188,7 @@ def _drawings(result: Result, config: ReportConfig) -> list[Drawing]:
         case "layers":
             drawn = [draw_layers(result), draw_quantiles(result)]
         case "bill":
-            shares = [name for name in ("phases", "components") if name in tables]
+            shares = [name for name in ("phases", "components") if len(tables.get(name, ())) > 1]
             drawn += [draw_shares(tables[name], name, figures["quality"]) for name in shares]
     return [each for each in drawn if each is not None]
 
@@ -182,12 +213,25 @@ def _axis(runs: RunTable, config: ReportConfig) -> str:
     return f"test {label}" if on_test.all() else f"validation {label}"
 
 
-def _importance(tradeoff: Result) -> list[Section]:
-    table = tradeoff.tables.get("importance")
+def _importance(tradeoff: Result) -> Section:
+    """Return what matters for energy and the metric, or why that is not told."""
+    table, metric = tradeoff.tables.get("importance"), tradeoff.runs.metric
     if table is None:
-        return []
-    tables = [Table("importance", "Importance of each option", table)]
-    return [Section("What matters", drawings=[draw_importance(tradeoff)], tables=tables)]
+        why = [note for note in tradeoff.notes if note.startswith("No importance")]
+        return Section("What matters", [_reworded(each, "tradeoff") for each in why])
+    own = table[table["group"] == table["group"].iloc[0]]
+    labels = {ENERGY: "energy", metric.name: metric.label}
+    untold = [label for target, label in labels.items() if target not in set(own["target"])]
+    return Section(
+        "What matters",
+        [
+            f"No importance for {label}: a random forest on these options predicts it no better "
+            "than its mean does, on runs that the forest has not seen."
+            for label in untold
+        ],
+        [draw_importance(tradeoff)],
+        [Table("importance", "Importance of each option", table)],
+    )
 
 
 def _method(analyses: Analyses) -> Section:
@@ -203,6 +247,7 @@ def _method(analyses: Analyses) -> Section:
             *_versions(runs.frame),
             *dict.fromkeys(notes),
         ],
+        is_plain=True,
     )
 
 
@@ -245,7 +290,10 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
     caption = "All runs."
     if len(columns) > _MOST_COLUMNS:
         caption += f" {len(columns) - _MOST_COLUMNS} more columns are in tables/runs.csv."
-    return Section("Runs", tables=[Table("runs", caption, shown, _links(frame, config))])
+    links = mlflow_links(frame, config)
+    return Section(
+        "Runs", tables=[Table("runs", caption, shown, {"run_id": links} if links else {})]
+    )
 
 
 def _adds_information(frame: pd.DataFrame, name: str, others: Sequence[str]) -> bool:
@@ -261,15 +309,6 @@ def _all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     added = {name: shown for name, shown in _SHOWN.items() if shown not in frame}
     left = [name for name in col.ADDED if name not in added]
     return frame.drop(columns=left).rename(columns=added)
-
-
-def _links(frame: pd.DataFrame, config: ReportConfig) -> Sequence[str]:
-    if not {"run_id", "experiment_id"} <= set(frame.columns):
-        return []
-    return [
-        f"{config.ui}/#/experiments/{quote(str(experiment))}/runs/{quote(str(run))}"
-        for experiment, run in zip(frame["experiment_id"], frame["run_id"], strict=True)
-    ]
 
 
 def colophon(source: str) -> dict[str, str]:

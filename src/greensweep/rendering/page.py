@@ -1,24 +1,22 @@
 """The page: sections of text, figures and tables, in one file that needs no other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from greensweep.analysis.units import cell
-from greensweep.energy.units import energy_text
 from greensweep.rendering.figures.drawing import Drawing
+from greensweep.rendering.headings import columns_for_people, texts_of
 from greensweep.rendering.style import as_text
 from greensweep.rendering.svg import inline_svg
-from greensweep.sources.table import ENERGY
 
 GENERATOR = "Greensweep report"
-_UNCERTAINTY = "energy_uncertainty_joules"
 _MOST_ROWS = 1000  # of a table in the page; files have all
-_FEW_ROWS = 8  # that need no filter
+_LONGEST_WORD = 16  # letters of one that print does not break
+_FEW_ROWS = 8  # that are shown at once, and need no filter
 
 
 @dataclass(frozen=True)
@@ -26,24 +24,39 @@ class Table:
     """A table of the page.
 
     Attributes:
-        links: address by row, for the first column; empty where there are none.
+        links: address by row, of each column that has some; empty where there is none.
     """
 
     name: str
     caption: str
     frame: pd.DataFrame
-    links: Sequence[str] = ()
+    links: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of what is known at a glance: what it is about, what it says, and where it leads."""
+
+    about: str
+    said: str
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: a heading, sentences, figures and tables."""
+    """A part of the page: a heading, sentences, figures and tables.
+
+    Attributes:
+        is_plain: its first sentence says nothing that one should know before opening it.
+    """
 
     title: str
     sentences: Sequence[str] = ()
     drawings: Sequence[Drawing] = ()
     tables: Sequence[Table] = ()
     warnings: Sequence[str] = ()
+    facts: Sequence[Fact] = ()
+    is_plain: bool = False
 
     @property
     def anchor(self) -> str:
@@ -68,11 +81,13 @@ def render(
     )
     page = environment.get_template("page.html").render(
         title=title,
-        sections=sections,
+        first=sections[0],
+        sections=sections[1:],
         colophon=colophon,
         generator=GENERATOR,
         svg=inline_svg,
         rows=_rows,
+        columns=columns_for_people,
         most=_MOST_ROWS,
         few=_FEW_ROWS,
         files=files,
@@ -83,19 +98,24 @@ def render(
 def _rows(table: Table) -> list[list[dict[str, Any]]]:
     """Return the cells of a table: as shown, as sorted by, and where they lead to."""
     rows = []
-    names = [str(name) for name in table.frame.columns]
-    uncertain = names.index(_UNCERTAINTY) if {ENERGY, _UNCERTAINTY} <= set(names) else None
-    records = table.frame.head(_MOST_ROWS).itertuples(index=False, name=None)
-    for place, record in enumerate(records):
+    names = [str(name) for name in table.frame]
+    columns = columns_for_people(table.frame)
+    for place, values in enumerate(table.frame.head(_MOST_ROWS).itertuples(index=False, name=None)):
+        plain = (each.item() if hasattr(each, "item") else each for each in values)
+        record = dict(zip(names, plain, strict=True))
         cells = []
-        for name, value in zip(names, record, strict=True):
-            value = value.item() if hasattr(value, "item") else value
+        for column in columns:
+            value = record[column.name]
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            text = cell(name, value, names)
-            if name == ENERGY and uncertain is not None and record[uncertain] > 0:
-                text = energy_text(value, record[uncertain])
-            cells.append({"text": text, "sort": value if is_number else None, "link": ""})
-        if place < len(table.links):
-            cells[0]["link"] = table.links[place]
+            links = table.links.get(column.name)
+            text = texts_of(column, record, names)
+            cells.append(
+                {
+                    "text": text,
+                    "is_long": max(map(len, text.split()), default=0) > _LONGEST_WORD,
+                    "sort": value if is_number else None,
+                    "link": links[place] if links else "",
+                }
+            )
         rows.append(cells)
     return rows

@@ -1,20 +1,21 @@
 """One figure of the report, and what figures share."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from greensweep.analysis.units import joules
-from greensweep.rendering.style import as_text, style
+from greensweep.rendering.style import COLOURS, as_text, style
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,35 @@ def points(
 
 
 def joules_along(axes: Axes, label: str = "") -> None:
-    """Label the axis of energies, in units that scale."""
+    """Label the axis of energies, in units that scale, with as many ticks as have room."""
+    if axes.get_xscale() == "log":
+        low, high = axes.get_xlim()
+        decades = np.log10(high / low)
+        steps = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.5 else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: joules(value)))
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
     axes.set_xlabel(label)
 
 
-def short(text: Any) -> str:
+def bars(axes: Axes, names: Sequence[str], values: Sequence[float], texts: Sequence[str]) -> None:
+    """Draw a bar for each name, from the top down, with its text in a column of its own."""
+    places = range(len(names))
+    axes.barh(places, values, 0.7, color=COLOURS[0])
+    axes.set_yticks(places, [short(name, 24) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    beside = axes.secondary_yaxis("right")
+    beside.set_yticks(places, [short(text) for text in texts])
+    for each in (axes, beside):
+        each.tick_params(axis="y", length=0)
+        each.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    axes.set_xticks([])
+
+
+def short(text: Any, most: int = 40) -> str:
     """Return a text of the user's as a figure may hold it."""
     shown = as_text(str(text))
-    return shown if len(shown) <= 40 else shown[:39] + "…"
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from greensweep.analysis import Result
 from greensweep.analysis.units import joules
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
-from greensweep.rendering.style import COLOURS, DASHES, INK, MARKERS, blank, panel, style
+from greensweep.rendering.style import COLOURS, DASHES, FONT_SIZE, INK, MARKERS, blank, panel, style
 
 _MOST_PANELS = 6
-_TITLE = 28  # letters of a line above a panel, of which two stand side by side
+_TITLE = 19  # letters of a line above a panel, of which two stand side by side
 
 
 def draw_curves(result: Result) -> Drawing:
@@ -31,7 +31,8 @@ def draw_curves(result: Result) -> Drawing:
         figure = blank(0.5 + 2.3 * rows)
         for place, setting in enumerate(settings):
             axes = figure.add_subplot(rows, columns, place + 1)
-            axes.set_title(fill(short(setting), _TITLE), fontsize=9)
+            axes.set_title(fill(short(setting), _TITLE))
+            axes.locator_params(axis="both", nbins=3)
             for index, strategy in enumerate(strategies):
                 look = _look(index)
                 band = _of(bands, setting, strategy) if bands is not None else None
@@ -57,10 +58,12 @@ def draw_curves(result: Result) -> Drawing:
                     f"{strategy}: {metric.text(reached)} after {joules(energy)}, trial {trial}"
                     for energy, reached, trial in zip(spent, best, own["trial"], strict=True)
                 ]
-            joules_along(axes, "energy spent")
-            axes.set_ylabel(f"best {metric.label} so far")
+            joules_along(axes)
+            axes.locator_params(axis="x", nbins=2)
+        figure.supxlabel("energy spent", fontsize=FONT_SIZE)
+        figure.supylabel(f"best {metric.label} so far", fontsize=FONT_SIZE)
         handles = _handles(strategies, markers=True)
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)))
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(handles)))
     left = curves["setting"].nunique() - len(settings)
     more = f" {left} more settings are in tables/curves.csv." if left else ""
     return Drawing(

@@ -5,24 +5,35 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.transforms import offset_copy
 
 from greensweep.analysis import Result, RunTable
-from greensweep.analysis.units import joules, number
-from greensweep.config.metrics import Metric
+from greensweep.analysis.units import joules
+from greensweep.config.metrics import Metric, capitalised
+from greensweep.decision.sentences import option_names, value_text
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
-from greensweep.rendering.style import COLOURS, FAINT, INK, panel
+from greensweep.rendering.style import COLOURS, FAINT, FONT_SIZE, INK, MARKERS, panel
 from greensweep.sources.table import ENERGY, joined
 
 _MOST_POINTS = 2000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6
 _MOST_BARS = 12
+_MOST_TIP_OPTIONS = 6
 _LOG_FROM = 20  # times that energies span, for a scale of logarithms
+_RIGHT_OF = 0.25  # share of the width from which a label has room to its left
+_UNCERTAINTY = "energy_uncertainty_joules"
+_ROW = 1.35 * FONT_SIZE  # points between two rows of labels
 
 
 def draw_front(
     result: Result, runs: RunTable, within: Sequence[str], label: str | None = None
 ) -> list[Drawing]:
     """Draw the metric against training energy, with the front, one figure for each group.
+
+    The run to take and the best are named above the axes, where no point is. Runs of several models
+    have a colour for each.
 
     Args:
         label: what the axis calls the metric; None: as it is called.
@@ -35,38 +46,42 @@ def draw_front(
         rows = finished[names == name]
         if len(rows) > _MOST_POINTS:
             rows = rows.sample(_MOST_POINTS, random_state=0)
-        with panel(3.4) as (figure, axes):
-            points(axes, rows[ENERGY], rows[metric.name], f"runs-{place}", INK, "o", 14, alpha=0.35)
-            spent, reached = front["energy_joules"], front[metric.name]
+        tips: dict[str, list[str]] = {}
+        kinds = _kinds(rows)
+        spent, reached = front["energy_joules"], front[metric.name]
+        with panel(3.4 + 0.25 * bool(kinds)) as (figure, axes):
+            for index, (kind, own) in enumerate((kinds or {"": rows}).items()):
+                gid = f"runs-{place}-{index}" if kind else f"runs-{place}"
+                look = (COLOURS[1 + index], MARKERS[index]) if kind else (INK, "o")
+                points(axes, own[ENERGY], own[metric.name], gid, *look, 16, alpha=0.4)
+                tips[gid] = _run_tips(own, metric, runs.configuration)
             axes.step(spent, reached, where="post", color=COLOURS[0], lw=1.6)
+            _draw_uncertainty(axes, front, metric)
             points(axes, spent, reached, f"front-{place}", COLOURS[0], "D", 30)
-            knee = front[front["is_knee"]]
-            for _, point in knee.iterrows():
-                axes.annotate(
-                    "knee", (point["energy_joules"], point[metric.name]), (6, -12),
-                    textcoords="offset points",
-                )  # fmt: skip
+            tips[f"front-{place}"] = _run_tips(front, metric, runs.configuration)
             low, high = rows[ENERGY].min(), rows[ENERGY].max()
             if low > 0 and high / low > _LOG_FROM:
                 axes.set_xscale("log")
             joules_along(axes, "training energy")
             axes.set_ylabel(label or metric.label)
+            _name_the_choice(axes, front, metric)
+            if kinds:
+                figure.legend(handles=_legend(kinds), loc="outside lower center", ncols=3,
+                              handletextpad=0.2, columnspacing=1.0)  # fmt: skip
         best, cheapest = front.iloc[-1], front.iloc[0]
+        of = "" if fronts["group"].nunique() == 1 else f"{name}: "
         drawings.append(
             Drawing(
                 name=f"front_{place}" if place else "front",
                 figure=figure,
-                caption=f"{name}: {metric.label} against training energy; diamonds are the Pareto "
-                "front.",
-                alt=f"{len(front)} runs are on the front, from "
+                caption=f"{of}{capitalised(label or metric.label)} against training energy. "
+                "Diamonds are the Pareto front: none is better for less.",
+                alt=f"{_count(len(front))} on the front, from "
                 f"{metric.text(cheapest[metric.name])} for "
                 f"{joules(cheapest['energy_joules'])} to "
                 f"{metric.text(best[metric.name])} for "
                 f"{joules(best['energy_joules'])}.",
-                tips={
-                    f"runs-{place}": _run_tips(rows, metric),
-                    f"front-{place}": _run_tips(front, metric),
-                },
+                tips=tips,
             )
         )
     return drawings
@@ -79,7 +94,8 @@ def draw_importance(result: Result) -> Drawing:
     own = table[table["group"] == table["group"].iloc[0]]
     wide = own.pivot(index="hyperparameter", columns="target", values="importance").fillna(0.0)
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
-    with panel(0.9 + 0.42 * len(wide)) as (figure, axes):
+    called = option_names(map(str, wide.index))
+    with panel(1.1 + 0.45 * len(wide)) as (figure, axes):
         height = 0.8 / len(wide.columns)
         for index, target in enumerate(wide.columns):
             axes.barh(
@@ -87,27 +103,97 @@ def draw_importance(result: Result) -> Drawing:
                 wide[target], height * 0.9, label=labels[target],
                 color=COLOURS[index], hatch=("", "///")[index % 2], edgecolor=FAINT,
             )  # fmt: skip
-        axes.set_yticks(range(len(wide)), [short(str(name)) for name in wide.index])
+        axes.set_yticks(range(len(wide)), [short(called[str(name)], 24) for name in wide.index])
         axes.invert_yaxis()
-        axes.set_xlabel("share of the variance that shuffling the option costs")
-        axes.legend()
+        axes.grid(axis="y", visible=False)
+        axes.locator_params(axis="x", nbins=4)
+        axes.set_xlabel("share of the variance")
+        figure.legend(loc="outside upper right", ncols=2)
     first = wide.idxmax()
+    of = "" if table["group"].nunique() == 1 else f"{own['group'].iloc[0]}: "
     return Drawing(
         "importance", figure,
-        f"{own['group'].iloc[0]}: importance of each option under a random forest.",
-        "; ".join(f"{first[target]} matters most for {target}" for target in wide.columns) + ".",
+        f"{of}How much of the variance it costs to shuffle an option, under a random forest.",
+        "; ".join(
+            f"{called[first[target]]} matters most for {labels[target]}" for target in wide.columns
+        )
+        + ".",
     )  # fmt: skip
 
 
-def _run_tips(rows: pd.DataFrame, metric: Metric) -> list[str]:
-    named = [name for name in ("run_id", "model") if name in rows]
-    further = [name for name in map(str, rows.columns) if name.startswith("optimizer.")][:6]
+def _kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the runs by model, where there are several and no more than colours."""
+    if "model" not in rows:
+        return {}
+    kinds = {str(kind): own for kind, own in rows.groupby("model", sort=True)}
+    return kinds if 1 < len(kinds) < len(COLOURS) else {}
+
+
+def _legend(kinds: dict[str, pd.DataFrame]) -> list[Line2D]:
+    return [
+        Line2D([], [], ls="", marker=MARKERS[index], color=COLOURS[1 + index],
+               label=short(kind, 18))
+        for index, kind in enumerate(kinds)
+    ]  # fmt: skip
+
+
+def _draw_uncertainty(axes: Axes, front: pd.DataFrame, metric: Metric) -> None:
+    """Draw how far the run to take and the best may be off, where that is known."""
+    for _, row in _named(front).iterrows():
+        low, high = (row.get(f"{metric.name}_{end}", np.nan) for end in ("low", "high"))
+        x, y, off = row["energy_joules"], row[metric.name], row.get(_UNCERTAINTY, 0.0)
+        if np.isfinite(low) and np.isfinite(high):
+            axes.plot([x, x], [low, high], color=COLOURS[0], lw=1)
+        if off > 0:
+            axes.plot([max(x - off, 0.1 * x), x + off], [y, y], color=COLOURS[0], lw=1)
+
+
+def _named(front: pd.DataFrame) -> pd.DataFrame:
+    """Return the run to take and the best, which is the last of the front; once if they are one."""
+    kept: pd.DataFrame = front[front["is_chosen"] | (np.arange(len(front)) == len(front) - 1)]
+    return kept
+
+
+def _name_the_choice(axes: Axes, front: pd.DataFrame, metric: Metric) -> None:
+    """Name the run to take and the best above the axes, each with a line down to its point."""
+    rows = _named(front)
+    scaled = axes.transScale + axes.transLimits
+    at = scaled.transform(rows[["energy_joules", metric.name]].to_numpy(float))[:, 0]
+    if len(rows) == 1:
+        texts, levels = [f"take {rows['configuration'].iloc[0]}, the best"], [0]
+    else:
+        texts = [f"take {rows['configuration'].iloc[0]}", f"best: {rows['configuration'].iloc[1]}"]
+        # The one whose line would cross the other's label stands in the upper row.
+        levels = [0, 1] if at[0] > _RIGHT_OF else [1, 0]
+    for x, (_, row), text, level in zip(at, rows.iterrows(), texts, levels, strict=True):
+        side = "right" if x > (0.5 if len(rows) == 1 else _RIGHT_OF) else "left"
+        above = offset_copy(
+            axes.transAxes, axes.get_figure(root=True), y=5 + level * _ROW, units="points"
+        )
+        axes.annotate(
+            short(text, 34), (row["energy_joules"], row[metric.name]),
+            xytext=(x, 1.0), textcoords=above, ha=side, va="bottom",
+            weight="bold" if row["is_chosen"] else "normal",
+            arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.8, "shrinkA": 0, "shrinkB": 4,
+                        "relpos": (1.0 if side == "right" else 0.0, 0.0)},
+        )  # fmt: skip
+
+
+def _count(number: int) -> str:
+    return "One run is" if number == 1 else f"{number} runs are"
+
+
+def _run_tips(rows: pd.DataFrame, metric: Metric, options: Sequence[str]) -> list[str]:
+    named = [each for each in ("configuration", "trial", "name", "model") if each in rows][:2]
+    further = [name for name in options if name in rows and name not in named][:_MOST_TIP_OPTIONS]
+    called = option_names(further)
     return [
         f"{metric.text(row[metric.name])} for {joules(row[ENERGY])}"
-        + "".join(f"\n{name}: {_tip(row[name])}" for name in (*named, *further))
+        + "".join(f"\n{_named_by(name, row[name])}" for name in named)
+        + "".join(f"\n{called[name]} {value_text(row[name])}" for name in further)
         for row in rows[[metric.name, ENERGY, *named, *further]].to_dict("records")
     ]
 
 
-def _tip(value: Any) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+def _named_by(column: str, value: Any) -> str:
+    return f"trial {value_text(value)}" if column == "trial" else str(value)
