@@ -105,9 +105,9 @@ def test_change_is_of_the_energy_per_step(
 @pytest.mark.parametrize(
     ("after", "said"),
     [
-        (reference(1.2), "+20% energy per step"),
-        (reference(1.2, 0.15), "+50% time and +20% energy per step"),
-        (reference(1.0, 0.05), "-50% time per step"),
+        (reference(1.2), "20 % more energy per step"),
+        (reference(1.2, 0.15), "50 % more time and 20 % more energy per step"),
+        (reference(1.0, 0.05), "50 % less time per step"),
         (reference(1.05, 0.105), None),
         (replace(reference(1.2), uncertainty=0.15), None),  # not told apart
     ],
@@ -138,7 +138,7 @@ def test_a_sweep_reads_it_before_and_after(
     assert ended.status == 0, ended.errors
     study: dict[str, Any] = json.loads((tmp_path / "sweep" / "study.json").read_text())
     assert study["drift"] == pytest.approx(1.0)
-    assert "took +100% energy per step" in ended.output
+    assert "took 100 % more energy per step" in ended.output
 
 
 def test_without_a_warm_up_there_is_no_drift_to_tell(config: Compose, tmp_path: Path) -> None:

@@ -255,5 +255,5 @@ def test_a_run_says_that_its_figures_are_means(config: Compose, tmp_path: Path) 
         },
     )
     assert "validation accuracy 0.5000 (0.4000 to 0.6000)" in run_line(fixed)
-    assert "training energy 40 J (38 J to 42 J) gross (replayed)" in run_line(fixed)
+    assert "training energy 40 J (38 to 42) gross (replayed)" in run_line(fixed)
     assert run_line(fixed).endswith("means of 3 repeats with 95 % intervals")

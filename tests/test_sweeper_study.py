@@ -180,11 +180,12 @@ def ended_trial(number: int, joules: float) -> optuna.trial.FrozenTrial:
     return trial
 
 
-def test_one_trial_is_no_forecast() -> None:
-    assert early_forecast([ended_trial(0, 10.0)], 1) is None
-    told = early_forecast([ended_trial(0, 10.0), ended_trial(1, 10.0)], 20)
+def test_two_trials_are_no_forecast() -> None:
+    three = [ended_trial(number, 10.0) for number in range(3)]
+    assert early_forecast(three[:2], 20) is None
+    told = early_forecast(three, 20)
     assert told is not None
-    assert (told[0], told[1].cost) == (2, 200.0)
+    assert (told[0], told[1].cost) == (3, 200.0)
 
 
 def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:

@@ -156,8 +156,8 @@ def test_energy_that_does_not_compare_is_on_no_front_and_not_chosen() -> None:
     assert summary.chosen_trial == 1
     assert (summary.trials_not_comparable, summary.pareto_trials) == (2, (0, 1))
     assert comparison_sentence(summary) == (
-        "2 of 4 finished trials shared the machine while its idle power was not known: their "
-        "energy does not compare, and they are on no front; set energy.baseline=measure."
+        "The machine was shared while its idle power was not known by 2 of 4 finished trials: such "
+        "energy does not compare, and is on no front; set energy.baseline=measure."
     )
     assert comparison_sentence(summarise(TRIALS)) is None
 
@@ -278,7 +278,7 @@ def test_the_sources_of_energy_are_those_of_every_trial() -> None:
     assert sources(metered) == {"cpu": "rapl+lost"}
     assert trust_sentence(sources(metered), "mixed", 0.71) == (
         "Energy figures are not all measured here: cpu from RAPL counters and a counter that "
-        "failed before the end; 71% of the joules is a constant times the time."
+        "failed before the end; 71 % of the joules is a constant times the time."
     )
     assert trust_sentence({}, "mixed", None) == "Energy figures are not all measured here."
 
@@ -352,8 +352,8 @@ def test_trials_selected_on_validation_need_no_sentence() -> None:
 def test_a_sweep_selected_on_both_splits_says_that_they_do_not_compare() -> None:
     trials = [on_test(TRIALS[0], 0.80), TRIALS[1], TRIALS[2]]
     assert selection_sentence(summarise(trials)) == (
-        "1 of 3 finished trials were selected by test accuracy, the others by validation "
-        "accuracy: these do not compare."
+        "Test accuracy selected 1 of 3 finished trials, validation accuracy the others: these do "
+        "not compare."
     )
     assert trials_table(trials).columns[2].header == "accuracy"
 

@@ -10,7 +10,7 @@ from conftest import Finished
 from greensweep.config.store import save_run_config
 from greensweep.errors import AnalysisError
 from greensweep.files import write_json
-from greensweep.record.result import RunResult, write_result
+from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.search.folders import OWNER_FILE
 from greensweep.sources.folder import read_runs
 
@@ -93,6 +93,18 @@ def test_single_runs_are_summarised_and_leave_no_summary_that_more_runs_would_ma
         "Take trial 1: the best by macro F1 (macro F1 0.8000) for 21 J" in capsys.readouterr().out
     )
     assert not (runs / "outputs" / "study.json").exists()
+
+
+def test_a_summary_says_that_runs_shared_their_machine(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from greensweep.__main__ import main
+
+    alone = read_result(runs / "outputs" / "mlp" / "0")
+    write_result(replace(alone, energy_contended=True), runs / "outputs" / "mlp" / "0")
+    assert main(["summarise", str(runs / "outputs")]) == 0
+    said = capsys.readouterr().out
+    assert "The machine did other work during 1 of 2 metered trials, whose energy is" in said
 
 
 def test_runs_that_are_compared_by_different_metrics_are_not_summarised_as_one(

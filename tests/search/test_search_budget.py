@@ -32,8 +32,8 @@ from greensweep.search.records import (
     counted,
     outcome_of,
 )
+from greensweep.search.sentences import cost_sentences
 from greensweep.search.space import Space
-from greensweep.search.terminal import cost_sentences
 from greensweep.search.trial import finish_trial
 from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
@@ -156,7 +156,7 @@ def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_budget(tmp_path: P
     assert outcome.accuracy == pytest.approx(0.4)
     told = search_cost(found.spec, found.study)
     assert (told.stopped_joules, told.left_joules) == (40.0, 5.0)
-    assert "Of the budget of 45 J 5 J are left." in cost_sentences(told)
+    assert "Left of the budget of 45 J: 5 J." in cost_sentences(told)
 
 
 def test_an_epoch_that_just_fits_is_run(tmp_path: Path) -> None:

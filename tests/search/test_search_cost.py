@@ -15,7 +15,7 @@ from greensweep.search.cost import SearchCost, read_search_cost, search_cost, wr
 from greensweep.search.cost_model import Forecast
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, SEARCH_ENERGY, Outcome
-from greensweep.search.terminal import (
+from greensweep.search.sentences import (
     cost_sentences,
     duration_text,
     preview_sentences,
@@ -149,7 +149,7 @@ def test_a_forecast_says_the_emissions_of_its_joules() -> None:
     )
     assert forecast == (
         "Forecast for 5 trials, one at a time and without pruning: 60 s (30 s to 2 min), "
-        "3.6 MJ (1.8 MJ to 7.2 MJ), 250 g CO2e (125 g to 500 g)."
+        "3.6 MJ (1.8 MJ to 7.2 MJ), 250 g CO2e (125 g CO2e to 500 g CO2e)."
     )
 
 
@@ -175,14 +175,12 @@ def test_the_bill_says_what_the_early_forecast_was_worth() -> None:
         trials_by_status={"finished": 20},
         spent_joules=260.0,
         trials_joules=250.0,
-        forecast_trials=2,
+        forecast_trials=3,
         forecast_joules=200.0,
-        forecast_low=150.0,
-        forecast_high=300.0,
+        forecast_low=125.0,
+        forecast_high=275.0,
     )
-    sentence = (
-        "After 2 of 20 trials the forecast was 200 J (150 J to 300 J); the trials came to 250 J."
-    )
+    sentence = "After 3 of 20 trials the forecast was 200 J (125 to 275); the trials came to 250 J."
     assert sentence in cost_sentences(told)
     assert not any("forecast" in each for each in cost_sentences(replace(told, forecast_trials=0)))
 

@@ -16,7 +16,7 @@ from searches import Search, spec, task_of_epochs
 
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.cost import search_cost
-from greensweep.search.cost_model import CostModel, total_forecast, whole_cost
+from greensweep.search.cost_model import CostModel, Forecast, total_forecast, whole_cost
 from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.space import Space
 from greensweep.search.terminal import progress_line, progress_shown
@@ -33,9 +33,13 @@ def test_the_interval_is_students_of_the_sum_of_trials_to_come() -> None:
 
 
 def test_no_forecast_is_below_what_the_cheapest_trial_costs() -> None:
-    forecast = total_forecast([1.0, 100.0], 10)
+    forecast = total_forecast([1.0, 50.0, 100.0], 10)
     assert forecast.low == 10.0
-    assert total_forecast([7.0], 3) == total_forecast([7.0, 7.0], 3)
+
+
+@pytest.mark.parametrize("costs", [[7.0], [1.0, 13.0]])
+def test_one_cost_and_two_have_no_interval(costs: list[float]) -> None:
+    assert total_forecast(costs, 3) == Forecast(21.0, 21.0, 21.0)
 
 
 def outcome(**changes: object) -> Outcome:
@@ -103,9 +107,9 @@ def test_the_bill_holds_the_early_forecast_against_what_came(tmp_path: Path) -> 
     search = Search(spec(tmp_path, 20), task_of_epochs(1))
     search.run()
     found = search_cost(search.spec, search.study)
-    first = [trial.params["width"] * 10.0 for trial in search.trials[:2]]
-    assert found.forecast_trials == 2
-    assert found.forecast_joules == pytest.approx(sum(first) * 10)
+    first = [trial.params["width"] * 10.0 for trial in search.trials[:3]]
+    assert found.forecast_trials == 3
+    assert found.forecast_joules == pytest.approx(sum(first) * 20 / 3)
     assert found.trials_joules == sum(trial.params["width"] * 10.0 for trial in search.trials)
 
 

@@ -191,6 +191,13 @@ def _rounded(points: float) -> str:
     return f"{points:.2g}" if abs(points) < 10 else f"{points:.0f}"
 
 
+def change_text(change: float) -> str:
+    """Return a relative change in words: 38 % less, 20 % more, as much."""
+    if change == 0:
+        return "as much"
+    return f"{percent_text(abs(change))} {'less' if change < 0 else 'more'}"
+
+
 def percent_text(share: float) -> str:
     """Return a share as per cent with two digits: 62 %, 4.3 %."""
     return f"{100 * share:.2g} %" if abs(share) < 0.1 else f"{100 * share:.0f} %"

@@ -87,4 +87,5 @@ def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int) -> st
     rounded = abs(float(f"{value:.{digits}g}"))
     smallest = units[-1] if value else next(each for each in units if each[1] == 1.0)
     unit, size = next((each for each in units if rounded >= each[1]), smallest)
-    return f"{value / size:.{digits}g} {unit}"
+    text = f"{value / size:.{digits}g}"
+    return f"{float(text):.0f} {unit}" if "e+" in text else f"{text} {unit}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from greensweep.analysis.statement import Account, Final, Statement, is_place
 from greensweep.analysis.statement_parts import Part
 from greensweep.energy.units import emissions_text, energy_text, joules_text, watt_hours_text
-from greensweep.search.terminal import duration_text
+from greensweep.search.sentences import duration_text
 from greensweep.sources.tracked_runs import ENDED
 from greensweep.study.sentences import origin_words
 

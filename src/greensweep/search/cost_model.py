@@ -17,6 +17,7 @@ import numpy
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import t as student_t
 
+from greensweep.intervals import FEWEST_REPEATS
 from greensweep.search.encoder import SpaceEncoder, log_scaled
 from greensweep.search.records import CurvePoint, Outcome, fidelity_of, flops_of, outcome_of
 from greensweep.search.space import Space
@@ -171,14 +172,14 @@ def total_forecast(costs: Sequence[float], trials: int) -> Forecast:
     """Return what so many trials will cost, drawn like those whose costs are given.
 
     The interval is Student's, for the sum of trials yet unseen: it holds both the doubt about the
-    mean and the chance of the draw; both ends are the total for a single cost. It does not know
-    that a search moves to other trials than it began with.
+    mean and the chance of the draw; both ends are the total for one cost or two, which do not say
+    how far they spread. It does not know that a search moves to other trials than it began with.
 
     Args:
         costs: of some trials, in whatever unit; at least one.
     """
     total = statistics.fmean(costs) * trials
-    if len(costs) < 2:
+    if len(costs) < FEWEST_REPEATS:
         return Forecast(total, total, total)
     known = len(costs)
     quantile = float(student_t.ppf(0.5 + _CONFIDENCE / 2, df=known - 1))
@@ -190,16 +191,17 @@ def early_forecast(trials: Sequence[FrozenTrial], total: int) -> tuple[int, Fore
     """Return what the first tenth of a search's trials let expect, joules, and how many they were.
 
     Trials count as they are, pruned or not, since those to come are pruned as well. None where
-    fewer than two have energy figures: one does not show how much they differ.
+    fewer than three have energy figures: two do not show how much they differ.
 
     Args:
         trials: that count, in their order.
         total: trials in all.
     """
-    first = trials[: max(math.ceil(_EARLY_SHARE * total), 2)]
+    first = trials[: max(math.ceil(_EARLY_SHARE * total), FEWEST_REPEATS)]
     outcomes = [outcome for trial in first if (outcome := outcome_of(trial)) is not None]
     costs = [each.spent_joules for each in outcomes if each.spent_joules is not None]
-    return (len(costs), total_forecast(costs, total)) if len(costs) >= 2 else None
+    is_told = len(costs) >= FEWEST_REPEATS
+    return (len(costs), total_forecast(costs, total)) if is_told else None
 
 
 def seconds_left(ended: int, left: int, seconds: float, since_last: float) -> float:

@@ -10,7 +10,7 @@ from greensweep.energy import Meter
 from greensweep.energy.machine import machine_total
 from greensweep.search.cost import read_search_cost
 from greensweep.search.folders import STUDY_FILE
-from greensweep.search.terminal import cost_sentences
+from greensweep.search.sentences import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.sentences import answer_text, beside_sentence, caveats

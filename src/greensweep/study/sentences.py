@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from greensweep.config.metrics import metric_called
+from greensweep.decision.sentences import change_text, percent_text
 from greensweep.energy import joined
-from greensweep.energy.units import emissions_text, energy_text, joules_text
+from greensweep.energy.units import emissions_text, energy_span_text, energy_text, joules_text
 from greensweep.errors import plural
 from greensweep.intervals import FEWEST_REPEATS
 from greensweep.record.result import RunResult
@@ -32,11 +33,7 @@ def run_line(result: RunResult) -> str:
     parts = [f"{result.model}{data}: {result.status}"]
     parts += [*_metrics_of(result, "validation"), *_metrics_of(result, "test")]
     beside = f", beside {result.energy_contended_by}" if result.energy_contended_by else ""
-    parts.append(
-        f"training energy {energy_text(result.energy_joules, result.energy_uncertainty_joules)}"
-        + _interval(result, "energy_joules", joules_text)
-        + f" gross ({result.energy_quality}{beside})"
-    )
+    parts.append(f"training energy {_energy(result)} gross ({result.energy_quality}{beside})")
     if result.energy_net_joules is not None:
         below = ", less than its baseline" if result.energy_net_joules < 0 else ""
         parts.append(f"{joules_text(result.energy_net_joules)} net of the idle machine{below}")
@@ -51,11 +48,20 @@ def run_line(result: RunResult) -> str:
         if result.emissions_spent_kg is not None:
             spent += f" and {emissions_text(result.emissions_spent_kg)}"
         parts.append(f"{spent} in all phases")
-    parts.append(f"{result.seconds or 0.0:.1f} s, {plural(result.epochs, 'epoch')}")
+    parts += [f"{result.seconds:.1f} s"] if result.seconds is not None else []
+    parts.append(plural(result.epochs, "epoch"))
     if result.repeats > 1:
         intervals = " with 95 % intervals" if result.repeats >= FEWEST_REPEATS else ""
         parts.append(f"means of {result.repeats} repeats{intervals}")
     return ", ".join(parts)
+
+
+def _energy(result: RunResult) -> str:
+    """Return the energy of a training, with the interval of a mean, or what it may be off by."""
+    spread, joules = result.spread.get("energy_joules"), result.energy_joules
+    if joules is not None and spread is not None and spread.interval is not None:
+        return energy_span_text(joules, *spread.interval)
+    return energy_text(joules, result.energy_uncertainty_joules)
 
 
 def _metrics_of(result: RunResult, split: str) -> Iterator[str]:
@@ -100,7 +106,7 @@ def trust_sentence(
     origins = f": {origins}" if origins else ""
     share = ""
     if constant_share:
-        share = f"; {constant_share:.0%} of the joules is a constant times the time"
+        share = f"; {percent_text(constant_share)} of the joules is a constant times the time"
     return f"Energy figures are {words} here{origins}{share}."
 
 
@@ -112,7 +118,7 @@ def caveats(summary: StudySummary, trials: Sequence[Trial]) -> list[str | None]:
         outside_sentence(trials),
         comparison_sentence(summary),
         uncertainty_sentence(summary),
-        machine_sentence(summary),
+        machine_sentence(summary) or shared_sentence(trials),
         drift_sentence(summary),
     ]
 
@@ -134,11 +140,27 @@ def machine_sentence(summary: StudySummary) -> str | None:
     if summary.energy_machine_joules is None or summary.energy_remainder_joules is None:
         return None
     trials = summary.energy_machine_joules - summary.energy_remainder_joules
+    rest = ""
+    if summary.energy_remainder_joules > 0:
+        rest = (
+            f"; {joules_text(summary.energy_remainder_joules)} went to other processes, the "
+            "imports of starting trials among them"
+        )
     return (
-        f"Up to {summary.energy_neighbours + 1} runs shared the machine: of its "
+        f"Up to {plural(summary.energy_neighbours + 1, 'run')} shared the machine: of its "
         f"{joules_text(summary.energy_machine_joules)} the trials are charged "
-        f"{joules_text(trials)} by CPU time; {joules_text(summary.energy_remainder_joules)} went "
-        "to other processes, the imports of starting trials among them."
+        f"{joules_text(trials)} by CPU time{rest}."
+    )
+
+
+def shared_sentence(trials: Sequence[Trial]) -> str | None:
+    """Count the trials whose machine did other work meanwhile; None where it did not."""
+    metered = [each.result for each in trials if each.result.energy_joules is not None]
+    if not (shared := sum(result.energy_contended for result in metered)):
+        return None
+    return (
+        f"The machine did other work during {shared} of {plural(len(metered), 'metered trial')}, "
+        "whose energy is a share of it by use."
     )
 
 
@@ -148,9 +170,9 @@ def comparison_sentence(summary: StudySummary) -> str | None:
         return None
     done = summary.trials_by_status.get("finished", 0)
     return (
-        f"{summary.trials_not_comparable} of {done} finished trials shared the machine while its "
-        "idle power was not known: their energy does not compare, and they are on no front; set "
-        "energy.baseline=measure."
+        f"The machine was shared while its idle power was not known by "
+        f"{summary.trials_not_comparable} of {plural(done, 'finished trial')}: such energy does "
+        "not compare, and is on no front; set energy.baseline=measure."
     )
 
 
@@ -175,10 +197,10 @@ def outside_sentence(trials: Sequence[Trial]) -> str | None:
     if not replayed:
         return None
     outside = sum(each.outside for each in replayed)
-    return (
-        f"{outside} of {len(replayed)} replayed trials lie outside the recorded points: what a "
-        "table says of these is a guess."
-    )
+    lie = "lies" if outside == 1 else "lie"
+    guess = ": what a table says there is a guess" if outside else ""
+    trials_text = plural(len(replayed), "replayed trial")
+    return f"{outside} of {trials_text} {lie} outside the recorded points{guess}."
 
 
 def selection_sentence(summary: StudySummary) -> str | None:
@@ -189,8 +211,8 @@ def selection_sentence(summary: StudySummary) -> str | None:
     metric = summary.metric
     if selected < done:
         return (
-            f"{selected} of {done} finished trials were selected by test {metric.label}, the "
-            f"others by validation {metric.label}: these do not compare."
+            f"Test {metric.label} selected {selected} of {plural(done, 'finished trial')}, "
+            f"validation {metric.label} the others: these do not compare."
         )
     unseen, value = "", summary.best_figures.get(f"validation_{metric.name}")
     if value is not None:
@@ -208,10 +230,12 @@ def drift_sentence(summary: StudySummary) -> str | None:
     """Warn of a machine that changed while the sweep ran."""
     if not summary.drift_notable:
         return None
-    changes = " and ".join(f"{by:+.0%} {what}" for what, by in summary.drift_notable.items())
+    changes = " and ".join(
+        f"{change_text(by)} {what}" for what, by in summary.drift_notable.items()
+    )
     return (
         f"The machine drifted: at the sweep's end a fixed reference job took {changes} "
-        "per step, so early and late trials differ by as much without any other reason."
+        "per step, so early and late trials may differ by as much without any other reason."
     )
 
 

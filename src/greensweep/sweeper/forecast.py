@@ -15,7 +15,7 @@ from greensweep.search.cost_model import CostModel, total_forecast, whole_joules
 from greensweep.search.folders import keep_owner
 from greensweep.search.interrupt import graceful
 from greensweep.search.records import outcome_of, spent_of
-from greensweep.search.terminal import duration_text, preview_sentences
+from greensweep.search.sentences import duration_text, preview_sentences
 from greensweep.sweeper.trial_task import open_once
 from greensweep.sweeper.worker import Worker
 
@@ -46,7 +46,7 @@ def preview(worker: Worker, overrides: Sequence[str]) -> None:
             spec,
             directory=folder,
             storage=storage_url(None, folder),
-            n_trials=1 + max(min(_POINTS, total), 2),  # one point has no interval
+            n_trials=1 + max(min(_POINTS, total), 3),  # two points have no interval
             sampler=("optuna.samplers.RandomSampler", {}),
             pruner="none",
             budget=BudgetConfig(),

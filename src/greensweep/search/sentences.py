@@ -1,0 +1,135 @@
+"""What a search came to, and what one will cost, in sentences."""
+
+import math
+from collections.abc import Callable, Iterator
+
+from greensweep.energy.units import emissions_text, energy_span_text, joules_text
+from greensweep.errors import plural
+from greensweep.search.cost import SearchCost
+from greensweep.search.cost_model import Forecast
+
+
+def cost_sentences(cost: SearchCost) -> list[str]:
+    """Return what a search cost, what pruning saved, what is left, and why it ended."""
+    asked = plural(cost.trials_total, "trial")
+    ended = f"The search ended before its {asked}: {cost.ended}."
+    sentences = [] if cost.ended is None else [ended]
+    if cost.spent_joules is None:
+        by_status = _by_status(cost) or "none"
+        return [*sentences, f"{plural(cost.trials, 'trial')}: {by_status}; not metered."]
+    return [*sentences, _bill(cost), *_pruned(cost), *_forecast(cost), *_left(cost)]
+
+
+def _by_status(cost: SearchCost) -> str:
+    return ", ".join(f"{count} {name}" for name, count in cost.trials_by_status.items())
+
+
+def _bill(cost: SearchCost) -> str:
+    parts = {
+        "finished trials": cost.finished_joules,
+        "pruned ones": cost.pruned_joules,
+        "stopped ones": cost.stopped_joules,
+        "failed ones": cost.failed_joules,
+        "those that still run": cost.running_joules,
+        "the search itself": cost.search_joules,
+    }
+    spent = [f"{joules_text(joules)} in {name}" for name, joules in parts.items() if joules]
+    told = f": {', '.join(spent)}" if spent else ""
+    ratio = ""
+    if cost.search_ratio is not None and cost.best_trials:
+        ratio = f", {cost.search_ratio:.3g} times the training of trial {cost.best_trials[0]}"
+    emitted = "" if cost.spent_kg is None else f", {emissions_text(cost.spent_kg)}"
+    ends = f" ({by_status})" if (by_status := _by_status(cost)) else ""
+    return (
+        f"The bill: {joules_text(cost.spent_joules)} ({cost.quality}){emitted}{ratio}{told}{ends}."
+    )
+
+
+def _pruned(cost: SearchCost) -> Iterator[str]:
+    if cost.saved_joules > 0:
+        yield (
+            f"Pruning saved about {joules_text(cost.saved_joules, digits=2)} and "
+            f"{duration_text(cost.saved_seconds)}, estimated from the epochs that the pruned "
+            "trials had left."
+        )
+
+
+def _forecast(cost: SearchCost) -> Iterator[str]:
+    """Say what the early forecast was worth; an interval of equal ends is none."""
+    known = cost.forecast_trials
+    if cost.forecast_joules is None or not 0 < known < cost.trials_total:
+        return
+    low, high = cost.forecast_low, cost.forecast_high
+    told = joules_text(cost.forecast_joules)
+    if low is not None and high is not None and low < high:
+        told = energy_span_text(cost.forecast_joules, low, high)
+    yield (
+        f"After {known} of {plural(cost.trials_total, 'trial')} the forecast was "
+        f"{told}; the trials came to {joules_text(cost.trials_joules)}."
+    )
+
+
+def _left(cost: SearchCost) -> Iterator[str]:
+    not_run = cost.trials_total - cost.trials
+    if cost.ended is not None and not_run > 0 and cost.trials and cost.spent_joules:
+        unspent = cost.spent_joules / cost.trials * not_run
+        yield (
+            f"Left unspent: {plural(not_run, 'trial')}, about {joules_text(unspent)} at "
+            "what the others cost."
+        )
+    if cost.left_joules is not None:
+        budget, left = joules_text(cost.budget_joules), joules_text(cost.left_joules)
+        yield f"Left of the budget of {budget}: {left}."
+    if cost.left_hours is not None and cost.budget_hours is not None:
+        yield f"Left of the budget of {cost.budget_hours:g} h: {cost.left_hours:.3g} h."
+
+
+def preview_sentences(
+    joules: Forecast | None,
+    seconds: Forecast,
+    *,
+    trials: int,
+    points: int,
+    cost: float,
+    kg_per_joule: float | None,
+) -> list[str]:
+    """Return what a sweep is forecast to cost.
+
+    Args:
+        joules, seconds: of all trials; no energy where nothing is metered.
+        points: how many were run for it.
+        cost: of running them, joules.
+        kg_per_joule: of the declared grid.
+    """
+    spans = [_span(seconds, duration_text)]
+    if joules is not None:
+        spans.append(_span(joules, joules_text))
+        if kg_per_joule is not None:
+            spans.append(_span(joules, lambda each: emissions_text(kg_per_joule * each)))
+    spent = f" for {joules_text(cost)}" if cost else ""
+    seen = f"from the first epochs of {plural(points, 'random point')}{spent}"
+    intervals = f"The 90 % intervals are estimated {seen}"
+    if seconds.low == seconds.high:
+        intervals = f"It is estimated {seen}, too few to say how far it may be off"
+    return [
+        f"Forecast for {plural(trials, 'trial')}, one at a time and without pruning: "
+        f"{', '.join(spans)}.",
+        f"{intervals}; a search moves away from them, and pruning makes it cheaper.",
+    ]
+
+
+def duration_text(seconds: float) -> str:
+    """Return a length of time in the unit that suits it."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h" if seconds < 172_800 else f"{seconds / 86_400:.3g} days"
+
+
+def _span(forecast: Forecast, text: Callable[[float], str]) -> str:
+    if forecast.low == forecast.high:
+        return text(forecast.cost)
+    return f"{text(forecast.cost)} ({text(forecast.low)} to {text(forecast.high)})"

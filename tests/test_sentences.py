@@ -1,0 +1,307 @@
+"""What is said of runs and sweeps on the terminal, at the edges of its numbers."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greensweep.decision.sentences import change_text
+from greensweep.energy.units import emissions_text, joules_text, watt_hours_text
+from greensweep.record.result import RunResult
+from greensweep.record.summaries import Replayed, Spread
+from greensweep.search.cost import SearchCost
+from greensweep.search.cost_model import Forecast
+from greensweep.search.sentences import cost_sentences, duration_text, preview_sentences
+from greensweep.study.sentences import (
+    caveats,
+    comparison_sentence,
+    drift_sentence,
+    machine_sentence,
+    outside_sentence,
+    run_line,
+    selection_sentence,
+    shared_sentence,
+    trust_sentence,
+    uncertainty_sentence,
+)
+from greensweep.study.summary import StudySummary
+from greensweep.study.trials import Trial
+
+ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, quality="measured")
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        (ONE, ["The bill: 1 J (measured): 1 J in finished trials (1 finished)."]),
+        (
+            replace(ONE, spent_joules=0.0, finished_joules=0.0),
+            ["The bill: 0 J (measured) (1 finished)."],
+        ),
+        (
+            SearchCost(0, 1, {}, ended="the budget of 1 J is spent"),
+            [
+                "The search ended before its 1 trial: the budget of 1 J is spent.",
+                "0 trials: none; not metered.",
+            ],
+        ),
+        (
+            replace(ONE, trials_total=2, ended="more is not worth it"),
+            [
+                "The search ended before its 2 trials: more is not worth it.",
+                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
+                "Left unspent: 1 trial, about 1 J at what the others cost.",
+            ],
+        ),
+        (
+            replace(ONE, best_trials=(0,), search_ratio=1.0, spent_kg=0.0),
+            [
+                "The bill: 1 J (measured), 0 g CO2e, 1 times the training of trial 0: 1 J in "
+                "finished trials (1 finished)."
+            ],
+        ),
+        (
+            replace(
+                ONE, saved_joules=0.25, saved_seconds=1.0, budget_joules=1.0, left_joules=0.0,
+                budget_hours=2.0, left_hours=1.0,
+            ),
+            [
+                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
+                "Pruning saved about 250 mJ and 1 s, estimated from the epochs that the pruned "
+                "trials had left.",
+                "Left of the budget of 1 J: 0 J.",
+                "Left of the budget of 2 h: 1 h.",
+            ],
+        ),
+        (
+            replace(
+                ONE, trials_total=20, forecast_trials=3, forecast_joules=20230.0,
+                forecast_low=15690.0, forecast_high=24780.0, trials_joules=1.0,
+            ),
+            [
+                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
+                "After 3 of 20 trials the forecast was 20.2 kJ (15.7 to 24.8); the trials came to "
+                "1 J.",
+            ],
+        ),
+        (
+            replace(
+                ONE, trials_total=20, forecast_trials=3, forecast_joules=2.0, forecast_low=1.0,
+                forecast_high=math.inf,
+            ),
+            [
+                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
+                "After 3 of 20 trials the forecast was 2 J (1 J to infinite); the trials came to "
+                "0 J.",
+            ],
+        ),
+        (
+            replace(ONE, forecast_trials=1, forecast_joules=1.0, forecast_low=1, forecast_high=1),
+            ["The bill: 1 J (measured): 1 J in finished trials (1 finished)."],
+        ),
+    ],
+)  # fmt: skip
+def test_a_bill_says_what_its_numbers_can(cost: SearchCost, told: list[str]) -> None:
+    assert cost_sentences(cost) == told
+
+
+@pytest.mark.parametrize(
+    ("joules", "points", "told"),
+    [
+        (
+            Forecast(3.0, 3.0, 3.0),
+            1,
+            [
+                "Forecast for 1 trial, one at a time and without pruning: 2 s, 3 J, 3 kg CO2e.",
+                "It is estimated from the first epochs of 1 random point for 1 J, too few to say "
+                "how far it may be off; a search moves away from them, and pruning makes it "
+                "cheaper.",
+            ],
+        ),
+        (
+            Forecast(3.0, 0.0, math.inf),
+            3,
+            [
+                "Forecast for 1 trial, one at a time and without pruning: 2 s (1 s to 3 s), 3 J "
+                "(0 J to infinite), 3 kg CO2e (0 g CO2e to infinite CO2e).",
+                "The 90 % intervals are estimated from the first epochs of 3 random points for "
+                "1 J; a search moves away from them, and pruning makes it cheaper.",
+            ],
+        ),
+    ],
+)
+def test_a_preview_says_what_its_points_can(joules: Forecast, points: int, told: list[str]) -> None:
+    seconds = Forecast(2.0, 2.0, 2.0) if points == 1 else Forecast(2.0, 1.0, 3.0)
+    assert told == preview_sentences(
+        joules, seconds, trials=1, points=points, cost=1.0, kg_per_joule=1.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ([joules_text(each) for each in (0, 1, 2, -1, math.inf)], "0 J,1 J,2 J,-1 J,infinite"),
+        ([joules_text(each) for each in (-math.inf, math.nan, None)],
+         "-infinite,not known,not metered"),
+        ([joules_text(each, digits=2) for each in (0.251, 999.0, 3e12)], "250 mJ,1 kJ,3000 GJ"),
+        ([watt_hours_text(each) for each in (0, 3600, -7200, math.inf)],
+         "0 Wh,1 Wh,-2 Wh,infinite"),
+        ([emissions_text(each) for each in (0, 0.001, 2)], "0 g CO2e,1 g CO2e,2 kg CO2e"),
+        ([duration_text(each) for each in (0, 1, 2, 60 * 90, math.inf)],
+         "0 s,1 s,2 s,1.5 h,an unknown time"),
+        ([change_text(each) for each in (0, -0.38, 1, 0.01, -1)],
+         "as much,38 % less,100 % more,1 % more,100 % less"),
+    ],
+)  # fmt: skip
+def test_amounts_are_told_in_words_at_their_edges(texts: list[str], told: str) -> None:
+    assert ",".join(texts) == told
+
+
+def result(**changes: Any) -> RunResult:
+    figures = {"validation_accuracy": 0.5, "energy_joules": 1.0, "energy_quality": "measured"}
+    return RunResult(
+        status="finished", error=None, model="m", dataset="d", seed=0, **{**figures, **changes}
+    )
+
+
+def trials(*results: RunResult) -> list[Trial]:
+    return [Trial(number, Path(str(number)), each, {}) for number, each in enumerate(results)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"epochs": 1},
+            "m on d: finished, validation accuracy 0.5000, training energy 1 J gross (measured), "
+            "1 epoch",
+        ),
+        (
+            {"epochs": 2, "seconds": 0.0, "energy_joules": 0.0, "energy_uncertainty_joules": 2.0},
+            "m on d: finished, validation accuracy 0.5000, training energy 0 ± 2 J gross "
+            "(measured), 0.0 s, 2 epochs",
+        ),
+        (
+            {"energy_joules": 20230.0, "repeats": 3, "epochs": 1,
+             "spread": {"energy_joules": Spread(std=1.0, low=15690.0, high=24780.0)}},
+            "m on d: finished, validation accuracy 0.5000, training energy 20.2 kJ (15.7 to 24.8) "
+            "gross (measured), 1 epoch, means of 3 repeats with 95 % intervals",
+        ),
+        (
+            {"energy_net_joules": -1.0, "energy_contended_by": "others", "epochs": 1},
+            "m on d: finished, validation accuracy 0.5000, training energy 1 J gross (measured, "
+            "beside others), -1 J net of the idle machine, less than its baseline, 1 epoch",
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_is_told_in_one_line(changes: dict[str, Any], told: str) -> None:
+    assert run_line(result(**changes)) == told
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (None, "Energy figures are not all measured here: cpu from RAPL counters."),
+        (0.0, "Energy figures are not all measured here: cpu from RAPL counters."),
+        (1.0, "; 100 % of the joules is a constant times the time."),
+        (0.004, "; 0.4 % of the joules is a constant times the time."),
+    ],
+)
+def test_trust_is_told_with_the_share_that_is_constant(share: float | None, told: str) -> None:
+    assert (trust_sentence({"cpu": "rapl"}, "mixed", share) or "").endswith(told)
+    assert trust_sentence({}, "measured", share) is None
+
+
+@pytest.mark.parametrize(
+    ("shared", "told"),
+    [
+        ((False, False), None),
+        ((True, False), "1 of 2 metered trials"),
+        ((True,), "1 of 1 metered trial"),
+        ((True, True), "2 of 2 metered trials"),
+    ],
+)
+def test_energy_of_a_machine_that_did_other_work_is_told_as_such(
+    shared: tuple[bool, ...], told: str | None
+) -> None:
+    of_all = trials(*(result(energy_contended=each) for each in shared))
+    said = shared_sentence(of_all)
+    assert (said is None) == (told is None)
+    if told is not None:
+        assert said == (
+            f"The machine did other work during {told}, whose energy is a share of it by use."
+        )
+    assert said in caveats(StudySummary("finished", 2, {}), of_all)
+
+
+@pytest.mark.parametrize(
+    ("remainder", "rest"),
+    [
+        (0.0, "."),
+        (-1.0, "."),
+        (3.0, "; 3 J went to other processes, the imports of starting trials among them."),
+    ],
+)
+def test_a_shared_machine_is_parted_into_trials_and_the_rest(remainder: float, rest: str) -> None:
+    summary = StudySummary(
+        "finished", 2, {}, energy_machine_joules=9.0, energy_remainder_joules=remainder,
+        energy_neighbours=1,
+    )  # fmt: skip
+    assert machine_sentence(summary) == (
+        f"Up to 2 runs shared the machine: of its 9 J the trials are charged "
+        f"{joules_text(9 - remainder)} by CPU time{rest}"
+    )
+    assert machine_sentence(StudySummary("finished", 2, {})) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"energy": -0.38}, "38 % less energy per step"),
+        ({"time": 0.2, "energy": 1.0}, "20 % more time and 100 % more energy per step"),
+    ],
+)
+def test_drift_is_told_as_less_or_more(changes: dict[str, float], told: str) -> None:
+    summary = StudySummary("finished", 2, {}, drift_notable=changes)
+    assert f" a fixed reference job took {told}, so " in (drift_sentence(summary) or "")
+
+
+@pytest.mark.parametrize(
+    ("outside", "told"),
+    [
+        ((False,), "0 of 1 replayed trial lie outside the recorded points."),
+        ((True,), "1 of 1 replayed trial lies outside the recorded points: what a table says there "
+                  "is a guess."),
+        ((True, True, False), "2 of 3 replayed trials lie outside the recorded points: what a "
+                              "table says there is a guess."),
+    ],
+)  # fmt: skip
+def test_replayed_trials_outside_of_the_record_are_counted(
+    outside: tuple[bool, ...], told: str
+) -> None:
+    replayed = trials(*(result(replayed=Replayed(outside=each)) for each in outside))
+    assert outside_sentence(replayed) == told
+    assert outside_sentence(trials(result())) is None
+
+
+@pytest.mark.parametrize(("alike", "told"), [((1,), "Trial 1 does"), ((1, 2), "Trials 1, 2 do")])
+def test_one_and_several_that_do_not_differ_are_told(alike: tuple[int, ...], told: str) -> None:
+    summary = StudySummary("finished", 3, {}, trials_not_told_apart=alike)
+    assert (uncertainty_sentence(summary) or "").startswith(f"{told} not differ in energy")
+
+
+def test_one_of_one_is_told_as_one() -> None:
+    summary = StudySummary(
+        "finished", 1, {"finished": 1}, trials_not_comparable=1, trials_selected_on_test=1
+    )
+    assert comparison_sentence(summary) == (
+        "The machine was shared while its idle power was not known by 1 of 1 finished trial: such "
+        "energy does not compare, and is on no front; set energy.baseline=measure."
+    )
+    both = replace(summary, trials_by_status={"finished": 2})
+    assert selection_sentence(both) == (
+        "Test accuracy selected 1 of 2 finished trials, validation accuracy the others: these do "
+        "not compare."
+    )
