@@ -1,25 +1,18 @@
-"""What a search will cost, and how it stands."""
+"""What a search will cost."""
 
 import math
-import sys
-import time
-from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from optuna import create_trial
 from optuna.distributions import IntDistribution
-from optuna.storages import InMemoryStorage
 from scipy.stats import t as student_t
 from searches import Search, spec, task_of_epochs
 
-from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.cost import search_cost
 from greensweep.search.cost_model import CostModel, Forecast, total_forecast, whole_cost
 from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.space import Space
-from greensweep.search.terminal import progress_line, progress_shown
 
 
 def test_the_interval_is_students_of_the_sum_of_trials_to_come() -> None:
@@ -111,49 +104,3 @@ def test_the_bill_holds_the_early_forecast_against_what_came(tmp_path: Path) -> 
     assert found.forecast_trials == 3
     assert found.forecast_joules == pytest.approx(sum(first) * 20 / 3)
     assert found.trials_joules == sum(trial.params["width"] * 10.0 for trial in search.trials)
-
-
-def test_the_line_says_how_the_search_stands(tmp_path: Path) -> None:
-    asked = spec(tmp_path, 10, budget=BudgetConfig(joules=5000.0))
-    search = Search(asked, task_of_epochs(1))
-    search.run(4)
-    search.take()
-    best = max(search.trials[:4], key=lambda trial: trial.value or 0.0)
-    spent = sum(trial.params["width"] * 10.0 for trial in search.trials[:4])
-    line = progress_line(asked, search.study, list(search.trials), 8.0)
-    assert line == (
-        f"4/10 trials, 1 running, best {best.value:.4g} (trial {best.number}), "
-        f"{spent:.4g} J of 5 kJ, about 12 s left"
-    )
-
-
-def test_a_terminal_shows_the_line_while_the_search_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Terminal(StringIO):
-        def isatty(self) -> bool:
-            return True
-
-        def wait_for(self, text: str) -> None:
-            until = time.monotonic() + 10.0
-            while text not in self.getvalue():
-                assert time.monotonic() < until, self.getvalue()
-                time.sleep(0.005)
-
-    now = [100.0]
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(
-        "greensweep.search.terminal.time", SimpleNamespace(monotonic=lambda: now[0])
-    )
-    monkeypatch.setattr("greensweep.search.terminal._EVERY_SECONDS", 0.005)
-    search = Search(spec(tmp_path, 6), task_of_epochs(1), InMemoryStorage())
-    search.run(1)
-    with progress_shown(search.spec, search.study):
-        now[0] += 8.0
-        search.run(1)
-        terminal.wait_for("2/6 trials")
-        terminal.wait_for("about 32 s left")
-        now[0] += 3.0
-        terminal.wait_for("about 29 s left")

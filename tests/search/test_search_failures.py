@@ -70,7 +70,7 @@ def run_all(found: Search) -> str | None:
     ],
 )
 def test_a_program_that_raises_fails_its_trial_and_no_other(
-    tmp_path: Path, fault: BaseException, error: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, fault: BaseException, error: str
 ) -> None:
     raised = iter([fault])
 
@@ -87,7 +87,6 @@ def test_a_program_that_raises_fails_its_trial_and_no_other(
     assert (ended(found).accuracy, ended(found).spent_joules) == (0.5, 7.0)
     assert read_trial_file(found.folder(0)) is not None
     assert search_cost(found.spec, found.study).failed_joules == 7.0
-    assert f"Trial 0 failed: {error}" in caplog.text
 
 
 def test_a_library_that_turns_ctrl_c_into_an_exit_interrupts_its_trial(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from greensweep.search.callbacks import before_first_trial
 from greensweep.search.folders import lost
 from greensweep.study.preflight import check_sweep
 from greensweep.sweeper.command import resumes, searched_in, shared_config, sweep_of
+from greensweep.sweeper.hydra_lines import quiet_hydra
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import open_store
 from greensweep.tracking.view import ui_address
@@ -43,6 +44,7 @@ class SweepCallback(FolderCallback):
         before_first_trial(None)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        quiet_hydra(config.hydra.verbose)
         with refusals():
             check_sweep(config)
             super().on_multirun_start(config, **kwargs)

@@ -16,6 +16,7 @@ from greensweep.app.sweep import meter_of
 from greensweep.config.schema import PrepareConfig, TrainConfig
 from greensweep.energy import warn_once_per_sweep
 from greensweep.errors import ConfigError, ConstraintError, DataError, ModelError, StudyError
+from greensweep.messages import message_of
 from greensweep.record.result import RESULT_FILE, RunResult, write_result
 from greensweep.secrets.data import mask_override
 from greensweep.secrets.output import mask_output
@@ -46,13 +47,17 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
 
     One of several that all failed alike, for what the sweep does not search, ends the sweep.
     """
+    hydra = HydraConfig.get()
     try:
         return _train(composed)
-    except (ConfigError, DataError, ModelError) as fault:
+    except Exception as fault:
         from greensweep.study.trials import failed_alike
 
-        hydra = HydraConfig.get()
-        if hydra.mode != RunMode.MULTIRUN or not failed_alike(sweep_of(hydra).directory):
+        if hydra.mode != RunMode.MULTIRUN:
+            raise
+        _say_trial(hydra, fault)
+        is_users = isinstance(fault, ConfigError | DataError | ModelError)
+        if not is_users or not failed_alike(sweep_of(hydra).directory):
             raise
         log.warning("All trials so far failed alike, and the next would too: the sweep ends.")
         # The stock sweepers go on after any exception but this one.
@@ -102,11 +107,32 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
         from greensweep.study.winners import drop_beaten_weights
 
         drop_beaten_weights(sweep.directory, store, recorded_only=resumes(hydra))
+    if sweeping:
+        _say_trial(hydra, result)
+        return objective_values(config.objective, result)
     log.info(run_line(result))
     trust = trust_sentence(sources([result]), result.energy_quality, result.energy_constant_share)
-    if trust and not sweeping:
+    if trust:
         log.info(trust)
     return objective_values(config.objective, result)
+
+
+def _say_trial(hydra: Any, end: RunResult | Exception) -> None:
+    """Say how a trial of the stock sweepers ended; ours says it of its own."""
+    if resumes(hydra):
+        return
+    from greensweep.search.progress import trial_line
+    from greensweep.search.records import Outcome
+    from greensweep.search.trial import figures_of_result
+    from greensweep.study.trials import searched_among
+
+    outcome = (
+        Outcome("failed", message_of(end))
+        if isinstance(end, Exception)
+        else Outcome(end.status, end.error, seconds=end.seconds or 0.0, **figures_of_result(end))
+    )
+    options = searched_among(sweep_of(hydra).directory, task_overrides(hydra))
+    log.info(trial_line(hydra.job.num, outcome, options))
 
 
 def _take_gpu(config: TrainConfig) -> None:

@@ -13,7 +13,7 @@ from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import SEARCH_ENERGY, Outcome, outcome_of, this_process
+from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
 from greensweep.search.trial import finish_trial
 from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
@@ -46,13 +46,20 @@ class SearchMeter:
         return phases.total.joules
 
 
-def run_trials(queue: TrialQueue, run: RunReserved, meter: SearchMeter, batch: int = 1) -> None:
+def run_trials(
+    queue: TrialQueue,
+    run: RunReserved,
+    meter: SearchMeter,
+    batch: int = 1,
+    on_end: Callable[[], None] = lambda: None,
+) -> None:
     """Run trials until there are no more, or the sweep is interrupted.
 
     Args:
         run: runs reserved trials, each of which records its own end.
         meter: of the search; whoever runs a trial takes from it what the trial's drawing cost.
         batch: trials to take before running them.
+        on_end: called when trials have ended.
 
     Raises:
         StudyError: the search cannot go on, as where no trial has what a bound is on.
@@ -65,6 +72,7 @@ def run_trials(queue: TrialQueue, run: RunReserved, meter: SearchMeter, batch: i
         faults = run(taken)
         for reserved, fault in zip(taken, faults, strict=True):
             _finish(queue, reserved, fault)
+        on_end()
         for fault in faults:
             if isinstance(fault, ConstraintError) and not _another_has_it(queue.study, fault):
                 raise fault
@@ -72,7 +80,7 @@ def run_trials(queue: TrialQueue, run: RunReserved, meter: SearchMeter, batch: i
 
 
 def _finish(queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | None) -> None:
-    """Record the end of a trial whose task never ran, and say how one that did not finish ended."""
+    """Record the end of a trial whose task never ran."""
     trial = trial_of(queue.study, reserved.number)
     if trial.state == TrialState.RUNNING and queue.recover(trial):
         log.warning("Trial %d was recovered from its folder: the storage had failed.", trial.number)
@@ -81,11 +89,6 @@ def _finish(queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | N
         if interrupted():  # a launcher's process that was still starting
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
         finish_trial(queue.study, trial, outcome, None, queue.folder(trial))
-        log.warning("Trial %d %s: %s", reserved.number, outcome.status, outcome.error)
-    elif fault is not None:
-        kept = outcome_of(trial)
-        error = kept.error if kept is not None else None
-        log.warning("Trial %d failed: %s", reserved.number, error or message_of(fault))
 
 
 def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:

@@ -127,6 +127,7 @@ class TrialMonitor:
         return {
             "accuracy": self.metrics.get("accuracy", last.accuracy),
             "metric_value": named if last.metric_value is None else last.metric_value,
+            "metric": self.metric,
             "metrics": self.metrics,
         }
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
+from typing import IO
 
 import cloudpickle
 
@@ -24,10 +25,17 @@ log = logging.getLogger(__name__)
 _LENGTH = struct.Struct("<Q")
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 10.0
+_DRAIN_SECONDS = 1.0
 _FUTILE_DEATHS = 3  # of one worker after another, without a trial between them
 
 
-def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], int]) -> None:
+def run_workers(
+    job: Callable[[], None],
+    workers: int,
+    on_death: Callable[[], int],
+    *,
+    read_output: bool = False,
+) -> None:
     """Run `job` in so many processes until all have ended.
 
     A worker that dies, as for want of memory, is replaced. At an interrupt all get the signal, and
@@ -36,6 +44,7 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
     Args:
         job: pickled by value where it is no part of a module.
         on_death: recovers the trials of a dead worker; returns how many they were.
+        read_output: print what they print in this process, line by line.
 
     Raises:
         StudyError: workers die without running anything, or one found an error.
@@ -46,6 +55,15 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
     running: list[subprocess.Popen[bytes]] = []
 
     signalled: set[int] = set()
+    readers: list[threading.Thread] = []
+
+    def start() -> None:
+        process = _start(payload, workers, subprocess.PIPE if read_output else None)
+        running.append(process)
+        if process.stdout is not None:
+            reader = threading.Thread(target=_pass_on, args=(process.stdout,), daemon=True)
+            readers.append(reader)
+            reader.start()
 
     def interrupt_all() -> None:
         for process in running:
@@ -56,7 +74,8 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
     futile, failed = 0, False
     with graceful(interrupt_all):
         try:
-            running += [_start(payload, workers) for _ in range(workers)]
+            for _ in range(workers):
+                start()
             while running:
                 time.sleep(_POLL_SECONDS)
                 if interrupted():
@@ -74,11 +93,14 @@ def run_workers(job: Callable[[], None], workers: int, on_death: Callable[[], in
                         "A worker process ended with status %d; another takes its place.",
                         process.returncode,
                     )
-                    running.append(_start(payload, workers))
+                    start()
         except BaseException:
             _end(running)
             on_death()
             raise
+        finally:
+            for reader in readers:
+                reader.join(_DRAIN_SECONDS)  # what a worker has started may hold it open
     if interrupted():
         return
     if failed:
@@ -95,7 +117,7 @@ def cores_per_worker(workers: int) -> int:
     return max(usable_cores() // workers, 1)
 
 
-def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
+def _start(payload: bytes, workers: int, output: int | None) -> subprocess.Popen[bytes]:
     threads = str(cores_per_worker(workers))
     environment = {
         "OMP_NUM_THREADS": threads,
@@ -107,6 +129,8 @@ def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-c", "from greensweep.search.pool import serve; serve()"],
         stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
         env=environment,
         start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
     )
@@ -115,6 +139,14 @@ def _start(payload: bytes, workers: int) -> subprocess.Popen[bytes]:
         process.stdin.write(_LENGTH.pack(len(payload)) + payload)
         process.stdin.flush()
     return process
+
+
+def _pass_on(output: IO[bytes]) -> None:
+    with output:
+        for line in output:
+            with suppress(OSError):  # where nobody reads what is printed here
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
 
 
 def _end(running: list[subprocess.Popen[bytes]]) -> None:

@@ -99,8 +99,10 @@ class Outcome:
         error: one sentence on why it did not finish.
         accuracy: the last reported.
         metric_value: likewise, of a run that is selected by another metric.
+        metric: the name of the one that trials are compared by; None where it is not known.
         metrics: all that a loop of one's own reported, each as it was last.
         joules: training energy; of a trial that ended early, until its last report.
+        uncertainty_joules: what that may be off by; None where it is not known.
         spent_joules: energy of everything that it did, in all repeats.
         search_joules: of what the sweep did for it: drawing its parameters, keeping its records.
         quality: of these figures.
@@ -115,8 +117,10 @@ class Outcome:
     error: str | None = None
     accuracy: float | None = None
     metric_value: float | None = None
+    metric: str | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     joules: float | None = None
+    uncertainty_joules: float | None = None
     spent_joules: float | None = None
     search_joules: float | None = None
     quality: Quality = "unmeasured"

@@ -118,15 +118,19 @@ def preview_sentences(
     ]
 
 
-def duration_text(seconds: float) -> str:
+def duration_text(seconds: float, digits: int = 3) -> str:
     """Return a length of time in the unit that suits it."""
     if not math.isfinite(seconds):
         return "an unknown time"
     if seconds < 90:
-        return f"{seconds:.3g} s"
+        return f"{seconds:.{digits}g} s"
     if seconds < 5400:
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / 3600:.3g} h" if seconds < 172_800 else f"{seconds / 86_400:.3g} days"
+        return f"{seconds / 60:.{digits}g} min"
+    return (
+        f"{seconds / 3600:.{digits}g} h"
+        if seconds < 172_800
+        else f"{seconds / 86_400:.{digits}g} days"
+    )
 
 
 def _span(forecast: Forecast, text: Callable[[float], str]) -> str:

@@ -229,7 +229,9 @@ def figures_of_result(result: RunResult) -> dict[str, Any]:
     return {
         "accuracy": result.accuracy,
         "metric_value": None if is_accuracy else result.objective_value,
+        "metric": result.objective_metric,
         "joules": result.energy_joules,
+        "uncertainty_joules": result.energy_uncertainty_joules,
         "spent_joules": result.energy_spent_joules,
         "quality": quality,
         "epochs": result.epochs,
@@ -272,15 +274,20 @@ def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> d
     if result is not None:
         figures |= figures_of_result(result)
     elif last is not None and last.window is not None:
-        figures["joules"] = last.window.joules
+        figures |= _energy_of(last.window)
     if window is not None:
         # A program may report joules of its own, of a device that the meter does not see, and its
         # run may be a part of the trial.
         known = [figures.get("spent_joules"), window.joules]
         spent = max((each for each in known if each is not None), default=None)
         figures |= {"spent_joules": spent, "quality": window.reading.quality}
-        figures.setdefault("joules", window.joules)
+        if "joules" not in figures:
+            figures |= _energy_of(window)
     return figures
+
+
+def _energy_of(window: Window) -> dict[str, Any]:
+    return {"joules": window.joules, "uncertainty_joules": window.uncertainty_joules}
 
 
 def _cause(raised: BaseException, end: BaseException | None) -> BaseException:

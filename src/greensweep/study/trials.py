@@ -71,6 +71,12 @@ def keep_searched(sweep: Path, options: Iterable[str]) -> None:
     write_json(sweep / SEARCHED_FILE, {"options": [*options]})
 
 
+def searched_among(sweep: Path, overrides: Iterable[str]) -> dict[str, str]:
+    """Return the options among a trial's overrides that its sweep searches, with their values."""
+    asked = (read_json(sweep / SEARCHED_FILE) or {}).get("options", ())
+    return {key: value for key, value in map(_key_value, overrides) if key in asked}
+
+
 def read_trials(sweep: Path) -> list[Trial]:
     """Read every trial of a sweep that left a whole result, in order.
 

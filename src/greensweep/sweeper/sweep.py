@@ -17,11 +17,12 @@ from greensweep.search.folders import check_present, trial_directories
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.placement import gpus_of_worker, workers_of
 from greensweep.search.pool import run_workers
+from greensweep.search.progress import ProgressDisplay, progress_shown
 from greensweep.search.storage import storage_faults
-from greensweep.search.terminal import progress_shown
 from greensweep.search.trial_queue import TrialQueue
 from greensweep.sweeper.command import shared_config
 from greensweep.sweeper.forecast import preview, refuse_long
+from greensweep.sweeper.hydra_lines import quiet_hydra
 from greensweep.sweeper.options import search_meter, sweeper_options, use_study_folder
 from greensweep.sweeper.results import require_finished, write_results_of
 from greensweep.sweeper.spec import build_spec
@@ -62,6 +63,7 @@ class Sweep:
             SystemExit: it was interrupted, with status 130.
         """
         mask_program_output(self._config)
+        quiet_hydra(self._config.hydra.verbose)
         try:
             self._run(arguments)
         except GreensweepError as error:
@@ -109,8 +111,8 @@ class Sweep:
         call_before_first_trial()
         with storage_faults(spec.storage):
             try:
-                with progress_shown(spec, study):
-                    _run_trials(worker, queue, workers, options)
+                with progress_shown(spec, study) as display:
+                    _run_trials(worker, queue, workers, options, display)
             finally:
                 check_present(spec.directory)
                 ended = "interrupted" if interrupted() else queue.ended()
@@ -121,10 +123,16 @@ class Sweep:
             require_finished(study.get_trials(deepcopy=False))
 
 
-def _run_trials(worker: Worker, queue: TrialQueue, workers: int, options: SweeperConfig) -> None:
+def _run_trials(
+    worker: Worker,
+    queue: TrialQueue,
+    workers: int,
+    options: SweeperConfig,
+    display: ProgressDisplay,
+) -> None:
     """Run all trials: here or through Hydra's launcher, or in worker processes side by side."""
     if worker.launches_here and (workers > 1 or options.gpus_per_worker is not None):
-        run_workers(worker, workers, queue.recover_dead)
+        run_workers(worker, workers, queue.recover_dead, read_output=display.has_terminal)
         return
     with graceful():
-        worker.work(1 if worker.launches_here else workers)
+        worker.work(1 if worker.launches_here else workers, display.look)

@@ -93,8 +93,8 @@ class Worker:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(1)
 
-    def work(self, batch: int) -> None:
-        """Run trials until there are no more."""
+    def work(self, batch: int, on_end: Callable[[], None] = lambda: None) -> None:
+        """Run trials until there are no more; as for `greensweep.search.loop.run_trials`."""
         study = open_once(self.spec)
         with warn_once_per_sweep(self.spec.directory):
             # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
@@ -112,7 +112,7 @@ class Worker:
                 config=self.config, hydra_context=self.context, task_function=task
             )
             run = partial(self._launch, launcher, meter, study)
-            run_trials(self.queue(study), run, meter, batch)
+            run_trials(self.queue(study), run, meter, batch, on_end)
 
     def open_search(self) -> tuple[optuna.Study, TrialQueue]:
         """Open the search's study anew, and make it ready to go on.
