@@ -211,6 +211,7 @@ def test_pareto_sweep_is_billed_to_the_last_joule(cli: Cli, tmp_path: Path) -> N
     found = client.search_runs(["1"])
     (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     assert parent.data.metrics["search/spent_joules"] == pytest.approx(bill["spent_joules"])
+    assert parent.data.tags["space"].endswith("levels:3}}"), "what the command line searches"
     starts = {run.info.run_name for run in found if "starting_point" in run.data.tags}
     assert starts == {"trial 0"}
     answer = json.loads((tmp_path / "multirun" / name / "study.json").read_text())["answer"]

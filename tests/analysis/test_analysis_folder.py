@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import Finished
 
@@ -13,6 +14,7 @@ from greensweep.files import write_json
 from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.search.folders import OWNER_FILE
 from greensweep.sources.folder import read_runs
+from greensweep.study.trials import keep_searched
 
 Cli = Callable[..., Finished]
 
@@ -76,6 +78,13 @@ def test_a_folder_is_reported(cli: Cli, runs: Path) -> None:
     ended = cli("report.py", "source=.", "output=page")
     assert ended.status == 0, ended.errors
     assert "macro F1" in (runs / "page" / "index.html").read_text()
+
+
+def test_a_sweep_has_the_space_that_it_searched(runs: Path) -> None:
+    keep_searched(runs / "multirun" / "first", ["rate"], "small rate=interval(0,1)")
+    rows = read_runs(runs / "multirun").frame.groupby("search")["space"].first()
+    assert rows["first"] == "small rate=interval(0,1)"
+    assert pd.isna(rows["second"])
 
 
 def test_a_folder_without_runs_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -333,6 +333,12 @@ def test_searches_of_other_spaces_objectives_or_fixed_options_are_not_pooled() -
             "searches that differ in space, objective or fixed options are not held against each "
             "other, but within 2 settings: digits ("
         )
+    few = made("tpe", **{"training.epochs": 5, "training.batch_size": 64})
+    drawn = [
+        {**row, "training.batch_size": 32 * (1 + number % 2)}
+        for number, row in enumerate(made("random", **{"training.epochs": 5}))
+    ]
+    assert told(few, drawn) == ["digits"] * 2, "four trials may have drawn one of two by chance"
     across = compared(
         made("random@small", space="small"), made("random@large", space="large"),
         baseline="random@small",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from greensweep.decision.sentences import option_texts
@@ -10,7 +11,7 @@ from greensweep.sources.table import RunTable
 
 _SPACE = "space"
 _SEARCHED = "searched"
-_FEWEST = 3  # trials, in all of which an option has one value that its search then fixed
+_CHANCE = 0.05  # of drawing one value in all trials, below which their search fixed it
 _MOST_NAMED = 3
 # Options on which no figure hangs: where things lie, and what draws anew.
 _NO_MATTER = (".root", ".path", ".seed")
@@ -31,17 +32,28 @@ def comparable_settings(runs: RunTable, searches: pd.DataFrame) -> "pd.Series[st
     if not names:
         return settings
     groups = searches.groupby(col.SEARCH, sort=False)
-    counts, values = groups[names].nunique(), groups[names].first().astype(object)
-    few = pd.concat([groups.size() < _FEWEST] * len(names), axis=1, keys=names)
-    kinds = values.mask(counts > 1, _SEARCHED).mask((counts == 1) & few, None)
+    counts, values, trials = groups[names].nunique(), groups[names].first(), groups.size()
     parted = {}
-    for setting, own in kinds.groupby(level=0):
-        known = own.apply(lambda each: each.fillna(each.mode().get(0, "")))
-        differing = [name for name in names if known[name].astype(str).nunique() > 1]
-        texts = _texts(known[differing])
+    for setting in counts.index.unique(level=0):
+        kinds = _kinds(counts.loc[[setting]], values.loc[[setting]].astype(object), trials)
+        differing = [name for name in names if kinds[name].astype(str).nunique() > 1]
+        texts = _texts(kinds[differing])
         parted |= {key: f"{setting} ({text})" if text else str(setting) for key, text in texts}
     keys = pd.MultiIndex.from_frame(searches[col.SEARCH])
     return pd.Series([parted[key] for key in keys], index=searches.index)
+
+
+def _kinds(counts: pd.DataFrame, values: pd.DataFrame, trials: "pd.Series[int]") -> pd.DataFrame:
+    """Return what each search of a setting does with each option: the value, or `searched`.
+
+    One value in all trials shows that a search fixed it only where they are too many to have drawn
+    it by chance from as many values as another search drew.
+    """
+    most = np.maximum(counts.max().to_numpy(float), 1.0)
+    chance = most ** (1.0 - trials.loc[counts.index].to_numpy(float)[:, None])
+    drawn = (counts > 1) | ((most > 1) & (chance > _CHANCE))
+    known = values.apply(lambda each: each.fillna(each.mode().get(0, "")))
+    return known.mask(drawn, _SEARCHED)
 
 
 def _telling(runs: RunTable, searches: pd.DataFrame) -> list[str]:

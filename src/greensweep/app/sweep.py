@@ -19,7 +19,13 @@ from greensweep.messages import error_line
 from greensweep.search.callbacks import before_first_trial
 from greensweep.search.folders import lost
 from greensweep.study.preflight import check_sweep
-from greensweep.sweeper.command import resumes, searched_in, shared_config, sweep_of
+from greensweep.sweeper.command import (
+    resumes,
+    searched_in,
+    shared_config,
+    space_text,
+    sweep_of,
+)
 from greensweep.sweeper.hydra_lines import quiet_hydra
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import open_store
@@ -62,7 +68,8 @@ def _begin_sweep(config: DictConfig) -> None:
     directory = Path(config.hydra.sweep.dir)
     # Optuna opens its file in the sweep's directory before Hydra makes it.
     directory.mkdir(parents=True, exist_ok=True)
-    keep_searched(directory, [each.key.lstrip("+") for each in searched_in(config.hydra)])
+    searched = [each.key.lstrip("+") for each in searched_in(config.hydra)]
+    keep_searched(directory, searched, space_text(config.hydra))
     storage = OmegaConf.select(config, "hydra.sweeper.storage")
     if storage is not None:
         check_storage(storage)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy.gpus import VISIBLE, CudaDevice, cuda_devices, machine_gpus
 from greensweep.energy.ledger import runtime_folder
-from greensweep.errors import StudyError
+from greensweep.errors import StudyError, plural
 from greensweep.messages import message_of
 from greensweep.resources import usable_cores
 from greensweep.search.planned_run import PlannedRun
@@ -106,7 +106,7 @@ def workers_of(options: SweeperConfig, each: int | None) -> int:
             f"{shown}: set hydra.sweeper.n_workers={max(room, 1)}, or change the other two"
         )
     log.info(
-        f"{workers} workers share {shown} GPUs, so that their energy is attributed: "
-        f"hydra.sweeper.n_workers={room} gives each worker its own."
+        f"Shared by {plural(workers, 'worker')}: {plural(shown, 'GPU')}, so that energy is "
+        f"attributed: hydra.sweeper.n_workers={max(room, 1)} gives each worker its own."
     )
     return workers

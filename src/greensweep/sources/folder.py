@@ -14,9 +14,9 @@ from greensweep.search.folders import runs_and_sweeps
 from greensweep.sources.study import choices_of, further_columns
 from greensweep.sources.table import Rows, read_file
 from greensweep.study.summary import trial_rows
-from greensweep.study.trials import Trial, read_trials, searched_keys
+from greensweep.study.trials import Trial, kept_space, read_trials, searched_keys
 
-_SEARCHED = ("strategy", "search")
+_SEARCHED = ("strategy", "search", "space")
 
 
 def read_rows(path: Path) -> Rows:
@@ -32,7 +32,7 @@ def read_runs(folder: Path) -> Rows:
     """Return the runs of a folder: of a run, a sweep, or all that is below.
 
     The columns are those of `read_sweep`, with `folder`, the options of runs of other programs,
-    and, of a sweep, its strategy and, as `search`, its folder.
+    and, of a sweep, its strategy, its space and, as `search`, its folder.
 
     Raises:
         AnalysisError: it holds no run.
@@ -44,9 +44,10 @@ def read_runs(folder: Path) -> Rows:
     searched: list[str] = []
     for sweep in (each for each in found if each not in single):
         if trials := read_trials(sweep):
-            strategy = choices_of(sweep)["strategy"]
-            own = _table(trials, folder)
-            tables.append(own.assign(strategy=strategy, search=_name(sweep, folder)))
+            chosen = choices_of(sweep)
+            space = kept_space(sweep) or chosen["space"]
+            own = _table(trials, folder).assign(strategy=chosen["strategy"], space=space)
+            tables.append(own.assign(search=_name(sweep, folder)))
             searched += searched_keys(trials)
     if not tables:
         raise AnalysisError(

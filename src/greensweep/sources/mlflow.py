@@ -23,7 +23,8 @@ _METRICS = {
     "emissions/kg": "emissions_kg",
     "emissions/spent_kg": "emissions_spent_kg",
 }
-_PARENT, _STRATEGY, _QUALITY = "mlflow.parentRunId", "strategy", "energy.quality"
+_PARENT, _STRATEGY, _SPACE = "mlflow.parentRunId", "strategy", "space"
+_QUALITY = "energy.quality"
 # What others call by names of their own, or have not.
 _FLAGS = ("energy_contended", "selected_on_test", "starting_point", "energy_comparable")
 _COMPARED = ("energy_joules", "accuracy", "dataset", "model")
@@ -56,7 +57,7 @@ KEPT_METRICS = (_LAYERS, "model/", "layer_energy/", "energy/", "phases/")
 READ_KEYS: Keys = {
     "metrics": None,
     "params": None,
-    "tags": (*KEPT_TAGS, *_TAGS, *MACHINE_TAGS, _PARENT, _STRATEGY),
+    "tags": (*KEPT_TAGS, *_TAGS, *MACHINE_TAGS, _PARENT, _STRATEGY, _SPACE),
 }
 SWEEP_METRICS, ONLY_SWEEPS = ("sweep/", "search/"), "metrics.`sweep/trials` > 0"
 
@@ -128,6 +129,8 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     frame["machine"] = _machines(tags[hardware]) if hardware else None
     frame["search"] = parent
     frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
+    if _SPACE in tags:
+        frame[_SPACE] = parent.map(tags[_SPACE])
     numbers = runs["name"].astype(str).str.extract(r"\Atrial (\d+)\Z", expand=False)
     frame["trial"] = numbers.astype(float)
     frame["run_name"] = runs["name"]

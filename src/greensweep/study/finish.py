@@ -15,7 +15,7 @@ from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.sentences import answer_text, beside_sentence, caveats
 from greensweep.study.summary import StudySummary, emitted, summarise, write_summary
-from greensweep.study.trials import Trial, read_trials
+from greensweep.study.trials import Trial, kept_space, read_trials
 from greensweep.study.trials_table import print_summary
 from greensweep.study.winners import drop_beaten_weights, evaluate_winners
 from greensweep.tracking.mlflow_places import is_default_store, known_parent
@@ -82,6 +82,7 @@ def finish_sweep(
         machine=machine_total(directory),
         drifted=drifted,
         mlflow_run_id=parent,
+        space=kept_space(directory),
         search_cost=found,
         points_per_halving=points_per_halving,
     )
@@ -113,5 +114,7 @@ def finish_tracked_sweep(
     store.log(run_id, [], {_DESCRIPTION: answer_text(summary)})
     if summary.selected_on_test:
         store.log(run_id, [], {"selected_on_test": "true"})
+    if summary.space is not None:
+        store.log(run_id, [], {"space": summary.space})
     store.log_files(run_id, files)
     store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")

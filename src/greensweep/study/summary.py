@@ -102,6 +102,7 @@ class StudySummary:
         drift: relative change of the reference job's energy per step from before to after, of its
             time where no counter measures the energy.
         drift_notable: the changes that are too large for chance, of energy and of time.
+        space: that was searched: its name, and the ranges that the command line set.
         search: the cost of a search by `hydra/sweeper=greensweep`; None for other sweepers.
     """
 
@@ -134,6 +135,7 @@ class StudySummary:
     drift: float | None = None
     drift_notable: Mapping[str, float] = field(default_factory=dict)
     mlflow_run_id: str | None = None
+    space: str | None = None
     search: Mapping[str, Any] | None = None
 
     @property
@@ -179,6 +181,7 @@ def summarise(
     machine: SweepTotal | None = None,
     drifted: Drift | None = None,
     mlflow_run_id: str | None = None,
+    space: str | None = None,
     search_cost: SearchCost | None = None,
     points_per_halving: float = 1.0,
 ) -> StudySummary:
@@ -230,6 +233,7 @@ def summarise(
         chosen_figures=_figures_of(chosen, metric),
         decision=decision.figures() if decision else {},
         pareto_trials=tuple(sorted(front)),
+        space=space,
         search=asdict(search_cost) if search_cost else None,
     )
 

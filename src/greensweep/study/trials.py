@@ -62,13 +62,18 @@ class Trial:
         return not distinguishable(self.cost, other.cost, *unsure)
 
 
-def keep_searched(sweep: Path, options: Iterable[str]) -> None:
+def keep_searched(sweep: Path, options: Iterable[str], space: str | None = None) -> None:
     """Record in a sweep's folder which options it searches.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    write_json(sweep / SEARCHED_FILE, {"options": [*options]})
+    write_json(sweep / SEARCHED_FILE, {"options": [*options], "space": space})
+
+
+def kept_space(sweep: Path) -> str | None:
+    """Return what the space of a sweep is called; None where it does not say."""
+    return (read_json(sweep / SEARCHED_FILE) or {}).get("space")
 
 
 def searched_among(sweep: Path, overrides: Iterable[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What the command of a sweep says: what it searches and fixes, whichever its sweeper."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from greensweep.tracking.tracker import SweepRun
 
 BASIC = "BasicSweeper"
 _RESUMES = "GreensweepSweeper"
+_RANGE = re.compile(r"=.*\b(choice|interval|range)\(|^\+*space(\.|=\{)")
 
 
 def sweep_of(hydra: Any) -> SweepRun:
@@ -25,6 +27,12 @@ def sweep_of(hydra: Any) -> SweepRun:
     target = OmegaConf.select(hydra, "sweeper.sampler._target_", default=None)
     kind = target.rpartition(".")[2].removesuffix("Sampler") if target else "multirun"
     return SweepRun(directory, f"sweep {kind} {directory.name}", kind.lower())
+
+
+def space_text(hydra: Any) -> str:
+    """Return the name of the chosen space, and the ranges that the command line sets."""
+    ranges = sorted(text for text in task_overrides(hydra) if _RANGE.search(text))
+    return " ".join([OmegaConf.select(hydra, "runtime.choices.space") or "none", *ranges])
 
 
 def task_overrides(hydra: Any) -> list[str]:
