@@ -196,3 +196,14 @@ def test_each_phase_has_its_own_quality() -> None:
 )
 def test_watt_hours_have_a_unit_that_scales(joules: float, told: str) -> None:
     assert watt_hours_text(joules) == told
+
+
+def test_the_training_is_parted_by_layer_type_where_runs_carry_it() -> None:
+    rows = [
+        {**run(10.0), "layer_energy/conv_joules": 6.0, "layer_energy/relu_joules": 1.0},
+        {**run(10.0), "layer_energy/conv_joules": 2.0, "layer_energy/relu_joules": None},
+    ]
+    table = bill(rows).tables["layer_types"].set_index("layer_type")
+    assert table["joules"].to_dict() == {"conv": 8.0, "relu": 1.0}
+    assert set(table["quality"]) == {"attributed"}
+    assert "layer_types" not in bill([run(10.0)]).tables

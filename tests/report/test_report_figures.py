@@ -5,10 +5,18 @@ import warnings
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
-from greensweep.analysis import Result, analyse_tradeoff, compare_strategies, standard_table
+from greensweep.analysis import (
+    Result,
+    RunTable,
+    analyse_tradeoff,
+    compare_strategies,
+    standard_table,
+)
 from greensweep.analysis.collect import analyses_of
 from greensweep.config.schema_analysis import (
     ColumnsConfig,
@@ -18,6 +26,7 @@ from greensweep.config.schema_analysis import (
     TradeoffConfig,
 )
 from greensweep.rendering import build_page, draw_curves, draw_front, draw_shares, draw_survival
+from greensweep.rendering.figures.options import draw_parallel, draw_slices, searched_of
 from greensweep.rendering.svg import inline_svg
 from greensweep.sources import run_columns as col
 
@@ -130,3 +139,117 @@ def test_each_bar_tells_its_own_quality() -> None:
     assert drawing.caption == "Energy of all runs by component."
     drawing = draw_shares(table.drop(columns="quality"), "components", "mixed")
     assert drawing.caption == "Energy of all runs by component (mixed)."
+
+
+def test_bars_of_one_quality_tell_it_once() -> None:
+    table = pd.DataFrame({"layer_type": ["batch_norm", "relu"], "joules": [2.0, 1.0]})
+    drawing = draw_shares(table.assign(quality="attributed"), "layer_types", "measured")
+    assert drawing.alt == "batch norm: 2 J, relu: 1 J"
+    assert drawing.caption == "Energy of all runs by layer type (attributed)."
+
+
+def test_no_label_of_a_bar_is_cut() -> None:
+    table = pd.DataFrame({"part": ["a", "b"], "joules": [3000.0, 20.0]})
+    quality = ["attributed and estimated", "measured"]
+    drawing = draw_shares(table.assign(quality=quality), "parts", "mixed")
+    drawing.figure.draw_without_rendering()
+    (bars,) = drawing.figure.axes[0].containers
+    (beside,) = drawing.figure.axes[0].child_axes
+    for text in beside.get_yticklabels():
+        box = text.get_window_extent()
+        assert box.x1 <= drawing.figure.bbox.x1
+        assert all(box.x0 >= bar.get_window_extent().x1 for bar in bars)
+
+
+def searched(**columns: list[object]) -> tuple[Result, RunTable]:
+    rates = [10.0**-place for place in range(1, 5)]
+    raw = pd.DataFrame(
+        {
+            "optimizer.learning_rate": rates,
+            "model.name": ["a", "b", "c", "a"],
+            "training.epochs": 3,
+            "energy_joules": [10.0, 20.0, 30.0, 40.0],
+            "accuracy": [0.5, 0.6, 0.8, 0.7],
+            **columns,
+        }
+    )
+    runs = standard_table(raw, ColumnsConfig(), "here")
+    return analyse_tradeoff(runs, TradeoffConfig(resamples=100)), runs
+
+
+def test_parallel_coordinates_have_a_line_for_each_run_through_what_was_searched() -> None:
+    result, runs = searched()
+    found = searched_of(result, runs, [])
+    assert found is not None
+    (axes,) = draw_parallel(found, result).figure.axes
+    labels = [each.get_text() for each in axes.get_yticklabels()]
+    assert labels == [
+        "learning rate\n0.0001 – 0.1", "name\na – c", "training energy\n10 J – 40 J",
+        "accuracy\n0.5000 – 0.8000",
+    ]  # fmt: skip
+    others, front, taken = (each.get_segments() for each in axes.collections[:3])
+    assert (len(others), len(front), len(taken)) == (4, 3, 1)
+    assert taken[0][:, 0].tolist() == pytest.approx([1 / 3, 1.0, 2 / 3, 1.0])
+
+
+def test_slices_show_metric_and_energy_along_each_option() -> None:
+    result, runs = searched()
+    found = searched_of(result, runs, [])
+    assert found is not None
+    figure = draw_slices(found, result).figure
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["accuracy", "training energy"]
+    assert [axes.get_xlabel() for axes in figure.axes[::2]] == ["learning rate", "name"]
+    others = figure.axes[1].lines[0].get_ydata()
+    assert sorted(set(others[~np.isnan(others)])) == [10.0, 20.0, 30.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"optimizer.learning_rate": [1.0] * 4, "model.name": ["a"] * 4},
+        {"optimizer.learning_rate": [0.0, 1.0, -5.0, 2.0]},
+        {"optimizer.learning_rate": [True, False, True, False]},
+        {"optimizer.learning_rate": [1e-300, 1e300, 1.0, 2.0]},
+        {"energy_joules": [0.0, 1.0, 2.0, 3.0]},
+    ],
+)
+def test_odd_options_are_drawn_or_left_out(columns: dict[str, list[object]]) -> None:
+    result, runs = searched(**columns)
+    found = searched_of(result, runs, [])
+    assert (found is None) == (columns.get("model.name") == ["a"] * 4)
+    if found is not None:
+        for drawing in (draw_parallel(found, result), draw_slices(found, result)):
+            assert drawing.png(30).startswith(b"\x89PNG")
+
+
+def test_the_front_names_the_run_to_take_and_the_best_above_the_points() -> None:
+    result, runs = searched(accuracy=[0.5, 0.7, 0.798, 0.8])
+    (drawing,) = draw_front(result, runs, [])
+    drawing.figure.draw_without_rendering()
+    (axes,) = drawing.figure.axes
+    texts = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
+    assert [*texts] == ["take configuration 3", "best: configuration 4"]
+    top = axes.transData.transform([(0.0, 0.8)])[0][1]
+    assert all(box.y0 > top for box in texts.values())
+    assert not texts["take configuration 3"].overlaps(texts["best: configuration 4"])
+
+
+def test_models_have_a_colour_each() -> None:
+    result, runs = searched(model=["cnn", "cnn", "vit", "vit"])
+    (drawing,) = draw_front(result, runs, [])
+    assert {gid: len(tips) for gid, tips in drawing.tips.items() if gid != "front-0"} == {
+        "runs-0-0": 2, "runs-0-1": 2,
+    }  # fmt: skip
+    assert [each.get_text() for each in drawing.figure.legends[0].get_texts()] == ["cnn", "vit"]
+
+
+def test_why_no_importance_is_told() -> None:
+    _, runs = searched()
+    config = ReportConfig(
+        columns=ColumnsConfig(),
+        tradeoff=TradeoffConfig(resamples=100),
+        strategies=StrategiesConfig(),
+        layers=LayersConfig(),
+    )
+    sections = {each.title: each for each in build_page(analyses_of(runs, config), config)}
+    assert sections["What matters"].sentences[0].startswith("No importance of hyperparameters: ")

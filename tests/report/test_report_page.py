@@ -18,7 +18,7 @@ from greensweep.app.tables import report
 EVIL = "<script>document.title='broken'</script>"
 FIGURES = {
     "front", "energy_curves", "survival", "ranks", "joules_per_layer", "quantiles", "importance",
-    "phases",
+    "phases", "parallel_coordinates", "slices",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from greensweep.sources.table import ENERGY, RunTable, qualities
 
 _PHASE = re.compile("phases/(.*)_joules")
 _COMPONENT = re.compile("energy/(cpu|gpu|ram)_joules")
+_LAYER_TYPE = re.compile("layer_energy/(.*)_joules")
 _TRAINED, _FURTHER = "training of finished runs", "their other phases and repeats"
 _DATASET = "dataset"  # within which metrics compare
 _MOST_NAMED = 4
@@ -30,8 +31,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
 
     Returns:
         Tables `bill` (part, joules, share), `ends` (strategy, status, runs, spent_joules, share),
-        and `phases` and `components` where the runs record them, each with its `quality`
-        where they record that; joules, summed over runs.
+        and `phases`, `components` and, of the training, `layer_types` where the runs record them,
+        each with its `quality` where they record that; joules, summed over runs.
 
     Raises:
         AnalysisError: no run finished.
@@ -43,7 +44,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     ends.columns = ["strategy", "status", "runs", "spent_joules"]
     ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
     tables = {"bill": parts, "ends": ends}
-    for kind, pattern in (("phase", _PHASE), ("component", _COMPONENT)):
+    parted = (("phase", _PHASE), ("component", _COMPONENT), ("layer_type", _LAYER_TYPE))
+    for kind, pattern in parted:
         columns = {found[1]: found[0] for found in map(pattern.fullmatch, map(str, frame)) if found}
         if columns:
             tables[f"{kind}s"] = _by_part(frame, kind, columns)
@@ -174,6 +176,8 @@ def _quality(frame: pd.DataFrame, kind: str, part: str, name: str) -> str:
 
     Where a run records none of a phase, it is that of its training energy.
     """
+    if kind == "layer_type":
+        return "attributed"  # a share of the training's, by time
     if kind == "component":
         found = frame.get(f"energy.quality.{part}", pd.Series(dtype=object))
     else:

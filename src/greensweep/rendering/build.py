@@ -20,6 +20,7 @@ from greensweep.config.schema_analysis import (
 )
 from greensweep.errors import plural
 from greensweep.rendering.figures.drawing import Drawing
+from greensweep.rendering.figures.options import draw_parallel, draw_slices, searched_of
 from greensweep.rendering.figures.parts import draw_layers, draw_quantiles, draw_shares
 from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
 from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
@@ -73,7 +74,7 @@ def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
     if "tradeoff" in results:
         fronts = first[0].drawings
         first[0] = replace(first[0], drawings=fronts[_MOST_FRONTS:])
-        first.insert(1, _importance(results["tradeoff"]))
+        first.insert(1, _options(results["tradeoff"], config))
     else:
         fronts = []
     return [
@@ -188,7 +189,11 @@ def _drawings(result: Result, config: ReportConfig) -> list[Drawing]:
         case "layers":
             drawn = [draw_layers(result), draw_quantiles(result)]
         case "bill":
-            shares = [name for name in ("phases", "components") if len(tables.get(name, ())) > 1]
+            shares = [
+                name
+                for name in ("phases", "components", "layer_types")
+                if len(tables.get(name, ())) > 1
+            ]
             drawn += [draw_shares(tables[name], name, figures["quality"]) for name in shares]
     return [each for each in drawn if each is not None]
 
@@ -213,8 +218,17 @@ def _axis(runs: RunTable, config: ReportConfig) -> str:
     return f"test {label}" if on_test.all() else f"validation {label}"
 
 
+def _options(tradeoff: Result, config: ReportConfig) -> Section:
+    """Return what matters for energy and the metric, or why that is not told; and how it looks."""
+    searched = searched_of(tradeoff, tradeoff.runs, config.tradeoff.within)
+    drawings: list[Drawing] = []
+    if searched is not None:
+        drawings = [draw_parallel(searched, tradeoff), draw_slices(searched, tradeoff)]
+    important = _importance(tradeoff)
+    return replace(important, drawings=[*important.drawings, *drawings])
+
+
 def _importance(tradeoff: Result) -> Section:
-    """Return what matters for energy and the metric, or why that is not told."""
     table, metric = tradeoff.tables.get("importance"), tradeoff.runs.metric
     if table is None:
         why = [note for note in tradeoff.notes if note.startswith("No importance")]
@@ -230,7 +244,6 @@ def _importance(tradeoff: Result) -> Section:
             for label in untold
         ],
         [draw_importance(tradeoff)],
-        [Table("importance", "Importance of each option", table)],
     )
 
 

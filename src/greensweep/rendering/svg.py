@@ -8,6 +8,8 @@ from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.style import FAINT, INK
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_PLACES = {"d", "x", "y"}
+_LONG_NUMBER = re.compile(r"(\.\d\d)\d+")
 _MOST_REACHED = 60  # points of one figure that are stops of the Tab key
 _PAGE_COLOURS = {INK: "currentColor", FAINT: "var(--faint)"}
 
@@ -25,6 +27,7 @@ def inline_svg(drawing: Drawing) -> str:
     _own_ids(root, f"{drawing.name}-")
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
+    _round_places(root)
     reached = _reached(drawing)
     for group in root.iter(f"{{{_SVG}}}g"):
         name = group.attrib.pop("id", "")
@@ -40,6 +43,13 @@ def inline_svg(drawing: Drawing) -> str:
     for ours, page in _PAGE_COLOURS.items():
         text = text.replace(ours, page)
     return re.sub(r"\s*\n\s*", " ", text)
+
+
+def _round_places(root: ElementTree.Element) -> None:
+    """Write places to a hundredth of a point: there are thousands of them, of six digits each."""
+    for element in root.iter():
+        for name in _PLACES & element.attrib.keys():
+            element.set(name, _LONG_NUMBER.sub(r"\1", element.attrib[name]))
 
 
 def _reached(drawing: Drawing) -> set[str]:

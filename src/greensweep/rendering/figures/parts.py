@@ -62,12 +62,16 @@ def draw_shares(table: pd.DataFrame, name: str, quality: str) -> Drawing:
         quality: of all of it; a column `quality` of the table has that of each part.
     """
     kind = str(table.columns[0])
-    names, values = [str(each) for each in table[kind]], table["joules"].tolist()
+    names = [str(each).replace("_", " ") for each in table[kind]]
+    values = table["joules"].tolist()
     texts = [joules(value) for value in values]
-    if "quality" in table:
-        texts = [f"{each} ({own})" for each, own in zip(texts, table["quality"], strict=True)]
+    own = list(table.get("quality", ()))
+    if len(set(own)) == 1:
+        quality = own[0]
+    elif own:
+        texts = [f"{each} ({said})" for each, said in zip(texts, own, strict=True)]
     with panel(0.3 + 0.3 * len(table)) as (figure, axes):
         bars(axes, names, values, texts)
     alt = ", ".join(f"{each}: {text}" for each, text in zip(names, texts, strict=True))
-    of_all = "" if "quality" in table else f" ({quality})"
-    return Drawing(name, figure, f"Energy of all runs by {kind}{of_all}.", alt)
+    of_all = "" if len(set(own)) > 1 else f" ({quality})"
+    return Drawing(name, figure, f"Energy of all runs by {kind.replace('_', ' ')}{of_all}.", alt)

@@ -21,6 +21,7 @@ _MOST_POINTS = 2000  # drawn in one figure, those of the front always
 _MOST_PANELS = 6
 _MOST_BARS = 12
 _MOST_TIP_OPTIONS = 6
+_MOST_TOLD = 300  # points of which each tells its options
 _LOG_FROM = 20  # times that energies span, for a scale of logarithms
 _RIGHT_OF = 0.25  # share of the width from which a label has room to its left
 _UNCERTAINTY = "energy_uncertainty_joules"
@@ -95,12 +96,13 @@ def draw_importance(result: Result) -> Drawing:
     wide = own.pivot(index="hyperparameter", columns="target", values="importance").fillna(0.0)
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
     called = option_names(map(str, wide.index))
+    known = own.groupby("target")["r2_out_of_bag"].first()
     with panel(1.1 + 0.45 * len(wide)) as (figure, axes):
         height = 0.8 / len(wide.columns)
         for index, target in enumerate(wide.columns):
             axes.barh(
                 np.arange(len(wide)) + (index - (len(wide.columns) - 1) / 2) * height,
-                wide[target], height * 0.9, label=labels[target],
+                wide[target], height * 0.9, label=f"{labels[target]} (R² {known[target]:.2f})",
                 color=COLOURS[index], hatch=("", "///")[index % 2], edgecolor=FAINT,
             )  # fmt: skip
         axes.set_yticks(range(len(wide)), [short(called[str(name)], 24) for name in wide.index])
@@ -113,7 +115,8 @@ def draw_importance(result: Result) -> Drawing:
     of = "" if table["group"].nunique() == 1 else f"{own['group'].iloc[0]}: "
     return Drawing(
         "importance", figure,
-        f"{of}How much of the variance it costs to shuffle an option, under a random forest.",
+        f"{of}What shuffling an option costs a random forest, in shares of the variance; R² is on "
+        "runs that it has not seen.",
         "; ".join(
             f"{called[first[target]]} matters most for {labels[target]}" for target in wide.columns
         )
@@ -186,6 +189,8 @@ def _count(number: int) -> str:
 def _run_tips(rows: pd.DataFrame, metric: Metric, options: Sequence[str]) -> list[str]:
     named = [each for each in ("configuration", "trial", "name", "model") if each in rows][:2]
     further = [name for name in options if name in rows and name not in named][:_MOST_TIP_OPTIONS]
+    if len(rows) > _MOST_TOLD:
+        further = []
     called = option_names(further)
     return [
         f"{metric.text(row[metric.name])} for {joules(row[ENERGY])}"
