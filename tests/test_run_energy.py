@@ -326,6 +326,7 @@ def test_layers_share_out_the_training_energy_and_nothing_else(cli: Cli, tmp_pat
     assert sum(layers.shares.values()) == pytest.approx(1.0)
     assert all(joules > 0 for joules in layers.joules.values())
     assert (layers.quality, layers.key) == ("attributed", "time")
+    assert "Training energy by layer type, attributed by time: " in ended.output
     # The sampling is a phase of its own, told apart from training.
     cost = result.energy_phases["layer_energy"]
     assert (layers.cost_joules, layers.cost_seconds) == (cost.joules, cost.seconds)

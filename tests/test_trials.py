@@ -13,12 +13,13 @@ from greensweep.energy.units import joules_text
 from greensweep.errors import StudyError
 from greensweep.record.ending import Status
 from greensweep.record.result import RunResult, read_result, write_result
-from greensweep.record.summaries import ComponentSummary
+from greensweep.record.summaries import ComponentSummary, LayerEnergySummary
 from greensweep.search.cost import SearchCost
 from greensweep.study.sentences import (
     answer_text,
     beside_sentence,
     comparison_sentence,
+    layers_sentence,
     selection_sentence,
     sources,
     trust_sentence,
@@ -452,3 +453,19 @@ def test_a_trial_whose_record_is_broken_is_never_the_best(
     assert len(trials) == 2
     assert best_trial(trials).number != best
     assert "trial.json is broken" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ({"conv": 0.625, "batch_norm": 0.02, "other": 0.355},
+         "conv 62 %, no layer 36 %, batch norm 2 %"),
+        ({"linear": 1.0}, "linear 100 %"),
+        ({"conv": 0.5, **{f"l{n}": 0.1 for n in range(5)}},
+         "conv 50 %, l0 10 %, l1 10 %, l2 10 %, l3 10 %, 1 more 10 %"),
+    ],
+)  # fmt: skip
+def test_a_run_says_which_layers_took_its_energy(shares: dict[str, float], said: str) -> None:
+    run = replace(TRIALS[0].result, layer_energy=LayerEnergySummary(key="time", shares=shares))
+    assert layers_sentence(run) == f"Training energy by layer type, attributed by time: {said}."
+    assert layers_sentence(TRIALS[0].result) is None

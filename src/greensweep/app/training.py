@@ -68,7 +68,7 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
     from greensweep.runs.repeats import run_repeats
     from greensweep.runs.replay.run import replay_once
     from greensweep.study.planned import objective_values
-    from greensweep.study.sentences import run_line, sources, trust_sentence
+    from greensweep.study.sentences import layers_sentence, run_line, sources, trust_sentence
 
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
@@ -112,8 +112,8 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
         return objective_values(config.objective, result)
     log.info(run_line(result))
     trust = trust_sentence(sources([result]), result.energy_quality, result.energy_constant_share)
-    if trust:
-        log.info(trust)
+    for said in filter(None, [layers_sentence(result), trust]):
+        log.info(said)
     return objective_values(config.objective, result)
 
 

@@ -27,6 +27,10 @@ _SOURCES = {
 }
 
 
+_MOST_LAYERS = 5
+_NO_LAYER = {"other": "no layer", "data": "loading data"}
+
+
 def run_line(result: RunResult) -> str:
     """Return one run in one line."""
     data = "" if result.dataset == "unknown" else f" on {result.dataset}"
@@ -62,6 +66,20 @@ def _energy(result: RunResult) -> str:
     if joules is not None and spread is not None and spread.interval is not None:
         return energy_span_text(joules, *spread.interval)
     return energy_text(joules, result.energy_uncertainty_joules)
+
+
+def layers_sentence(result: RunResult) -> str | None:
+    """Say which layer types the training energy went to, the largest first; None where unknown."""
+    layers = result.layer_energy
+    if layers is None or not layers.shares:
+        return None
+    ordered = sorted(layers.shares.items(), key=lambda pair: -pair[1])
+    named = [f"{_NO_LAYER.get(kind, kind.replace('_', ' '))} {percent_text(share)}"
+             for kind, share in ordered[:_MOST_LAYERS]]  # fmt: skip
+    if rest := ordered[_MOST_LAYERS:]:
+        named.append(f"{len(rest)} more {percent_text(sum(share for _, share in rest))}")
+    by = (layers.key or "time").replace("_", " ")
+    return f"Training energy by layer type, {layers.quality} by {by}: {', '.join(named)}."
 
 
 def _metrics_of(result: RunResult, split: str) -> Iterator[str]:
