@@ -280,6 +280,8 @@ def test_epochs_too_short_for_the_counter_are_told_together(
     shown = [(step, each) for step, each in tracker.history if "energy/epoch_joules" in each]
     assert sorted(step for step, _ in shown) == [*range(1, 13)]
     assert {each["energy/epoch_joules"] for _, each in shown} == {10.0}
+    cumulative = {step: each["energy/cumulative_joules"] for step, each in shown}
+    assert cumulative == {step: 10.0 * step for step in range(1, 13)}
 
 
 def test_the_seconds_of_epochs_are_their_own_and_add_up_to_the_training(

@@ -55,7 +55,10 @@ def test_a_recorded_test_accuracy_is_never_called_a_validation_accuracy(
     assert (result.test_accuracy, result.validation_accuracy) == (0.7, None)
     assert result.selected_on_test
     assert [point.metrics["accuracy"] for point in result.history] == [0.5, 0.7, 0.6]
-    assert tracker.history[1] == (2, {"test/accuracy": 0.7, "energy/epoch_joules": 15.0})
+    assert tracker.history[1] == (
+        2,
+        {"test/accuracy": 0.7, "energy/epoch_joules": 15.0, "energy/cumulative_joules": 25.0},
+    )
     assert tracker.tags["selected_on_test"] == "true"
 
 
@@ -106,7 +109,10 @@ def test_a_curve_is_replayed_epoch_by_epoch(curves: Compose, tmp_path: Path) -> 
     assert (result.checkpoint, result.device, result.flops) == (None, None, None)
     assert result.layers == {}
     assert tracker.status == "FINISHED"
-    assert tracker.history[1] == (2, {"validation/accuracy": 0.7, "energy/epoch_joules": 15.0})
+    assert tracker.history[1] == (
+        2,
+        {"validation/accuracy": 0.7, "energy/epoch_joules": 15.0, "energy/cumulative_joules": 25.0},
+    )
     assert tracker.metrics["energy/training_joules"] == 45.0
     assert tracker.tags["replay.outside"] == "false"
     assert {path.name for path in tracker.files} == {"config.yaml", "result.json"}

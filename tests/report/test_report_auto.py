@@ -46,11 +46,14 @@ def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
     assert f"Machine of the runs: {told['machine'].iloc[0]} (3 runs)." in page
     assert f"torch {told['version.torch'].iloc[0]}" in page
     for run in trials["mlflow_run_id"]:
-        assert f"/#/experiments/{experiment.experiment_id}/runs/{run}" in page
+        assert (
+            f"/#/experiments/{experiment.experiment_id}/runs/{run}?workflowType=machine_learning"
+            in page
+        )
     answer = json.loads((tmp_path / "sweep" / "study.json").read_text())["answer"]
     assert answer.startswith("Take trial ")
     assert answer in finished.output and answer in unescape(page)
-    assert client.get_run(parent.info.run_id).data.tags["mlflow.note.content"] == answer
+    assert client.get_run(parent.info.run_id).data.tags["mlflow.note.content"].startswith(answer)
     for source in ("sweep", "mlflow"):
         store = f"mlflow_uri=sqlite:///{tmp_path}/mlflow.db"
         assert answer in cli("analyse.py", f"source={source}", store).output

@@ -60,11 +60,12 @@ class History:
             epoch, train_loss, self._selecting, metrics, seconds, others=others or {}
         )
         self._points.append(point)
-        self._trained = trained
+        self._trained, joules = trained, None
         unassigned = trained.seconds - self._assigned.seconds
         if unassigned >= STEADY_PERIODS * trained.update_seconds:
-            self._track_energy(self._assign_energy()[:-1])
-        self._tracker.log_step(history_metrics(self._points[-1]), step=epoch)
+            *others_of_group, (point, joules) = self._assign_energy()
+            self._track_energy(others_of_group)
+        self._tracker.log_step(history_metrics(point, joules), step=epoch)
 
     def amend(
         self,
@@ -87,19 +88,23 @@ class History:
         """Give the last epochs their energy, however few there are."""
         self._track_energy(self._assign_energy())
 
-    def _assign_energy(self) -> list[HistoryPoint]:
-        """Give the epochs without energy theirs, and return them."""
+    def _assign_energy(self) -> list[tuple[HistoryPoint, float | None]]:
+        """Give the epochs without energy theirs; return them, and the joules of training by then.
+
+        Of joules that are not known there is None.
+        """
         group = self._points[self._complete :]
-        before, after = self._assigned.joules, self._trained.joules
-        joules = None if after is None or not group else (after - (before or 0.0)) / len(group)
+        before, after = self._assigned.joules or 0.0, self._trained.joules
+        joules = None if after is None or not group else (after - before) / len(group)
         together = len(group) if len(group) > 1 else None
         group = [replace(each, energy_joules=joules, energy_epochs=together) for each in group]
         self._points[self._complete :] = group
         self._complete, self._assigned = len(self._points), self._trained
-        return group
+        sums = (None if joules is None else before + joules * (at + 1) for at in range(len(group)))
+        return [*zip(group, sums, strict=True)]
 
-    def _track_energy(self, points: list[HistoryPoint]) -> None:
+    def _track_energy(self, points: Sequence[tuple[HistoryPoint, float | None]]) -> None:
         """Track the energy of epochs whose other figures have been."""
-        for point in points:
+        for point, joules in points:
             energy = HistoryPoint(point.epoch, energy_joules=point.energy_joules)
-            self._tracker.log_step(history_metrics(energy), step=point.epoch)
+            self._tracker.log_step(history_metrics(energy, joules), step=point.epoch)

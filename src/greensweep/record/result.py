@@ -14,6 +14,7 @@ from greensweep.files import read_json, write_text
 from greensweep.intervals import Interval, share_interval
 from greensweep.nested import from_json, to_json
 from greensweep.record.ending import Status
+from greensweep.record.reported import OBJECTIVE
 from greensweep.record.summaries import (
     ComponentSummary,
     HistoryPoint,
@@ -179,6 +180,13 @@ class RunResult:
         if self.objective_metric == "accuracy":  # also of results that have no other
             return self.test_accuracy if split == "test" else self.validation_accuracy
         return self.metrics.get(split, {}).get(self.objective_metric)
+
+    @property
+    def objective_label(self) -> str:
+        """What people call that figure: validation accuracy, test RMSE."""
+        label, split = self.metric.label, "test" if self.selected_on_test else "validation"
+        # What a program returns to its search is of whichever split it says.
+        return label if label == OBJECTIVE else f"{split} {label}"
 
     @property
     def objective_interval(self) -> Interval | None:

@@ -2,8 +2,9 @@
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 
 from greensweep.nested import dotted
@@ -11,9 +12,11 @@ from greensweep.record.result import RunResult
 from greensweep.record.summaries import HistoryPoint, Inference
 from greensweep.secrets.data import masked
 
-_TRAINING_JOULES = "energy/training_joules"
+TRAINING_JOULES = "energy/training_joules"
+UNCERTAINTY_JOULES = "energy/uncertainty_joules"
+CUMULATIVE_JOULES = "energy/cumulative_joules"  # of training, until an epoch
 _FORMER_JOULES = "energy/total_joules"  # its name in earlier versions, and of its spread
-_SPREAD_NAMES = {"energy_joules": _TRAINING_JOULES, "energy_net_joules": "energy/net_joules"}
+_SPREAD_NAMES = {"energy_joules": TRAINING_JOULES, "energy_net_joules": "energy/net_joules"}
 
 
 def tracked_params(config: Mapping[str, Any], result: RunResult) -> dict[str, str]:
@@ -32,14 +35,14 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
     named: dict[str, float | None] = {
         "validation/accuracy": result.validation_accuracy,
         "test/accuracy": result.test_accuracy,
-        _TRAINING_JOULES: result.energy_joules,
+        TRAINING_JOULES: result.energy_joules,
         _FORMER_JOULES: result.energy_joules,  # for one version more, for queries of one's own
         "energy/net_joules": result.energy_net_joules,
         "energy/idle_joules": result.energy_idle_joules,
         "energy/charged_joules": result.energy_charged_joules,
         "energy/spent_joules": result.energy_spent_joules,
         "energy/kwh": result.energy_kwh,
-        "energy/uncertainty_joules": result.energy_uncertainty_joules,
+        UNCERTAINTY_JOULES: result.energy_uncertainty_joules,
         "energy/gap_joules": result.energy_gap_joules,
         "energy/measured_share": result.energy_measured_share,
         "energy/neighbours": result.energy_neighbours if result.energy_contended else None,
@@ -55,7 +58,7 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
         "model/flops": result.flops,
     }
     for split, figures in result.metrics.items():
-        named |= {_tracked(split, name): value for name, value in figures.items()}
+        named |= {tracked_name(split, name): value for name, value in figures.items()}
     for component, energy in result.energy_components.items():
         named[f"energy/{component}_joules"] = energy.joules
     for phase, spent in result.energy_phases.items():
@@ -65,7 +68,7 @@ def tracked_metrics(result: RunResult) -> dict[str, float]:
         named[f"layer_energy/{kind}_joules"] = joules
     for name, spread in result.spread.items():
         split, _, figure = name.partition("_")
-        shown = _SPREAD_NAMES.get(name) or _tracked(split, figure)
+        shown = _SPREAD_NAMES.get(name) or tracked_name(split, figure)
         named |= {f"{shown}_{statistic}": value for statistic, value in asdict(spread).items()}
     for kind, count in result.layers.items():
         named[f"layers/{kind}"] = count
@@ -80,7 +83,7 @@ def present_name(metric: str) -> str:
     """
     if not metric.startswith(_FORMER_JOULES):
         return metric
-    return metric.replace(_FORMER_JOULES, _TRAINING_JOULES, 1)
+    return metric.replace(_FORMER_JOULES, TRAINING_JOULES, 1)
 
 
 def tracked_tags(result: RunResult) -> dict[str, str]:
@@ -117,18 +120,35 @@ def tracked_tags(result: RunResult) -> dict[str, str]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def history_metrics(point: HistoryPoint) -> dict[str, float]:
-    """Return a point of `RunResult.history` under the names that MLflow shows."""
+def history_metrics(
+    point: HistoryPoint, cumulative_joules: float | None = None
+) -> dict[str, float]:
+    """Return a point of `RunResult.history` under the names that MLflow shows.
+
+    Args:
+        cumulative_joules: of the training until then.
+    """
     named = {
         "train/loss": point.train_loss,
-        **{_tracked(point.split, name): value for name, value in point.metrics.items()},
+        **{tracked_name(point.split, name): value for name, value in point.metrics.items()},
         "energy/epoch_joules": point.energy_joules,
-        **{_tracked(*_split_of(name)): value for name, value in point.others.items()},
+        CUMULATIVE_JOULES: cumulative_joules,
+        **{tracked_name(*_split_of(name)): value for name, value in point.others.items()},
     }
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _tracked(split: str, metric: str) -> str:
+def tracked_history(history: Sequence[HistoryPoint]) -> list[dict[str, float]]:
+    """Return a whole history likewise; energy adds up as long as that of each epoch is known."""
+    sums = accumulate(
+        (point.energy_joules for point in history),
+        lambda total, joules: None if total is None or joules is None else total + joules,
+    )
+    return [*map(history_metrics, history, sums)]
+
+
+def tracked_name(split: str, metric: str) -> str:
+    """Return the name of a metric on a split."""
     return _valid(f"{split}/{metric}")
 
 

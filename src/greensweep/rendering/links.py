@@ -11,6 +11,7 @@ import pandas as pd
 from greensweep.config.folders import located
 from greensweep.config.schema_analysis import ReportConfig
 from greensweep.record.result import CONFIG_FILE
+from greensweep.tracking.view import run_page
 
 RUN, CONFIG = "MLflow run", "config"
 _MLFLOW_ID = re.compile("[0-9a-f]{32}")
@@ -28,7 +29,7 @@ def mlflow_links(frame: pd.DataFrame, config: ReportConfig) -> Sequence[str]:
     if not {"run_id", "experiment_id"} <= set(frame.columns):
         return []
     return [
-        f"{config.ui}/#/experiments/{quote(str(experiment))}/runs/{run}"
+        f"{config.ui}/{run_page(str(experiment), str(run))}"
         if _MLFLOW_ID.fullmatch(str(run))
         else ""
         for experiment, run in zip(frame["experiment_id"], frame["run_id"], strict=True)

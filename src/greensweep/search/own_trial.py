@@ -18,7 +18,7 @@ from greensweep.record.recorded_run import record_result
 from greensweep.record.reported import OBJECTIVE, by_split, known_direction
 from greensweep.record.result import CONFIG_FILE, RunResult, find_result, write_result
 from greensweep.record.summaries import PhaseSummary
-from greensweep.record.tracked_names import history_metrics, tracked_metrics, tracked_params
+from greensweep.record.tracked_names import tracked_history, tracked_metrics, tracked_params
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.records import Outcome, ended_as
 from greensweep.search.reports import history_of
@@ -129,8 +129,9 @@ class OwnTrial:
         if found is None:
             name = f"trial {result.trial}"
             self.tracker.start(name, tracked_params(self.config, result), result.provenance)
-            for point in result.history:
-                self.tracker.log_step(history_metrics(point), point.epoch)
+            history = result.history
+            for point, metrics in zip(history, tracked_history(history), strict=True):
+                self.tracker.log_step(metrics, point.epoch)
             result = replace(result, mlflow_run_id=self.tracker.run_id)
             record_result(result, self.directory, self.tracker, [config_file])
         else:

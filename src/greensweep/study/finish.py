@@ -1,6 +1,5 @@
 """The end of a sweep: test the winners, write and show the summary, close the tracked run."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,16 +12,15 @@ from greensweep.search.folders import STUDY_FILE
 from greensweep.search.sentences import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
-from greensweep.study.sentences import answer_text, beside_sentence, caveats
+from greensweep.study.sentences import beside_sentence, caveats
 from greensweep.study.summary import StudySummary, emitted, summarise, write_summary
-from greensweep.study.trials import Trial, kept_space, read_trials
+from greensweep.study.tracked_sweep import finish_tracked_sweep
+from greensweep.study.trials import kept_space, read_trials
 from greensweep.study.trials_table import print_summary
 from greensweep.study.winners import drop_beaten_weights, evaluate_winners
 from greensweep.tracking.mlflow_places import is_default_store, known_parent
 from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.view import view_sentence
-
-_DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ def sweep_notes(directory: Path, store: MlflowStore | None, what: str) -> list[s
     """Say where a sweep's files are, and how its runs are seen in MLflow."""
     notes = [f"{what}: {directory}"]
     if store is not None:
-        is_default = is_default_store(store.uri)
-        notes.append(view_sentence(store.uri, store.experiment_id, is_default=is_default))
+        is_default, parent = is_default_store(store.uri), known_parent(directory)
+        notes.append(view_sentence(store.uri, store.experiment_id, parent, is_default=is_default))
     return notes
 
 
@@ -95,26 +93,3 @@ def finish_sweep(
         notes = [*notes, f"Train it anew: greensweep train --from {directory / STUDY_FILE}"]
     print_summary(summary, trials, [*said, *bill, *notes])
     return summary
-
-
-def finish_tracked_sweep(
-    store: MlflowStore,
-    run_id: str,
-    summary: StudySummary,
-    trials: Sequence[Trial],
-    files: Sequence[Path],
-) -> None:
-    """Give a sweep's run in MLflow its figures and files, and end it; tag its trials."""
-    for trial in trials:
-        tags = {"infeasible": ", ".join(trial.broken)} if trial.broken else {}
-        tags |= {"starting_point": "true"} if trial.enqueued else {}
-        if tags and trial.result.mlflow_run_id is not None:
-            store.log(trial.result.mlflow_run_id, [], tags)
-    store.log_now(run_id, summary.metrics())
-    store.log(run_id, [], {_DESCRIPTION: answer_text(summary)})
-    if summary.selected_on_test:
-        store.log(run_id, [], {"selected_on_test": "true"})
-    if summary.space is not None:
-        store.log(run_id, [], {"space": summary.space})
-    store.log_files(run_id, files)
-    store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")

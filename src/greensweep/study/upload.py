@@ -23,15 +23,15 @@ from greensweep.record.result import (
     write_result,
 )
 from greensweep.record.tracked_names import (
-    history_metrics,
+    tracked_history,
     tracked_metrics,
     tracked_params,
     tracked_tags,
 )
 from greensweep.search.folders import trial_directories
 from greensweep.secrets.data import still_masked
-from greensweep.study.finish import finish_tracked_sweep
 from greensweep.study.summary import read_summary, summarise, write_summary
+from greensweep.study.tracked_sweep import finish_tracked_sweep
 from greensweep.study.trials import read_trials
 from greensweep.tracking.mlflow_store import MlflowStore, now
 from greensweep.tracking.mlflow_tracker import open_store
@@ -112,7 +112,7 @@ def _send_run(store: MlflowStore, directory: Path, result: RunResult, parent: st
     params = tracked_params(read_plain_config(config_file), result)
     name = result.model if result.trial is None else f"trial {result.trial}"
     tags = {**result.provenance, **tracked_tags(result), "uploaded": "true"}
-    points: list[tuple[int, Metrics]] = [*enumerate(map(history_metrics, result.history), start=1)]
+    points: list[tuple[int, Metrics]] = [*enumerate(tracked_history(result.history), start=1)]
     run_id = result.mlflow_run_id
     if run_id is None or not store.has(run_id):
         run_id = store.create_run(name, tags, parent)

@@ -20,7 +20,7 @@ from greensweep.secrets.data import mask_text, masked
 from greensweep.secrets.output import private
 from greensweep.tracking.mlflow_places import PARENT_FILE, known_parent
 from greensweep.tracking.tracker import Metrics, RunStatus
-from greensweep.tracking.view import experiment_tags, renewed_tags
+from greensweep.tracking.view import EXPERIMENT_TAGS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,6 +69,11 @@ class MlflowStore:
         logged = [Param(key, value) for key, value in masked(params).items()]
         for start in range(0, len(logged), _PARAM_BATCH):
             self.client.log_batch(run_id, params=logged[start : start + _PARAM_BATCH])
+
+    def params(self, run_id: str) -> Mapping[str, str]:
+        """Return the parameters of a run."""
+        found: Mapping[str, str] = self.client.get_run(run_id).data.params
+        return found
 
     def has(self, run_id: str) -> bool:
         return self._tags(run_id) is not None
@@ -223,10 +228,8 @@ def _connect(uri: str, experiment: str, artifacts: str | None) -> "tuple[MlflowC
     client = MlflowClient(tracking_uri=uri)
     known = client.get_experiment_by_name(experiment)
     if known is not None:
-        for name, value in renewed_tags(known.tags).items():
-            client.set_experiment_tag(known.experiment_id, name, value)
         return client, known.experiment_id
-    return client, client.create_experiment(experiment, artifacts, tags=experiment_tags())
+    return client, client.create_experiment(experiment, artifacts, tags=EXPERIMENT_TAGS)
 
 
 def now() -> int:

@@ -55,7 +55,7 @@ def replay_once(
             for point in _recorded_epochs(config, run):
                 history.append(_history_point(config.select_on, points[-1], point))
                 points.append(point)
-                tracker.log_step(history_metrics(history[-1]), step=point.epoch)
+                tracker.log_step(history_metrics(history[-1], point.joules), step=point.epoch)
                 seconds = time.monotonic() - began if point.seconds is None else point.seconds
                 report(
                     Progress(
