@@ -178,8 +178,8 @@ def test_flags_and_states_that_say_nothing_are_as_if_not_there(table: Read) -> N
 def test_a_status_of_another_program_is_named(table: Read) -> None:
     runs = table("accuracy,energy_joules,status\n0.5,1,finished\n0.6,2,COMPLETE\n")
     assert runs.warnings == (
-        "1 of 2 runs have another status than finished, failed, pruned and stopped, such as "
-        "complete: they count in energy only",
+        "1 of 2 runs counted in energy only, as the status is not finished, failed, pruned or "
+        "stopped but complete, say",
     )
 
 
@@ -306,7 +306,7 @@ def test_accuracies_above_one_are_asked_about(table: Read) -> None:
     with pytest.raises(AnalysisError) as refused:
         table("accuracy,energy_joules\n95,1\n0.8,2\n")
     assert str(refused.value) == (
-        "columns.accuracy: accuracy of 1 finished runs of runs.csv is above 1, such as 95: set "
+        "columns.accuracy: accuracy of 1 finished run of runs.csv is above 1, such as 95: set "
         "columns.accuracy_unit=percent if they are percent, columns.metric if they are another "
         "metric, else correct them"
     )

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from greensweep.decision.sentences import change_text
-from greensweep.energy.units import emissions_text, joules_text, watt_hours_text
+from greensweep.energy.units import duration_text, emissions_text, joules_text, watt_hours_text
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import Replayed, Spread
 from greensweep.search.cost import SearchCost
 from greensweep.search.cost_model import Forecast
-from greensweep.search.sentences import cost_sentences, duration_text, preview_sentences
+from greensweep.search.sentences import cost_sentences, preview_sentences
 from greensweep.study.sentences import (
     caveats,
     comparison_sentence,

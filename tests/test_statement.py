@@ -17,7 +17,7 @@ from other_tools import logged_search
 from pages import blocks
 
 from greensweep.__main__ import main
-from greensweep.analysis.statement import Statement, state
+from greensweep.analysis.statement import Account, Statement, state
 from greensweep.analysis.statement_parts import Part
 from greensweep.energy.carbon import Grid
 from greensweep.errors import AnalysisError
@@ -26,10 +26,10 @@ from greensweep.record.summaries import ComponentSummary, PhaseSummary, Spread
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.rendering.model_card import model_card
 from greensweep.rendering.references import bibtex
-from greensweep.rendering.statement import sentences
+from greensweep.rendering.statement import amount, counts, sentences
 from greensweep.rendering.statement_files import escape_latex, latex, markdown, write_statement
 from greensweep.search.cost import SearchCost
-from greensweep.sources.tracked_runs import read_experiment, read_folder
+from greensweep.sources.tracked_runs import ENDED, read_experiment, read_folder
 from greensweep.study.summary import summarise, write_summary
 from greensweep.study.trials import read_trials
 from greensweep.tracking.mlflow_store import MlflowStore
@@ -324,7 +324,7 @@ def test_repeats_are_a_mean_with_its_interval_beside_all_that_they_took(tmp_path
     repeated = result(repeats=3, spread={"energy_joules": Spread(5.0, 90.0, 110.0)})
     keep(tmp_path / "run", repeated)
     found = stated(tmp_path)
-    assert "a mean of 3 trainings with a 95 % interval of 90 J to 110 J." in sentences(found)[0]
+    assert "a mean of 3 trainings, with its 95 % interval 100 J (90 to 110)." in sentences(found)[0]
     assert "| Final training (run) | 1 | 100 ± 2 J" in markdown(found)
 
 
@@ -543,3 +543,37 @@ def test_an_earlier_statement_is_replaced(tmp_path: Path) -> None:
         paths = write_statement(tmp_path / "out", found, model_card(found, None, None))
     assert all(path.stat().st_size for path in paths)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["model"] == "net"
+
+
+@pytest.mark.parametrize(
+    ("by_status", "is_search", "told"),
+    [
+        ({}, False, "of which no run is recorded"),
+        ({"finished": 1}, False, "1 run, finished"),
+        ({"failed": 1}, True, "1 trial, failed"),
+        ({"finished": 1, "pruned": 1}, True, "2 trials (1 finished, 1 pruned)"),
+        ({ENDED: 1}, False, "1 run"),
+        ({ENDED: 2}, False, "2 runs"),
+    ],
+)
+def test_runs_are_counted_in_words(by_status: dict[str, int], is_search: bool, told: str) -> None:
+    account = Account(
+        None, None, None, by_status, (), {}, None, None, (), Part("Total", 1.0),
+        is_search=is_search,
+    )  # fmt: skip
+    assert counts(account) == told
+
+
+@pytest.mark.parametrize(
+    ("joules", "off", "kilograms", "told"),
+    [
+        (None, None, None, "an energy that is not known"),
+        (0.0, None, 0.0, "0 J (0 Wh, 0 g CO2e)"),
+        (1.0, 2.0, None, "1 ± 2 J (0.278 mWh)"),
+        (20230.0, 4545.0, 2.0, "20.2 ± 4.5 kJ (5.62 Wh, 2 kg CO2e)"),
+    ],
+)
+def test_an_amount_is_told_with_what_is_known(
+    joules: float | None, off: float | None, kilograms: float | None, told: str
+) -> None:
+    assert amount(Part("Total", joules, 1, off, kilograms)) == told

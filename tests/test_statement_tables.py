@@ -80,7 +80,7 @@ def test_300_runs_that_codecarbon_logged_are_stated_by_one_command(
     )
     assert "In tracking_mode=machine it is the whole machine" in told
     assert "268 g CO2e per kWh in the mean for NLD, which it was told or took it to be." in told
-    assert "200 rows of emissions.csv are left out" in told
+    assert "left out: 200 rows of emissions.csv, as " in told
     assert "Not counted are cooling and power supply around the machine (PUE)" in told
     assert "It ran with codecarbon 3.3.2, python 3.11.9." in told
     kept = card(told)
@@ -217,7 +217,7 @@ def test_the_logs_of_carbontracker_are_stated(statement: Statement, tmp_path: Pa
     )
     assert "The run of the final model (run1) took 1.67 min and used 15.8 kJ" in told
     assert "445 g CO2e per kWh in the mean for Copenhagen, Capital Region, DK, which it" in told
-    assert "1 of 2 logs end before carbontracker says what was consumed" in told
+    assert "1 of 2 logs ending before carbontracker says what was consumed" in told
     assert "cooling" not in told, "its PUE is in the energy"
     assert "grids, whose figures stand apart" not in told, "the crashed run was at the same place"
     bib = (tmp_path / "outputs" / "statement" / "statement.bib").read_text()
@@ -277,7 +277,7 @@ def test_a_table_with_a_column_for_the_training_alone_tells_both(
         (("source=zero.csv",), "no run of zero.csv has an energy above 0 in energy_joules: set"),
         (
             ("source=twice.csv",),
-            "has the run a twice, and 1 such rows in all: leave out the copies",
+            "has the run a twice, and 1 such row in all: leave out the copies",
         ),
         ((*CODECARBON, "join=other.csv", "on=run_id"), "on: no run of emissions.csv has a row in"),
         ((*CODECARBON, "join=other.csv"), "needs the column by which rows belong together"),

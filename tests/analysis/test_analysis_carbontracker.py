@@ -36,7 +36,7 @@ def test_a_run_without_a_told_consumption_has_that_of_its_epochs(tmp_path: Path)
     rows = read_carbontracker(tmp_path)
     assert rows.frame["energy_joules"].tolist() == pytest.approx([1.58 * 28000.0])
     assert rows.frame["emissions_kg"].isna().all()
-    assert "1 of 1 logs end before carbontracker says what was consumed" in rows.warnings[1]
+    assert "1 of 1 log ending before carbontracker says what was consumed" in rows.warnings[1]
 
 
 def test_epochs_that_were_not_monitored_are_told(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_epochs_that_were_not_monitored_are_told(tmp_path: Path) -> None:
     rows = read_carbontracker(tmp_path)
     assert rows.frame["energy_joules"].tolist() == pytest.approx([1.58 * 28000.0])
     assert rows.frame["predicted_joules"].tolist() == pytest.approx([3 * 1.58 * 28000.0])
-    assert rows.warnings[1].startswith("1 of 1 runs were monitored for some of their epochs")
+    assert rows.warnings[1].startswith("1 of 1 run monitored for some of the epochs")
 
 
 def test_an_epoch_too_short_to_be_sampled_is_as_the_others(tmp_path: Path) -> None:
@@ -96,8 +96,9 @@ def test_its_runs_are_analysed_with_the_accuracy_of_another_table(
         "Take run run3_4244.3_2026-05-04T080000Z: the most accurate (accuracy 0.8000) for 25.28 kJ"
         in finished.output
     )
-    assert "1 of 6 runs of logs have no row in metrics.csv, such as log_prefix=run5" in (
-        finished.output
+    assert (
+        "1 of 6 runs of logs without a row in metrics.csv, counted in energy only: log_prefix=run5"
+        in finished.output
     )
 
 

@@ -84,8 +84,8 @@ def test_runs_that_codecarbon_logged_are_answered(cli: Cli, job: Path, analysis:
         finished.output
     )
     assert (
-        "6 of 300 runs of emissions.csv have no row in metrics.csv, such as run_id=00000007-"
-        in (finished.output)
+        "6 of 300 runs of emissions.csv without a row in metrics.csv, counted in energy only: "
+        "run_id=00000007-" in finished.output
     )
     assert (job / "outputs" / "analysis" / analysis / "analysis.json").is_file()
 
@@ -286,7 +286,7 @@ BAD = {
     ),
     "two rows of one key": (
         {"metrics": "run_id,accuracy\na,0.5\na,0.6\nb,0.7\n"},
-        "has run_id=a in more than one row, and 1 such rows in all: leave one row for each",
+        "has run_id=a in more than one row, and 1 such row in all: leave one row for each",
     ),
     "text for a figure": ({"metrics": "run_id,accuracy\na,good\nb,0.7\n"}, "must be a number"),
 }

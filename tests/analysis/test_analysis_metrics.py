@@ -141,7 +141,7 @@ def test_the_volume_of_an_unbounded_metric_is_within_what_was_reached() -> None:
         ({}, "'accuracy': .*; columns.metric=NAME goes by another metric"),
         (
             {"metric": "macro_f1"},
-            "columns.metric: macro_f1 of 1 finished runs of runs.csv is above ",
+            "columns.metric: macro_f1 of 1 finished run of runs.csv is above ",
         ),
     ],
 )

@@ -74,8 +74,8 @@ def test_an_infeasible_run_counts_in_energy_only() -> None:
     assert table.frame["_spent"].sum() == 20.0
     assert table.finished["accuracy"].tolist() == [0.5, 0.5]
     assert table.warnings == (
-        "1 of 4 runs are infeasible, as they break a constraint of their search or were cheaper "
-        "than whole ones: they count in energy only",
+        "1 of 4 runs counted in energy only, as infeasible (a constraint of the search is broken, "
+        "or the run was cheaper than a whole one)",
     )
     ends = energy_bill(table).tables["ends"].set_index("status")["runs"].to_dict()
     assert ends == {"finished": 2, "infeasible": 1, "pruned": 1}
@@ -140,7 +140,7 @@ def test_what_compares_badly_is_a_warning() -> None:
     table = runs([one, {**one, "energy_quality": "estimated", "energy_contended": True}, one])
     assert table.warnings == (
         "the runs mix qualities of energy figures (estimated, measured): they compare badly",
-        "1 of 3 runs shared their machine with other work",
+        "1 of 3 runs sharing the machine with other work, so that the energy is a share",
     )
     assert runs([one, one]).warnings == ()
 
@@ -149,13 +149,15 @@ def test_a_machine_that_is_not_told_is_none_of_its_own() -> None:
     one = {"energy_joules": 5.0, "accuracy": 0.5, "machine": "a"}
     table = runs([one, {**one, "machine": " "}, {**one, "machine": None}])
     assert table.frame["_machine"].tolist() == ["a", "unknown", "unknown"]
-    assert table.warnings == ("2 of 3 runs do not state their machine",)
+    assert table.warnings == ("the machine is not stated by 2 of 3 runs",)
     assert runs([{**one, "machine": ""}] * 2).warnings == ()
 
 
 def test_machines_that_were_all_shared_are_a_warning_too() -> None:
     one = {"energy_joules": 5.0, "accuracy": 0.5, "energy_contended": True}
-    assert runs([one, one]).warnings == ("2 of 2 runs shared their machine with other work",)
+    shared = "sharing the machine with other work, so that the energy is a share"
+    assert runs([one, one]).warnings == (f"2 of 2 runs {shared}",)
+    assert runs([one]).warnings == (f"1 of 1 run {shared}",)
 
 
 def test_runs_whose_energy_does_not_compare_count_in_energy_only() -> None:
@@ -163,8 +165,8 @@ def test_runs_whose_energy_does_not_compare_count_in_energy_only() -> None:
     table = runs([one, {**one, "energy_joules": 1.0, "energy_comparable": False}])
     assert table.frame["accuracy"].isna().tolist() == [False, True]
     assert table.warnings == (
-        "1 of 2 runs shared their machine while its idle power was not known: their energy does "
-        "not compare, and they count in energy only",
+        "1 of 2 runs counted in energy only, as the machine was shared while its idle power was "
+        "not known, so that the energy does not compare",
     )
 
 
@@ -177,8 +179,8 @@ def test_runs_selected_on_test_are_a_warning() -> None:
         "optimistic",
     )
     assert runs([tested, one, one]).warnings == (
-        "1 of 3 finished runs were selected by their accuracy on the test split, the others not: "
-        "they compare badly",
+        "accuracy on the test split selected 1 of 3 finished runs, and not the others: they "
+        "compare badly",
     )
 
 
@@ -225,7 +227,7 @@ def test_a_run_that_is_there_twice_is_refused() -> None:
         {"energy_joules": 1.0, "accuracy": accuracy, "run_id": run_id}
         for accuracy, run_id in ((0.5, "x"), (0.6, "y"), (0.7, "x"), (0.8, None), (0.9, None))
     ]
-    with pytest.raises(AnalysisError, match=r"^runs\.csv has the run x twice, and 1 such rows"):
+    with pytest.raises(AnalysisError, match=r"^runs\.csv has the run x twice, and 1 such row"):
         runs(rows)
     assert len(runs(rows[1:]).frame) == 4
 

@@ -75,7 +75,7 @@ def test_an_infeasible_trial_is_on_no_front(cli: Cli, tmp_path: Path) -> None:
     assert 0 < len(front) <= 2
     assert trials["mlflow_run_id"][15] not in set(front["run_id"])
     page = (tmp_path / "sweep" / "report" / "index.html").read_text()
-    assert "1 of 3 runs are infeasible" in page
+    assert "1 of 3 runs counted in energy only, as infeasible" in page
     told = read_mlflow(uri, "greensweep").set_index("run_id")["infeasible"].fillna("")
     assert told[trials["mlflow_run_id"]].tolist() == trials["infeasible"].fillna("").tolist()
 

@@ -520,7 +520,7 @@ def test_a_step_that_would_take_longer_than_is_left_is_over_the_budget(tmp_path:
     used = Spent(joules=0.0, hours=0.5)
     assert over_budget(asked, used, next_seconds=1800.0) is None
     said = over_budget(asked, used, next_seconds=2000.0)
-    assert said == "1.8e+03 s are left of the budget, and 2e+03 s are forecast"
+    assert said == "30 min are left of the budget, and 33.3 min are forecast"
 
 
 def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Path) -> None:
@@ -537,7 +537,7 @@ def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Pa
     # Its hour is over, whatever it was: with a longer budget the next trial is what is too long.
     longer = Search(replace(asked, extend=True, budget=BudgetConfig(hours=1.5)), lambda _: 1.0)
     assert longer.queue.reserve() is None
-    assert "left of the budget, and 4e+03 s are forecast" in str(longer.queue.ended())
+    assert "left of the budget, and 66.7 min are forecast" in str(longer.queue.ended())
     assert longer.states() == ["COMPLETE", "FAIL"]
 
 
@@ -572,7 +572,7 @@ def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_hours(
     outcome = outcome_of(found.trials[0])
     assert outcome is not None
     assert (outcome.status, outcome.epochs) == ("stopped", 3)
-    assert "600 s are left of the budget, and 1e+03 s are forecast" in str(outcome.error)
+    assert "10 min are left of the budget, and 16.7 min are forecast" in str(outcome.error)
 
 
 @pytest.mark.parametrize(

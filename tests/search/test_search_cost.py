@@ -8,7 +8,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
-from greensweep.energy.units import emissions_text
+from greensweep.energy.units import duration_text, emissions_text
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import PhaseSummary
 from greensweep.search.cost import SearchCost, read_search_cost, search_cost, write_search_cost
@@ -17,7 +17,6 @@ from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, SEARCH_ENERGY, Outcome
 from greensweep.search.sentences import (
     cost_sentences,
-    duration_text,
     preview_sentences,
 )
 from greensweep.search.trial import figures_of_result, finish_trial

@@ -29,7 +29,7 @@ from greensweep.analysis.strategies_text import answers_of, notes_of, warnings_o
 from greensweep.analysis.survival import energy_survival
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
-from greensweep.errors import AnalysisError, unknown
+from greensweep.errors import AnalysisError, plural, unknown
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import RunTable
 
@@ -160,16 +160,17 @@ def searches_of(runs: RunTable) -> list[Search]:
     unnumbered = int(drawn[col.ORDER].isna().sum())
     if unnumbered:
         raise AnalysisError(
-            f"{unnumbered} trials of {runs.source} have no number in columns.order, which gives "
-            "their order: name another column, or set columns.order=null for the order of the rows"
+            f"columns.order, which gives the order of trials, has no number for {unnumbered} "
+            f"of {runs.source}: name another column, or set columns.order=null for the order of "
+            "the rows"
         )
     twice = drawn[drawn.duplicated([*col.SEARCH, col.ORDER])]
     if len(twice):
         first = twice.iloc[0]
         raise AnalysisError(
             f"{runs.source} has trial {first[col.ORDER]:g} of {first[col.STRATEGY]} in "
-            f"{first[col.SETTING]} twice, and {len(twice)} such rows in all: name the column that "
-            "numbers the searches in columns.seed"
+            f"{first[col.SETTING]} twice, and {plural(len(twice), 'such row')} in all: name the "
+            "column that numbers the searches in columns.seed"
         )
     finished = drawn.loc[drawn.index.isin(runs.finished.index), col.SCORE]
     if len(finished) > 1 and finished.nunique() == 1:

@@ -26,7 +26,7 @@ from greensweep.decision.candidate import Candidate
 from greensweep.decision.choice import Decision, decide
 from greensweep.decision.sentences import answer
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, plural
 from greensweep.intervals import FEWEST_REPEATS, Interval, mean_interval
 from greensweep.pareto import pareto_front
 from greensweep.sources import run_columns as col
@@ -288,7 +288,8 @@ def _probabilities_note(table: pd.DataFrame) -> str:
     )
     if single := int((table["runs"] == 1).sum()):
         note += (
-            f" {single} of {len(table)} configurations have a single run, which counts as certain."
+            f" A single run counts as certain, which {single} of "
+            f"{plural(len(table), 'configuration')} rest on."
         )
     return note
 

@@ -1,4 +1,4 @@
-"""Units of energy and emissions, and these in words."""
+"""Units of energy, emissions and time, and these in words."""
 
 import math
 from collections.abc import Sequence
@@ -79,6 +79,21 @@ def emissions_text(kilograms: float) -> str:
     '12.3 g CO2e'
     """
     return f"{_scaled(1000.0 * kilograms, _GRAMS, 3)} CO2e"
+
+
+def duration_text(seconds: float, digits: int = 3) -> str:
+    """Return a length of time in the unit that suits it."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    if seconds < 90:
+        return f"{seconds:.{digits}g} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.{digits}g} min"
+    return (
+        f"{seconds / 3600:.{digits}g} h"
+        if seconds < 172_800
+        else f"{seconds / 86_400:.{digits}g} days"
+    )
 
 
 def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int) -> str:

@@ -4,8 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from greensweep.analysis.statement import Account, Final, Statement, is_place
 from greensweep.analysis.statement_parts import Part
-from greensweep.energy.units import emissions_text, energy_text, joules_text, watt_hours_text
-from greensweep.search.sentences import duration_text
+from greensweep.decision.sentences import percent_text
+from greensweep.energy.units import (
+    duration_text,
+    emissions_text,
+    energy_span_text,
+    energy_text,
+    joules_text,
+    watt_hours_text,
+)
+from greensweep.errors import plural
 from greensweep.sources.tracked_runs import ENDED
 from greensweep.study.sentences import origin_words
 
@@ -71,9 +79,9 @@ def _final_sentence(final: Final) -> str:
     said = f"{what} the final model ({final.run}{model}{data}){took} used {amount(final.part)}"
     if final.repeats > 1:
         said += f", a mean of {final.repeats} trainings"
-        if final.interval is not None:
-            low, high = map(joules_text, final.interval)
-            said += f" with a 95 % interval of {low} to {high}"
+        if final.interval is not None and final.part.joules is not None:
+            span = energy_span_text(final.part.joules, *final.interval)
+            said += f", with its 95 % interval {span}"
     if final.is_whole:
         said += f"; how much of it was training is {UNKNOWN}"
     return f"{said}."
@@ -92,13 +100,11 @@ def counts(account: Account) -> str:
     runs = sum(account.by_status.values())
     if not runs:
         return "of which no run is recorded"
-    word = ("trial" if account.is_search else "run") + ("s" if runs > 1 else "")
+    told = plural(runs, "trial" if account.is_search else "run")
     ends = ", ".join(f"{count} {status}" for status, count in account.by_status.items())
     if [*account.by_status] == [ENDED]:
-        return f"{runs} {word}"
-    if runs == 1:
-        return f"1 {word}, {next(iter(account.by_status))}"
-    return f"{runs} {word} ({ends})"
+        return told
+    return f"{told}, {next(iter(account.by_status))}" if runs == 1 else f"{told} ({ends})"
 
 
 def _evaluation(account: Account) -> str:
@@ -107,7 +113,7 @@ def _evaluation(account: Account) -> str:
         return f"What evaluation and tests took of it is {UNKNOWN}."
     part, total = parts[0], account.total.joules
     share = (
-        f", {100 * part.joules / total:.2g} % of it" if total and part.joules is not None else ""
+        f", {percent_text(part.joules / total)} of it" if total and part.joules is not None else ""
     )
     runs = sum(account.by_status.values())
     known = f" (of the {part.runs} of {runs} runs that recorded it)" if part.runs != runs else ""
@@ -125,7 +131,8 @@ def _method(account: Account, statement: Statement) -> Iterator[str]:
         what, origins = f"as {teller(statement)} gives it{parts}", ""
     share = ""
     if account.measured_share and account.measured_share < 1:
-        share = f"; {account.measured_share:.0%} of the training energy is by hardware counters"
+        share = percent_text(account.measured_share)
+        share = f"; {share} of the training energy is by hardware counters"
     yield f"Energy is {what}{quality}{origins}{share}."
     for mode in account.tracking_modes:
         yield f"In tracking_mode={mode} it is {_TRACKED.get(mode, mode)}."
@@ -168,7 +175,7 @@ def _grid(account: Account, statement: Statement) -> str:
             where = f" for {account.grid}, which it was told or took it to be"
         said = f"Emissions are as {teller(statement)} gives them, {grams} in the mean{where}"
         if account.without_emissions:
-            said += f"; {account.without_emissions} runs that tell none count at that mean"
+            said += f"; at that mean counts what tells none ({account.without_emissions})"
         return f"{said}."
     if not is_place(account.grid):
         return f"Emissions are the energy times {grams}, the intensity that was declared."

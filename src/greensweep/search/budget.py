@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial
 
+from greensweep.energy.units import duration_text, joules_text
 from greensweep.search.records import SEARCH_ENERGY, outcome_of, owner_of, seconds_of, spent_of
 from greensweep.search.spec import SearchSpec
 
@@ -54,14 +55,16 @@ def over_budget(
         left = max(limit - used.joules, 0.0)
         if used.joules >= limit or not next_joules:
             return f"the budget of {spec.budget_text} is spent"
-        return f"{left:.4g} J are left of the budget, and {next_joules:.4g} J are forecast"
+        energies = joules_text(left), joules_text(next_joules)
+        return f"{energies[0]} are left of the budget, and {energies[1]} are forecast"
     if hours is None:
         return None
     if used.hours >= hours:
         return f"the budget of {hours:g} h is spent"
     if used.hours + next_seconds / _SECONDS_PER_HOUR > hours:
         left = (hours - used.hours) * _SECONDS_PER_HOUR
-        return f"{left:.3g} s are left of the budget, and {next_seconds:.3g} s are forecast"
+        told = duration_text(left), duration_text(next_seconds)
+        return f"{told[0]} are left of the budget, and {told[1]} are forecast"
     return None
 
 

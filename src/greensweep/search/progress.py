@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.config.metrics import metric_called
 from greensweep.decision.sentences import option_texts
-from greensweep.energy.units import energy_text, joules_text
+from greensweep.energy.units import duration_text, energy_text, joules_text
 from greensweep.messages import drop_output
 from greensweep.record.reported import OBJECTIVE
 from greensweep.search.budget import spent
@@ -22,7 +22,6 @@ from greensweep.search.cost import best_trials
 from greensweep.search.cost_model import seconds_left
 from greensweep.search.live_line import LiveLine, live_line
 from greensweep.search.records import WHOLE_RUN, Outcome, counted, outcome_of
-from greensweep.search.sentences import duration_text
 from greensweep.search.spec import SearchSpec
 
 _EVERY_SECONDS = 1.0  # between two looks at a search that runs

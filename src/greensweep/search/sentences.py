@@ -1,9 +1,13 @@
 """What a search came to, and what one will cost, in sentences."""
 
-import math
 from collections.abc import Callable, Iterator
 
-from greensweep.energy.units import emissions_text, energy_span_text, joules_text
+from greensweep.energy.units import (
+    duration_text,
+    emissions_text,
+    energy_span_text,
+    joules_text,
+)
 from greensweep.errors import plural
 from greensweep.search.cost import SearchCost
 from greensweep.search.cost_model import Forecast
@@ -116,21 +120,6 @@ def preview_sentences(
         f"{', '.join(spans)}.",
         f"{intervals}; a search moves away from them, and pruning makes it cheaper.",
     ]
-
-
-def duration_text(seconds: float, digits: int = 3) -> str:
-    """Return a length of time in the unit that suits it."""
-    if not math.isfinite(seconds):
-        return "an unknown time"
-    if seconds < 90:
-        return f"{seconds:.{digits}g} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.{digits}g} min"
-    return (
-        f"{seconds / 3600:.{digits}g} h"
-        if seconds < 172_800
-        else f"{seconds / 86_400:.{digits}g} days"
-    )
 
 
 def _span(forecast: Forecast, text: Callable[[float], str]) -> str:

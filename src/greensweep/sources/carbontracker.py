@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, plural
 from greensweep.sources.table import Rows
 
 _EPOCHS, _OUTPUT = "_carbontracker.log", "_carbontracker_output.log"
@@ -144,11 +144,11 @@ def _doubts(frame: pd.DataFrame) -> Iterator[str]:
     is_part = frame["epochs"].lt(frame["predicted_epochs"]) & ~frame["was_interrupted"]
     if untold := int((~frame["is_told"]).sum()):
         yield (
-            f"{untold} of {len(frame)} logs end before carbontracker says what was consumed (the "
-            "run crashed, or did not call stop()): their energy is that of the epochs until then"
+            f"{untold} of {plural(len(frame), 'log')} ending before carbontracker says what was "
+            "consumed (a crash, or no call of stop()), with the energy of the epochs until then"
         )
     if partly := int((is_part & frame["is_told"]).sum()):
         yield (
-            f"{partly} of {len(frame)} runs were monitored for some of their epochs "
-            "(monitor_epochs): their energy is that of these, and predicted_joules that of all"
+            f"{partly} of {plural(len(frame), 'run')} monitored for some of the epochs "
+            "(monitor_epochs), with the energy of these, and in predicted_joules that of all"
         )

@@ -6,7 +6,7 @@ import pandas as pd
 from greensweep.config.metrics import Metric
 from greensweep.csv_files.figures import TIME_UNITS, doubtful_power
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, plural
 from greensweep.sources import run_columns as col
 from greensweep.sources.columns import DEFAULTS, SourceColumns
 from greensweep.sources.table import ENERGY, qualities_in_use
@@ -30,11 +30,12 @@ def refuse_out_of_range(read: SourceColumns, frame: pd.DataFrame, metric: Metric
     times = 100 if is_percent else 1
     key = "accuracy" if read.config.metric is None and metric.name == "accuracy" else "metric"
     other = " columns.metric if they are another metric," if key == "accuracy" else ""
-    way = f"set columns.accuracy_unit=percent if they are percent,{other} else "
+    is_told = is_percent or not metric.is_share
+    way = "" if is_told else f"set columns.accuracy_unit=percent if they are percent,{other} else "
     raise AnalysisError(
-        f"columns.{key}: {read.name(key) if key == 'accuracy' else metric.name} of {len(over)} "
-        f"finished runs of {read.source} is above {metric.high * times:g}, such as "
-        f"{over.iloc[0] * times:g}: {'' if is_percent or not metric.is_share else way}correct them"
+        f"columns.{key}: {read.name(key) if key == 'accuracy' else metric.name} of "
+        f"{plural(len(over), 'finished run')} of {read.source} is above "
+        f"{metric.high * times:g}, such as {over.iloc[0] * times:g}: {way}correct them"
     )
 
 
@@ -95,8 +96,8 @@ def refuse_repeated_trials(read: SourceColumns, frame: pd.DataFrame) -> None:
     search = f" of {first[col.STRATEGY]} in {first[col.SETTING]}"
     which = f"{first[col.ORDER]:g}" + (search if first[col.STRATEGY] != col.NO_STRATEGY else "")
     raise AnalysisError(
-        f"{read.source} has trial {which} twice, and {int(repeated.sum())} such rows in all: leave "
-        "out the copies, or name the column that numbers the searches in columns.seed"
+        f"{read.source} has trial {which} twice, and {plural(int(repeated.sum()), 'such row')} in "
+        "all: leave out the copies, or name the column that numbers the searches in columns.seed"
     )
 
 
@@ -113,8 +114,8 @@ def refuse_repeated_runs(read: SourceColumns) -> None:
     repeated = ids[read.raw.duplicated(names) & ids.notna()]
     if len(repeated):
         raise AnalysisError(
-            f"{read.source} has the run {repeated.iloc[0]} twice, and {len(repeated)} such rows in "
-            "all: leave out the copies"
+            f"{read.source} has the run {repeated.iloc[0]} twice, and "
+            f"{plural(len(repeated), 'such row')} in all: leave out the copies"
         )
 
 
@@ -134,15 +135,15 @@ def table_warnings(frame: pd.DataFrame, metric: Metric) -> list[str]:
 def _mixtures(frame: pd.DataFrame) -> list[str]:
     found = []
     for values, what, missing in (
-        (qualities_in_use(frame), "qualities of energy figures", "the quality of their energy"),
-        (frame[col.MACHINE], "machines", "their machine"),
+        (qualities_in_use(frame), "qualities of energy figures", "the quality of the energy"),
+        (frame[col.MACHINE], "machines", "the machine"),
     ):
         known = sorted({str(each) for each in values.unique()} - {col.UNKNOWN})
         unknown_ones = int(values.eq(col.UNKNOWN).sum())
         if len(known) > 1:
             found.append(f"the runs mix {what} ({', '.join(known)}): they compare badly")
         if known and unknown_ones:
-            found.append(f"{unknown_ones} of {len(frame)} runs do not state {missing}")
+            found.append(f"{missing} is not stated by {unknown_ones} of {len(frame)} runs")
     return found
 
 
@@ -151,16 +152,16 @@ def _counts(frame: pd.DataFrame) -> list[str]:
     status = frame[col.STATUS]
     other = ~status.isin(_STATES)
     counted = {
-        "are infeasible, as they break a constraint of their search or were cheaper than whole "
-        "ones: they count in energy only": status.eq(col.INFEASIBLE),
-        "shared their machine while its idle power was not known: their energy does not compare, "
-        "and they count in energy only": status.eq(col.SHARED),
-        "have another status than finished, failed, pruned and stopped, such as "
-        f"{next(iter(status[other]), '')}: they count in energy only": other,
-        "shared their machine with other work": frame[col.CONTENDED],
+        "counted in energy only, as infeasible (a constraint of the search is broken, or the run "
+        "was cheaper than a whole one)": status.eq(col.INFEASIBLE),
+        "counted in energy only, as the machine was shared while its idle power was not known, so "
+        "that the energy does not compare": status.eq(col.SHARED),
+        "counted in energy only, as the status is not finished, failed, pruned or stopped but "
+        f"{next(iter(status[other]), '')}, say": other,
+        "sharing the machine with other work, so that the energy is a share": frame[col.CONTENDED],
     }
     return [
-        f"{int(holds.sum())} of {len(frame)} runs {what}"
+        f"{int(holds.sum())} of {plural(len(frame), 'run')} {what}"
         for what, holds in counted.items()
         if holds.any()
     ]
@@ -175,7 +176,7 @@ def _selection(frame: pd.DataFrame, metric: Metric) -> list[str]:
         ]
     if on_test.any():
         return [
-            f"{int(on_test.sum())} of {len(on_test)} finished runs were selected by their "
-            f"{metric.label} on the test split, the others not: they compare badly"
+            f"{metric.label} on the test split selected {int(on_test.sum())} of "
+            f"{len(on_test)} finished runs, and not the others: they compare badly"
         ]
     return []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, plural
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import Rows, cell_text, column, read_file
 
@@ -41,7 +41,8 @@ def join_table(
     if len(repeated):
         raise AnalysisError(
             f"join={path} has {_shown(keys.values(), repeated)} in more than one row, and "
-            f"{len(repeated)} such rows in all: leave one row for each, the last epoch's say"
+            f"{plural(len(repeated), 'such row')} in all: leave one row for each, the last epoch's "
+            "say"
         )
     found = ours.isin(theirs)
     if not found.any():
@@ -60,11 +61,12 @@ def join_table(
     warnings = []
     if not found.all():
         warnings.append(
-            f"{int((~found).sum())} of {len(ours)} runs of {source} have no row in {path}, such as "
-            f"{_shown(keys, ours[~found])}: they count in energy only"
+            f"{int((~found).sum())} of {plural(len(ours), 'run')} of {source} without a row in "
+            f"{path}, counted in energy only: {_shown(keys, ours[~found])}, say"
         )
     if unused := int((~theirs.isin(ours)).sum()):
-        warnings.append(f"{unused} of {len(theirs)} rows of {path} belong to no run of {source}")
+        rows_text = plural(len(theirs), "row")
+        warnings.append(f"{unused} of {rows_text} of {path} without a run in {source}")
     return replace(rows, frame=frame, warnings=(*rows.warnings, *warnings))
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from greensweep.config.folders import located
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import ColumnsConfig, SourceConfig
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, plural
 from greensweep.sources import run_columns as col
 from greensweep.sources.checks import copies, power_doubts, refuse_impossible_intensity
 from greensweep.sources.columns import DEFAULTS, SourceColumns
@@ -91,7 +91,7 @@ def tracked_table(rows: Rows, config: SourceConfig) -> TrackedRuns:
     ]
     sweeps = {run.sweep: TrackedSweep(run.sweep, {}) for run in runs if run.sweep is not None}
     left_out = (
-        f"{count} rows of {config.source} are left out: {why}"
+        f"left out: {plural(count, 'row')} of {config.source}, as {why}"
         for why, count in rows.left_out.items()
     )
     named = "MLflow" if config.source == "mlflow" else Path(config.source).name

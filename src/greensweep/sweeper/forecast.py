@@ -9,13 +9,14 @@ from optuna.trial import FrozenTrial
 
 from greensweep.config.folders import storage_url, use_sweep_folder
 from greensweep.config.sweeper import BudgetConfig, StopConfig, SweeperConfig
+from greensweep.energy.units import duration_text
 from greensweep.errors import StudyError
 from greensweep.files import new_folder
 from greensweep.search.cost_model import CostModel, total_forecast, whole_joules, whole_seconds
 from greensweep.search.folders import keep_owner
 from greensweep.search.interrupt import graceful
 from greensweep.search.records import outcome_of, spent_of
-from greensweep.search.sentences import duration_text, preview_sentences
+from greensweep.search.sentences import preview_sentences
 from greensweep.sweeper.trial_task import open_once
 from greensweep.sweeper.worker import Worker
 

@@ -60,7 +60,7 @@ def check_length(params: Mapping[str, Any]) -> None:
     Raises:
         GreensweepError: it would; or a network cannot be built.
     """
-    from greensweep.search.sentences import duration_text
+    from greensweep.energy.units import duration_text
     from greensweep.study.forecast import seconds_of_run
 
     first = compose_sweep(next(_cells(params))[1])
