@@ -4,7 +4,9 @@ import re
 import shlex
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -69,6 +71,16 @@ class Block:
             return []
         lines = self.code.replace("\\\n", " ").splitlines()
         return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+@cache
+def gallery() -> ModuleType:
+    """Return `benchmarks/gallery.py`, which makes the pages' reports and the README's figures."""
+    spec = spec_from_file_location("gallery", PROJECT / "benchmarks" / "gallery.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @cache

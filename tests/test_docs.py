@@ -17,37 +17,71 @@ from typing import Any
 
 import pytest
 from conftest import PROJECT, Finished
-from pages import IN_ORDER, blocks, smaller, write_files
+from pages import IN_ORDER, SMALLER, Block, blocks, gallery, smaller, write_files
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from test_rooms import ROOMS
 
+from greensweep.__main__ import main
 from greensweep.config import schema, schema_analysis, sweeper
 
 PAGES = sorted(str(path.relative_to(PROJECT)) for path in (PROJECT / "docs").glob("*.md"))
-IN_README = {command for block in blocks("README.md") for command in block.commands}
+GREENSWEEP = "python -m greensweep "
+GALLERY = PROJECT / "docs" / "gallery"
+IN_GALLERY = sorted(path.stem for path in GALLERY.glob("*.html"))
+
+
+def shown(language: str) -> Iterator[tuple[Block, str]]:
+    """Yield each command, or block of Python, that pages show and a test runs, once each."""
+    seen = set()
+    for page in ["README.md", *sorted({*PAGES} - {*IN_ORDER})]:
+        for block in blocks(page):
+            if block.is_run and block.path is None and block.language == language:
+                for each in block.commands or [block.code]:
+                    if each not in seen and not each.startswith("make "):
+                        seen.add(each)
+                        yield block, each
 
 
 def examples(language: str) -> Iterator[object]:
-    """Yield each command, or block of Python, that a page shows and its test runs."""
-    for page in sorted({*PAGES} - {*IN_ORDER}):
-        for block in blocks(page):
-            if not block.is_run or block.path is not None:
-                continue
-            if block.language != language:
-                continue
-            shown = block.commands or [block.code]
+    for block, each in shown(language):
+        if not each.startswith(GREENSWEEP):
             marks = [pytest.mark.slow] if block.mark == "slow" else []
-            for each in shown:
-                if each not in IN_README and not each.startswith("make "):
-                    name = f"{Path(page).stem}:{block.line}"
-                    yield pytest.param(page, each, marks=marks, id=name)
+            name = f"{Path(block.page).stem}:{block.line}"
+            yield pytest.param(block.page, each, marks=marks, id=name)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One MLflow store for all commands: making one takes a second or two."""
     return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def searched() -> list[str]:
+    """The strategies whose sweeps are in the store."""
+    return []
+
+
+@pytest.fixture
+def earlier_runs(cli: Callable[..., Finished], searched: list[str]) -> Callable[[str], None]:
+    """Make what a command reads of earlier ones: a run, or two searches in the store."""
+
+    def make(command: str) -> None:
+        small = SMALLER["train.py"]
+        if "outputs/my_run" in command:
+            cli("train.py", "hydra.run.dir=outputs/my_run", *small)
+        reads_store = "source=" not in command or "source=mlflow" in command
+        if reads_store and re.search(r"src/(analyse|report)\.py", command):
+            for sampler in {"random", "tpe"} - set(searched):
+                sweep = ("-m", "hydra/sweeper=greensweep", f"hydra/sweeper/sampler={sampler}")
+                small = [text for text in SMALLER["train.py"] if text != "energy=unmetered"]
+                small += [*SMALLER["-m"], *SMALLER["sweeper"], "inference.seconds=0"]
+                study = f"hydra.sweeper.study_name={sampler}"
+                assert cli("train.py", *sweep, study, *small).status == 0
+                searched.append(sampler)
+
+    return make
 
 
 @pytest.fixture
@@ -77,12 +111,41 @@ def test_every_command_is_one_that_is_tested_or_says_why_not(page: str) -> None:
 
 @pytest.mark.parametrize(("page", "command"), examples("sh"))
 def test_command_of_a_page_works(
-    cli: Callable[..., Finished], reader: Callable[[str], None], page: str, command: str
+    cli: Callable[..., Finished],
+    reader: Callable[[str], None],
+    earlier_runs: Callable[[str], None],
+    page: str,
+    command: str,
 ) -> None:
     reader(page)
+    earlier_runs(command)
     ended = cli(Path(shlex.split(command)[1]).name, *smaller(command))
     assert ended.status == 0, ended.errors
     assert ended.output
+
+
+def test_commands_on_results_work(
+    cli: Callable[..., Finished],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    commands = [each for _, each in shown("sh") if each.startswith(GREENSWEEP)]
+    arguments = [shlex.split(each)[3:] for each in commands]
+    results = ["outputs/my_run", "outputs/sweep"]
+    assert sorted(arguments) == [
+        ["doctor"], ["study"], ["summarise", results[1]], ["upload", results[0]],
+    ]  # fmt: skip
+    small = (*SMALLER["train.py"], *SMALLER["-m"])
+    cli("train.py", "hydra.run.dir=outputs/my_run", "tracking=local", *small)
+    cli("train.py", "-m", "seed=1,2", "hydra.sweep.dir=outputs/sweep", *small)
+    arguments[arguments.index(["doctor"])] = ["doctor", "energy=unmetered"]  # a meter takes seconds
+    assert [main(each) for each in arguments if each != ["study"]] == [0, 0, 0]
+    monkeypatch.chdir(PROJECT)
+    assert main(["study"]) == 0
+    printed = capsys.readouterr().out
+    assert "A sweep will run here." in printed
+    assert "Take trial " in printed
+    assert "params.yaml: size=smoke, variant=corrected" in printed
 
 
 @pytest.mark.parametrize(("page", "code"), examples("python"))
@@ -99,7 +162,7 @@ def test_shown_files_of_the_project_are_as_shown(page: str) -> None:
             assert shown in (PROJECT / block.path).read_text(encoding="utf-8"), block
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", *PAGES, "CONTRIBUTING.md"])
 def test_make_targets_of_a_page_exist(page: str) -> None:
     listed = re.search(r"\.PHONY: (.*)", (PROJECT / "Makefile").read_text(encoding="utf-8"))
     assert listed is not None
@@ -118,6 +181,66 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
     for path in re.findall(r"`((?:src|tests|conf|benchmarks)/[\w/.]+)`", text):
         made_up = re.search(r"/(stripes|ladder|ordinal|wattmeter|nearest_first)\.", path)
         assert made_up or (PROJECT / path).exists(), path
+
+
+# --- what pages say -----------------------------------------------------------------------------
+
+
+def test_the_index_leads_to_every_page_and_so_does_the_menu() -> None:
+    names = {Path(page).name for page in PAGES} - {"index.md"} | {"config.md"}
+    index = (PROJECT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == names
+    menu = (PROJECT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"([\w-]+\.md)$", menu, re.M)) == names | {"index.md"}
+
+
+def test_the_answer_that_the_page_of_decisions_shows_is_what_its_code_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, said = (
+        block for block in blocks("docs/decision.md") if block.language in ("python", "text")
+    )
+    exec(compile(code.code, "decision.md", "exec"), {})
+    assert capsys.readouterr().out.split() == said.code.split()
+
+
+def test_the_short_table_of_strategies_quotes_the_long_ones() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (PROJECT / "docs" / "strategies.md").read_text(encoding="utf-8").splitlines()
+        if re.match(r"\| .* \| (uniform|log) \| ", line)
+    ]
+    # Of both targets, in their order: the median before its quartiles, and how many got there.
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, space, seeds, median, _, reached, _ in (row for row in rows if len(row) == 7):
+        assert seeds == "30"
+        found.setdefault((name, space), []).extend([median.split(" [")[0], reached])
+    short = [row for row in rows if len(row) == 6]
+    assert len(short) == 9
+    for name, space, *figures in short:
+        assert figures == found[name, space], name
+
+
+@pytest.mark.parametrize("name", IN_GALLERY)
+def test_a_report_of_the_gallery_opens_with_what_is_said_of_its_runs(name: str) -> None:
+    text = unescape(re.sub(r"<[^>]+>", "", (GALLERY / f"{name}.html").read_text("utf-8")))
+    assert " ".join(gallery().answer(GALLERY / f"{name}.csv").split()) in " ".join(text.split())
+
+
+@pytest.mark.parametrize(("page", "name"), [("docs/tutorial.md", "own-loop")])
+def test_an_answer_that_a_page_quotes_is_said_of_the_runs_in_the_gallery(
+    page: str, name: str
+) -> None:
+    (quoted,) = (block.code for block in blocks(page) if block.code.startswith("Take "))
+    assert quoted.split() == gallery().answer(GALLERY / f"{name}.csv").split()
+
+
+def test_the_gallery_is_small_and_names_no_folder_of_the_machine_that_made_it() -> None:
+    pictures = [*(PROJECT / "docs" / "images").iterdir()]
+    files = [*GALLERY.iterdir()]
+    assert sum(path.stat().st_size for path in [*files, *pictures]) < 1_000_000
+    for path in files:
+        assert not re.search(r"/(?:tmp|home|root|work)/", path.read_text("utf-8")), path
 
 
 # --- the page of options ------------------------------------------------------------------------
@@ -263,3 +386,19 @@ def test_the_picture_of_the_rooms_and_their_table_are_complete() -> None:
     assert re.findall(r"^\| `(\w+)` \|", table, re.M) == ROOMS
     picture = (PROJECT / "docs" / "images" / "architecture.svg").read_text(encoding="utf-8")
     assert re.findall(r'y="[\d.]+" font-size="1[13]"[^>]*monospace">(\w+)<', picture) == ROOMS
+
+
+def test_every_picture_is_shown_on_a_page() -> None:
+    text = "".join((PROJECT / page).read_text("utf-8") for page in ["README.md", *PAGES])
+    shown = set(re.findall(r"!\[[^\]]+\]\((?:docs/)?images/([^)]+)\)", text))
+    assert shown == {path.name for path in (PROJECT / "docs" / "images").iterdir()}
+    assert all((PROJECT / "docs" / "images" / name).stat().st_size > 5_000 for name in shown)
+
+
+def test_the_table_of_groups_names_every_choice_and_nothing_else() -> None:
+    text = (PROJECT / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ((?:`\w+` ?)+)\|", text, re.M)
+    assert len(rows) == 13
+    for group, choices in rows:
+        found = {path.stem for path in (PROJECT / "conf" / group).glob("*.yaml")}
+        assert set(re.findall(r"`(\w+)`", choices)) == found, group

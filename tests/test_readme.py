@@ -1,96 +1,55 @@
-"""Every command of the README works as written."""
+"""The README is short, and its figures and claims are those of the product.
+
+Its commands are run with those of the other pages, by tests/test_docs.py.
+"""
 
 import os
 import re
-import shlex
 import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
+import optuna
 import pytest
-from conftest import PROJECT, Finished
-from pages import SMALLER, blocks, smaller, write_files
+from conftest import PROJECT
+from pages import blocks, gallery
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [command for block in blocks("README.md") for command in block.commands]
-SCRIPTS = [line for line in COMMANDS if line.startswith("python ")]
+GALLERY = PROJECT / "docs" / "gallery"
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One MLflow store for all commands: making one takes a second or two."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+def test_readme_is_read_in_minutes() -> None:
+    assert len(README.split()) <= 900
 
 
-@pytest.fixture(scope="module")
-def searched() -> list[str]:
-    """The strategies whose sweeps are in the store."""
-    return []
+def test_readme_begins_with_the_sweep_and_the_tests() -> None:
+    first = blocks("README.md")[0]
+    assert first.commands == ["make sweep", "make test"]
+    for command in first.commands:
+        ended = subprocess.run(
+            [*command.split(), "--dry-run"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
 
 
-@pytest.fixture
-def reader_folder(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as a reader of the README has it: own module, own images, a finished run."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    write_files("README.md", tmp_path)
-    monkeypatch.delitem(sys.modules, "my_package", raising=False)  # another page's
-    return tmp_path
+def test_before_and_after_are_what_the_product_says_of_the_runs_that_are_kept() -> None:
+    assert gallery().before_and_after(GALLERY / "digits.csv") in README
 
 
-@pytest.mark.parametrize("command", [c for c in SCRIPTS if "src/" in c and "joblib" not in c])
-def test_command_of_the_readme_works(
-    cli: Callable[..., Finished], reader_folder: Path, searched: list[str], command: str
-) -> None:
-    if "outputs/my_run" in command:
-        cli("train.py", "hydra.run.dir=outputs/my_run", *SMALLER["train.py"])
-    if "analyse.py" in command or "report.py" in command:
-        for sampler in {"random", "tpe"} - set(searched):
-            small = [text for text in SMALLER["train.py"] if text != "energy=unmetered"]
-            sweep = ("-m", "hydra/sweeper=greensweep", f"hydra/sweeper/sampler={sampler}")
-            study = f"hydra.sweeper.study_name={sampler}"
-            small += [*SMALLER["-m"], *SMALLER["sweeper"], "inference.seconds=0"]
-            assert cli("train.py", *sweep, study, *small).status == 0
-            searched.append(sampler)
-    script = Path(shlex.split(command)[1]).name
-    ended = cli(script, *smaller(command))
-    assert ended.status == 0, ended.errors
-    assert ended.output
+def test_figures_of_another_sweep_replace_those_of_the_readme_and_nothing_else() -> None:
+    figures = gallery().before_and_after(GALLERY / "digits.csv")
+    changed = gallery().with_figures(README, "> Take trial 0.")
+    assert figures not in changed
+    assert changed.replace("> Take trial 0.", figures) == README
 
 
-def test_commands_on_results_work(
-    cli: Callable[..., Finished],
-    reader_folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from greensweep.__main__ import main
-
-    arguments = [shlex.split(c)[3:] for c in SCRIPTS if c.startswith("python -m greensweep")]
-    results = ["outputs/my_run", "outputs/sweep"]
-    assert arguments == [
-        ["doctor"], ["upload", results[0]], ["study"], ["summarise", results[1]],
-    ]  # fmt: skip
-    small = (*SMALLER["train.py"], *SMALLER["-m"])
-    cli("train.py", "hydra.run.dir=outputs/my_run", "tracking=local", *small)
-    cli("train.py", "-m", "seed=1,2", "hydra.sweep.dir=outputs/sweep", *small)
-    arguments[0].append("energy=unmetered")  # its check of a meter takes seconds
-    assert [main(each) for each in arguments if each != ["study"]] == [0, 0, 0]
-    monkeypatch.chdir(PROJECT)
-    assert main(["study"]) == 0
-    printed = capsys.readouterr().out
-    assert "A sweep will run here." in printed
-    assert "Take trial " in printed
-    assert "params.yaml: size=smoke, variant=corrected" in printed
-
-
-@pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("make")}))
-def test_make_target_of_the_readme_exists(command: str) -> None:
-    ended = subprocess.run(
-        [*shlex.split(command), "--dry-run"], cwd=PROJECT, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+def test_optuna_prunes_no_trial_of_two_objectives() -> None:
+    """As the table beside CodeCarbon and Optuna says."""
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    with pytest.raises(NotImplementedError, match="multi-objective"):
+        study.ask().report(0.9, step=1)
 
 
 def test_make_alone_lists_every_target() -> None:
@@ -103,16 +62,3 @@ def test_make_alone_lists_every_target() -> None:
     phony = re.search(r"\.PHONY: (.*)", (PROJECT / "Makefile").read_text())
     assert phony is not None
     assert listed == set(phony.group(1).split())
-
-
-def test_every_image_of_the_readme_is_there() -> None:
-    for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README):
-        assert (PROJECT / path).stat().st_size > 10_000, path
-
-
-def test_config_map_names_every_option_and_nothing_else() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ((?:`\w+` ?)+)\|", README, re.M)
-    assert len(rows) == 13
-    for group, options in rows:
-        found = {path.stem for path in (PROJECT / "conf" / group).glob("*.yaml")}
-        assert set(re.findall(r"`(\w+)`", options)) == found, group

@@ -23,7 +23,8 @@ from greensweep.tracking.mlflow_places import tracking_uri
 _NOT_CHOSEN = re.compile(
     r"(run|experiment)?_?(id|name)|folder|cell|dataset|started|timestamp|date|commit|data|"
     r".*(joules|energy|kwh|power|watt|emission|duration|seconds|time|loss|_std|_low|_high).*|"
-    r".*[/@].*|(energy|version|phases|hardware|metrics)\..*|number_of_runs|runs|n_hyperparameters|selected_on_.*",
+    r".*[/@].*|(energy|version|phases|hardware|metrics)\..*|number_of_runs|runs|n_hyperparameters|"
+    r"selected_on_.*|pareto_optimal",
     re.IGNORECASE,
 )
 _MOST_CHOSEN = 12

@@ -1,0 +1,148 @@
+"""The reports of real runs that the documentation shows, and the figures that pages quote of them.
+
+    python benchmarks/gallery.py                 # write all anew, of the runs that are kept
+    python benchmarks/gallery.py digits          # run the default sweep before
+    python benchmarks/gallery.py layers=FOLDER   # of another sweep
+
+A report is `docs/gallery/NAME.html`, its front NAME.svg, and its runs NAME.csv. Those of `digits`
+give the README's figures, and screenshots of the page where there is Chromium.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from textwrap import fill
+
+import pandas as pd
+from PIL import Image
+
+from greensweep.analysis import RunTable, analyse_tradeoff, read_runs
+from greensweep.config.schema_analysis import ColumnsConfig, SourceConfig, TradeoffConfig
+from greensweep.decision.sentences import value_text
+from greensweep.energy.units import energy_text, joules_text
+
+PROJECT = Path(__file__).resolve().parents[1]
+GALLERY = PROJECT / "docs" / "gallery"
+README = PROJECT / "README.md"
+TUTORIAL = PROJECT / "docs" / "tutorial.md"
+_BLOCK = re.compile(r"(?<=`python benchmarks/gallery.py`. -->\n\n).*(?=<!-- end -->)", re.S)
+_QUOTE = re.compile(r"(?<=```text\n)Take .*?(?=\n```)", re.S)
+_OPTIONS = ("optimizer.learning_rate", "training.batch_size", "training.epochs")
+_SCREENSHOTS = {"report.png": "1280,900", "report_narrow.png": "390,844"}
+
+
+def answer(runs: Path) -> str:
+    """Return what the product says of a report's runs."""
+    return analyse_tradeoff(_read(runs), TradeoffConfig()).answers[0]
+
+
+def before_and_after(runs: Path) -> str:
+    """Return the README's figures of the default sweep, in Markdown."""
+    table = _read(runs)
+    front = analyse_tradeoff(table, TradeoffConfig()).tables["front"]
+    frame = table.frame.set_index("trial")
+    start = frame[frame["starting_point"].astype(bool)].iloc[0]
+    chosen = frame.loc[front.loc[front["is_chosen"], "trial"].iloc[0]]
+    rows = [("as it stood", start), ("as the answer says", chosen)]
+    saved = start["energy_joules"] - chosen["energy_joules"]
+    spent = frame["energy_spent_joules"].sum()
+    pays = f", which {spent / saved:.0f} such trainings save" if saved > 0 else ""
+    lines = [
+        f"> {answer(runs)}",
+        "",
+        "| | learning rate | batch size | epochs | validation accuracy | training energy |",
+        "|---|---|---|---|---|---|",
+        *(f"| {name} | {' | '.join(_cells(row))} |" for name, row in rows),
+        "",
+        f"On {_machine(frame)}; energy {_quality(start, chosen)}. All {len(frame)} trials took "
+        f"{joules_text(spent)}{pays}.",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for given in arguments:
+            name, _, sweep = given.partition("=")
+            keep(name, Path(sweep).resolve() if sweep else default_sweep(Path(folder)))
+    for runs in sorted(GALLERY.glob("*.csv")):
+        show(runs)
+    figures = before_and_after(GALLERY / "digits.csv")
+    README.write_text(with_figures(README.read_text("utf-8"), figures), "utf-8")
+    quoted = fill(answer(GALLERY / "own-loop.csv"), 118)
+    TUTORIAL.write_text(_QUOTE.sub(lambda _: quoted, TUTORIAL.read_text("utf-8")), "utf-8")
+
+
+def with_figures(readme: str, figures: str) -> str:
+    """Return the README with other figures."""
+    return _BLOCK.sub(lambda _: f"{figures}\n\n", readme, count=1)
+
+
+def default_sweep(folder: Path) -> Path:
+    """Run what `make sweep` runs in an empty folder, and return the sweep's."""
+    options = ["-m", "hydra/sweeper=greensweep", "objective=pareto"]
+    subprocess.run([sys.executable, PROJECT / "src" / "train.py", *options], cwd=folder, check=True)
+    (sweep,) = folder.glob("multirun/*/")
+    return sweep
+
+
+def keep(name: str, sweep: Path) -> None:
+    """Keep the runs of a sweep, as its report has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page"
+        _report(sweep.parent, sweep.name, page)
+        shutil.copy(page / "tables" / "runs.csv", GALLERY / f"{name}.csv")
+
+
+def show(runs: Path) -> None:
+    """Write the report of the runs that are kept, and its front."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page"
+        shutil.copy(runs, folder)
+        _report(Path(folder), runs.name, page)
+        shutil.copy(page / "index.html", runs.with_suffix(".html"))
+        shutil.copy(page / "figures" / "front.svg", runs.with_suffix(".svg"))
+    browser = shutil.which("chromium")
+    if runs.stem == "digits" and browser:
+        for picture, size in _SCREENSHOTS.items():
+            target = PROJECT / "docs" / "images" / picture
+            flags = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={size}"]
+            url = runs.with_suffix(".html").as_uri()
+            subprocess.run([browser, *flags, f"--screenshot={target}", url], check=True)
+            Image.open(target).convert("RGB").quantize(64).save(target, optimize=True)
+
+
+def _report(folder: Path, source: str, page: Path) -> None:
+    options = [f"source={source}", f"output={page}"]
+    command = [sys.executable, PROJECT / "src" / "report.py", *options]
+    subprocess.run(command, cwd=folder, check=True)
+
+
+def _read(runs: Path) -> RunTable:
+    return read_runs(SourceConfig(source=str(runs), columns=ColumnsConfig()))
+
+
+def _cells(run: pd.Series) -> list[str]:
+    energy = energy_text(run["energy_joules"], run["energy_uncertainty_joules"])
+    accuracy = f"{run['validation_accuracy']:.4f}"
+    return [*(value_text(run[option]) for option in _OPTIONS), accuracy, energy]
+
+
+def _machine(frame: pd.DataFrame) -> str:
+    name, _, cores = frame["machine"].iloc[0].rpartition(" ")
+    sensors = "" if frame["energy_measured_share"].max() else " and no energy sensors"
+    return f"{name} with {cores} cores{sensors}"
+
+
+def _quality(*runs: pd.Series) -> str:
+    qualities = " and ".join(sorted({run["energy_quality"] for run in runs}))
+    meter = runs[0]["energy.name"].replace("codecarbon", "CodeCarbon")
+    shared = any(run["energy_contended"] for run in runs)
+    return f"{qualities}, by {meter}" + (", beside other work" if shared else "")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
