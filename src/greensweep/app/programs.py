@@ -11,6 +11,7 @@ from typing import NoReturn
 from greensweep.app import kept, tables, training
 from greensweep.app.exit import run
 from greensweep.app.help import print_page
+from greensweep.config.grammar import as_override
 from greensweep.config.hydra_versions import program
 from greensweep.errors import GreensweepError
 from greensweep.messages import error_line
@@ -45,6 +46,8 @@ def start(name: str, arguments: list[str]) -> NoReturn:
         arguments = _with_chosen(arguments)
     if name == "sweep":
         name, arguments = "train", [*_sweeping(arguments), *arguments]
+    if name == "report":
+        arguments = [_compared(each) for each in arguments]
     sys.argv[1:] = arguments  # which Hydra reads
     if name in ("analyse", "report"):
         gc.disable()  # to look for garbage among a million cells takes a tenth of the time
@@ -62,6 +65,14 @@ def _with_chosen(arguments: list[str]) -> list[str]:
         return [*chosen_overrides(asked.study, others), *others]
     except GreensweepError as error:
         sys.exit(error_line(error))
+
+
+def _compared(argument: str) -> str:
+    """Return compare=A,B as the list that it is: Hydra takes it for two reports."""
+    key, _, value = argument.partition("=")
+    if key != "compare" or "," not in value or value[:1] in ("[", "'", '"'):
+        return argument
+    return f"compare={as_override(value.split(','))}"
 
 
 def _sweeping(arguments: list[str]) -> Iterator[str]:

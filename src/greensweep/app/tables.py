@@ -44,6 +44,9 @@ def report(composed: DictConfig) -> None:
     config = checked(composed, ReportConfig)
     uri = tracking_uri(config.mlflow_uri)
     config = replace(config, ui=config.ui or ui_address(uri))
+    if config.compare:
+        _compare(config)
+        return
     runs = read_runs(config)
     sweeps = read_sweeps(uri, config.mlflow_experiment) if config.source == "mlflow" else None
     analyses = analyses_of(runs, config, sweeps)
@@ -51,6 +54,34 @@ def report(composed: DictConfig) -> None:
         write_page(analyses, config)
     for said in [result.answers[0] for result in analyses.results.values()]:
         log.info(said)
+
+
+def _compare(config: ReportConfig) -> None:
+    """Write one page about sweeps side by side."""
+    from greensweep.analysis.collect import analyses_of
+    from greensweep.analysis.side_by_side import hold_side_by_side
+    from greensweep.rendering.build import colophon
+    from greensweep.rendering.comparison import build_comparison, comparison_tables
+    from greensweep.rendering.write import write_report
+    from greensweep.sources.sweeps import read_named_sweep
+
+    called = {str(name): Path(str(name)).name for name in config.compare}
+    if len({*called.values()}) < len(called):
+        called = {name: name for name in called}
+    analyses, configs = {}, {}
+    for name, short in called.items():
+        runs, sweeps = read_named_sweep(name, config)
+        configs[short] = replace(config, source=name)
+        analyses[short] = analyses_of(runs, configs[short], sweeps)
+    side = hold_side_by_side(analyses, config.tradeoff)
+    sections, tables = build_comparison(side, configs), comparison_tables(side)
+    title = config.title or f"{' and '.join(analyses)} side by side"
+    with written_to(config.output):
+        page = write_report(
+            Path(config.output), title, sections, tables, colophon(" and ".join(called))
+        )
+    log.info(f"Report: {page}")
+    log.info(sections[0].sentences[0])
 
 
 def statement(composed: DictConfig) -> None:

@@ -233,6 +233,12 @@ def _names_columns(on: Any) -> bool:
     )
 
 
+def _names_sweeps(compared: Any) -> bool:
+    if not isinstance(compared, list):
+        return compared is None
+    return 1 < len(compared) == len({*map(str, compared)})
+
+
 @dataclass
 class SourceConfig:
     source: str = option(
@@ -281,6 +287,14 @@ class AnalyseConfig(SourceConfig):
 class ReportConfig(SourceConfig):
     source: str = option(
         "mlflow", doc="a CSV or Parquet file, the folder of runs or sweeps, or mlflow"
+    )
+    # Any, since it may be a list, or null.
+    compare: Any = option(
+        None,
+        doc="sweeps side by side, instead of `source`: the folder of each, or its name or id in "
+        "MLflow",
+        must=("two sweeps or more, none of them twice", _names_sweeps),
+        example="multirun/one,multirun/other",
     )
     decision: DecisionConfig = option(DecisionConfig, doc="the choice between runs")
     tradeoff: TradeoffConfig = MISSING

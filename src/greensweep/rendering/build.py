@@ -78,8 +78,8 @@ def build_page(analyses: Analyses, config: ReportConfig) -> list[Section]:
     else:
         fronts = []
     return [
-        _answer(analyses, config, fronts[:_MOST_FRONTS]), *first, *sections.values(),
-        *_missing(analyses), _method(analyses), _raw(analyses.runs, config),
+        answered_by(analyses, config, fronts[:_MOST_FRONTS]), *first, *sections.values(),
+        *_missing(analyses), method_of(analyses), _raw(analyses.runs, config),
     ]  # fmt: skip
 
 
@@ -92,13 +92,19 @@ def report_tables(analyses: Analyses) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _answer(analyses: Analyses, config: ReportConfig, fronts: Sequence[Drawing]) -> Section:
+def answered_by(
+    analyses: Analyses,
+    config: ReportConfig,
+    fronts: Sequence[Drawing] = (),
+    title: str = "The answer",
+) -> Section:
+    """Return what runs answer, with what is known of it at a glance."""
     results = analyses.results
     tradeoff = results.get("tradeoff")
     links = [] if tradeoff is None else run_links(tradeoff.tables["front"], config)
     warnings = [warning for result in results.values() for warning in result.warnings]
     return Section(
-        "The answer",
+        title,
         [] if tradeoff is None else _recommended(tradeoff),
         fronts,
         warnings=list(dict.fromkeys(warnings)),
@@ -146,14 +152,23 @@ def _section(result: Result, config: ReportConfig) -> Section:
 def _table(name: str, caption: str, result: Result, config: ReportConfig) -> Table:
     frame, metric = result.tables[name], result.runs.metric.name
     if name == "front":
-        return _front_table(caption, frame, run_links(frame, config))
+        return _with_links(name, caption, frame, run_links(frame, config))
     if name == "halving":
         values = frame[metric].astype(object).where(frame[metric].notna(), frame["remark"])
         frame = frame.assign(**{metric: values}).drop(columns=["remark", "run_id"], errors="ignore")
     return Table(name, caption, frame)
 
 
-def _front_table(caption: str, frame: pd.DataFrame, links: Sequence[Mapping[str, str]]) -> Table:
+def front_table(analyses: Analyses, config: ReportConfig, of: str) -> Table:
+    """Return the front of one of several sweeps, as a table of its own name."""
+    frame = analyses.results["tradeoff"].tables["front"]
+    name = f"front-{''.join(each if each.isalnum() else '-' for each in of)}"
+    return _with_links(name, "The front, cheapest first", frame, run_links(frame, config))
+
+
+def _with_links(
+    name: str, caption: str, frame: pd.DataFrame, links: Sequence[Mapping[str, str]]
+) -> Table:
     """Return the front with what is to be taken, and a column for each kind of link."""
     is_best = frame["group"].ne(frame["group"].shift(-1))
     choice = np.where(frame["is_chosen"], "take", np.where(is_best, "best", ""))
@@ -163,7 +178,7 @@ def _front_table(caption: str, frame: pd.DataFrame, links: Sequence[Mapping[str,
     kept = frame.drop(columns=[*_ORIGIN, *same], errors="ignore").assign(choice=choice, **leading)
     first = ["group", "choice", "configuration"]
     addresses = {word: [each.get(word, "") for each in links] for word in words}
-    return Table("front", caption, kept[[*first, *kept.columns.drop(first)]], addresses)
+    return Table(name, caption, kept[[*first, *kept.columns.drop(first)]], addresses)
 
 
 def _title(result: Result) -> str:
@@ -247,13 +262,14 @@ def _importance(tradeoff: Result) -> Section:
     )
 
 
-def _method(analyses: Analyses) -> Section:
+def method_of(analyses: Analyses, title: str = "Method") -> Section:
+    """Return by what the answers were found: the runs, their machines and versions, the methods."""
     notes = [
         _reworded(note, name) for name, result in analyses.results.items() for note in result.notes
     ]
     runs = analyses.runs
     return Section(
-        "Method",
+        title,
         [
             f"{runs}.",
             *_machines(runs.frame),

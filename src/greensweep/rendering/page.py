@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from greensweep.rendering.figures.drawing import Drawing
-from greensweep.rendering.headings import columns_for_people, texts_of
+from greensweep.rendering.headings import Column, columns_for_people, texts_of
 from greensweep.rendering.style import as_text
 from greensweep.rendering.svg import inline_svg
 
@@ -25,12 +25,21 @@ class Table:
 
     Attributes:
         links: address by row, of each column that has some; empty where there is none.
+        is_headed: its columns are called as people call them.
     """
 
     name: str
     caption: str
     frame: pd.DataFrame
     links: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    is_headed: bool = False
+
+    @property
+    def columns(self) -> list[Column]:
+        """Return the columns that the page shows."""
+        if self.is_headed:
+            return [Column(str(name), str(name)) for name in self.frame]
+        return columns_for_people(self.frame)
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Section:
     """A part of the page: a heading, sentences, figures and tables.
 
     Attributes:
+        parts: that stand side by side, each with its sentences and facts.
         is_plain: its first sentence says nothing that one should know before opening it.
     """
 
@@ -56,6 +66,7 @@ class Section:
     tables: Sequence[Table] = ()
     warnings: Sequence[str] = ()
     facts: Sequence[Fact] = ()
+    parts: "Sequence[Section]" = ()
     is_plain: bool = False
 
     @property
@@ -87,7 +98,6 @@ def render(
         generator=GENERATOR,
         svg=inline_svg,
         rows=_rows,
-        columns=columns_for_people,
         most=_MOST_ROWS,
         few=_FEW_ROWS,
         files=files,
@@ -97,9 +107,8 @@ def render(
 
 def _rows(table: Table) -> list[list[dict[str, Any]]]:
     """Return the cells of a table: as shown, as sorted by, and where they lead to."""
-    rows = []
+    rows, columns = [], table.columns
     names = [str(name) for name in table.frame]
-    columns = columns_for_people(table.frame)
     for place, values in enumerate(table.frame.head(_MOST_ROWS).itertuples(index=False, name=None)):
         plain = (each.item() if hasattr(each, "item") else each for each in values)
         record = dict(zip(names, plain, strict=True))

@@ -128,6 +128,7 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     hardware = [name for name in MACHINE_TAGS if name in tags]
     frame["machine"] = _machines(tags[hardware]) if hardware else None
     frame["search"] = parent
+    frame["sweep"] = parent.map(runs["name"])
     frame["strategy"] = parent.map(tags[_STRATEGY]) if _STRATEGY in tags else None
     if _SPACE in tags:
         frame[_SPACE] = parent.map(tags[_SPACE])

@@ -1,6 +1,6 @@
 """Figures of a metric against energy, and of what matters for either."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,11 @@ _ROW = 1.35 * FONT_SIZE  # points between two rows of labels
 
 
 def draw_front(
-    result: Result, runs: RunTable, within: Sequence[str], label: str | None = None
+    result: Result,
+    runs: RunTable,
+    within: Sequence[str],
+    label: str | None = None,
+    first: int = 0,
 ) -> list[Drawing]:
     """Draw the metric against training energy, with the front, one figure for each group.
 
@@ -38,12 +42,15 @@ def draw_front(
 
     Args:
         label: what the axis calls the metric; None: as it is called.
+        first: number of the first figure, where a page has others.
     """
     finished, metric = runs.finished, runs.metric
     names = joined(finished, [name for name in within if name in finished])
     drawings = []
     fronts = result.tables["front"]
-    for place, (name, front) in enumerate(list(fronts.groupby("group", sort=False))[:_MOST_PANELS]):
+    for place, (name, front) in enumerate(
+        list(fronts.groupby("group", sort=False))[:_MOST_PANELS], first
+    ):
         rows = finished[names == name]
         if len(rows) > _MOST_POINTS:
             rows = rows.sample(_MOST_POINTS, random_state=0)
@@ -67,7 +74,7 @@ def draw_front(
             axes.set_ylabel(label or metric.label)
             _name_the_choice(axes, front, metric)
             if kinds:
-                figure.legend(handles=_legend(kinds), loc="outside lower center", ncols=3,
+                figure.legend(handles=_legend(kinds, 1), loc="outside lower center", ncols=3,
                               handletextpad=0.2, columnspacing=1.0)  # fmt: skip
         best, cheapest = front.iloc[-1], front.iloc[0]
         of = "" if fronts["group"].nunique() == 1 else f"{name}: "
@@ -86,6 +93,46 @@ def draw_front(
             )
         )
     return drawings
+
+
+def draw_fronts(results: Mapping[str, Result]) -> Drawing:
+    """Draw the fronts of several sweeps, by name, with the run that each says to take."""
+    metric = next(iter(results.values())).runs.metric
+    tips: dict[str, list[str]] = {}
+    taken = []
+    with panel(3.6) as (figure, axes):
+        energies = pd.concat([each.runs.finished[ENERGY] for each in results.values()])
+        if energies.min() > 0 and energies.max() / energies.min() > _LOG_FROM:
+            axes.set_xscale("log")
+        for place, (name, result) in enumerate(results.items()):
+            look = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+            rows, front = result.runs.finished, result.tables["front"]
+            if len(rows) > _MOST_POINTS // len(results):
+                rows = rows.sample(_MOST_POINTS // len(results), random_state=0)
+            points(axes, rows[ENERGY], rows[metric.name], f"runs-{place}", *look, 14, alpha=0.3)
+            for _, own in front.groupby("group"):
+                axes.step(own[ENERGY], own[metric.name], where="post", color=look[0], lw=1.6)
+            points(axes, front[ENERGY], front[metric.name], f"front-{place}", *look, 34)
+            for gid, of in ((f"runs-{place}", rows), (f"front-{place}", front)):
+                found = _run_tips(of, metric, result.runs.configuration)
+                tips[gid] = [f"{name}: {tip}" for tip in found]
+            taken += [
+                (row[ENERGY], row[metric.name], f"{short(name, 14)}: take {row['configuration']}")
+                for _, row in front[front["is_chosen"]].iterrows()
+            ]
+        joules_along(axes, "training energy")
+        axes.set_ylabel(metric.label)
+        if len(taken) == len(results) == 2:
+            taken.sort()
+            _name_above(axes, [(*each, True) for each in taken])
+        figure.legend(handles=_legend(results, 0), loc="outside lower center", ncols=2)
+    return Drawing(
+        "fronts", figure,
+        f"{capitalised(metric.label)} against training energy of each sweep's runs, with its "
+        "Pareto front.",
+        "; ".join(f"{name}: {answer}" for name, each in results.items() for answer in each.answers),
+        tips,
+    )  # fmt: skip
 
 
 def draw_importance(result: Result) -> Drawing:
@@ -132,10 +179,11 @@ def _kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return kinds if 1 < len(kinds) < len(COLOURS) else {}
 
 
-def _legend(kinds: dict[str, pd.DataFrame]) -> list[Line2D]:
+def _legend(kinds: Iterable[str], first: int) -> list[Line2D]:
+    """Return what a legend shows of kinds of points, from the first of the colours on."""
     return [
-        Line2D([], [], ls="", marker=MARKERS[index], color=COLOURS[1 + index],
-               label=short(kind, 18))
+        Line2D([], [], ls="", marker=MARKERS[index % len(MARKERS)], label=short(kind, 18),
+               color=COLOURS[(first + index) % len(COLOURS)])
         for index, kind in enumerate(kinds)
     ]  # fmt: skip
 
@@ -158,25 +206,34 @@ def _named(front: pd.DataFrame) -> pd.DataFrame:
 
 
 def _name_the_choice(axes: Axes, front: pd.DataFrame, metric: Metric) -> None:
-    """Name the run to take and the best above the axes, each with a line down to its point."""
+    """Name the run to take and the best above the axes."""
     rows = _named(front)
+    names = [*rows["configuration"]]
+    texts = [f"take {names[0]}", f"best: {names[-1]}"] if len(rows) > 1 else [
+        f"take {names[0]}, the best"
+    ]  # fmt: skip
+    columns = (rows[ENERGY], rows[metric.name], texts, rows["is_chosen"])
+    _name_above(axes, list(zip(*columns, strict=True)))
+
+
+def _name_above(axes: Axes, named: Sequence[tuple[float, float, str, bool]]) -> None:
+    """Name one or two points above the axes, where no other is, with a line down to each.
+
+    Args:
+        named: place, text, and whether it is bold, from the left to the right.
+    """
     scaled = axes.transScale + axes.transLimits
-    at = scaled.transform(rows[["energy_joules", metric.name]].to_numpy(float))[:, 0]
-    if len(rows) == 1:
-        texts, levels = [f"take {rows['configuration'].iloc[0]}, the best"], [0]
-    else:
-        texts = [f"take {rows['configuration'].iloc[0]}", f"best: {rows['configuration'].iloc[1]}"]
-        # The one whose line would cross the other's label stands in the upper row.
-        levels = [0, 1] if at[0] > _RIGHT_OF else [1, 0]
-    for x, (_, row), text, level in zip(at, rows.iterrows(), texts, levels, strict=True):
-        side = "right" if x > (0.5 if len(rows) == 1 else _RIGHT_OF) else "left"
+    at = scaled.transform([(x, y) for x, y, _, _ in named])[:, 0]
+    # The one whose line would cross the other's label stands in the upper row.
+    levels = [0] if len(named) == 1 else [0, 1] if at[0] > _RIGHT_OF else [1, 0]
+    for place, (x, y, text, is_bold), level in zip(at, named, levels, strict=True):
+        side = "right" if place > (0.5 if len(named) == 1 else _RIGHT_OF) else "left"
         above = offset_copy(
             axes.transAxes, axes.get_figure(root=True), y=5 + level * _ROW, units="points"
         )
         axes.annotate(
-            short(text, 34), (row["energy_joules"], row[metric.name]),
-            xytext=(x, 1.0), textcoords=above, ha=side, va="bottom",
-            weight="bold" if row["is_chosen"] else "normal",
+            short(text, 34), (x, y), xytext=(place, 1.0), textcoords=above, ha=side, va="bottom",
+            weight="bold" if is_bold else "normal",
             arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.8, "shrinkA": 0, "shrinkB": 4,
                         "relpos": (1.0 if side == "right" else 0.0, 0.0)},
         )  # fmt: skip
