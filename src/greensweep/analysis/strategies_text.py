@@ -104,7 +104,9 @@ class _Sentences:
             return f"{_why_no_ratio(rows, baseline, strategy)}."
         test = self._test(strategy, baseline)
         if len(rows) == 1:
-            return f"{_in_one_setting(rows.iloc[0], baseline, strategy)}{self._verdict(test, 1)}."
+            row = rows.iloc[0]
+            names = [self._median_of(each, row["setting"]) for each in (strategy, baseline)]
+            return f"{_in_one_setting(row, *names)}{self._verdict(test, 1)}."
         less = "none" if own.cheaper == 0 else str(own.cheaper)
         where = "all" if own.cheaper == own.settings else f"{less} of"
         alone = f" ({baseline} never does in {own.alone} of them)" if own.alone else ""
@@ -115,6 +117,12 @@ class _Sentences:
             f"{strategy} needs less energy than {baseline} to reach the target {_and(told)}; the "
             f"median ratio is {self._ratio(own)}{self._verdict(test, own.settings)}."
         )
+
+    def _median_of(self, strategy: str, setting: str) -> str:
+        """Return whose energy a setting has: a search's, or that of the median of several."""
+        rows = self.needed.set_index(["setting", "strategy"])["searches"]
+        count = int(rows[setting, strategy])
+        return strategy if count == 1 else f"the median of {count} searches by {strategy}"
 
     def _test(self, one: str, other: str) -> _Test:
         if self.pairs is None:
@@ -155,7 +163,7 @@ class _Sentences:
         return f"{_ratio_text(own.median_ratio)} ({confidence} interval over settings: {span})"
 
 
-def _in_one_setting(row: "pd.Series[Any]", baseline: str, strategy: str) -> str:
+def _in_one_setting(row: "pd.Series[Any]", strategy: str, baseline: str) -> str:
     own, its = row["joules"], row["baseline_joules"]
     if np.isinf(own):
         return f"{strategy} never reaches the target, which {baseline} reaches for {joules(its)}"
