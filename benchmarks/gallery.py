@@ -2,10 +2,10 @@
 
     python benchmarks/gallery.py                 # write all anew, of the runs that are kept
     python benchmarks/gallery.py digits          # run the default sweep before
-    python benchmarks/gallery.py layers=FOLDER   # of another sweep
+    python benchmarks/gallery.py own-loop=FOLDER # of another sweep
 
-A report is `docs/gallery/NAME.html`, its front NAME.svg, and its runs NAME.csv. Those of `digits`
-give the README's figures, and screenshots of the page where there is Chromium.
+A report is `docs/gallery/NAME.html`, its front NAME.svg, and its runs NAME.csv; where there is
+Chromium, screenshots are in `docs/images/`. The runs of `digits` give the README's figures.
 """
 
 import re
@@ -27,10 +27,18 @@ from greensweep.energy.units import energy_text, joules_text
 PROJECT = Path(__file__).resolve().parents[1]
 GALLERY = PROJECT / "docs" / "gallery"
 README = PROJECT / "README.md"
+STUDY = PROJECT / "docs" / "results" / "corrected" / "runs.csv"
 TUTORIAL = PROJECT / "docs" / "tutorial.md"
 _BLOCK = re.compile(r"(?<=`python benchmarks/gallery.py`. -->\n\n).*(?=<!-- end -->)", re.S)
 _QUOTE = re.compile(r"(?<=```text\n)Take .*?(?=\n```)", re.S)
 _OPTIONS = ("optimizer.learning_rate", "training.batch_size", "training.epochs")
+# As the pipeline's last stage has them, in dvc.yaml.
+_OF_STUDY = (
+    "columns=study",
+    "strategies.where={experiment: rq1_strategies}",
+    "layers.where={experiment: rq2_layers}",
+    "layers.factors=[model.conv_layers,model.linear_layers,model.relu]",
+)
 _SCREENSHOTS = {"report.png": "1280,900", "report_narrow.png": "390,844"}
 
 
@@ -51,11 +59,11 @@ def before_and_after(runs: Path) -> str:
     spent = frame["energy_spent_joules"].sum()
     pays = f", which {spent / saved:.0f} such trainings save" if saved > 0 else ""
     lines = [
-        f"> {answer(runs)}",
-        "",
         "| | learning rate | batch size | epochs | validation accuracy | training energy |",
         "|---|---|---|---|---|---|",
         *(f"| {name} | {' | '.join(_cells(row))} |" for name, row in rows),
+        "",
+        f"> {answer(runs)}",
         "",
         f"On {_machine(frame)}; energy {_quality(start, chosen)}. All {len(frame)} trials took "
         f"{joules_text(spent)}{pays}.",
@@ -70,6 +78,8 @@ def main(arguments: list[str]) -> None:
             keep(name, Path(sweep).resolve() if sweep else default_sweep(Path(folder)))
     for runs in sorted(GALLERY.glob("*.csv")):
         show(runs)
+    if shutil.which("chromium"):
+        take_pictures()
     figures = before_and_after(GALLERY / "digits.csv")
     README.write_text(with_figures(README.read_text("utf-8"), figures), "utf-8")
     quoted = fill(answer(GALLERY / "own-loop.csv"), 118)
@@ -104,21 +114,32 @@ def show(runs: Path) -> None:
         shutil.copy(runs, folder)
         _report(Path(folder), runs.name, page)
         shutil.copy(page / "index.html", runs.with_suffix(".html"))
-        shutil.copy(page / "figures" / "front.svg", runs.with_suffix(".svg"))
-    browser = shutil.which("chromium")
-    if runs.stem == "digits" and browser:
-        for picture, size in _SCREENSHOTS.items():
-            target = PROJECT / "docs" / "images" / picture
-            flags = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={size}"]
-            url = runs.with_suffix(".html").as_uri()
-            subprocess.run([browser, *flags, f"--screenshot={target}", url], check=True)
-            Image.open(target).convert("RGB").quantize(64).save(target, optimize=True)
+        front = (page / "figures" / "front.svg").read_text(encoding="utf-8")
+    # The figure has no ground of its own, and these pages may be dark.
+    runs.with_suffix(".svg").write_text(front.replace("fill: none", "fill: #ffffff", 1), "utf-8")
 
 
-def _report(folder: Path, source: str, page: Path) -> None:
-    options = [f"source={source}", f"output={page}"]
-    command = [sys.executable, PROJECT / "src" / "report.py", *options]
-    subprocess.run(command, cwd=folder, check=True)
+def take_pictures() -> None:
+    """Take screenshots of two reports: of the default sweep, and of the study that is kept."""
+    for name, size in _SCREENSHOTS.items():
+        _take_picture(GALLERY / "digits.html", name, size)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(STUDY, Path(folder) / "study.csv")
+        _report(Path(folder), "study.csv", Path(folder) / "page", *_OF_STUDY)
+        _take_picture(Path(folder) / "page" / "index.html", "report_study.png", "1280,1100")
+
+
+def _take_picture(page: Path, name: str, size: str) -> None:
+    picture = PROJECT / "docs" / "images" / name
+    flags = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={size}"]
+    command = ["chromium", *flags, f"--screenshot={picture}", page.as_uri()]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    Image.open(picture).convert("RGB").quantize(64).save(picture, optimize=True)
+
+
+def _report(folder: Path, source: str, page: Path, *options: str) -> None:
+    command = [sys.executable, PROJECT / "src" / "report.py", f"source={source}", f"output={page}"]
+    subprocess.run([*command, *options], cwd=folder, check=True)
 
 
 def _read(runs: Path) -> RunTable:
