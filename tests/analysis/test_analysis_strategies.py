@@ -591,7 +591,7 @@ def test_trials_without_a_number_are_refused() -> None:
     with pytest.raises(AnalysisError, match=r"^columns\.order: .* trial must be a number, got 'f"):
         compared(rows, search("tpe", QUICK))
     rows = [{**each, "trial": None} for each in rows]
-    with pytest.raises(AnalysisError, match=r"4 trials of runs\.csv have no number"):
+    with pytest.raises(AnalysisError, match=r"order of trials, has no number for 4 of"):
         compared(rows, search("tpe", QUICK))
 
 

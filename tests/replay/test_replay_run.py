@@ -202,9 +202,9 @@ def test_a_table_is_read_once_until_it_changes(
     lines = [text for text in caplog.messages if "(nearest)" in text]
     assert len(lines) == 2
     assert lines[0] == (
-        f"2 recorded configurations of {tmp_path / 'runs.csv'} answer by optimizer.learning_rate "
-        "(nearest); each left out in turn, they err by 30 points of accuracy and 35.2% of the "
-        "joules (root mean squares)."
+        f"{tmp_path / 'runs.csv'} answers with 2 recorded configurations by "
+        "optimizer.learning_rate (nearest); each left out in turn, they err by 30 points of "
+        "accuracy and 35 % of the joules (root mean squares)."
     )
     # The epochs of a curve are told apart.
     assert "The table does not distinguish runs by training.batch_size: " in caplog.messages[1]

@@ -93,7 +93,7 @@ def test_too_many_failures_end_the_search(tmp_path: Path) -> None:
         search.run_one(search.take())
     assert search.queue.reserve() is None
     assert search.queue.ended() == (
-        "1 of 1 trials failed, more than hydra.sweeper.max_failure_rate=0.5 allows"
+        "1 of 1 trial failed, more than hydra.sweeper.max_failure_rate=0.5 allows"
     )
 
 

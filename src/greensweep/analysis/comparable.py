@@ -33,7 +33,7 @@ def comparable_settings(runs: RunTable, searches: pd.DataFrame) -> "pd.Series[st
         return settings
     groups = searches.groupby(col.SEARCH, sort=False)
     counts, values, trials = groups[names].nunique(), groups[names].first(), groups.size()
-    parted = {}
+    parted: dict[object, str] = {}
     for setting in counts.index.unique(level=0):
         kinds = _kinds(counts.loc[[setting]], values.loc[[setting]].astype(object), trials)
         differing = [name for name in names if kinds[name].astype(str).nunique() > 1]
@@ -53,7 +53,8 @@ def _kinds(counts: pd.DataFrame, values: pd.DataFrame, trials: "pd.Series[int]")
     chance = most ** (1.0 - trials.loc[counts.index].to_numpy(float)[:, None])
     drawn = (counts > 1) | ((most > 1) & (chance > _CHANCE))
     known = values.apply(lambda each: each.fillna(each.mode().get(0, "")))
-    return known.mask(drawn, _SEARCHED)
+    kinds: pd.DataFrame = known.mask(drawn, _SEARCHED)
+    return kinds
 
 
 def _telling(runs: RunTable, searches: pd.DataFrame) -> list[str]:
@@ -68,7 +69,8 @@ def _telling(runs: RunTable, searches: pd.DataFrame) -> list[str]:
 
 def _texts(kinds: pd.DataFrame) -> Sequence[tuple[object, str]]:
     """Return what tells each search from the others of its setting, in words."""
-    rows = [option_texts(row) for row in kinds.to_dict("records")]
+    names = [str(name) for name in kinds]
+    rows = [option_texts(dict(zip(names, row, strict=True))) for row in kinds.to_numpy()]
     words = [[f"{name} {value}" for name, value in row.items()] for row in rows]
     short = [[*each[:_MOST_NAMED], *(["…"] if len(each) > _MOST_NAMED else [])] for each in words]
     alike = len({*map(tuple, short)}) < len({*map(tuple, words)})

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from greensweep.analysis.searches import Figures
+from greensweep.errors import plural
 
 _TREES = 100
 _FOLDS = 3  # each in turn is held out of a forest
@@ -121,7 +122,8 @@ def unused(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
         missing = int(frame[name].isna().sum())
         if missing:
             notes.append(
-                f"No importance of {name}: it is missing in {missing} of {len(frame)} runs."
+                f"No importance of {name}: it is missing in {missing} of "
+                f"{plural(len(frame), 'run')}."
             )
         elif frame[name].astype(str).nunique() < 2:
             notes.append(f"No importance of {name}: it has one value in all runs.")

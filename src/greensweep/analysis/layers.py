@@ -224,9 +224,10 @@ def _by_runs(table: pd.DataFrame) -> str:
 
 
 def _by_architectures(per_layer: pd.DataFrame, architectures: int) -> str:
+    figures = per_layer[["joules_per_layer", "low", "high"]].to_numpy(float)
     parts = [
-        f"{_span(row.joules_per_layer, row.low, row.high)} for one more of {row.layer}"
-        for row in per_layer.itertuples()
+        f"{_span(*own)} for one more of {layer}"
+        for layer, own in zip(per_layer["layer"], figures, strict=True)
     ]
     return f"Over {architectures} architectures: {'; '.join(parts)}."
 

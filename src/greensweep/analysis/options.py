@@ -94,8 +94,8 @@ def _means(
             mean_interval(mean, deviation, size, ends, confidence) or (np.nan, np.nan)
             for mean, deviation, size in zip(means, deviations, runs, strict=True)
         ]
-        lows, highs = zip(*spans, strict=True)
-        table = table.assign(**{name: means.to_numpy(), f"{name}_low": lows, f"{name}_high": highs})
+        table[name] = means.to_numpy()
+        table[[f"{name}_low", f"{name}_high"]] = spans
     return table
 
 

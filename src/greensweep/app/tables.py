@@ -52,8 +52,11 @@ def report(composed: DictConfig) -> None:
     analyses = analyses_of(runs, config, sweeps)
     with written_to(config.output):
         write_page(analyses, config)
-    for said in [result.answers[0] for result in analyses.results.values()]:
+    results = analyses.results.values()
+    for said in [result.answers[0] for result in results]:
         log.info(said)
+    for doubt in dict.fromkeys(each for result in results for each in result.warnings):
+        log.info(f"Warning: {doubt}.")
 
 
 def _compare(config: ReportConfig) -> None:

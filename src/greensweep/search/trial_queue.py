@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config.grammar import kept_as_override
-from greensweep.errors import StudyError
+from greensweep.errors import StudyError, plural
 from greensweep.search.budget import drawing_joules, over_budget, spent
 from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.encoder import holds
@@ -144,8 +144,8 @@ class TrialQueue(Recovery):
         failed = sum(trial.state == TrialState.FAIL for trial in done)
         if failed and failed > spec.max_failure_rate * len(done):
             return (
-                f"{failed} of {len(done)} trials failed, more than hydra.sweeper.max_failure_rate="
-                f"{spec.max_failure_rate:g} allows"
+                f"{failed} of {plural(len(done), 'trial')} failed, more than "
+                f"hydra.sweeper.max_failure_rate={spec.max_failure_rate:g} allows"
             )
         reason = None
         if spec.has_budget:

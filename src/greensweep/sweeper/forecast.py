@@ -69,7 +69,7 @@ def preview(worker: Worker, overrides: Sequence[str]) -> None:
     if seconds is None:
         errors = [outcome.error for outcome in outcomes if outcome.error]
         raise StudyError(
-            f"none of {len(outcomes)} preview runs came to an epoch; the first: {errors[0]}"
+            f"no preview run of {len(outcomes)} came to an epoch; the first: {errors[0]}"
         )
     for sentence in preview_sentences(
         CostModel(spec.space, shown, joules_with_search).of_trials(total),

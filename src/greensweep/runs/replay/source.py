@@ -7,9 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from greensweep.config.metrics import METRICS
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_replay import ReplayColumnsConfig
-from greensweep.errors import ConfigError, StudyError, unknown
+from greensweep.decision.sentences import percent_text, points_text
+from greensweep.errors import ConfigError, StudyError, plural, unknown
 from greensweep.nested import dotted
 from greensweep.runs.replay.answer import Method, ReplayModel
 from greensweep.runs.replay.table import RecordedTable, as_text, last_part, read_table
@@ -99,11 +101,12 @@ def _model(
 def _log_summary(model: ReplayModel, searched: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Log once what answers, how well, and by what it does not distinguish runs."""
     table = model.table
-    said = f"{len(table.configurations)} recorded configurations of {table.path} answer by "
-    said += f"{', '.join(table.dimensions)} ({model.method})"
+    known = plural(len(table.configurations), "recorded configuration")
+    said = f"{table.path} answers with {known} by {', '.join(table.dimensions)} ({model.method})"
     if (error := model.error) is not None:
-        said += f"; each left out in turn, they err by {100 * error.accuracy:.2g} points of "
-        said += f"accuracy and {error.joules:.1%} of the joules (root mean squares)"
+        points = points_text(100 * error.accuracy, METRICS["accuracy"])
+        said += f"; each left out in turn, they err by {points} of accuracy and "
+        said += f"{percent_text(error.joules)} of the joules (root mean squares)"
     log.info(f"{said}.")
     for warning in _warnings(table, searched, names):
         log.warning(warning)
