@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -179,8 +180,9 @@ def test_pruned_and_constraint_breaking_trials_are_marked(
     assert [each["status"] for each in results] == table["status"].tolist()
     assert (results[2]["error"], results[2]["epochs"]) == ("pruned after epoch 2 by median", 2)
     said = capsys.readouterr().out
-    assert "0.5000 breaks min_macro_f1" in said
-    assert "0.1250 pruned" in said
+    assert re.search(r"\n +1  breaks min_macro_f1 +0\.5000 ", said)
+    assert re.search(r"\n +2  pruned +0\.1250 ", said)
+    assert "Trial 2: pruned after epoch 2 by median, macro F1 0.1250 for " in said
 
 
 def test_cheaper_runs_are_marked(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:

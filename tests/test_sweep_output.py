@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,7 @@ SWEEPERS = {
 
 def told(output: str) -> list[str]:
     """What is printed before the table."""
-    lines = output.splitlines()
-    return lines[: next(place for place, line in enumerate(lines) if "no other is" in line)]
+    return [*takewhile(str.strip, output.splitlines())]
 
 
 @pytest.mark.parametrize("sweeper", ["greensweep", "optuna"])

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from greensweep.errors import plural, unknown
-from greensweep.messages import drop_output, error_line
+from greensweep.messages import drop_output, error_line, spell_output
 from greensweep.secrets.output import mask_command_output
 from greensweep.studies.yarally2023.cells import BAYESIAN, SIZES, set_study, study_cells
 from greensweep.study.params import check_pipeline, read_param, read_params
@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         start(arguments[0], arguments[1:])
     mask_command_output(arguments)
+    spell_output()
     parser = argparse.ArgumentParser(
         prog="greensweep",
         description="Train and sweep models with energy as a metric of equal rank to accuracy.",
@@ -150,8 +151,8 @@ def _summarise(asked: argparse.Namespace) -> None:
     from greensweep.study.dead_trials import end_killed
     from greensweep.study.sentences import caveats
     from greensweep.study.summary import read_summary, summarise, write_summary
+    from greensweep.study.summary_output import print_summary
     from greensweep.study.trials import read_trials
-    from greensweep.study.trials_table import print_summary
 
     at_work = end_killed(asked.sweep)
     trials = read_trials(asked.sweep)
@@ -171,7 +172,7 @@ def _summarise(asked: argparse.Namespace) -> None:
     if asked.output or (is_sweep and not at_work):
         write_summary(summary, trials, asked.output or asked.sweep)
     notes = [f"A command is at work in {asked.sweep}: so far it came to this."] if at_work else []
-    print_summary(summary, trials, [*caveats(summary, trials), *notes])
+    print_summary(summary, trials, [caveats(summary, trials), notes])
 
 
 def _runs(asked: argparse.Namespace) -> None:

@@ -1,8 +1,10 @@
 """Faults in one sentence: ours as they are, Hydra's and the system's condensed."""
 
+import codecs
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from io import TextIOWrapper
 from traceback import walk_tb
@@ -63,6 +65,8 @@ _SAID = {
         "dataset.image_size, training.batch_size or model"
     ),
 }
+_ASCII = {"±": "+/-", "µ": "u", "–": "-", "—": "-", "−": "-", "≥": ">=", "≤": "<=", "×": "x"}
+_SPELLED = "greensweep.spelled"
 ELSEWHERE = (
     ": free it, or write elsewhere with hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER for a sweep)"
 )
@@ -112,6 +116,36 @@ def _text_of(fault: BaseException, way_out: str) -> str:
         where = f"cannot use {fault.filename or 'a file'}: " if fault.strerror else ""
         return f"{where}{first_line(fault)}{way_out}"
     return f"{type(fault).__name__}: {first_line(fault)} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def spell_output() -> None:
+    """Let standard output and errors spell what their encoding lacks, such as +/- for ±."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors=_SPELLED)
+
+
+def spelled(text: str, encoding: str) -> str:
+    """Return a text with ASCII in the place of what an encoding lacks.
+
+    >>> spelled("R² of 12 ± 3 µJ", "ascii")
+    'R2 of 12 +/- 3 uJ'
+    """
+    return text.encode(encoding, _SPELLED).decode(encoding)
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
+
+
+def _in_ascii(character: str) -> str:
+    alike = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return _ASCII.get(character) or alike or "?"
+
+
+codecs.register_error(_SPELLED, _spell)
 
 
 def drop_output() -> None:

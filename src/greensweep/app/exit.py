@@ -15,7 +15,7 @@ from greensweep.app.sweep import SweepCallback, close_current
 from greensweep.config.folders import check_folder
 from greensweep.ctrl_c import INTERRUPTED
 from greensweep.errors import StudyError
-from greensweep.messages import drop_output, error_line
+from greensweep.messages import drop_output, error_line, spell_output
 from greensweep.secrets.output import mask_command_output
 
 _RETURN_VALUE: Any = JobReturn.return_value
@@ -35,6 +35,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     SweepCallback.forget()
     _quiet_jobs()
     mask_command_output(sys.argv[1:])
+    spell_output()
     fault: BaseException | None = None
     try:
         check_folder()

@@ -115,7 +115,8 @@ def close_current(fault: BaseException | None) -> BaseException | None:
         if storage is not None and not resumes(config.hydra):
             fail_running(directory, storage)
         store = open_store(parsed.tracking)
-        notes = sweep_notes(directory, store, "Trials, study.json and kept weights")
+        report = ", the report" if parsed.report.auto else ""
+        notes = sweep_notes(directory, store, f"Trials, study.json{report} and kept weights")
         with warn_once_per_sweep(directory):
             summary = finish_sweep(
                 directory.absolute(),

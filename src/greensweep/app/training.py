@@ -16,7 +16,7 @@ from greensweep.app.sweep import meter_of
 from greensweep.config.schema import PrepareConfig, TrainConfig
 from greensweep.energy import warn_once_per_sweep
 from greensweep.errors import ConfigError, ConstraintError, DataError, ModelError, StudyError
-from greensweep.messages import message_of
+from greensweep.messages import message_of, spell_output
 from greensweep.record.result import RESULT_FILE, RunResult, write_result
 from greensweep.secrets.data import mask_override
 from greensweep.secrets.output import mask_output
@@ -73,7 +73,8 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
     directory = Path(hydra.runtime.output_dir)
-    mask_output()  # a process of a launcher's has not begun as the script does
+    mask_output()
+    spell_output()  # a process of a launcher's has not begun as the script does
     overrides = tuple(map(mask_override, task_overrides(hydra)))
     if (directory / RESULT_FILE).is_file() and not composed.training.resume:
         raise StudyError(

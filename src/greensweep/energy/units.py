@@ -31,9 +31,29 @@ def energy_text(joules: float | None, uncertainty: float | None) -> str:
     if joules is None or not uncertainty or not math.isfinite(joules):
         return text
     unit, size = _unit_of(joules)
+    return f"{_in_unit(joules, uncertainty, size)} {unit}"
+
+
+def energies_text(
+    energies: Sequence[tuple[float | None, float | None]],
+) -> tuple[str, list[str]]:
+    """Return the unit of the largest of some energies, and each as `energy_text` has it, in that.
+
+    >>> energies_text([(12345.6, 234.0), (890.0, None), (None, None)])
+    ('kJ', ['12.35 ± 0.23', '0.89', '-'])
+    """
+    known = [abs(joules) for joules, _ in energies if joules is not None and math.isfinite(joules)]
+    unit, size = _unit_of(max(known, default=0.0))
+    return unit, [_in_unit(*each, size) for each in energies]
+
+
+def _in_unit(joules: float | None, uncertainty: float | None, size: float) -> str:
+    if joules is None:
+        return "-"
+    if not uncertainty or not math.isfinite(joules):
+        return f"{joules / size:.4g}"
     decimals = _decimals(uncertainty / size)
-    value, off = (f"{each / size:.{decimals}f}" for each in (joules, uncertainty))
-    return f"{value} ± {off} {unit}"
+    return " ± ".join(f"{each / size:.{decimals}f}" for each in (joules, uncertainty))
 
 
 def energy_span_text(joules: float, low: float, high: float) -> str:

@@ -109,19 +109,18 @@ def trial_line(
         broken: the constraints that it breaks.
         width: characters that it may have where options can be left out for it; None for any.
     """
+    error = outcome.error or ""
+    is_ending = error.startswith((outcome.status, "interrupted"))
     parts = [] if outcome.status == "failed" else [_figures(outcome, value)]
-    said = f"Trial {number}: "
-    if outcome.status != "finished":
-        error, status = outcome.error or "", outcome.status
-        if error.startswith((status, "interrupted")):
-            parts.insert(0, error)
-        else:
-            said = f"Trial {number} {status}: "
-            parts.insert(0, error)
     parts += ["in a cheaper run"] if WHOLE_RUN in broken else []
     bounds = [name for name in broken if name != WHOLE_RUN]
     parts += [f"breaks {', '.join(bounds)}"] if bounds else []
-    said += ", ".join(filter(None, parts))
+    began = f"Trial {number}: "
+    if outcome.status != "finished" and not is_ending:
+        began = f"Trial {number} {outcome.status}: "
+    said = began + ", ".join([error] * bool(error) + parts)
+    if is_ending and width is not None and len(said) > width:  # without the reason
+        said = began + ", ".join([error.partition(": ")[0], *parts])
     texts = [f"{name} {text}" for name, text in option_texts(options).items()]
     shown = len(texts)
     while shown and width is not None and len(_with(said, texts, shown)) > width:
@@ -164,7 +163,8 @@ def _print_ended(trial: FrozenTrial) -> None:
         trial.params,
         value=trial.values[0] if trial.values else None,
         broken=[name for name, excess in trial.constraints.items() if excess > 0],
-        width=console.width if console.is_terminal else None,
+        # Where there is no ±, +/- stands for it.
+        width=console.width - 2 * console.options.ascii_only if console.is_terminal else None,
     )
     try:
         print(line, flush=True)
@@ -202,7 +202,7 @@ def progress_line(
         parts["joules"] = joules_text(used) + (f" of {joules_text(limit)}" if limit else "")
     if done > earlier and total > done:
         left = seconds_left(done - earlier, total - done, seconds, since_last)
-        parts["left"] = f"{duration_text(left, digits=2)} left"
+        parts["left"] = f"{duration_text(round(left), digits=2)} left"
     line = ", ".join(parts.values())
     for name in _DISPENSABLE:
         if width is not None and len(line) > width:

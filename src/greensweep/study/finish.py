@@ -1,5 +1,6 @@
 """The end of a sweep: test the winners, write and show the summary, close the tracked run."""
 
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,9 @@ from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
 from greensweep.study.sentences import beside_sentence, caveats
 from greensweep.study.summary import StudySummary, emitted, summarise, write_summary
+from greensweep.study.summary_output import print_summary
 from greensweep.study.tracked_sweep import finish_tracked_sweep
 from greensweep.study.trials import kept_space, read_trials
-from greensweep.study.trials_table import print_summary
 from greensweep.study.winners import drop_beaten_weights, evaluate_winners
 from greensweep.tracking.mlflow_places import is_default_store, known_parent
 from greensweep.tracking.mlflow_store import MlflowStore
@@ -54,7 +55,7 @@ def finish_sweep(
     Args:
         ours: what sweeps of our own runs know beside; None of a program of one's own, whose
             weights and test split are its own too.
-        notes: sentences to print below the summary.
+        notes: sentences with addresses and commands, to print below the summary.
         points_per_halving: as for `greensweep.decision.choice.decide`.
 
     Raises:
@@ -90,6 +91,8 @@ def finish_sweep(
     said = caveats(summary, trials) if trials else []
     bill = [] if found is None else [*cost_sentences(found), beside_sentence(summary)]
     if ours is not None and summary.chosen_trial is not None:
-        notes = [*notes, f"Train it anew: greensweep train --from {directory / STUDY_FILE}"]
-    print_summary(summary, trials, [*said, *bill, *notes])
+        is_here = directory.is_relative_to(Path.cwd())
+        study = (directory.relative_to(Path.cwd()) if is_here else directory) / STUDY_FILE
+        notes = [*notes, f"Train it anew: greensweep train --from {shlex.quote(str(study))}"]
+    print_summary(summary, trials, [said, bill], notes)
     return summary

@@ -1,64 +1,173 @@
-"""A sweep on the terminal: the table of its trials, and sentences."""
+"""The table of a sweep's trials on a terminal, in the width that there is."""
 
-import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from greensweep.decision.sentences import option_names, value_text
+from greensweep.energy.units import energies_text
+from greensweep.errors import plural
+from greensweep.messages import spelled
 from greensweep.record.reported import OBJECTIVE
 from greensweep.search.records import WHOLE_RUN
-from greensweep.study.sentences import answer_text, selection_sentence
-from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, finished, front_numbers, metric_of, searched_keys
 
-FILE_WIDTH = 160  # columns where the output is no terminal
+_MOST_ROWS = 20
 
 
-def trials_table(trials: Sequence[Trial]) -> Table:
-    """Return the table of a sweep's trials; `*` marks the Pareto-optimal candidates."""
-    searched, front = searched_keys(trials), front_numbers(trials)
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table.
+
+    Attributes:
+        is_dispensable: it may be left out where the terminal is too narrow for all.
+        may_wrap: its cells are words.
+    """
+
+    header: str
+    cells: Sequence[str]
+    is_dispensable: bool = False
+    may_wrap: bool = False
+
+    def width(self, *, wrapped: bool) -> int:
+        """Return the characters that it takes; wrapped, with a word of its header in each line."""
+        words = self.header.split() if wrapped else [self.header]
+        cells = [word for cell in self.cells for word in cell.split()]
+        return max(map(len, [*words, *(cells if wrapped and self.may_wrap else self.cells)]))
+
+
+def trials_table(
+    trials: Sequence[Trial],
+    width: int,
+    encoding: str = "utf-8",
+    *,
+    chosen: int | None = None,
+    best: int | None = None,
+) -> tuple[Table, list[str]]:
+    """Return the table of a sweep's trials, and sentences on what of them it leaves out.
+
+    It has at most 20 rows: of more trials the Pareto-optimal ones, marked by `*`, with the chosen
+    and the best, by their energy.
+
+    Args:
+        encoding: of the terminal.
+        width: in characters; what does not fit are seconds, net energy, and the last options.
+        chosen, best: the numbers of these trials.
+    """
+    front = front_numbers(trials)
+    shown = _shown(trials, front, {chosen, best})
+    marks = {chosen: "take", best: "best"} | ({chosen: "take"} if chosen is not None else {})
+    columns = [
+        replace(column, cells=[spelled(cell, encoding) for cell in column.cells])
+        for column in _columns(trials, shown, front, marks)
+    ]
+    left_out: list[str] = []
+    for column in _in_order_of_dispensability(columns):
+        if _width(columns, wrapped=True) > width:
+            columns.remove(column)
+            left_out.insert(0, column.header)
     metric = metric_of(trials)
     better = "more accurate" if metric.name == "accuracy" else f"better by {metric.label}"
-    table = Table(title=f"Trials (* = no other is {better} and cheaper)")
-    has_net = any(trial.result.energy_net_joules is not None for trial in trials)
-    energies = ["gross energy J", "net energy J"] if has_net else ["gross energy J"]
-    for name in ("trial", "", _column_name(trials), *energies, "seconds"):
-        table.add_column(name, justify="right", overflow="fold")
-    for key in searched:
-        table.add_column(key, justify="right", overflow="fold")
-    for trial in trials:
-        result = trial.result
-        table.add_row(
-            str(trial.number),
-            "*" if trial.number in front else "",
-            metric.text(result.objective_value) + _remark(trial),
-            _joules(result.energy_joules, result.energy_uncertainty_joules),
-            *([_joules(result.energy_net_joules)] if has_net else []),
-            "-" if result.seconds is None else f"{result.seconds:.2f}",
-            *(_short(trial.searched.get(key, "-")) for key in searched),
+    table = Table(
+        title=f"Trials (* = no other is {better} and cheaper)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    wrapped = _width(columns, wrapped=False) > width
+    for column in columns:
+        table.add_column(
+            column.header,
+            justify="left" if column.may_wrap else "right",
+            overflow="fold",
+            width=column.width(wrapped=wrapped),
         )
-    return table
+    for trial, cells in zip(
+        shown, zip(*(column.cells for column in columns), strict=True), strict=True
+    ):
+        table.add_row(*map(escape, cells), style="bold" if trial.number == chosen else None)
+    return table, _left_out(trials, shown, left_out)
 
 
-def print_summary(
-    summary: StudySummary, trials: Sequence[Trial], notes: Sequence[str | None]
-) -> None:
-    """Print the table, the recommendation, on which split it rests, and further notes."""
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(width=FILE_WIDTH, highlight=False)
-    sentences = [answer_text(summary), selection_sentence(summary), *notes]
-    with suppress(SystemExit):  # of rich, where the reader has closed the pipe: the sweep is done
-        if trials:
-            console.print(trials_table(trials))
-        for sentence in filter(None, sentences):
-            console.print(sentence, markup=False, soft_wrap=True)
+def _shown(trials: Sequence[Trial], front: set[int], named: set[int | None]) -> Sequence[Trial]:
+    if len(trials) <= _MOST_ROWS:
+        return trials
+    ordered = sorted(trials, key=lambda trial: trial.cost)
+    kept = [trial for trial in ordered if trial.number in front or trial.number in named]
+    places = range(len(kept)) if len(kept) <= _MOST_ROWS else _spread(len(kept), _MOST_ROWS - 2)
+    return [trial for place, trial in enumerate(kept) if place in places or trial.number in named]
 
 
-def _column_name(trials: Sequence[Trial]) -> str:
+def _spread(count: int, wanted: int) -> set[int]:
+    """Return so many places, at least two, from the first of `count` to the last."""
+    return {round(each * (count - 1) / (wanted - 1)) for each in range(wanted)}
+
+
+def _columns(
+    trials: Sequence[Trial],
+    shown: Sequence[Trial],
+    front: set[int],
+    marks: dict[int | None, str],
+) -> list[_Column]:
+    metric, searched = metric_of(trials), searched_keys(trials)
+    results = [trial.result for trial in shown]
+    nets = [each.energy_net_joules for each in results]
+    is_metered = any(each.energy_joules is not None for each in results)
+    has_net = any(each is not None for each in nets)
+    unit, energies = energies_text(
+        [(each.energy_joules, each.energy_uncertainty_joules) for each in results]
+    )
+    net_unit, net_energies = energies_text([(each, None) for each in nets])
+    seconds = ["-" if each.seconds is None else f"{each.seconds:.4g}" for each in results]
+    names = option_names(searched)
+    return [
+        _Column("trial", [str(trial.number) for trial in shown]),
+        _Column("", [", ".join(_notes(trial, front, marks)) for trial in shown], may_wrap=True),
+        _Column(_metric_name(trials), [metric.text(each.objective_value) for each in results]),
+        *([_Column(f"{'gross ' * has_net}energy {unit}", energies)] if is_metered else []),
+        *([_Column(f"net energy {net_unit}", net_energies, True)] if has_net else []),
+        _Column("seconds", seconds, True),
+        *(
+            _Column(name, [value_text(trial.searched.get(key, "-")) for trial in shown], True)
+            for key, name in names.items()
+        ),
+    ]
+
+
+def _width(columns: Sequence[_Column], *, wrapped: bool) -> int:
+    """Return the characters of a row: each cell has one to its right, and one between cells."""
+    return sum(column.width(wrapped=wrapped) + 2 for column in columns) - 1
+
+
+def _in_order_of_dispensability(columns: Sequence[_Column]) -> list[_Column]:
+    """Return what can be left out: the seconds, the net energy, then options from the last."""
+    can_go = [column for column in columns if column.is_dispensable]
+    options = can_go[[column.header for column in can_go].index("seconds") + 1 :]
+    return [*can_go[: len(can_go) - len(options)][::-1], *options[::-1]]
+
+
+def _left_out(trials: Sequence[Trial], shown: Sequence[Trial], columns: Sequence[str]) -> list[str]:
+    """Say what of the trials the table does not show."""
+    sentences = []
+    folded = [trial for trial in trials if trial not in shown]
+    if folded:
+        statuses = Counter(str(trial.result.status) for trial in folded)
+        by_status = ", ".join(f"{count} {name}" for name, count in statuses.items())
+        sentences.append(
+            f"Folded: {plural(len(folded), 'more trial')} ({by_status}); trials.csv has all "
+            f"{len(trials)}."
+        )
+    if columns:
+        sentences.append(f"Left out for want of width (trials.csv has all): {', '.join(columns)}.")
+    return sentences
+
+
+def _metric_name(trials: Sequence[Trial]) -> str:
     """Return what the metric that the trials go by is called."""
     label = metric_of(trials).label
     if label == OBJECTIVE:  # what a program returns is of whichever split it says
@@ -69,26 +178,18 @@ def _column_name(trials: Sequence[Trial]) -> str:
     return f"test {label}" if True in on_test else f"validation {label}"
 
 
-def _remark(trial: Trial) -> str:
-    """Say, behind its metric, why a trial cannot be the best."""
+def _notes(trial: Trial, front: set[int], marks: dict[int | None, str]) -> Iterator[str]:
+    """Yield what a trial is among the others, and why it cannot be the best."""
+    mark = marks.get(trial.number, "") + "*" * (trial.number in front)
+    if mark:
+        yield mark
     if trial.result.status != "finished":
-        return f" {trial.result.status}"
-    remarks = [] if trial.result.energy_comparable else ["energy does not compare"]
-    remarks += ["cheaper run"] if WHOLE_RUN in trial.broken else []
+        yield str(trial.result.status)
+        return
+    if not trial.result.energy_comparable:
+        yield "energy does not compare"
+    if WHOLE_RUN in trial.broken:
+        yield "cheaper run"
     bounds = [name for name in trial.broken if name != WHOLE_RUN]
-    remarks += [f"breaks {', '.join(bounds)}"] if bounds else []
-    return "".join(f" {remark}" for remark in remarks)
-
-
-def _joules(value: float | None, uncertainty: float | None = None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if uncertainty is None else f"{value:.1f} ± {uncertainty:.1f}"
-
-
-def _short(value: str) -> str:
-    try:
-        number = float(value)
-    except ValueError:
-        return escape(value)
-    return value if not math.isfinite(number) or number == int(number) else f"{number:.4g}"
+    if bounds:
+        yield f"breaks {', '.join(bounds)}"

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError, StudyError
-from greensweep.messages import error_line
+from greensweep.messages import error_line, spell_output
 from greensweep.record.result import read_results
 from greensweep.search.callbacks import call_before_first_trial
 from greensweep.search.folders import check_present, trial_directories
@@ -63,6 +63,7 @@ class Sweep:
             SystemExit: it was interrupted, with status 130.
         """
         mask_program_output(self._config)
+        spell_output()
         quiet_hydra(self._config.hydra.verbose)
         try:
             self._run(arguments)
