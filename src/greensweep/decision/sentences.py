@@ -93,12 +93,12 @@ def _named(candidate: Candidate) -> str:
 def _lost(decision: Decision) -> str:
     """Say by how much the chosen one is worse than the best."""
     span = decision.points_lost_interval
-    text = _worse_by(decision.points_lost, decision.metric)
-    interval = f" (95 %: {_rounded(span[0])} to {_rounded(span[1])})" if span else ""
+    text = worse_by_text(decision.points_lost, decision.metric)
+    interval = f" (95 %: {rounded_text(span[0])} to {rounded_text(span[1])})" if span else ""
     return f"{text} than the best, {decision.best.name}{interval}"
 
 
-def _worse_by(points: float, metric: Metric) -> str:
+def worse_by_text(points: float, metric: Metric) -> str:
     """Say by how many points a value is worse, better where they are negative."""
     by, is_lower = (
         points_text(abs(points), metric),
@@ -116,7 +116,7 @@ def _against_start(decision: Decision) -> Iterable[str]:
     if start is None or start is chosen or start is decision.best:
         return
     worse = (metric.score(start.value) - metric.score(chosen.value)) / decision.point
-    gained = _worse_by(worse, metric) if worse else f"the same {metric.label}"
+    gained = worse_by_text(worse, metric) if worse else f"the same {metric.label}"
     yield (
         f"Against the starting point, {start.name} ({metric.label} {metric.text(start.value)} for "
         f"{energy_text(start.joules, start.uncertainty_joules)}), that is {gained} and "
@@ -184,10 +184,13 @@ def _range_of_prices(decision: Decision) -> str:
         return f"{asked}; no other is worth what it gives up, as long as that is below {limit}."
     if math.isinf(high):
         return f"{asked}; the choice is the same from {points_text(low, metric)} on."
-    return f"{asked}; the choice is the same from {_rounded(low)} to {points_text(high, metric)}."
+    return (
+        f"{asked}; the choice is the same from {rounded_text(low)} to {points_text(high, metric)}."
+    )
 
 
-def _rounded(points: float) -> str:
+def rounded_text(points: float) -> str:
+    """Return points with two digits, or none behind the point."""
     return f"{points:.2g}" if abs(points) < 10 else f"{points:.0f}"
 
 

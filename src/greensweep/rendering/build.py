@@ -62,6 +62,10 @@ _CAPTIONS = {
         "joules_per_layer": "Energy of one more layer, over architectures",
         "attributed": "Energy attributed to layer types",
     },
+    "options": {
+        "options": "What each option saves between its cheapest and its dearest values",
+        "values": "Means over the runs of each value",
+    },
     "bill": {"bill": "The bill of searching", "ends": "Energy of all runs by how they ended"},
 }
 

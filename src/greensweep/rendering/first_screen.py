@@ -10,7 +10,13 @@ from greensweep.analysis import Result, RunTable
 from greensweep.analysis.units import joules
 from greensweep.config.metrics import Metric
 from greensweep.decision.choice import DRAWS
-from greensweep.decision.sentences import option_texts, percent_text, points_text
+from greensweep.decision.sentences import (
+    option_texts,
+    percent_text,
+    points_text,
+    rounded_text,
+    worse_by_text,
+)
 from greensweep.energy.units import energy_text, watt_hours_text
 from greensweep.rendering.page import Fact
 from greensweep.sources import run_columns as col
@@ -65,11 +71,9 @@ def _choice(tradeoff: Result, links: Sequence[Mapping[str, str]]) -> Iterator[Fa
 def _lost(decision: Mapping[str, Any], metric: Metric, *, is_best: bool) -> str:
     if is_best:
         return f"nothing: it is {metric.best_words}"
-    of = "" if metric.range is None else f" of {metric.label}"
     low, high = decision["points_lost_low"], decision["points_lost_high"]
-    by = points_text(decision["points_lost"], metric)
-    interval = "" if low is None else f" (95 %: {low:.2g} to {high:.2g})"
-    return f"{by}{of}{interval}"
+    interval = "" if low is None else f" (95 %: {rounded_text(low)} to {rounded_text(high)})"
+    return f"{worse_by_text(decision['points_lost'], metric)} than the best{interval}"
 
 
 def _saved(
@@ -88,7 +92,7 @@ def _saved(
 
 def _how_sure(decision: Mapping[str, Any], metric: Metric, weighed: int) -> str:
     if weighed == 1:
-        return "nothing else on the front to choose"
+        return "no other is on the front"
     low, high = decision["holds_from"] or 0.0, decision["holds_to"]
     asked = "half the energy may cost"
     if high is None:
@@ -96,11 +100,15 @@ def _how_sure(decision: Mapping[str, Any], metric: Metric, weighed: int) -> str:
     elif low == 0.0:
         prices = f"up to {points_text(high, metric)}"
     else:
-        prices = f"{low:.2g} to {points_text(high, metric)}"
+        prices = f"{rounded_text(low)} to {points_text(high, metric)}"
+    holds = f"it holds where {asked} {prices}"
     stability = decision["stability"]
     if stability is None:
-        return f"the same where {asked} {prices}; chance is not known: each was trained once"
-    return f"the same in {percent_text(stability)} of {DRAWS} draws, and where {asked} {prices}"
+        return f"{holds}; what chance does is not known, since the metric has no interval"
+    return (
+        f"{percent_text(stability)} of {DRAWS} draws within the uncertainties choose the same; "
+        f"{holds}"
+    )
 
 
 def _holds_for(runs: RunTable, spent_joules: float) -> Iterator[Fact]:

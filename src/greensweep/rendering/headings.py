@@ -10,12 +10,11 @@ import pandas as pd
 
 from greensweep.analysis.units import cell
 from greensweep.config.metrics import metric_called
-from greensweep.decision.sentences import option_names, percent_text
+from greensweep.decision.sentences import option_names, percent_text, value_text
 from greensweep.energy.units import energy_text
 from greensweep.sources.table import ENERGY, OPTION_GROUPS
 
 _UNCERTAINTY = "energy_uncertainty_joules"
-_ENDS = {"low": "low", "high": "high"}
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}(\.dir)?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What no reader of a page misses: it is in the table's file.
 _LEFT_OUT = re.compile(
@@ -60,6 +59,11 @@ _HEADINGS = {
     "model": "model",
     "model.name": "model",
 }
+# Columns that say nothing where all rows have the same in them.
+_OF_ALL = ("group", "setting", "remark", "model", "model.name")
+# Texts of options and of their values, or of ranges of these.
+_OPTIONS, _VALUES = ("option", "hyperparameter"), ("value", "least", "most")
+_NUMBER = re.compile(r"\d+\.\d+(e[+-]?\d+)?")
 _LAYERS = re.compile(r"layers/(.*)")
 _PER_KILOJOULE = re.compile(r"(.*)_per_extra_kilojoule")
 _CHANGE = re.compile(r"(.*)_(lost|added|gained|p)")
@@ -129,11 +133,11 @@ def _metric(name: str) -> str:
 
 
 def _says_nothing(frame: pd.DataFrame, name: str) -> bool:
-    """Tell whether a column is a group of all, or empty in all rows."""
+    """Tell whether a column is the same for all, as the first screen says, or has nothing."""
     values = frame[name]
-    return bool(
-        values.isna().all() or (name in ("group", "remark") and values.astype(str).nunique() < 2)
-    )
+    if name == "runs" and len(frame) > 1:
+        return bool(values.eq(1).all())
+    return bool(values.isna().all() or (name in _OF_ALL and values.astype(str).nunique() < 2))
 
 
 def texts_of(column: Column, record: dict[str, Any], names: Sequence[str]) -> str:
@@ -152,6 +156,10 @@ def texts_of(column: Column, record: dict[str, Any], names: Sequence[str]) -> st
 
 def _text(name: str, value: Any, names: Iterable[str], *, is_end: bool = False) -> str:
     if isinstance(value, str):
+        if name in _OPTIONS:
+            return option_names([value])[value]
+        if name in _VALUES:
+            return _NUMBER.sub(lambda found: value_text(found[0]), value)
         return value[:8] if _ID.fullmatch(value) else value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and math.isinf(value) and is_end:

@@ -197,13 +197,12 @@ class _Scale:
         axes.set_xlim(-0.06, 1.06)
 
     def _round_numbers(self) -> Sequence[float]:
-        """Return some three round numbers of the range, of a wide one powers of ten."""
+        """Return some round numbers of the range, of a wide one two powers of ten."""
         if not self.is_log:
             found = MaxNLocator(3).tick_values(self.low, self.high)
             return [float(each) for each in found if self.low <= each <= self.high]
         powers = np.arange(np.ceil(np.log10(self.low)), np.floor(np.log10(self.high)) + 1)
-        kept = powers if len(powers) <= 3 else powers[[0, len(powers) // 2, -1]]
-        return [float(each) for each in 10.0**kept]
+        return [float(each) for each in 10.0 ** powers[:: max(len(powers) - 1, 1)]]
 
 
 def _dots(axes: Axes, x: Any, y: Any, look: dict[str, Any]) -> None:
