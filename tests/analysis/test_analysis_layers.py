@@ -131,6 +131,29 @@ def test_joules_per_layer_are_those_that_made_the_runs() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [
+        (1.0, "9.75 J (9.29 to 10.22) for one more of linear"),
+        (1e-3, "9.75 mJ (9.29 to 10.22) for one more of linear"),
+        (1e6, "9.75 MJ (9.29 to 10.22) for one more of linear"),
+    ],
+)
+def test_energy_of_one_more_is_told_in_a_unit_that_suits_it(scale: float, told: str) -> None:
+    rows = [{**row, "energy_joules": scale * row["energy_joules"]} for row in design(noise=0.5)]
+    assert told in layers(rows).answers[0]
+
+
+def test_what_layers_explain_exactly_is_told_as_such() -> None:
+    rows = [{**row, "energy_joules": 100.0 - 10.0 * row["linear"]} for row in design(noise=0.0)]
+    per_layer, by_runs, predicted = layers(rows, order=1).answers
+    assert "-10 J (-10 J to -10 J) for one more of linear" in per_layer
+    assert by_runs == "Over runs, linear explains 100.0 % of the variance of energy (η², Type III)."
+    assert (
+        "misses the energy of an architecture that it has not seen by 0 J in the mean" in predicted
+    )
+
+
 def test_sums_of_squares_of_a_balanced_design_are_those_of_the_textbook() -> None:
     frame = pd.DataFrame({"f": [0, 0, 1, 1], "g": [0, 1, 0, 1], "y": [1.0, 2.0, 5.0, 10.0]})
     table = factorial_anova(frame, "y", ["f", "g"], 1).set_index("term")

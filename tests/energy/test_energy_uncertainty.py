@@ -175,6 +175,7 @@ def test_the_true_figure_lies_within_its_uncertainty(seconds: float) -> None:
         (-5.0, 0.25, "-5.00 ± 0.25 J"),
         (0.0, 2.0, "0 ± 2 J"),
         (5.0, 0.0, "5 J"),
+        (5.0, 1e-9, "5 J"),
         (1.0, None, "1 J"),
         (math.inf, 2.0, "infinite"),
         (5.0, None, "5 J"),
@@ -197,6 +198,7 @@ def test_energy_is_shown_with_its_uncertainty_in_one_unit(
         (999.0, 998.0, 1000.0, "999 J (998 to 1000)"),
         (0.0, 0.0, 0.0, "0 J (0 J to 0 J)"),
         (2.0, 2.0, 2.0, "2 J (2 J to 2 J)"),
+        (50.0, 50.0 - 1e-9, 50.0 + 1e-9, "50 J (50 J to 50 J)"),
         (1.0, 0.5, math.inf, "1 J (500 mJ to infinite)"),
     ],
 )

@@ -30,6 +30,7 @@ from greensweep.energy.units import energy_span_text, joules_text
 from greensweep.errors import AnalysisError, plural
 from greensweep.sources.table import ENERGY, RunTable
 
+_ROUNDING = 1e-9
 _MOST = 1e30  # of a factor or feature: the squares of larger ones may overflow
 
 
@@ -239,9 +240,12 @@ def _span(joules: float, low: float, high: float) -> str:
 
 
 def _by_prediction(figures: dict[str, object], features: Sequence[str]) -> str:
+    errors = (figures["prediction_mean_error_joules"], figures["mean_of_others_error_joules"])
+    # Of an exact fit only rounding is left.
+    least = _ROUNDING * max(map(float, map(str, errors)))
     own, mean = (
-        joules_text(float(str(figures[f"{name}_error_joules"])), digits=3)
-        for name in ("prediction_mean", "mean_of_others")
+        joules_text(each if each > least else 0.0, digits=3)
+        for each in map(float, map(str, errors))
     )
     return (
         f"A regression on {', '.join(features)} misses the energy of an architecture that it has "

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 JOULES_PER_KWH = 3.6e6
+_UNSEEN = 1e-5  # of a figure, which four digits do not show
 _JOULES_PER_WATT_HOUR = JOULES_PER_KWH / 1000
 _WATT_HOURS = (("GWh", 1e9), ("MWh", 1e6), ("kWh", 1e3), ("Wh", 1.0), ("mWh", 1e-3))
 _GRAMS = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
@@ -28,8 +29,9 @@ def energy_text(joules: float | None, uncertainty: float | None) -> str:
     ('323 ± 40 J', '12.3 ± 2.3 kJ')
     """
     text = joules_text(joules)
-    if joules is None or not uncertainty or not math.isfinite(joules):
+    if joules is None or not _is_shown(uncertainty, joules):
         return text
+    assert uncertainty is not None
     unit, size = _unit_of(joules)
     return f"{_in_unit(joules, uncertainty, size)} {unit}"
 
@@ -63,12 +65,18 @@ def energy_span_text(joules: float, low: float, high: float) -> str:
     '20.2 kJ (15.7 to 24.8)'
     """
     half = (high - low) / 2
-    if not half > 0 or not math.isfinite(half):
+    if not _is_shown(half, joules):
         return f"{joules_text(joules)} ({joules_text(low)} to {joules_text(high)})"
     unit, size = _unit_of(joules if abs(joules) >= half else max(abs(low), abs(high)))
     decimals = _decimals(half / size)
     middle, *ends = (f"{each / size:.{decimals}f}" for each in (joules, low, high))
     return f"{middle} {unit} ({' to '.join(ends)})"
+
+
+def _is_shown(off: float | None, joules: float) -> bool:
+    """Tell whether a figure is known so badly that this shows in its digits."""
+    is_finite = off is not None and math.isfinite(off) and math.isfinite(joules)
+    return is_finite and (off or 0.0) > _UNSEEN * abs(joules)
 
 
 def _unit_of(joules: float) -> tuple[str, float]:
