@@ -2,7 +2,7 @@
 
     python benchmarks/gallery.py                 # write all anew, of the runs that are kept
     python benchmarks/gallery.py digits          # run the default sweep before
-    python benchmarks/gallery.py own-loop=FOLDER # of another sweep
+    python benchmarks/gallery.py own-loop=FOLDER  # of another sweep
 
 A report is `docs/gallery/NAME.html`, its front NAME.svg, and its runs NAME.csv; where there is
 Chromium, screenshots are in `docs/images/`. The runs of `digits` give the README's figures.
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> None:
         take_pictures()
     figures = before_and_after(GALLERY / "digits.csv")
     README.write_text(with_figures(README.read_text("utf-8"), figures), "utf-8")
-    quoted = fill(answer(GALLERY / "own-loop.csv"), 118)
+    quoted = fill(answer(GALLERY / "own-loop.csv"), 76)
     TUTORIAL.write_text(_QUOTE.sub(lambda _: quoted, TUTORIAL.read_text("utf-8")), "utf-8")
 
 
