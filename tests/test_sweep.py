@@ -112,6 +112,7 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
         study_name="greensweep", storage=f"sqlite:///{tmp_path}/sweep/optuna.db"
     )
     assert [t.value for t in stored_study.trials] == [t["validation_accuracy"] for t in trials]
+    assert stored_study.metric_names == ["validation accuracy"]
     experiment = client.get_experiment_by_name("greensweep")
     sweep = parent.info.run_id
     view = f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={sweep}"

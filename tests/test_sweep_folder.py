@@ -162,7 +162,10 @@ def forget_folders(storage: optuna.storages.RDBStorage) -> None:
     from sqlalchemy import text
 
     with storage.engine.begin() as connection:
-        connection.execute(text("DELETE FROM study_system_attributes"))
+        connection.execute(
+            text("DELETE FROM study_system_attributes WHERE key LIKE :folder"),
+            {"folder": "greensweep:folder:%"},
+        )
 
 
 @pytest.mark.slow

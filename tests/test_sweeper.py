@@ -14,6 +14,7 @@ import pytest
 from conftest import PROJECT, Finished
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from greensweep.search.records import OUTCOME, kept
 from greensweep.sweeper.spec import trial_overrides
 
 Cli = Callable[..., Finished]
@@ -246,10 +247,10 @@ def test_a_program_of_ones_own_is_searched_metered_and_pruned(
     done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     pruned = [trial for trial in study.trials if trial.state.name == "PRUNED"]
     assert len(done) + len(pruned) == 10
-    assert pruned and all(trial.user_attrs["outcome"]["epochs"] < 6 for trial in pruned)
+    assert pruned and all(kept(trial, OUTCOME)["epochs"] < 6 for trial in pruned)
     for trial in done:
         macro_f1, joules = trial.values
-        outcome = trial.user_attrs["outcome"]
+        outcome = kept(trial, OUTCOME)
         assert outcome["metric_value"] == macro_f1
         assert 0 < joules <= outcome["spent_joules"]
         assert [point[0] for point in outcome["curve"]] == list(range(1, 7))

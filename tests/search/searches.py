@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from greensweep.energy import ComponentEnergy, EnergyReading, Meter
 from greensweep.record.reporting import report
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import OWNER, Outcome, outcome_of
+from greensweep.search.records import OWNER, Outcome, keep, outcome_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
 from greensweep.search.trial import run_trial
@@ -170,9 +170,8 @@ def kill(search: Search, reserved: ReservedTrial) -> None:
 
 
 def set_attribute(search: Search, number: int, name: str, value: Any) -> None:
-    """Set a trial's user attribute, whoever runs it."""
-    trial = trial_of(search.study, number)
-    search.study._storage.set_trial_user_attr(trial._trial_id, name, value)
+    """Set what the search keeps with a trial, whoever runs it."""
+    keep(search.study, trial_of(search.study, number), name, value)
 
 
 def outcomes(search: Search) -> list[Outcome | None]:

@@ -30,6 +30,7 @@ from greensweep.search.records import (
     Outcome,
     Owner,
     counted,
+    kept,
     outcome_of,
 )
 from greensweep.search.sentences import cost_sentences
@@ -466,7 +467,7 @@ def test_a_trial_too_large_for_the_budget_is_not_started_though_none_like_it_has
     ended = found.run()
     assert found.states() == ["COMPLETE", "FAIL"]
     assert ended == "95 J are left of the budget, and 100 J are forecast"
-    assert [trial.user_attrs[FLOPS] for trial in found.trials] == [1e9, 2e10]
+    assert [kept(trial, FLOPS) for trial in found.trials] == [1e9, 2e10]
 
 
 def test_few_trials_are_forecast_by_their_geometric_mean() -> None:

@@ -23,7 +23,7 @@ from greensweep.search.constraints import broken_by
 from greensweep.search.cost import search_cost
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import PROGRESS, Outcome, outcome_of
+from greensweep.search.records import PROGRESS, Outcome, kept, outcome_of
 from greensweep.tracking.tracker import MemoryTracker
 
 SPACE = {"width": IntDistribution(1, 64, log=True)}
@@ -461,7 +461,7 @@ def test_what_a_dead_trial_had_told_of_its_set_up_counts(tmp_path: Path) -> None
     TrialMonitor(found.spec, found.study, trial_of(found.study, reserved.number)).on_epoch(
         Progress(0, spent_joules=395.0, epochs=3)
     )
-    assert trial_of(found.study, reserved.number).user_attrs[PROGRESS]["spent_joules"] == 395.0
+    assert kept(trial_of(found.study, reserved.number), PROGRESS)["spent_joules"] == 395.0
 
 
 @pytest.fixture(autouse=True)

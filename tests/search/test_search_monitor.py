@@ -18,7 +18,7 @@ from greensweep.record.reporting import Progress, report, report_progress
 from greensweep.search.cost import best_trials
 from greensweep.search.monitor import is_mark
 from greensweep.search.pruning import Finished, dominated_by, gain_since
-from greensweep.search.records import CURVE_POINTS, PROGRESS, CurvePoint, Outcome, outcome_of
+from greensweep.search.records import CURVE_POINTS, PROGRESS, CurvePoint, Outcome, kept, outcome_of
 
 BEST, WORST = 1e-3, 1e-5  # rates
 
@@ -340,9 +340,9 @@ def test_an_epoch_that_is_no_whole_number_fails_its_trial(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("clock")
-@pytest.mark.parametrize(("joules", "kept"), [(1000.0, [1, 2, 3]), (None, [])])
+@pytest.mark.parametrize(("joules", "known"), [(1000.0, [1, 2, 3]), (None, [])])
 def test_where_there_is_a_budget_every_report_is_kept_for_the_other_workers(
-    tmp_path: Path, joules: float | None, kept: list[int]
+    tmp_path: Path, joules: float | None, known: list[int]
 ) -> None:
     """Without one, what they know may be a second old."""
     seen = []
@@ -350,13 +350,13 @@ def test_where_there_is_a_budget_every_report_is_kept_for_the_other_workers(
     def task(params: Any) -> float:
         for epoch in (1, 2, 3):
             report(epoch=epoch, accuracy=0.5, joules=1.0 * epoch, epochs=3)
-            if PROGRESS in found.trials[0].user_attrs:
-                seen.append(found.trials[0].user_attrs[PROGRESS]["epoch"])
+            if progress := kept(found.trials[0], PROGRESS):
+                seen.append(progress["epoch"])
         return 0.5
 
     found = search(tmp_path, task, budget=BudgetConfig(joules=joules))
     found.run(1)
-    assert seen == kept
+    assert seen == known
 
 
 def test_ten_reports_at_most_where_the_epochs_are_not_known() -> None:

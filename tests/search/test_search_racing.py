@@ -9,6 +9,7 @@ from searches import Search, spec
 
 from greensweep.record.reporting import Progress, report_repeat
 from greensweep.search.pruning import falls_short
+from greensweep.search.records import OUTCOME, kept
 
 
 def repeats_of(values: Mapping[int, list[float]], search: list[Search]) -> Any:
@@ -35,7 +36,7 @@ def test_a_trial_that_falls_short_runs_no_more_repeats(tmp_path: Path) -> None:
     values = {0: [0.90, 0.91, 0.92], 1: [0.80, 0.83, 0.7, 0.7], 2: [0.91, 0.9, 0.92]}
     search = race(tmp_path, values)
     assert search.states() == ["COMPLETE", "PRUNED", "COMPLETE"]
-    outcome = search.trials[1].user_attrs["outcome"]
+    outcome = kept(search.trials[1], OUTCOME)
     assert outcome["status"] == "pruned"
     assert outcome["repeats"] == [0.80, 0.83]
     # Welch: t = -5.91 with 1.30 degrees of freedom.
@@ -47,14 +48,14 @@ def test_a_trial_that_falls_short_runs_no_more_repeats(tmp_path: Path) -> None:
 def test_near_repeats_all_run(tmp_path: Path) -> None:
     search = race(tmp_path, {0: [0.90, 0.92, 0.88], 1: [0.89, 0.90, 0.87]})
     assert search.states() == ["COMPLETE", "COMPLETE"]
-    assert search.trials[1].user_attrs["outcome"]["repeats"] == [0.89, 0.90, 0.87]
+    assert kept(search.trials[1], OUTCOME)["repeats"] == [0.89, 0.90, 0.87]
 
 
 def test_less_is_better_where_the_search_minimizes(tmp_path: Path) -> None:
     values = {0: [0.50, 0.51, 0.52], 1: [0.90, 0.91, 0.92], 2: [0.10, 0.11, 0.12]}
     search = race(tmp_path, values, directions=("minimize",))
     assert search.states() == ["COMPLETE", "PRUNED", "COMPLETE"]
-    assert search.trials[1].user_attrs["outcome"]["repeats"] == [0.90, 0.91]
+    assert kept(search.trials[1], OUTCOME)["repeats"] == [0.90, 0.91]
     # The rival is the lowest of those that finished.
     rival = falls_short(search.study, [0.30, 0.31])
     assert rival is not None

@@ -31,7 +31,7 @@ from greensweep.record.reporting import report
 from greensweep.record.result import RunResult, write_result
 from greensweep.search import interrupt, recovery
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, outcome_of
+from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, kept, outcome_of
 from greensweep.search.recovery import Recovery
 from greensweep.search.reports import history_of, read_reports
 from greensweep.search.spec import SearchSpec
@@ -523,7 +523,9 @@ def test_a_dead_trial_whose_run_left_its_result_is_finished_by_that(
         assert (outcome.status, outcome.spent_joules) == ("died", None)
 
 
-@pytest.mark.parametrize("at", ["set_trial_user_attr", "set_trial_state_values"])
+@pytest.mark.parametrize(
+    "at", ["set_trial_system_attr", "set_trial_user_attr", "set_trial_state_values"]
+)
 def test_a_death_while_a_trial_is_settled_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -781,7 +783,7 @@ def test_outcomes_of_other_sweepers_are_none(tmp_path: Path) -> None:
     search = Search(spec(tmp_path, 1, sampler=RANDOM), value_of)
     search.run()
     assert [outcome is not None for outcome in outcomes(search)] == [True]
-    assert OUTCOME in search.trials[0].user_attrs
+    assert kept(search.trials[0], OUTCOME)
 
 
 def test_a_point_that_is_none_of_the_choices_is_refused(tmp_path: Path) -> None:

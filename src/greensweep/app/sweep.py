@@ -107,6 +107,7 @@ def close_current(fault: BaseException | None) -> BaseException | None:
         return fault  # nothing was begun
     from greensweep.study.dead_trials import fail_running
     from greensweep.study.finish import Ours, finish_sweep, sweep_notes
+    from greensweep.study.stock import name_stock_objectives
 
     interrupted = isinstance(fault, KeyboardInterrupt)
     parsed: TrainConfig = parse(shared_config(config))
@@ -114,6 +115,8 @@ def close_current(fault: BaseException | None) -> BaseException | None:
         storage = OmegaConf.select(config, "hydra.sweeper.storage")
         if storage is not None and not resumes(config.hydra):
             fail_running(directory, storage)
+            name = OmegaConf.select(config, "hydra.sweeper.study_name")
+            name_stock_objectives(storage, name, parsed)
         store = open_store(parsed.tracking)
         report = ", the report" if parsed.report.auto else ""
         notes = sweep_notes(directory, store, f"Trials, study.json{report} and kept weights")

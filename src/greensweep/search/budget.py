@@ -7,7 +7,14 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from greensweep.energy.units import duration_text, joules_text
-from greensweep.search.records import SEARCH_ENERGY, outcome_of, owner_of, seconds_of, spent_of
+from greensweep.search.records import (
+    SEARCH_ENERGY,
+    kept_of_study,
+    outcome_of,
+    owner_of,
+    seconds_of,
+    spent_of,
+)
 from greensweep.search.spec import SearchSpec
 
 _SECONDS_PER_HOUR = 3600.0
@@ -29,8 +36,8 @@ def spent(study: optuna.Study, trials: Sequence[FrozenTrial]) -> Spent:
 
 def between_trials(study: optuna.Study) -> float:
     """Return the joules that no trial is charged: of processes that looked for one more."""
-    attributes = study.user_attrs
-    return float(sum(v for name, v in attributes.items() if name.startswith(SEARCH_ENERGY)))
+    attributes = kept_of_study(study).items()
+    return float(sum(value for name, value in attributes if name.startswith(SEARCH_ENERGY)))
 
 
 def drawing_joules(trials: Sequence[FrozenTrial]) -> float:

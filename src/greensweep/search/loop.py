@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -13,7 +12,13 @@ from greensweep.errors import ConstraintError, MissingFigure
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import SEARCH_ENERGY, Outcome, this_process
+from greensweep.search.records import (
+    SEARCH_ENERGY,
+    Outcome,
+    keep_of_study,
+    kept_of_study,
+    this_process,
+)
 from greensweep.search.trial import finish_trial
 from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
@@ -103,5 +108,4 @@ def keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:
     if joules:
         process = this_process()
         name = f"{SEARCH_ENERGY}{process.host}:{process.pid}:{process.born}"
-        known: Any = study.user_attrs.get(name, 0.0)
-        study.set_user_attr(name, known + joules)
+        keep_of_study(study, name, kept_of_study(study).get(name, 0.0) + joules)

@@ -18,9 +18,9 @@ from greensweep.errors import ConstraintError, TrialEnded, first_line
 from greensweep.record.reported import EpochCount, by_split, choose_metric, known_direction
 from greensweep.record.reporting import Progress
 from greensweep.search.limits import TrialLimits
-from greensweep.search.optuna_internals import report_value, set_user_attribute, trial_of
+from greensweep.search.optuna_internals import report_value, trial_of
 from greensweep.search.pruning import Finished, dominated_by, falls_short
-from greensweep.search.records import PROGRESS, CurvePoint, fidelity_of, outcome_of
+from greensweep.search.records import PROGRESS, CurvePoint, fidelity_of, keep, outcome_of
 from greensweep.search.reports import Report, keep_report
 from greensweep.search.spec import SearchSpec
 
@@ -240,7 +240,7 @@ class TrialMonitor:
         if not self._spec.has_budget and now - self._written < _FRESH_SECONDS:
             return
         self._written = now
-        set_user_attribute(self._study, self._trial, PROGRESS, self._known(progress))
+        keep(self._study, self._trial, PROGRESS, self._known(progress))
 
     def _known(self, progress: Progress) -> dict[str, Any]:
         return {

@@ -37,8 +37,10 @@ def set_user_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value
     _storage(study).set_trial_user_attr(trial._trial_id, name, value)
 
 
-def set_system_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value: Any) -> None:
-    """Keep a system attribute of a running trial."""
+def set_system_attribute(
+    study: optuna.Study, trial: FrozenTrial | optuna.Trial, name: str, value: Any
+) -> None:
+    """Keep a system attribute of a running trial, which dashboards do not show."""
     _storage(study).set_trial_system_attr(trial._trial_id, name, value)
 
 

@@ -13,13 +13,20 @@ from greensweep.energy.processes import Processes, boot_of
 from greensweep.energy.reading import Quality
 from greensweep.nested import from_json
 from greensweep.record.ending import Status
-from greensweep.search.optuna_internals import set_system_attribute
+from greensweep.search.optuna_internals import (
+    set_study_attribute,
+    set_system_attribute,
+    study_attributes,
+)
 from greensweep.secrets.data import masked
 
-# User attributes of a trial, which optuna-dashboard shows.
-OWNER, PROGRESS, OUTCOME = "owner", "progress", "outcome"
-ENQUEUED = {"enqueued": True}  # of a point that the search was given to start from
-FLOPS = "flops"  # of the whole trial, forecast before it starts
+# What a search keeps with a trial for itself; FLOPS: of the whole trial, forecast before it starts.
+OWNER, PROGRESS, OUTCOME, FLOPS = "owner", "progress", "outcome", "flops"
+# System attributes begin so, which dashboards do not show.
+_OWN = "greensweep:"
+
+# User attributes, which they do. Of a point that the search was given to start from:
+ENQUEUED = {"enqueued": True}
 
 FUTILE_TRIALS = 3  # so many that all failed alike tell that the next would, too
 
@@ -31,7 +38,7 @@ _RETRY_HISTORY = "retry_history"
 
 # System attribute of a trial: which of the search's fidelities it runs in, counted from 1. They are
 # cheaper runs, in which a search may try points before it pays for whole ones.
-_FIDELITY = "greensweep:fidelity"
+_FIDELITY = f"{_OWN}fidelity"
 
 # Constraint that a cheaper run breaks, so that it is never taken for the best of a search.
 WHOLE_RUN = "whole_run"
@@ -149,21 +156,49 @@ def this_process() -> Owner:
     return Owner(platform.node(), *Processes().own(), since=time.monotonic())
 
 
+def keep(study: optuna.Study, trial: FrozenTrial | optuna.Trial, name: str, value: Any) -> None:
+    """Keep with a trial what is for the search alone."""
+    set_system_attribute(study, trial, f"{_OWN}{name}", value)
+
+
+def kept(trial: FrozenTrial, name: str) -> Any:
+    """Return what was kept so, by earlier versions among its user attributes; None of nothing."""
+    return trial.system_attrs.get(f"{_OWN}{name}", trial.user_attrs.get(name))
+
+
+def keep_of_study(study: optuna.Study, name: str, value: Any) -> None:
+    """Keep with a study what is for the search alone."""
+    set_study_attribute(study, f"{_OWN}{name}", value)
+
+
+def kept_of_study(study: optuna.Study) -> dict[str, Any]:
+    """Return all that was kept so, by earlier versions among its user attributes, by name."""
+    system = study_attributes(study).items()
+    own = {name.removeprefix(_OWN): value for name, value in system if name.startswith(_OWN)}
+    return {**study.user_attrs, **own}
+
+
+def inherited(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the system attributes that the repeat of a trial has too: not how it went."""
+    own = ("constraints", *(f"{_OWN}{name}" for name in (OWNER, PROGRESS, OUTCOME, FLOPS)))
+    return {name: v for name, v in trial.system_attrs.items() if not name.startswith(own)}
+
+
 def owner_of(trial: FrozenTrial) -> Owner | None:
     """Return the process that a trial belongs to, once it is known."""
-    kept = trial.user_attrs.get(OWNER)
-    return Owner(**kept) if kept else None
+    owner = kept(trial, OWNER)
+    return Owner(**owner) if owner else None
 
 
 def outcome_of(trial: FrozenTrial) -> Outcome | None:
     """Return how a trial ended; None while it runs, and for trials of another sweeper."""
-    kept = trial.user_attrs.get(OUTCOME)
-    return None if kept is None else from_json(Outcome, kept)
+    outcome = kept(trial, OUTCOME)
+    return None if outcome is None else from_json(Outcome, outcome)
 
 
 def flops_of(trial: FrozenTrial) -> float | None:
     """Return how much a trial was forecast to compute; None where that was not asked or known."""
-    flops: float | None = trial.user_attrs.get(FLOPS)
+    flops: float | None = kept(trial, FLOPS)
     return flops
 
 
@@ -189,8 +224,8 @@ def in_fidelity(trials: Iterable[FrozenTrial], fidelity: int) -> list[FrozenTria
 
 def spent_of(trial: FrozenTrial) -> float:
     """Return the joules that a trial, running or not, is known to have cost; 0 where unmetered."""
-    kept = _latest(trial)
-    return (kept.get("spent_joules") or 0.0) + (kept.get("search_joules") or 0.0)
+    latest = _latest(trial)
+    return (latest.get("spent_joules") or 0.0) + (latest.get("search_joules") or 0.0)
 
 
 def seconds_of(trial: FrozenTrial) -> float:
@@ -199,7 +234,7 @@ def seconds_of(trial: FrozenTrial) -> float:
 
 
 def _latest(trial: FrozenTrial) -> Mapping[str, Any]:
-    return trial.user_attrs.get(OUTCOME) or trial.user_attrs.get(PROGRESS) or {}
+    return kept(trial, OUTCOME) or kept(trial, PROGRESS) or {}
 
 
 def retried_numbers(trials: Sequence[FrozenTrial]) -> set[int]:
@@ -215,14 +250,14 @@ def retry_history(trial: FrozenTrial) -> Sequence[int]:
 
 def status_of(trial: FrozenTrial) -> TrialStatus | None:
     """Return how a trial ended, and no more of its outcome; None as of that."""
-    status: TrialStatus | None = (trial.user_attrs.get(OUTCOME) or {}).get("status")
+    status: TrialStatus | None = (kept(trial, OUTCOME) or {}).get("status")
     return status
 
 
 def runs_again(trial: FrozenTrial) -> bool:
     """Tell whether a trial was stopped from outside, so that a resumed sweep runs it again."""
-    kept = trial.user_attrs.get(OUTCOME) or {}
-    return bool(kept.get("interrupted")) or status_of(trial) == "withdrawn"
+    outcome = kept(trial, OUTCOME) or {}
+    return bool(outcome.get("interrupted")) or status_of(trial) == "withdrawn"
 
 
 def left_to_repeat(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

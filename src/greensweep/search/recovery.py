@@ -22,13 +22,16 @@ from greensweep.search.records import (
     PROGRESS,
     Outcome,
     TrialStatus,
+    inherited,
     is_enqueued,
+    kept,
     owner_of,
     retried_numbers,
     retry_history,
     status_of,
 )
 from greensweep.search.reports import read_reports
+from greensweep.search.shown import shown_result
 from greensweep.search.spec import SearchSpec
 from greensweep.search.trial import (
     EndedTrial,
@@ -80,9 +83,11 @@ class Recovery:
                 return False
             is_finished = ended.outcome.status == "finished"
             broken: Mapping[str, float] = {}
+            result = find_result(folder)
             if is_finished:
-                broken = broken_by(self.spec.constraints, ended.outcome, find_result(folder))
-            finish_trial(self.study, trial, ended.outcome, ended.values, folder, broken)
+                broken = broken_by(self.spec.constraints, ended.outcome, result)
+            shown = shown_result(result, self.spec.directory)
+            finish_trial(self.study, trial, ended.outcome, ended.values, folder, broken, shown)
             return True
 
     def _ended_by_result(self, trial: FrozenTrial, folder: Path) -> EndedTrial | None:
@@ -103,11 +108,7 @@ class Recovery:
         """Put a trial's parameters in the queue, linked to it."""
         if trial.number in retried_numbers(self.study.get_trials(deepcopy=False)):
             return  # whoever began this died before the trial itself was finished
-        attributes = {
-            name: value
-            for name, value in trial.system_attrs.items()
-            if not name.startswith("constraints")
-        }
+        attributes = inherited(trial)
         history = [*retry_history(trial), trial.number]
         space, drawn = self.spec.space, trial.params
         is_drawn = all(name in drawn for name in space.names if space.has(name, drawn))
@@ -159,7 +160,7 @@ class Recovery:
 def _what_is_left(trial: FrozenTrial, folder: Path, status: TrialStatus) -> Outcome:
     """Return what a dead trial is known to have cost: by its last report."""
     reports = read_reports(folder)  # those of another machine's may be out of reach
-    known: Mapping[str, Any] = trial.user_attrs.get(PROGRESS) or {}
+    known: Mapping[str, Any] = kept(trial, PROGRESS) or {}
     if reports and reports[-1].known["seconds"] > known.get("seconds", 0.0):
         known = reports[-1].known
     epoch = known.get("epoch", 0)

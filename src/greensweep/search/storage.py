@@ -29,6 +29,7 @@ from sqlalchemy.exc import (
 
 from greensweep.config.folders import sqlite_file
 from greensweep.errors import StudyError, first_line
+from greensweep.search.records import keep_of_study, kept_of_study
 from greensweep.search.space import range_text
 from greensweep.search.spec import SearchSpec
 from greensweep.secrets.data import mask_override, mask_text, masked
@@ -41,7 +42,7 @@ warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
 
 log = logging.getLogger(__name__)
 
-_ASKED = "greensweep"  # the study's user attribute that says what it searches
+_ASKED = "greensweep"  # what a study keeps so is what it searches
 
 _WRITE = (
     "write sqlite:///FILE.db or postgresql+psycopg://USER@HOST/NAME, say, or leave it out, which "
@@ -147,7 +148,7 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
             pruner=spec.build_pruner(),
             load_if_exists=True,
         )
-        asked, kept = _asked(spec), study.user_attrs.get(_ASKED)
+        asked, kept = _asked(spec), kept_of_study(study).get(_ASKED)
         if kept is None and study.get_trials(deepcopy=False):
             raise StudyError(
                 f"hydra.sweeper.study_name={spec.study_name} is a study of another program in "
@@ -156,7 +157,7 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
         if kept is not None:
             _check_known({**kept, "fixed": _fixed(kept["fixed"], spec)}, asked, spec)
         if kept != asked:
-            study.set_user_attr(_ASKED, asked)
+            keep_of_study(study, _ASKED, asked)
         return study
 
 

@@ -38,8 +38,10 @@ from greensweep.search.records import (
     ended_as,
     fidelity_of,
     is_enqueued,
+    keep,
 )
 from greensweep.search.reports import forget_reports
+from greensweep.search.shown import name_objectives, shown_outcome, shown_result
 from greensweep.search.spec import SearchSpec
 
 # What ends a task and is no `Exception`.
@@ -122,7 +124,10 @@ def run_trial(
             outcome, fault = replace(outcome, status="failed", error=str(raised)), raised
     if own is not None and result is not None:
         own.leave(replace(result, status=ended_as(outcome), error=outcome.error))
-    finish_trial(study, trial, outcome, values, directory, constraints)
+    shown = shown_result(result, spec.directory)
+    if result is not None and outcome.status == "finished":
+        name_objectives(spec, study, result)
+    finish_trial(study, trial, outcome, values, directory, constraints, shown)
     if result is not None:
         forget_reports(directory)
     if fault is not None:
@@ -137,14 +142,21 @@ def finish_trial(
     values: Sequence[float] | None,
     directory: Path,
     constraints: Mapping[str, float] = MappingProxyType({}),
+    shown: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Record how a trial ended: in its folder first, from where it can be read after a death."""
+    """Record how a trial ended: in its folder first, from where it can be read after a death.
+
+    Args:
+        shown: what dashboards show beside its outcome.
+    """
     if fidelity_of(trial):
         constraints = {**constraints, WHOLE_RUN: 1.0}
     if directory.is_dir():
         ended = EndedTrial(trial.number, outcome, values, constraints, is_enqueued(trial))
         write_json(directory / TRIAL_FILE, to_json(ended))
-    set_user_attribute(study, trial, OUTCOME, outcome.to_json())
+    keep(study, trial, OUTCOME, outcome.to_json())
+    for name, value in {**shown_outcome(outcome), **shown}.items():
+        set_user_attribute(study, trial, name, value)
     for name, value in constraints.items():
         set_system_attribute(study, trial, f"{_CONSTRAINT}:{name}", value)
     state = _state_of(outcome)

@@ -13,7 +13,7 @@ from greensweep.errors import StudyError, plural
 from greensweep.search.budget import drawing_joules, over_budget, spent
 from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.encoder import holds
-from greensweep.search.optuna_internals import set_user_attribute, trial_of
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import (
     ENQUEUED,
     FLOPS,
@@ -23,6 +23,8 @@ from greensweep.search.records import (
     counted,
     fidelity_of,
     flops_of,
+    keep,
+    kept,
     left_to_repeat,
     outcome_of,
     status_of,
@@ -85,7 +87,7 @@ class TrialQueue(Recovery):
             drawn = self.study.ask()
             space = self.spec.space
             params = space.filled(lambda name: suggest(drawn, name, space.distributions[name]))
-            drawn.set_user_attr(OWNER, asdict(this_process()))
+            keep(self.study, drawn, OWNER, asdict(this_process()))
             reserved = ReservedTrial(drawn.number, params, self._fidelity(drawn.number))
             reason = self._surplus(reserved.number) or self._unaffordable(trials, reserved)
             if reason is None:
@@ -169,7 +171,7 @@ class TrialQueue(Recovery):
         flops = self.flops_of(reserved) if self.flops_of else None
         if flops is not None:
             own = trial_of(self.study, reserved.number)
-            set_user_attribute(self.study, own, FLOPS, flops)
+            keep(self.study, own, FLOPS, flops)
         joules = seconds = 0.0
         if spec.budget_joules is not None:
             model = CostModel(spec.space, trials)
@@ -177,7 +179,7 @@ class TrialQueue(Recovery):
             joules = drawing_joules(trials) + own_joules
             for trial in trials:
                 if trial.state == TrialState.RUNNING:
-                    known = (trial.user_attrs.get(PROGRESS) or {}).get("spent_joules") or 0.0
+                    known = (kept(trial, PROGRESS) or {}).get("spent_joules") or 0.0
                     whole = model.of_trial(trial.params, fidelity_of(trial), flops_of(trial)) or 0.0
                     joules += max(whole - known, 0.0)
         if spec.budget.hours is not None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from greensweep.config.folders import command_folder, sqlite_file, sqlite_url
 from greensweep.config.schema_tracking import MlflowConfig
 from greensweep.files import put_aside
+from greensweep.tracking.view import run_page
 
-PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: the id of its run
+PARENT_FILE = ".mlflow_parent"  # in a sweep's directory: of its run, and where its UI is
 
 
 def tracking_uri(configured: str) -> str:
@@ -61,16 +62,27 @@ def known_parent(directory: Path) -> str | None:
 
 def known_experiment(directory: Path) -> str | None:
     """Return the id of the experiment that the sweep in `directory` is recorded in, if it is."""
-    return next(iter(_kept_parent(directory)[1:]), None)
+    return next(iter(_kept_parent(directory)[1:2]), None)
+
+
+def known_run_page(directory: Path, run_id: str) -> str | None:
+    """Return the address in the UI of a run of the sweep in `directory`; None where not known."""
+    match _kept_parent(directory):
+        case [_, experiment_id, ui]:
+            return f"{ui}/{run_page(experiment_id, run_id)}"
+    return None
 
 
 def _kept_parent(directory: Path) -> list[str]:
-    """Return the ids of a sweep's run and its experiment; empty without a file that is whole."""
+    """Return the ids of a sweep's run and its experiment, and the address of the store's UI.
+
+    Earlier versions kept fewer of them; without a file that is whole there are none.
+    """
     kept = directory / PARENT_FILE
     if not kept.is_file():
         return []
     text = kept.read_bytes().decode(errors="replace")
-    if not re.fullmatch(r"\w{32}( \w+)?\n", text, re.ASCII):
+    if not re.fullmatch(r"\w{32}( \w+( \S+)?)?\n", text, re.ASCII):
         put_aside(kept, "it names no run")
         return []
     return text.split()

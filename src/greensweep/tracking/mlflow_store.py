@@ -20,7 +20,7 @@ from greensweep.secrets.data import mask_text, masked
 from greensweep.secrets.output import private
 from greensweep.tracking.mlflow_places import PARENT_FILE, known_parent
 from greensweep.tracking.tracker import Metrics, RunStatus
-from greensweep.tracking.view import EXPERIMENT_TAGS
+from greensweep.tracking.view import EXPERIMENT_TAGS, ui_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -167,7 +167,7 @@ class MlflowStore:
             run_id = known_parent(directory)
             if run_id is None or not self.has(run_id):
                 run_id = self.create_run(name, tags, parent=None)
-                write_text(kept, f"{run_id} {self.experiment_id}\n")
+                write_text(kept, f"{run_id} {self.experiment_id} {ui_address(self.uri)}\n")
             return run_id
 
 
