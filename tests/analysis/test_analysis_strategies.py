@@ -103,6 +103,13 @@ def test_the_interval_of_a_search_without_order_is_over_its_orders() -> None:
     assert np.isnan(row(result, "tpe")["joules_to_target_low"])
 
 
+def test_two_trials_have_no_interval_and_no_band_over_their_orders() -> None:
+    result = compared(search("random", RANDOM[:2]), search("tpe", QUICK))
+    assert np.isnan(row(result, "random")["joules_to_target_low"])
+    assert row(result, "random")["interval_over"] == "none"
+    assert "bands" not in result.tables
+
+
 def test_several_searches_count_by_their_median() -> None:
     rows = [
         search("random", [(j, 0.9), (1.0, 0.1)], seed=seed)

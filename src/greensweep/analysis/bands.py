@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from greensweep.analysis.comparison import median_interval, resamples_that_fit
 from greensweep.analysis.searches import Figures, Search, best_at, energy_to_target, orders
 from greensweep.config.schema_analysis import StrategiesConfig
+from greensweep.intervals import FEWEST_REPEATS
 
 OVER_SEARCHES, OVER_ORDERS, OVER_NOTHING = "searches", "orders of trials", "none"
 
 _POINTS = 60  # along the energy
-_FEWEST_SEARCHES = 3  # for a band over searches
 _MOST_CURVES = 500  # each is laid on the points by itself
 _MOST_DRAWN = 100_000  # values in the draws that are taken at once
 
@@ -24,8 +24,11 @@ def energies_over_orders(
     """Return energy to target under random orders of each search's trials.
 
     Returns:
-        Joules, of shape (searches, draws), with fewer draws than asked where they would not fit.
+        Joules, of shape (searches, draws), with fewer draws than asked where they would not fit,
+        and with none where no search has three trials.
     """
+    if max(len(each.joules) for each in searches) < FEWEST_REPEATS:
+        return np.empty((len(searches), 0))
     draws = resamples_that_fit(resamples, sum(len(each.joules) for each in searches))
     return np.array(
         [
@@ -57,7 +60,7 @@ def target_interval(
     over, draws = OVER_SEARCHES, 0
     if np.isnan(low):
         over = OVER_NOTHING
-        if over_orders is not None:
+        if over_orders is not None and over_orders.size:
             tail = (1.0 - confidence) / 2.0
             medians = np.median(over_orders, axis=0)
             low, high = np.quantile(medians, [tail, 1.0 - tail], method="inverted_cdf")
@@ -89,7 +92,7 @@ def curve_band(
         Rows (spent_joules, score, low, high, band_over, band_draws); None where there is
         nothing to draw.
     """
-    if len(searches) >= _FEWEST_SEARCHES:
+    if len(searches) >= FEWEST_REPEATS:
         grid = _points(float(np.median([each.total_joules for each in searches])))
         curves = np.array([best_at(each.joules, each.scores, grid, worst) for each in searches])
         draws = resamples_that_fit(config.resamples, len(curves))
@@ -97,7 +100,7 @@ def curve_band(
         drawn = generator.integers(0, len(curves), (draws, len(curves)))
         means = _means(curves, drawn)
         middle, over = curves.mean(axis=0), OVER_SEARCHES
-    elif order_free and len(searches[0].joules) > 1:
+    elif order_free and len(searches[0].joules) >= FEWEST_REPEATS:
         first = searches[0]
         grid = _points(first.total_joules)
         draws = resamples_that_fit(min(config.resamples, _MOST_CURVES), len(first.joules))

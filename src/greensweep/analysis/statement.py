@@ -24,6 +24,7 @@ from greensweep.energy.carbon import Grid
 from greensweep.energy.reading import sum_where_all
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
+from greensweep.intervals import FEWEST_REPEATS
 from greensweep.sources.tracked_runs import TrackedRun, TrackedRuns, TrackedSweep
 
 _COMPONENTS = ("cpu", "gpu", "ram")
@@ -368,6 +369,8 @@ def _measured_share(runs: Sequence[TrackedRun]) -> float | None:
 def _final(run: TrackedRun) -> Final:
     metrics, part = run.metrics, final_part(run)
     ends = metrics.get(f"{TRAINING}_low"), metrics.get(f"{TRAINING}_high")
+    if run.repeats < FEWEST_REPEATS:  # earlier versions recorded one of two, too
+        ends = None, None
     return Final(
         run.name,
         run.tags.get("model", "unknown"),
