@@ -103,6 +103,16 @@ def run(joules: float, **figures: Any) -> dict[str, Any]:
             id="two data sets",
         ),
         pytest.param(
+            [run(0.1, energy_spent_joules=0.7), run(0.2)],  # 0.3 + 0.6 is not 0.9, bit by bit
+            [
+                "2 runs took 900 mJ (0.25 mWh) in all (estimated), 9 times the training of the "
+                "most accurate of them.",
+                "The training of finished runs took 300 mJ, 33 % of it; their other phases and "
+                "repeats 600 mJ.",
+            ],
+            id="rounding",
+        ),
+        pytest.param(
             [run(10.0, energy_spent_joules=30.0)],
             [
                 "1 run took 30 J (8.33 mWh) in all (estimated).",

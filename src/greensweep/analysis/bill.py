@@ -39,7 +39,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     """
     frame = runs.frame
     parts = _parts(runs, sweeps)
-    total, spent = float(parts["joules"].sum()), float(frame[col.SPENT].sum())
+    spent, beside = float(frame[col.SPENT].sum()), _beside_joules(sweeps)
+    total = spent + beside
     ends = frame.groupby([col.STRATEGY, col.STATUS])[col.SPENT].agg(["size", "sum"]).reset_index()
     ends.columns = ["strategy", "status", "runs", "spent_joules"]
     ends["share"] = ends["spent_joules"] / ends["spent_joules"].sum()
@@ -56,12 +57,12 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     kilograms = _emissions_kg(frame, total)
     return Result(
         name="bill",
-        answers=[*_took(runs, total - spent, total, kilograms, ratios), *_parts_of(parts)],
+        answers=[*_took(runs, beside, total, kilograms, ratios), *_parts_of(parts)],
         tables=tables,
         figures={
             "spent_joules": total,
             "runs_joules": spent,
-            "beside_joules": total - spent,
+            "beside_joules": beside,
             "best_joules": next(iter(best.values())) if len(best) == 1 else None,
             "ratio_to_best": next(iter(ratios.values())) if len(best) == 1 else None,
             "ratios_to_best": ratios,
@@ -71,6 +72,13 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
         warnings=runs.warnings,
         runs=runs,
     )
+
+
+def _beside_joules(sweeps: pd.DataFrame | None) -> float:
+    """Return what sweeps did beside their runs."""
+    if sweeps is None:
+        return 0.0
+    return float(sweeps.reindex(columns=list(BESIDE)).sum().sum())
 
 
 def _took(
