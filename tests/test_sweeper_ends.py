@@ -184,3 +184,4 @@ def test_a_trial_that_runs_out_of_memory_in_a_worker_fails_alone(tmp_path: Path)
         assert f"Trial {number} failed: {error} (x " in said
     assert "Traceback" not in said
     assert "another takes its place" not in said
+    assert "Launching" not in said

@@ -35,6 +35,7 @@ from greensweep.search.records import fidelity_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial_queue import ReservedTrial, TrialQueue
+from greensweep.sweeper.hydra_lines import quiet_hydra
 from greensweep.sweeper.spec import trial_overrides
 from greensweep.sweeper.trial_task import TrialTask, mask_program_output, open_once
 
@@ -86,6 +87,7 @@ class Worker:
         Singleton.set_state(self.singletons)
         HydraConfig.instance().set_config(self.config)
         mask_program_output(self.config)
+        quiet_hydra(self.config.hydra.verbose)
         try:
             with storage_faults(self.spec.storage):
                 self.work(1)
