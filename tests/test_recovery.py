@@ -151,7 +151,7 @@ def test_a_broken_file_is_told_before_anything_trains_and_costs_its_trial_alone(
     if spoilt == "result.json":
         told = ended.output.index("0/result.json is broken (")
         assert told < ended.output.index("Trials (")
-        assert told < ended.output.index("#2 :")  # the job that trains
+        assert told < ended.output.index("\nTrial 2: ")  # which trains
         assert (sweep / "0" / "result.json.broken").is_file()
     assert study["search"]["trials_by_status"] == study["trials_by_status"] == {"finished": 3}
     assert study["trials"] == 3

@@ -15,6 +15,7 @@ from conftest import PROJECT
 
 from greensweep.messages import spell_output, spelled
 from greensweep.record.result import RunResult
+from greensweep.search.cost import SearchCost
 from greensweep.study.summary import summarise
 from greensweep.study.summary_output import print_summary
 from greensweep.study.trials import Trial
@@ -25,7 +26,14 @@ OPTIONS = {
     "training.label_smoothing": "0",
     "model.activation": "gelu", "scheduler.name": "one_cycle", "model.hidden": "256",
 }  # fmt: skip
-NOTES = ["Energy figures are estimates", "The bill: 5 kJ."]
+COST = SearchCost(
+    trials=60, trials_total=60, trials_by_status={"finished": 50, "pruned": 10},
+    spent_joules=5000.0, finished_joules=4000.0, pruned_joules=900.0, search_joules=100.0,
+    best_trials=(0,), best_joules=1000.0, search_ratio=5.0, saved_joules=300.0, saved_seconds=20.0,
+    trials_joules=4900.0, forecast_trials=6, forecast_joules=5200.0, forecast_low=4000.0,
+    forecast_high=6000.0, quality="estimated",
+)  # fmt: skip
+CAVEAT, BILL = "Energy figures are estimates, not measurements here.", "The bill: "
 PLACE = (
     "Open http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=greensweep&workflowType=ml"
 )
@@ -37,7 +45,7 @@ def trial(
     result = RunResult(
         status="finished", error=None, model="m", dataset="d", seed=0, trial=number,
         validation_accuracy=accuracy, energy_joules=joules, energy_spent_joules=joules,
-        energy_uncertainty_joules=joules / 30, energy_quality="measured", seconds=12.3456,
+        energy_uncertainty_joules=joules / 30, energy_quality="estimated", seconds=12.3456,
     )  # fmt: skip
     searched = dict([*OPTIONS.items()][:options])
     return replace(Trial(number, Path(str(number)), result, searched), **changes)
@@ -82,7 +90,8 @@ def shown(
     for name, value in {"TERM": "xterm", "COLUMNS": str(columns), **environment}.items():
         monkeypatch.setenv(name, value)
     spell_output()
-    print_summary(summarise(trials), trials, [[NOTES[0] + "."], NOTES[1:]], [PLACE])
+    summary = summarise(trials, search_cost=COST)
+    print_summary(summary, trials, [PLACE], "greensweep summarise sweep")
     assert isinstance(stream.buffer, BytesIO)
     return stream.buffer.getvalue().decode(encoding)
 
@@ -156,9 +165,22 @@ def test_the_answer_follows_the_table_and_places_come_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output = shown(few(), monkeypatch, 80, NO_COLOR="1")
-    parts = ["Trials (", "Take trial 1", NOTES[0], NOTES[1], PLACE]
+    parts = ["Trials (", "Take trial 1", CAVEAT, BILL, PLACE]
     assert [output.count(part) for part in parts] == [1] * 5
     assert sorted(parts, key=output.index) == parts
+
+
+@pytest.mark.parametrize("rows", [5, 8, 12, 24])
+def test_the_answer_stays_in_sight(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    whole = shown(many(), monkeypatch, 80, NO_COLOR="1", LINES="99").splitlines()
+    lines = shown(many(), monkeypatch, 80, NO_COLOR="1", LINES=str(rows)).splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith("Take trial "))
+    in_sight = lines[place:]
+    wrapped = len(PLACE) > 80
+    assert len(in_sight) + wrapped <= max(rows - 1, 6)
+    left_out = [line for line in in_sight if line.endswith(": greensweep summarise sweep")]
+    assert len(left_out) == (lines != whole)
+    assert (rows > 5) == (CAVEAT in " ".join(in_sight))
 
 
 @pytest.mark.parametrize(
@@ -181,8 +203,11 @@ def test_a_file_has_a_line_for_each_sentence_and_the_whole_table(
     lines = output.splitlines()
     assert "\x1b" not in output
     assert "label smoothing" in output and "Left out" not in output
-    assert lines[-3:] == [f"{NOTES[0]}.", NOTES[1], PLACE]
-    assert lines[-4].startswith("Take trial 1 (") and lines[-4].endswith(".")
+    place = next(place for place, line in enumerate(lines) if line.startswith("Take trial 1 ("))
+    answer, caveat, bill, *_, last = lines[place:]
+    assert (caveat, last) == (CAVEAT, PLACE)
+    assert answer.endswith(".") and bill.startswith(BILL)
+    assert all(each.endswith(".") for each in lines[place:-1])
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,6 @@ def _upload(asked: argparse.Namespace) -> None:
 def _summarise(asked: argparse.Namespace) -> None:
     from greensweep.errors import StudyError
     from greensweep.study.dead_trials import end_killed
-    from greensweep.study.sentences import caveats
     from greensweep.study.summary import read_summary, summarise, write_summary
     from greensweep.study.summary_output import print_summary
     from greensweep.study.trials import read_trials
@@ -172,7 +171,7 @@ def _summarise(asked: argparse.Namespace) -> None:
     if asked.output or (is_sweep and not at_work):
         write_summary(summary, trials, asked.output or asked.sweep)
     notes = [f"A command is at work in {asked.sweep}: so far it came to this."] if at_work else []
-    print_summary(summary, trials, [caveats(summary, trials), notes])
+    print_summary(summary, trials, notes)
 
 
 def _runs(asked: argparse.Namespace) -> None:

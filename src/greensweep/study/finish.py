@@ -10,10 +10,8 @@ from greensweep.energy import Meter
 from greensweep.energy.machine import machine_total
 from greensweep.search.cost import read_search_cost
 from greensweep.search.folders import STUDY_FILE
-from greensweep.search.sentences import cost_sentences
 from greensweep.study import drift
 from greensweep.study.dead_trials import record_dead_trials
-from greensweep.study.sentences import beside_sentence, caveats
 from greensweep.study.summary import StudySummary, emitted, summarise, write_summary
 from greensweep.study.summary_output import print_summary
 from greensweep.study.tracked_sweep import finish_tracked_sweep
@@ -34,7 +32,7 @@ class Ours:
 
 def sweep_notes(directory: Path, store: MlflowStore | None, what: str) -> list[str]:
     """Say where a sweep's files are, and how its runs are seen in MLflow."""
-    notes = [f"{what}: {directory}"]
+    notes = [f"{what}: {_from_here(directory)}"]
     if store is not None:
         is_default, parent = is_default_store(store.uri), known_parent(directory)
         notes.append(view_sentence(store.uri, store.experiment_id, parent, is_default=is_default))
@@ -88,11 +86,15 @@ def finish_sweep(
     files = write_summary(summary, trials, directory)
     if store is not None and parent is not None:
         store.attempt(partial(finish_tracked_sweep, store, parent, summary, trials, files))
-    said = caveats(summary, trials) if trials else []
-    bill = [] if found is None else [*cost_sentences(found), beside_sentence(summary)]
+    here = _from_here(directory)
     if ours is not None and summary.chosen_trial is not None:
-        is_here = directory.is_relative_to(Path.cwd())
-        study = (directory.relative_to(Path.cwd()) if is_here else directory) / STUDY_FILE
-        notes = [*notes, f"Train it anew: greensweep train --from {shlex.quote(str(study))}"]
-    print_summary(summary, trials, [said, bill], notes)
+        study = shlex.quote(str(here / STUDY_FILE))
+        notes = [*notes, f"Train it anew: greensweep train --from {study}"]
+    print_summary(summary, trials, notes, f"greensweep summarise {shlex.quote(str(here))}")
     return summary
+
+
+def _from_here(directory: Path) -> Path:
+    """Return a folder as one names it where one is."""
+    here = Path.cwd()
+    return directory.relative_to(here) if directory.is_relative_to(here) else directory
