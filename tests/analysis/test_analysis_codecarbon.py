@@ -245,6 +245,10 @@ def test_what_makes_its_figures_doubtful_is_a_warning(
     assert said in "; ".join(joined([TWO[0], {**TWO[1], **other}]).warnings)
 
 
+def test_runs_that_were_all_tracked_by_process_are_no_doubt(joined: Joined) -> None:
+    assert joined([{**each, "tracking_mode": "process"} for each in TWO]).warnings == ()
+
+
 # --- the join ----------------------------------------------------------------------------------
 
 

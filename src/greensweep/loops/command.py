@@ -186,7 +186,7 @@ class _Reports:
             if known is None:
                 warn_once(
                     f"{names[0]} is recorded without its epochs, since its name does not tell "
-                    f"whether more is better: say --metric {names[0]} --direction maximize, say."
+                    f"whether more is better: add --metric {names[0]} --direction maximize, say."
                 )
                 self._run.log(**figures)
                 return

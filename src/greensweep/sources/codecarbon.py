@@ -174,7 +174,8 @@ def _overlapping(frame: pd.DataFrame) -> int:
     begins = ends - pd.to_timedelta(frame[_SECONDS], unit="s")
     ordered = pd.DataFrame({"machine": frame["machine"], "begin": begins, "end": ends})
     ordered = ordered.sort_values("begin")
-    before = ordered.groupby("machine")["end"].transform(lambda ends: ends.cummax().shift())
+    latest = ordered.groupby("machine")["end"].cummax()
+    before = latest.groupby(ordered["machine"]).shift()
     return int((ordered["begin"] + _RESOLUTION < before).sum())
 
 
