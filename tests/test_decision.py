@@ -109,7 +109,7 @@ def test_options_are_called_by_their_last_part_where_that_tells_them_apart() -> 
         "x": math.nan,
     }
     assert option_texts(names) == {
-        "learning rate": "0.0361", "model.name": "a", "dataset.name": "b", "n": "12",
+        "learning rate": "0.0361", "model": "a", "dataset": "b", "n": "12",
     }  # fmt: skip
 
 

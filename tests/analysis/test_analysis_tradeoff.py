@@ -360,3 +360,19 @@ def test_repeats_say_how_far_the_loss_may_be_off() -> None:
     assert "(95 %: " in weighed(rows, configuration=["lr"]).answers[0]
     two = [row for number, row in enumerate(rows) if number % 3]
     assert "may be off is not known" in weighed(two, configuration=["lr"]).answers[0]
+
+
+def test_the_run_to_take_stands_on_the_front_also_where_its_energy_is_within_its_uncertainty() -> (
+    None
+):
+    rows = [
+        {**row, "energy_uncertainty_joules": unsure}
+        for row, unsure in zip(
+            rows_of([(0.9, 1.0), (0.9, 2.0), (0.5, 0.5)]), (50.0, 0.1, 0.1), strict=True
+        )
+    ]
+    for found in (weighed(rows), weighed(rows[::-1])):
+        front = found.tables["front"]
+        assert front["is_chosen"].sum() == 1
+        chosen = front.loc[front["is_chosen"], "configuration"].iloc[0]
+        assert found.answers[0].startswith(f"Take {chosen}")

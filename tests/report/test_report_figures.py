@@ -184,7 +184,7 @@ def test_parallel_coordinates_have_a_line_for_each_run_through_what_was_searched
     (axes,) = draw_parallel(found, result).figure.axes
     labels = [each.get_text() for each in axes.get_yticklabels()]
     assert labels == [
-        "learning rate\n0.0001 – 0.1", "name\na – c", "training energy\n10 J – 40 J",
+        "learning rate\n0.0001 – 0.1", "model\na – c", "training energy\n10 J – 40 J",
         "accuracy\n0.5000 – 0.8000",
     ]  # fmt: skip
     others, front, taken = (each.get_segments() for each in axes.collections[:3])
@@ -198,7 +198,7 @@ def test_slices_show_metric_and_energy_along_each_option() -> None:
     assert found is not None
     figure = draw_slices(found, result).figure
     assert [axes.get_title() for axes in figure.axes[:2]] == ["accuracy", "training energy"]
-    assert [axes.get_xlabel() for axes in figure.axes[::2]] == ["learning rate", "name"]
+    assert [axes.get_xlabel() for axes in figure.axes[::2]] == ["learning rate", "model"]
     others = figure.axes[1].lines[0].get_ydata()
     assert sorted(set(others[~np.isnan(others)])) == [10.0, 20.0, 30.0, 40.0]
 

@@ -1,10 +1,13 @@
 """What the first screen of the report says at a glance, at the edges of its numbers."""
 
 import math
+import re
+from html import unescape
 from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import PROJECT
 
 from greensweep.analysis import analyse_tradeoff, standard_table
 from greensweep.config.schema_analysis import ColumnsConfig, TradeoffConfig
@@ -107,3 +110,15 @@ def test_for_whom_it_holds(columns: dict[str, Any], about: str, said: str) -> No
     energy, accuracy = [10.0 + place for place in range(count)], [0.5 + 0.01 * count] * count
     accuracy[0] = 0.4
     assert facts({"energy_joules": energy, "accuracy": accuracy, **columns})[about] == said
+
+
+def test_the_page_of_the_report_quotes_what_its_first_screen_says() -> None:
+    docs = PROJECT / "docs"
+    told = (docs / "report.md").read_text("utf-8")
+    table = told[told.index("| question |") : told.index("On a phone")]
+    page = (docs / "gallery" / "digits.html").read_text("utf-8")
+    screen = unescape(page[: page.index("<details")])
+    quoted = re.findall('"(.+?)"', table)
+    assert len(quoted) == 7
+    for each in quoted:
+        assert each in screen

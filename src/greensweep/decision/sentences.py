@@ -35,7 +35,8 @@ def option_names(options: Iterable[str]) -> dict[str, str]:
     >>> option_names(["optimizer.learning_rate", "model.width", "head.width"])["model.width"]
     'model.width'
     """
-    names = {name: name.rpartition(".")[2].lstrip("+") for name in options}
+    # What is called name is its group's: model.name is the model.
+    names = {name: name.removesuffix(".name").rpartition(".")[2].lstrip("+") for name in options}
     alike = {each for each in names.values() if [*names.values()].count(each) > 1}
     return {
         name: (name if last in alike else last).replace("_", " ") for name, last in names.items()

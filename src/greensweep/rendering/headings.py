@@ -94,7 +94,8 @@ def columns_for_people(frame: pd.DataFrame) -> list[Column]:
     found: list[Column] = []
     called = option_names(name for name in names if name.startswith(OPTION_GROUPS))
     for place, name in enumerate(names):
-        if name in ends or _LEFT_OUT.fullmatch(name) or _says_nothing(frame, name):
+        is_twice = name == "model.name" and "model" in names
+        if is_twice or name in ends or _LEFT_OUT.fullmatch(name) or _says_nothing(frame, name):
             continue
         pairs = [(f"{name}_low", f"{name}_high")]
         if names[place + 1 : place + 3] == ["low", "high"]:

@@ -104,7 +104,11 @@ def draw_parallel(searched: Searched, result: Result) -> Drawing:
         figure.legend(handles=_legend(Line2D), loc="outside upper right", ncols=3,
                       handlelength=1.2, columnspacing=1.2)  # fmt: skip
     chosen = searched.front[searched.front["is_chosen"]]
-    said = [f"{called[name]} {value_text(chosen[name].iloc[0])}" for name in searched.options]
+    said = [
+        f"{called[name]} {value_text(value)}"
+        for name in searched.options
+        for value in chosen[name][:1]
+    ]
     return Drawing(
         "parallel_coordinates", figure,
         f"{searched.group}Parallel coordinates: a line for each run, from the least of each option "
