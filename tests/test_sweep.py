@@ -369,7 +369,7 @@ def test_joblib_runs_trials_side_by_side_into_one_tree(
     ended = script("train.py", *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
                    "hydra.sweeper.n_trials=4", "training.epochs=15")  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("\nTrial ") + ended.stdout.startswith("Trial ") == 4
+    assert sorted(re.findall(r"^Trial (\d): ", ended.stdout, re.M)) == [*"0123"]
     trials = results("sweep")
     assert [trial["status"] for trial in trials] == ["finished"] * 4
     _, parent, children = children_of(tmp_path)

@@ -85,3 +85,13 @@ def test_a_sweep_of_a_command_shows_what_it_prints_and_a_line_for_each_trial(
         assert re.fullmatch(
             rf"Trial {number}: macro F1 {value:.4f} in [\d.]+ s \(lr {value:g}\)", line
         )
+
+
+def test_summarise_tells_again_what_a_sweep_ended_with(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = cli("train.py", *QUICK, *SWEEPERS["greensweep"])
+    table_to_bill = ended.output.partition("\n\n")[2].partition("\nTrials, study.json")[0]
+    assert "2 trials: 2 finished; not metered." in table_to_bill
+    assert main(["summarise", "sweep"]) == 0
+    assert capsys.readouterr().out == f"\n{table_to_bill}\n"

@@ -53,6 +53,22 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     assert len(named(tmp_path, "done-*")) == 1
 
 
+def test_what_workers_print_can_be_printed_here_line_by_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def job() -> None:
+        import sys
+
+        print("a line", flush=True)
+        print("a fault", file=sys.stderr, flush=True)
+        print("the last, without an end", end="")
+
+    run_workers(job, 2, lambda: 1, read_output=True)
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert [told.out.count(each) for each in ("a line\n", "a fault\n", "the last")] == [2, 2, 2]
+
+
 def test_workers_that_die_without_a_trial_end_the_search_with_a_sentence(tmp_path: Path) -> None:
     folder = str(tmp_path)
 
