@@ -28,7 +28,7 @@ def test_a_table_of_ones_own_is_answered(cli: Cli, tmp_path: Path) -> None:
     named = ("columns.energy=joules", "columns.accuracy=acc")
     finished = cli("analyse.py", "source=mine.csv", "analysis=strategies", *named)
     assert finished.status == 0, finished.errors
-    assert "tpe reaches the target with less energy than random in 1 of 1 settings" in (
+    assert "tpe reaches the target for 10 J, 0.333 times what random needs: which of both" in (
         finished.output
     )
     folder = tmp_path / "outputs" / "analysis" / "strategies"

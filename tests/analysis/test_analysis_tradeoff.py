@@ -204,8 +204,8 @@ def test_all_configurations_have_their_probability_and_equals_the_same() -> None
     assert table["runs"].to_dict() == {1: 3, 2: 2, 3: 1}
     assert result.notes[3] == (
         "The probability of being on the front is over 2000 draws of the repeats of each "
-        "configuration; equals are on it together. 1 of 3 configurations have a single run, which "
-        "counts as certain."
+        "configuration; equals are on it together. Configurations of a single run, which counts as "
+        "certain: 1 of 3."
     )
     assert "on_front" not in weighed(rows_of(POINTS)).tables, "nothing was repeated"
 

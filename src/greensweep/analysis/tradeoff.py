@@ -26,7 +26,7 @@ from greensweep.decision.candidate import Candidate
 from greensweep.decision.choice import Decision, decide
 from greensweep.decision.sentences import answer
 from greensweep.energy.units import JOULES_PER_KWH
-from greensweep.errors import AnalysisError, plural
+from greensweep.errors import AnalysisError
 from greensweep.intervals import FEWEST_REPEATS, Interval, mean_interval
 from greensweep.pareto import pareto_front
 from greensweep.sources import run_columns as col
@@ -288,8 +288,7 @@ def _probabilities_note(table: pd.DataFrame) -> str:
     )
     if single := int((table["runs"] == 1).sum()):
         note += (
-            f" A single run counts as certain, which {single} of "
-            f"{plural(len(table), 'configuration')} rest on."
+            f" Configurations of a single run, which counts as certain: {single} of {len(table)}."
         )
     return note
 

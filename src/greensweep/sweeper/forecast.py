@@ -47,7 +47,7 @@ def preview(worker: Worker, overrides: Sequence[str]) -> None:
             spec,
             directory=folder,
             storage=storage_url(None, folder),
-            n_trials=1 + max(min(_POINTS, total), 3),  # two points have no interval
+            n_trials=1 + max(min(_POINTS, total), 2),
             sampler=("optuna.samplers.RandomSampler", {}),
             pruner="none",
             budget=BudgetConfig(),
