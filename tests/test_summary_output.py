@@ -138,7 +138,7 @@ def test_a_narrow_terminal_says_which_columns_it_leaves_out(
     narrow = " ".join(table_of(shown(few(8), monkeypatch, 80, NO_COLOR="1")))
     assert narrow.endswith(
         "Left out for want of width (trials.csv has all): weight decay, label smoothing, "
-        "activation, name, hidden, seconds."
+        "activation, scheduler, hidden, seconds."
     )
     assert all(name in narrow for name in ("learning", "batch", "dropout"))
 
