@@ -296,6 +296,10 @@ def test_mlflow_has_a_parent_and_its_children(
     assert "Compare the runs in the MLflow UI: mlflow ui --backend-store-uri" in (
         capsys.readouterr().out
     )
+    tags = MlflowClient(uri).get_experiment("1").tags
+    columns = json.loads(tags[f"mlflow.sharedViewState.{parent.info.run_id}"])["selectedColumns"]
+    assert columns[:2] == ["metrics.`validation/macro_f1`", "metrics.`energy/training_joules`"]
+    assert [each for each in columns if each.startswith("params.")] == ["params.`rate`"]
 
 
 @pytest.mark.parametrize(
