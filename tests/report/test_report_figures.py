@@ -243,6 +243,14 @@ def test_models_have_a_colour_each() -> None:
     assert [each.get_text() for each in drawing.figure.legends[0].get_texts()] == ["cnn", "vit"]
 
 
+def test_data_sets_that_share_a_figure_have_a_colour_each() -> None:
+    result, runs = searched(dataset=["one", "one", "two", "two"])
+    together = analyse_tradeoff(runs, TradeoffConfig(within=[], resamples=100))
+    (drawing,) = draw_front(together, runs, [])
+    assert [each.get_text() for each in drawing.figure.legends[0].get_texts()] == ["one", "two"]
+    assert all(not each.figure.legends for each in draw_front(result, runs, ["dataset"]))
+
+
 def test_why_no_importance_is_told() -> None:
     _, runs = searched()
     config = ReportConfig(

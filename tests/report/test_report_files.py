@@ -131,6 +131,16 @@ def test_of_many_data_sets_three_are_recommended_for(cli: Cli, tmp_path: Path) -
     assert "Recommendations for 2 more are under The Pareto front." in answer
 
 
+def test_the_front_leads_to_the_code_and_data_of_each_run(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv", commit=["a" * 40, "b" * 40] * 6, data="c" * 32)
+    assert cli("report.py", "source=runs.csv").status == 0
+    page = (tmp_path / "outputs" / "report" / "index.html").read_text()
+    front = page[page.index('<table id="table-front">') : page.index('<table id="table-halving">')]
+    assert ">commit</button>" in front and "<td>aaaaaaaa</td>" in front and "bbbbbbbb" in front
+    assert ">data</button>" not in front, "it is the same for all, as the first screen says"
+    assert "<dt>Code and data</dt><dd>data cccccccc</dd>" in page
+
+
 def test_a_report_is_written_without_pytorch(tmp_path: Path) -> None:
     """It takes seconds to load, and a table of runs has no need of it."""
     rows(tmp_path / "runs.csv")

@@ -198,7 +198,9 @@ class TradeoffConfig(AnalysisConfig, choice="tradeoff"):
         list, doc="columns that together name a configuration; [] takes each run for one"
     )
     hyperparameters: list[str] = option(
-        list, doc="columns whose importance is estimated; [] takes the options of our own runs"
+        list,
+        doc="columns whose importance is estimated; [] takes what was searched, else the options "
+        "of our own runs",
     )
     points_per_halving: float = option(
         1.0,

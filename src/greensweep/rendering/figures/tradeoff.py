@@ -37,8 +37,8 @@ def draw_front(
 ) -> list[Drawing]:
     """Draw the metric against training energy, with the front, one figure for each group.
 
-    The run to take and the best are named above the axes, where no point is. Runs of several models
-    have a colour for each.
+    The run to take and the best are named above the axes, where no point is. Runs of several
+    models, or else of several data sets, have a colour for each.
 
     Args:
         label: what the axis calls the metric; None: as it is called.
@@ -172,11 +172,11 @@ def draw_importance(result: Result) -> Drawing:
 
 
 def _kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the runs by model, where there are several and no more than colours."""
-    if "model" not in rows:
-        return {}
-    kinds = {str(kind): own for kind, own in rows.groupby("model", sort=True)}
-    return kinds if 1 < len(kinds) < len(COLOURS) else {}
+    """Return the runs by model, else by data set, where there are no more than colours."""
+    for name in ("model", "dataset"):
+        if name in rows and 1 < rows[name].nunique() < len(COLOURS):
+            return {str(kind): own for kind, own in rows.groupby(name, sort=True)}
+    return {}
 
 
 def _legend(kinds: Iterable[str], first: int) -> list[Line2D]:
