@@ -518,8 +518,9 @@ def test_a_file_of_ones_own_describes_the_search(
         (["--metric", "macro_f1", "lr=0.1,0.2", "hydra.sweeper.direction=minimize"], "the higher"),
         (["--metric", "macro_f1", "rate=1,2", "lr=1"], "{rate}"),
         (["--metric", "macro_f1"], "there is nothing to search"),
+        (["--metric", "f1", "lr=1,2", "hydra.sweeper.n_trial=3"], "mean hydra.sweeper.n_trials?"),
     ],
-    ids=["no metric", "not told", "direction", "unused", "no range"],
+    ids=["no metric", "not told", "direction", "unused", "no range", "misspelt"],
 )
 def test_a_wrong_sweep_is_refused_in_a_sentence(
     sweep: Callable[..., int | str | None], arguments: list[str], said: str

@@ -178,6 +178,8 @@ def test_a_fork_has_no_block_of_its_parents_open() -> None:
         ({"meter": "replay"}, "path has no value: set path="),
         ({"meter": "replay", "path": "no.csv"}, "path=no.csv cannot be read (No such file or dir"),
         ({"meter": ["replay"]}, "no meter is called"),
+        ({"metre": "replay"}, "no option is called 'metre': did you mean meter?"),
+        ({"path": "joules.csv"}, "meter=codecarbon: no option is called 'path'"),
     ],
     ids=str,
 )

@@ -295,6 +295,12 @@ def below_a_file(folder: Path) -> None:
         pass
 
 
+def misspelt_keyword(directory: Path) -> None:
+    wrong: Any = {"parms": {"width": 16}}
+    with greensweep.run("a", directory=directory, **wrong):
+        pass
+
+
 def options_of_a_text(folder: Path) -> None:
     with greensweep.run("a", params="rate=0.1", directory=folder, meter="unmetered"):
         pass
@@ -314,6 +320,7 @@ def options_of_a_text(folder: Path) -> None:
         (unknown_direction, ConfigError, "is smoothness better the higher or the lower it is"),
         (below_a_file, StudyError, r"cannot be written \(Not a directory\): name another"),
         (options_of_a_text, ConfigError, "params must be options by name"),
+        (misspelt_keyword, ConfigError, "^no option is called 'parms': did you mean params"),
     ],
 )
 def test_a_wrong_use_is_refused_in_a_sentence(

@@ -70,6 +70,8 @@ def main(config):
     return answer(config, energy.joules)
 
 def answer(config, joules):
+    if config.objectives == "reported":
+        return None
     if config.objectives == "latency":
         return config.rate, 3 - config.rate
     return (config.rate, joules) if config.objectives == 2 else config.rate
@@ -248,6 +250,29 @@ def test_a_metric_that_is_never_reported_is_named(
     with pytest.raises(SystemExit):
         sweep("mute", "hydra.sweeper.metric=macro_recall", "hydra.sweeper.direction=null")
     assert "returned nothing and reported no macro_recall" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("objectives", "said"),
+    [
+        (
+            "reported", "reported no macro_recall that is a number, which hydra.sweeper.metric "
+            "searches for: report it, or return it, or name one of macro_f1",
+        ),
+        (
+            2, "the program returned 0.5, its macro_f1, and hydra.sweeper.metric=macro_recall "
+            "searches for another: return that or nothing, or set hydra.sweeper.metric=macro_f1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_search_for_a_metric_that_no_trial_has_ends_after_the_first(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str], objectives: object, said: str
+) -> None:
+    with pytest.raises(SystemExit):
+        sweep("measure", "hydra.sweeper.metric=macro_recall", f"objectives={objectives}")
+    assert said in capsys.readouterr().err
+    (only,) = results_in(tmp_path / "multirun" / "greensweep")
+    assert only["status"] == "failed" and only["energy_joules"] > 0
 
 
 def test_a_failed_trial_keeps_what_it_reported_and_spent(sweep: Sweep) -> None:

@@ -75,7 +75,7 @@ class ConstraintError(StudyError):
 
 
 class MissingFigure(ConstraintError):
-    """A trial has no figure that a constraint bounds: the search ends where no other had one."""
+    """A trial has no figure that is searched for or bounded: the search ends where no other had."""
 
 
 class CommandError(GreensweepError):

@@ -50,7 +50,8 @@ def test_countries_differ() -> None:
     [
         ("XXX", "nor anything close to it"),
         ("NL", "did you mean"),
-        ("Netherlands", ""),
+        ("Netherlands", "(did you mean NLD?)"),
+        ("south corea", "(did you mean KOR?)"),
         ("", ""),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from search import needs, searched
 
 import greensweep
-from greensweep.errors import StudyError, TrialEnded
+from greensweep.errors import ConfigError, StudyError, TrialEnded
 from greensweep.record.left_open import end_left_open
 from greensweep.record.result import find_result, read_result
 
@@ -193,6 +193,13 @@ def test_a_pruned_boosting_of_lightgbm_ends(tmp_path: Path) -> None:
     ):
         model.fit(FEATURES, TARGET, eval_set=SETS, callbacks=[GreensweepCallback(every=1)])
     assert (read_result(tmp_path).status, read_result(tmp_path).epochs) == ("pruned", 1)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_reports_lie_at_least_a_round_apart(library: str) -> None:
+    callbacks = pytest.importorskip(f"greensweep.loops.{library}")
+    with pytest.raises(ConfigError, match="every counts rounds, so that it must be at least 1"):
+        callbacks.GreensweepCallback(every=0)
 
 
 @lightgbm

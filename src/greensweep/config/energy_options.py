@@ -1,6 +1,6 @@
 """The meter's options as keywords of `greensweep.measure` and `greensweep.run`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypedDict
 
@@ -48,13 +48,16 @@ class EnergyOptions(TypedDict, total=False):
     component: Literal["cpu", "gpu", "ram"]
 
 
-def energy_config(given: object = None, *, prefix: str = "", **options: Any) -> EnergyConfig:
+def energy_config(
+    given: object = None, *, prefix: str = "", beside: Iterable[str] = (), **options: Any
+) -> EnergyConfig:
     """Return the configuration of a meter.
 
     Args:
         given: a meter's configuration, or a mapping of options with `name` or `meter`, such as the
             `energy` group of a Hydra configuration; None is CodeCarbon's defaults.
         prefix: of the options where they were set; none of keywords.
+        beside: keywords of the caller that are none of the meter's, one of which may be meant.
         options: of `EnergyOptions`; they win over `given`.
 
     Raises:
@@ -79,7 +82,10 @@ def energy_config(given: object = None, *, prefix: str = "", **options: Any) -> 
     schema = EnergyConfig.choices[name]
     names = [each.name for each in fields(schema) if each.name != "name"]
     if strange := [each for each in asked if each not in names]:
-        raise ConfigError(f"{prefix}meter={name}: {unknown('option', str(strange[0]), names)}")
+        is_anothers = strange[0] in EnergyOptions.__annotations__
+        where = f"{prefix}meter={name}: " if prefix or is_anothers else ""
+        said = unknown("option", str(strange[0]), [*names, "meter", *beside])
+        raise ConfigError(f"{where}{said}")
     figures = asked.get("calibration", {})
     if not isinstance(figures, Mapping | CalibrationConfig):
         raise ConfigError(

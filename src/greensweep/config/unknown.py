@@ -60,12 +60,14 @@ def no_option(key: str, composed: DictConfig, prefix: str = "") -> str:
     Args:
         prefix: as of `unknown_options`.
     """
-    if is_option(composed, key.removeprefix(prefix)):
-        return f"{key} is new to a mapping: write +{key}=VALUE to add it"
     said, parts = f"there is no option {key}", key.split(".")
     names = [f"{prefix}{each}" for each in _names(composed)]
     if "hydra" in composed:
         names += _names(composed["hydra"], "hydra.")
+    if is_option(composed, key.removeprefix(prefix)):
+        beside = [name for name in _closest(key, names) if name.split(".")[:-1] == parts[:-1]]
+        meant = f"did you mean {' or '.join(beside)}? If not, " if beside else ""
+        return f"{key} is new to a mapping: {meant}write +{key}=VALUE to add it"
     for depth, name in enumerate(parts[1:], 1):
         group = ".".join(parts[:depth])
         choices = [] if f"{group}.{name}" in names else _choices_with(group, name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from greensweep.config.schema_energy import EnergyConfig
@@ -51,10 +52,12 @@ def declared_grid(config: EnergyConfig) -> Grid | None:
     country = config.country.upper()
     known = source.get_global_energy_mix_data()
     if country not in known:
+        codes = {str(each["country_name"]).upper(): code for code, each in known.items()}
+        meant = get_close_matches(country, codes, 1, 0.8)
+        hint = f"did you mean {codes[meant[0]]}?" if meant else unknown("country", country, known)
         raise EnergyError(
             f"{config.prefix}country={config.country} is no ISO 3166 alpha-3 code with a known "
-            f"grid ({unknown('country', country, known)}): set one such as NLD, "
-            f"or {config.prefix}grams_co2e_per_kwh"
+            f"grid ({hint}): set one such as NLD, or {config.prefix}grams_co2e_per_kwh"
         )
     if config.region is None:
         place = GeoMetadata(country_iso_code=country)

@@ -2,7 +2,19 @@
 
 from collections.abc import Sequence
 
+from greensweep.errors import ConfigError
 from greensweep.record.reported import split_of
+
+
+def checked_every(every: int) -> int:
+    """Return how many rounds lie between two reports.
+
+    Raises:
+        ConfigError: it is not at least one.
+    """
+    if every < 1:
+        raise ConfigError(f"every counts rounds, so that it must be at least 1, got {every}")
+    return every
 
 
 def figures_of_round(evaluated: Sequence[tuple[str, str, float]]) -> dict[str, float]:

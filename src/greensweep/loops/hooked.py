@@ -66,7 +66,7 @@ class HookedRun:
     def __init__(self, options: RunOptions) -> None:
         self._options = options
         meter: Any = {key: value for key, value in options.items() if key not in _OF_RUNS}
-        energy_config(options.get("energy"), **meter)
+        energy_config(options.get("energy"), beside=_OF_RUNS, **meter)
         self._run: Run | None = None
         self._finished: Run | None = None
         self._stack: ExitStack | None = None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from greensweep.errors import StudyError
-from greensweep.loops.boosting import figures_of_round
+from greensweep.loops.boosting import checked_every, figures_of_round
 from greensweep.loops.run import running
 
 
@@ -26,7 +26,7 @@ class GreensweepCallback:
     order = 25  # before early stopping, which is an exception
 
     def __init__(self, *, every: int = 10) -> None:
-        self._every = every
+        self._every = checked_every(every)
 
     def __call__(self, env: Any) -> None:
         this = running()

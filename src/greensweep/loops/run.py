@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -102,7 +103,7 @@ def run(
         if given not in known:
             raise ConfigError(f"{option} must be {known[0]} or {known[1]}, got {given!r}")
     network = _network(model, example=example, keep_weights=keep_weights, layer_energy=layer_energy)
-    config = energy_config(energy, **options)
+    config = energy_config(energy, beside=signature(run).parameters, **options)
     place = run_place(name, directory, mlflow, experiment, metric)
     if metric is None and place.metric is not None:  # the sweep's, with its direction
         direction = direction or place.direction

@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 from xgboost.callback import TrainingCallback
 
-from greensweep.loops.boosting import figures_of_round
+from greensweep.loops.boosting import checked_every, figures_of_round
 from greensweep.loops.hooked import HookedRun, RecordsRun, RunOptions
 
 
@@ -30,7 +30,7 @@ class GreensweepCallback(RecordsRun, TrainingCallback):
     ) -> None:
         super().__init__()
         self._run = HookedRun(options)
-        self._every, self._rounds = every, rounds
+        self._every, self._rounds = checked_every(every), rounds
         self._last: tuple[int, dict[str, float]] | None = None  # that is not yet reported
 
     def before_training(self, model: Any) -> Any:

@@ -13,12 +13,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window, shared_quality
-from greensweep.errors import GreensweepError, StudyError, TrialEnded
+from greensweep.errors import GreensweepError, MissingFigure, StudyError, TrialEnded, listed
 from greensweep.files import read_as, was_put_aside, write_json
 from greensweep.nested import to_json
 from greensweep.record.ending import Ending, ctrl_c_or, ending_of
 from greensweep.record.left_open import left_open_ended
 from greensweep.record.measuring import measured_by
+from greensweep.record.reported import by_split
 from greensweep.record.reporting import monitored_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
@@ -97,7 +98,9 @@ def run_trial(
             raise monitor.ended  # the program caught it
         if returned is None:
             returned = _reported_values(spec, monitor, window, directory)
-        values = checked_values(returned, len(spec.directions))
+        checked = checked_values(returned, len(spec.directions))
+        _refuse_another_metric(spec, monitor, checked[0])
+        values = checked
     except (Exception, *_ENDS) as raised:
         cause = _cause(raised, monitor.ended)
         ending = ending_of(cause)
@@ -257,17 +260,41 @@ def _reported_values(
 
     Raises:
         StudyError: it reported no number of the metric that the search is for.
+        MissingFigure: nor anything by its name, but others.
     """
     figures = _figures(monitor, window, directory)
     value = figures.get("accuracy" if monitor.metric == "accuracy" else "metric_value")
     if value is None and spec.metric is not None:
-        raise StudyError(
+        names = [*by_split(monitor.last.metrics if monitor.last else {})[0]]
+        # It is not undefined after this trial, but has another name, or is none of the program's.
+        fault = MissingFigure if names and spec.metric not in names else StudyError
+        raise fault(
             f"the program returned nothing and reported no {spec.metric} that is a number, which "
             "hydra.sweeper.metric searches for: report it, or return it"
+            + (f", or name one of {listed(names)}" if names else "")
         )
     found = [value, figures.get("joules")] if spec.weighs_energy else [value]
     known = [float(each) for each in found if each is not None]
     return known if len(known) == len(spec.directions) else None
+
+
+def _refuse_another_metric(spec: SearchSpec, monitor: TrialMonitor, value: float) -> None:
+    """Raise MissingFigure where a program returned a metric, and the search is for another."""
+    told: dict[str, set[float]] = {}
+    for report in monitor.reports:
+        for name, each in by_split(report.progress.metrics)[0].items():
+            told.setdefault(name, set()).update([] if each is None else [each])
+    named = told.get(str(spec.metric), set())
+    others = [name for name in told if name != spec.metric and value in told[name]]
+    # A program may return its metric rounded, or of other weights than it reported.
+    is_named = any(math.isclose(value, each, rel_tol=0.01) for each in named)
+    if spec.metric is None or is_named or not others:
+        return
+    raise MissingFigure(
+        f"the program returned {value:.4g}, its {others[0]}, and hydra.sweeper.metric="
+        f"{spec.metric} searches for another: return that or nothing, or set "
+        f"hydra.sweeper.metric={others[0]}"
+    )
 
 
 def _figures(monitor: TrialMonitor, window: Window | None, directory: Path) -> dict[str, Any]:
