@@ -1,7 +1,7 @@
 """The reports of real runs that the documentation shows, and the figures that pages quote of them.
 
-    python benchmarks/gallery.py                 # write all anew, of the runs that are kept
-    python benchmarks/gallery.py digits          # run the default sweep before
+    python benchmarks/gallery.py                  # write all anew, of the runs that are kept
+    python benchmarks/gallery.py digits           # run the default sweep before
     python benchmarks/gallery.py own-loop=FOLDER  # of another sweep
 
 A report is `docs/gallery/NAME.html`, its front NAME.svg, and its runs NAME.csv; where there is
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from html import unescape
 from pathlib import Path
 from textwrap import fill
 
@@ -29,8 +30,18 @@ GALLERY = PROJECT / "docs" / "gallery"
 README = PROJECT / "README.md"
 STUDY = PROJECT / "docs" / "results" / "corrected" / "runs.csv"
 TUTORIAL = PROJECT / "docs" / "tutorial.md"
+REPORT = PROJECT / "docs" / "report.md"
 _BLOCK = re.compile(r"(?<=`python benchmarks/gallery.py`. -->\n\n).*(?=<!-- end -->)", re.S)
 _QUOTE = re.compile(r"(?<=```text\n)Take .*?(?=\n```)", re.S)
+_FACT = re.compile(r"<dt>(.+?)</dt><dd>(.+?)</dd>")
+_FACTS = re.compile(r"(?<=\| question \| answer \|\n\|---\|---\|\n).*?(?=\n\n)", re.S)
+_ASKED = {
+    "which configuration?": ["Take"],
+    "what is lost?": ["Gives up"],
+    "what is saved?": ["Saves"],
+    "how sure?": ["How sure"],
+    "for whom?": ["Holds for", "Machine", "Runs", "Joules"],
+}
 _OPTIONS = ("optimizer.learning_rate", "training.batch_size", "training.epochs")
 # As the pipeline's last stage has them, in dvc.yaml.
 _OF_STUDY = (
@@ -84,6 +95,15 @@ def main(arguments: list[str]) -> None:
     README.write_text(with_figures(README.read_text("utf-8"), figures), "utf-8")
     quoted = fill(answer(GALLERY / "own-loop.csv"), 76)
     TUTORIAL.write_text(_QUOTE.sub(lambda _: quoted, TUTORIAL.read_text("utf-8")), "utf-8")
+    told = first_screen(GALLERY / "digits.html")
+    REPORT.write_text(_FACTS.sub(lambda _: told, REPORT.read_text("utf-8")), "utf-8")
+
+
+def first_screen(page: Path) -> str:
+    """Return what the first screen of a report says to each question, as rows in Markdown."""
+    facts = dict(_FACT.findall(unescape(page.read_text(encoding="utf-8"))))
+    said = {asked: "; ".join(f'"{facts[each]}"' for each in by) for asked, by in _ASKED.items()}
+    return "\n".join(f"| {asked} | {answer} |" for asked, answer in said.items())
 
 
 def with_figures(readme: str, figures: str) -> str:
