@@ -322,7 +322,8 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
     shown = frame[columns[:_MOST_COLUMNS]].rename(columns=_SHOWN)
     caption = "All runs."
     if len(columns) > _MOST_COLUMNS:
-        caption += f" {len(columns) - _MOST_COLUMNS} more columns are in tables/runs.csv."
+        more = plural(len(columns) - _MOST_COLUMNS, "more column")
+        caption += f" In tables/runs.csv: {more}."
     links = mlflow_links(frame, config)
     return Section(
         "Runs", tables=[Table("runs", caption, shown, {"run_id": links} if links else {})]

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from greensweep.analysis import Result
 from greensweep.analysis.units import joules
+from greensweep.errors import plural
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
 from greensweep.rendering.style import COLOURS, DASHES, FONT_SIZE, INK, MARKERS, blank, panel, style
 
@@ -65,7 +66,7 @@ def draw_curves(result: Result) -> Drawing:
         handles = _handles(strategies, markers=True)
         figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(handles)))
     left = curves["setting"].nunique() - len(settings)
-    more = f" {left} more settings are in tables/curves.csv." if left else ""
+    more = f" In tables/curves.csv: {plural(left, 'more setting')}." if left else ""
     return Drawing(
         "energy_curves", figure,
         f"Best {metric.label} so far against the energy of all trials.{_over(bands)}{more}",
