@@ -322,7 +322,7 @@ def test_emissions_stand_beside_all_the_energy_that_was_spent(tmp_path: Path) ->
 
 def columns_of(trials: list[Trial]) -> dict[str, list[str]]:
     """The cells of the table of trials, by column."""
-    table, _ = trials_table(trials, 160)
+    _, table, _ = trials_table(trials, 160)
     return {str(each.header): [str(cell) for cell in each.cells] for each in table.columns}
 
 

@@ -51,7 +51,7 @@ def print_summary(
         paragraphs = _in_sight(console, answer, paragraphs, places, all_by)
     with suppress(SystemExit):  # of rich, where the reader has closed the pipe: the sweep is done
         if trials:
-            table, left_out = trials_table(
+            heading, table, left_out = trials_table(
                 trials,
                 console.width,
                 console.encoding,
@@ -59,6 +59,7 @@ def print_summary(
                 best=summary.best_trial,
             )
             console.print()
+            say([heading])
             console.print(table)
             say(left_out)
             console.print()

@@ -47,8 +47,8 @@ def trials_table(
     *,
     chosen: int | None = None,
     best: int | None = None,
-) -> tuple[Table, list[str]]:
-    """Return the table of a sweep's trials, and sentences on what of them it leaves out.
+) -> tuple[str, Table, list[str]]:
+    """Return a heading, the table of a sweep's trials, and sentences on what it leaves out.
 
     It has at most 20 rows: of more trials the Pareto-optimal ones, marked by `*`, with the chosen
     and the best, by their energy.
@@ -72,13 +72,8 @@ def trials_table(
             left_out.insert(0, column.header)
     metric = metric_of(trials)
     better = "more accurate" if metric.name == "accuracy" else f"better by {metric.label}"
-    table = Table(
-        title=f"Trials (* = no other is {better} and cheaper)",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    heading = f"Trials (* = no other is {better} and cheaper)"
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     wrapped = _width(columns, wrapped=False) > width
     for column in columns:
         table.add_column(
@@ -91,7 +86,7 @@ def trials_table(
         shown, zip(*(column.cells for column in columns), strict=True), strict=True
     ):
         table.add_row(*map(escape, cells), style="bold" if trial.number == chosen else None)
-    return table, _left_out(trials, shown, left_out)
+    return heading, table, _left_out(trials, shown, left_out)
 
 
 def _shown(trials: Sequence[Trial], front: set[int], named: set[int | None]) -> Sequence[Trial]:
