@@ -54,6 +54,7 @@ def swept(
     results: list[RunResult],
     params: Mapping[str, str] | None = None,
     searched: tuple[str, ...] = ("optimizer.learning_rate",),
+    elsewhere: tuple[str, ...] = (),
 ) -> Swept:
     sweep = store.create_run("sweep", {}, None)
     trials = []
@@ -61,6 +62,9 @@ def swept(
         run = store.create_run(f"trial {number}", {}, sweep)
         store.log_params(run, params or {"optimizer.learning_rate": f"{number + 1}e-3"})
         store.log_now(run, tracked_metrics(result))
+        if number < len(elsewhere):
+            store.client.delete_run(run)
+            run = elsewhere[number] or run
         kept = RunResult(**{**vars(result), "mlflow_run_id": run, "trial": number})
         chosen = dict.fromkeys(searched, f"0.{number + 1}")
         trials.append(Trial(number, Path(), kept, chosen))
@@ -176,6 +180,17 @@ def test_the_view_shows_what_a_group_chose_and_of_very_many_options_the_first(
     assert 5 < len(options) < 91
     tags = store.client.get_experiment(store.experiment_id).tags
     assert len(tags[f"mlflow.sharedViewState.{found.sweep}"]) <= 5000
+
+
+@pytest.mark.parametrize("elsewhere", ["", "0f" * 16])
+def test_a_trial_whose_run_was_deleted_or_is_another_stores_does_not_keep_the_sweep_open(
+    store: MlflowStore, elsewhere: str
+) -> None:
+    results = [result(0.9, 100.0), result(0.8, 120.0)]
+    found = swept(store, results, elsewhere=(elsewhere,))
+    assert store.client.get_run(found.sweep).info.status == "FINISHED"
+    assert store.client.get_run(found.runs[1]).data.tags["verdict"] == "dominated"
+    assert "params.`optimizer.learning_rate`" in found.view["selectedColumns"]
 
 
 def test_energy_adds_up_by_epoch_as_far_as_it_is_known() -> None:

@@ -15,7 +15,7 @@ from greensweep.study.decision import candidate_of
 from greensweep.study.sentences import answer_text
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial, searched_keys
-from greensweep.tracking.mlflow_store import MlflowStore, now
+from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.view import SweepView, run_page, sweep_page
 
 _DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a run's description
@@ -38,8 +38,8 @@ def finish_tracked_sweep(
     for trial in trials:
         if trial.result.mlflow_run_id is not None:
             saved = _saved_percent(trial, summary)
-            points = [] if saved is None else [(now(), 0, {_SAVED: saved})]
-            store.log(trial.result.mlflow_run_id, points, _tags(trial, summary))
+            metrics = {} if saved is None else {_SAVED: saved}
+            store.amend(trial.result.mlflow_run_id, metrics, _tags(trial, summary))
     store.log_now(run_id, summary.metrics())
     tags = {_DESCRIPTION: _description(store.experiment_id, run_id, summary, trials)}
     tags |= {"selected_on_test": "true"} if summary.selected_on_test else {}
@@ -90,7 +90,8 @@ def _view(store: MlflowStore, summary: StudySummary, trials: Sequence[Trial]) ->
     is_metered = any(each.energy_joules is not None for each in results)
     is_unsure = any(each.energy_uncertainty_joules is not None for each in results)
     saves = any(_saved_percent(trial, summary) is not None for trial in tracked)
-    params = store.params(str(tracked[0].result.mlflow_run_id)) if tracked else {}
+    found = (store.params(str(each.mlflow_run_id)) for each in results)
+    params = next(filter(None, found), {})
     # What a config group chose is an option of its own: model=mlp is model.name.
     names = [name for key in searched_keys(tracked) for name in (key, f"{key}.name")]
     split = "test" if summary.selected_on_test else "validation"

@@ -24,6 +24,7 @@ from greensweep.tracking.view import EXPERIMENT_TAGS, ui_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
 
@@ -71,23 +72,22 @@ class MlflowStore:
             self.client.log_batch(run_id, params=logged[start : start + _PARAM_BATCH])
 
     def params(self, run_id: str) -> Mapping[str, str]:
-        """Return the parameters of a run."""
-        found: Mapping[str, str] = self.client.get_run(run_id).data.params
-        return found
+        """Return the parameters of a run; none where it is not here."""
+        run = self._run(run_id)
+        return {} if run is None else run.data.params
 
     def has(self, run_id: str) -> bool:
-        return self._tags(run_id) is not None
+        return self._run(run_id) is not None
 
-    def _tags(self, run_id: str) -> Mapping[str, str] | None:
+    def _run(self, run_id: str) -> "Run | None":
         from mlflow.exceptions import MlflowException
 
         try:
-            tags: Mapping[str, str] = self.client.get_run(run_id).data.tags
+            return self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
-        return tags
 
     def log(
         self,
@@ -107,6 +107,17 @@ class MlflowStore:
         for start in range(0, max(len(metrics), 1), _BATCH):
             self.client.log_batch(run_id, metrics[start : start + _BATCH], tags=run_tags)
             run_tags = []
+
+    def amend(self, run_id: str, metrics: Metrics, tags: Mapping[str, str]) -> None:
+        """Write to a run that has ended, unless it was deleted or is another store's."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.log(run_id, [(now(), 0, metrics)], tags)
+        except MlflowException:
+            run = self._run(run_id)
+            if run is not None and run.info.lifecycle_stage == "active":
+                raise
 
     def log_now(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
         self.log(run_id, [(now(), step, metrics)])
@@ -134,7 +145,8 @@ class MlflowStore:
         def parent_of(run_id: str | None) -> str | None:
             if run_id is None or run_id in above:
                 return above.get(run_id)
-            return (self._tags(run_id) or {}).get(_PARENT_TAG)
+            run = self._run(run_id)
+            return None if run is None else run.data.tags.get(_PARENT_TAG)
 
         return {
             run.info.run_id: str(run.info.run_name)
