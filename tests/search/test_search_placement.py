@@ -156,6 +156,21 @@ def test_auto_is_as_many_workers_as_the_gpus_allow(
     assert workers_of(asked, gpus_of_worker(asked, None)) == workers
 
 
+@pytest.mark.parametrize(
+    ("there", "workers", "said"),
+    [(1, 2, "2 workers: 1 GPU,"), (4, 9, "9 workers: 4 GPUs,"), (2, 2, None)],
+)
+def test_workers_that_share_gpus_are_told_whose_energy_is_attributed(
+    gpus: Gpus, caplog: pytest.LogCaptureFixture, there: int, workers: int, said: str | None
+) -> None:
+    caplog.set_level("INFO")
+    gpus.joules = gpus.joules[:there]
+    asked = SweeperConfig(n_workers=workers)
+    assert workers_of(asked, gpus_of_worker(asked, None)) == workers
+    told = [f"Shared by {said} so that energy is attributed: hydra.sweeper.n_workers={there} "]
+    assert [each[: len(told[0])] for each in caplog.messages] == (told if said else [])
+
+
 @pytest.mark.parametrize("options", [{"gpus_per_worker": 0}, {}])
 def test_auto_is_one_worker_a_core_pair_where_none_has_a_gpu(
     gpus: Gpus, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
