@@ -19,6 +19,7 @@ from greensweep.energy import build_meter
 from greensweep.errors import AnalysisError, EnergyError, StudyError
 from greensweep.record.result import RunResult
 from greensweep.rendering import write_report
+from greensweep.rendering.page import Section
 from greensweep.runs.replay.table import read_table
 from greensweep.runs.trained import write_table
 from greensweep.study.summary import summarise, write_summary
@@ -408,7 +409,7 @@ def test_no_table_that_is_written_holds_a_formula(tmp_path: Path) -> None:
     write_table(times, 5.0, tmp_path / "layer_energy.csv")
     frame = pd.DataFrame({bad: [bad], "n": [-1]})
     Result("a", ["so"], {"main": frame}, RunTable(frame, bad, 1)).write(tmp_path / "analysis")
-    write_report(tmp_path / "report", "title", [], {"runs": frame}, {})
+    write_report(tmp_path / "report", "title", [Section("one")], {"runs": frame}, {})
     written = list(tmp_path.glob("**/*.csv"))
     assert len(written) == 4
     for path in written:

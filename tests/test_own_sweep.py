@@ -331,7 +331,7 @@ def test_mlflow_has_a_parent_and_its_children(
     ("energy", "said"),
     [
         ("{country: NLX}", "NLX"),
-        ("{contry: NLD}", "hydra.sweeper.energy: meter=codecarbon: no option is called 'contry'"),
+        ("{contry: NLD}", "hydra.sweeper.energy.meter=codecarbon: no option is called 'contry'"),
         ("{meter: wattmeter}", "hydra.sweeper.energy: no meter is called 'wattmeter'"),
         ("[NLD]", "hydra.sweeper.energy must be a mapping of a meter's options"),
     ],

@@ -67,7 +67,10 @@ def test_an_own_program_without_a_meter_is_refused_a_budget_of_joules(
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(PROJECT / "examples" / "own_loop.py"), run_name="__main__")
     assert ended.value.code == 1
-    assert "hydra.sweeper.meter=trials, or search where it reports" in capsys.readouterr().err
+    assert (
+        "hydra.sweeper.meter=search where the program reports joules itself"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "multirun").exists()
 
 

@@ -15,7 +15,6 @@ from greensweep.config.grammar import as_override
 from greensweep.config.hydra_versions import program
 from greensweep.errors import GreensweepError
 from greensweep.messages import error_line
-from greensweep.study.again import chosen_overrides
 
 _MODULES = {
     "train": training,
@@ -61,6 +60,8 @@ def _with_chosen(arguments: list[str]) -> list[str]:
     asked, others = parser.parse_known_args(arguments)
     if asked.study is None:
         return arguments
+    from greensweep.study.again import chosen_overrides
+
     try:
         return [*chosen_overrides(asked.study, others), *others]
     except GreensweepError as error:

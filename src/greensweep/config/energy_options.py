@@ -78,7 +78,8 @@ def energy_config(
     name = asked.pop("meter", None) or asked.pop("name", "codecarbon")
     asked.pop("name", None)
     if not isinstance(name, str) or name not in EnergyConfig.choices:
-        raise ConfigError(unknown("meter", str(name), EnergyConfig.choices))
+        where = f"{prefix.rstrip('.')}: " if prefix.endswith(".") else ""
+        raise ConfigError(where + unknown("meter", str(name), EnergyConfig.choices))
     schema = EnergyConfig.choices[name]
     names = [each.name for each in fields(schema) if each.name != "name"]
     if strange := [each for each in asked if each not in names]:
