@@ -328,7 +328,10 @@ def test_searches_of_other_spaces_objectives_or_fixed_options_are_not_pooled() -
     for other, named in [
         ({"training.epochs": 10}, {"digits (epochs 10)", "digits (epochs 5)"}),
         ({"optimizer.lr": 0.3}, {"digits (lr 0.3)", "digits (lr searched)"}),
-        ({"objective.name": "pareto"}, {"digits (name pareto)", "digits (name accuracy)"}),
+        (
+            {"objective.name": "pareto"},
+            {"digits (objective pareto)", "digits (objective accuracy)"},
+        ),
         ({"space": "small"}, {"digits (space small)", "digits (space large)"}),
     ]:
         mine = made("random", **{"training.epochs": 5, "objective.name": "accuracy"}, space="large")
