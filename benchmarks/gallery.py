@@ -68,7 +68,7 @@ def before_and_after(runs: Path) -> str:
     rows = [("as it stood", start), ("as the answer says", chosen)]
     saved = start["energy_joules"] - chosen["energy_joules"]
     spent = frame["energy_spent_joules"].sum()
-    pays = f", which {spent / saved:.0f} such trainings save" if saved > 0 else ""
+    pays = f", as much as {spent / saved:.0f} such trainings save" if saved > 0 else ""
     lines = [
         "| | learning rate | batch size | epochs | validation accuracy | training energy |",
         "|---|---|---|---|---|---|",
