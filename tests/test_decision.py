@@ -62,6 +62,17 @@ def test_of_equals_the_cheapest_is_the_best_and_is_taken() -> None:
     assert found.best is found.chosen and found.best.name == "trial 1"
 
 
+def test_of_equals_that_are_less_certain_than_large_it_is_still_the_cheapest() -> None:
+    found = chosen([trial(0, 0.9, 2.5, 2.7), trial(6, 0.9, 2.1, 3.2), trial(1, 0.8, 1.9, 9.0)], 1.0)
+    assert found.best is found.chosen and found.best.name == "trial 6"
+
+
+def test_energies_near_nothing_do_not_count_as_many_halvings() -> None:
+    pair = [trial(0, 0.95, 5.0, 2.0), trial(1, 0.90, 0.01, 2.0)]
+    assert chosen(pair, 1.0).chosen is pair[0]  # 500 times less energy, as far as can be told 2.5
+    assert chosen([trial(0, 0.95, 5.0), trial(1, 0.90, 0.01)], 1.0).chosen.name == "trial 1"
+
+
 def test_what_is_cheaper_by_less_than_the_uncertainty_is_not_taken_for_it() -> None:
     near = [trial(0, 0.955, 105.0, 10.0), trial(1, 0.954, 100.0, 10.0)]
     assert chosen(near, 1.0).chosen is near[0]

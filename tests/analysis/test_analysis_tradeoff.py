@@ -332,12 +332,12 @@ def test_energy_of_a_shared_machine_is_quoted_with_that_it_was_shared() -> None:
     (said,) = weighed(rows, points_per_halving=9.0).answers
     assert " for 67 % less energy" in said
     assert (
-        "The energy of configuration 1 is a share, by use, of a machine that did other work "
+        "The joules of configuration 1 are a share, by use, of a machine that did other work "
         "meanwhile."
     ) in said
     repeated = [{**row, "lr": 0.1 * (number // 2)} for number, row in enumerate(rows)]
-    assert "is a share" in weighed(repeated, configuration=["lr"]).answers[0]
-    assert "is a share" not in weighed(rows_of(POINTS)).answers[0]
+    assert "share" in weighed(repeated, configuration=["lr"]).answers[0]
+    assert "share" not in weighed(rows_of(POINTS)).answers[0]
 
 
 def test_of_several_data_sets_each_has_its_answer() -> None:

@@ -20,6 +20,7 @@ from greensweep.intervals import Interval, difference_interval
 from greensweep.pareto import pareto_front
 
 DRAWS = 1000
+_LEAST_JOULES = 1e-12
 _DEVIATIONS = 1.959963984540054  # of a normal distribution, in half a 95 % interval
 _Floats = NDArray[np.float64]
 
@@ -89,7 +90,7 @@ def decide(
     """
     if not candidates:
         return None
-    costs = np.array([_cost(each) for each in candidates])
+    costs = np.array([math.inf if each.joules is None else each.joules for each in candidates])
     scores = np.array([metric.score(each.value) for each in candidates], dtype=float)
     best = int(np.lexsort((costs, -scores))[0])
     point = 0.01 * (metric.range or abs(scores[best]) or 1.0)
@@ -100,9 +101,12 @@ def decide(
     known = np.flatnonzero(np.isfinite(costs))
     unsure = [candidates[int(place)].uncertainty_joules for place in known]
     front = known[pareto_front(costs[known], scores[known], unsure)]
-    points, doublings = scores[front] / point, np.log2(costs[front])
-    place = _choice(points, doublings, points_per_halving)
     on_front = [candidates[int(each)] for each in front]
+    # Energy counts for no less than that of the cheapest may be off by.
+    floor = max(on_front[0].uncertainty_joules or 0.0, _LEAST_JOULES)
+    joules = np.maximum(costs[front], floor)
+    points, doublings = scores[front] / point, np.log2(joules)
+    place = _choice(points, doublings, points_per_halving)
     chosen = on_front[place]
     holds_from, holds_to = _prices(points, doublings, place)
     saved, saved_uncertainty = _saved(chosen, first)
@@ -119,16 +123,9 @@ def decide(
         saved_uncertainty=saved_uncertainty,
         holds_from=holds_from,
         holds_to=holds_to,
-        stability=_stability(on_front, metric, point, points_per_halving, place, seed),
+        stability=_stability(on_front, joules, metric, point, points_per_halving, place, seed),
         weighed=len(known),
     )
-
-
-def _cost(candidate: Candidate) -> float:
-    """Return its joules, which count for no less than they may be off by; infinite if unknown."""
-    if candidate.joules is None:
-        return math.inf
-    return max(candidate.joules, candidate.uncertainty_joules or 0.0, 1e-12)
 
 
 def _choice(points: _Floats, doublings: _Floats, price: float) -> int:
@@ -170,7 +167,13 @@ def _lost_interval(
 
 
 def _stability(
-    front: Sequence[Candidate], metric: Metric, point: float, price: float, place: int, seed: int
+    front: Sequence[Candidate],
+    joules: _Floats,
+    metric: Metric,
+    point: float,
+    price: float,
+    place: int,
+    seed: int,
 ) -> float | None:
     intervals = [each.interval for each in front]
     if len(front) < 2 or None in intervals:
@@ -178,7 +181,6 @@ def _stability(
     generator = np.random.default_rng(seed)
     values = np.array([each.value for each in front])
     lows, highs = np.array(intervals, dtype=float).T
-    joules = np.array([_cost(each) for each in front])
     off = np.array([each.uncertainty_joules or 0.0 for each in front])
     noise = generator.standard_normal((DRAWS, len(front)))
     spread = np.where(noise < 0, values - lows, highs - values) / _DEVIATIONS

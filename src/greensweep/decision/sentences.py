@@ -149,12 +149,13 @@ def _saved(decision: Decision) -> str:
 def _shared(decision: Decision) -> Iterable[str]:
     """Say whose energy is a share of a machine that did other work meanwhile."""
     told = (decision.chosen, decision.best, decision.start)
-    shared = dict.fromkeys(each.name for each in told if each and each.is_shared and each.joules)
-    if shared:
-        yield (
-            f"The energy of {' and of '.join(shared)} is a share, by use, of a machine that did "
-            "other work meanwhile."
-        )
+    known = {each.name: each.is_shared for each in told if each and each.joules}
+    shared = [name for name, is_shared in known.items() if is_shared]
+    if not shared:
+        return
+    of = "" if len(shared) == len(known) else f" of {' and '.join(shared)}"
+    are = "These joules are shares" if not of else f"The joules{of} are a share"
+    yield f"{are}, by use, of a machine that did other work meanwhile."
 
 
 def _how_sure(decision: Decision) -> Iterable[str]:
