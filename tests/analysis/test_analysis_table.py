@@ -396,6 +396,8 @@ def test_the_answer_names_what_was_chosen_in_a_table_of_others(tmp_path: Path) -
         "note": ["a", "b", "c"],
         "lr": [0.1, 0.01, 0.001],
         "width": 8,
+        "loss": ["mse", "mse", "huber"],
+        "train_loss": [3.0, 2.0, 1.0],
         "gpu_energy": [1.0, 2.0, 3.0],
         "val_rmse": [3.0, 2.0, 1.0],
         "energy_joules": [10.0, 20.0, 30.0],
@@ -406,8 +408,10 @@ def test_the_answer_names_what_was_chosen_in_a_table_of_others(tmp_path: Path) -
         read_runs(SourceConfig(source=f"{tmp_path}/runs.csv", columns=ColumnsConfig())),
         TradeoffConfig(),
     )
-    assert found.answers[0].startswith("Take run 00000002 (lr 0.001): the most accurate")
+    assert found.answers[0].startswith(
+        "Take run 00000002 (lr 0.001, loss huber): the most accurate"
+    )
     front = found.tables["front"]
     assert front["lr"].tolist() == [0.1, 0.01, 0.001]
     assert front["is_chosen"].tolist() == [False, False, True]
-    assert not {"gpu_energy", "val_rmse", "note"} & set(front)
+    assert not {"train_loss", "gpu_energy", "val_rmse", "note"} & set(front)

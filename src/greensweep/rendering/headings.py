@@ -18,8 +18,8 @@ _UNCERTAINTY = "energy_uncertainty_joules"
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}(\.dir)?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What no reader of a page misses: it is in the table's file.
 _LEFT_OUT = re.compile(
-    r".*(draws|_df)|df|experiment_id|is_knee|is_chosen|interval_over|band_over|horizon_joules|"
-    r"residual_df|mean_rank_low|objective_metric|objective_direction"
+    r".*(draws|_df)|df|experiment_id|is_knee|is_chosen|interval_over|horizon_joules|"
+    r"objective_(metric|direction)"
 )
 _HEADINGS = {
     ENERGY: "training energy",

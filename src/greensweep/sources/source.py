@@ -19,12 +19,16 @@ from greensweep.sources.standard import standard_table
 from greensweep.sources.table import Rows, RunTable
 from greensweep.tracking.mlflow_places import tracking_uri
 
-# Columns that say which run it is, when and by what, or what it came to: nobody chose them.
-_NOT_CHOSEN = re.compile(
+# Nobody chose what columns of these names hold: which run it is, when and by what,
+_NAMES = re.compile(
     r"(run|experiment)?_?(id|name)|folder|cell|dataset|started|timestamp|date|commit|data|"
-    r".*(joules|energy|kwh|power|watt|emission|duration|seconds|time|loss|_std|_low|_high).*|"
     r".*[/@].*|(energy|version|phases|hardware|metrics)\..*|number_of_runs|runs|n_hyperparameters|"
     r"selected_on_.*|pareto_optimal",
+    re.IGNORECASE,
+)
+# nor the numbers in these: what it came to. A loss in words is a choice.
+_FIGURES = re.compile(
+    r".*(joules|energy|kwh|power|watt|emission|duration|seconds|time|loss|_std|_low|_high).*",
     re.IGNORECASE,
 )
 _MOST_CHOSEN = 12
@@ -70,10 +74,11 @@ def _chosen(runs: RunTable, columns: ColumnsConfig, others: Container[str]) -> I
     for name in map(str, runs.frame):
         if name in (*named, *col.ADDED, runs.metric.name) or name in others:
             continue
-        if _NOT_CHOSEN.fullmatch(name) or metric_called(name) is not None:
-            continue
         values = runs.frame[name].dropna()
         is_text = not pd.api.types.is_numeric_dtype(values)
+        is_figure = not is_text and _FIGURES.fullmatch(name)
+        if _NAMES.fullmatch(name) or is_figure or metric_called(name) is not None:
+            continue
         kinds = values.astype(str).nunique()
         if kinds > 1 and not (is_text and kinds == len(runs.frame)) and found < _MOST_CHOSEN:
             found += 1
