@@ -63,8 +63,8 @@ def _compare(config: ReportConfig) -> None:
     """Write one page about sweeps side by side."""
     from greensweep.analysis.collect import analyses_of
     from greensweep.analysis.side_by_side import hold_side_by_side
-    from greensweep.rendering.build import colophon
     from greensweep.rendering.comparison import build_comparison, comparison_tables
+    from greensweep.rendering.method import colophon
     from greensweep.rendering.write import write_report
     from greensweep.sources.sweeps import read_named_sweep
 
@@ -111,7 +111,8 @@ def write_page(analyses: "Analyses", config: ReportConfig) -> Path:
     Raises:
         OSError: the folder `output` cannot be written.
     """
-    from greensweep.rendering.build import build_page, colophon, report_tables, tradeoff_title
+    from greensweep.rendering.build import build_page, report_tables, tradeoff_title
+    from greensweep.rendering.method import colophon
     from greensweep.rendering.write import write_report
 
     sections, tables = build_page(analyses, config), report_tables(analyses)

@@ -6,7 +6,7 @@ from typing import Any
 _PUBLIC = {
     "Drawing": "figures.drawing",
     "build_page": "build",
-    "colophon": "build",
+    "colophon": "method",
     "draw_curves": "figures.strategies",
     "draw_front": "figures.tradeoff",
     "draw_importance": "figures.tradeoff",

@@ -1,14 +1,11 @@
 """What the page says, in which order."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 
-import greensweep
 from greensweep.analysis import Result, RunTable
 from greensweep.analysis.collect import Analyses
 from greensweep.config.metrics import Metric, capitalised
@@ -26,18 +23,16 @@ from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, dra
 from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
 from greensweep.rendering.first_screen import facts_of
 from greensweep.rendering.links import mlflow_links, run_links
+from greensweep.rendering.method import method_of, reworded
 from greensweep.rendering.page import Section, Table
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, OPTION_GROUPS
-from greensweep.tracking.provenance import code_and_machine
 
 _FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial")
 _MOST_COLUMNS = 12
 _MOST_RECOMMENDED = 3  # groups, in the answer
 _MOST_FRONTS = 2  # on the first screen
-_MOST_NAMED = 6  # machines, or versions of a package
 _ORIGIN = ("run_id", "experiment_id", "trial", "folder")  # that the links lead to
-_VERSION = "version."
 _FRONT = "The Pareto front"
 # Under which names a table for people has what `standard_table` adds.
 _SHOWN = {col.SPENT: "spent_joules", col.STATUS: "status"}
@@ -130,14 +125,9 @@ def _missing(analyses: Analyses) -> list[Section]:
 
 
 def _not_answered(name: str, why: str) -> str:
-    reason = _reworded(why, name)
+    reason = reworded(why, name)
     hint = f" ({name}.… are options of src/report.py)" if f"{name}." in reason else ""
     return f"Not answered: {reason}{hint}."
-
-
-def _reworded(text: str, name: str) -> str:
-    """Return a sentence of `src/analyse.py` with the options as `src/report.py` calls them."""
-    return re.sub(r"analysis=(\w+)", r"the analysis of \1", text.replace("analysis.", f"{name}."))
 
 
 def _section(result: Result, config: ReportConfig) -> Section:
@@ -251,7 +241,7 @@ def _importance(tradeoff: Result) -> Section:
     table, metric = tradeoff.tables.get("importance"), tradeoff.runs.metric
     if table is None:
         why = [note for note in tradeoff.notes if note.startswith("No importance")]
-        return Section("What matters", [_reworded(each, "tradeoff") for each in why])
+        return Section("What matters", [reworded(each, "tradeoff") for each in why])
     own = table[table["group"] == table["group"].iloc[0]]
     labels = {ENERGY: "energy", metric.name: metric.label}
     untold = [label for target, label in labels.items() if target not in set(own["target"])]
@@ -264,44 +254,6 @@ def _importance(tradeoff: Result) -> Section:
         ],
         [draw_importance(tradeoff)],
     )
-
-
-def method_of(analyses: Analyses, title: str = "Method") -> Section:
-    """Return by what the answers were found: the runs, their machines and versions, the methods."""
-    notes = [
-        _reworded(note, name) for name, result in analyses.results.items() for note in result.notes
-    ]
-    runs = analyses.runs
-    return Section(
-        title,
-        [
-            f"{runs}.",
-            *_machines(runs.frame),
-            *_versions(runs.frame),
-            *dict.fromkeys(notes),
-        ],
-        is_plain=True,
-    )
-
-
-def _machines(frame: pd.DataFrame) -> list[str]:
-    counts = frame.loc[frame[col.MACHINE] != "unknown", col.MACHINE].astype(str).value_counts()
-    machines = [f"{machine} ({plural(count, 'run')})" for machine, count in counts.items()]
-    return [f"Machine of the runs: {_listed(machines)}."] if machines else []
-
-
-def _versions(frame: pd.DataFrame) -> list[str]:
-    versions = []
-    for name in [each for each in map(str, frame.columns) if each.startswith(_VERSION)]:
-        found = sorted(map(str, frame[name].dropna().unique()))
-        if found:
-            versions.append(f"{name.removeprefix(_VERSION)} {_listed(found, ' and ')}")
-    return [f"They ran with {', '.join(versions)}."] if versions else []
-
-
-def _listed(texts: Sequence[str], between: str = "; ") -> str:
-    left = len(texts) - _MOST_NAMED
-    return between.join(texts[:_MOST_NAMED]) + (f"{between}{left} more" if left > 0 else "")
 
 
 def _raw(runs: RunTable, config: ReportConfig) -> Section:
@@ -343,27 +295,3 @@ def _all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     added = {name: shown for name, shown in _SHOWN.items() if shown not in frame}
     left = [name for name in col.ADDED if name not in added]
     return frame.drop(columns=left).rename(columns=added)
-
-
-def colophon(source: str) -> dict[str, str]:
-    """Return the page's last part: the source, the time, and by what the page was written.
-
-    The machines and versions of the runs are in the page's part on method.
-    """
-    tags = code_and_machine()
-    versions = [
-        f"{name.removeprefix(_VERSION)} {found}"
-        for name, found in tags.items()
-        if name.startswith(_VERSION)
-    ]
-    lines = {
-        "Runs from": source,
-        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Written on": f"{tags['hardware.cpu']}, {tags['hardware.cores']} cores",
-        "Written with Greensweep": greensweep.__version__,
-        "and its packages": ", ".join(versions),
-    }
-    if "mlflow.source.git.commit" in tags:
-        changed = ", with changes of its own" if tags["git.dirty"] == "true" else ""
-        lines["at commit"] = tags["mlflow.source.git.commit"] + changed
-    return lines

@@ -8,9 +8,10 @@ from greensweep.analysis.side_by_side import SideBySide
 from greensweep.analysis.units import joules
 from greensweep.config.schema_analysis import ReportConfig
 from greensweep.decision.sentences import percent_text
-from greensweep.rendering.build import answered_by, front_table, method_of
+from greensweep.rendering.build import answered_by, front_table
 from greensweep.rendering.figures.drawing import Drawing
 from greensweep.rendering.figures.tradeoff import draw_front, draw_fronts
+from greensweep.rendering.method import method_of
 from greensweep.rendering.page import Section, Table
 
 
