@@ -176,7 +176,7 @@ def test_a_result_that_is_written_again_the_same_counts(
         (r"printf '\377\376{' > m.json", "No metrics from m.json: it is no UTF-8 text."),
         ("echo GREENSWEEP_METRIC accuracy=high", "accuracy='high' in"),
         ("echo GREENSWEEP_METRIC epoch=1e400 epochs=nan accuracy=1", "epoch=inf is no number of"),
-        ("echo GREENSWEEP_METRIC smoothness=1", "say --metric smoothness --direction maximize"),
+        ("echo GREENSWEEP_METRIC smoothness=1", "add --metric smoothness --direction maximize"),
     ],
 )
 def test_what_cannot_be_read_is_told_and_costs_nothing_else(

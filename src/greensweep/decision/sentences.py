@@ -118,8 +118,12 @@ def _against_start(decision: Decision) -> Iterable[str]:
         return
     worse = (metric.score(start.value) - metric.score(chosen.value)) / decision.point
     gained = worse_by_text(worse, metric) if worse else f"the same {metric.label}"
+    figure = f"{metric.label} {metric.text(start.value)}"
+    if chosen.joules is None or start.joules is None:
+        yield f"Against the starting point, {start.name} ({figure}), that is {gained}."
+        return
     yield (
-        f"Against the starting point, {start.name} ({metric.label} {metric.text(start.value)} for "
+        f"Against the starting point, {start.name} ({figure} for "
         f"{energy_text(start.joules, start.uncertainty_joules)}), that is {gained} and "
         f"{energy_change_text(chosen, start)}."
     )
@@ -128,8 +132,7 @@ def _against_start(decision: Decision) -> Iterable[str]:
 def energy_change_text(one: Candidate, other: Candidate) -> str:
     """Say what the first takes against the second: 62 % less energy, 3.1 times the energy."""
     unsure = one.uncertainty_joules, other.uncertainty_joules
-    if one.joules is None or other.joules is None:
-        return "energy that does not compare"
+    assert one.joules is not None and other.joules is not None
     if not distinguishable(one.joules, other.joules, *unsure):
         return "energy that does not differ by more than the uncertainty"
     if one.joules < other.joules:
