@@ -35,13 +35,15 @@ def facts(
         ),
         (
             [0.78, 0.8], [39.0, 40.0], 1.0,
-            ["trial 1", "nothing: it is the most accurate", "nothing: it takes 40 J to train",
+            ["trial 1", "nothing: it is the most accurate",
+             "nothing against the best, which it is: 40 J a training",
              "it holds where half the energy may cost up to 55 points; what chance does is not "
              "known, since the metric has no interval"],
         ),
         (
             [0.8, 0.7], [10.0, 40.0], 1.0,
-            ["trial 0", "nothing: it is the most accurate", "nothing: it takes 10 J to train",
+            ["trial 0", "nothing: it is the most accurate",
+             "nothing against the best, which it is: 10 J a training",
              "no other is on the front"],
         ),
         (

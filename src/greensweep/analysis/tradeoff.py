@@ -293,21 +293,10 @@ def _probabilities_note(table: pd.DataFrame) -> str:
     return note
 
 
-def _front_and_choice(group: _Group, decision: Decision) -> NDArray[np.intp]:
-    """Return places of the front with that of the choice, cheapest first.
-
-    An energy counts for no less than it may be off by in the choice, which need not be on the front
-    of the energies as they are.
-    """
-    chosen = [place for place, each in enumerate(group.candidates) if each is decision.chosen]
-    kept = np.union1d(group.front, chosen).astype(np.intp)
-    return kept[np.lexsort((group.scores[kept], group.joules[kept]))]
-
-
 def _front(group: _Group) -> pd.DataFrame:
     """The front, cheapest first, with what each step up buys, and what leads to each run."""
     assert group.decision is not None
-    kept, name = _front_and_choice(group, group.decision), group.metric.name
+    kept, name = group.front, group.metric.name
     candidates = [group.candidates[place] for place in kept]
     rows = group.means.iloc[kept].reset_index(drop=True)
     values, joules, unsure = group.values[kept], group.joules[kept], group.uncertainties[kept]

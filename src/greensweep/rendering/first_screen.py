@@ -81,7 +81,8 @@ def _saved(
 ) -> str:
     if is_best:
         off = chosen.get("energy_uncertainty_joules", 0.0)
-        return f"nothing: it takes {energy_text(chosen[ENERGY], off or None)} to train"
+        energy = energy_text(chosen[ENERGY], off or None)
+        return f"nothing against the best, which it is: {energy} a training"
     share, off = decision["energy_saved_share"], decision["energy_saved_uncertainty"]
     around = "" if off is None else f" (±{percent_text(off)})"
     return (
