@@ -76,7 +76,7 @@ def _chosen(runs: RunTable, columns: ColumnsConfig, others: Container[str]) -> I
             continue
         values = runs.frame[name].dropna()
         is_text = not pd.api.types.is_numeric_dtype(values)
-        is_figure = not is_text and _FIGURES.fullmatch(name)
+        is_figure = name.startswith("energy_") or (not is_text and _FIGURES.fullmatch(name))
         if _NAMES.fullmatch(name) or is_figure or metric_called(name) is not None:
             continue
         kinds = values.astype(str).nunique()

@@ -33,8 +33,19 @@ def finish_tracked_sweep(
 ) -> None:
     """Give a sweep's run in MLflow its figures, description and files, and end it.
 
-    Its trials' runs get what the end of the sweep tells of them, and a view of their own.
+    Its trials' runs get what the end of the sweep tells of them, and a view of their own. It ends
+    also where MLflow refuses one of these.
     """
+    try:
+        _tell_sweep(store, run_id, summary, trials)
+        store.log_files(run_id, files)
+    finally:
+        store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")
+
+
+def _tell_sweep(
+    store: MlflowStore, run_id: str, summary: StudySummary, trials: Sequence[Trial]
+) -> None:
     for trial in trials:
         if trial.result.mlflow_run_id is not None:
             saved = _saved_percent(trial, summary)
@@ -47,8 +58,6 @@ def finish_tracked_sweep(
     store.log(run_id, [], tags)
     view = _view(store, summary, trials)
     store.client.set_experiment_tag(store.experiment_id, *view.tag(run_id))
-    store.log_files(run_id, files)
-    store.close(run_id, "KILLED" if summary.status == "interrupted" else "FINISHED")
 
 
 def _tags(trial: Trial, summary: StudySummary) -> dict[str, str]:
