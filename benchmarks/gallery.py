@@ -38,7 +38,7 @@ _FACTS = re.compile(r"(?<=\| question \| answer \|\n\|---\|---\|\n).*?(?=\n\n)",
 _ASKED = {
     "which configuration?": ["Take"],
     "what is lost?": ["Gives up"],
-    "what is saved?": ["Saves"],
+    "what is saved?": ["Saves", "Against the start"],
     "how sure?": ["How sure"],
     "for whom?": ["Holds for", "Machine", "Runs", "Joules"],
 }
@@ -102,7 +102,10 @@ def main(arguments: list[str]) -> None:
 def first_screen(page: Path) -> str:
     """Return what the first screen of a report says to each question, as rows in Markdown."""
     facts = dict(_FACT.findall(unescape(page.read_text(encoding="utf-8"))))
-    said = {asked: "; ".join(f'"{facts[each]}"' for each in by) for asked, by in _ASKED.items()}
+    said = {
+        asked: "; ".join(f'"{facts[each]}"' for each in by if each in facts)
+        for asked, by in _ASKED.items()
+    }
     return "\n".join(f"| {asked} | {answer} |" for asked, answer in said.items())
 
 

@@ -61,6 +61,13 @@ def test_the_four_questions(
     assert [found[about] for about in ("Take", "Gives up", "Saves", "How sure")] == said
 
 
+def test_what_the_search_brought_against_its_start_is_seen_at_once() -> None:
+    columns = {"accuracy": [0.8, 0.85], "energy_joules": [10.0, 4.0]}
+    found = facts({**columns, "starting_point": [True, False]})
+    assert found["Against the start"] == "5 points more and 60 % less energy"
+    assert "Against the start" not in facts(columns)
+
+
 def test_what_is_lost_and_saved_has_its_interval() -> None:
     found = facts(
         {

@@ -24,7 +24,7 @@ from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import TradeoffConfig
 from greensweep.decision.candidate import Candidate
 from greensweep.decision.choice import Decision, decide
-from greensweep.decision.sentences import answer
+from greensweep.decision.sentences import answer, change_from_start
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import AnalysisError
 from greensweep.intervals import FEWEST_REPEATS, Interval, mean_interval
@@ -370,6 +370,7 @@ def _figures(group: _Group) -> dict[str, object]:
         f"knee_{metric.name}": None if place is None else float(group.values[group.front][place]),
         "knee_joules": None if place is None else float(group.joules[group.front][place]),
         "decision": None if group.decision is None else group.decision.figures(),
+        "against_start": None if group.decision is None else change_from_start(group.decision),
     }
 
 

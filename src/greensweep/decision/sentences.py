@@ -111,22 +111,29 @@ def worse_by_text(points: float, metric: Metric) -> str:
     return f"{by}{of} {'less' if is_lower else 'more'}"
 
 
-def _against_start(decision: Decision) -> Iterable[str]:
-    """Say what the search has brought against the point that it began from."""
+def change_from_start(decision: Decision) -> str | None:
+    """Say what the search has brought against the point that it began from: 5 points more, say.
+
+    None where that point is the one to take, or the best, or not known.
+    """
     start, chosen, metric = decision.start, decision.chosen, decision.metric
     if start is None or start is chosen or start is decision.best:
-        return
+        return None
     worse = (metric.score(start.value) - metric.score(chosen.value)) / decision.point
     gained = worse_by_text(worse, metric) if worse else f"the same {metric.label}"
-    figure = f"{metric.label} {metric.text(start.value)}"
     if chosen.joules is None or start.joules is None:
-        yield f"Against the starting point, {start.name} ({figure}), that is {gained}."
+        return gained
+    return f"{gained} and {energy_change_text(chosen, start)}"
+
+
+def _against_start(decision: Decision) -> Iterable[str]:
+    start, metric, change = decision.start, decision.metric, change_from_start(decision)
+    if start is None or change is None:
         return
-    yield (
-        f"Against the starting point, {start.name} ({figure} for "
-        f"{energy_text(start.joules, start.uncertainty_joules)}), that is {gained} and "
-        f"{energy_change_text(chosen, start)}."
-    )
+    figure = f"{metric.label} {metric.text(start.value)}"
+    if decision.chosen.joules is not None and start.joules is not None:
+        figure += f" for {energy_text(start.joules, start.uncertainty_joules)}"
+    yield f"Against the starting point, {start.name} ({figure}), that is {change}."
 
 
 def energy_change_text(one: Candidate, other: Candidate) -> str:

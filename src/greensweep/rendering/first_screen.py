@@ -65,6 +65,8 @@ def _choice(tradeoff: Result, links: Sequence[Mapping[str, str]]) -> Iterator[Fa
     is_best = place == len(front) - 1
     yield Fact("Gives up", _lost(decision, metric, is_best=is_best))
     yield Fact("Saves", _saved(decision, chosen, best, is_best=is_best))
+    if figures["against_start"] is not None:
+        yield Fact("Against the start", figures["against_start"])
     yield Fact("How sure", _how_sure(decision, metric, weighed=len(front)))
 
 
