@@ -412,7 +412,7 @@ class Pruning:
 def test_a_pruned_command_ends_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], trap: str
 ) -> None:
-    monkeypatch.setattr(child, "_GRACE_SECONDS", 9.0 if trap else 0.3)
+    monkeypatch.setattr(child, "_GRACE_SECONDS", 2.0 if trap else 0.3)
     epochs = "for e in 1 2 3; do echo GREENSWEEP_METRIC epoch=$e accuracy=0.5; sleep 0.4; done"
     starts = f"setsid sleep 9 > /dev/null & echo $! > {tmp_path}/child"
     script = f"trap '{trap}' TERM; {starts}; {epochs}; wait"

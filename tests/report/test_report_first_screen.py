@@ -128,6 +128,6 @@ def test_the_page_of_the_report_quotes_what_its_first_screen_says() -> None:
     page = (docs / "gallery" / "digits.html").read_text("utf-8")
     screen = unescape(page[: page.index("<details")])
     quoted = re.findall('"(.+?)"', table)
-    assert len(quoted) == 8
+    assert len(quoted) >= 8
     for each in quoted:
         assert each in screen
