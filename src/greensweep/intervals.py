@@ -1,11 +1,10 @@
 """Confidence intervals, of 95 % unless said otherwise, that stay within what a figure can be."""
 
 import math
-
-from scipy.special import expit, logit
-from scipy.stats import norm, t
+from statistics import NormalDist
 
 CONFIDENCE = 0.95
+HALF_WIDTH = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)  # of a normal one, standard deviations
 FEWEST_REPEATS = 3  # the spread of two says next to nothing: their interval is 13 deviations wide
 
 Interval = tuple[float, float]
@@ -16,7 +15,7 @@ def share_interval(share: float, samples: int) -> Interval:
 
     Wilson, E. B. (1927), Probable inference, the law of succession, and statistical inference.
     """
-    z = float(norm.ppf(0.5 + CONFIDENCE / 2))
+    z = HALF_WIDTH
     shrunk = 1 + z * z / samples
     middle = (share + z * z / (2 * samples)) / shrunk
     half = z * math.sqrt(share * (1 - share) / samples + (z / (2 * samples)) ** 2) / shrunk
@@ -41,7 +40,10 @@ def mean_interval(
     """
     if repeats < FEWEST_REPEATS:
         return None
-    half = float(t.ppf(0.5 + confidence / 2, repeats - 1)) * deviation / math.sqrt(repeats)
+    # Every run imports this module, and few have repeats.
+    from scipy.special import expit, logit, stdtrit
+
+    half = float(stdtrit(repeats - 1, 0.5 + confidence / 2)) * deviation / math.sqrt(repeats)
     low, high = ends
     above, below = mean - low, high - mean
     if 0 in (above, below, half):

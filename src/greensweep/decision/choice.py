@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from greensweep.config.metrics import Metric
 from greensweep.decision.candidate import Candidate
-from greensweep.intervals import Interval, difference_interval
+from greensweep.intervals import HALF_WIDTH, Interval, difference_interval
 from greensweep.pareto import pareto_front
 
 DRAWS = 1000
 _LEAST_JOULES = 1e-12
-_DEVIATIONS = 1.959963984540054  # of a normal distribution, in half a 95 % interval
 _Floats = NDArray[np.float64]
 
 
@@ -183,7 +182,7 @@ def _stability(
     lows, highs = np.array(intervals, dtype=float).T
     off = np.array([each.uncertainty_joules or 0.0 for each in front])
     noise = generator.standard_normal((DRAWS, len(front)))
-    spread = np.where(noise < 0, values - lows, highs - values) / _DEVIATIONS
+    spread = np.where(noise < 0, values - lows, highs - values) / HALF_WIDTH
     points = np.asarray(metric.score(values + noise * spread)) / point
     # Of a share that may be off by so much; energies are positive.
     doublings = np.log2(joules) + generator.standard_normal(noise.shape) * np.log2(1 + off / joules)
