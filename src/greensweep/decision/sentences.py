@@ -142,11 +142,10 @@ def energy_change_text(one: Candidate, other: Candidate) -> str:
     assert one.joules is not None and other.joules is not None
     if not distinguishable(one.joules, other.joules, *unsure):
         return "energy that does not differ by more than the uncertainty"
-    if one.joules < other.joules:
-        return f"{percent_text(1 - one.joules / other.joules)} less energy"
-    if one.joules < 2 * other.joules:
-        return f"{percent_text(one.joules / other.joules - 1)} more energy"
-    return f"{one.joules / other.joules:.2g} times the energy" if other.joules else "more energy"
+    if not other.joules:
+        return "more energy"
+    ratio = one.joules / other.joules
+    return f"{change_text(ratio - 1)} energy" if ratio < 2 else f"{ratio:.2g} times the energy"
 
 
 def _saved(decision: Decision) -> str:
