@@ -72,6 +72,16 @@ def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     notices._warn.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def streams_left_open() -> None:
+    """Keep absl's log handler, which comes with Keras, from closing a stream of pytest's.
+
+    Hydra closes the handlers that it finds, and absl's then closes what is not sys.stderr any more.
+    """
+    if absl := sys.modules.get("absl.logging"):
+        absl.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Run one more process than there are cores: some tests wait for commands that they start."""
     return len(os.sched_getaffinity(0)) + 1
