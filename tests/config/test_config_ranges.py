@@ -194,7 +194,7 @@ def test_every_fault_is_named_in_one_message(composed: Any) -> None:
     assert refusal(config).split("; ") == [
         "optimizer.learning_rate must be above 0, got -1: set optimizer.learning_rate=0.1",
         "optimizer.nesterov needs momentum, got 0: set optimizer.momentum=0.9",
-        "training.epochs must be at least 1, got 0: set training.epochs=15",
+        "training.epochs must be at least 1, got 0: set training.epochs=30",
         "objective=pareto needs energy, but energy=unmetered: set energy=codecarbon or "
         "objective=accuracy",
     ]

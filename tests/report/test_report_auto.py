@@ -62,7 +62,7 @@ def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
 def test_an_infeasible_trial_is_on_no_front(cli: Cli, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     bound = "hydra.sweeper.constraints={max_accuracy: 0.78}"  # the most accurate one breaks it
-    fixed = ("optimizer.learning_rate=1e-3", "training.batch_size=32")  # leaves 3, 9, 15 epochs
+    fixed = ("optimizer.learning_rate=1e-3", "training.batch_size=32", "training.epochs=3,9,15")
     options = ("hydra/sweeper/sampler=grid", "hydra.sweeper.pruner=none", *fixed, bound)
     sweep = ("-m", "hydra/sweeper=greensweep", *options, "hydra.sweep.dir=sweep")
     quick = ("dataset.train_limit=300", "warmup=0", "inference.seconds=0", "report.auto=true")

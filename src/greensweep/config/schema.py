@@ -122,7 +122,7 @@ class CustomSchedulerConfig(SchedulerConfig, choice="custom"):
 
 @dataclass
 class TrainingConfig:
-    epochs: int = option(15, doc="passes over the training split", at_least=1, largest=10**6)
+    epochs: int = option(30, doc="passes over the training split", at_least=1, largest=10**6)
     batch_size: int = option(64, doc="samples per step", at_least=1)
     reshuffle: bool = option(
         True, doc="a new order of samples in each epoch; false keeps the first epoch's batches"
