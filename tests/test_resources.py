@@ -12,10 +12,10 @@ from hydra import compose, initialize_config_dir
 from greensweep import resources
 from greensweep.data.split import loader_workers
 from greensweep.errors import ModelError
+from greensweep.executors.local import cores_per_worker, run_workers
 from greensweep.models import check_batch_fits, take_census
 from greensweep.models.memory import build_where_it_fits
 from greensweep.resources import available_memory, fits_in_memory, usable_cores
-from greensweep.search.pool import cores_per_worker, run_workers
 from greensweep.training.device import use_threads
 
 Patch = pytest.MonkeyPatch

@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError, StudyError
+from greensweep.executors.local import run_workers
 from greensweep.messages import error_line, spell_output
 from greensweep.record.result import read_results
 from greensweep.search.callbacks import call_before_first_trial
 from greensweep.search.folders import check_present, trial_directories
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.placement import gpus_of_worker, workers_of
-from greensweep.search.pool import run_workers
 from greensweep.search.progress import ProgressDisplay, progress_shown
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial_queue import TrialQueue

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from greensweep.errors import StudyError
+from greensweep.executors.local import run_workers
 from greensweep.search.interrupt import graceful, interrupted
-from greensweep.search.pool import run_workers
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
@@ -178,7 +178,7 @@ def test_a_second_interrupt_ends_all_at_once(tmp_path: Path) -> None:
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     program = f"""
-        from greensweep.search.pool import run_workers
+        from greensweep.executors.local import run_workers
         def job():
             import os, time
             from pathlib import Path

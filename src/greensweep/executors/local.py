@@ -127,7 +127,7 @@ def _start(payload: bytes, workers: int, output: int | None) -> subprocess.Popen
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", "from greensweep.search.pool import serve; serve()"],
+        [sys.executable, "-c", "from greensweep.executors.local import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
