@@ -235,7 +235,7 @@ def test_options_are_called_by_their_last_part_where_that_tells_them_apart() -> 
             [trial(0, 1.0, 10.0), trial(1, 0.0, 1e-5)],
             METRICS["macro_f1"],
             10.0,
-            "Take trial 1: 100 points of macro F1 less than the best, trial 0, for 100 % less "
+            "Take trial 1: 100 points of macro F1 less than the best, trial 0, for >99 % less "
             "energy (macro F1 0.0000 for 0.01 mJ). Half the energy may cost 10 points here; the "
             "choice is the same from 5 points on. How far what it gives up may be off is not "
             "known: train both again, with new seeds.",

@@ -464,4 +464,4 @@ def test_a_replayed_table_gives_the_same_joules_each_time(cli: Cli, tmp_path: Pa
         assert result["energy_quality"] == "replayed"
         energies.append(result["energy_joules"])
     assert energies[0] == energies[1] > 0
-    assert "Energy figures are replayed from a record, not measured here" in ended.output
+    assert "Energy is replayed from a record, not measured" in ended.output

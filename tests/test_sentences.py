@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from greensweep.decision.sentences import change_text
-from greensweep.energy.units import duration_text, emissions_text, joules_text, watt_hours_text
+from greensweep.config.metrics import METRICS
+from greensweep.decision.sentences import change_text, percent_text, points_text
+from greensweep.energy.units import (
+    duration_text,
+    emissions_text,
+    energy_span_text,
+    energy_text,
+    joules_text,
+    watt_hours_text,
+)
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import Replayed, Spread
 from greensweep.search.cost import SearchCost
@@ -35,31 +43,31 @@ ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, q
 @pytest.mark.parametrize(
     ("cost", "told"),
     [
-        (ONE, ["The bill: 1 J (measured): 1 J in finished trials (1 finished)."]),
+        (ONE, ["The bill: 1 J (measured): 1 J in 1 finished trial."]),
         (
             replace(ONE, spent_joules=0.0, finished_joules=0.0),
-            ["The bill: 0 J (measured) (1 finished)."],
+            ["The bill: 0 J (measured): 0 J in 1 finished trial."],
         ),
         (
             SearchCost(0, 1, {}, ended="the budget of 1 J is spent"),
             [
                 "The search ended before its 1 trial: the budget of 1 J is spent.",
-                "0 trials: none; not metered.",
+                "0 trials; not metered.",
             ],
         ),
         (
             replace(ONE, trials_total=2, ended="more is not worth it"),
             [
                 "The search ended before its 2 trials: more is not worth it.",
-                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
+                "The bill: 1 J (measured): 1 J in 1 finished trial.",
                 "Left unspent: 1 trial, about 1 J at what the others cost.",
             ],
         ),
         (
             replace(ONE, best_trials=(0,), search_ratio=1.0, spent_kg=0.0),
             [
-                "The bill: 1 J (measured), 0 g CO2e, 1 times the training of trial 0: 1 J in "
-                "finished trials (1 finished)."
+                "The bill: 1 J (measured), 0 g CO2e, 1 times the training of trial 0: 1 J in 1 "
+                "finished trial."
             ],
         ),
         (
@@ -68,11 +76,10 @@ ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, q
                 budget_hours=2.0, left_hours=1.0,
             ),
             [
-                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
-                "Pruning saved about 250 mJ and 1 s, estimated from the epochs that the pruned "
-                "trials had left.",
+                "The bill: 1 J (measured): 1 J in 1 finished trial.",
+                "Pruning saved about 250 mJ and 1 s, by the epochs that it left out.",
                 "Left of the budget of 1 J: 0 J.",
-                "Left of the budget of 2 h: 1 h.",
+                "Left of the budget of 2 h: 60 min.",
             ],
         ),
         (
@@ -81,7 +88,7 @@ ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, q
                 forecast_low=15690.0, forecast_high=24780.0, trials_joules=1.0,
             ),
             [
-                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
+                "The bill: 1 J (measured): 1 J in 1 finished trial.",
                 "After 3 of 20 trials the forecast was 20.2 kJ (15.7 to 24.8); the trials came to "
                 "1 J.",
             ],
@@ -92,14 +99,32 @@ ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, q
                 forecast_high=math.inf,
             ),
             [
-                "The bill: 1 J (measured): 1 J in finished trials (1 finished).",
+                "The bill: 1 J (measured): 1 J in 1 finished trial.",
                 "After 3 of 20 trials the forecast was 2 J (1 J to infinite); the trials came to "
                 "0 J.",
             ],
         ),
         (
+            replace(
+                ONE, trials=5, trials_by_status={"finished": 2, "pruned": 1, "failed": 2},
+                spent_joules=20230.4, finished_joules=20000.0, pruned_joules=0.0,
+                stopped_joules=1.0, running_joules=2.0, search_joules=0.25, search_ratio=20230.4,
+                best_trials=(0, 1),
+            ),
+            [
+                "The bill: 20.2 kJ (measured), 20200 times the training of trial 0: 20 kJ in 2 "
+                "finished trials, 0 J in 1 pruned, 1 J in stopped, 0 J in 2 failed, 2 J in what "
+                "still runs, 250 mJ in the search itself."
+            ],
+        ),
+        (
+            SearchCost(2, 2, {"failed": 2}, spent_joules=0.5, failed_joules=0.5, quality="mixed"),
+            ["The bill: 500 mJ (mixed): 500 mJ in 2 failed trials."],
+        ),
+        (SearchCost(1, 1, {"pruned": 1}), ["1 trial: 1 pruned; not metered."]),
+        (
             replace(ONE, forecast_trials=1, forecast_joules=1.0, forecast_low=1, forecast_high=1),
-            ["The bill: 1 J (measured): 1 J in finished trials (1 finished)."],
+            ["The bill: 1 J (measured): 1 J in 1 finished trial."],
         ),
     ],
 )  # fmt: skip
@@ -145,14 +170,27 @@ def test_a_preview_says_what_its_points_can(joules: Forecast, points: int, told:
         ([joules_text(each) for each in (0, 1, 2, -1, math.inf)], "0 J,1 J,2 J,-1 J,infinite"),
         ([joules_text(each) for each in (-math.inf, math.nan, None)],
          "-infinite,not known,not metered"),
-        ([joules_text(each, digits=2) for each in (0.251, 999.0, 3e12)], "250 mJ,1 kJ,3000 GJ"),
+        ([joules_text(each, digits=2) for each in (0.251, 999.0, 3e12, 1e-9, -0.0)],
+         "250 mJ,1 kJ,3000 GJ,<0.001 mJ,0 J"),
+        ([energy_text(*each) for each in
+          [(1, 0), (2, 0.004), (0.003, 2), (-0.01, 0.4), (3, math.inf), (math.nan, 1), (None, 1)]],
+         "1 J,2.000 ± 0.004 J,0 ± 2 J,-10 ± 400 mJ,3 J,not known,not metered"),
+        ([energy_span_text(*each) for each in
+          [(0, 0, 0), (1, 0, 2), (2, 1, math.inf), (0.01, -0.2, 0.2)]],
+         "0 J,1 J (0 to 2),2 J (1 J to infinite),10 mJ (-200 to 200)"),
         ([watt_hours_text(each) for each in (0, 3600, -7200, math.inf)],
          "0 Wh,1 Wh,-2 Wh,infinite"),
         ([emissions_text(each) for each in (0, 0.001, 2)], "0 g CO2e,1 g CO2e,2 kg CO2e"),
-        ([duration_text(each) for each in (0, 1, 2, 60 * 90, math.inf)],
-         "0 s,1 s,2 s,1.5 h,an unknown time"),
-        ([change_text(each) for each in (0, -0.38, 1, 0.01, -1)],
-         "as much,38 % less,100 % more,1 % more,100 % less"),
+        ([duration_text(each) for each in (0, 1, 2, 60 * 90, 1e-5, 1e9, math.inf)],
+         "0 s,1 s,2 s,1.5 h,<0.001 s,11600 days,an unknown time"),
+        ([change_text(each) for each in (0, -0.38, 1, 0.01, -1, -0.9999, 1e-6, math.inf)],
+         "as much,38 % less,100 % more,1 % more,100 % less,>99 % less,<0.01 % more,infinite more"),
+        ([percent_text(each) for each in (0, 1, 2, -0.5, 0.0999, 1e3, math.nan)],
+         "0 %,100 %,200 %,-50 %,10 %,100000 %,not known"),
+        ([points_text(each, METRICS["accuracy"]) for each in (0, 1, 2, -1, 9.96, 1e-5)],
+         "0 points,1 point,2 points,-1 points,10 points,<0.001 points"),
+        ([METRICS["rmse"].text(each) for each in (0, 1, -2, 1e5, 1e-9, math.inf, math.nan, None)],
+         "0.0000,1.0000,-2,100000,1e-09,infinite,not known,-"),
     ],
 )  # fmt: skip
 def test_amounts_are_told_in_words_at_their_edges(texts: list[str], told: str) -> None:
@@ -181,7 +219,7 @@ def trials(*results: RunResult) -> list[Trial]:
         (
             {"epochs": 2, "seconds": 0.0, "energy_joules": 0.0, "energy_uncertainty_joules": 2.0},
             "m on d: finished, validation accuracy 0.5000, training energy 0 ± 2 J gross "
-            "(measured), 0.0 s, 2 epochs",
+            "(measured), 0 s, 2 epochs",
         ),
         (
             {"energy_joules": 20230.0, "repeats": 3, "epochs": 1,
@@ -203,10 +241,10 @@ def test_a_run_is_told_in_one_line(changes: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(
     ("share", "told"),
     [
-        (None, "Energy figures are not all measured here: cpu from RAPL counters."),
-        (0.0, "Energy figures are not all measured here: cpu from RAPL counters."),
-        (1.0, "; 100 % of the joules is a constant times the time."),
-        (0.004, "; 0.4 % of the joules is a constant times the time."),
+        (None, "Energy is not all measured: cpu from RAPL counters."),
+        (0.0, "Energy is not all measured: cpu from RAPL counters."),
+        (1.0, "; 100 % is a constant times the time."),
+        (0.004, "; 0.4 % is a constant times the time."),
     ],
 )
 def test_trust_is_told_with_the_share_that_is_constant(share: float | None, told: str) -> None:
@@ -231,7 +269,7 @@ def test_energy_of_a_machine_that_did_other_work_is_told_as_such(
     assert (said is None) == (told is None)
     if told is not None:
         assert said == (
-            f"The machine did other work during {told}, whose energy is a share of it by use."
+            f"The machine did other work during {told}, whose energy is a share by use."
         )
     assert said in caveats(StudySummary("finished", 2, {}), of_all)
 
@@ -241,7 +279,7 @@ def test_energy_of_a_machine_that_did_other_work_is_told_as_such(
     [
         (0.0, "."),
         (-1.0, "."),
-        (3.0, "; 3 J went to other processes, the imports of starting trials among them."),
+        (3.0, "; 3 J went to other processes, such as starting trials."),
     ],
 )
 def test_a_shared_machine_is_parted_into_trials_and_the_rest(remainder: float, rest: str) -> None:
@@ -286,7 +324,14 @@ def test_replayed_trials_outside_of_the_record_are_counted(
     assert outside_sentence(trials(result())) is None
 
 
-@pytest.mark.parametrize(("alike", "told"), [((1,), "Trial 1 does"), ((1, 2), "Trials 1, 2 do")])
+@pytest.mark.parametrize(
+    ("alike", "told"),
+    [
+        ((1,), "Trial 1 does"),
+        ((1, 2), "Trials 1, 2 do"),
+        (tuple(range(99)), "Trials 0, 1, 2, 3, 4, 5, 6, 7, … do"),
+    ],
+)
 def test_one_and_several_that_do_not_differ_are_told(alike: tuple[int, ...], told: str) -> None:
     summary = StudySummary("finished", 3, {}, trials_not_told_apart=alike)
     assert (uncertainty_sentence(summary) or "").startswith(f"{told} not differ in energy")

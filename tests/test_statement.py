@@ -120,7 +120,7 @@ def test_a_run_is_stated_by_its_phases(tmp_path: Path) -> None:
     assert "1.75 times the final training" in said
     assert "Evaluation and tests took 25 J (6.94 mWh, 2.5 mg CO2e), 14 % of it." in said
     assert "It ran on A processor (4 cores)." in said
-    assert "cpu by a model of CPU load and rated power (TDP) (estimated)" in said
+    assert "cpu by a model of CPU load and TDP (estimated)" in said
     assert (
         "360 g CO2e per kWh, the yearly mean of the grid of NLD in the data of CodeCarbon" in said
     )

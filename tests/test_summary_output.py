@@ -33,7 +33,7 @@ COST = SearchCost(
     trials_joules=4900.0, forecast_trials=6, forecast_joules=5200.0, forecast_low=4000.0,
     forecast_high=6000.0, quality="estimated",
 )  # fmt: skip
-CAVEAT, BILL = "Energy figures are estimates, not measurements here.", "The bill: "
+CAVEAT, BILL = "Energy is estimated, not measured.", "The bill: "
 PLACE = (
     "Open http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=greensweep&workflowType=ml"
 )

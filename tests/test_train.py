@@ -52,8 +52,8 @@ def test_a_run_leaves_its_result_and_says_it_in_one_line(
     assert line.startswith("simple_cnn on digits: finished, validation accuracy 0.")
     assert f"test accuracy {result['test_accuracy']:.4f}" in line
     assert "g CO2e (NLD)" in line
-    assert trust.startswith("Energy figures are estimates, not measurements here: ")
-    assert " % of the joules is a constant times the time." in trust
+    assert trust.startswith("Energy is estimated, not measured: ")
+    assert " % is a constant times the time." in trust
 
     assert result["status"] == "finished"
     assert result["error"] is None

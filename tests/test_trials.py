@@ -266,8 +266,7 @@ def test_what_the_bill_leaves_out_is_said_beside_it() -> None:
     assert beside_sentence(summary) is None
     spent = replace(summary, energy_reference_joules=155.0, energy_test_joules=12.5)
     assert beside_sentence(spent) == (
-        "Not in the bill: 155 J for the reference job before and after and 12.5 J for testing the "
-        "winners, of this command."
+        "Not in the bill: 155 J for the reference job, 12.5 J for testing the winners."
     )
     assert beside_sentence(replace(spent, search=None)) is None
 
@@ -278,10 +277,10 @@ def test_the_sources_of_energy_are_those_of_every_trial() -> None:
     metered = [replace(TRIALS[0].result, energy_components=each) for each in parts]
     assert sources(metered) == {"cpu": "rapl+lost"}
     assert trust_sentence(sources(metered), "mixed", 0.71) == (
-        "Energy figures are not all measured here: cpu from RAPL counters and a counter that "
-        "failed before the end; 71 % of the joules is a constant times the time."
+        "Energy is not all measured: cpu from RAPL counters and a counter that "
+        "failed before the end; 71 % is a constant times the time."
     )
-    assert trust_sentence({}, "mixed", None) == "Energy figures are not all measured here."
+    assert trust_sentence({}, "mixed", None) == "Energy is not all measured."
 
 
 def test_without_energy_the_cost_is_time() -> None:
@@ -376,8 +375,8 @@ def test_trials_within_each_others_uncertainty_are_not_ranked_by_energy() -> Non
     assert summary.trials_not_told_apart == (1,)
     assert summary.chosen_trial == 0
     assert uncertainty_sentence(summary) == (
-        "Trial 1 does not differ in energy from a more accurate one by more than the uncertainty: "
-        "train longer, or use a faster counter."
+        "Trial 1 does not differ in energy from a more accurate one beyond the uncertainty: train "
+        "longer, or use a faster counter."
     )
     assert columns_of(trials)["energy J"] == ["105 ± 10", "100 ± 10"]
 

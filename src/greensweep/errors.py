@@ -1,5 +1,6 @@
 """Errors that a user can mend. Each message is one sentence: the rule, the value, the way out."""
 
+import math
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -26,7 +27,7 @@ _EXTRAS = {
     "hydra/launcher=submitit_local": "slurm",
     "hydra/launcher=submitit_slurm": "slurm",
 }
-
+_MOST_WRITTEN_OUT = 1e9
 
 # Of terminals (ECMA-48): colours and the like, titles, and what else is no text.
 _CODES = re.compile(
@@ -177,6 +178,18 @@ def plural(count: int, noun: str) -> str:
     ('1 run', '3 runs')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def rounded(number: float, digits: int = 3) -> str:
+    """Return a number with so many digits for a sentence; large ones without an exponent.
+
+    >>> rounded(20230.4), rounded(0.25), rounded(-0.0), rounded(float("inf"))
+    ('20200', '0.25', '0', 'infinite')
+    """
+    if not math.isfinite(number):
+        return "not known" if math.isnan(number) else f"{'-' if number < 0 else ''}infinite"
+    text = f"{number + 0.0:.{digits}g}"  # -0.0 is 0
+    return f"{float(text):.0f}" if "e+" in text and abs(number) < _MOST_WRITTEN_OUT else text
 
 
 def first_sentence(error: BaseException) -> str:

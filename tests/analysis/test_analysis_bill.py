@@ -88,7 +88,7 @@ def run(joules: float, **figures: Any) -> dict[str, Any]:
         pytest.param(
             [run(10.0, energy_contended=True), run(10.0)],
             [
-                "2 runs took 20 J (5.56 mWh) in all (estimated, of which 1 shared the machine with "
+                "2 runs took 20 J (5.56 mWh) in all (estimated; 1 of them sharing the machine with "
                 "other work), 2 times the training of the most accurate of them."
             ],
             id="shared",

@@ -333,9 +333,11 @@ def test_searches_of_other_spaces_objectives_or_fixed_options_are_not_pooled() -
             {"digits (objective pareto)", "digits (objective accuracy)"},
         ),
         ({"space": "small"}, {"digits (space small)", "digits (space large)"}),
+        ({"space.optimizer.lr.high": 9}, {"digits (lr to 9)", "digits (lr to 1)"}),
     ]:
-        mine = made("random", **{"training.epochs": 5, "objective.name": "accuracy"}, space="large")
-        its = {"training.epochs": 5, "objective.name": "accuracy", "space": "large", **other}
+        own = {"training.epochs": 5, "objective.name": "accuracy", "space": "large"}
+        own["space.optimizer.lr.high"] = 1
+        mine, its = made("random", **own), own | other
         result = compared(mine, made("tpe", **its))
         assert set(result.tables["searches"]["setting"]) == named
         assert result.answers == [

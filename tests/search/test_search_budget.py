@@ -152,7 +152,7 @@ def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_budget(tmp_path: P
     assert outcome is not None
     assert (outcome.status, outcome.epochs, outcome.spent_joules) == ("stopped", 4, 40.0)
     assert outcome.error == (
-        "stopped after epoch 4: 5 J are left of the budget, and 10 J are forecast"
+        "stopped after epoch 4: 10 J more, as forecast, would exceed the budget of 45 J"
     )
     assert outcome.accuracy == pytest.approx(0.4)
     told = search_cost(found.spec, found.study)
@@ -201,7 +201,7 @@ def test_a_budget_ends_when_it_is_used_up(tmp_path: Path) -> None:
     assert over_budget(asked, Spent(0.0, 2.0)) == "the budget of 2 h is spent"
     assert over_budget(asked, Spent(90.0, 0.0), 10.0) is None
     assert over_budget(asked, Spent(90.0, 0.0), 10.1) == (
-        "10 J are left of the budget, and 10.1 J are forecast"
+        "10.1 J more, as forecast, would exceed the budget of 100 J"
     )
 
 
@@ -299,8 +299,7 @@ def test_a_budget_of_hours_stops_a_trial_and_the_search(tmp_path: Path, clock: l
     asked = spec(tmp_path, 9, sampler=RANDOM, budget=BudgetConfig(hours=1.0))
     found = Search(asked, task)
     assert (
-        found.run()
-        == "the budget of 1 h is spent, before a trial finished: one takes about 8.1e+03 s"
+        found.run() == "the budget of 1 h is spent, before a trial finished: one takes about 2.2 h"
     )
     outcome = outcome_of(found.trials[0])
     assert outcome is not None
@@ -466,7 +465,7 @@ def test_a_trial_too_large_for_the_budget_is_not_started_though_none_like_it_has
     )
     ended = found.run()
     assert found.states() == ["COMPLETE", "FAIL"]
-    assert ended == "95 J are left of the budget, and 100 J are forecast"
+    assert ended == "100 J more, as forecast, would exceed the budget of 100 J"
     assert [kept(trial, FLOPS) for trial in found.trials] == [1e9, 2e10]
 
 
@@ -521,7 +520,7 @@ def test_a_step_that_would_take_longer_than_is_left_is_over_the_budget(tmp_path:
     used = Spent(joules=0.0, hours=0.5)
     assert over_budget(asked, used, next_seconds=1800.0) is None
     said = over_budget(asked, used, next_seconds=2000.0)
-    assert said == "30 min are left of the budget, and 33.3 min are forecast"
+    assert said == "33.3 min more, as forecast, would exceed the budget of 1 h"
 
 
 def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Path) -> None:
@@ -538,7 +537,7 @@ def test_a_trial_whose_forecast_seconds_are_not_left_is_not_started(tmp_path: Pa
     # Its hour is over, whatever it was: with a longer budget the next trial is what is too long.
     longer = Search(replace(asked, extend=True, budget=BudgetConfig(hours=1.5)), lambda _: 1.0)
     assert longer.queue.reserve() is None
-    assert "left of the budget, and 66.7 min are forecast" in str(longer.queue.ended())
+    assert longer.queue.ended() == "66.7 min more, as forecast, would exceed the budget of 1.5 h"
     assert longer.states() == ["COMPLETE", "FAIL"]
 
 
@@ -573,14 +572,14 @@ def test_a_trial_is_stopped_at_the_epoch_that_would_break_the_hours(
     outcome = outcome_of(found.trials[0])
     assert outcome is not None
     assert (outcome.status, outcome.epochs) == ("stopped", 3)
-    assert "10 min are left of the budget, and 16.7 min are forecast" in str(outcome.error)
+    assert "16.7 min more, as forecast, would exceed the budget of 1 h" in str(outcome.error)
 
 
 @pytest.mark.parametrize(
     ("budget", "said"),
     [
         ({"joules": 10.0, "kwh": 1.0}, "10 J"),
-        ({"kwh": 0.001}, "0.001 kWh (3600 J)"),
+        ({"kwh": 0.001}, "0.001 kWh (3.6 kJ)"),
         ({"emissions_kg": 1e-5}, "1e-05 kg CO2e (100 J)"),
     ],
 )

@@ -116,7 +116,7 @@ def test_what_still_runs_elsewhere_stands_on_a_line_of_its_own(tmp_path: Path) -
     running.set_user_attr(PROGRESS, {"spent_joules": 30.0, "search_joules": 2.0})
     told = search_cost(found.spec, found.study)
     assert (told.finished_joules, told.running_joules, told.spent_joules) == (100.0, 32.0, 132.0)
-    assert "32 J in those that still run" in " ".join(cost_sentences(told))
+    assert "32 J in what still runs" in " ".join(cost_sentences(told))
 
 
 def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> None:

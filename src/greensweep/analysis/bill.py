@@ -8,10 +8,10 @@ import pandas as pd
 
 from greensweep.analysis.result import Result
 from greensweep.analysis.statement_parts import BESIDE
-from greensweep.analysis.units import joules, number
+from greensweep.analysis.units import joules
 from greensweep.decision.sentences import percent_text
 from greensweep.energy.units import emissions_text, watt_hours_text
-from greensweep.errors import listed, plural
+from greensweep.errors import listed, plural, rounded
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable, qualities
 
@@ -97,9 +97,10 @@ def _took(
     took += f"{joules(total)} ({watt_hours_text(total)}{emitted}) in all"
     quality = _quality_words(frame)
     shared = int(frame[col.CONTENDED].sum())
-    part = f", of which {shared} shared the machine with other work" if shared else ""
+    which = "" if shared == len(frame) else f"{shared} of them "
+    part = f"; {which}sharing the machine with other work" if shared else ""
     took += f" ({'of unknown quality' if quality == col.UNKNOWN else quality}{part})"
-    known = {name: number(ratio) for name, ratio in ratios.items() if np.isfinite(ratio)}
+    known = {name: rounded(ratio) for name, ratio in ratios.items() if np.isfinite(ratio)}
     if len(frame) == 1 or not known:
         yield f"{took}."
     elif len(ratios) == 1:

@@ -11,6 +11,7 @@ from greensweep.sources.table import RunTable
 
 _SPACE = "space"
 _SEARCHED = "searched"
+_ENDS = {"low": "from", "high": "to"}  # of the range of an option
 _CHANCE = 0.05  # of drawing one value in all trials, below which their search fixed it
 _MOST_NAMED = 3
 # Options on which no figure hangs: where things lie, and what draws anew.
@@ -21,8 +22,8 @@ def comparable_settings(runs: RunTable, searches: pd.DataFrame) -> "pd.Series[st
     """Return the setting of each run, parted by what the searches of `columns.setting` differ in.
 
     They differ where one searches an option that another fixes, where both fix it at other values,
-    and where the name of their space or their objective is another. A strategy that names its
-    space, `random@paper_log`, is there to be compared across spaces.
+    and where the name of their space, one of its bounds, or their objective is another. A strategy
+    that names its space, `random@paper_log`, is there to be compared across spaces.
 
     Args:
         searches: rows of `runs` that a search drew.
@@ -62,14 +63,20 @@ def _telling(runs: RunTable, searches: pd.DataFrame) -> list[str]:
     objective = [name for name in map(str, searches) if name.startswith("objective.")]
     own = [*runs.options, *runs.searched, col.OBJECTIVE_METRIC, col.OBJECTIVE_DIRECTION, *objective]
     if not searches[col.STRATEGY].astype(str).str.contains("@").any():
-        own.append(_SPACE)
+        own += [_SPACE, *(name for name in map(str, searches) if name.startswith(f"{_SPACE}."))]
     names = dict.fromkeys(name for name in own if name in searches)
     return [name for name in names if not name.endswith(_NO_MATTER)]
 
 
+def _bound_words(name: str) -> str:
+    """Return a column of a space in words, `learning_rate from` of `….learning_rate.low`, say."""
+    option, _, end = name.removeprefix(f"{_SPACE}.").rpartition(".")
+    return f"{option} {_ENDS.get(end, end)}" if name.startswith(f"{_SPACE}.") else name
+
+
 def _texts(kinds: pd.DataFrame) -> Sequence[tuple[object, str]]:
     """Return what tells each search from the others of its setting, in words."""
-    names = [str(name) for name in kinds]
+    names = [_bound_words(str(name)) for name in kinds]
     rows = [option_texts(dict(zip(names, row, strict=True))) for row in kinds.to_numpy()]
     words = [[f"{name} {value}" for name, value in row.items()] for row in rows]
     short = [[*each[:_MOST_NAMED], *(["…"] if len(each) > _MOST_NAMED else [])] for each in words]

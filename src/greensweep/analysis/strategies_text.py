@@ -14,7 +14,7 @@ from greensweep.analysis.units import joules
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import StrategiesConfig
 from greensweep.decision.sentences import percent_text
-from greensweep.errors import listed, plural
+from greensweep.errors import listed, plural, rounded
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import RunTable
 
@@ -157,10 +157,10 @@ class _Sentences:
 
     def _ratio(self, own: Ratios) -> str:
         if own.median_ratio_low is None or own.median_ratio_high is None:
-            return _ratio_text(own.median_ratio)
-        span = f"{_ratio_text(own.median_ratio_low)} to {_ratio_text(own.median_ratio_high)}"
+            return rounded(own.median_ratio)
+        span = f"{rounded(own.median_ratio_low)} to {rounded(own.median_ratio_high)}"
         confidence = percent_text(self.config.confidence)
-        return f"{_ratio_text(own.median_ratio)} ({confidence} interval over settings: {span})"
+        return f"{rounded(own.median_ratio)} ({confidence} interval over settings: {span})"
 
 
 def _in_one_setting(row: "pd.Series[Any]", strategy: str, baseline: str) -> str:
@@ -170,7 +170,7 @@ def _in_one_setting(row: "pd.Series[Any]", strategy: str, baseline: str) -> str:
     if np.isinf(its):
         return f"{strategy} reaches the target for {joules(own)}, {baseline} never does"
     return (
-        f"{strategy} reaches the target for {joules(own)}, {_ratio_text(row['ratio'])} times what "
+        f"{strategy} reaches the target for {joules(own)}, {rounded(row['ratio'])} times what "
         f"{baseline} needs"
     )
 
@@ -198,10 +198,6 @@ def _tests_text(tests: Sequence[_Test]) -> str:
 
 def _and(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _ratio_text(ratio: float) -> str:
-    return "infinite" if np.isinf(ratio) else f"{ratio:.3g}"
 
 
 def notes_of(

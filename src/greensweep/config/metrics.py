@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from greensweep.errors import ConfigError, unknown
+from greensweep.errors import ConfigError, rounded, unknown
 
 Direction = Literal["maximize", "minimize"]
 Targets = Literal["classes", "labels", "values"]
@@ -108,7 +108,8 @@ class Metric:
         if value is None:
             return "-"
         is_small = self.is_share or value == 0 or 0.001 <= abs(value) <= 1
-        return f"{value:.4f}" if is_small else f"{value:.4g}"
+        is_small = is_small and math.isfinite(value)
+        return f"{value + 0.0:.4f}" if is_small else rounded(value, 4)
 
 
 def capitalised(label: str) -> str:

@@ -7,10 +7,12 @@ from greensweep.config.metrics import Metric
 from greensweep.decision.candidate import Candidate
 from greensweep.decision.choice import DRAWS, Decision
 from greensweep.energy.units import energy_text
-from greensweep.errors import plural
+from greensweep.errors import plural, rounded
 from greensweep.pareto import distinguishable
 
 _MOST_OPTIONS = 6
+_LEAST_POINTS = 0.001  # that are written out
+_ROUNDING = 1e-9  # of a share
 
 
 def answer(decision: Decision) -> str:
@@ -62,7 +64,7 @@ def points_text(points: float, metric: Metric) -> str:
     >>> points_text(1.0, METRICS["accuracy"]), points_text(0.94, METRICS["rmse"])
     ('1 point', '0.94 %')
     """
-    text = f"{points:.2g}" if abs(points) < 10 else f"{points:.0f}"
+    text = rounded_text(points)
     if metric.range is None:
         return f"{text} %"
     return f"{text} {'point' if text == '1' else 'points'}"
@@ -145,7 +147,9 @@ def energy_change_text(one: Candidate, other: Candidate) -> str:
     if not other.joules:
         return "more energy"
     ratio = one.joules / other.joules
-    return f"{change_text(ratio - 1)} energy" if ratio < 2 else f"{ratio:.2g} times the energy"
+    if ratio < 2:
+        return f"{change_text(ratio - 1)} energy"
+    return f"{rounded(ratio, 2)} times the energy"
 
 
 def _saved(decision: Decision) -> str:
@@ -201,8 +205,14 @@ def _range_of_prices(decision: Decision) -> str:
 
 
 def rounded_text(points: float) -> str:
-    """Return points with two digits, or none behind the point."""
-    return f"{points:.2g}" if abs(points) < 10 else f"{points:.0f}"
+    """Return points with two digits, or none behind the point.
+
+    >>> rounded_text(0.25), rounded_text(12.3), rounded_text(1e-6), rounded_text(-1e-6)
+    ('0.25', '12', '<0.001', '0')
+    """
+    if abs(points) < _LEAST_POINTS:
+        return f"<{_LEAST_POINTS}" if points > 0 else "0"
+    return rounded(points, 2) if abs(points) < 10 else f"{points:.0f}"
 
 
 def change_text(change: float) -> str:
@@ -213,5 +223,15 @@ def change_text(change: float) -> str:
 
 
 def percent_text(share: float) -> str:
-    """Return a share as per cent with two digits: 62 %, 4.3 %."""
-    return f"{100 * share:.2g} %" if abs(share) < 0.1 else f"{100 * share:.0f} %"
+    """Return a share as per cent with two digits; all, or none, only of what is.
+
+    >>> [percent_text(each) for each in (0.62, 0.043, 0.9996, 1.0, 1e-6, 0.0)]
+    ['62 %', '4.3 %', '>99 %', '100 %', '<0.01 %', '0 %']
+    """
+    if not math.isfinite(share):
+        return rounded(share)
+    if 0.995 <= share < 1 - _ROUNDING:
+        return ">99 %"
+    if 0 < share < 1e-4:
+        return "<0.01 %"
+    return f"{rounded(100 * share, 2)} %" if abs(share) < 0.1 else f"{100 * share:.0f} %"

@@ -23,6 +23,7 @@ from greensweep.energy.processes import CpuTimes, Processes
 from greensweep.energy.reading import OTHERS, RUNS, ComponentEnergy, EnergyReading, sum_joules
 from greensweep.energy.sampling import ClockReading, Sampler, read_clocks
 from greensweep.energy.uncertainty import Steps
+from greensweep.energy.units import joules_text
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import read_as, write_json
 
@@ -153,7 +154,7 @@ class MachineMeter:
                 "This process did not run for %.1f s: it was stopped, or the machine slept. "
                 "%s of that time are in no phase of it.",
                 missed,
-                "No joules" if joules is None else f"{joules:.3g} J",
+                "No joules" if joules is None else joules_text(joules, digits=3),
             )
         self._pending += reading
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from greensweep.energy.carbon import Grid
 from greensweep.energy.meter import Meter
 from greensweep.energy.reading import ComponentEnergy, EnergyReading, Quality
-from greensweep.energy.units import emissions_text, energy_text
+from greensweep.energy.units import duration_text, emissions_text, energy_text
 from greensweep.errors import EnergyError
 
 BETWEEN = "other"
@@ -79,10 +79,10 @@ class Window:
     def __str__(self) -> str:
         """Return the energy in words: `12.3 ± 0.4 J in 3.2 s (estimated)`."""
         if self.joules is None:
-            return f"{self.seconds:.3g} s, energy unmeasured"
+            return f"{duration_text(self.seconds)}, energy unmeasured"
         joules = energy_text(self.joules, self.uncertainty_joules)
         emitted = "" if self.emissions_kg is None else f", {emissions_text(self.emissions_kg)}"
-        return f"{joules} in {self.seconds:.3g} s ({self.quality}){emitted}"
+        return f"{joules} in {duration_text(self.seconds)} ({self.quality}){emitted}"
 
 
 class Phases:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from greensweep.energy.notices import warn_once
 from greensweep.energy.uncertainty import Uncertainty
-from greensweep.energy.units import JOULES_PER_KWH
+from greensweep.energy.units import JOULES_PER_KWH, joules_text
 
 Quality = Literal["measured", "estimated", "mixed", "attributed", "replayed", "unmeasured"]
 
@@ -263,8 +263,8 @@ class EnergyReading:
         if self.joules is None or self.joules >= 0:
             return self
         warn_once(
-            f"The meter read {self.joules:.4g} J, and no energy is below 0: it went backward, or "
-            "the time was too short for it. There is no figure of it."
+            f"The meter read {joules_text(self.joules, digits=3)}, and no energy is below 0: it "
+            "went backward, or the time was too short for it. There is no figure of it."
         )
         return replace(self, components={}, lost=self.lost | self.components.keys())
 

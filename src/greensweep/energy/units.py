@@ -3,11 +3,15 @@
 import math
 from collections.abc import Sequence
 
+from greensweep.errors import rounded
+
 JOULES_PER_KWH = 3.6e6
 _UNSEEN = 1e-5  # of a figure, which four digits do not show
+_LEAST = 0.001  # of the smallest unit, below which no figure is written out
 _JOULES_PER_WATT_HOUR = JOULES_PER_KWH / 1000
 _WATT_HOURS = (("GWh", 1e9), ("MWh", 1e6), ("kWh", 1e3), ("Wh", 1.0), ("mWh", 1e-3))
 _GRAMS = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
+_TIMES = (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 172_800), ("days", 86_400, math.inf))
 _UNITS = (("GJ", 1e9), ("MJ", 1e6), ("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3))
 
 
@@ -25,27 +29,27 @@ def joules_text(joules: float | None, digits: int = 4) -> str:
 def energy_text(joules: float | None, uncertainty: float | None) -> str:
     """Return energy with what it may be off by, in one unit, rounded to two digits of that.
 
-    >>> energy_text(323.04, 40.2), energy_text(12345.6, 2345.0)
-    ('323 ± 40 J', '12.3 ± 2.3 kJ')
+    >>> energy_text(323.04, 40.2), energy_text(12345.6, 2345.0), energy_text(0.003, 2.0)
+    ('323 ± 40 J', '12.3 ± 2.3 kJ', '0 ± 2 J')
     """
     text = joules_text(joules)
     if joules is None or not _is_shown(uncertainty, joules):
         return text
     assert uncertainty is not None
-    unit, size = _unit_of(joules)
+    unit, size = _unit_of(max(abs(joules), uncertainty))
     return f"{_in_unit(joules, uncertainty, size)} {unit}"
 
 
 def energies_text(
     energies: Sequence[tuple[float | None, float | None]],
 ) -> tuple[str, list[str]]:
-    """Return the unit of the largest of some energies, and each as `energy_text` has it, in that.
+    """Return the unit of the largest of some figures, and each as `energy_text` has it, in that.
 
     >>> energies_text([(12345.6, 234.0), (890.0, None), (None, None)])
     ('kJ', ['12.35 ± 0.23', '0.89', '-'])
     """
-    known = [abs(joules) for joules, _ in energies if joules is not None and math.isfinite(joules)]
-    unit, size = _unit_of(max(known, default=0.0))
+    figures = (abs(each or 0.0) for pair in energies for each in pair)
+    unit, size = _unit_of(max(filter(math.isfinite, figures), default=0.0))
     return unit, [_in_unit(*each, size) for each in energies]
 
 
@@ -53,9 +57,13 @@ def _in_unit(joules: float | None, uncertainty: float | None, size: float) -> st
     if joules is None:
         return "-"
     if not uncertainty or not math.isfinite(joules):
-        return f"{joules / size:.4g}"
+        return rounded(joules / size, 4)
     decimals = _decimals(uncertainty / size)
-    return " ± ".join(f"{each / size:.{decimals}f}" for each in (joules, uncertainty))
+    return " ± ".join(_fixed(each / size, decimals) for each in (joules, uncertainty))
+
+
+def _fixed(number: float, decimals: int) -> str:
+    return f"{round(number, decimals) + 0.0:.{decimals}f}"  # -0.0 is 0
 
 
 def energy_span_text(joules: float, low: float, high: float) -> str:
@@ -64,12 +72,14 @@ def energy_span_text(joules: float, low: float, high: float) -> str:
     >>> energy_span_text(20230.0, 15690.0, 24780.0)
     '20.2 kJ (15.7 to 24.8)'
     """
+    if low == high:
+        return joules_text(joules)
     half = (high - low) / 2
     if not _is_shown(half, joules):
         return f"{joules_text(joules)} ({joules_text(low)} to {joules_text(high)})"
     unit, size = _unit_of(joules if abs(joules) >= half else max(abs(low), abs(high)))
     decimals = _decimals(half / size)
-    middle, *ends = (f"{each / size:.{decimals}f}" for each in (joules, low, high))
+    middle, *ends = (_fixed(each / size, decimals) for each in (joules, low, high))
     return f"{middle} {unit} ({' to '.join(ends)})"
 
 
@@ -113,22 +123,18 @@ def duration_text(seconds: float, digits: int = 3) -> str:
     """Return a length of time in the unit that suits it."""
     if not math.isfinite(seconds):
         return "an unknown time"
-    if seconds < 90:
-        return f"{seconds:.{digits}g} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.{digits}g} min"
-    return (
-        f"{seconds / 3600:.{digits}g} h"
-        if seconds < 172_800
-        else f"{seconds / 86_400:.{digits}g} days"
-    )
+    if 0 < seconds < _LEAST:
+        return f"<{_LEAST} s"
+    unit, size = next(each for each in _TIMES if seconds < each[2])[:2]
+    return f"{rounded(seconds / size, digits)} {unit}"
 
 
 def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int) -> str:
     if not math.isfinite(value):
-        return "not known" if math.isnan(value) else f"{'-' if value < 0 else ''}infinite"
-    rounded = abs(float(f"{value:.{digits}g}"))
+        return rounded(value)
+    shown = abs(float(f"{value:.{digits}g}"))
     smallest = units[-1] if value else next(each for each in units if each[1] == 1.0)
-    unit, size = next((each for each in units if rounded >= each[1]), smallest)
-    text = f"{value / size:.{digits}g}"
-    return f"{float(text):.0f} {unit}" if "e+" in text else f"{text} {unit}"
+    unit, size = next((each for each in units if shown >= each[1]), smallest)
+    if 0 < shown < _LEAST * size:
+        return f"<{_LEAST} {unit}"
+    return f"{rounded(value / size, digits)} {unit}"

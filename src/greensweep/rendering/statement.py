@@ -13,7 +13,7 @@ from greensweep.energy.units import (
     joules_text,
     watt_hours_text,
 )
-from greensweep.errors import plural
+from greensweep.errors import plural, rounded
 from greensweep.sources.tracked_runs import ENDED
 from greensweep.study.sentences import origin_words
 
@@ -58,7 +58,7 @@ def _account(account: Account, statement: Statement) -> Iterator[str]:
     ratio = ""
     if final is not None and final.part.joules and total.joules:
         what = "run" if final.is_whole else "training"
-        ratio = f", {total.joules / final.part.joules:.3g} times the final {what}"
+        ratio = f", {rounded(total.joules / final.part.joules)} times the final {what}"
     yield f"{_whole(account, statement)} used {amount(total)}{ratio}."
     if account.is_search:
         own = account.search_joules
@@ -168,7 +168,7 @@ def components(sources: Mapping[str, tuple[str, str]]) -> str:
 def _grid(account: Account, statement: Statement) -> str:
     if account.kilograms_per_kwh is None:
         return f"Emissions are {UNKNOWN}, as {set_a_grid(statement)}."
-    grams = f"{1000.0 * account.kilograms_per_kwh:.3g} g CO2e per kWh"
+    grams = f"{rounded(1000.0 * account.kilograms_per_kwh)} g CO2e per kWh"
     if account.grid is None or (statement.told_by and account.is_grid_told):
         where = f", for a grid that is {UNKNOWN}"
         if account.grid is not None:

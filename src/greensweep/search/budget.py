@@ -59,20 +59,21 @@ def over_budget(
     """Say which budget is used up, or would be by a step that costs so much; None when it fits."""
     limit, hours = spec.budget_joules, spec.budget.hours
     if limit is not None and (used.joules >= limit or used.joules + next_joules > limit):
-        left = max(limit - used.joules, 0.0)
         if used.joules >= limit or not next_joules:
             return f"the budget of {spec.budget_text} is spent"
-        energies = joules_text(left), joules_text(next_joules)
-        return f"{energies[0]} are left of the budget, and {energies[1]} are forecast"
+        return _exceeds(joules_text(next_joules, digits=3), spec.budget_text)
     if hours is None:
         return None
     if used.hours >= hours:
         return f"the budget of {hours:g} h is spent"
     if used.hours + next_seconds / _SECONDS_PER_HOUR > hours:
-        left = (hours - used.hours) * _SECONDS_PER_HOUR
-        told = duration_text(left), duration_text(next_seconds)
-        return f"{told[0]} are left of the budget, and {told[1]} are forecast"
+        return _exceeds(duration_text(next_seconds), f"{hours:g} h")
     return None
+
+
+def _exceeds(forecast: str, budget: str) -> str:
+    """Leave what is left of a budget to the bill: until then the search itself takes some of it."""
+    return f"{forecast} more, as forecast, would exceed the budget of {budget}"
 
 
 def _hours(trials: Sequence[FrozenTrial]) -> float:

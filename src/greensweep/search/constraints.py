@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from greensweep.config.metrics import METRICS
-from greensweep.errors import ConstraintError, MissingFigure, listed
+from greensweep.errors import ConstraintError, MissingFigure, listed, rounded
 from greensweep.nested import dotted, to_json
 from greensweep.record.reported import by_split, split_of
 from greensweep.record.result import RunResult
@@ -195,7 +195,7 @@ def broken_already(
         value = growing.get(bound.figure)
         if value is not None and bound.is_maximum and bound.excess(value) > 0:
             unit = _UNITS[bound.figure]
-            return f"{value:.4g} {unit} are above {bound.name}={bound.limit:g}"
+            return f"{rounded(value, 4)} {unit} are above {bound.name}={bound.limit:g}"
         value = fixed.get(bound.figure)
         if value is not None and bound.excess(value) > 0:
             return f"{bound.figure}={value:g} breaks {bound.name}={bound.limit:g}"

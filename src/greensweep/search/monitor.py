@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.energy.notices import warn_once
-from greensweep.errors import ConstraintError, TrialEnded, first_line
+from greensweep.energy.units import joules_text
+from greensweep.errors import ConstraintError, TrialEnded, first_line, rounded
 from greensweep.record.reported import EpochCount, by_split, choose_metric, known_direction
 from greensweep.record.reporting import Progress
 from greensweep.search.limits import TrialLimits
@@ -285,7 +286,7 @@ class TrialMonitor:
             raise TrialEnded(
                 "pruned",
                 f"pruned after epoch {progress.epoch}: a finished trial reached "
-                f"{sign * beating.score:.4g} for {beating.joules:.4g} J",
+                f"{rounded(sign * beating.score, 4)} for {joules_text(beating.joules, digits=3)}",
             )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from greensweep.config.metrics import metric_called
 from greensweep.decision.sentences import option_texts
 from greensweep.energy.units import duration_text, energy_text, joules_text
+from greensweep.errors import rounded
 from greensweep.messages import drop_output
 from greensweep.record.reported import OBJECTIVE
 from greensweep.search.budget import spent
@@ -196,7 +197,7 @@ def progress_line(
     parts |= {name: f"{states[state]} {name}" for state, name in names.items() if states[state]}
     best = best_trials(trials, study)
     if best:
-        parts["best"] = f"best {best[0].values[0]:.4g} (trial {best[0].number})"
+        parts["best"] = f"best {rounded(best[0].values[0], 4)} (trial {best[0].number})"
     used, limit = spent(study, trials).joules, spec.budget_joules
     if used or limit:
         parts["joules"] = joules_text(used) + (f" of {joules_text(limit)}" if limit else "")

@@ -8,7 +8,7 @@ from greensweep.energy.units import (
     energy_span_text,
     joules_text,
 )
-from greensweep.errors import plural
+from greensweep.errors import plural, rounded
 from greensweep.search.cost import SearchCost
 from greensweep.search.cost_model import Forecast
 
@@ -19,42 +19,44 @@ def cost_sentences(cost: SearchCost) -> list[str]:
     ended = f"The search ended before its {asked}: {cost.ended}."
     sentences = [] if cost.ended is None else [ended]
     if cost.spent_joules is None:
-        by_status = _by_status(cost) or "none"
-        return [*sentences, f"{plural(cost.trials, 'trial')}: {by_status}; not metered."]
+        counts = ", ".join(f"{count} {name}" for name, count in cost.trials_by_status.items())
+        told = f": {counts}" if counts else ""
+        return [*sentences, f"{plural(cost.trials, 'trial')}{told}; not metered."]
     return [*sentences, _bill(cost), *_pruned(cost), *_forecast(cost), *_left(cost)]
 
 
-def _by_status(cost: SearchCost) -> str:
-    return ", ".join(f"{count} {name}" for name, count in cost.trials_by_status.items())
-
-
 def _bill(cost: SearchCost) -> str:
-    parts = {
-        "finished trials": cost.finished_joules,
-        "pruned ones": cost.pruned_joules,
-        "stopped ones": cost.stopped_joules,
-        "failed ones": cost.failed_joules,
-        "those that still run": cost.running_joules,
-        "the search itself": cost.search_joules,
+    trials = {
+        "finished": cost.finished_joules,
+        "pruned": cost.pruned_joules,
+        "stopped": cost.stopped_joules,
+        "failed": cost.failed_joules,
     }
-    spent = [f"{joules_text(joules)} in {name}" for name, joules in parts.items() if joules]
+    spent = []
+    for status, joules in trials.items():
+        count = cost.trials_by_status.get(status, 0)
+        if count or joules:
+            kind = status if spent else f"{status} trial{'' if count == 1 else 's'}"
+            spent.append(f"{_energy(joules)} in {f'{count} {kind}' if count else kind}")
+    others = {"what still runs": cost.running_joules, "the search itself": cost.search_joules}
+    spent += [f"{_energy(joules)} in {what}" for what, joules in others.items() if joules]
     told = f": {', '.join(spent)}" if spent else ""
     ratio = ""
     if cost.search_ratio is not None and cost.best_trials:
-        ratio = f", {cost.search_ratio:.3g} times the training of trial {cost.best_trials[0]}"
+        ratio = f", {rounded(cost.search_ratio)} times the training of trial {cost.best_trials[0]}"
     emitted = "" if cost.spent_kg is None else f", {emissions_text(cost.spent_kg)}"
-    ends = f" ({by_status})" if (by_status := _by_status(cost)) else ""
-    return (
-        f"The bill: {joules_text(cost.spent_joules)} ({cost.quality}){emitted}{ratio}{told}{ends}."
-    )
+    return f"The bill: {_energy(cost.spent_joules)} ({cost.quality}){emitted}{ratio}{told}."
+
+
+def _energy(joules: float | None) -> str:
+    return joules_text(joules, digits=3)
 
 
 def _pruned(cost: SearchCost) -> Iterator[str]:
     if cost.saved_joules > 0:
         yield (
             f"Pruning saved about {joules_text(cost.saved_joules, digits=2)} and "
-            f"{duration_text(cost.saved_seconds)}, estimated from the epochs that the pruned "
-            "trials had left."
+            f"{duration_text(cost.saved_seconds, digits=2)}, by the epochs that it left out."
         )
 
 
@@ -64,12 +66,12 @@ def _forecast(cost: SearchCost) -> Iterator[str]:
     if cost.forecast_joules is None or not 0 < known < cost.trials_total:
         return
     low, high = cost.forecast_low, cost.forecast_high
-    told = joules_text(cost.forecast_joules)
+    told = _energy(cost.forecast_joules)
     if low is not None and high is not None and low < high:
         told = energy_span_text(cost.forecast_joules, low, high)
     yield (
         f"After {known} of {plural(cost.trials_total, 'trial')} the forecast was "
-        f"{told}; the trials came to {joules_text(cost.trials_joules)}."
+        f"{told}; the trials came to {_energy(cost.trials_joules)}."
     )
 
 
@@ -78,14 +80,15 @@ def _left(cost: SearchCost) -> Iterator[str]:
     if cost.ended is not None and not_run > 0 and cost.trials and cost.spent_joules:
         unspent = cost.spent_joules / cost.trials * not_run
         yield (
-            f"Left unspent: {plural(not_run, 'trial')}, about {joules_text(unspent)} at "
-            "what the others cost."
+            f"Left unspent: {plural(not_run, 'trial')}, about "
+            f"{joules_text(unspent, digits=2)} at what the others cost."
         )
     if cost.left_joules is not None:
         budget, left = joules_text(cost.budget_joules), joules_text(cost.left_joules)
         yield f"Left of the budget of {budget}: {left}."
     if cost.left_hours is not None and cost.budget_hours is not None:
-        yield f"Left of the budget of {cost.budget_hours:g} h: {cost.left_hours:.3g} h."
+        left = duration_text(3600 * cost.left_hours)
+        yield f"Left of the budget of {cost.budget_hours:g} h: {left}."
 
 
 def preview_sentences(
@@ -107,10 +110,10 @@ def preview_sentences(
     """
     spans = [_span(seconds, duration_text)]
     if joules is not None:
-        spans.append(_span(joules, joules_text))
+        spans.append(_span(joules, _energy))
         if kg_per_joule is not None:
             spans.append(_span(joules, lambda each: emissions_text(kg_per_joule * each)))
-    spent = f" for {joules_text(cost)}" if cost else ""
+    spent = f" for {_energy(cost)}" if cost else ""
     seen = f"from the first epochs of {plural(points, 'random point')}{spent}"
     intervals = f"The 90 % intervals are estimated {seen}"
     if seconds.low == seconds.high:

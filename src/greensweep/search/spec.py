@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler,
 
 from greensweep.config.folders import sqlite_file
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
-from greensweep.energy.units import JOULES_PER_KWH
+from greensweep.energy.units import JOULES_PER_KWH, joules_text
 from greensweep.errors import StudyError
 from greensweep.search.space import Conditions, Space
 
@@ -108,13 +108,13 @@ class SearchSpec:
         """Return the budgets that energy spends, in joules, and as they were given."""
         budget, limits = self.budget, []
         if budget.joules is not None:
-            limits.append((budget.joules, f"{budget.joules:.6g} J"))
+            limits.append((budget.joules, joules_text(budget.joules, digits=6)))
         if budget.kwh is not None:
             joules = budget.kwh * JOULES_PER_KWH
-            limits.append((joules, f"{budget.kwh:g} kWh ({joules:.6g} J)"))
+            limits.append((joules, f"{budget.kwh:g} kWh ({joules_text(joules)})"))
         if budget.emissions_kg is not None:
             joules = budget.emissions_kg / (self.kg_per_joule or 1)
-            limits.append((joules, f"{budget.emissions_kg:g} kg CO2e ({joules:.6g} J)"))
+            limits.append((joules, f"{budget.emissions_kg:g} kg CO2e ({joules_text(joules)})"))
         return limits
 
     def emissions_kg(self, joules: float | None) -> float | None:

@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.config.grammar import kept_as_override
+from greensweep.energy.units import duration_text, joules_text
 from greensweep.errors import StudyError, plural
 from greensweep.search.budget import drawing_joules, over_budget, spent
 from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
@@ -219,4 +220,5 @@ def _too_small(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> str:
     least = min(filter(None, wholes), default=None)
     if least is None or any(trial.state == TrialState.COMPLETE for trial in trials):
         return ""
-    return f", before a trial finished: one takes about {least:.3g} {'J' if joules else 's'}"
+    told = joules_text(least, digits=2) if joules else duration_text(least, digits=2)
+    return f", before a trial finished: one takes about {told}"

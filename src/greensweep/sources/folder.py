@@ -87,6 +87,8 @@ def _options(directory: Path) -> Iterator[tuple[str, Any]]:
     for name, value in dotted(config).items():
         if isinstance(value, str | int | float):
             yield name, value
+        elif name.startswith("space.") and isinstance(value, list):  # of choices
+            yield name, str(value)
 
 
 def _name(path: Path, folder: Path) -> str:

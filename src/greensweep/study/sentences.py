@@ -5,8 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from greensweep.config.metrics import metric_called
 from greensweep.decision.sentences import change_text, percent_text
 from greensweep.energy import joined
-from greensweep.energy.units import emissions_text, energy_span_text, energy_text, joules_text
-from greensweep.errors import plural
+from greensweep.energy.units import (
+    duration_text,
+    emissions_text,
+    energy_span_text,
+    energy_text,
+    joules_text,
+)
+from greensweep.errors import listed, plural
 from greensweep.intervals import FEWEST_REPEATS
 from greensweep.record.result import RunResult
 from greensweep.search.records import WHOLE_RUN
@@ -17,7 +23,7 @@ _SOURCES = {
     "rapl": "RAPL counters",
     "nvml": "NVML counters",
     "powermetrics": "powermetrics",
-    "cpu_load_model": "a model of CPU load and rated power (TDP)",
+    "cpu_load_model": "a model of CPU load and TDP",
     "declared_tdp_load_model": "a model of CPU load and the declared rated power",
     "wall_calibrated_load_model": "a line through CPU load and two figures of a wall meter",
     "constant_power": "a constant power",
@@ -52,7 +58,7 @@ def run_line(result: RunResult) -> str:
         if result.emissions_spent_kg is not None:
             spent += f" and {emissions_text(result.emissions_spent_kg)}"
         parts.append(f"{spent} in all phases")
-    parts += [f"{result.seconds:.1f} s"] if result.seconds is not None else []
+    parts += [duration_text(result.seconds)] if result.seconds is not None else []
     parts.append(plural(result.epochs, "epoch"))
     if result.repeats > 1:
         intervals = " with 95 % intervals" if result.repeats >= FEWEST_REPEATS else ""
@@ -111,9 +117,9 @@ def trust_sentence(
         constant_share: share of the joules that is a constant power times the seconds.
     """
     words = {
-        "estimated": "estimates, not measurements",
+        "estimated": "estimated, not measured",
         "mixed": "not all measured",
-        "attributed": "parts of a shared machine's, not its readings",
+        "attributed": "a part of a shared machine's, not a reading",
         "replayed": "replayed from a record, not measured",
     }.get(quality)
     if words is None:
@@ -124,8 +130,8 @@ def trust_sentence(
     origins = f": {origins}" if origins else ""
     share = ""
     if constant_share:
-        share = f"; {percent_text(constant_share)} of the joules is a constant times the time"
-    return f"Energy figures are {words} here{origins}{share}."
+        share = f"; {percent_text(constant_share)} is a constant times the time"
+    return f"Energy is {words}{origins}{share}."
 
 
 def caveats(summary: StudySummary, trials: Sequence[Trial]) -> list[str | None]:
@@ -146,11 +152,13 @@ def beside_sentence(summary: StudySummary) -> str | None:
     if summary.search is None or summary.search.get("spent_joules") is None:
         return None
     parts = {
-        "the reference job before and after": summary.energy_reference_joules,
+        "the reference job": summary.energy_reference_joules,
         "testing the winners": summary.energy_test_joules,
     }
-    spent = [f"{joules_text(joules)} for {name}" for name, joules in parts.items() if joules]
-    return f"Not in the bill: {' and '.join(spent)}, of this command." if spent else None
+    spent = [
+        f"{joules_text(joules, digits=3)} for {name}" for name, joules in parts.items() if joules
+    ]
+    return f"Not in the bill: {', '.join(spent)}." if spent else None
 
 
 def machine_sentence(summary: StudySummary) -> str | None:
@@ -161,13 +169,13 @@ def machine_sentence(summary: StudySummary) -> str | None:
     rest = ""
     if summary.energy_remainder_joules > 0:
         rest = (
-            f"; {joules_text(summary.energy_remainder_joules)} went to other processes, the "
-            "imports of starting trials among them"
+            f"; {joules_text(summary.energy_remainder_joules, digits=3)} went to other "
+            "processes, such as starting trials"
         )
     return (
         f"Up to {plural(summary.energy_neighbours + 1, 'run')} shared the machine: of its "
-        f"{joules_text(summary.energy_machine_joules)} the trials are charged "
-        f"{joules_text(trials)} by CPU time{rest}."
+        f"{joules_text(summary.energy_machine_joules, digits=3)} the trials are charged "
+        f"{joules_text(trials, digits=3)} by CPU time{rest}."
     )
 
 
@@ -178,7 +186,7 @@ def shared_sentence(trials: Sequence[Trial]) -> str | None:
         return None
     return (
         f"The machine did other work during {shared} of {plural(len(metered), 'metered trial')}, "
-        "whose energy is a share of it by use."
+        "whose energy is a share by use."
     )
 
 
@@ -202,10 +210,8 @@ def uncertainty_sentence(summary: StudySummary) -> str | None:
     many, metric = len(alike) > 1, summary.metric
     better = "a more accurate" if metric.name == "accuracy" else "a better"
     return (
-        f"Trial{'s' if many else ''} {', '.join(map(str, alike))} do{'' if many else 'es'} not "
-        "differ in energy "
-        f"from {better} one by more than the uncertainty: train longer, or use a faster "
-        "counter."
+        f"Trial{'s' if many else ''} {listed(alike)} do{'' if many else 'es'} not differ in "
+        f"energy from {better} one beyond the uncertainty: train longer, or use a faster counter."
     )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from greensweep.decision.sentences import option_names, value_text
 from greensweep.energy.units import energies_text
-from greensweep.errors import plural
+from greensweep.errors import plural, rounded
 from greensweep.messages import spelled
 from greensweep.record.reported import OBJECTIVE
 from greensweep.search.records import WHOLE_RUN
@@ -118,7 +118,7 @@ def _columns(
         [(each.energy_joules, each.energy_uncertainty_joules) for each in results]
     )
     net_unit, net_energies = energies_text([(each, None) for each in nets])
-    seconds = ["-" if each.seconds is None else f"{each.seconds:.4g}" for each in results]
+    seconds = ["-" if each.seconds is None else rounded(each.seconds, 4) for each in results]
     names = option_names(searched)
     return [
         _Column("trial", [str(trial.number) for trial in shown]),
