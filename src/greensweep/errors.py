@@ -21,6 +21,8 @@ _EXTRAS = {
     "ruamel": "dvc",
     "psycopg": "postgresql",
     "psycopg2": "postgresql",
+    "ray": "ray",
+    "submitit": "slurm",
     "hydra/sweeper=optuna": "optuna",
     "hydra/launcher=joblib": "train",
     "hydra/launcher=ray": "ray",
@@ -77,6 +79,10 @@ class ConstraintError(StudyError):
 
 class MissingFigure(ConstraintError):
     """A trial has no figure that is searched for or bounded: the search ends where no other had."""
+
+
+class ProcessLost(StudyError):
+    """What ran a trial ended without a word: its process died, or its machine did."""
 
 
 class CommandError(GreensweepError):

@@ -60,6 +60,22 @@ class PruningConfig:
 
 
 @dataclass
+class RayConfig:
+    """`hydra.sweeper.executor=ray`: each trial is a task of a Ray cluster."""
+
+    address: str | None = option(
+        None, doc="of the cluster; auto is the one that runs here; null starts one", example="auto"
+    )
+    num_cpus: float = option(1.0, doc="CPUs of each trial, as Ray counts them", at_least=0)
+    resources: dict[str, float] = option(
+        dict, doc="of the cluster's own kinds, which each trial takes"
+    )
+    runtime_env: dict[str, Any] = option(
+        dict, doc="Ray's runtime environment, beside the code that is sent anyway"
+    )
+
+
+@dataclass
 class SamplerConfig(Group):
     """What the samplers of our own have in common."""
 
@@ -152,6 +168,12 @@ class SweeperConfig:
     workers_per_gpu: int | None = option(
         None, doc="workers that may share a GPU, most", at_least=1, largest=1024
     )
+    executor: Literal["local", "ray"] = option(
+        "local",
+        doc="where trials run: in processes of this machine, or as tasks of a Ray cluster",
+        example="ray",
+    )
+    ray: RayConfig = option(RayConfig, doc="the cluster, and what a trial takes of it")
     seed: int | None = option(None, doc="seed of the search; null draws one", at_least=0, example=0)
     study_name: str = option(
         "greensweep",

@@ -1,14 +1,15 @@
 """The loop of a worker: it reserves trials and runs them until there are no more."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import Protocol
 
 import optuna
 from optuna.trial import TrialState
 
 from greensweep.energy import Meter, Phases
-from greensweep.errors import ConstraintError, MissingFigure
+from greensweep.errors import ConstraintError, MissingFigure, ProcessLost
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
@@ -24,9 +25,24 @@ from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
 log = logging.getLogger(__name__)
 
+_POLL_SECONDS = 0.5  # after which an interrupt is seen at the latest
+
 
 # Runs trials and returns, for each, what broke it outside of its task, or None.
 RunReserved = Callable[[list[ReservedTrial]], list[BaseException | None]]
+
+
+class Elsewhere(Protocol):
+    """Trials that run in other processes, wherever an engine places them."""
+
+    def start(self, trial: ReservedTrial) -> None:
+        """Let a trial run, as soon as there is room for it."""
+
+    def ended(self, seconds: float) -> list[tuple[ReservedTrial, BaseException | None]]:
+        """Wait until trials end, for so long at most; with what broke each outside of its task."""
+
+    def interrupt(self) -> None:
+        """Ask all that run to end after their epoch."""
 
 
 class SearchMeter:
@@ -74,22 +90,69 @@ def run_trials(
         taken = [*islice(iter(queue.reserve, None), batch)]
         if not taken:
             break
-        faults = run(taken)
-        for reserved, fault in zip(taken, faults, strict=True):
-            _finish(queue, reserved, fault)
+        _finish_all(queue, [*zip(taken, run(taken), strict=True)])
         on_end()
-        for fault in faults:
-            if isinstance(fault, ConstraintError) and not _another_has_it(queue.study, fault):
-                raise fault
     keep_search_energy(queue.study, meter)
+
+
+def run_trials_elsewhere(
+    queue: TrialQueue,
+    elsewhere: Elsewhere,
+    workers: int,
+    meter: SearchMeter,
+    on_end: Callable[[], None] = lambda: None,
+) -> None:
+    """Keep so many trials running in other processes until there are no more: no batches.
+
+    Args:
+        meter: of the search: its joules are kept while trials run, since a budget knows of them.
+        on_end: called when trials have ended.
+
+    Raises:
+        StudyError: as `run_trials`.
+        KeyboardInterrupt: a second interrupt.
+    """
+    running, is_asked = 0, False
+    while True:
+        meter.start()
+        while running < workers and not interrupted() and (taken := queue.reserve()) is not None:
+            elsewhere.start(taken)
+            running += 1
+        keep_search_energy(queue.study, meter)
+        if not running:
+            return
+        ended: list[tuple[ReservedTrial, BaseException | None]] = []
+        while not ended:
+            if interrupted() and not is_asked:
+                elsewhere.interrupt()
+                is_asked = True
+            ended = elsewhere.ended(_POLL_SECONDS)
+        running -= len(ended)
+        _finish_all(queue, ended)
+        on_end()
+
+
+def _finish_all(
+    queue: TrialQueue, ended: Sequence[tuple[ReservedTrial, BaseException | None]]
+) -> None:
+    for reserved, fault in ended:
+        _finish(queue, reserved, fault)
+    for _, fault in ended:
+        if isinstance(fault, ConstraintError) and not _another_has_it(queue.study, fault):
+            raise fault
 
 
 def _finish(queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | None) -> None:
     """Record the end of a trial whose task never ran."""
     trial = trial_of(queue.study, reserved.number)
-    if trial.state == TrialState.RUNNING and queue.recover(trial):
+    if trial.state != TrialState.RUNNING:
+        return
+    if isinstance(fault, ProcessLost):
+        log.warning("Trial %d: %s.", trial.number, fault)
+        queue.finish_dead(trial)
+    elif queue.recover(trial):
         log.warning("Trial %d was recovered from its folder: the storage had failed.", trial.number)
-    elif trial.state == TrialState.RUNNING:
+    else:
         outcome = Outcome("failed", "it never ran" if fault is None else message_of(fault))
         if interrupted():  # a launcher's process that was still starting
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)

@@ -125,9 +125,16 @@ class Recovery:
         )
 
     def _recover_if_dead(self, trial: FrozenTrial) -> bool:
-        if not self._is_dead(trial):
-            return False
-        if not self.recover(trial):
+        is_dead = self._is_dead(trial)
+        if is_dead:
+            self.finish_dead(trial)
+        return is_dead
+
+    def finish_dead(self, trial: FrozenTrial) -> None:
+        """Finish a running trial whose process is gone, by what it left; else it runs again."""
+        with self.lock:
+            if self.recover(trial):
+                return
             earlier = [trial_of(self.study, number) for number in retry_history(trial)]
             died = any(status_of(each) == "died" for each in earlier)
             if not died:
@@ -141,7 +148,6 @@ class Recovery:
                 outcome.error,
                 " for the second time: it counts as failed" if died else "; it runs again",
             )
-        return True
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         owner = owner_of(trial)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.executors.local import run_workers
+from greensweep.executors.ray import ray_tasks
 from greensweep.messages import error_line, spell_output
 from greensweep.record.result import read_results
 from greensweep.search.callbacks import call_before_first_trial
@@ -131,7 +132,11 @@ def _run_trials(
     options: SweeperConfig,
     display: ProgressDisplay,
 ) -> None:
-    """Run all trials: here or through Hydra's launcher, or in worker processes side by side."""
+    """Run all trials: here, through Hydra's launcher, in worker processes, or by an engine."""
+    if options.executor == "ray":
+        with ray_tasks(worker, options.ray, worker.gpus) as tasks, graceful():
+            worker.work_elsewhere(queue, tasks, workers, display.look)
+        return
     if worker.launches_here and (workers > 1 or options.gpus_per_worker is not None):
         run_workers(worker, workers, queue.recover_dead, read_output=display.has_terminal)
         return

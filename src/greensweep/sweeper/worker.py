@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,13 @@ from greensweep.errors import GreensweepError, StudyError, first_line
 from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
 from greensweep.search.folders import check_present, keep_owner
-from greensweep.search.loop import SearchMeter, keep_search_energy, run_trials
+from greensweep.search.loop import (
+    Elsewhere,
+    SearchMeter,
+    keep_search_energy,
+    run_trials,
+    run_trials_elsewhere,
+)
 from greensweep.search.placement import take_gpus
 from greensweep.search.planned_run import PlannedRun
 from greensweep.search.records import fidelity_of
@@ -83,11 +88,7 @@ class Worker:
 
     def __call__(self) -> None:
         """Work in a process of its own."""
-        take_gpus(self.gpus)
-        Singleton.set_state(self.singletons)
-        HydraConfig.instance().set_config(self.config)
-        mask_program_output(self.config)
-        quiet_hydra(self.config.hydra.verbose)
+        self._begin_process()
         try:
             with storage_faults(self.spec.storage):
                 self.work(1)
@@ -95,26 +96,60 @@ class Worker:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(1)
 
+    def run_one(self, trial: ReservedTrial) -> BaseException | None:
+        """Run a trial that another process reserved; return what broke it outside of its task.
+
+        Raises:
+            StudyError: the search's storage failed.
+        """
+        self._begin_process()
+        with storage_faults(self.spec.storage), warn_once_per_sweep(self.spec.directory):
+            (fault,) = self._launch(self._launcher(None), [trial])
+        return fault
+
+    def _begin_process(self) -> None:
+        take_gpus(self.gpus)
+        Singleton.set_state(self.singletons)
+        HydraConfig.instance().set_config(self.config)
+        mask_program_output(self.config)
+        quiet_hydra(self.config.hydra.verbose)
+
     def work(self, batch: int, on_end: Callable[[], None] = lambda: None) -> None:
         """Run trials until there are no more; as for `greensweep.search.loop.run_trials`."""
         study = open_once(self.spec)
         with warn_once_per_sweep(self.spec.directory):
             # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
             meter = SearchMeter(build_meter(self.energy, device="cpu"))
-            task = TrialTask(
-                self.task,
-                self.spec,
-                self.energy if self.meters_trials else None,
-                self.gpus,
-                meter if self.launches_here else None,
-                self.is_own,
-                declared_grid(self.energy),
-            )
-            launcher = Plugins.instance().instantiate_launcher(
-                config=self.config, hydra_context=self.context, task_function=task
-            )
-            run = partial(self._launch, launcher, meter, study)
+            launcher = self._launcher(meter if self.launches_here else None)
+
+            def run(trials: list[ReservedTrial]) -> list[BaseException | None]:
+                if not self.launches_here:
+                    keep_search_energy(study, meter)  # a budget must know of it while trials run
+                return self._launch(launcher, trials)
+
             run_trials(self.queue(study), run, meter, batch, on_end)
+
+    def work_elsewhere(
+        self, queue: TrialQueue, elsewhere: Elsewhere, workers: int, on_end: Callable[[], None]
+    ) -> None:
+        """Let an engine run trials until there are no more, so many at a time."""
+        with warn_once_per_sweep(self.spec.directory):
+            meter = SearchMeter(build_meter(self.energy, device="cpu"))
+            run_trials_elsewhere(queue, elsewhere, workers, meter, on_end)
+
+    def _launcher(self, search: SearchMeter | None) -> Any:
+        task = TrialTask(
+            self.task,
+            self.spec,
+            self.energy if self.meters_trials else None,
+            self.gpus,
+            search,
+            self.is_own,
+            declared_grid(self.energy),
+        )
+        return Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.context, task_function=task
+        )
 
     def open_search(self) -> tuple[optuna.Study, TrialQueue]:
         """Open the search's study anew, and make it ready to go on.
@@ -182,13 +217,9 @@ class Worker:
         cheaper = self.spec.fidelities[fidelity - 1] if fidelity else ()
         return [*trial_overrides(self.spec.space.in_steps(params), self.shared), *cheaper]
 
-    def _launch(
-        self, launcher: Any, meter: SearchMeter, study: optuna.Study, trials: list[ReservedTrial]
-    ) -> list[BaseException | None]:
+    def _launch(self, launcher: Any, trials: list[ReservedTrial]) -> list[BaseException | None]:
         """Run trials through Hydra's launcher; a job's number is its trial's."""
         check_present(self.spec.directory)
-        if not self.launches_here:
-            keep_search_energy(study, meter)  # a budget must know of it while trials run
         faults: dict[int, BaseException | None] = {}
         for trial in trials if len(trials) > 1 else ():
             try:
