@@ -175,8 +175,10 @@ def test_a_result_that_is_written_again_the_same_counts(
         ("echo '{' > m.json", "No metrics from m.json: "),
         (r"printf '\377\376{' > m.json", "No metrics from m.json: it is no UTF-8 text."),
         ("echo GREENSWEEP_METRIC accuracy=high", "accuracy='high' in"),
+        ("echo Top 5", "--pattern 'Acc (?P<top1>.*)' matched no line of the command's standard"),
         ("echo GREENSWEEP_METRIC epoch=1e400 epochs=nan accuracy=1", "epoch=inf is no number of"),
-        ("echo GREENSWEEP_METRIC smoothness=1", "add --metric smoothness --direction maximize"),
+        ("echo '{}' > m.json", "m.json: it holds no number"),
+        ("echo '{\"epoch\": 1}' > m.json; sleep 0.3", "m.json: it holds no number beside a name."),
     ],
 )
 def test_what_cannot_be_read_is_told_and_costs_nothing_else(
@@ -185,7 +187,8 @@ def test_what_cannot_be_read_is_told_and_costs_nothing_else(
     script: str,
     said: str,
 ) -> None:
-    status, result = execute("--metrics", "m.json", "--", "sh", "-c", script)
+    asked = ("--metrics", "m.json", "--pattern", "Acc (?P<top1>.*)")
+    status, result = execute(*asked, "--", "sh", "-c", script)
     assert (status, result["status"]) == (0, "finished")
     assert said in caplog.text
 
@@ -527,6 +530,33 @@ def test_a_wrong_sweep_is_refused_in_a_sentence(
 ) -> None:
     command = COMMAND if "lr=" in " ".join(arguments) else ("--", "true")
     assert said in str(sweep(*arguments, "hydra.sweeper.n_trials=2", *command))
+
+
+@pytest.mark.parametrize(
+    ("metric", "script", "states", "said"),
+    [
+        ("f1", SEARCHED, ["failed"], "told no f1, by which --metric compares: it told macro_f1; d"),
+        ("f1", "true", ["failed"], "told no f1, nor any other metric: let it print GREENSWEEP_ME"),
+        ("macro_f1", SEARCHED + "exit $((lr))", ["finished", "failed"], ""),
+        ("macro_f1", "[ $1 = 0 ] || exit 0\n" + SEARCHED, ["finished", "failed"], ""),
+    ],
+    ids=["another", "none", "a trial breaks off", "a trial tells none"],
+)
+def test_a_metric_that_the_first_trial_does_not_tell_ends_the_search(
+    sweep: Callable[..., int | str | None],
+    results: Callable[..., list[dict[str, Any]]],
+    capsys: pytest.CaptureFixture[str],
+    metric: str,
+    script: str,
+    states: list[str],
+    said: str,
+) -> None:
+    Path("train.sh").write_text(script)
+    points = "hydra.sweeper.enqueue=[{lr: 0}, {lr: 1}]"
+    code = sweep("--metric", metric, "lr=0,1", points, *COMMAND)
+    assert [each["status"] for each in results("multirun/train")] == states
+    assert said in str(code) if said else code == 0
+    assert Path("multirun/train/trials.csv").is_file()
 
 
 @pytest.mark.slow

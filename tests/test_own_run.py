@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import greensweep
+from greensweep.__main__ import main
 from greensweep.app.compose import compose_sweep
 from greensweep.energy import ScriptedMeter
 from greensweep.errors import ConfigError, GreensweepError, StudyError, TrialEnded
@@ -166,6 +167,53 @@ def test_a_loop_in_a_thread_may_report(tmp_path: Path) -> None:
     assert run.result.validation_accuracy == 0.5
 
 
+def test_a_run_alone_needs_no_direction_and_is_not_compared_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("first", "second"):
+        with greensweep.run(name, directory=tmp_path / name, meter="unmetered") as run:
+            run.report(epoch=1, smoothness=0.5)
+            run.report(epoch=2, smoothness=0.6)
+    result = read_result(tmp_path / "first")
+    assert [each.metrics for each in result.history] == [{"smoothness": 0.5}, {"smoothness": 0.6}]
+    assert (result.objective_metric, result.objective_direction) == ("smoothness", None)
+    main(["summarise", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "The direction of smoothness is not known, so none is the best: record it by" in said
+    assert "best" not in said.partition("The direction")[0].replace("no other is better", "")
+
+
+def test_a_metric_of_known_direction_goes_before_one_without(tmp_path: Path) -> None:
+    with greensweep.run("a", directory=tmp_path, meter="unmetered") as run:
+        run.report(epoch=1, smoothness=0.5)
+        run.report(epoch=2, smoothness=0.5, val_loss=0.3)
+    assert (run.result.objective_metric, run.result.objective_direction) == ("loss", "minimize")
+
+
+def test_a_direction_against_the_metrics_name_is_doubted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with greensweep.run("a", directory=tmp_path, meter="unmetered", direction="maximize") as run:
+        run.report(epoch=1, val_loss=0.5)
+    assert "direction=maximize seeks the highest loss, whose name tells" in caplog.text
+    assert run.result.objective_direction == "maximize"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(None, "finished"), (0, "finished"), (1, "failed"), ("why", "failed")]
+)
+def test_a_program_that_ends_itself_well_has_finished(
+    tmp_path: Path, code: str | int | None, status: str
+) -> None:
+    with (
+        pytest.raises(SystemExit) as ended,
+        greensweep.run("a", directory=tmp_path, meter="unmetered") as run,
+    ):
+        run.report(epoch=1, accuracy=0.5)
+        sys.exit(code)
+    assert (ended.value.code, recorded(tmp_path)["status"]) == (code, status)
+
+
 def test_an_exception_leaves_what_was_measured(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), greensweep.run("a", directory=tmp_path) as run:
         run.report(epoch=1, accuracy=0.5)
@@ -275,8 +323,18 @@ def twice_in_a_folder(folder: Path) -> None:
 
 
 def unknown_direction(folder: Path) -> None:
-    with greensweep.run("a", directory=folder, meter="unmetered") as run:
+    with greensweep.run("a", directory=folder, meter="unmetered", keep="best") as run:
         run.report(epoch=1, smoothness=0.5)
+
+
+def run_without_with(folder: Path) -> None:
+    run: Any = greensweep.run("a", directory=folder, meter="unmetered")
+    run.report(epoch=1, accuracy=0.5)
+
+
+def measure_without_with(folder: Path) -> None:
+    energy: Any = greensweep.measure(meter="unmetered")
+    print(energy.joules)
 
 
 def worst_macro_f1(folder: Path) -> None:
@@ -318,6 +376,8 @@ def options_of_a_text(folder: Path) -> None:
         (worst_macro_f1, ConfigError, "direction=minimize, but macro_f1 is better the higher"),
         (metric_of_test, ConfigError, "metric=test_f1 is of the test split, by which"),
         (unknown_direction, ConfigError, "is smoothness better the higher or the lower it is"),
+        (run_without_with, StudyError, r"no report before .*: write `with greensweep\.run\(…\) as"),
+        (measure_without_with, StudyError, "no joules before .*: write `with greensweep.measure"),
         (below_a_file, StudyError, r"cannot be written \(Not a directory\): name another"),
         (options_of_a_text, ConfigError, "params must be options by name"),
         (misspelt_keyword, ConfigError, "^no option is called 'parms': did you mean params"),

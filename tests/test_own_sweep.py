@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from test_bad_input import one_sentence
 
 from greensweep.record.result import read_results
 from greensweep.search.folders import trial_directories
@@ -26,6 +27,7 @@ epochs: 4
 objectives: 2
 grid: null
 tracked: {{}}
+net: {{depth: 2}}
 kind: {kind}
 hydra:
   sweeper:
@@ -228,12 +230,16 @@ def test_a_metric_is_not_searched_for_in_the_direction_in_which_it_is_worse(
     assert said in capsys.readouterr().err
 
 
-def test_a_name_that_is_no_metric_of_the_table_is_better_as_was_asked(sweep: Sweep) -> None:
+def test_a_name_that_is_no_metric_of_the_table_is_better_as_was_asked_and_doubted(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = sweep(
         "silent", "hydra.sweeper.metric=policy_entropy", "hydra.sweeper.direction=maximize",
         "hydra.sweeper.meter=nothing",
     )  # fmt: skip
     study = json.loads((folder / "study.json").read_text())
+    doubt = "hydra.sweeper.direction=maximize seeks the highest policy_entropy, whose name tells"
+    assert capsys.readouterr().out.count(doubt) == 1
     assert study["objective_direction"] == "maximize"
     assert study["search"]["best_trials"] == [study["best_trial"]]
 
@@ -244,35 +250,73 @@ def test_a_second_objective_that_is_no_energy_is_in_the_table(sweep: Sweep) -> N
     assert table["validation_objective_2"].tolist() == (3 - table["rate"]).tolist()
 
 
-def test_a_metric_that_is_never_reported_is_named(
-    sweep: Sweep, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        sweep("mute", "hydra.sweeper.metric=macro_recall", "hydra.sweeper.direction=null")
-    assert "returned nothing and reported no macro_recall" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
-    ("objectives", "said"),
+    ("kind", "objectives", "said"),
     [
+        ("mute", 2, "returned nothing and reported no macro_recall"),
         (
-            "reported", "reported no macro_recall that is a number, which hydra.sweeper.metric "
-            "searches for: report it, or return it, or name one of macro_f1",
+            "measure", "reported", "reported no macro_recall that is a number, which "
+            "hydra.sweeper.metric searches for: it told macro_f1; did you mean macro_f1?",
         ),
         (
-            2, "the program returned 0.5, its macro_f1, and hydra.sweeper.metric=macro_recall "
-            "searches for another: return that or nothing, or set hydra.sweeper.metric=macro_f1",
+            "measure", 2, "the program returned 0.5, its macro_f1, and "
+            "hydra.sweeper.metric=macro_recall searches for another: return that or nothing, "
+            "or set hydra.sweeper.metric=macro_f1",
         ),
     ],
 )  # fmt: skip
 def test_a_search_for_a_metric_that_no_trial_has_ends_after_the_first(
-    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str], objectives: object, said: str
+    sweep: Sweep,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    objectives: object,
+    said: str,
 ) -> None:
     with pytest.raises(SystemExit):
-        sweep("measure", "hydra.sweeper.metric=macro_recall", f"objectives={objectives}")
+        sweep(kind, "hydra.sweeper.metric=macro_recall", f"objectives={objectives}")
     assert said in capsys.readouterr().err
     (only,) = results_in(tmp_path / "multirun" / "greensweep")
+    assert len(pd.read_csv(tmp_path / "multirun" / "greensweep" / "trials.csv")) == 1
     assert only["status"] == "failed" and only["energy_joules"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("rat=1,2", "there is no option rat: did you mean rate? If not, write +rat=VALUE to add"),
+        ("+hydra.sweeper.params.epoch='range(1,3)'", "mean epochs?"),
+        ("net.dept=1,2", "did you mean net.depth?"),
+        ("nte.depth=1,2", "did you mean net.depth?"),
+        (
+            "hydra.sweeper.fidelities=[{epoch:1}] hydra.sweeper.direction=maximize",
+            "fidelities: epoch=1: there is no option epoch: did you mean epochs?",
+        ),
+        ("kidn=choice(a,b)", "did you mean kind?"),
+    ],
+)
+def test_a_searched_option_that_there_is_not_is_refused_before_the_first_trial(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, said: str
+) -> None:
+    with pytest.raises(SystemExit):
+        sweep("silent", *wrong.split())
+    assert said in one_sentence(capsys.readouterr().err)
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_an_option_that_a_sweep_adds_or_that_one_choice_alone_has_is_searched(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    for name, text in {"big": "depth: 1", "small": "width: 1"}.items():
+        (tmp_path / "part").mkdir(exist_ok=True)
+        (tmp_path / "part" / f"{name}.yaml").write_text(text)
+    folder = sweep(
+        "silent", "hydra.sweeper.meter=nothing", "hydra.sweeper.params=null",
+        "+part=small,big", "part.depth=choice(2)", "+new=1,2", "hydra/sweeper/sampler=grid",
+        "hydra.sweeper.n_trials=4", "hydra.sweeper.direction=maximize", "objectives=1",
+    )  # fmt: skip
+    ended = [each["status"] for each in results_in(folder)]
+    assert sorted(ended) == ["failed", "failed", "finished", "finished"]
 
 
 def test_a_failed_trial_keeps_what_it_reported_and_spent(sweep: Sweep) -> None:

@@ -177,7 +177,8 @@ def _condensed(text: str, chain: list[BaseException]) -> str:
             return said
         options = [line.strip() for line in listed.splitlines() if line.strip()]
         shown = "sampler" if group.endswith("sampler") else group
-        return f"{unknown(shown, name, options)}{_MORE.get(group, '')}"
+        more = _MORE.get(group, "") if "timm" in options else ""  # else it is another program's
+        return f"{unknown(shown, name, options)}{more}"
     # OmegaConf's own error knows which option it is about, and the configuration around it.
     for cause in chain:
         if getattr(cause, "full_key", None) and getattr(cause, "parent_node", None) is not None:

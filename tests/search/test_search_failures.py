@@ -89,6 +89,19 @@ def test_a_program_that_raises_fails_its_trial_and_no_other(
     assert search_cost(found.spec, found.study).failed_joules == 7.0
 
 
+@pytest.mark.parametrize("status", [None, 0])
+def test_a_program_that_ends_itself_well_is_taken_by_what_it_reported(
+    tmp_path: Path, status: int | None
+) -> None:
+    def task(params: Any) -> None:
+        report(epoch=1, accuracy=0.5)
+        sys.exit(status)
+
+    found = search(tmp_path, task, 1)
+    run_all(found)
+    assert (found.states(), found.trials[0].values) == (["COMPLETE"], [0.5])
+
+
 def test_a_library_that_turns_ctrl_c_into_an_exit_interrupts_its_trial(tmp_path: Path) -> None:
     def task(params: Any) -> float:
         try:
@@ -121,7 +134,6 @@ def test_a_run_that_a_library_leaves_open_ends_with_its_trial(tmp_path: Path) ->
     [
         (float("nan"), "the program returned nan, which is not finite"),
         (float("-inf"), "the program returned -inf, which is not finite"),
-        (None, "the program returned None, where the search needs a number"),
         ("high", "the program returned 'high', where the search needs a number"),
         ((1.0, 2.0), "the program returned 2 values, where the search needs a number, as hydra"),
         ([], "the program returned 0 values, where the search needs a number, as hydra"),

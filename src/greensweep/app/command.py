@@ -17,11 +17,12 @@ from greensweep.app.command_line import metric_direction, parsed
 from greensweep.app.exit import run as run_program
 from greensweep.config.hydra_versions import composing, program
 from greensweep.config.store import without_hydra
-from greensweep.errors import ConfigError
+from greensweep.errors import ConfigError, MissingFigure, StudyError
 from greensweep.loops.command import Command, run_command
 from greensweep.loops.live_run import Run
 from greensweep.messages import message_of
 from greensweep.nested import dotted
+from greensweep.record.reported import split_of, told_instead
 from greensweep.record.result import RESULT_FILE
 
 
@@ -72,11 +73,21 @@ class CommandTrial:
             raise fault
         value = this.result.objective_value
         if value is None:
-            raise ConfigError(
-                f"the command told no {command.metric}: let it print GREENSWEEP_METRIC "
-                f"{command.metric}=VALUE, or name another --metric"
-            )
+            raise _missing(split_of(str(command.metric))[1], this.told)
         return value if is_one else (value, this.result.energy_joules)
+
+
+def _missing(metric: str, told: Sequence[str]) -> StudyError:
+    """Return what to raise where a command has not told the metric that is searched for."""
+    if metric in told:
+        return StudyError(f"the command told no {metric} that is a number")
+    said = f"the command told no {metric}"
+    if told:  # none of its trials will
+        return MissingFigure(f"{said}, by which --metric compares: {told_instead(metric, told)}")
+    return MissingFigure(
+        f"{said}, nor any other metric: let it print GREENSWEEP_METRIC {metric}=VALUE, or have "
+        "its output or a file read by --pattern or --metrics"
+    )
 
 
 def _composed(asked: argparse.Namespace) -> DictConfig:

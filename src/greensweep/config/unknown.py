@@ -65,9 +65,12 @@ def no_option(key: str, composed: DictConfig, prefix: str = "") -> str:
     if "hydra" in composed:
         names += _names(composed["hydra"], "hydra.")
     if is_option(composed, key.removeprefix(prefix)):
-        beside = [name for name in _closest(key, names) if name.split(".")[:-1] == parts[:-1]]
-        meant = f"did you mean {' or '.join(beside)}? If not, " if beside else ""
-        return f"{key} is new to a mapping: {meant}write +{key}=VALUE to add it"
+        open_too = [f"{prefix}{each}" for each in _names(composed, open_too=True)]
+        close = [name for name in _closest(key, open_too) if name in open_too]
+        if (parent := ".".join(parts[:-1])) in ("", *open_too):  # else that is misspelt
+            close = [name for name in close if name.rpartition(".")[0] == parent]
+        meant = f"did you mean {' or '.join(close)}? If not, " if close else ""
+        return f"{said}: {meant}write +{key}=VALUE to add it"
     for depth, name in enumerate(parts[1:], 1):
         group = ".".join(parts[:depth])
         choices = [] if f"{group}.{name}" in names else _choices_with(group, name)
@@ -105,13 +108,17 @@ def _similarity(key: str, name: str) -> float:
     return 0.7 * meant + 0.3 * where
 
 
-def _names(node: DictConfig, within: str = "") -> Iterator[str]:
-    """Yield the options that there are, and the mappings that hold them."""
+def _names(node: DictConfig, within: str = "", *, open_too: bool = False) -> Iterator[str]:
+    """Yield the options that there are, and the mappings that hold them.
+
+    Args:
+        open_too: also what stands in mappings that take any name.
+    """
     declared = _declared(node)
-    for key in (key for key in node if key in declared):
+    for key in map(str, node) if open_too and not declared else (k for k in node if k in declared):
         yield f"{within}{key}"
         if not _is_unset(node, key) and isinstance(node[key], DictConfig):
-            yield from _names(node[key], f"{within}{key}.")
+            yield from _names(node[key], f"{within}{key}.", open_too=open_too)
 
 
 def _undeclared(node: DictConfig, prefix: str, within: str = "") -> Iterator[str]:

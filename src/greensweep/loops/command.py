@@ -108,6 +108,7 @@ def run_command(
                 reports.take(figures)
             reports.finish()
             _check_end(child)
+            lines.tell_unmatched()
     except (CommandError, Interrupted) as fault:
         return this, fault
     return this, None
@@ -182,16 +183,7 @@ class _Reports:
         figures, self._figures = self._figures, {}
         names = [name for name in figures if split_of(name)[0] == "validation"]
         if names and not self._is_chosen:
-            known = next((name for name in names if known_direction(split_of(name)[1])), None)
-            if known is None:
-                warn_once(
-                    f"{names[0]} is recorded without its epochs, since its name does not tell "
-                    f"whether more is better: add --metric {names[0]} --direction maximize, say."
-                )
-                self._run.log(**figures)
-                return
-            self._is_chosen = True
-            figures = {known: figures[known], **figures}  # which the run goes by
+            self._is_chosen = any(known_direction(split_of(name)[1]) for name in names)
         if figures and self._is_reported:
             self._run.amend(**figures)
         elif figures:

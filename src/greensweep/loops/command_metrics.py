@@ -33,6 +33,7 @@ class MetricLines:
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._patterns = [_compiled(each) for each in patterns]
+        self._unmatched = {each.pattern: None for each in self._patterns}
 
     def read(self, line: str) -> Figures:
         """Return the figures of a line; none of nearly all lines."""
@@ -43,9 +44,18 @@ class MetricLines:
                 figures |= _figure(name, value, line)
         for pattern in self._patterns:
             if found := pattern.search(line):
+                self._unmatched.pop(pattern.pattern, None)
                 for name, value in found.groupdict().items():
                     figures |= _figure(name, value, line) if value is not None else {}
         return figures
+
+    def tell_unmatched(self) -> None:
+        """Warn of each pattern that no line had."""
+        for pattern in self._unmatched:
+            warn_once(
+                f"--pattern {pattern!r} matched no line of the command's standard output: try it "
+                "on a line of that, without colours and the like."
+            )
 
 
 class MetricFile:
@@ -75,6 +85,8 @@ class MetricFile:
         if complete and stamp == self._first:
             warn_once(f"No metrics from {self._path}: the command did not write it.")
         if stamp == self._version:
+            if complete and stamp != self._first:
+                self._tell_empty()
             return []
         try:
             found = _read(self._path)
@@ -88,9 +100,15 @@ class MetricFile:
         self._due += 50 * (time.monotonic() - began)
         seen, self._seen = self._seen, found
         is_first, self._version = self._version == self._first, stamp
+        if complete:
+            self._tell_empty()
         if len(found) > len(seen) or (found == seen and not is_first):
             return found[len(seen) :] if found[: len(seen)] == seen or not is_first else found
         return found
+
+    def _tell_empty(self) -> None:
+        if not any(each.keys() - {"epoch", "epochs"} for each in self._seen):
+            warn_once(f"No metrics from {self._path}: it holds no number beside a name.")
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

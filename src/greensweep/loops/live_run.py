@@ -191,6 +191,11 @@ class Run:
         self._check_open()
         self._metrics.note(as_numbers(metrics))
 
+    @property
+    def told(self) -> list[str]:
+        """The metrics of the validation split that were reported or logged, by name."""
+        return self._metrics.told
+
     def complete(self) -> None:
         """End the block well: raise again what ended the run where the loop caught it."""
         if self._ended is not None:

@@ -19,6 +19,8 @@ from greensweep.errors import ConfigError, StudyError
 from greensweep.loops.live_run import TRAINING, NetworkInRun, Run, Setting
 from greensweep.loops.place import plain, run_place
 from greensweep.loops.run_metrics import direction_of
+from greensweep.record.block import block
+from greensweep.record.ending import exits_well
 from greensweep.record.measuring import meter_here, reading
 from greensweep.record.metered import metered
 from greensweep.record.recorded_run import recorded_run
@@ -34,7 +36,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _running.set(None))
 
 
-@contextmanager
+@block("with greensweep.run(…) as run:")
 def run(
     name: str,
     *,
@@ -91,8 +93,8 @@ def run(
         options: of the meter, as `greensweep.measure` takes them.
 
     Raises:
-        ConfigError: an option does not exist or is out of its range, or the metric's direction is
-            not known.
+        ConfigError: an option does not exist or is out of its range, or the direction of the
+            metric that is named, or of which the best is to be kept, is not known.
         StudyError: it stands inside of another run, or its directory holds the result of one.
         BaseException: what the block raised; the result says so, and holds what was measured.
     """
@@ -154,6 +156,7 @@ def _recorded(
             "run.phase(…) for a part of it"
         )
     place, process = setting.place, os.getpid()
+    exited: SystemExit | None = None
     # By which the run of a trial that died is found.
     name = setting.name if place.trial is None else f"trial {place.trial}"
     try:
@@ -172,13 +175,20 @@ def _recorded(
             _running.set(this)
             stack.callback(this.finish)
             try:
-                yield this
+                try:
+                    yield this
+                except SystemExit as raised:
+                    if not exits_well(raised):
+                        raise
+                    exited = raised
                 this.complete()
             finally:
                 if os.getpid() != process:  # a fork's: the run is its parent's to end
                     _of_forks.append(stack.pop_all())
     finally:
         _running.set(None)
+    if exited is not None:  # the program ends here, and the run has ended well
+        raise exited
 
 
 def _network(model: object = None, **asked: Any) -> NetworkInRun:

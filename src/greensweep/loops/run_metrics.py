@@ -13,6 +13,7 @@ from greensweep.record.reported import (
     EpochCount,
     by_split,
     choose_metric,
+    direction_doubt,
     known_direction,
     split_of,
 )
@@ -85,16 +86,22 @@ class RunMetrics:
     def finish(self) -> None:
         """Give the last epochs their energy; a run without any goes by a metric that it logged."""
         logged = self._recorded.result.metrics.get("validation", {})
-        self._choose({name: value for name, value in logged.items() if known_direction(name)})
+        known = {name: value for name, value in logged.items() if known_direction(name)}
+        self._choose(known or {**logged})
         self._history.finish()
         self._recorded.note(history=self._history.points)
 
+    @property
+    def told(self) -> list[str]:
+        """The metrics of the validation split that came, by name."""
+        result = self._recorded.result
+        of_epochs = {metric: None for each in result.history for metric in each.metrics}
+        return [*(of_epochs | dict.fromkeys(result.metrics.get("validation", {})))]
+
     def tell_missing(self) -> None:
         """Warn of the metric that was asked for and never came, by which a trial would fail."""
-        place, result = self._place, self._recorded.result
-        told = {metric: None for each in result.history for metric in each.metrics}
-        told |= dict.fromkeys(result.metrics.get("validation", {}))
-        name = result.objective_metric
+        place, told = self._place, self.told
+        name = self._recorded.result.objective_metric
         if place.metric is not None and place.trial is None and name not in told:
             others = f", or name one of {', '.join(told)}" if told else ""
             warn_once(
@@ -104,20 +111,24 @@ class RunMetrics:
     def _choose(self, named: Figures) -> None:
         """Go by accuracy where the loop reports it, else by the first metric that it reports.
 
-        Those come first that are better in the direction that was asked for.
+        Those come first that are better in the direction that was asked for, then those of which it
+        is known; one of which it is not known gives way to one that comes later.
         """
         if self._is_chosen or not named:
             return
-        self._is_chosen = True
         asked, of_sweep = self._asked, self._place.direction
         name = choose_metric(named, asked or of_sweep) or str(choose_metric(named, None))
-        direction = direction_of(name, asked, of_sweep)
-        self._recorded.note(objective_metric=name, objective_direction=direction)
+        direction = asked or known_direction(name) or of_sweep
+        if direction or self._keep == "best":
+            direction = direction_of(name, asked, of_sweep)
+        self._is_chosen = direction is not None
+        if direction or self._recorded.result.objective_direction:
+            self._recorded.note(objective_metric=name, objective_direction=direction)
 
     def _is_better(self, named: Figures) -> bool:
         result = self._recorded.result
         value = named.get(result.objective_metric)
-        if value is None:
+        if value is None or result.objective_direction is None:
             return False
         earlier = [each.metrics.get(result.objective_metric) for each in self._history.points[:-1]]
         sign = 1 if result.objective_direction == "maximize" else -1
@@ -134,6 +145,8 @@ def direction_of(
     """
     if fault := direction_fault("direction", METRICS.get(name), asked):
         raise ConfigError(fault)
+    if of_sweep is None and (doubt := direction_doubt("direction", name, asked)):
+        warn_once(doubt)
     known = asked or known_direction(name) or of_sweep
     if known is None:
         raise ConfigError(

@@ -37,6 +37,11 @@ def ending_of(raised: BaseException) -> Ending:
     return Ending("failed", f"{type(raised).__name__}: {first_line(raised)}")
 
 
+def exits_well(raised: BaseException) -> bool:
+    """Tell whether a program ended itself without a fault, as by `sys.exit()` or `sys.exit(0)`."""
+    return isinstance(ctrl_c_or(raised), SystemExit) and getattr(raised, "code", 1) in (None, 0)
+
+
 def ctrl_c_or(raised: BaseException) -> BaseException:
     """Return the Ctrl-C that a library turned into an exit, as Lightning does; else what it is."""
     context = raised.__context__

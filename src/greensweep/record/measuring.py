@@ -13,6 +13,7 @@ from greensweep.config.energy_options import EnergyOptions, energy_config
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import EnergyReading, Grid, Meter, Phases, Window, build_meter, declared_grid
 from greensweep.errors import ConfigError
+from greensweep.record.block import Begins
 from greensweep.record.left_open import left_open_ended
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _open.set(None))
 
 
-class Measurement(AbstractContextManager[Window]):
+class Measurement(Begins, AbstractContextManager[Window]):
     """A block that is measured, or a function of which each call is."""
+
+    begun_by = "with greensweep.measure(…) as energy:"
 
     def __init__(self, config: EnergyConfig) -> None:
         self._config = config

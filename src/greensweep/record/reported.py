@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import isfinite, nan
 from typing import Any
 
 from greensweep.config.metrics import Direction, metric_called
 from greensweep.energy.notices import warn_once
-from greensweep.errors import StudyError
+from greensweep.errors import StudyError, listed
 
 _SPLITS = {
     **dict.fromkeys(("validation", "valid", "val", "eval"), "validation"),
@@ -77,6 +78,21 @@ def known_direction(name: str) -> Direction | None:
     return known.direction if known else _USUAL.get(re.split("[_/]", name)[-1].lower())
 
 
+def direction_doubt(option: str, name: str, asked: object) -> str | None:
+    """Say that an option asks for a metric against what its name tells; None where it does not.
+
+    No more than a warning is due: a name is no definition, and some maximise what they call a loss.
+    """
+    known = known_direction(name)
+    if known is None or asked not in ("maximize", "minimize") or asked == known:
+        return None
+    better, sought = ("lower", "highest") if known == "minimize" else ("higher", "lowest")
+    return (
+        f"{option}={asked} seeks the {sought} {name}, whose name tells that it is better the "
+        f"{better} it is: leave {option} out if that was not meant."
+    )
+
+
 def choose_metric(names: Iterable[str], direction: Direction | None) -> str | None:
     """Return the metric that trials are compared by: accuracy where reported, else the first.
 
@@ -90,6 +106,20 @@ def choose_metric(names: Iterable[str], direction: Direction | None) -> str | No
     if direction is None:
         fitting.sort(key=lambda name: known_direction(name) is None)
     return "accuracy" if "accuracy" in fitting else next(iter(fitting), None)
+
+
+def told_instead(name: str, told: Iterable[str]) -> str:
+    """Return what was told in the place of a metric, with those that were probably meant by it.
+
+    >>> told_instead("f1", ["loss", "macro_f1"]), told_instead("auroc", ["loss"])
+    ('it told loss, macro_f1; did you mean macro_f1?', 'it told loss')
+    """
+    names = [*told]
+    words = {*re.split("[_/]", name)}
+    close = [each for each in names if words <= {*re.split("[_/]", each)}]
+    close = close or get_close_matches(name, names, n=2, cutoff=0.5)
+    meant = f"; did you mean {' or '.join(close[:2])}?" if close else ""
+    return f"it told {listed(names)}{meant}"
 
 
 def as_numbers(figures: Mapping[str, Any]) -> dict[str, float | None]:

@@ -48,7 +48,8 @@ class RunResult:
         metrics: of the kept weights, by split and name: those that `metrics` asked for, and the
             objective's; None where one is undefined.
         objective_metric: name of the metric by which epochs are kept and trials compared.
-        objective_direction: in which it is better.
+        objective_direction: in which it is better; None of a single run whose metric's name does
+            not tell, which compares with none.
         selected_on_test: epochs and trials are chosen by the test split, on purpose.
         energy_joules: gross energy of the training windows, as it compares whatever ran beside:
             `energy_basis` names what it is.
@@ -116,7 +117,7 @@ class RunResult:
     test_accuracy: float | None = None
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     objective_metric: str = "accuracy"
-    objective_direction: Direction = "maximize"
+    objective_direction: Direction | None = "maximize"
     selected_on_test: bool = False
     energy_joules: float | None = None
     energy_basis: str | None = None
@@ -205,12 +206,12 @@ class RunResult:
     @property
     def score(self) -> float:
         """That metric, turned so that more is better; the least of all where it is unknown."""
-        value = self.objective_value
+        value = self.objective_value if self.objective_direction else None
         return -math.inf if value is None else float(self.metric.score(value))
 
     @property
     def metric(self) -> Metric:
-        return directed_metric(self.objective_metric, self.objective_direction)
+        return directed_metric(self.objective_metric, self.objective_direction or "maximize")
 
 
 def write_result(result: RunResult, directory: Path) -> Path:

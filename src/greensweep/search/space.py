@@ -82,6 +82,11 @@ class Space:
         rest = {n: self.levels[n][int(place)] for n, place in zip(others, places, strict=True)}
         return self.filled({**chosen, **rest}.__getitem__)
 
+    def some_value(self, name: str) -> Any:
+        """Return a value that an option may have."""
+        levels, distribution = self.levels.get(name, ()), self.distributions[name]
+        return levels[0] if len(levels) else distribution.low  # type: ignore[attr-defined]
+
     def is_choice(self, name: str) -> bool:
         """Tell whether an option has values without an order."""
         return isinstance(self.distributions[name], CategoricalDistribution)

@@ -13,13 +13,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window, shared_quality
-from greensweep.errors import GreensweepError, MissingFigure, StudyError, TrialEnded, listed
+from greensweep.errors import GreensweepError, MissingFigure, StudyError, TrialEnded
 from greensweep.files import read_as, was_put_aside, write_json
 from greensweep.nested import to_json
-from greensweep.record.ending import Ending, ctrl_c_or, ending_of
+from greensweep.record.ending import Ending, ctrl_c_or, ending_of, exits_well
 from greensweep.record.left_open import left_open_ended
 from greensweep.record.measuring import measured_by
-from greensweep.record.reported import by_split
+from greensweep.record.reported import by_split, told_instead
 from greensweep.record.reporting import monitored_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
@@ -93,7 +93,7 @@ def run_trial(
             if meter is not None:
                 window = stack.enter_context(measured_by(meter, own.grid if own else None))
             stack.enter_context(left_open_ended())
-            returned = task()
+            returned = _returned(task)
         if monitor.ended is not None:
             raise monitor.ended  # the program caught it
         if returned is None:
@@ -136,6 +136,16 @@ def run_trial(
     if fault is not None:
         raise fault
     return returned
+
+
+def _returned(task: Callable[[], Any]) -> Any:
+    """Return what a task returns; None of one that ends itself well, by `sys.exit(0)`."""
+    try:
+        return task()
+    except SystemExit as raised:
+        if not exits_well(raised):
+            raise
+        return None
 
 
 def finish_trial(
@@ -264,14 +274,21 @@ def _reported_values(
     """
     figures = _figures(monitor, window, directory)
     value = figures.get("accuracy" if monitor.metric == "accuracy" else "metric_value")
+    names = [*by_split(monitor.metrics)[0]]
     if value is None and spec.metric is not None:
-        names = [*by_split(monitor.last.metrics if monitor.last else {})[0]]
-        # It is not undefined after this trial, but has another name, or is none of the program's.
-        fault = MissingFigure if names and spec.metric not in names else StudyError
-        raise fault(
+        said = (
             f"the program returned nothing and reported no {spec.metric} that is a number, which "
-            "hydra.sweeper.metric searches for: report it, or return it"
-            + (f", or name one of {listed(names)}" if names else "")
+            "hydra.sweeper.metric searches for"
+        )
+        if names and spec.metric not in names:
+            raise MissingFigure(f"{said}: {told_instead(spec.metric, names)}")
+        # It is not undefined after this trial, but never told.
+        fault = MissingFigure if monitor.last is None else StudyError
+        raise fault(f"{said}: report it, or return it")
+    if value is None and monitor.last is None:
+        raise MissingFigure(
+            "the program returned nothing and reported no metric: return the objective's value, "
+            "or report it, as greensweep.report(epoch=1, accuracy=0.9)"
         )
     found = [value, figures.get("joules")] if spec.weighs_energy else [value]
     known = [float(each) for each in found if each is not None]

@@ -145,7 +145,7 @@ def _metric_of(read: SourceColumns) -> tuple[Metric, list[str]]:
     metric = metric_called(name, direction)
     if metric is None:
         raise AnalysisError(
-            f"columns.metric={name} is none whose direction is known: set "
+            f"the direction of the metric {name} is not known: set "
             "columns.metric_direction=maximize, or minimize"
         )
     return metric, warnings

@@ -294,10 +294,22 @@ def _no_best(summary: StudySummary) -> str:
     """Say why no trial is the best."""
     if not summary.trials_by_status.get("finished"):
         return "No trial finished."
+    if summary.objective_direction is None:
+        name = summary.objective_metric
+        return (
+            f"The direction of {name} is not known, so none is the best: record it by "
+            f"greensweep.run(…, metric={name!r}, direction='maximize') or 'minimize', and compare "
+            "those that there are by columns.metric_direction in greensweep analyse."
+        )
     reasons = [
         f"{count} ran in a cheaper way" if name == WHOLE_RUN else f"{count} broke {name}"
         for name, count in summary.trials_breaking.items()
     ]
+    if not reasons:
+        return (
+            f"No finished trial told its {summary.metric.label}, by which they are compared, so "
+            "none is the best."
+        )
     return (
         "None of the finished trials is a whole run that keeps the constraints "
         f"({', '.join(reasons)}), so none is the best: search on with more trials, or widen "

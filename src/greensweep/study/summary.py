@@ -22,6 +22,7 @@ from greensweep.study.drift import Drift
 from greensweep.study.trials import (
     Trial,
     best_trial,
+    direction_of,
     finished,
     front_numbers,
     metric_of,
@@ -82,7 +83,8 @@ class StudySummary:
         trials_not_told_apart: numbers of candidates that are off the front since they are cheaper
             than a more accurate one by less than their energies' uncertainty.
         trials_selected_on_test: how many finished trials were selected on the test split.
-        objective_metric, objective_direction: what the trials are compared by.
+        objective_metric, objective_direction: what the trials are compared by; None of single runs
+            by a metric whose direction is not known.
         best_trial: number of the best candidate by it; None without one.
         best_figures: of it, by name; `study.json` has them as `best_energy_joules`,
             `best_validation_macro_f1` and so on.
@@ -114,7 +116,7 @@ class StudySummary:
     trials_not_told_apart: tuple[int, ...] = ()
     trials_selected_on_test: int = 0
     objective_metric: str = "accuracy"
-    objective_direction: Direction = "maximize"
+    objective_direction: Direction | None = "maximize"
     best_trial: int | None = None
     best_figures: Mapping[str, float | None] = field(default_factory=dict)
     best_energy_comparable: bool = True
@@ -146,7 +148,7 @@ class StudySummary:
     @property
     def metric(self) -> Metric:
         """What the trials are compared by."""
-        return directed_metric(self.objective_metric, self.objective_direction)
+        return directed_metric(self.objective_metric, self.objective_direction or "maximize")
 
     @property
     def selected_by(self) -> str:
@@ -223,7 +225,7 @@ def summarise(
         drift=drifted.change if drifted else None,
         drift_notable=drifted.notable if drifted else {},
         objective_metric=metric.name,
-        objective_direction=metric.direction,
+        objective_direction=direction_of(trials),
         mlflow_run_id=mlflow_run_id,
         best_trial=best.number if best else None,
         best_figures=_figures_of(best, metric),

@@ -106,7 +106,7 @@ def _view(store: MlflowStore, summary: StudySummary, trials: Sequence[Trial]) ->
     split = "test" if summary.selected_on_test else "validation"
     return SweepView(
         metric=tracked_name(split, summary.objective_metric),
-        direction=summary.objective_direction,
+        direction=summary.metric.direction,
         energy=TRAINING_JOULES if is_metered else None,
         energy_by_epoch=CUMULATIVE_JOULES,
         columns=[*([("metrics", _SAVED)] if saves else []), ("tags", _VERDICT)],

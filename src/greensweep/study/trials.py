@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greensweep.config.metrics import METRICS, Metric
+from greensweep.config.metrics import METRICS, Direction, Metric
 from greensweep.config.schema import TrainConfig
 from greensweep.config.store import (
     is_our_config,
@@ -131,15 +131,21 @@ def finished(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def candidates(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the trials that may be the best: whole runs that finished and keep the constraints."""
-    return [trial for trial in finished(trials) if not trial.broken]
+    """Return the trials that may be the best: whole runs that finished and keep the constraints.
+
+    Of a metric without a known direction none is better than another.
+    """
+    return [
+        trial
+        for trial in finished(trials)
+        if not trial.broken and trial.result.objective_direction is not None
+    ]
 
 
 def best_trial(trials: Iterable[Trial]) -> Trial | None:
     """Return the best candidate by the metric that the search goes by; of equals, the cheapest."""
-    return min(
-        candidates(trials), key=lambda trial: (-trial.result.score, trial.cost), default=None
-    )
+    known = [trial for trial in candidates(trials) if trial.result.objective_value is not None]
+    return min(known, key=lambda trial: (-trial.result.score, trial.cost), default=None)
 
 
 def pareto_trials(trials: Iterable[Trial]) -> list[Trial]:
@@ -203,8 +209,19 @@ def front_numbers(trials: Iterable[Trial]) -> set[int]:
 
 def metric_of(trials: Iterable[Trial]) -> Metric:
     """Return the metric that a sweep's trials are compared by: that of the finished ones."""
+    first = _first(trials)
+    return METRICS["accuracy"] if first is None else first.metric
+
+
+def direction_of(trials: Iterable[Trial]) -> Direction | None:
+    """Return in which direction that metric is better; None where it is not known."""
+    first = _first(trials)
+    return "maximize" if first is None else first.objective_direction
+
+
+def _first(trials: Iterable[Trial]) -> RunResult | None:
     ordered = sorted(trials, key=lambda trial: trial.result.status != "finished")
-    return ordered[0].result.metric if ordered else METRICS["accuracy"]
+    return ordered[0].result if ordered else None
 
 
 def searched_keys(trials: Iterable[Trial]) -> list[str]:

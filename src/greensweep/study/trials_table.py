@@ -37,7 +37,8 @@ class _Column:
         """Return the characters that it takes; wrapped, with a word of its header in each line."""
         words = self.header.split() if wrapped else [self.header]
         cells = [word for cell in self.cells for word in cell.split()]
-        return max(map(len, [*words, *(cells if wrapped and self.may_wrap else self.cells)]))
+        shown = cells if wrapped and self.may_wrap else self.cells
+        return max(map(len, [*words, *shown]), default=0)
 
 
 def trials_table(

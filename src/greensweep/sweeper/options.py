@@ -1,5 +1,7 @@
 """The sweeper's own options, `hydra.sweeper.*`, checked before anything begins."""
 
+import logging
+
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from greensweep.config.energy_options import energy_config
@@ -12,12 +14,14 @@ from greensweep.config.sweeper import SweeperConfig
 from greensweep.config.unknown import unknown_options
 from greensweep.errors import ConfigError
 from greensweep.nested import dotted
-from greensweep.record.reported import known_direction, split_of
+from greensweep.record.reported import direction_doubt, known_direction, split_of
 from greensweep.search.constraint_errors import constraint_errors
 from greensweep.search.planned_run import PlannedRun
 from greensweep.sweeper.command import check_subdir
 
 PREFIX = "hydra.sweeper."
+
+log = logging.getLogger(__name__)
 
 
 def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig:
@@ -48,6 +52,10 @@ def sweeper_options(config: DictConfig, run: PlannedRun | None) -> SweeperConfig
         metric, given = METRICS.get(split_of(options.metric)[1]), options.direction
         first = given[0] if isinstance(given, list) and given else given
         faults += filter(None, [direction_fault(f"{PREFIX}direction", metric, first)])
+        asked = getattr(first, "name", first)
+        doubt = direction_doubt(f"{PREFIX}direction", split_of(options.metric)[1], asked)
+        if doubt and not faults:
+            log.warning(doubt)
     raise_faults(faults)
     check_subdir(config.hydra)
     return options

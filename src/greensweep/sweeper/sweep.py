@@ -111,10 +111,13 @@ class Sweep:
         # What is broken of earlier trials is said before anything trains.
         read_results(trial_directories(spec.directory))
         call_before_first_trial()
+        fault: StudyError | None = None
         with storage_faults(spec.storage):
             try:
                 with progress_shown(spec, study) as display:
                     _run_trials(worker, queue, workers, options, display)
+            except StudyError as raised:  # no trial would go better
+                fault = raised
             finally:
                 check_present(spec.directory)
                 ended = "interrupted" if interrupted() else queue.ended()
@@ -122,6 +125,8 @@ class Sweep:
             if run is None:  # the scripts of our own runs do it, with what they know of them
                 price = options.points_per_halving
                 self._finish(spec.directory, spec.distributions, price)
+            if fault is not None:
+                raise fault
             require_finished(study.get_trials(deepcopy=False))
 
 

@@ -23,7 +23,7 @@ from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.store import without_hydra
 from greensweep.energy import build_meter, declared_grid, warn_once_per_sweep
-from greensweep.errors import GreensweepError, StudyError, first_line
+from greensweep.errors import GreensweepError, StudyError
 from greensweep.messages import message_of
 from greensweep.record.result import RunResult, write_result
 from greensweep.search.folders import check_present, keep_owner
@@ -72,14 +72,46 @@ class Worker:
     singletons: Any = field(default_factory=Singleton.get_state)
 
     def __post_init__(self) -> None:
-        """Raise StudyError, before anything trains, for a fidelity's option that there is not."""
+        """Raise StudyError, before anything trains, for an option that there is not."""
+        if self.is_own:  # ours are checked by their schemas
+            self._check_searched()
         for fidelity, cheaper in enumerate(self.spec.fidelities, 1):
             try:
                 self._composed({}, fidelity)
             except CompactHydraException as error:
                 raise StudyError(
-                    f"hydra.sweeper.fidelities: {', '.join(cheaper)}: {first_line(error)}"
+                    f"hydra.sweeper.fidelities: {', '.join(cheaper)}: {message_of(error)}"
                 ) from error
+
+    def _check_searched(self) -> None:
+        """Refuse what no trial can be composed with: a searched option that there is not, say.
+
+        What one choice of a group lacks is there with another, or its trials fail alone.
+
+        Raises:
+            StudyError: an option of the program's own, or a choice of a group, is not there.
+        """
+        space, loader = self.spec.space, self.context.config_loader
+        groups = [
+            {name: value}
+            for name in space.names
+            if loader.get_group_options(name.lstrip("+").partition("@")[0])
+            for value in space.levels.get(name, ())
+        ]
+        chosen = {name for each in groups for name in each}
+        options = [{name: space.some_value(name)} for name in space.names if name not in chosen]
+        for each in [*groups, *options]:
+            fault = self._fault(each)
+            if fault and all(self._fault({**other, **each}) for other in groups):
+                raise StudyError(message_of(fault)) from fault
+
+    def _fault(self, params: Mapping[str, Any]) -> Exception | None:
+        """Return what keeps a trial from being composed."""
+        try:
+            self._composed(params)
+        except _NOT_COMPOSED as error:
+            return error
+        return None
 
     @property
     def launches_here(self) -> bool:
@@ -209,7 +241,7 @@ class Worker:
             return None  # the trial itself will say what is wrong
         return None if run is None else run.flops()
 
-    def _composed(self, params: Mapping[str, Any], fidelity: int) -> DictConfig:
+    def _composed(self, params: Mapping[str, Any], fidelity: int = 0) -> DictConfig:
         overrides = self._overrides(params, fidelity)
         return self.context.config_loader.load_sweep_config(self.config, overrides)
 
