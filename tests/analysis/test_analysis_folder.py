@@ -87,6 +87,17 @@ def test_a_sweep_has_the_space_that_it_searched(runs: Path) -> None:
     assert pd.isna(rows["second"])
 
 
+def test_of_runs_that_all_failed_the_first_says_why(cli: Cli, tmp_path: Path) -> None:
+    for trial, error in enumerate(("no data", "no disk")):
+        leave(folder := tmp_path / "runs" / str(trial), 0.5, 2.0)
+        write_result(replace(RUN, status="failed", error=error), folder)
+    ended = cli("report.py", "source=runs")
+    assert (ended.status, ended.errors.count("\n")) == (1, 1)
+    assert "no run of runs finished, of 2: columns.status has failed (2); the first: no data" in (
+        ended.errors
+    )
+
+
 def test_a_folder_without_runs_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="holds no run: give the folder of a run, a sweep"):
         read_runs(tmp_path)

@@ -108,6 +108,7 @@ def test_rows_are_the_runs_that_ended(uri: str) -> None:
     assert frame["energy_joules"].tolist() == [7.0, 3.0, 7.0]
     assert frame["strategy"].tolist()[:2] == ["tpe", "tpe"]
     assert pd.isna(frame["strategy"].iloc[2]), "no search drew it"
+    assert {*frame["machine"]} == {"one, 2 cores"}
     assert frame["optimizer.learning_rate"].tolist() == [0.01] * 3
     assert frame["layers/conv"].iloc[0] == 2.0
     table = standard_table(frame, ColumnsConfig(), "mlflow")
@@ -244,25 +245,28 @@ def test_figures_that_are_not_finite_come_back_as_they_were_logged(tmp_path: Pat
         assert not frame["run_id"].eq("the user's own").any()
 
 
-def test_runs_bring_the_metric_that_they_were_selected_by(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "other"), [("rmse", "loss"), ("loss", "accuracy")])
+def test_runs_bring_the_metric_that_they_were_selected_by(
+    tmp_path: Path, name: str, other: str
+) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     store = MlflowStore(uri, "mine", str(tmp_path / "artifacts"))
     figures = {
-        "validation/rmse": 5.0, "test/rmse": 6.0, "validation/rmse_std": 0.1,
-        "validation/loss": 25.0,
+        "validation/loss": 25.0, f"validation/{name}": 5.0, f"test/{name}": 6.0,
+        f"validation/{name}_std": 0.1,
         "validation/recall_per_class/cat": 0.5, "energy/training_joules": 9.0,
     }  # fmt: skip
     for on_test in ({}, {"selected_on_test": "true"}):
         tracker = MlflowTracker(store, None)
         tracker.start("run", {}, {})
-        selected = {"objective.metric": "rmse", "objective.direction": "minimize"}
+        selected = {"objective.metric": name, "objective.direction": "minimize"}
         tracker.finish("FINISHED", figures, {"status": "finished", **selected, **on_test}, [])
     for raw in both_ways(uri):
         table = standard_table(raw, ColumnsConfig(), "mlflow")
-        assert (table.metric.name, table.metric.direction) == ("rmse", "minimize")
-        assert sorted(table.finished["rmse"]) == [5.0, 6.0]
-        assert table.frame.loc[table.frame["_selected_on_test"], "rmse"].tolist() == [6.0]
-        assert not {"loss", "rmse_std", "accuracy"} & {*table.frame.columns}
+        assert (table.metric.name, table.metric.direction) == (name, "minimize")
+        assert sorted(table.finished[name]) == [5.0, 6.0]
+        assert table.frame.loc[table.frame["_selected_on_test"], name].tolist() == [6.0]
+        assert not {other, f"{name}_std", "accuracy"} & {*table.frame.columns}
 
 
 def test_an_experiment_that_was_deleted_is_none(tmp_path: Path) -> None:

@@ -139,8 +139,8 @@ def test_what_compares_badly_is_a_warning() -> None:
     one = {"energy_joules": 5.0, "accuracy": 0.5, "energy_quality": "measured", "machine": "a"}
     table = runs([one, {**one, "energy_quality": "estimated", "energy_contended": True}, one])
     assert table.warnings == (
-        "the runs mix qualities of energy figures (estimated, measured): they compare badly",
-        "1 of 3 runs sharing the machine with other work, so that the energy is a share",
+        "the runs mix qualities of energy figures (estimated; measured): they compare badly",
+        "1 of 3 runs shared the machine with other work, so that the energy is a share",
     )
     assert runs([one, one]).warnings == ()
 
@@ -155,7 +155,7 @@ def test_a_machine_that_is_not_told_is_none_of_its_own() -> None:
 
 def test_machines_that_were_all_shared_are_a_warning_too() -> None:
     one = {"energy_joules": 5.0, "accuracy": 0.5, "energy_contended": True}
-    shared = "sharing the machine with other work, so that the energy is a share"
+    shared = "shared the machine with other work, so that the energy is a share"
     assert runs([one, one]).warnings == (f"2 of 2 runs {shared}",)
     assert runs([one]).warnings == (f"1 of 1 run {shared}",)
 

@@ -73,13 +73,17 @@ def test_two_folders_stand_side_by_side_and_are_pooled(cli: Cli, tmp_path: Path)
             "in quality of the joules (measured against estimated)",
         ),
         (RUN, "macro_f1", "in metric (accuracy against macro F1)"),
+        (None, "accuracy", "within themselves in quality of the joules (estimated, measured)"),
     ],
 )  # fmt: skip
 def test_what_differs_is_not_pooled(
-    cli: Cli, tmp_path: Path, result: RunResult, metric: str, why: str
+    cli: Cli, tmp_path: Path, result: RunResult | None, metric: str, why: str
 ) -> None:
     sweep(tmp_path / "one", 30.0)
-    sweep(tmp_path / "other", 10.0, result, metric)
+    sweep(tmp_path / "other", 10.0, result or RUN, metric)
+    for own in ("one", "other") if result is None else ():
+        mixed = replace(RUN, energy_joules=1.0, validation_accuracy=0.5, trial=0)
+        write_result(replace(mixed, energy_quality="estimated"), tmp_path / own / "0")
     finished = cli("report.py", "compare=one,other")
     assert finished.status == 0, finished.errors
     assert f"They are not pooled: they differ {why}." in page(tmp_path)

@@ -119,7 +119,7 @@ def test_what_is_doubtful_is_printed_beside_the_answers(cli: Cli, tmp_path: Path
     rows(tmp_path / "runs.csv", energy_contended=[n < 2 for n in range(12)])
     printed = cli("report.py", "source=runs.csv").output
     assert "in all (of unknown quality; 2 of them sharing the machine with other work)" in printed
-    assert printed.count("Warning: 2 of 12 runs sharing the machine with other work, so that") == 1
+    assert printed.count("Warning: 2 of 12 runs shared the machine with other work, so that") == 1
 
 
 def test_of_many_data_sets_three_are_recommended_for(cli: Cli, tmp_path: Path) -> None:

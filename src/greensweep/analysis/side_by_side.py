@@ -59,8 +59,10 @@ def _differences(runs: Mapping[str, RunTable]) -> Iterator[str]:
         ],
     }
     for what, sets in told.items():
-        is_mixed = what != "data set" and any(len(each) > 1 for each in sets)
-        if is_mixed or len({*map(frozenset, sets)}) > 1:
+        kinds = {*map(frozenset, sets)}
+        if len(kinds) == 1 and len(sets[0]) > 1 and what != "data set":
+            yield f"within themselves in {what} ({listed(sorted(sets[0]), most=3)})"
+        elif len(kinds) > 1:
             against = " against ".join(listed(sorted(each), most=3) or "none" for each in sets)
             yield f"in {what} ({against})"
         elif not sets[0] - {col.UNKNOWN}:

@@ -120,7 +120,7 @@ def _holds_for(runs: RunTable, spent_joules: float) -> Iterator[Fact]:
     if on := [each for each in on if each]:
         yield Fact("Holds for", "; ".join(on))
     machines = frame.loc[frame[col.MACHINE] != col.UNKNOWN, col.MACHINE]
-    yield Fact("Machine", _listed(machines) or "not stated")
+    yield Fact("Machine", _listed(machines, "; ") or "not stated")
     found = qualities(frame)
     yield Fact("Joules", "; ".join(_QUALITIES.get(each, each) for each in found))
     yield Fact("Runs", _counts(runs))
@@ -148,7 +148,7 @@ def _counts(runs: RunTable) -> str:
     return f"{total}; each the mean of {low if low == high else f'{low} to {high}'} trainings"
 
 
-def _listed(values: "pd.Series[Any]") -> str:
+def _listed(values: "pd.Series[Any]", between: str = ", ") -> str:
     found = [str(each) for each in values.dropna().unique()]
     left = len(found) - _MOST_NAMED
-    return ", ".join(found[:_MOST_NAMED]) + (f" and {left} more" if left > 0 else "")
+    return between.join(found[:_MOST_NAMED]) + (f" and {left} more" if left > 0 else "")

@@ -11,7 +11,7 @@ from greensweep.analysis.collect import Analyses
 from greensweep.errors import plural
 from greensweep.rendering.page import Section
 from greensweep.sources import run_columns as col
-from greensweep.tracking.provenance import code_and_machine
+from greensweep.tracking.provenance import code_and_machine, machine_text
 
 _MOST_NAMED = 6  # machines, or versions of a package
 _VERSION = "version."
@@ -74,7 +74,7 @@ def colophon(source: str) -> dict[str, str]:
     lines = {
         "Runs from": source,
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Written on": f"{tags['hardware.cpu']}, {tags['hardware.cores']} cores",
+        "Written on": machine_text(tags) or "unknown",
         "Written with Greensweep": greensweep.__version__,
         "and its packages": ", ".join(versions),
     }

@@ -141,7 +141,7 @@ def _mixtures(frame: pd.DataFrame) -> list[str]:
         known = sorted({str(each) for each in values.unique()} - {col.UNKNOWN})
         unknown_ones = int(values.eq(col.UNKNOWN).sum())
         if len(known) > 1:
-            found.append(f"the runs mix {what} ({', '.join(known)}): they compare badly")
+            found.append(f"the runs mix {what} ({'; '.join(known)}): they compare badly")
         if known and unknown_ones:
             found.append(f"{missing} is not stated by {unknown_ones} of {len(frame)} runs")
     return found
@@ -158,7 +158,7 @@ def _counts(frame: pd.DataFrame) -> list[str]:
         "that the energy does not compare": status.eq(col.SHARED),
         "counted in energy only, as the status is not finished, failed, pruned or stopped but "
         f"{next(iter(status[other]), '')}, say": other,
-        "sharing the machine with other work, so that the energy is a share": frame[col.CONTENDED],
+        "shared the machine with other work, so that the energy is a share": frame[col.CONTENDED],
     }
     return [
         f"{int(holds.sum())} of {plural(len(frame), 'run')} {what}"

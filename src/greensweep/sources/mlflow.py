@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from greensweep.record.recorded_run import STATUS_OF_TRACKED
 from greensweep.record.tracked_names import present_name
 from greensweep.sources import run_columns as col
 from greensweep.sources.mlflow_store import Columns, Keys, read_store
+from greensweep.tracking.provenance import MACHINE_TAGS, machine_text
 
 # Metrics and tags of MLflow under the names that a table of runs has for them.
 _METRICS = {
@@ -44,11 +45,11 @@ _TAGS = {
     "objective.direction": col.OBJECTIVE_DIRECTION,
 }
 _VALIDATION, _TEST = "validation/", "test/"
-# Of a split, but no metric that runs are compared by: the loss, and spreads over repeats.
+# Of a split, but no metric that runs are compared by, unless they say so: the loss, and spreads
+# over repeats.
 _NO_METRIC = re.compile(r"loss|.*_(std|low|high)")
 _JOULES = ("energy/training_joules", "energy/spent_joules")
 _LAYERS = "layers/"
-MACHINE_TAGS = ("hardware.cpu", "hardware.gpu", "hardware.cores")
 # Tags and metrics that keep their names.
 KEPT_TAGS = ("energy.quality.", "phases.quality.", "version.")
 KEPT_METRICS = (_LAYERS, "model/", "layer_energy/", "energy/", "phases/")
@@ -124,7 +125,8 @@ def table_of(runs: pd.DataFrame, wide: dict[str, Columns]) -> pd.DataFrame:
     for name in _FLAGS[:3]:
         frame[name] = frame[name].eq("true")
     frame["energy_comparable"] = frame["energy_comparable"].ne("false")
-    frame = frame.assign(**_selecting(metrics, frame["selected_on_test"]))
+    selected_by = {*frame[col.OBJECTIVE_METRIC]}
+    frame = frame.assign(**_selecting(metrics, frame["selected_on_test"], selected_by))
     hardware = [name for name in MACHINE_TAGS if name in tags]
     frame["machine"] = _machines(tags[hardware]) if hardware else None
     frame["search"] = parent
@@ -160,12 +162,18 @@ def _others(metrics: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(dict(params), index=metrics.index).join(metrics[own].rename(columns=names))
 
 
-def _selecting(metrics: pd.DataFrame, on_test: "pd.Series[bool]") -> dict[str, Any]:
-    """Return the metrics on the split that each run was selected on."""
+def _selecting(
+    metrics: pd.DataFrame, on_test: "pd.Series[bool]", selected_by: Container[str]
+) -> dict[str, Any]:
+    """Return the metrics on the split that each run was selected on.
+
+    Args:
+        selected_by: metrics that runs say they were selected by, which may be a loss.
+    """
     found: dict[str, Any] = {}
     for name in [each for each in metrics if str(each).startswith(_VALIDATION)]:
         figure = str(name).removeprefix(_VALIDATION)
-        if not _NO_METRIC.fullmatch(figure):
+        if figure in selected_by or not _NO_METRIC.fullmatch(figure):
             tested = metrics.get(f"{_TEST}{figure}", metrics[name])
             found[figure] = metrics[name].mask(on_test, tested)
     return found or {"accuracy": None}
@@ -184,10 +192,11 @@ def sweep_ids(
 
 
 def _machines(hardware: pd.DataFrame) -> "pd.Series[Any]":
-    """Return the parts of each machine as one text; there are few machines and many runs."""
-    parts = hardware.fillna("").astype(str)
-    texts = parts.iloc[:, 0].str.cat(parts.iloc[:, 1:], sep=" ")
-    return texts.map({text: " ".join(text.split()) for text in texts.unique()})
+    """Return what the machine of each run is called; there are few machines and many runs."""
+    numbers = hardware.groupby([*hardware], dropna=False, sort=False).ngroup()
+    kinds = hardware[~numbers.duplicated().to_numpy()].fillna("").astype(str)
+    texts = [machine_text(kind) for kind in kinds.to_dict("records")]
+    return numbers.map(dict(enumerate(texts)))
 
 
 def _as_numbers(values: Sequence[str | None]) -> Any:

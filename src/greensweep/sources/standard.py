@@ -128,7 +128,8 @@ def _metric_of(read: SourceColumns) -> tuple[Metric, list[str]]:
     name, direction = config.metric, config.metric_direction
     if name is None and config.accuracy == DEFAULTS.accuracy and col.OBJECTIVE_METRIC in read.raw:
         names = read.raw[col.OBJECTIVE_METRIC].fillna(ACCURACY).astype(str)
-        counts = names[read.words("status", col.FINISHED).eq(col.FINISHED)].value_counts()
+        is_finished = read.words("status", col.FINISHED).eq(col.FINISHED)
+        counts = names[is_finished | (not is_finished.any())].value_counts()
         if len(counts):
             name = str(counts.index[0])
             if col.OBJECTIVE_DIRECTION in read.raw:

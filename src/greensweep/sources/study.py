@@ -14,11 +14,12 @@ from greensweep.files import write_json, write_whole
 from greensweep.record.result import CONFIG_FILE, RunResult
 from greensweep.record.tracked_names import tracked_metrics, tracked_tags
 from greensweep.search.folders import trial_directories
-from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS, MACHINE_TAGS, ORIGIN_TAGS
+from greensweep.sources.mlflow import KEPT_METRICS, KEPT_TAGS, ORIGIN_TAGS
 from greensweep.sources.table import OPTION_GROUPS, read_file
 from greensweep.study.summary import TRIALS_FILE, read_summary, summarise
 from greensweep.study.trials import Trial, first_trials, front_numbers, read_trials
 from greensweep.tracking.mlflow_places import known_experiment
+from greensweep.tracking.provenance import machine_text
 
 # Config groups whose choice distinguishes the cells of a study, by their column.
 _CHOICES = {
@@ -58,9 +59,9 @@ def further_columns(result: RunResult) -> dict[str, Any]:
         **{name: value for name, value in metrics.items() if name.startswith(KEPT_METRICS)},
         **{name: value for name, value in tags.items() if name.startswith(KEPT_TAGS)},
     }
-    machine = " ".join(tags[name] for name in MACHINE_TAGS if name in tags)
     origin = {column: tags[name] for name, column in ORIGIN_TAGS.items() if name in tags}
-    return {**kept, **origin, **_selected_by(result), "machine": machine or None}
+    own = {"machine": machine_text(tags), "error": result.error}
+    return {**kept, **origin, **_selected_by(result), **own}
 
 
 def _selected_by(result: RunResult) -> dict[str, Any]:

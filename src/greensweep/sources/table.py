@@ -75,9 +75,11 @@ class RunTable:
         if found.empty:
             states = self.frame[col.STATUS].value_counts()
             shown = ", ".join(f"{state} ({count})" for state, count in states.items())
+            errors = self.frame.get("error", pd.Series(dtype=object)).dropna()
+            why = f"; the first: {errors.iloc[0]}" if len(errors) else ""
             raise AnalysisError(
                 f"no run of {self.source} finished, of {len(self.frame)}: columns.status "
-                f"has {shown}"
+                f"has {shown}{why}"
             )
         return found
 

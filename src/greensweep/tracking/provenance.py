@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,11 +15,13 @@ import psutil
 import yaml
 
 from greensweep.config.folders import command_folder
+from greensweep.errors import plural
 
 _PACKAGES = (
     "torch", "torchvision", "timm", "codecarbon", "optuna", "hydra-core", "mlflow-skinny",
     "statsmodels", "greensweep",
 )  # fmt: skip
+MACHINE_TAGS = _CPU, _CORES, _GPU = "hardware.cpu", "hardware.cores", "hardware.gpu"
 
 
 @cache  # of code that is imported already
@@ -31,7 +34,7 @@ def provenance(dataset: str) -> dict[str, str]:
     tags = {**code_and_machine(), **pipeline_tags(dataset)}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        tags["hardware.gpu"] = torch.cuda.get_device_name()
+        tags[_GPU] = torch.cuda.get_device_name()
     return tags
 
 
@@ -62,14 +65,26 @@ def code_and_machine() -> dict[str, str]:
     """
     tags = {f"version.{name}": found for name in _PACKAGES if (found := _version(name))}
     tags["version.python"] = platform.python_version()
-    tags["hardware.cpu"] = _cpu_model()
-    tags["hardware.cores"] = str(psutil.cpu_count())
+    tags[_CPU] = _cpu_model()
+    tags[_CORES] = str(psutil.cpu_count())
     tags["hardware.memory_bytes"] = str(psutil.virtual_memory().total)
     commit = _git("rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit
         tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
     return tags
+
+
+def machine_text(tags: Mapping[str, str]) -> str | None:
+    """Return what a machine is called; None where its tags do not say.
+
+    >>> machine_text({"hardware.cpu": "AMD EPYC", "hardware.cores": "2", "hardware.gpu": "H100"})
+    'AMD EPYC, 2 cores, H100'
+    """
+    named = {name: " ".join(found.split()) for name in MACHINE_TAGS if (found := tags.get(name))}
+    if cores := named.get(_CORES):
+        named[_CORES] = plural(int(cores), "core") if cores.isdecimal() else cores
+    return ", ".join(named.values()) or None
 
 
 def _version(package: str) -> str | None:
