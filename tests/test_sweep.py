@@ -113,6 +113,13 @@ def test_table_mlflow_tree_and_result_files_agree_number_for_number(
     )
     assert [t.value for t in stored_study.trials] == [t["validation_accuracy"] for t in trials]
     assert stored_study.metric_names == ["validation accuracy"]
+    for stored_trial, trial in zip(stored_study.trials, trials, strict=True):
+        shown = stored_trial.user_attrs
+        assert shown["status"] == "finished"
+        assert shown["validation accuracy"] == stored_trial.value
+        assert shown["training energy J"] == trial["energy_joules"]
+        assert shown["energy quality"] == trial["energy_quality"]
+        assert f"/runs/{trial['mlflow_run_id']}?" in shown["MLflow run"]
     experiment = client.get_experiment_by_name("greensweep")
     sweep = parent.info.run_id
     view = f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={sweep}"

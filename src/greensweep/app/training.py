@@ -119,7 +119,7 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
 
 
 def _say_trial(hydra: Any, end: RunResult | Exception) -> None:
-    """Say how a trial of the stock sweepers ended; ours says it of its own."""
+    """Say how a trial of the stock sweepers ended, also in Optuna; ours says it of its own."""
     if resumes(hydra):
         return
     from greensweep.search.progress import trial_line
@@ -132,8 +132,14 @@ def _say_trial(hydra: Any, end: RunResult | Exception) -> None:
         if isinstance(end, Exception)
         else Outcome(end.status, end.error, seconds=end.seconds or 0.0, **figures_of_result(end))
     )
-    options = searched_among(sweep_of(hydra).directory, task_overrides(hydra))
-    log.info(trial_line(hydra.job.num, outcome, options))
+    sweep, overrides = sweep_of(hydra).directory, task_overrides(hydra)
+    log.info(trial_line(hydra.job.num, outcome, searched_among(sweep, overrides)))
+    storage, study = (hydra.sweeper.get(option) for option in ("storage", "study_name"))
+    if storage is not None and study is not None:
+        from greensweep.study.stock import show_stock_trial
+
+        result = None if isinstance(end, Exception) else end
+        show_stock_trial(storage, study, overrides, outcome, result, sweep)
 
 
 def _take_gpu(config: TrainConfig) -> None:
