@@ -1,5 +1,7 @@
 """What each value of an option costs, and what it brings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +122,12 @@ def test_settings_are_compared_each_by_itself() -> None:
         "no option has values whose energy differs by more than chance."
     )
     assert set(found.tables["options"]["setting"]) == {"digits mlp", "mnist mlp"}
+
+
+def test_what_a_loop_of_ones_own_was_searched_for_is_an_option() -> None:
+    rows = [{**row, "net.width": row[BATCH]} for row in table()]
+    found = answer(replace(runs(rows), searched=("net.width",)), OptionsConfig())
+    assert {*found.tables["options"]["option"]} == {"net.width", BATCH, RATE}
 
 
 def test_an_option_that_chance_explains_is_not_named() -> None:

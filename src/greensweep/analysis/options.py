@@ -29,7 +29,7 @@ def compare_values(runs: RunTable, config: OptionsConfig) -> Result:
     finished, metric = runs.finished, runs.metric
     values, effects = [], []
     for setting, group in finished.groupby(col.SETTING):
-        for name in varying(group, config.options or runs.options):
+        for name in varying(group, config.options or [*runs.searched, *runs.options]):
             levels = _levels(group[name], config.levels)
             means = _means(group, levels, metric, config.confidence)
             own = {"setting": setting, "option": name}

@@ -85,7 +85,10 @@ def _verdict(trial: Trial, summary: StudySummary) -> str:
 
 
 def _saved_percent(trial: Trial, summary: StudySummary) -> float | None:
-    """Return how much less training energy a trial took than the best, %; None if not known."""
+    """Return how much less training energy a trial took than the best, %; None if not known.
+
+    A run that was stopped took less because it did less, which saves nothing: it has no saving.
+    """
     best, joules = summary.best_figures.get("energy_joules"), trial.result.energy_joules
     compares = summary.best_energy_comparable and trial.result.energy_comparable
     if trial.result.status != "finished" or not compares or not best or joules is None:
