@@ -179,7 +179,7 @@ def searched(**columns: list[object]) -> tuple[Result, RunTable]:
 
 def test_parallel_coordinates_have_a_line_for_each_run_through_what_was_searched() -> None:
     result, runs = searched()
-    found = searched_of(result, runs, [])
+    found = searched_of(result, runs, [], "all")
     assert found is not None
     (axes,) = draw_parallel(found, result).figure.axes
     labels = [each.get_text() for each in axes.get_yticklabels()]
@@ -194,7 +194,7 @@ def test_parallel_coordinates_have_a_line_for_each_run_through_what_was_searched
 
 def test_slices_show_metric_and_energy_along_each_option() -> None:
     result, runs = searched()
-    found = searched_of(result, runs, [])
+    found = searched_of(result, runs, [], "all")
     assert found is not None
     figure = draw_slices(found, result).figure
     assert [axes.get_title() for axes in figure.axes[:2]] == ["accuracy", "training energy"]
@@ -215,7 +215,7 @@ def test_slices_show_metric_and_energy_along_each_option() -> None:
 )
 def test_odd_options_are_drawn_or_left_out(columns: dict[str, list[object]]) -> None:
     result, runs = searched(**columns)
-    found = searched_of(result, runs, [])
+    found = searched_of(result, runs, [], "all")
     assert (found is None) == (columns.get("model.name") == ["a"] * 4)
     if found is not None:
         for drawing in (draw_parallel(found, result), draw_slices(found, result)):
@@ -232,6 +232,33 @@ def test_the_front_names_the_run_to_take_and_the_best_above_the_points() -> None
     top = axes.transData.transform([(0.0, 0.8)])[0][1]
     assert all(box.y0 > top for box in texts.values())
     assert not texts["take configuration 3"].overlaps(texts["best: configuration 4"])
+
+
+def test_a_ring_is_around_the_point_that_the_search_started_from() -> None:
+    result, runs = searched(starting_point=[False, False, False, True])
+    (drawing,) = draw_front(result, runs, [])
+    ((axes,), (legend,)) = drawing.figure.axes, drawing.figure.legends
+    assert [each.get_text() for each in legend.get_texts()] == ["starting point"]
+    (ring,) = [line for line in axes.lines if line.get_label() == "starting point"]
+    assert ring.get_xydata().tolist() == [[40.0, 0.7]]
+
+
+def test_what_matters_is_drawn_for_each_data_set_the_first_one_unfolded() -> None:
+    _, runs = searched()
+    parts = [runs.frame.assign(dataset=name) for name in ("one", "two", "three")]
+    config = ReportConfig(
+        columns=ColumnsConfig(),
+        tradeoff=TradeoffConfig(resamples=100),
+        strategies=StrategiesConfig(),
+        layers=LayersConfig(),
+    )
+    of_all = standard_table(pd.concat(parts).filter(regex="^[^_]"), ColumnsConfig(), "here")
+    sections = {s.title: s for s in build_page(analyses_of(of_all, config), config)}
+    matters = sections["What matters"]
+    assert [each.name for each in matters.drawings] == ["parallel_coordinates", "slices"]
+    assert [part.title for part in matters.parts] == ["three", "two"]
+    names = [each.name for each in matters.all_drawings]
+    assert len(names) == len({*names}) == 6
 
 
 def test_models_have_a_colour_each() -> None:

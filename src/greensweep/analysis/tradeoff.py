@@ -145,6 +145,7 @@ def _front(group: Group) -> pd.DataFrame:
             "is_knee": [place == group.knee for place in range(len(kept))],
             "is_chosen": [each is group.decision.chosen for each in candidates],
             "configuration": [each.name for each in candidates],
+            **({"is_start": rows[col.START]} if group.runs[col.START].any() else {}),
         }
     )
     intervals = [each.interval for each in candidates]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from greensweep.analysis import Result, RunTable
@@ -22,16 +21,18 @@ from greensweep.rendering.figures.parts import draw_layers, draw_quantiles, draw
 from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
 from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
 from greensweep.rendering.first_screen import facts_of
+from greensweep.rendering.headings import UNCERTAINTY, says_nothing
 from greensweep.rendering.links import mlflow_links, run_links
 from greensweep.rendering.method import method_of, reworded
 from greensweep.rendering.page import Section, Table
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, OPTION_GROUPS
 
-_FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial")
+_FIRST = ("run_id", "name", "cell", "dataset", "model", "strategy", "trial", "starting_point")
 _MOST_COLUMNS = 12
 _MOST_RECOMMENDED = 3  # groups, in the answer
 _MOST_FRONTS = 2  # on the first screen
+_MOST_GROUPS = 6  # whose options are drawn
 _ORIGIN = ("run_id", "experiment_id", "trial", "folder")  # that the links lead to
 _FRONT = "The Pareto front"
 # Under which names a table for people has what `standard_table` adds.
@@ -165,7 +166,9 @@ def _with_links(
 ) -> Table:
     """Return the front with what is to be taken, and a column for each kind of link."""
     is_best = frame["group"].ne(frame["group"].shift(-1))
-    choice = np.where(frame["is_chosen"], "take", np.where(is_best, "best", ""))
+    marks = {"take": frame["is_chosen"], "best": is_best & ~frame["is_chosen"]}
+    told = pd.DataFrame(marks | {"start": frame.get("is_start", False)}).eq(True)
+    choice = told.apply(lambda row: ", ".join(row.index[row]), axis=1)
     words = sorted({word for each in links for word in each})
     leading = {word: [word if word in each else "" for each in links] for word in words}
     same = [name for name in ("commit", "data") if name in frame and frame[name].nunique() == 1]
@@ -229,37 +232,45 @@ def _axis(runs: RunTable, config: ReportConfig) -> str:
 
 def _options(tradeoff: Result, config: ReportConfig) -> Section:
     """Return what matters for energy and the metric, or why that is not told; and how it looks."""
-    searched = searched_of(tradeoff, tradeoff.runs, config.tradeoff.within)
-    drawings: list[Drawing] = []
-    if searched is not None:
-        drawings = [draw_parallel(searched, tradeoff), draw_slices(searched, tradeoff)]
-    important = _importance(tradeoff)
-    return replace(important, drawings=[*important.drawings, *drawings])
-
-
-def _importance(tradeoff: Result) -> Section:
-    table, metric = tradeoff.tables.get("importance"), tradeoff.runs.metric
-    if table is None:
+    groups = [str(each) for each in tradeoff.tables["front"]["group"].unique()[:_MOST_GROUPS]]
+    parts = [_options_of(group, tradeoff, config, place) for place, group in enumerate(groups)]
+    first, *others = [part for part in parts if part.drawings] or [Section("")]
+    sentences = first.sentences
+    if "importance" not in tradeoff.tables:
         why = [note for note in tradeoff.notes if note.startswith("No importance")]
-        return Section("What matters", [reworded(each, "tradeoff") for each in why])
-    own = table[table["group"] == table["group"].iloc[0]]
-    labels = {ENERGY: "energy", metric.name: metric.label}
-    untold = [label for target, label in labels.items() if target not in set(own["target"])]
+        sentences = [reworded(each, "tradeoff") for each in why]
+    return replace(first, title="What matters", sentences=sentences, parts=others)
+
+
+def _options_of(group: str, tradeoff: Result, config: ReportConfig, place: int) -> Section:
+    """Return what matters in a group, and how it looks; no drawing where no option tells it."""
+    table, metric = tradeoff.tables.get("importance"), tradeoff.runs.metric
+    untold: list[str] = []
+    drawings: list[Drawing] = []
+    if table is not None and group in {*table["group"]}:
+        known = {*table[table["group"] == group]["target"]}
+        labels = {ENERGY: "energy", metric.name: metric.label}
+        untold = [label for target, label in labels.items() if target not in known]
+        drawings = [draw_importance(tradeoff, group)]
+    searched = searched_of(tradeoff, tradeoff.runs, config.tradeoff.within, group)
+    if searched is not None:
+        drawings += [draw_parallel(searched, tradeoff), draw_slices(searched, tradeoff)]
     return Section(
-        "What matters",
+        group,
         [
             f"No importance for {label}: a random forest on these options predicts it no better "
             "than its mean does, on runs that the forest has not seen."
             for label in untold
         ],
-        [draw_importance(tradeoff)],
+        [replace(each, name=f"{each.name}_{place}" if place else each.name) for each in drawings],
     )
 
 
 def _raw(runs: RunTable, config: ReportConfig) -> Section:
     frame = runs.frame
     first = [name for name in _FIRST if name in frame]
-    ours = [*first, runs.metric.name, ENERGY, col.SPENT, col.STATUS]
+    unsure = [UNCERTAINTY] if UNCERTAINTY in frame else []  # in one column with the energy
+    ours = [*first, runs.metric.name, ENERGY, *unsure, col.SPENT, col.STATUS]
     # Runs that are compared by another metric may have an accuracy too: the file has it.
     by_accuracy = runs.metric.name.endswith("accuracy")
     others = [] if by_accuracy else [each for each in frame if str(each).endswith("accuracy")]
@@ -268,13 +279,18 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
         for name in map(str, frame.columns)
         if name not in (*ours, *col.ADDED, *others) and _adds_information(frame, name, ours)
     ]
-    # Options first, then a table's own columns, then what our own runs measured.
-    further.sort(key=lambda name: (not name.startswith(OPTION_GROUPS), "/" in name))
+    # What was chosen first, then a table's own columns, then what our own runs measured.
+    chosen = {*runs.configuration}
+    further.sort(
+        key=lambda name: (name not in chosen, not name.startswith(OPTION_GROUPS), "/" in name)
+    )
     columns = [*ours, *further]
-    shown = frame[columns[:_MOST_COLUMNS]].rename(columns=_SHOWN)
+    # The page leaves out what is the same for all: there is room for as many others.
+    most = _MOST_COLUMNS + len(unsure) + sum(says_nothing(frame, name) for name in first)
+    shown = frame[columns[:most]].rename(columns=_SHOWN)
     caption = "All runs."
-    if len(columns) > _MOST_COLUMNS:
-        more = plural(len(columns) - _MOST_COLUMNS, "more column")
+    if len(columns) > most:
+        more = plural(len(columns) - most, "more column")
         caption += f" In tables/runs.csv: {more}."
     links = mlflow_links(frame, config)
     return Section(
@@ -283,11 +299,12 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
 
 
 def _adds_information(frame: pd.DataFrame, name: str, others: Sequence[str]) -> bool:
-    """Return whether a column varies, and is none of the others under another name."""
+    """Return whether a column varies, and is none of the others where these have a value."""
     values = frame[name]
     if values.astype(str).nunique() < 2:
         return False
-    return not any(values.equals(frame[other]) for other in others)
+    known = [frame[other].dropna() for other in others]
+    return not any(len(each) and values[each.index].equals(each) for each in known)
 
 
 def _all_columns(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,11 +14,11 @@ from greensweep.decision.sentences import option_names, percent_text, value_text
 from greensweep.energy.units import energy_text
 from greensweep.sources.table import ENERGY, OPTION_GROUPS
 
-_UNCERTAINTY = "energy_uncertainty_joules"
+UNCERTAINTY = "energy_uncertainty_joules"
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}(\.dir)?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What no reader of a page misses: it is in the table's file.
 _LEFT_OUT = re.compile(
-    r".*(draws|_df)|df|experiment_id|is_knee|is_chosen|interval_over|horizon_joules|"
+    r".*(draws|_df)|df|experiment_id|is_knee|is_chosen|is_start|interval_over|horizon_joules|"
     r"objective_(metric|direction)"
 )
 _HEADINGS = {
@@ -60,7 +60,9 @@ _HEADINGS = {
     "model.name": "model",
 }
 # Columns that say nothing where all rows have the same in them.
-_OF_ALL = ("group", "setting", "remark", "model", "model.name")
+_OF_ALL = (
+    "group", "setting", "remark", "model", "model.name", "dataset", "strategy", "starting_point",
+)  # fmt: skip
 # Texts of options and of their values, or of ranges of these.
 _OPTIONS, _VALUES = ("option", "hyperparameter"), ("value", "least", "most")
 _NUMBER = re.compile(r"\d+\.\d+(e[+-]?\d+)?")
@@ -95,13 +97,13 @@ def columns_for_people(frame: pd.DataFrame) -> list[Column]:
     called = option_names(name for name in names if name.startswith(OPTION_GROUPS))
     for place, name in enumerate(names):
         is_twice = name == "model.name" and "model" in names
-        if is_twice or name in ends or _LEFT_OUT.fullmatch(name) or _says_nothing(frame, name):
+        if is_twice or name in ends or _LEFT_OUT.fullmatch(name) or says_nothing(frame, name):
             continue
         pairs = [(f"{name}_low", f"{name}_high")]
         if names[place + 1 : place + 3] == ["low", "high"]:
             pairs.append(("low", "high"))
         low, high = next((pair for pair in pairs if {*pair} <= {*names}), (None, None))
-        uncertainty = _UNCERTAINTY if name == ENERGY and _UNCERTAINTY in names else None
+        uncertainty = UNCERTAINTY if name == ENERGY and UNCERTAINTY in names else None
         ends |= {each for each in (low, high, uncertainty) if each is not None}
         found.append(Column(name, called.get(name) or heading(name), low, high, uncertainty))
     return [each for each in found if each.name not in ends]
@@ -133,7 +135,7 @@ def _metric(name: str) -> str:
     return name if metric is None else metric.label
 
 
-def _says_nothing(frame: pd.DataFrame, name: str) -> bool:
+def says_nothing(frame: pd.DataFrame, name: str) -> bool:
     """Tell whether a column is the same for all, as the first screen says, or has nothing."""
     values = frame[name]
     if name == "runs" and len(frame) > 1:
@@ -144,7 +146,7 @@ def _says_nothing(frame: pd.DataFrame, name: str) -> bool:
 def texts_of(column: Column, record: dict[str, Any], names: Sequence[str]) -> str:
     """Return a cell of a row for people: with its interval, shares in per cent, ids short."""
     value = record[column.name]
-    if column.uncertainty is not None and record[column.uncertainty] > 0:
+    if column.uncertainty is not None and (record[column.uncertainty] or 0.0) > 0:
         return energy_text(value, record[column.uncertainty])
     text = _text(column.name, value, names)
     ends = [record[each] for each in (column.low, column.high) if each is not None]

@@ -56,7 +56,8 @@ class Section:
     """A part of the page: a heading, sentences, figures and tables.
 
     Attributes:
-        parts: that stand side by side, each with its sentences and facts.
+        parts: on the first screen they stand side by side, each with its sentences and facts; in
+            others they are folded, each with its drawings.
         is_plain: its first sentence says nothing that one should know before opening it.
     """
 
@@ -68,6 +69,11 @@ class Section:
     facts: Sequence[Fact] = ()
     parts: "Sequence[Section]" = ()
     is_plain: bool = False
+
+    @property
+    def all_drawings(self) -> list[Drawing]:
+        """Return its drawings and those of its parts."""
+        return [*self.drawings, *(each for part in self.parts for each in part.all_drawings)]
 
     @property
     def anchor(self) -> str:

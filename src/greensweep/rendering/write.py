@@ -49,7 +49,7 @@ def write_report(
 
 def _write_figures(folder: Path, sections: Sequence[Section]) -> None:
     folder.mkdir()
-    for drawing in [each for section in sections for each in section.drawings]:
+    for drawing in [each for section in sections for each in section.all_drawings]:
         path = folder / drawing.name
         path.with_suffix(".svg").write_text(drawing.svg, encoding="utf-8")
         path.with_suffix(".png").write_bytes(drawing.png(_DPI))

@@ -49,10 +49,11 @@ class Searched:
     group: str
 
 
-def searched_of(result: Result, runs: RunTable, within: Sequence[str]) -> Searched | None:
-    """Return the runs of the first group; None where no option tells them apart."""
+def searched_of(
+    result: Result, runs: RunTable, within: Sequence[str], group: str
+) -> Searched | None:
+    """Return the runs of a group; None where no option tells them apart."""
     fronts, finished = result.tables["front"], runs.finished
-    group = fronts["group"].iloc[0]
     front = fronts[fronts["group"] == group]
     rows = finished[joined(finished, [name for name in within if name in finished]) == group]
     options = [

@@ -15,6 +15,7 @@ from greensweep.config.metrics import Metric, capitalised
 from greensweep.decision.sentences import option_names, value_text
 from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
 from greensweep.rendering.style import COLOURS, FAINT, FONT_SIZE, INK, MARKERS, panel
+from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, joined
 
 _MOST_POINTS = 2000  # drawn in one figure, those of the front always
@@ -26,6 +27,14 @@ _LOG_FROM = 20  # times that energies span, for a scale of logarithms
 _RIGHT_OF = 0.25  # share of the width from which a label has room to its left
 _UNCERTAINTY = "energy_uncertainty_joules"
 _ROW = 1.35 * FONT_SIZE  # points between two rows of labels
+_RING: Mapping[str, Any] = {
+    "ls": "",
+    "marker": "o",
+    "ms": 11,
+    "mfc": "none",
+    "mec": INK,
+    "zorder": 4,
+}
 
 
 def draw_front(
@@ -37,7 +46,8 @@ def draw_front(
 ) -> list[Drawing]:
     """Draw the metric against training energy, with the front, one figure for each group.
 
-    The run to take and the best are named above the axes, where no point is. Runs of several
+    The run to take and the best are named above the axes, where no point is; a ring is around the
+    one that the search started from, which the legend says. Runs of several
     models, or else of several data sets, have a colour for each.
 
     Args:
@@ -57,7 +67,9 @@ def draw_front(
         tips: dict[str, list[str]] = {}
         kinds = _kinds(rows)
         spent, reached = front["energy_joules"], front[metric.name]
-        with panel(3.4 + 0.25 * bool(kinds)) as (figure, axes):
+        start = rows[rows[col.START]]
+        legend = _legend(kinds, 1)
+        with panel(3.4 + 0.25 * bool(kinds or len(start))) as (figure, axes):
             for index, (kind, own) in enumerate((kinds or {"": rows}).items()):
                 gid = f"runs-{place}-{index}" if kind else f"runs-{place}"
                 look = (COLOURS[1 + index], MARKERS[index]) if kind else (INK, "o")
@@ -73,8 +85,10 @@ def draw_front(
             joules_along(axes, "training energy")
             axes.set_ylabel(label or metric.label)
             _name_the_choice(axes, front, metric)
-            if kinds:
-                figure.legend(handles=_legend(kinds, 1), loc="outside lower center", ncols=3,
+            if len(start):
+                legend += axes.plot(start[ENERGY], start[metric.name], **_RING, label=_start(start))
+            if legend:
+                figure.legend(handles=legend, loc="outside lower center", ncols=3,
                               handletextpad=0.2, columnspacing=1.0)  # fmt: skip
         best, cheapest = front.iloc[-1], front.iloc[0]
         of = "" if fronts["group"].nunique() == 1 else f"{name}: "
@@ -82,8 +96,9 @@ def draw_front(
             Drawing(
                 name=f"front_{place}" if place else "front",
                 figure=figure,
-                caption=f"{of}{capitalised(label or metric.label)} against training energy. "
-                "Diamonds are the Pareto front: none is better for less.",
+                caption=f"{of}{capitalised(label or metric.label)} against training energy"
+                f"{'' if metric.direction == 'maximize' else ', the less the better'}. "
+                f"Diamonds are the Pareto front: none is better for less{_as_known(front)}.",
                 alt=f"{_count(len(front))} on the front, from "
                 f"{metric.text(cheapest[metric.name])} for "
                 f"{joules(cheapest['energy_joules'])} to "
@@ -135,11 +150,11 @@ def draw_fronts(results: Mapping[str, Result]) -> Drawing:
     )  # fmt: skip
 
 
-def draw_importance(result: Result) -> Drawing:
-    """Draw the importance of hyperparameters for energy and the metric, in the first group."""
+def draw_importance(result: Result, group: str) -> Drawing:
+    """Draw the importance of hyperparameters for energy and the metric, in a group."""
     table, metric = result.tables["importance"], result.runs.metric
     labels = {ENERGY: "energy", metric.name: metric.label}
-    own = table[table["group"] == table["group"].iloc[0]]
+    own = table[table["group"] == group]
     wide = own.pivot(index="hyperparameter", columns="target", values="importance").fillna(0.0)
     wide = wide.loc[wide.max(axis=1).sort_values(ascending=False).index][:_MOST_BARS]
     called = option_names(map(str, wide.index))
@@ -159,7 +174,7 @@ def draw_importance(result: Result) -> Drawing:
         axes.set_xlabel("share of the variance")
         figure.legend(loc="outside upper right", ncols=2)
     first = wide.idxmax()
-    of = "" if table["group"].nunique() == 1 else f"{own['group'].iloc[0]}: "
+    of = "" if table["group"].nunique() == 1 else f"{group}: "
     return Drawing(
         "importance", figure,
         f"{of}What shuffling an option costs a random forest, in shares of the variance; R² is on "
@@ -169,6 +184,18 @@ def draw_importance(result: Result) -> Drawing:
         )
         + ".",
     )  # fmt: skip
+
+
+def _as_known(front: pd.DataFrame) -> str:
+    """Return why a run that takes somewhat less is not on the front, where that can be."""
+    return ", beyond what its energy may be off by" if _UNCERTAINTY in front else ""
+
+
+def _start(rows: pd.DataFrame) -> str:
+    if len(rows) > 1:
+        return "starting points"
+    named = f" (trial {rows['trial'].iloc[0]:.0f})" if "trial" in rows else ""
+    return f"starting point{named}"
 
 
 def _kinds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
