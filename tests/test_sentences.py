@@ -77,7 +77,7 @@ ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, q
             ),
             [
                 "The bill: 1 J (measured): 1 J in 1 finished trial.",
-                "Pruning saved about 250 mJ and 1 s, by the epochs that it left out.",
+                "Pruning saved about 250 mJ and 1 s.",
                 "Left of the budget of 1 J: 0 J.",
                 "Left of the budget of 2 h: 60 min.",
             ],
@@ -89,8 +89,7 @@ ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, q
             ),
             [
                 "The bill: 1 J (measured): 1 J in 1 finished trial.",
-                "After 3 of 20 trials the forecast was 20.2 kJ (15.7 to 24.8); the trials came to "
-                "1 J.",
+                "Forecast after 3 of 20 trials: 20.2 kJ (15.7 to 24.8); they came to 1 J.",
             ],
         ),
         (
@@ -100,8 +99,7 @@ ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, q
             ),
             [
                 "The bill: 1 J (measured): 1 J in 1 finished trial.",
-                "After 3 of 20 trials the forecast was 2 J (1 J to infinite); the trials came to "
-                "0 J.",
+                "Forecast after 3 of 20 trials: 2 J (1 J to infinite); they came to 0 J.",
             ],
         ),
         (
@@ -268,9 +266,7 @@ def test_energy_of_a_machine_that_did_other_work_is_told_as_such(
     said = shared_sentence(of_all)
     assert (said is None) == (told is None)
     if told is not None:
-        assert said == (
-            f"The machine did other work during {told}, whose energy is a share by use."
-        )
+        assert said == f"{told} shared the machine with other work: a share by use."
     assert said in caveats(StudySummary("finished", 2, {}), of_all)
 
 

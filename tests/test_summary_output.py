@@ -5,16 +5,18 @@ import pty
 import re
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from conftest import PROJECT
 
 from greensweep.messages import spell_output, spelled
 from greensweep.record.result import RunResult
+from greensweep.record.summaries import ComponentSummary
 from greensweep.search.cost import SearchCost
 from greensweep.study.summary import summarise
 from greensweep.study.summary_output import print_summary
@@ -79,6 +81,8 @@ def shown(
     *,
     encoding: str = "utf-8",
     is_terminal: bool = True,
+    places: Sequence[str] = (PLACE,),
+    beside: Mapping[str, float] = MappingProxyType({}),
     **environment: str,
 ) -> str:
     """What such a terminal of so many columns gets."""
@@ -90,8 +94,8 @@ def shown(
     for name, value in {"TERM": "xterm", "COLUMNS": str(columns), **environment}.items():
         monkeypatch.setenv(name, value)
     spell_output()
-    summary = summarise(trials, search_cost=COST)
-    print_summary(summary, trials, [PLACE], "greensweep summarise sweep")
+    summary = replace(summarise(trials, search_cost=COST), **beside)
+    print_summary(summary, trials, places, "greensweep summarise sweep")
     assert isinstance(stream.buffer, BytesIO)
     return stream.buffer.getvalue().decode(encoding)
 
@@ -128,6 +132,45 @@ def test_the_table_of_a_default_sweep_fits_80_columns_whole(
         "    3  breaks           0.9300    0.030 ± 0.001    12.35    0.0117     32",
         "       max_seconds",
     ]
+
+
+def test_the_end_of_a_default_sweep_fits_one_screen_of_80_by_24(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a machine that does other work, at that: its answer, what that rests on, and the bill."""
+    figures = [(0.9167, 19.4, 2.5), (0.9352, 11.2, 1.7), (0.963, 16.5, 3.9), (0.9537, 7.1, 2.7),
+               (0.9028, 7.1, 3.3), (0.875, 0.9, 1.5)]  # fmt: skip
+    parts = {"ram": "constant_power", "cpu": "cpu_load_model"}
+    trials = [
+        replace(
+            each := trial(number, accuracy, joules, 3),
+            enqueued=number == 0,
+            result=replace(
+                each.result, energy_uncertainty_joules=off, energy_quality="attributed",
+                energy_contended=True, energy_constant_share=0.8,
+                samples={"validation": 216},
+                energy_components={
+                    name: ComponentSummary(source=source) for name, source in parts.items()
+                },
+            ),
+        )
+        for number, (accuracy, joules, off) in enumerate(figures)
+    ]  # fmt: skip
+    places = [
+        "Trials, study.json and kept weights: multirun/default",
+        "Compare the runs in the MLflow UI: mlflow ui --backend-store-uri "
+        "sqlite:///mlruns/mlflow.db, then open http://127.0.0.1:5000/#/experiments/1/runs?"
+        f"viewStateShareKey={32 * 'e'}&workflowType=machine_learning",
+        "Train it anew: greensweep train --from multirun/default/study.json",
+    ]
+    beside = {"energy_reference_joules": 155.0, "energy_test_joules": 12.5}
+    output = shown(trials, monkeypatch, 80, NO_COLOR="1", LINES="24", places=places, beside=beside)
+    lines = ("Take " + output.partition("\nTake ")[2]).splitlines()
+    rows = sum(-(-len(line) // 80) for line in lines)
+    assert rows < 24, "a prompt follows"
+    assert "more sentence" not in output
+    for begins in ("Against the start", "metered trials shared", "The bill", "Forecast", "Not in"):
+        assert begins in " ".join(lines)
 
 
 def test_a_narrow_terminal_says_which_columns_it_leaves_out(

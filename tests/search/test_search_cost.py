@@ -179,7 +179,7 @@ def test_the_bill_says_what_the_early_forecast_was_worth() -> None:
         forecast_low=125.0,
         forecast_high=275.0,
     )
-    sentence = "After 3 of 20 trials the forecast was 200 J (125 to 275); the trials came to 250 J."
+    sentence = "Forecast after 3 of 20 trials: 200 J (125 to 275); they came to 250 J."
     assert sentence in cost_sentences(told)
     assert not any("forecast" in each for each in cost_sentences(replace(told, forecast_trials=0)))
 

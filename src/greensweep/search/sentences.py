@@ -32,7 +32,7 @@ def _bill(cost: SearchCost) -> str:
         "stopped": cost.stopped_joules,
         "failed": cost.failed_joules,
     }
-    spent = []
+    spent: list[str] = []
     for status, joules in trials.items():
         count = cost.trials_by_status.get(status, 0)
         if count or joules:
@@ -56,7 +56,7 @@ def _pruned(cost: SearchCost) -> Iterator[str]:
     if cost.saved_joules > 0:
         yield (
             f"Pruning saved about {joules_text(cost.saved_joules, digits=2)} and "
-            f"{duration_text(cost.saved_seconds, digits=2)}, by the epochs that it left out."
+            f"{duration_text(cost.saved_seconds, digits=2)}."
         )
 
 
@@ -70,8 +70,8 @@ def _forecast(cost: SearchCost) -> Iterator[str]:
     if low is not None and high is not None and low < high:
         told = energy_span_text(cost.forecast_joules, low, high)
     yield (
-        f"After {known} of {plural(cost.trials_total, 'trial')} the forecast was "
-        f"{told}; the trials came to {_energy(cost.trials_joules)}."
+        f"Forecast after {known} of {plural(cost.trials_total, 'trial')}: {told}; they came to "
+        f"{_energy(cost.trials_joules)}."
     )
 
 

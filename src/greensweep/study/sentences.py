@@ -184,10 +184,8 @@ def shared_sentence(trials: Sequence[Trial]) -> str | None:
     metered = [each.result for each in trials if each.result.energy_joules is not None]
     if not (shared := sum(result.energy_contended for result in metered)):
         return None
-    return (
-        f"The machine did other work during {shared} of {plural(len(metered), 'metered trial')}, "
-        "whose energy is a share by use."
-    )
+    which = f"{shared} of {plural(len(metered), 'metered trial')}"
+    return f"{which} shared the machine with other work: a share by use."
 
 
 def comparison_sentence(summary: StudySummary) -> str | None:
@@ -211,7 +209,7 @@ def uncertainty_sentence(summary: StudySummary) -> str | None:
     better = "a more accurate" if metric.name == "accuracy" else "a better"
     return (
         f"Trial{'s' if many else ''} {listed(alike)} do{'' if many else 'es'} not differ in "
-        f"energy from {better} one beyond the uncertainty: train longer, or use a faster counter."
+        f"energy from {better} one beyond the uncertainty: train longer."
     )
 
 
@@ -258,8 +256,8 @@ def drift_sentence(summary: StudySummary) -> str | None:
         f"{change_text(by)} {what}" for what, by in summary.drift_notable.items()
     )
     return (
-        f"The machine drifted: at the sweep's end a fixed reference job took {changes} "
-        "per step, so early and late trials may differ by as much without any other reason."
+        f"The machine drifted: at the end a fixed reference job took {changes} per step, so early "
+        "and late trials may differ by as much."
     )
 
 
