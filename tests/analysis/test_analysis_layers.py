@@ -148,7 +148,7 @@ def test_what_layers_explain_exactly_is_told_as_such() -> None:
     rows = [{**row, "energy_joules": 100.0 - 10.0 * row["linear"]} for row in design(noise=0.0)]
     per_layer, by_runs, predicted = layers(rows, order=1).answers
     assert "-10 J (-10 J to -10 J) for one more of linear" in per_layer
-    assert by_runs == "Over runs, linear explains 100.0 % of the variance of energy (η², Type III)."
+    assert by_runs == "Over runs, linear explains 100 % of the variance of energy (η², Type III)."
     assert (
         "misses the energy of an architecture that it has not seen by 0 J in the mean" in predicted
     )

@@ -26,6 +26,7 @@ from greensweep.analysis.architectures import (
 from greensweep.analysis.layer_factors import SIZES, with_factors
 from greensweep.analysis.result import Result
 from greensweep.config.schema_analysis import LayersConfig
+from greensweep.decision.sentences import percent_text
 from greensweep.energy.units import energy_span_text, joules_text
 from greensweep.errors import AnalysisError, plural
 from greensweep.sources.table import ENERGY, RunTable
@@ -219,7 +220,7 @@ def _by_runs(table: pd.DataFrame) -> str:
     terms = table.iloc[:-1]
     first = terms.sort_values("eta_sq").iloc[-1]
     return (
-        f"Over runs, {first['term']} explains {100 * first['eta_sq']:.1f} % of the variance of "
+        f"Over runs, {first['term']} explains {percent_text(first['eta_sq'])} of the variance of "
         "energy (η², Type III)."
     )
 

@@ -13,7 +13,7 @@ from greensweep.analysis.units import joules
 from greensweep.config.metrics import Metric
 from greensweep.config.schema_analysis import OptionsConfig
 from greensweep.decision.sentences import percent_text, points_text
-from greensweep.errors import AnalysisError
+from greensweep.errors import AnalysisError, rounded
 from greensweep.intervals import mean_interval
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable
@@ -153,7 +153,7 @@ def _change_text(by: float, metric: Metric) -> str:
     """Return by how much a metric changes: 1.5 points less accuracy, 0.02 more RMSE."""
     if by == 0:
         return f"the same {metric.label}"
-    much = f"{abs(by):.2g}"
+    much = rounded(abs(by), 2)
     if metric.range is not None:
         much = points_text(100 * abs(by) / metric.range, metric)
     return f"{much} {'less' if by < 0 else 'more'} {metric.label}"

@@ -27,7 +27,7 @@ def evaluate(composed: DictConfig) -> float | None:
     from greensweep.config.metrics import metric_called
     from greensweep.energy import build_meter
     from greensweep.energy.uncertainty import INFERENCE_PERIODS
-    from greensweep.energy.units import energy_text
+    from greensweep.energy.units import duration_text, energy_text
     from greensweep.runs.kept_model import evaluate_checkpoint
     from greensweep.study.sentences import trust_sentence
     from greensweep.training import device_asked_for
@@ -55,7 +55,7 @@ def evaluate(composed: DictConfig) -> float | None:
     log.info(
         f"test {named} on {plural(tested.test.images, 'sample')}, inference "
         f"{energy_text(per_thousand, uncertainty)} per 1000 samples ({reading.quality}), "
-        f"{1000 * reading.seconds / images:.3g} s per 1000 samples"
+        f"{duration_text(1000 * reading.seconds / images)} per 1000 samples"
     )
     components = {name: part.source for name, part in reading.components.items()}
     if trust := trust_sentence(components, reading.quality, reading.constant_share):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from greensweep.data.split import Targets, TensorSplit, is_image
-from greensweep.errors import DataError, first_line
+from greensweep.errors import DataError, first_line, rounded
 from greensweep.resources import fits_in_memory
 
 log = logging.getLogger(__name__)
@@ -219,8 +219,9 @@ def resize(images: Tensor, image_size: int) -> Tensor:
     size_bytes = images.shape[0] * images.shape[1] * image_size**2 * images.element_size()
     if not fits_in_memory(size_bytes, 0.5):  # a part of them is there twice
         raise DataError(
-            f"{len(images)} images of {image_size}x{image_size} pixels take {size_bytes / 1e9:.3g} "
-            "GB, more than the memory that is free: set a smaller dataset.image_size"
+            f"{len(images)} images of {image_size}x{image_size} pixels take "
+            f"{rounded(size_bytes / 1e9)} GB, more than the memory that is free: set a smaller "
+            "dataset.image_size"
         )
     resized = images.new_empty((len(images), images.shape[1], image_size, image_size))
     for start in range(0, len(images), _RESIZE_BATCH):

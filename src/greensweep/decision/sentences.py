@@ -178,6 +178,11 @@ def _how_sure(decision: Decision) -> Iterable[str]:
     yield _range_of_prices(decision)
     if decision.chosen is not decision.best and decision.points_lost_interval is None:
         yield "How far what it gives up may be off is not known: train both again, with new seeds."
+    if decision.chosen is decision.best and decision.chosen.interval is None:
+        yield (
+            f"How far its {decision.metric.label} may be off is not known: train it again, with "
+            "new seeds."
+        )
     if decision.stability is not None:
         yield (
             f"Of {DRAWS} draws of all metrics and energies within their uncertainties, "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from greensweep.errors import ModelError
+from greensweep.errors import ModelError, rounded
 from greensweep.resources import fits_in_memory
 
 _COPIES = 2  # weights and their gradients, at the least
@@ -24,8 +24,8 @@ def build_where_it_fits(name: str, build: Callable[[], nn.Module]) -> nn.Module:
     needed = _COPIES * parameters * torch.finfo(torch.float32).bits // 8
     if not fits_in_memory(needed):
         raise ModelError(
-            f"{name} would have {parameters:.3g} parameters, which take {needed / 1e9:.3g} GB to "
-            "train, more than the memory that is free: set fewer layers or a smaller "
+            f"{name} would have {parameters:.3g} parameters, which take {rounded(needed / 1e9)} GB "
+            "to train, more than the memory that is free: set fewer layers or a smaller "
             "dataset.image_size"
         )
     return build()
@@ -64,7 +64,7 @@ def check_batch_fits(kept_bytes: float, batch_size: int) -> None:
     needed = kept_bytes * batch_size
     if not fits_in_memory(needed):
         raise ModelError(
-            f"a batch of {batch_size} would keep {needed / 1e9:.3g} GB of activations to "
+            f"a batch of {batch_size} would keep {rounded(needed / 1e9)} GB of activations to "
             "train this network, more than the memory that is free: set a smaller "
             "training.batch_size, or give smaller inputs, as by dataset.image_size"
         )

@@ -104,7 +104,9 @@ def counts(account: Account) -> str:
     ends = ", ".join(f"{count} {status}" for status, count in account.by_status.items())
     if [*account.by_status] == [ENDED]:
         return told
-    return f"{told}, {next(iter(account.by_status))}" if runs == 1 else f"{told} ({ends})"
+    if len(account.by_status) > 1:
+        return f"{told} ({ends})"
+    return f"{told}, {'all ' if runs > 1 else ''}{next(iter(account.by_status))}"
 
 
 def _evaluation(account: Account) -> str:

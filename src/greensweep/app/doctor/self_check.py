@@ -5,12 +5,14 @@ import time
 from greensweep.app.doctor.computing import device_meant, known_load
 from greensweep.app.doctor.findings import Finding, SelfCheck
 from greensweep.config.schema_energy import EnergyConfig
+from greensweep.decision.sentences import percent_text
 from greensweep.energy import EnergyReading, Meter
 from greensweep.energy.build import build_source
 from greensweep.energy.ledger import Ledger
 from greensweep.energy.machine import MachineMeter
 from greensweep.energy.processes import Processes
 from greensweep.energy.uncertainty import STEADY_PERIODS
+from greensweep.energy.units import joules_text
 
 _IDLE_SECONDS = 1.0
 _SHORT_SECONDS = 1.0
@@ -93,9 +95,9 @@ def judge(check: SelfCheck) -> list[Finding]:
         _near_one(
             "proportion",
             check.proportion,
-            f"a load of {check.long_seconds:.1f} s took {check.long_joules:.3g} J and one of "
-            f"{check.short_seconds:.1f} s {check.short_joules:.3g} J: mean power differs by "
-            f"{check.proportion - 1:+.1%}",
+            f"a load of {check.long_seconds:.1f} s took {joules_text(check.long_joules, digits=3)} "
+            f"and one of {check.short_seconds:.1f} s {joules_text(check.short_joules, digits=3)}: "
+            f"mean power differs by {percent_text(abs(check.proportion - 1))}",
             "the machine was not steady: stop other work, and repeat",
         ),
         _near_one(

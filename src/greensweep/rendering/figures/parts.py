@@ -6,6 +6,7 @@ from matplotlib.ticker import FuncFormatter
 
 from greensweep.analysis import Result
 from greensweep.analysis.units import joules
+from greensweep.errors import plural
 from greensweep.rendering.figures.drawing import Drawing, bars, joules_along, short
 from greensweep.rendering.style import COLOURS, INK, panel
 
@@ -51,7 +52,7 @@ def draw_quantiles(result: Result) -> Drawing:
         "quantiles", figure,
         "Residuals of the analysis of variance over runs (Q-Q): normal ones lie on the line "
         "through the quartiles.",
-        f"{len(table)} points from {joules(residuals[0])} to {joules(residuals[-1])}.",
+        f"{plural(len(table), 'point')} from {joules(residuals[0])} to {joules(residuals[-1])}.",
     )  # fmt: skip
 
 
