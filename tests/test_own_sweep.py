@@ -417,12 +417,14 @@ def test_a_trial_whose_process_died_leaves_what_it_had_reported(tmp_path: Path) 
     (tmp_path / "config.yaml").write_text("rate: 0.1")
     reported = {"val_error": 0.3, "macro_f1": 0.6, "train_loss": 0.1}
     metrics = {name.removeprefix("val_"): value for name, value in reported.items()}
-    died = Outcome("died", "its process died", metric_value=0.3, metrics=metrics, spent_joules=5.0)
+    energy: dict[str, Any] = {"joules": 4.0, "spent_joules": 5.0, "quality": "measured"}
+    died = Outcome("died", "its process died", metric_value=0.3, metrics=metrics, **energy)
     result = result_of(tmp_path, 3, died, None)
     assert (result.model, result.trial, result.status) == ("program", 3, "stopped")
     assert result.metrics == {"validation": {"error": 0.3, "macro_f1": 0.6}}
     assert (result.objective_metric, result.objective_direction) == ("error", "minimize")
-    assert result.energy_spent_joules == 5.0
+    assert (result.energy_joules, result.energy_spent_joules) == (4.0, 5.0)
+    assert result.energy_quality == "measured"
 
 
 @pytest.mark.slow

@@ -293,3 +293,13 @@ def test_a_sweep_at_a_terminal(tmp_path: Path, term: str) -> None:
     assert all(len(line) <= 80 for line in lines if not line.startswith("Train it anew: "))
     assert ("2 trials, 1 running" in text.partition("Trial 0")[0]) == (term == "xterm")
     assert ("\x1b" in text) == (term == "xterm")
+
+
+def test_a_killed_trial_is_called_so_and_has_the_energy_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finished, other = few()[:2]
+    stopped = replace(other.result, status="stopped", error="its process died after epoch 2")
+    trials = [finished, replace(other, result=stopped, killed=True)]
+    killed = table_of(shown(trials, monkeypatch, 80, NO_COLOR="1"))[-1]
+    assert killed.split()[:6] == ["1", "killed", "0.9400", "0.1000", "±", "0.0033"]  # kJ

@@ -8,11 +8,13 @@ import pytest
 from optuna.storages import InMemoryStorage
 from searches import RANDOM, Search, spec
 
+from greensweep.energy import ScriptedMeter
 from greensweep.energy.units import duration_text, emissions_text
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import PhaseSummary
 from greensweep.search.cost import SearchCost, read_search_cost, search_cost, write_search_cost
 from greensweep.search.cost_model import Forecast
+from greensweep.search.loop import SearchMeter, keep_search_energy
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import PROGRESS, SEARCH_ENERGY, Outcome
 from greensweep.search.sentences import (
@@ -123,6 +125,11 @@ def test_a_search_of_unmetered_trials_is_billed_for_itself(tmp_path: Path) -> No
     found = settled(tmp_path, [(Outcome("finished", search_joules=3.0), 0.7)])
     told = search_cost(found.spec, found.study)
     assert (told.spent_joules, told.overhead_joules, told.trials_joules) == (3.0, 3.0, 0.0)
+    meter = SearchMeter(ScriptedMeter([(1.0, 1.0)]))
+    meter.start()
+    keep_search_energy(found.study, meter)
+    said = " ".join(cost_sentences(search_cost(found.spec, found.study)))
+    assert "The bill: 4 J (replayed): nothing metered in 1 finished trial, 4 J in the sea" in said
 
 
 def test_what_a_trial_spent_before_it_trained_has_the_quality_of_its_phases() -> None:

@@ -158,6 +158,7 @@ class Run:
             windows[0].joules,
             self._metrics.count.planned(epochs),
             seconds=trained.seconds,
+            quality=trained.quality,
             lost=windows[0].reading.lost,
             metric=result.objective_metric,
             direction=result.objective_direction,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from greensweep.config.metrics import Direction
 from greensweep.energy import Window
+from greensweep.energy.reading import Quality
 from greensweep.record.measuring import open_windows
 from greensweep.record.reported import as_number, as_numbers, by_split
 
@@ -25,6 +26,7 @@ class Progress:
         value: the objective as it stands, or the first of two, where that is no accuracy.
         repeat: which training of this configuration, from 0, of `repeats`.
         seconds: of training so far; None where the run does not measure them apart.
+        quality: of the joules.
         lost: components whose meter failed, so that no joules of theirs are counted any more.
         metric: name of the metric that the run is selected by; None of a program that leaves it to
             who searches, of its `metrics`.
@@ -46,6 +48,7 @@ class Progress:
     repeat: int = 0
     repeats: int = 1
     seconds: float | None = None
+    quality: Quality = "unmeasured"
     lost: frozenset[str] = frozenset()
     metric: str | None = "accuracy"
     direction: Direction | None = None
@@ -159,7 +162,6 @@ def report(
             joules = window.joules
         trial = windows[0] if windows else Window()
         spent = max((each for each in (joules, trial.joules) if each is not None), default=None)
-        lost = trial.reading.lost
         given = {**({} if accuracy is None else {"accuracy": accuracy}), **metrics}
         own, others = by_split(as_numbers(given))
         monitor.on_epoch(
@@ -170,7 +172,8 @@ def report(
                 spent,
                 epochs,
                 None if value is None else as_number("value", value),
-                lost=lost,
+                quality=trial.quality,
+                lost=trial.reading.lost,
                 metric=None,
                 metrics=own | others,
                 window=window,

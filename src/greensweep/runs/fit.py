@@ -102,6 +102,7 @@ def _progress(epoch: int, reached: Evaluation | None, setup: Setup, phases: Phas
         direction=setup.objective.direction,
         metric_value=reached.metrics[setup.objective.name] if reached else None,
         seconds=trained.seconds,
+        quality=trained.quality,
         lost=total.lost,
         known={
             "parameters": setup.census.parameters,

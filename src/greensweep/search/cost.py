@@ -17,7 +17,15 @@ from greensweep.pareto import is_pareto_optimal
 from greensweep.search.budget import between_trials, spent
 from greensweep.search.cost_model import Figure, early_forecast, whole_cost
 from greensweep.search.folders import STUDY_FILE
-from greensweep.search.records import Outcome, counted, ended_as, outcome_of, spent_of
+from greensweep.search.records import (
+    SEARCH_QUALITY,
+    Outcome,
+    counted,
+    ended_as,
+    kept_of_study,
+    outcome_of,
+    spent_of,
+)
 from greensweep.search.spec import SearchSpec
 
 _SECTION = "search"
@@ -57,7 +65,7 @@ class SearchCost:
             tenth, let expect of all, with the 90 % interval; of a search that ran to its end.
         hours: in which trials ran.
         budget_joules, budget_hours: what it might cost, and `left_joules`, `left_hours` of it.
-        quality: of the joules.
+        quality: of the joules; of a search of unmetered trials that of its own.
     """
 
     trials: int
@@ -153,7 +161,11 @@ def search_cost(spec: SearchSpec, study: optuna.Study, ended: str | None = None)
         left_joules=None if budget is None else max(budget - used.joules, 0.0),
         budget_hours=spec.budget.hours,
         left_hours=None if spec.budget.hours is None else max(spec.budget.hours - used.hours, 0.0),
-        quality=shared_quality(each.quality for each in metered),
+        quality=(
+            shared_quality(each.quality for each in metered)
+            if metered
+            else kept_of_study(study).get(SEARCH_QUALITY, "unmeasured")
+        ),
         ended=ended,
         constraints=dict(spec.constraints),
     )

@@ -8,13 +8,15 @@ from typing import Protocol
 import optuna
 from optuna.trial import TrialState
 
-from greensweep.energy import Meter, Phases
+from greensweep.energy import Meter, Phases, shared_quality
+from greensweep.energy.reading import Quality
 from greensweep.errors import ConstraintError, MissingFigure, ProcessLost
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import (
     SEARCH_ENERGY,
+    SEARCH_QUALITY,
     Outcome,
     keep_of_study,
     kept_of_study,
@@ -50,6 +52,7 @@ class SearchMeter:
 
     def __init__(self, meter: Meter | None) -> None:
         self._meter = meter
+        self._qualities: set[Quality] = set()
         self._phases: Phases | None = None
 
     def start(self) -> None:
@@ -64,7 +67,15 @@ class SearchMeter:
         if phases is None:
             return None
         phases.stop()
-        return phases.total.joules
+        total = phases.total
+        if total.joules is not None:
+            self._qualities.add(total.quality)
+        return total.joules
+
+    @property
+    def quality(self) -> Quality | None:
+        """Of what it has measured; None where that is nothing."""
+        return shared_quality(self._qualities) if self._qualities else None
 
 
 def run_trials(
@@ -168,6 +179,8 @@ def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:
 def keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:
     """Keep what was searched and no trial is charged: at the end, and for trials elsewhere."""
     joules = meter.take()
+    if meter.quality is not None:
+        keep_of_study(study, SEARCH_QUALITY, meter.quality)
     if joules:
         process = this_process()
         name = f"{SEARCH_ENERGY}{process.host}:{process.pid}:{process.born}"

@@ -248,6 +248,8 @@ class TrialMonitor:
             "epoch": progress.epoch,
             "epochs": progress.epochs,
             **self.figures(),
+            "joules": progress.joules,
+            "quality": progress.quality,
             "spent_joules": progress.spent_joules,
             "search_joules": self._search_joules,
             "seconds": time.monotonic() - self._began,

@@ -32,6 +32,7 @@ FUTILE_TRIALS = 3  # so many that all failed alike tell that the next would, too
 
 # Of a study: the joules that one process searched for after its last trial; its name follows.
 SEARCH_ENERGY = "search_energy:"
+SEARCH_QUALITY = "search_quality"  # of these, and of what trials are charged for being drawn
 
 # Optuna's own: which trials this one repeats after they died.
 _RETRY_HISTORY = "retry_history"

@@ -32,12 +32,14 @@ def _bill(cost: SearchCost) -> str:
         "stopped": cost.stopped_joules,
         "failed": cost.failed_joules,
     }
+    is_metered = any(trials.values()) or not cost.search_joules  # else the search alone is
     spent: list[str] = []
     for status, joules in trials.items():
         count = cost.trials_by_status.get(status, 0)
         if count or joules:
             kind = status if spent else f"{status} trial{'' if count == 1 else 's'}"
-            spent.append(f"{_energy(joules)} in {f'{count} {kind}' if count else kind}")
+            amount = _energy(joules) if joules or is_metered else "nothing metered"
+            spent.append(f"{amount} in {f'{count} {kind}' if count else kind}")
     others = {"what still runs": cost.running_joules, "the search itself": cost.search_joules}
     spent += [f"{_energy(joules)} in {what}" for what, joules in others.items() if joules]
     told = f": {', '.join(spent)}" if spent else ""

@@ -41,6 +41,7 @@ class Trial:
         searched: the options in which the trials differ, as text.
         broken: constraints of the search that it breaks, `whole_run` of a cheaper run among them.
         enqueued: its point is one that the search was given to start from.
+        killed: its process died with it.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Trial:
     searched: Mapping[str, str]
     broken: tuple[str, ...] = ()
     enqueued: bool = False
+    killed: bool = False
 
     @property
     def cost(self) -> float:
@@ -106,6 +108,7 @@ def read_trials(sweep: Path) -> list[Trial]:
             searched={key: values[key] for key in keys if key in values},
             broken=broken_in(directory, recorded[directory]),
             enqueued=(kept := recorded[directory]) is not None and kept.enqueued,
+            killed=kept is not None and kept.outcome.status == "died",
         )
         for index, ((directory, result), values) in enumerate(zip(ordered, overrides, strict=True))
     ]
@@ -251,7 +254,7 @@ def result_of(
         else initial_result(config, number, overrides)
     )
     split, metric = "test" if initial.selected_on_test else "validation", initial.objective_metric
-    is_finished = status == "finished"
+    history = history_of(read_reports(directory))
     metrics, _ = by_split(outcome.metrics)
     if config is None:  # which metric it went by is seen by its value
         named = [name for name, value in metrics.items() if value == outcome.metric_value]
@@ -263,16 +266,19 @@ def result_of(
     return replace(
         initial,
         status=status,
-        error=None if is_finished else outcome.error or "it never ran",
+        error=None if status == "finished" else outcome.error or "it never ran",
         validation_accuracy=outcome.accuracy if split == "validation" else None,
         test_accuracy=outcome.accuracy if split == "test" else None,
         metrics={split: metrics} if metrics else {},
-        energy_joules=outcome.joules if is_finished else None,
-        energy_quality=outcome.quality if is_finished else "unmeasured",
+        energy_joules=outcome.joules,
+        energy_kwh=None if outcome.joules is None else outcome.joules / JOULES_PER_KWH,
+        energy_uncertainty_joules=outcome.uncertainty_joules,
+        energy_quality="unmeasured" if outcome.joules is None else outcome.quality,
         energy_spent_joules=outcome.spent_joules,
         emissions_spent_kg=_emissions_kg(outcome.spent_joules, config),
+        seconds=sum(each.seconds or 0.0 for each in history) if history else None,
         epochs=outcome.epochs,
-        history=history_of(read_reports(directory)),
+        history=history,
     )
 
 

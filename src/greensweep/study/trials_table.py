@@ -180,7 +180,7 @@ def _notes(trial: Trial, front: set[int], marks: dict[int | None, str]) -> Itera
     if mark:
         yield mark
     if trial.result.status != "finished":
-        yield str(trial.result.status)
+        yield "killed" if trial.killed else str(trial.result.status)
         return
     if not trial.result.energy_comparable:
         yield "energy does not compare"
