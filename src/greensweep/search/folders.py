@@ -98,6 +98,16 @@ def has_owner(sweep: Path) -> bool:
     return (sweep / OWNER_FILE).is_file()
 
 
+def mark_of(sweep: Path) -> str:
+    """Return what tells a sweep's folder from another of the same path, as on another machine."""
+    return _owner(sweep).get("folder", "")
+
+
+def is_of(sweep: Path, mark: str) -> bool:
+    """Tell whether a path is the very folder that has this mark."""
+    return mark_of(sweep) == mark != ""
+
+
 def holds_sweep(folder: Path) -> bool:
     """Tell whether a sweep of whatever sweeper has left something in a folder."""
     return is_marked_sweep(folder) or bool(trial_directories(folder))
