@@ -239,8 +239,8 @@ def test_a_run_is_told_in_one_line(changes: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(
     ("share", "told"),
     [
-        (None, "Energy is not all measured: cpu from RAPL counters."),
-        (0.0, "Energy is not all measured: cpu from RAPL counters."),
+        (None, "Energy is of mixed quality: cpu from RAPL counters."),
+        (0.0, "Energy is of mixed quality: cpu from RAPL counters."),
         (1.0, "; 100 % is a constant times the time."),
         (0.004, "; 0.4 % is a constant times the time."),
     ],

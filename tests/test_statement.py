@@ -551,6 +551,7 @@ def test_an_earlier_statement_is_replaced(tmp_path: Path) -> None:
         ({}, False, "of which no run is recorded"),
         ({"finished": 1}, False, "1 run, finished"),
         ({"failed": 1}, True, "1 trial, failed"),
+        ({"failed": 2}, True, "2 trials, all failed"),
         ({"finished": 1, "pruned": 1}, True, "2 trials (1 finished, 1 pruned)"),
         ({ENDED: 1}, False, "1 run"),
         ({ENDED: 2}, False, "2 runs"),

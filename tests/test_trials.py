@@ -277,10 +277,10 @@ def test_the_sources_of_energy_are_those_of_every_trial() -> None:
     metered = [replace(TRIALS[0].result, energy_components=each) for each in parts]
     assert sources(metered) == {"cpu": "rapl+lost"}
     assert trust_sentence(sources(metered), "mixed", 0.71) == (
-        "Energy is not all measured: cpu from RAPL counters and a counter that "
+        "Energy is of mixed quality: cpu from RAPL counters and a counter that "
         "failed before the end; 71 % is a constant times the time."
     )
-    assert trust_sentence({}, "mixed", None) == "Energy is not all measured."
+    assert trust_sentence({}, "mixed", None) == "Energy is of mixed quality."
 
 
 def test_without_energy_the_cost_is_time() -> None:
@@ -465,6 +465,8 @@ def test_a_trial_whose_record_is_broken_is_never_the_best(
         ({"conv": 0.625, "batch_norm": 0.02, "other": 0.355},
          "conv 62 %, no layer 36 %, batch norm 2 %"),
         ({"linear": 1.0}, "linear 100 %"),
+        ({"linear": 0.9999, "conv": 1e-5, "other": 0.0},
+         "linear >99 %, conv <0.01 %, no layer 0 %"),
         ({"conv": 0.5, **{f"l{n}": 0.1 for n in range(5)}},
          "conv 50 %, l0 10 %, l1 10 %, l2 10 %, l3 10 %, 1 more 10 %"),
     ],

@@ -94,6 +94,19 @@ def run(joules: float, **figures: Any) -> dict[str, Any]:
             id="shared",
         ),
         pytest.param(
+            [run(10.0, energy_contended=True)],
+            ["1 run took 10 J (2.78 mWh) in all (estimated; sharing the machine with other work)."],
+            id="one shared",
+        ),
+        pytest.param(
+            [run(1.0), run(20229.4)],
+            [
+                "2 runs took 20.2 kJ (5.62 Wh) in all (estimated), 20200 times the training of the "
+                "most accurate of them."
+            ],
+            id="large",
+        ),
+        pytest.param(
             [run(10.0, dataset="a"), run(20.0, dataset="a", accuracy=0.1), run(4.0, dataset="b")],
             [
                 "3 runs took 34 J (9.44 mWh) in all (estimated).",

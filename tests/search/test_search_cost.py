@@ -155,7 +155,7 @@ def test_a_forecast_says_the_emissions_of_its_joules() -> None:
     )
     assert forecast == (
         "Forecast for 5 trials, one at a time and without pruning: 60 s (30 s to 2 min), "
-        "3.6 MJ (1.8 MJ to 7.2 MJ), 250 g CO2e (125 g CO2e to 500 g CO2e)."
+        "3.6 MJ (1.8 to 7.2), 250 g CO2e (125 g CO2e to 500 g CO2e)."
     )
 
 

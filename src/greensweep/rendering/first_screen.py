@@ -26,7 +26,7 @@ _MOST_NAMED = 4  # data sets, models or machines
 _QUALITIES = {
     "measured": "measured by hardware counters",
     "estimated": "estimated by models, not measured",
-    "mixed": "partly measured, partly estimated",
+    "mixed": "mixed: each is made of parts of more than one quality",
     "attributed": "attributed: a share of a machine that did other work too",
     "replayed": "replayed from a record, not used by these runs",
     "unknown": "of unknown quality: the table does not say how they were obtained",

@@ -21,7 +21,7 @@ HEADER = ("", "Runs", "Energy", "Watt-hours", "CO2e", "Time")
 UNKNOWN = "not known"
 _QUALITIES = {
     "estimated": "estimated (by models, not measured)",
-    "mixed": "mixed (partly measured)",
+    "mixed": "mixed (of more than one quality)",
     "attributed": "attributed (a share of a machine that did other work too)",
     "replayed": "replayed (from a record, and not used by these runs themselves)",
     "unknown": f"of a quality that is {UNKNOWN}",

@@ -110,9 +110,9 @@ def preview_sentences(
         cost: of running them, joules.
         kg_per_joule: of the declared grid.
     """
-    spans = [_span(seconds, duration_text)]
+    spans = [_span(seconds, lambda each: duration_text(each, digits=2))]
     if joules is not None:
-        spans.append(_span(joules, _energy))
+        spans.append(energy_span_text(joules.cost, joules.low, joules.high))
         if kg_per_joule is not None:
             spans.append(_span(joules, lambda each: emissions_text(kg_per_joule * each)))
     spent = f" for {_energy(cost)}" if cost else ""

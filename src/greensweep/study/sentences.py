@@ -118,7 +118,7 @@ def trust_sentence(
     """
     words = {
         "estimated": "estimated, not measured",
-        "mixed": "not all measured",
+        "mixed": "of mixed quality",
         "attributed": "a part of a shared machine's, not a reading",
         "replayed": "replayed from a record, not measured",
     }.get(quality)
