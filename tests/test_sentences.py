@@ -19,6 +19,7 @@ from greensweep.energy.units import (
 )
 from greensweep.record.result import RunResult
 from greensweep.record.summaries import Replayed, Spread
+from greensweep.search.constraints import broken_already
 from greensweep.search.cost import SearchCost
 from greensweep.search.cost_model import Forecast
 from greensweep.search.sentences import cost_sentences, preview_sentences
@@ -193,6 +194,24 @@ def test_a_preview_says_what_its_points_can(joules: Forecast, points: int, told:
 )  # fmt: skip
 def test_amounts_are_told_in_words_at_their_edges(texts: list[str], told: str) -> None:
     assert ",".join(texts) == told
+
+
+@pytest.mark.parametrize(
+    ("bounds", "figures", "told"),
+    [
+        ({"max_epochs": 2}, {"epochs": 2}, None),
+        ({"max_epochs": 0}, {"epochs": 1}, "1 epoch is above max_epochs=0"),
+        ({"max_epochs": 1}, {"epochs": 2}, "2 epochs are above max_epochs=1"),
+        ({"max_joules": 0.5}, {"joules": 1.0}, "1 J is above max_joules=0.5"),
+        ({"max_joules": 2e4}, {"joules": 20230.4}, "20230 J are above max_joules=20000"),
+        ({"max_seconds": 1}, {"seconds": math.inf}, "infinite s are above max_seconds=1"),
+        ({"max_parameters": 1e6}, {}, "parameters=1234568 breaks max_parameters=1000000"),
+    ],
+)
+def test_a_broken_bound_is_told_with_its_figure(
+    bounds: dict[str, float], figures: dict[str, float], told: str | None
+) -> None:
+    assert broken_already(bounds, figures, {"parameters": 1234568}) == told
 
 
 def result(**changes: Any) -> RunResult:

@@ -194,11 +194,17 @@ def broken_already(
     for bound in bounds:
         value = growing.get(bound.figure)
         if value is not None and bound.is_maximum and bound.excess(value) > 0:
-            unit = _UNITS[bound.figure]
-            return f"{rounded(value, 4)} {unit} are above {bound.name}={bound.limit:g}"
+            unit, amount = _UNITS[bound.figure], rounded(value, 4)
+            told = (
+                f"{amount} {unit} are"
+                if amount != "1"
+                else f"1 {unit.removesuffix('s') or unit} is"
+            )
+            return f"{told} above {bound.name}={rounded(bound.limit, 6)}"
         value = fixed.get(bound.figure)
         if value is not None and bound.excess(value) > 0:
-            return f"{bound.figure}={value:g} breaks {bound.name}={bound.limit:g}"
+            said = f"{bound.figure}={rounded(value, 7)} breaks {bound.name}"
+            return f"{said}={rounded(bound.limit, 7)}"
     return None
 
 
