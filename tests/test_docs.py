@@ -302,7 +302,7 @@ def hooks_groups() -> set[str]:
 def test_the_reference_has_type_default_and_range(hooks: ModuleType) -> None:
     rows = hooks.reference()
     for row in (
-        "| `training.epochs` | whole number | `15` | ≥ 1 | passes over the training split |",
+        "| `training.epochs` | whole number | `30` | ≥ 1 | passes over the training split |",
         "| `dataset.validation_fraction` | number | `0.15` | > 0 and < 1 | share of the training ",
         "| `energy.gpus` | any | `null` |  | GPUs to count: a list of ",
         "| `model.name` | text | none, set it |  | name of the network in its library |",
