@@ -149,13 +149,18 @@ def test_the_view_shows_the_metric_that_selects_energy_saving_and_options_and_no
     view = found.view
     assert view["searchFilter"] == f"tags.mlflow.parentRunId = '{found.sweep}'"
     assert (view["orderByKey"], view["orderByAsc"]) == (f"metrics.`{column}`", ascending)
+    rounded = column.replace("/", " ")
     assert view["selectedColumns"] == [
-        f"metrics.`{column}`",
-        "metrics.`energy/training_joules`",
+        f"tags.`{rounded}`",
+        "tags.`training energy`",
         "metrics.`energy/saved_percent_of_best`",
         "tags.`verdict`",
         "params.`optimizer.learning_rate`",
+        f"metrics.`{column}`",
+        "metrics.`energy/training_joules`",
     ]
+    assert found.tag("training energy") == ["100 J", "40 J"]
+    assert [float(text) for text in found.tag(rounded)] == [0.9, 0.895]
     for name in view["selectedColumns"]:
         kind, _, key = name.partition(".")
         for run in found.runs:
@@ -165,7 +170,8 @@ def test_the_view_shows_the_metric_that_selects_energy_saving_and_options_and_no
 def test_the_view_of_runs_without_a_meter_has_no_column_of_energy(store: MlflowStore) -> None:
     found = swept(store, [result(0.9), result(0.8)])
     assert found.view["selectedColumns"] == [
-        *("metrics.`validation/accuracy`", "tags.`verdict`", "params.`optimizer.learning_rate`")
+        *("tags.`validation accuracy`", "tags.`verdict`", "params.`optimizer.learning_rate`"),
+        "metrics.`validation/accuracy`",
     ]
 
 

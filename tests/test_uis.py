@@ -88,7 +88,7 @@ def test_the_printed_link_opens_the_trials_of_the_sweep_with_their_columns_fille
         *("--port", str(port), "--backend-store-uri", store),
     ]
     with served(command, port) as ui:
-        columns = ("validation/macro_f1", "energy/training_joules", "energy/saved_percent_of_best")
+        columns = ("validation macro_f1", "training energy", "energy/saved_percent_of_best")
         options = ("optimizer.learning_rate", "training.batch_size")
         page = f"{ui}/{found[1]}"
         text = seen(browser, page, "3 matching runs", "trial 0", *columns, *options, "verdict")
@@ -97,6 +97,9 @@ def test_the_printed_link_opens_the_trials_of_the_sweep_with_their_columns_fille
         cells = [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".ag-cell")]
         assert len(cells) >= 3 * 9
         assert "-" not in cells
+        trials = [json.loads(each.read_text()) for each in tmp_path.glob("sweep/*/result.json")]
+        scores = [trial["metrics"]["validation"]["macro_f1"] for trial in trials]
+        assert {f"{score:.4f}" for score in scores} <= {*cells}, "rounded"
         assert sum("chosen" in each for each in cells) == 1
 
         charts = f"{page}&compareRunsMode=CHART"

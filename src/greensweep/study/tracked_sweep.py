@@ -21,7 +21,7 @@ from greensweep.tracking.view import SweepView, run_page, sweep_page
 _DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 _MOST_ROWS = 12
 
-_SAVED, _VERDICT = "energy/saved_percent_of_best", "verdict"
+_SAVED, _VERDICT, _ENERGY = "energy/saved_percent_of_best", "verdict", "training energy"
 
 
 def finish_tracked_sweep(
@@ -61,9 +61,25 @@ def _tell_sweep(
 
 
 def _tags(trial: Trial, summary: StudySummary) -> dict[str, str]:
+    result = trial.result
+    value, joules = result.objective_value, result.energy_joules
     tags = {_VERDICT: _verdict(trial, summary)}
+    if value is not None:
+        tags[_rounded(summary)] = summary.metric.text(value)
+    if joules is not None:
+        tags[_ENERGY] = energy_text(joules, result.energy_uncertainty_joules)
     tags |= {"infeasible": ", ".join(trial.broken)} if trial.broken else {}
     return tags | ({"starting_point": "true"} if trial.enqueued else {})
+
+
+def _rounded(summary: StudySummary) -> str:
+    """Return the tag that has the metric that decides, as people read it."""
+    return _metric_name(summary).replace("/", " ", 1)
+
+
+def _metric_name(summary: StudySummary) -> str:
+    split = "test" if summary.selected_on_test else "validation"
+    return tracked_name(split, summary.objective_metric)
 
 
 def _verdict(trial: Trial, summary: StudySummary) -> str:
@@ -106,13 +122,14 @@ def _view(store: MlflowStore, summary: StudySummary, trials: Sequence[Trial]) ->
     params = next(filter(None, found), {})
     # What a config group chose is an option of its own: model=mlp is model.name.
     names = [name for key in searched_keys(tracked) for name in (key, f"{key}.name")]
-    split = "test" if summary.selected_on_test else "validation"
+    columns = [("tags", _rounded(summary)), *([("tags", _ENERGY)] if is_metered else [])]
+    columns += [*([("metrics", _SAVED)] if saves else []), ("tags", _VERDICT)]
     return SweepView(
-        metric=tracked_name(split, summary.objective_metric),
+        metric=_metric_name(summary),
         direction=summary.metric.direction,
         energy=TRAINING_JOULES if is_metered else None,
         energy_by_epoch=CUMULATIVE_JOULES,
-        columns=[*([("metrics", _SAVED)] if saves else []), ("tags", _VERDICT)],
+        columns=columns,
         options=[name for name in names if name in params],
         last=[UNCERTAINTY_JOULES] if is_unsure else [],
     )

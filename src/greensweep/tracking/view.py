@@ -29,9 +29,10 @@ class SweepView:
         metric: that they are compared by, the best first.
         energy: of a training, joules; None where nothing was metered.
         energy_by_epoch: of a training until then, joules.
-        columns: what stands between these two and the options: kind and name.
+        columns: what is read first: kind and name. The UI shows a metric with all its digits, so
+            rounded ones are tags.
         options: that are searched; of very many the first.
-        last: metrics behind these.
+        last: metrics behind these and the exact metric and energy, by which runs are sorted.
     """
 
     metric: str
@@ -55,10 +56,9 @@ class SweepView:
         return f"{_VIEW_TAG}{sweep}", json.dumps(self._state(sweep, ()))
 
     def _state(self, sweep: str, options: Sequence[str]) -> dict[str, object]:
-        figures = [self.metric] if self.energy is None else [self.metric, self.energy]
-        shown = [("metrics", name) for name in figures]
-        shown += [*self.columns, *(("params", name) for name in options)]
-        shown += [("metrics", name) for name in self.last]
+        exact = [self.metric, *([] if self.energy is None else [self.energy]), *self.last]
+        shown = [*self.columns, *(("params", name) for name in options)]
+        shown += [("metrics", name) for name in exact]
         widths = {f"{kind}.`{name}`": max(7 * len(name) + 40, 140) for kind, name in shown}
         return {
             "searchFilter": f"tags.mlflow.parentRunId = '{sweep}'",
