@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from conftest import Finished
 
+from greensweep.analysis import standard_table
+from greensweep.config.schema_analysis import ColumnsConfig
 from greensweep.config.store import save_run_config
 from greensweep.errors import AnalysisError
 from greensweep.files import write_json
@@ -96,6 +98,15 @@ def test_of_runs_that_all_failed_the_first_says_why(cli: Cli, tmp_path: Path) ->
     assert "no run of runs finished, of 2: columns.status has failed (2); the first: no data" in (
         ended.errors
     )
+
+
+def test_runs_that_were_not_metered_are_refused_with_where_their_best_is(tmp_path: Path) -> None:
+    leave(tmp_path / "run", 0.5, 2.0)
+    bare = replace(RUN, energy_joules=None, energy_spent_joules=None, energy_quality="unmeasured")
+    write_result(bare, tmp_path / "run")
+    raw = read_runs(tmp_path).frame
+    with pytest.raises(AnalysisError, match=r"nothing was metered: study\.json has the best"):
+        standard_table(raw, ColumnsConfig(), "runs")
 
 
 def test_a_folder_without_runs_is_refused_with_the_way_out(tmp_path: Path) -> None:

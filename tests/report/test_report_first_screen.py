@@ -121,6 +121,12 @@ def test_for_whom_it_holds(columns: dict[str, Any], about: str, said: str) -> No
     assert facts({"energy_joules": energy, "accuracy": accuracy, **columns})[about] == said
 
 
+def test_an_option_of_a_loops_own_that_is_called_data_is_no_hash_of_data() -> None:
+    assert "Code and data" not in facts(
+        {"energy_joules": [1.0, 2.0], "accuracy": [0.5, 0.6], "data": ["other"] * 2}
+    )
+
+
 def test_the_page_of_the_report_quotes_what_its_first_screen_says() -> None:
     docs = PROJECT / "docs"
     told = (docs / "report.md").read_text("utf-8")

@@ -1,5 +1,6 @@
 """The first screen of the page: which configuration, what is lost and saved, how sure, for whom."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ _QUALITIES = {
     "replayed": "replayed from a record, not used by these runs",
     "unknown": "of unknown quality: the table does not say how they were obtained",
 }
+_HASH = re.compile(r"[0-9a-f]{7,}(\.dir)?")
 _ORIGINS = {"commit": "commit", "data": "data"}
 
 
@@ -128,7 +130,9 @@ def _holds_for(runs: RunTable, spent_joules: float) -> Iterator[Fact]:
     origins = [
         f"{words} {str(frame[name].iloc[0])[:8]}"
         for name, words in _ORIGINS.items()
-        if name in frame and frame[name].notna().all() and frame[name].nunique() == 1
+        if name in frame
+        and frame[name].nunique(dropna=False) == 1
+        and _HASH.fullmatch(str(frame[name].iloc[0]))  # and not an option of a loop's own
     ]
     if origins:
         yield Fact("Code and data", ", ".join(origins))

@@ -67,7 +67,9 @@ def standard_table(raw: pd.DataFrame, columns: ColumnsConfig, source: str) -> Ru
         reasons = "; ".join(
             f"{plural(count, 'row')}: {reason}" for reason, count in left_out.items()
         )
-        raise AnalysisError(f"no run of {source} can be used ({reasons})")
+        unmetered = frame[col.QUALITY].eq("unmeasured").all()
+        why = ", as nothing was metered: study.json has the best by the metric alone"
+        raise AnalysisError(f"no run of {source} can be used ({reasons}){why if unmetered else ''}")
     if not kept[[ENERGY, col.SPENT]].fillna(0.0).to_numpy().any():
         raise AnalysisError(f"the energy of all runs of {source} is 0: there is nothing to weigh")
     kept = kept.sort_values([*col.SEARCH, col.ORDER], kind="stable", ignore_index=True)
