@@ -195,7 +195,8 @@ def _machines(hardware: pd.DataFrame) -> "pd.Series[Any]":
     """Return what the machine of each run is called; there are few machines and many runs."""
     numbers = hardware.groupby([*hardware], dropna=False, sort=False).ngroup()
     kinds = hardware[~numbers.duplicated().to_numpy()].fillna("").astype(str)
-    texts = [machine_text(kind) for kind in kinds.to_dict("records")]
+    rows = kinds.itertuples(index=False, name=None)
+    texts = [machine_text(dict(zip(map(str, kinds), row, strict=True))) for row in rows]
     return numbers.map(dict(enumerate(texts)))
 
 

@@ -180,7 +180,8 @@ def draw_importance(result: Result, group: str) -> Drawing:
         f"{of}What shuffling an option costs a random forest, in shares of the variance; R² is on "
         "runs that it has not seen.",
         "; ".join(
-            f"{called[first[target]]} matters most for {labels[target]}" for target in wide.columns
+            f"{called[str(first[target])]} matters most for {labels[target]}"
+            for target in wide.columns
         )
         + ".",
     )  # fmt: skip
