@@ -69,9 +69,10 @@ def test_lines_of_metrics_are_epochs(execute: Callable[..., tuple[int, Result]])
         (["epoch=0 accuracy=0.1", "epoch=1 accuracy=0.2"], {1: 0.1, 2: 0.2}),
         (["epoch=0", "epoch=1 accuracy=0.1"], {1: 0.1}),
         (["accuracy=0.1", "loss=3", "accuracy=0.2", "loss=2"], {1: 0.1, 2: 0.2}),
+        (["epoch = 1 accuracy: 0.1", "epoch: 2, accuracy =0.2;"], {1: 0.1, 2: 0.2}),
         (["epoch=4 accuracy=0.1"], {4: 0.1}),
     ],
-    ids=["from 0", "set-up", "unnumbered", "from 4"],
+    ids=["from 0", "set-up", "unnumbered", "with spaces", "from 4"],
 )
 def test_epochs_are_counted_from_one(
     execute: Callable[..., tuple[int, Result]], lines: list[str], epochs: dict[int, float]
@@ -175,6 +176,7 @@ def test_a_result_that_is_written_again_the_same_counts(
         ("echo '{' > m.json", "No metrics from m.json: "),
         (r"printf '\377\376{' > m.json", "No metrics from m.json: it is no UTF-8 text."),
         ("echo GREENSWEEP_METRIC accuracy=high", "accuracy='high' in"),
+        ("echo GREENSWEEP_METRIC 0.9", "names no metric: write GREENSWEEP_METRIC NAME=VALUE"),
         ("echo Top 5", "--pattern 'Acc (?P<top1>.*)' matched no line of the command's standard"),
         ("echo GREENSWEEP_METRIC epoch=1e400 epochs=nan accuracy=1", "epoch=inf is no number of"),
         ("echo '{}' > m.json", "m.json: it holds no number"),
@@ -520,16 +522,21 @@ def test_a_file_of_ones_own_describes_the_search(
         (["--metric", "loss", "lr=0.1,0.2"], "the command told no loss"),
         (["--metric", "macro_f1", "lr=0.1,0.2", "hydra.sweeper.direction=minimize"], "the higher"),
         (["--metric", "macro_f1", "rate=1,2", "lr=1"], "{rate}"),
+        (
+            ["--metric", "macro_f1", "lr=1,2", "hydra.sweeper.direction=[maximize,minimize]"],
+            "the second objective is the command's energy, and nothing is metered",
+        ),
         (["--metric", "macro_f1"], "there is nothing to search"),
         (["--metric", "f1", "lr=1,2", "hydra.sweeper.n_trial=3"], "mean hydra.sweeper.n_trials?"),
     ],
-    ids=["no metric", "not told", "direction", "unused", "no range", "misspelt"],
+    ids=["no metric", "not told", "direction", "unused", "unmetered", "no range", "misspelt"],
 )
 def test_a_wrong_sweep_is_refused_in_a_sentence(
     sweep: Callable[..., int | str | None], arguments: list[str], said: str
 ) -> None:
     command = COMMAND if "lr=" in " ".join(arguments) else ("--", "true")
     assert said in str(sweep(*arguments, "hydra.sweeper.n_trials=2", *command))
+    assert len([*Path("multirun").glob("**/result.json")]) <= 1  # no other would go better
 
 
 @pytest.mark.parametrize(

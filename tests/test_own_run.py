@@ -212,6 +212,7 @@ def test_a_program_that_ends_itself_well_has_finished(
         run.report(epoch=1, accuracy=0.5)
         sys.exit(code)
     assert (ended.value.code, recorded(tmp_path)["status"]) == (code, status)
+    assert code != "why" or recorded(tmp_path)["error"] == "the program ended itself: why"
 
 
 def test_an_exception_leaves_what_was_measured(tmp_path: Path) -> None:
@@ -418,7 +419,8 @@ def test_numbers_of_any_library_and_as_text_are_taken(tmp_path: Path) -> None:
     with greensweep.run("a", directory=tmp_path, meter="unmetered") as run:
         given: Any = {"macro_f1": "0.9", "epochs": np.int32(3)}
         run.report(epoch=np.int64(1), **given)  # type: ignore[arg-type]
-        run.report(epoch=torch.tensor(2), macro_f1=torch.tensor(0.5))  # type: ignore[arg-type]
+        half: Any = torch.tensor(0.5, requires_grad=True)
+        run.report(epoch=torch.tensor(2), macro_f1=half)  # type: ignore[arg-type]
         run.report(epoch=3.0, macro_f1=np.float32(0.25))  # type: ignore[arg-type]
     assert reported(run) == {1: 0.9, 2: 0.5, 3: 0.25}
     assert recorded(tmp_path)["epochs"] == 3

@@ -155,6 +155,7 @@ def test_numbers_of_many_kinds_are_values() -> None:
     assert checked_values(numpy.float32(0.5), 1) == [0.5]
     assert checked_values(torch.tensor(0.5), 1) == [0.5]
     assert checked_values((1, numpy.int64(2)), 2) == [1.0, 2.0]
+    assert checked_values(numpy.array([0.5, 2]), 2) == [0.5, 2.0]
     with pytest.raises(StudyError, match="returned 1 values, where the search needs 2 numbers"):
         checked_values(1.0, 2)
 

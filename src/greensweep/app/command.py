@@ -17,7 +17,7 @@ from greensweep.app.command_line import metric_direction, parsed
 from greensweep.app.exit import run as run_program
 from greensweep.config.hydra_versions import composing, program
 from greensweep.config.store import without_hydra
-from greensweep.errors import ConfigError, MissingFigure, StudyError
+from greensweep.errors import ConfigError, ConstraintError, MissingFigure, StudyError
 from greensweep.loops.command import Command, run_command
 from greensweep.loops.live_run import Run
 from greensweep.messages import message_of
@@ -59,12 +59,15 @@ class CommandTrial:
         is_one = isinstance(given, str | None)
         metric = self.asked.metric or OmegaConf.select(hydra, "sweeper.metric", default=None)
         if metric is None:
-            raise ConfigError("trials are compared by a metric: say --metric NAME")
+            raise ConstraintError("trials are compared by a metric: say --metric NAME")
         asked = argparse.Namespace(**{**vars(self.asked), "metric": metric})
-        command, options = _read(config, asked)
+        try:
+            command, options = _read(config, asked)
+        except ConfigError as error:  # of every trial alike
+            raise ConstraintError(str(error)) from error
         wanted, first = metric_direction(asked), given if is_one else given[0]
         if first not in (None, wanted):
-            raise ConfigError(
+            raise ConstraintError(
                 f"hydra.sweeper.direction={first} seeks the worst {command.metric}: set "
                 f"hydra.sweeper.direction={wanted}, or say --direction {first} if that is better"
             )
@@ -74,7 +77,13 @@ class CommandTrial:
         value = this.result.objective_value
         if value is None:
             raise _missing(split_of(str(command.metric))[1], this.told)
-        return value if is_one else (value, this.result.energy_joules)
+        joules = this.result.energy_joules
+        if joules is None and not is_one:
+            raise ConstraintError(
+                "the second objective is the command's energy, and nothing is metered: set "
+                f"another --meter, or hydra.sweeper.direction={wanted}"
+            )
+        return value if is_one else (value, joules)
 
 
 def _missing(metric: str, told: Sequence[str]) -> StudyError:

@@ -17,7 +17,8 @@ Figures = Mapping[str, float]  # by name; `epoch` and `epochs` among them where 
 
 READ_SECONDS = 0.2  # how often a file is looked at
 
-_LINE = re.compile(r"\bGREENSWEEP_METRIC\s+(.*)")
+_LINE = re.compile(r"\bGREENSWEEP_METRIC\b:?(.*)")
+_PAIR = re.compile(r"([^\s=:]+)\s*[=:]\s*(\S+)")
 _NAMES = re.compile(r"[/.\s]+")  # which part names as _ does: val/loss, test.accuracy
 
 
@@ -39,9 +40,13 @@ class MetricLines:
         """Return the figures of a line; none of nearly all lines."""
         figures: dict[str, float] = {}
         if found := _LINE.search(line):
-            for word in found[1].split():
-                name, _, value = word.rstrip(",;").partition("=")
-                figures |= _figure(name, value, line)
+            pairs = _PAIR.findall(found[1])
+            if not pairs:
+                warn_once(
+                    f"{line.strip()!r} names no metric: write GREENSWEEP_METRIC NAME=VALUE NAME=…"
+                )
+            for name, value in pairs:
+                figures |= _figure(name, value.rstrip(",;"), line)
         for pattern in self._patterns:
             if found := pattern.search(line):
                 self._unmatched.pop(pattern.pattern, None)

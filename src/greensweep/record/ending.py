@@ -30,6 +30,8 @@ def ending_of(raised: BaseException) -> Ending:
             return Ending("stopped", "interrupted", interrupted=True)
         case TrialEnded():
             return Ending(raised.status, plain_text(raised), raised.interrupted)
+        case SystemExit(code=str(why)):
+            return Ending("failed", f"the program ended itself: {plain_text(why.strip())}")
         case SystemExit():
             return Ending("failed", f"the program ended itself with status {raised.code}")
         case GreensweepError():

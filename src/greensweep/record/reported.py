@@ -132,7 +132,7 @@ def as_number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     try:
-        number = float(value)
+        number = float(value.detach() if hasattr(value, "detach") else value)  # of PyTorch
     except Exception:  # of whatever class it is
         kind = type(value).__name__
         warn_once(f"{name} is no number but of type {kind}, and left out of the record.")

@@ -191,7 +191,8 @@ def checked_values(returned: Any, objectives: int) -> list[float]:
     Raises:
         StudyError: it returned something else.
     """
-    values = list(returned) if isinstance(returned, list | tuple) else [returned]
+    plain = returned.tolist() if hasattr(returned, "tolist") else returned  # of NumPy, or PyTorch
+    values = list(plain) if isinstance(plain, list | tuple) else [plain]
     needed = "a number" if objectives == 1 else f"{objectives} numbers"
     try:
         numbers = [float(value) for value in values]
