@@ -169,7 +169,7 @@ def test_the_end_of_a_default_sweep_fits_one_screen_of_80_by_24(
     rows = sum(-(-len(line) // 80) for line in lines)
     assert rows < 24, "a prompt follows"
     assert "more sentence" not in output
-    for begins in ("Against the start", "metered trials shared", "The bill", "Forecast", "Not in"):
+    for begins in ("Against the start", "a shared machine", "The bill", "Forecast", "Not in"):
         assert begins in " ".join(lines)
 
 

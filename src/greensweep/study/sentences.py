@@ -137,12 +137,14 @@ def trust_sentence(
 def caveats(summary: StudySummary, trials: Sequence[Trial]) -> list[str | None]:
     """Say what a sweep's figures rest on, and which of them do not compare."""
     components = sources(trial.result for trial in trials)
+    # That all of it is attributed says already that all trials shared the machine.
+    shared = None if summary.energy_quality == "attributed" else shared_sentence(trials)
     return [
         trust_sentence(components, summary.energy_quality, summary.energy_constant_share),
         outside_sentence(trials),
         comparison_sentence(summary),
         uncertainty_sentence(summary),
-        machine_sentence(summary) or shared_sentence(trials),
+        machine_sentence(summary) or shared,
         drift_sentence(summary),
     ]
 
