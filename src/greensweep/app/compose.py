@@ -63,7 +63,7 @@ class ComposedSweep:
 
     Attributes:
         config: what its runs have in common.
-        storage: URL of Optuna's store.
+        storage: of Optuna's study.
         n_trials: how many runs there would be.
         confirm_hours: a longer sweep has to be confirmed; None for any length.
     """
@@ -93,7 +93,11 @@ def compose_sweep(overrides: list[str]) -> ComposedSweep:
         found = composed.hydra.sweeper
         parsed: TrainConfig = parse(without_hydra(composed))
         hours = found.get("confirm_hours")
-        storage = storage_url(found.storage, Path(composed.hydra.sweep.dir))
+        storage = storage_url(
+            found.storage,
+            Path(composed.hydra.sweep.dir),
+            several_machines=found.executor == "slurm",
+        )
         return ComposedSweep(parsed, storage, int(found.n_trials), hours)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(message_of(error)) from error

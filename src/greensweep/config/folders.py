@@ -1,4 +1,4 @@
-"""Where paths are meant from, and how a SQLite file stands in a URL."""
+"""Where paths are meant from, and which file a study's storage is."""
 
 import re
 from dataclasses import fields, is_dataclass
@@ -18,6 +18,9 @@ CONF = next(filter(Path.is_dir, [_PACKAGE / "conf"]), _PACKAGE.parents[1] / "con
 
 # What ends a URL's path, what it decodes, and what Optuna takes for a template of its own.
 _NOT_IN_URLS = re.compile(r"[%?#{}]")
+
+# What the journal of a study, Optuna's storage for network file systems, is called.
+_JOURNALS = (".log", ".journal")
 
 
 def check_folder() -> None:
@@ -67,12 +70,31 @@ def use_sweep_folder(config: DictConfig, folder: str) -> None:
         config.hydra.overrides.hydra.append(f"hydra.sweep.dir={as_override(folder)}")
 
 
-def storage_url(given: str | None, directory: Path) -> str:
-    """Return the URL of a sweep's storage; None is `optuna.db` in its own folder."""
+def storage_url(given: str | None, directory: Path, *, several_machines: bool = False) -> str:
+    """Return a sweep's storage: a URL, or as Optuna's own tools have it, the path of a journal.
+
+    None is a file in the sweep's own folder: `journal.log` where several machines write to it, or
+    did, else `optuna.db`.
+    """
     if given is None:
-        return sqlite_url(directory / "optuna.db")
+        journal = directory / "journal.log"
+        is_journal = several_machines or journal.is_file()
+        return str(journal) if is_journal else sqlite_url(directory / "optuna.db")
+    if (journal_found := journal_file(given)) is not None:
+        return str(journal_found)
     file = sqlite_file(given)
     return given if file is None else sqlite_url(file, given)
+
+
+def storage_file(storage: str) -> Path | None:
+    """Return the file that a study's storage is, absolute; None of a server or of memory."""
+    return sqlite_file(storage) or journal_file(storage)
+
+
+def journal_file(storage: str) -> Path | None:
+    """Return the journal that a storage is, absolute; None of any other."""
+    is_journal = "://" not in storage and Path(storage).suffix in _JOURNALS
+    return command_folder() / storage if is_journal else None
 
 
 def sqlite_file(url: str, folder: Path | None = None) -> Path | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import greensweep
-from greensweep.config.folders import sqlite_file
+from greensweep.config.folders import journal_file, sqlite_file
 from greensweep.energy.gpus import machine_gpus
 from greensweep.errors import StudyError, describe, first_line, plural
 from greensweep.search.folders import is_of
@@ -121,7 +121,14 @@ def _storage_faults(needs: Needs) -> Iterator[str]:
     """Yield what of study and tracking only the machine of the command reaches."""
     is_another = this_process().clock != needs.machine
     server = "set hydra.sweeper.storage=postgresql://USER@HOST/NAME, which all nodes reach"
-    if sqlite_file(needs.storage) is None:
+    journal = journal_file(needs.storage)
+    if journal is not None:
+        if not journal.is_file():
+            yield (
+                f"does not see the study's journal {journal}: set hydra.sweeper.storage to a file "
+                "in a folder that all nodes share"
+            )
+    elif sqlite_file(needs.storage) is None:
         try:
             open_storage(needs.storage)
         except StudyError as error:

@@ -26,7 +26,10 @@ COMMAND_LOCK = ".command.lock"  # of a command of a sweeper that does not go on 
 _FOLDER = "greensweep:folder:"
 
 _ARTIFACTS = re.compile(r"[0-9a-f]{32}/artifacts$")  # of a run in MLflow, which hold its result too
-_OF_A_SWEEP = {OWNER_FILE, STUDY_FILE, "optuna.db", "optimization_results.yaml", "multirun.yaml"}
+_OF_A_SWEEP = {
+    *(OWNER_FILE, STUDY_FILE, "optuna.db", "journal.log"),
+    *("optimization_results.yaml", "multirun.yaml"),
+}
 
 
 def check_owner(spec: "SearchSpec", study: "optuna.Study | None") -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
@@ -30,8 +30,13 @@ def is_graceful() -> bool:
 
 
 @contextmanager
-def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM of the block only ask, and the second raise.
+def graceful(
+    on_first: Callable[[], None] | None = None,
+    *,
+    quiet: bool = False,
+    signals: Collection[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+) -> Iterator[None]:
+    """Let the first of some signals in the block only ask, and the second raise.
 
     Args:
         on_first: called at the first.
@@ -58,7 +63,7 @@ def graceful(on_first: Callable[[], None] | None = None, *, quiet: bool = False)
         if on_first is not None:
             on_first()
 
-    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.signal(each, handle) for each in signals}
     try:
         yield
     finally:

@@ -1,6 +1,8 @@
 """The loop of a worker: it reserves trials and runs them until there are no more."""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Protocol
@@ -84,6 +86,7 @@ def run_trials(
     meter: SearchMeter,
     batch: int = 1,
     on_end: Callable[[], None] = lambda: None,
+    seconds: float = math.inf,
 ) -> None:
     """Run trials until there are no more, or the sweep is interrupted.
 
@@ -92,11 +95,18 @@ def run_trials(
         meter: of the search; whoever runs a trial takes from it what the trial's drawing cost.
         batch: trials to take before running them.
         on_end: called when trials have ended.
+        seconds: that this process has. It begins with a trial in any case, and then with none that
+            is known to take longer than what is left.
 
     Raises:
         StudyError: the search cannot go on, as where no trial has what a bound is on.
     """
+    until = time.monotonic() + seconds
+    has_begun = False
     while not interrupted():
+        if has_begun and not queue.fits(until - time.monotonic()):
+            break
+        has_begun = True
         meter.start()
         taken = [*islice(iter(queue.reserve, None), batch)]
         if not taken:

@@ -103,7 +103,7 @@ class TrialMonitor:
         except (TrialEnded, ConstraintError) as ended:
             self.ended = ended
             raise
-        except (StorageInternalError, SQLAlchemyError) as fault:
+        except (StorageInternalError, SQLAlchemyError, OSError) as fault:  # a journal's, say
             self.ended = TrialEnded(
                 "stopped", f"the study's storage failed: {first_line(fault)}", interrupted=True
             )

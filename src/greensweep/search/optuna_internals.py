@@ -13,7 +13,7 @@ from optuna._imports import _LazyImport
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages._heartbeat import BaseHeartbeat, get_heartbeat_thread, is_heartbeat_enabled
 from optuna.trial import FrozenTrial
 
@@ -61,7 +61,7 @@ def set_study_attribute(study: optuna.Study, name: str, value: Any) -> None:
 
 @contextmanager
 def heartbeat(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
-    """Let workers of other machines know that this one lives; it does nothing on SQLite.
+    """Let workers of other machines know that this one lives; it does so on servers alone.
 
     Public is only what beats within `Study.optimize`.
     """
@@ -78,6 +78,11 @@ def heartbeat_is_stale(study: optuna.Study, trial: FrozenTrial) -> bool:
     if not isinstance(storage, BaseHeartbeat) or not is_heartbeat_enabled(storage):
         return False
     return trial._trial_id in storage._get_stale_trial_ids(study._study_id)
+
+
+def is_journal(study: optuna.Study) -> bool:
+    """Tell whether a study is kept in a journal, for which Optuna has no heartbeats."""
+    return isinstance(_storage(study), JournalStorage)
 
 
 def trials_at_draw(study: optuna.Study) -> list[FrozenTrial]:

@@ -1,5 +1,6 @@
 """What a trial of a search leaves in Optuna's storage beside its parameters and values."""
 
+import os
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from greensweep.secrets.data import masked
 
 # What a search keeps with a trial for itself; FLOPS: of the whole trial, forecast before it starts.
 OWNER, PROGRESS, OUTCOME, FLOPS = "owner", "progress", "outcome", "flops"
+BEAT = "beat"  # a number that grows while the trial runs
 # System attributes begin so, which dashboards do not show.
 _OWN = "greensweep:"
 
@@ -57,12 +59,14 @@ class Owner:
 
     Attributes:
         since: when it took the trial, seconds of a clock that nobody sets; None where unknown.
+        job: of Slurm's that it runs in, which array element and restart of it; None outside of one.
     """
 
     host: str
     pid: int
     born: str
     since: float | None = None
+    job: str | None = None
 
     @property
     def here(self) -> bool:
@@ -154,7 +158,19 @@ def ended_as(outcome: Outcome) -> Status:
 
 def this_process() -> Owner:
     """Return the owner that this process is, of what it takes now."""
-    return Owner(platform.node(), *Processes().own(), since=time.monotonic())
+    return Owner(platform.node(), *Processes().own(), since=time.monotonic(), job=_slurm_job())
+
+
+def _slurm_job() -> str | None:
+    """Return the job that this process runs in, as squeue names it, with the restarts that it had.
+
+    A job that Slurm puts back into its queue keeps its name.
+    """
+    named = os.environ.get
+    job, array = named("SLURM_JOB_ID"), named("SLURM_ARRAY_JOB_ID")
+    if array is not None:
+        job = f"{array}_{named('SLURM_ARRAY_TASK_ID')}"
+    return job and f"{job}:{named('SLURM_RESTART_COUNT', '0')}"
 
 
 def keep(study: optuna.Study, trial: FrozenTrial | optuna.Trial, name: str, value: Any) -> None:
@@ -181,7 +197,7 @@ def kept_of_study(study: optuna.Study) -> dict[str, Any]:
 
 def inherited(trial: FrozenTrial) -> dict[str, Any]:
     """Return the system attributes that the repeat of a trial has too: not how it went."""
-    own = ("constraints", *(f"{_OWN}{name}" for name in (OWNER, PROGRESS, OUTCOME, FLOPS)))
+    own = ("constraints", *(f"{_OWN}{name}" for name in (OWNER, PROGRESS, OUTCOME, FLOPS, BEAT)))
     return {name: v for name, v in trial.system_attrs.items() if not name.startswith(own)}
 
 

@@ -1,8 +1,7 @@
 """Trials whose process died: finished from what they left, or queued to run again."""
 
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,8 @@ from greensweep.errors import GreensweepError
 from greensweep.nested import from_json
 from greensweep.record.result import RunResult, find_result
 from greensweep.search.constraints import broken_by
-from greensweep.search.optuna_internals import heartbeat_is_stale, trial_of
+from greensweep.search.heartbeats import Listener
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import (
     ENQUEUED,
     PROGRESS,
@@ -42,9 +42,7 @@ from greensweep.search.trial import (
 
 log = logging.getLogger(__name__)
 
-# How long a trial may be seen without an owner, which it gets as soon as it is drawn. Dates, which
-# another machine's clock gave, show only what is older than any clock is off.
-_OWNERLESS_SECONDS = 120.0
+# Dates, which another machine's clock gave, show only what is older than any clock is off.
 _ANCIENT = timedelta(days=2)
 
 
@@ -64,8 +62,8 @@ class Recovery:
     values_of: Callable[[RunResult], Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
-        """No trial has been seen without an owner yet."""
-        self._ownerless: dict[int, float] = {}  # by number: when it was first seen so
+        """No trial has been heard yet."""
+        self._listener = Listener()
         self.lock = FileLock(self.spec.lock_file("claim"))
 
     def recover_dead(self) -> int:
@@ -73,6 +71,20 @@ class Recovery:
         with self.lock:
             running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             return sum(self._recover_if_dead(trial) for trial in running)
+
+    def jobs_of_running(self) -> dict[int, str]:
+        """Return the Slurm jobs of the trials that run in one, by the trials' numbers."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        owners = {trial.number: owner_of(trial) for trial in running}
+        return {number: each.job for number, each in owners.items() if each and each.job}
+
+    def finish_lost(self, numbers: Collection[int]) -> None:
+        """Finish those of these trials that still run, whose process is known to be gone."""
+        with self.lock:
+            for number in numbers:
+                trial = trial_of(self.study, number)
+                if trial.state == TrialState.RUNNING:
+                    self.finish_dead(trial)
 
     def recover(self, trial: FrozenTrial) -> bool:
         """Finish a running trial by what its folder holds; False where it says nothing."""
@@ -156,11 +168,9 @@ class Recovery:
                 return True  # its owner held the lock that is held now
             if trial.datetime_start and datetime.now() - trial.datetime_start > _ANCIENT:
                 return True
-            first = self._ownerless.setdefault(trial.number, time.monotonic())
-            return time.monotonic() - first > _OWNERLESS_SECONDS
-        if owner.here:
+        elif owner.here:
             return not owner.alive()
-        return heartbeat_is_stale(self.study, trial)
+        return self._listener.is_silent(self.study, trial)
 
 
 def _what_is_left(trial: FrozenTrial, folder: Path, status: TrialStatus) -> Outcome:

@@ -19,7 +19,7 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
-from greensweep.config.folders import sqlite_file
+from greensweep.config.folders import storage_file
 from greensweep.config.sweeper import BudgetConfig, PruningConfig, StopConfig
 from greensweep.energy.units import JOULES_PER_KWH, joules_text
 from greensweep.errors import StudyError
@@ -126,12 +126,12 @@ class SearchSpec:
     @property
     def storage_file(self) -> Path | None:
         """The file that the storage is, absolute; None of a server."""
-        return sqlite_file(self.storage)
+        return storage_file(self.storage)
 
     def lock_file(self, name: str) -> Path:
         """Return the lock of that name: of the storage where it is a file, else of the sweep.
 
-        Commands with folders of their own may share a SQLite file.
+        Commands with folders of their own may share such a file.
         """
         file = self.storage_file
         # A folder that is not there is for the storage to complain of: a lock would make it.

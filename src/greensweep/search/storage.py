@@ -1,4 +1,4 @@
-"""Open a search's study: in SQLite or any other storage, new or to go on with."""
+"""Open a search's study: in SQLite, a journal or a server, new or to go on with."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,7 +17,8 @@ from optuna.distributions import (
     json_to_distribution,
 )
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -27,8 +29,9 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from greensweep.config.folders import sqlite_file
+from greensweep.config.folders import journal_file, storage_file
 from greensweep.errors import StudyError, first_line
+from greensweep.search.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS
 from greensweep.search.records import keep_of_study, kept_of_study
 from greensweep.search.space import range_text
 from greensweep.search.spec import SearchSpec
@@ -51,8 +54,6 @@ _WRITE = (
 
 _BUSY_SECONDS = 60
 _TABLES_SECONDS = 5
-_HEARTBEAT_SECONDS = 30
-_GRACE_SECONDS = 120
 
 
 _set_user_attr = optuna.trial.Trial.set_user_attr
@@ -67,11 +68,14 @@ optuna.trial.Trial.set_user_attr = _masked_user_attr  # type: ignore[method-assi
 
 
 def open_storage(url: str) -> BaseStorage:
-    """Open a storage by its URL; a SQLite file is made when missing.
+    """Open a storage by its URL or the path of its journal; a file is made when missing.
 
     Raises:
         StudyError: it cannot be opened.
     """
+    if (journal := journal_file(url)) is not None:
+        with storage_faults(url):
+            return _opened_journal(journal)
     check_storage(url)
     if url.startswith("sqlite") and make_url(url).database in (None, "", ":memory:"):
         raise StudyError(
@@ -119,19 +123,35 @@ def _opened(url: str) -> BaseStorage:
         return _on_server(url)
 
 
+def _opened_journal(file: Path) -> BaseStorage:
+    """Open a journal, a line for each thing that a study keeps.
+
+    Raises:
+        StudyError: it is none.
+    """
+    keep_private(str(file))
+    try:
+        return JournalStorage(JournalFileBackend(str(file)))
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise StudyError(
+            f"{file} is no journal of Optuna's, or a line of it is broken ({first_line(error)}): "
+            "set hydra.sweeper.storage to another file, or move this one away"
+        ) from error
+
+
 def keep_private(url: str) -> None:
     """Let only its owner read a storage that is a new file: what programs keep in it is theirs.
 
     Raises:
         OSError: the file cannot be made.
     """
-    file = sqlite_file(url)
+    file = storage_file(url)
     if file is not None and file.parent.is_dir():
         private(file)
 
 
 def _on_server(url: str) -> RDBStorage:
-    return RDBStorage(url, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS)
+    return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
 
 
 def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:

@@ -24,9 +24,9 @@ from greensweep.record.reporting import monitored_by
 from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.folders import TRIAL_FILE
+from greensweep.search.heartbeats import beating
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import (
-    heartbeat,
     set_system_attribute,
     set_user_attribute,
     trial_of,
@@ -88,7 +88,7 @@ def run_trial(
     returned: Any = None
     try:
         with ExitStack() as stack:
-            stack.enter_context(heartbeat(study, trial))
+            stack.enter_context(beating(study, trial))
             stack.enter_context(monitored_by(monitor))
             if meter is not None:
                 window = stack.enter_context(measured_by(meter, own.grid if own else None))

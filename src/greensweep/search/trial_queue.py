@@ -1,5 +1,6 @@
 """The queue of trials: each is drawn and reserved once, within the total and the budget."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -128,6 +129,23 @@ class TrialQueue(Recovery):
                     self.study.enqueue_trial(point)
                     break
         return DeduplicatingSampler(sampler, space, taken, [spec.seed, len(done)])
+
+    def left(self) -> int:
+        """Return how many trials are yet to be reserved; 0 where a limit is reached."""
+        trials = self.study.get_trials(deepcopy=False)
+        done = counted(trials)
+        withdrawn = any(status_of(each) == "withdrawn" for each in left_to_repeat(trials))
+        if withdrawn or self._limit_reached(trials, done):
+            return 0
+        return max(self.spec.total - len(done), 0)
+
+    def fits(self, seconds: float) -> bool:
+        """Tell whether the next trial will end in so much time, as surely as earlier ones tell."""
+        if seconds == math.inf:
+            return True
+        trials = self.study.get_trials(deepcopy=False)
+        forecast = CostModel(self.spec.space, trials, whole_seconds).of_trials(1)
+        return seconds > 0 if forecast is None else forecast.high <= seconds
 
     def ended(self) -> str | None:
         """Return why no more trials are run, though the total is not reached."""

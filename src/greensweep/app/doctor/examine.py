@@ -11,7 +11,7 @@ from greensweep.app.doctor.computing import HAS_TORCH
 from greensweep.app.doctor.findings import ComponentSource, Examination, Finding, SelfCheck
 from greensweep.app.doctor.self_check import check_meter, judge
 from greensweep.app.doctor.sources import component_sources, find_gpus, find_rapl, judge_sources
-from greensweep.config.folders import sqlite_file
+from greensweep.config.folders import sqlite_file, storage_file
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.energy import declared_grid
@@ -96,7 +96,7 @@ def find_mlflow(config: TrackingConfig) -> Finding:
 
 def find_optuna(storage: str) -> Finding:
     """Look at the store that a sweep would keep its study in."""
-    shown, file = mask_text(storage), sqlite_file(storage)
+    shown, file = mask_text(storage), storage_file(storage)
     if file is not None:
         return _find_file("Optuna", file, shown)
     from sqlalchemy import create_engine
@@ -112,7 +112,7 @@ def find_optuna(storage: str) -> Finding:
 
 
 def _find_file(subject: str, file: Path, shown: str) -> Finding:
-    """A SQLite file must be writable, or its nearest folder that exists."""
+    """A file must be writable, or its nearest folder that exists."""
     place = next(each for each in (file, *file.parents) if each.exists())
     if os.access(place, os.W_OK):
         state = "can be written" if place == file else "can be made"

@@ -1,0 +1,63 @@
+"""Heartbeats of trials, by which other machines know that they live: Optuna's, or our own."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from greensweep.search.optuna_internals import heartbeat, heartbeat_is_stale, is_journal
+from greensweep.search.records import BEAT, keep, kept, owner_of
+
+HEARTBEAT_SECONDS = 30
+GRACE_SECONDS = 120  # of silence, after which a trial is taken for dead
+
+
+@contextmanager
+def beating(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
+    """Let a trial be heard while the block runs, wherever other machines may run trials too."""
+    if not is_journal(study):
+        with heartbeat(study, trial):
+            yield
+        return
+    over = threading.Event()
+
+    def beat() -> None:
+        for number in count(1):
+            if over.wait(HEARTBEAT_SECONDS):
+                return
+            with suppress(Exception):  # a beat that cannot be kept is one that is not heard
+                keep(study, trial, BEAT, number)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+class Listener:
+    """Hears the trials of other machines, and times their silence with its own clock alone."""
+
+    def __init__(self) -> None:
+        self._heard: dict[int, tuple[object, float]] = {}  # the last of each, and when
+
+    def is_silent(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Tell whether a running trial has not been heard of for too long, or never had an owner.
+
+        False in a storage that no other machine shares.
+        """
+        is_owned = owner_of(trial) is not None
+        if is_owned and not is_journal(study):
+            return heartbeat_is_stale(study, trial)
+        beat, now = (is_owned, kept(trial, BEAT)), time.monotonic()
+        heard, since = self._heard.get(trial.number, (None, now))
+        if heard != beat:
+            self._heard[trial.number] = beat, now
+            return False
+        return now - since > GRACE_SECONDS
