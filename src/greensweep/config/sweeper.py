@@ -1,5 +1,6 @@
 """The options of `hydra/sweeper=greensweep`, where Hydra configures sweepers: `hydra.sweeper`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -73,6 +74,40 @@ class RayConfig:
     runtime_env: dict[str, Any] = option(
         dict, doc="Ray's runtime environment, beside the code that is sent anyway"
     )
+
+
+@dataclass
+class SlurmConfig:
+    """`hydra.sweeper.executor=slurm`: each worker is a job, which takes trials while it has time.
+
+    Its options are named as in Hydra's submitit launcher.
+    """
+
+    partition: str | None = option(None, doc="that jobs go to; null is the cluster's default")
+    account: str | None = option(None, doc="that jobs are charged to; null is your default")
+    qos: str | None = option(None, doc="quality of service")
+    timeout_min: int = option(60, doc="time limit of a job, minutes", at_least=1)
+    signal_delay_s: int = option(
+        120,
+        doc="so long before its limit a job ends its trial after the running epoch, seconds",
+        at_least=1,
+    )
+    cpus_per_task: int | None = option(None, doc="CPUs of each worker", at_least=1)
+    mem_gb: float | None = option(None, doc="memory of each worker, GB", above=0)
+    setup: list[str] = option(
+        list, doc="shell commands before the worker starts", example="'[module load cuda]'"
+    )
+    additional_parameters: dict[str, Any] = option(
+        dict, doc="any other option of sbatch by its name", example="'{constraint: a100}'"
+    )
+
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield what is wrong with options together."""
+        if self.signal_delay_s >= 60 * self.timeout_min:
+            yield (
+                f"{prefix}signal_delay_s must be less than a job's time, {self.timeout_min} min, "
+                f"got {self.signal_delay_s} s: set {prefix}timeout_min to more"
+            )
 
 
 @dataclass
@@ -168,12 +203,14 @@ class SweeperConfig:
     workers_per_gpu: int | None = option(
         None, doc="workers that may share a GPU, most", at_least=1, largest=1024
     )
-    executor: Literal["local", "ray"] = option(
+    executor: Literal["local", "ray", "slurm"] = option(
         "local",
-        doc="where trials run: in processes of this machine, or as tasks of a Ray cluster",
+        doc="where trials run: in processes of this machine, as tasks of a Ray cluster, or in jobs "
+        "of Slurm",
         example="ray",
     )
     ray: RayConfig = option(RayConfig, doc="the cluster, and what a trial takes of it")
+    slurm: SlurmConfig = option(SlurmConfig, doc="the jobs, one a worker")
     seed: int | None = option(None, doc="seed of the search; null draws one", at_least=0, example=0)
     study_name: str = option(
         "greensweep",
@@ -182,7 +219,9 @@ class SweeperConfig:
         example="first",
     )
     storage: str | None = option(
-        None, doc="any storage URL that Optuna takes; null keeps optuna.db in the sweep's folder"
+        None,
+        doc="any storage URL that Optuna takes, or FILE.log, its journal; null keeps optuna.db in "
+        "the sweep's folder, and with executor=slurm journal.log",
     )
     max_failure_rate: float = option(
         1.0,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -73,7 +74,7 @@ def build_spec(
     spec = SearchSpec(
         directory=directory,
         study_name=options.study_name,
-        storage=storage_url(options.storage, directory),
+        storage=_storage(options, directory),
         directions=directions,
         metric=options.metric and split_of(options.metric)[1],
         distributions=space.distributions,
@@ -106,6 +107,22 @@ def build_spec(
     _check(spec, energy, is_metered(options, energy, run))
     _check_packages(spec)
     return spec, shared
+
+
+def _storage(options: SweeperConfig, directory: Path) -> str:
+    """Return where the study is kept.
+
+    Raises:
+        StudyError: in a file that several machines must not write to.
+    """
+    on_slurm = options.executor == "slurm"
+    if on_slurm and options.storage is not None and options.storage.startswith("sqlite"):
+        raise StudyError(
+            f"{PREFIX}storage={options.storage} is a SQLite file, which nodes of a cluster must "
+            "not share: leave it out, which keeps journal.log in the sweep's folder, or give a "
+            "server, postgresql+psycopg://USER@HOST/NAME, say"
+        )
+    return storage_url(options.storage, directory, several_machines=on_slurm)
 
 
 def trial_overrides(params: Mapping[str, Any], shared: Sequence[str]) -> list[str]:

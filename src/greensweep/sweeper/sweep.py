@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.errors import CompactHydraException
@@ -12,6 +13,7 @@ from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.executors.local import run_workers
 from greensweep.executors.ray import ray_tasks
+from greensweep.executors.slurm import SlurmJobs
 from greensweep.messages import error_line, spell_output
 from greensweep.record.result import read_results
 from greensweep.search.callbacks import call_before_first_trial
@@ -141,6 +143,12 @@ def _run_trials(
     if options.executor == "ray":
         with ray_tasks(worker, options.ray, worker.gpus) as tasks, graceful():
             worker.work_elsewhere(queue, tasks, workers, display.look)
+        return
+    if options.executor == "slurm":
+        # Slurm shows each job its own GPUs.
+        jobs = SlurmJobs(replace(worker, gpus=None), queue, options.slurm, options.gpus_per_worker)
+        with graceful():
+            jobs.run(workers)
         return
     if worker.launches_here and (workers > 1 or options.gpus_per_worker is not None):
         run_workers(worker, workers, queue.recover_dead, read_output=display.has_terminal)

@@ -1,5 +1,6 @@
 """A process's part of a sweep: it reserves trials, and runs them through Hydra's launcher."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,12 +119,12 @@ class Worker:
         """Hydra's launcher runs trials in this process, one at a time."""
         return str(self.config.hydra.launcher._target_).endswith(_BASIC_LAUNCHER)
 
-    def __call__(self) -> None:
-        """Work in a process of its own."""
+    def __call__(self, seconds: float = math.inf) -> None:
+        """Work in a process of its own that has so much time; exit with 1 at an error."""
         self._begin_process()
         try:
             with storage_faults(self.spec.storage):
-                self.work(1)
+                self.work(1, seconds=seconds)
         except GreensweepError as error:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(1)
@@ -146,7 +147,9 @@ class Worker:
         mask_program_output(self.config)
         quiet_hydra(self.config.hydra.verbose)
 
-    def work(self, batch: int, on_end: Callable[[], None] = lambda: None) -> None:
+    def work(
+        self, batch: int, on_end: Callable[[], None] = lambda: None, seconds: float = math.inf
+    ) -> None:
         """Run trials until there are no more; as for `greensweep.search.loop.run_trials`."""
         study = open_once(self.spec)
         with warn_once_per_sweep(self.spec.directory):
@@ -159,7 +162,7 @@ class Worker:
                     keep_search_energy(study, meter)  # a budget must know of it while trials run
                 return self._launch(launcher, trials)
 
-            run_trials(self.queue(study), run, meter, batch, on_end)
+            run_trials(self.queue(study), run, meter, batch, on_end, seconds)
 
     def work_elsewhere(
         self, queue: TrialQueue, elsewhere: Elsewhere, workers: int, on_end: Callable[[], None]

@@ -1,0 +1,313 @@
+"""Slurm on this machine: two nodes with GPUs that are none, for tests that need the real one.
+
+munge, MariaDB, slurmdbd, slurmctld and two slurmd in a folder of their own, which bind to 127.0.0.1
+alone and are ended whatever happens.
+"""
+
+import os
+import platform
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+NODES = ("n1", "n2")
+_DAEMONS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch")
+
+_GRES = """\
+AutoDetect=off
+NodeName=n1 Name=gpu File={folder}/dev/n1gpu[0-1]
+NodeName=n2 Name=gpu File={folder}/dev/n2gpu[0-1]
+"""
+
+_SLURM = """\
+ClusterName=scale
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[slurmctld]}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/munge.socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+SlurmctldPidFile={folder}/run/slurmctld.pid
+SlurmdPidFile={folder}/run/slurmd-%n.pid
+SlurmctldLogFile={folder}/log/slurmctld.log
+SlurmdLogFile={folder}/log/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={ports[slurmdbd]}
+AccountingStoragePass={folder}/munge/munge.socket
+JobCompType=jobcomp/none
+MpiDefault=none
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=5,sched_interval=5
+ReturnToService=2
+SlurmdTimeout=10
+SlurmctldTimeout=30
+InactiveLimit=0
+KillWait=5
+MinJobAge=300
+SlurmdParameters=config_overrides
+GresTypes=gpu
+NodeName=DEFAULT CPUs=1 RealMemory=4000 Gres=gpu:2
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[n1]}
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[n2]}
+PartitionName=debug Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+PartitionName=short Nodes=n1,n2 MaxTime=10 State=UP
+"""
+
+_SLURMDBD = """\
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/munge.socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={ports[slurmdbd]}
+SlurmUser=root
+LogFile={folder}/log/slurmdbd.log
+PidFile={folder}/run/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={ports[mariadb]}
+StorageUser=slurm
+StoragePass={password}
+StorageLoc=slurm
+"""
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what or condition
+        time.sleep(0.1)
+
+
+class Slurm:
+    """A Slurm of two nodes on this machine, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ports = _free_ports("slurmctld", "slurmdbd", "mariadb", *NODES)
+        self._password = secrets.token_hex(8)
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a command needs to find it."""
+        return {"SLURM_CONF": str(self.folder / "etc" / "slurm.conf")}
+
+    def call(self, *command: str) -> str:
+        """Run a command of Slurm's, and return what it prints."""
+        done = subprocess.run(
+            command,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self) -> None:
+        self._write()
+        self._start_munge()
+        self._start_mariadb()
+        self._daemon("slurmdbd", "-D")
+        wait_for(lambda: _answers(self._ports["slurmdbd"]), what="slurmdbd does not answer")
+        self._daemon("slurmctld", "-D")
+        wait_for(lambda: _answers(self._ports["slurmctld"]), what="slurmctld does not answer")
+        for node in NODES:
+            self.start_node(node)
+        wait_for(lambda: self.states() == {"idle"}, what="its nodes do not come up")
+
+    def states(self) -> set[str]:
+        """Return the states that its nodes are in."""
+        return {*self.call("sinfo", "--noheader", "--Format=StateLong").split()}
+
+    def start_node(self, node: str) -> None:
+        """Start a node, or bring it back."""
+        self._daemon("slurmd", "-D", "-N", node)
+        self.call("scontrol", "ping")
+
+    def kill_node(self, node: str) -> None:
+        """Kill a node with all that runs on it, as if its power was cut."""
+        for process in self._processes(node):
+            with suppress(psutil.Error):
+                process.kill()
+
+    def end(self) -> None:
+        with suppress(Exception):
+            self.call("scancel", "--signal=KILL", "--full", f"--user={os.getuid()}")
+        for node in NODES:
+            self.kill_node(node)
+        for process in reversed(self._started):
+            process.send_signal(signal.SIGTERM)
+        for process in self._started:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _processes(self, node: str) -> list[psutil.Process]:
+        """Return a node's slurmd, then its steps, which have no parent, and what they run."""
+        daemons, steps, jobs = [], [], []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, IndexError):
+                if process.environ().get("SLURM_CONF") != self.environment["SLURM_CONF"]:
+                    continue
+                children = process.children(recursive=True)
+                if process.name() == "slurmd" and process.cmdline()[-1] == node:
+                    daemons.append(process)
+                elif process.name().startswith("slurmstepd") and any(
+                    each.environ().get("SLURMD_NODENAME") == node for each in children
+                ):
+                    steps.append(process)
+                    jobs += children
+        return [*daemons, *steps, *jobs]
+
+    def _write(self) -> None:
+        for name in ("etc", "state", "log", "run", "dev", "munge", "mungekey", "db"):
+            (self.folder / name).mkdir(parents=True)
+        for node in NODES:
+            (self.folder / "spool" / node).mkdir(parents=True)
+            for gpu in (0, 1):  # as /dev/null is one; a plain file would be no device
+                device = self.folder / "dev" / f"{node}gpu{gpu}"
+                os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        known = {
+            "folder": self.folder,
+            "host": platform.node(),
+            "ports": self._ports,
+            "password": self._password,
+        }
+        for name, text in (("gres", _GRES), ("slurm", _SLURM), ("slurmdbd", _SLURMDBD)):
+            file = self.folder / "etc" / f"{name}.conf"
+            file.write_text(text.format(**known))
+            file.chmod(0o600 if name == "slurmdbd" else 0o644)
+
+    def _start_munge(self) -> None:
+        key, folder = self.folder / "mungekey" / "munge.key", self.folder / "munge"
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o400)
+        key.parent.chmod(0o700)
+        folder.chmod(0o755)
+        # It is as safe as the folders above its own, which here are a test's.
+        self._daemon(
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={folder / 'munge.socket'}",
+            f"--pid-file={folder / 'munged.pid'}",
+            f"--log-file={folder / 'munged.log'}",
+            f"--seed-file={folder / 'munged.seed'}",
+            "--num-threads=2",
+        )
+        wait_for((folder / "munge.socket").exists, what="munged does not start")
+
+    def _start_mariadb(self) -> None:
+        folder = self.folder / "db"
+        data, server = f"--datadir={folder / 'data'}", str(folder / "s.sock")
+        subprocess.run(
+            [
+                *("mariadb-install-db", "--no-defaults", "--user=root", data),
+                *("--auth-root-authentication-method=socket", "--skip-test-db"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self._daemon(
+            *("mariadbd", "--no-defaults", "--user=root", data, f"--socket={server}"),
+            *("--bind-address=127.0.0.1", f"--port={self._ports['mariadb']}"),
+            *(f"--pid-file={folder / 'm.pid'}", "--innodb-buffer-pool-size=64M"),
+            "--innodb-lock-wait-timeout=900",
+        )
+        wait_for(lambda: _answers(self._ports["mariadb"]), what="MariaDB does not answer")
+        grants = "".join(
+            f"create user slurm@'{host}' identified by '{self._password}';"
+            f"grant all on slurm.* to slurm@'{host}';"
+            for host in ("127.0.0.1", "localhost")
+        )
+        subprocess.run(
+            ["mariadb", "--no-defaults", f"--socket={server}", "--user=root"],
+            input=f"create database slurm; {grants}",
+            check=True,
+            text=True,
+        )
+
+    def _daemon(self, *command: str) -> None:
+        name = f"{command[0]}-{command[-1]}.out" if command[0] == "slurmd" else f"{command[0]}.out"
+        with (self.folder / "log" / name).open("ab") as file:
+            process = subprocess.Popen(
+                [shutil.which(command[0]) or f"/usr/sbin/{command[0]}", *command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+        self._started.append(process)
+
+
+def _free_ports(*names: str) -> dict[str, int]:
+    """Return a free port for each name; all are held until all are known."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    try:
+        return {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+        return True
+    return False
+
+
+def _missing() -> str | None:
+    """Say what a Slurm of the tests' own lacks here."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    absent = [name for name in _DAEMONS if shutil.which(name, path=path) is None]
+    if absent:
+        return f"no {absent[0]}: install slurm-wlm, munge, slurmdbd and mariadb-server"
+    return None if os.getuid() == 0 else "its devices and its slurmd need root"
+
+
+@contextmanager
+def running_slurm(folder: Path) -> Iterator[Slurm]:
+    """A Slurm that runs until the block ends."""
+    slurm = Slurm(folder)
+    try:
+        slurm.start()
+        yield slurm
+    finally:
+        slurm.end()
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """A Slurm of two nodes, each with a CPU... and two GPUs that are none."""
+    pytest.importorskip("submitit")
+    if (missing := _missing()) is not None:
+        pytest.skip(missing)
+    with running_slurm(tmp_path_factory.mktemp("slurm")) as found:
+        yield found
