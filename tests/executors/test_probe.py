@@ -51,6 +51,11 @@ LACKS = {
     "python": ({"python": "3.9"}, "node n2 has Python 3.", "and this command 3.9"),
     "version": ({"version": "9.9"}, "and this command 9.9", "pip install greensweep==9.9"),
     "folder": ({"mark": "b2", "shares_folder": True}, "does not see", "hydra.sweep.dir"),
+    "a journal": (
+        {"storage": "/nowhere/journal.log"},
+        "does not see the study's journal /nowhere/journal.log",
+        "hydra.sweeper.storage",
+    ),
     "a study in a file": (
         {"machine": ELSEWHERE},
         "does not share the study with laptop, a SQLite file there",
