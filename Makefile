@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep report doctor ui test test-all test-integrations bench lint lock repro docs clean
+.PHONY: help setup sweep report doctor ui test test-all test-integrations test-cluster bench lint lock repro docs clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -36,7 +36,7 @@ ui: $(INSTALLED) ## compare the runs in the MLflow UI, on 127.0.0.1:5000
 		--default-artifact-root mlruns/artifacts
 
 # Tests start hundreds of commands: without bytecode each would compile the same modules anew.
-test test-all test-integrations: export PYTHONDONTWRITEBYTECODE =
+test test-all test-integrations test-cluster: export PYTHONDONTWRITEBYTECODE =
 
 test: $(INSTALLED) ## run the fast tests
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 $(ARGS)
@@ -47,6 +47,9 @@ test-all: $(INSTALLED) ## run the slow tests too
 test-integrations: $(INSTALLED) ## run the tests of callbacks, with the libraries that they are for
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[integrations]'
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "slow or not slow" tests/loops $(ARGS)
+
+test-cluster: $(INSTALLED) ## run the tests with a real Slurm, Ray and servers, each started here
+	$(BIN)/python -m pytest -q -n 0 -m cluster $(ARGS)
 
 bench: $(INSTALLED) ## measure throughput, overhead and memory, as ratios
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -97,8 +97,12 @@ class SlurmConfig:
     setup: list[str] = option(
         list, doc="shell commands before the worker starts", example="'[module load cuda]'"
     )
-    additional_parameters: dict[str, Any] = option(
-        dict, doc="any other option of sbatch by its name", example="'{constraint: a100}'"
+    # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
+    additional_parameters: Any = option(
+        None,
+        doc="any other option of sbatch by its name",
+        must=("options by name", lambda given: given is None or isinstance(given, dict)),
+        example="'{constraint: a100}'",
     )
 
     def faults(self, prefix: str) -> Iterator[str]:

@@ -202,17 +202,17 @@ class SlurmJobs:
             self._fault = said.removeprefix(_ERROR)
             return
         self._futile = 0 if own else self._futile + 1
-        where = f"job {job.id}{f' on {job.node}' if job.node else ''} ended as {job.state}"
+        where = f"job {job.id}{f' on {job.node}' if job.node else ''} ({job.state})"
         left = said or (
             f"it left no log in {self._folder}, which all nodes must see: set hydra.sweep.dir"
         )
         if self._futile >= _FUTILE_JOBS:
             self._fault = (
-                f"{self._futile} jobs one after another ended before they ran a trial; {where}: "
+                f"{self._futile} jobs one after another ended before they ran a trial; the last was {where}: "
                 f"{left}"
             )
         else:
-            log.warning("%s: %s; another takes its place.", where.capitalize(), left)
+            log.warning("Another takes the place of %s: %s.", where, left)
 
     def _see_to_waiting(self, waiting: Collection[SlurmJob]) -> None:
         """Tell why jobs wait, each reason once; one that will not pass ends the sweep."""
@@ -248,7 +248,7 @@ class SlurmJobs:
             "slurm_account": options.account,
             "slurm_qos": options.qos,
             "slurm_signal_delay_s": options.signal_delay_s,
-            "slurm_additional_parameters": dict(options.additional_parameters) or None,
+            "slurm_additional_parameters": options.additional_parameters or None,
             "slurm_setup": [
                 f"export PYTHONPATH={shlex.quote(os.pathsep.join(filter(None, sys.path)))}",
                 f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{threads}}}",
@@ -264,8 +264,8 @@ class SlurmJobs:
             with redirect_stderr(io.StringIO()), _outside_of_jobs(), executor.batch():
                 jobs = [executor.submit(self._job) for _ in range(count)]
         except submitit.core.utils.FailedJobError as error:
-            lines = [line.partition("error: ")[2] or line for line in str(error).splitlines()]
-            said = next((line for line in reversed(lines) if line), first_line(error))
+            told = re.findall(r"^sbatch: (?:error: )?(.+)", str(error), re.MULTILINE)
+            said = told[-1] if told else first_line(error)
             raise StudyError(f"Slurm took no job ({said}): {self._remedy()}") from error
         for job in jobs:  # until Slurm tells more of them
             self._jobs[job.job_id] = SlurmJob(job.job_id, "PENDING", 0)

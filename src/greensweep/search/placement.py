@@ -75,8 +75,8 @@ def gpus_of_worker(options: SweeperConfig, run: PlannedRun | None) -> int | None
         run: as the configuration plans it; None of a program of which that is not known, and which
             may train on a GPU.
     """
-    if options.gpus_per_worker is not None:
-        return options.gpus_per_worker
+    if options.gpus_per_worker is not None or options.executor == "slurm":
+        return options.gpus_per_worker  # a login node knows nothing of other nodes' GPUs
     if run is not None and not run.takes_any_gpu:
         return None
     return 1 if visible_gpus() else None
@@ -89,8 +89,16 @@ def workers_of(options: SweeperConfig, each: int | None) -> int:
         each: the GPUs that each takes.
 
     Raises:
-        StudyError: there are too few GPUs for them.
+        StudyError: there are too few GPUs for them; or they are to be as many as this machine has
+            room for, and run elsewhere.
     """
+    if options.executor == "slurm":
+        if options.n_workers == "auto":
+            raise StudyError(
+                "hydra.sweeper.n_workers=auto is what this machine has room for, and trials run on "
+                "others: give the number of jobs, hydra.sweeper.n_workers=4, say"
+            )
+        return int(options.n_workers)
     cores = max(usable_cores() // 2, 1)
     if not each:
         return cores if options.n_workers == "auto" else int(options.n_workers)

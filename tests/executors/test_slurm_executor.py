@@ -1,0 +1,285 @@
+"""Sweeps in jobs of a real Slurm: whatever ends jobs, nodes or sweeper, each trial ends once."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import optuna
+import psutil
+import pytest
+from services import Slurm, slurm, wait_for  # noqa: F401 - a fixture
+
+from greensweep.record.result import read_results
+from greensweep.search.folders import trial_directories
+from greensweep.search.records import counted, outcome_of, owner_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
+
+CONFIG = """
+defaults: [_self_, override hydra/sweeper: greensweep]
+rate: 0.5
+epochs: 2
+pause: 0.5
+hydra:
+  sweeper:
+    executor: slurm
+    n_workers: 2
+    n_trials: 8
+    direction: maximize
+    pruner: none
+    energy: {name: unmetered}
+    sampler: {_target_: optuna.samplers.RandomSampler}
+    params: {rate: "interval(0.1,1.0)"}
+"""
+
+PROGRAM = """
+import json, os, time
+import hydra
+import greensweep
+
+@hydra.main(config_path=".", config_name="config")
+def main(config):
+    names = ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+    place = {name: os.environ.get(name) for name in names} | {"pid": os.getpid()}
+    with open("places.jsonl", "a") as file:
+        print(json.dumps(place | {"rate": config.rate}), file=file, flush=True)
+    for epoch in range(1, config.epochs + 1):
+        time.sleep(config.pause)
+        greensweep.report(epoch=epoch, epochs=config.epochs, score=config.rate * epoch / 2)
+    return config.rate
+
+main()
+"""
+
+
+class Sweeping:
+    """A sweep of a program of one's own in a folder, and the command that watches it."""
+
+    def __init__(self, folder: Path, cluster: Slurm) -> None:
+        self.folder, self.cluster = folder, cluster
+        (folder / "config.yaml").write_text(CONFIG)
+        (folder / "program.py").write_text(PROGRAM)
+        self.tracking = f"sqlite:///{folder}/mlruns/mlflow.db"
+        self.options: tuple[str, ...] = ()
+        self.command: subprocess.Popen[str] | None = None
+
+    def start(self, *options: str) -> None:
+        """Give the command, the same as before where no options are given."""
+        self.options = options or self.options
+        self.command = subprocess.Popen(
+            [sys.executable, "program.py", "-m", *self.options],
+            cwd=self.folder,
+            env={**os.environ, **self.cluster.environment, "MLFLOW_TRACKING_URI": self.tracking},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end(self, status: int = 0, seconds: float = 300.0) -> str:
+        """Wait for the command's end; return what it printed."""
+        assert self.command is not None
+        said, _ = self.command.communicate(timeout=seconds)
+        assert self.command.returncode == status, said
+        return said
+
+    def run(self, *options: str, status: int = 0) -> str:
+        self.start(*options)
+        return self.end(status)
+
+    @property
+    def sweep(self) -> Path:
+        return self.folder / "multirun" / "greensweep"
+
+    @property
+    def places(self) -> list[dict[str, Any]]:
+        """Where each run was, in the order in which they began."""
+        file = self.folder / "places.jsonl"
+        return [*map(json.loads, file.read_text().splitlines())] if file.is_file() else []
+
+    def jobs(self, *states: str) -> list[str]:
+        """The jobs in Slurm's queue, of these states."""
+        asked = [f"--states={','.join(states)}"] if states else []
+        return self.cluster.call("squeue", "--noheader", "--array", *asked, "-o", "%i").split()
+
+    def study(self) -> optuna.Study:
+        file = optuna.storages.journal.JournalFileBackend(str(self.sweep / "journal.log"))
+        storage = optuna.storages.JournalStorage(file)
+        return optuna.load_study(study_name="greensweep", storage=storage)
+
+    def has_begun(self, runs: int) -> None:
+        """Wait until so many runs have begun."""
+        wait_for(lambda: len(self.places) >= runs, 120.0, f"no {runs} runs began")
+
+    def holds(self, trials: int) -> None:
+        """Hold file, storage and MLflow against each other: each trial is there, and once."""
+        study = self.study().get_trials(deepcopy=False)
+        ended = counted(study)
+        assert [trial.state.name for trial in ended] == ["COMPLETE"] * trials
+        assert not [trial.number for trial in study if trial.state.name in ("RUNNING", "WAITING")]
+        results = read_results(trial_directories(self.sweep)).values()
+        by_number = {result.trial: result for result in results if result.status == "finished"}
+        assert sorted(by_number) == [trial.number for trial in ended]
+        assert [by_number[trial.number].objective_value for trial in ended] == [
+            trial.values[0] for trial in ended
+        ]
+        client = mlflow.MlflowClient(self.tracking)
+        tracked = {
+            run.data.tags["mlflow.runName"]: run.data.metrics
+            for run in client.search_runs(["1"], "attributes.status = 'FINISHED'")
+            if "mlflow.parentRunId" in run.data.tags
+        }
+        assert {name: metrics["validation/score"] for name, metrics in tracked.items()} == {
+            f"trial {trial.number}": trial.values[0] for trial in ended
+        }
+        assert not self.jobs()
+
+
+@pytest.fixture
+def sweeping(tmp_path: Path, slurm: Slurm) -> Iterator[Sweeping]:  # noqa: F811
+    found = Sweeping(tmp_path, slurm)
+    yield found
+    if found.command is not None and found.command.poll() is None:
+        found.command.kill()
+        found.command.communicate()
+    if left := found.jobs():
+        slurm.call("scancel", "--signal=KILL", "--full", *left)
+        wait_for(lambda: not found.jobs())
+    wait_for(lambda: slurm.states() == {"idle"}, 120.0, "its nodes stay busy")
+
+
+def test_workers_are_jobs_on_nodes_with_their_own_gpus(sweeping: Sweeping) -> None:
+    said = sweeping.run("hydra.sweeper.gpus_per_worker=1")
+    sweeping.holds(8)
+    assert {each["SLURMD_NODENAME"] for each in sweeping.places} == {"n1", "n2"}
+    assert {each["CUDA_VISIBLE_DEVICES"] for each in sweeping.places} == {"0"}  # ids are per node
+    assert len({each["SLURM_JOB_ID"] for each in sweeping.places}) == 2
+    assert "Submitted 2 jobs" in said
+    assert not [*(sweeping.sweep / "slurm").glob("*.pkl")]
+
+
+def test_a_job_that_is_cancelled_leaves_its_trials_to_the_others(sweeping: Sweeping) -> None:
+    sweeping.start("pause=1")
+    sweeping.has_begun(3)
+    (job, *_) = sweeping.jobs("RUNNING")
+    sweeping.cluster.call("scancel", job)
+    assert f"Job {job} was cancelled: no other takes its place." in sweeping.end()
+    sweeping.holds(8)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_runs_again(sweeping: Sweeping) -> None:
+    sweeping.start("pause=1")
+    sweeping.has_begun(3)
+    psutil.Process(sweeping.places[2]["pid"]).kill()
+    said = sweeping.end()
+    assert re.search(r"Another takes the place of job \S+ on n\d \(FAILED\): ", said), said
+    sweeping.holds(8)
+    assert len({each["SLURM_JOB_ID"] for each in sweeping.places}) == 3
+
+
+def test_a_node_that_vanishes_loses_no_trial(sweeping: Sweeping) -> None:
+    sweeping.start("pause=2", "hydra.sweeper.n_trials=12")
+    sweeping.has_begun(3)
+    sweeping.cluster.kill_node("n2")
+    wait_for(
+        lambda: (
+            "NODE_FAIL" in sweeping.cluster.call("sacct", "-n", "-o", "State")
+            or len(sweeping.jobs("RUNNING")) < 2
+        ),
+        120.0,
+    )
+    sweeping.cluster.start_node("n2")
+    sweeping.end()
+    sweeping.holds(12)
+
+
+def test_jobs_are_submitted_again_until_all_trials_have_had_their_time(sweeping: Sweeping) -> None:
+    sweeping.run(
+        "hydra.sweeper.slurm.timeout_min=1",
+        "hydra.sweeper.slurm.signal_delay_s=10",
+        "hydra.sweeper.n_workers=1",
+        "hydra.sweeper.n_trials=12",
+        "pause=3",
+    )
+    sweeping.holds(12)
+    assert len({each["SLURM_JOB_ID"] for each in sweeping.places}) > 1
+    assert not [each for each in sweeping.study().trials if outcome_of(each).status == "died"]
+
+
+def test_a_sweeper_that_is_killed_finds_its_jobs_again(sweeping: Sweeping) -> None:
+    sweeping.start("pause=1.5", "hydra.sweeper.n_trials=10")
+    sweeping.has_begun(2)
+    assert sweeping.command is not None
+    sweeping.command.kill()
+    sweeping.command.communicate()
+    sweeping.start()
+    wait_for(lambda: len(sweeping.places) >= 5, 120.0)
+    assert len(sweeping.jobs()) <= 2
+    said = sweeping.end()
+    assert "Going on with what an earlier command submitted: 2 jobs." in said
+    sweeping.holds(10)
+    assert len({each["SLURM_JOB_ID"] for each in sweeping.places}) == 2
+
+
+def test_a_job_that_slurm_puts_back_into_its_queue_goes_on(sweeping: Sweeping) -> None:
+    sweeping.start("pause=2", "hydra.sweeper.n_workers=1")
+    sweeping.has_begun(2)
+    (job,) = sweeping.jobs("RUNNING")
+    sweeping.cluster.call("scontrol", "requeue", job)
+    wait_for(lambda: sweeping.jobs("PENDING") == [job])
+    sweeping.cluster.call("scontrol", "update", f"jobid={job}", "StartTime=now")
+    sweeping.end()
+    sweeping.holds(8)
+    jobs = {owner.job for trial in sweeping.study().trials if (owner := owner_of(trial))}
+    assert jobs == {f"{job}:0", f"{job}:1"}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_the_jobs_and_the_same_command_goes_on(sweeping: Sweeping, times: int) -> None:
+    sweeping.start("pause=2")
+    sweeping.has_begun(2)
+    assert sweeping.command is not None
+    for _ in range(times):
+        sweeping.command.send_signal(signal.SIGINT)
+        time.sleep(1.0)
+    sweeping.end(130)
+    assert not sweeping.jobs()
+    ended = [outcome_of(trial) for trial in sweeping.study().trials]
+    assert [each.interrupted for each in ended if each] == [True] * 2
+    sweeping.run()
+    sweeping.holds(8)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["hydra.sweeper.slurm.partition=none"], r"Slurm took no job \(.*partition.*none"),
+        (
+            ["hydra.sweeper.slurm.partition=short", "hydra.sweeper.slurm.timeout_min=60"],
+            r"Slurm will not start job \d+.* \(PartitionTimeLimit\): .*timeout_min=60",
+        ),
+        (["hydra.sweeper.slurm.additional_parameters={no-such: 1}"], "Slurm took no job .*no-such"),
+        (
+            ["hydra.sweeper.slurm.setup=['echo the module is missing', 'exit 3']"],
+            r"3 jobs one after another ended before they ran a trial; the last was job \S+ on n\d "
+            r"\(FAILED\): the module is missing",
+        ),
+        (["hydra.sweeper.storage=sqlite:///a.db"], "is a SQLite file, which nodes of a cluster"),
+    ],
+    ids=["partition", "time", "parameter", "dies", "sqlite"],
+)
+def test_what_cannot_run_ends_in_a_sentence(
+    sweeping: Sweeping, options: list[str], said: str
+) -> None:
+    last = sweeping.run(*options, status=1).splitlines()[-1]
+    assert re.search(said, last), last
+    assert not sweeping.places
+    assert not sweeping.jobs()
