@@ -208,8 +208,8 @@ class SlurmJobs:
         )
         if self._futile >= _FUTILE_JOBS:
             self._fault = (
-                f"{self._futile} jobs one after another ended before they ran a trial; the last was {where}: "
-                f"{left}"
+                f"{self._futile} jobs one after another ended before they ran a trial; the last "
+                f"was {where}: {left}"
             )
         else:
             log.warning("Another takes the place of %s: %s.", where, left)
