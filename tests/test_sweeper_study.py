@@ -19,6 +19,7 @@ from greensweep.search.cost_model import early_forecast
 from greensweep.search.progress import progress_line
 from greensweep.search.records import CurvePoint, Outcome
 from greensweep.search.spec import SearchSpec
+from greensweep.search.trials_so_far import trials_so_far
 from greensweep.sweeper.forecast import joules_with_search
 
 Cli = Callable[..., Finished]
@@ -196,7 +197,7 @@ def test_the_time_left_runs_down_while_a_trial_runs(tmp_path: Path) -> None:
         tmp_path, "s", "sqlite://", ("maximize",), {"rate": FloatDistribution(0.0, 1.0)}, 5, sampler
     )
     left = [
-        progress_line(spec, study, study.get_trials(), 8.0 + waited, waited).rpartition(", ")[2]
+        progress_line(spec, trials_so_far(study), 8.0 + waited, waited).rpartition(", ")[2]
         for waited in (0.0, 3.0, 20.0)
     ]
     assert left == ["12 s left", "9 s left", "0 s left"]

@@ -17,7 +17,7 @@ from greensweep.search.samplers import (
     PaperGpSampler,
     ScaledTPESampler,
 )
-from greensweep.search.samplers.deduplicating import DeduplicatingSampler
+from greensweep.search.samplers.deduplicating import DeduplicatingSampler, TakenPoints
 from greensweep.search.space import Space
 
 Make = Callable[[], BaseSampler]
@@ -56,4 +56,10 @@ class TestUntried(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
 
     @pytest.fixture
     def sampler(self) -> Make:
-        return lambda: DeduplicatingSampler(TPESampler(n_startup_trials=0), Space({}), (), [0])
+        def make() -> BaseSampler:
+            space = Space({})
+            return DeduplicatingSampler(
+                TPESampler(n_startup_trials=0), space, TakenPoints(space), [0]
+            )
+
+        return make

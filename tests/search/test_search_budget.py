@@ -16,7 +16,7 @@ from searches import RANDOM, Search, kill, set_attribute, spec
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import TrialEnded
 from greensweep.record.reporting import Progress, report
-from greensweep.search.budget import Spent, drawing_joules, over_budget, spent
+from greensweep.search.budget import Spending, Spent, over_budget, spent
 from greensweep.search.cost import search_cost
 from greensweep.search.cost_model import CostModel, whole_seconds
 from greensweep.search.monitor import TrialMonitor
@@ -379,8 +379,11 @@ def test_what_it_takes_to_draw_a_trial_is_told_by_the_latest() -> None:
         )
         for joules in (9.0, 1.0, 2.0, 1.0)
     ]
-    assert drawing_joules(trials) == 2.0
-    assert drawing_joules([]) == 0.0
+    spending = Spending()
+    assert spending.drawing_joules == 0.0
+    for trial in trials:
+        spending.add(trial)
+    assert spending.drawing_joules == 2.0
 
 
 def test_a_cheaper_run_is_forecast_by_runs_of_its_own_kind() -> None:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from searches import Search, kill, spec
 
 from greensweep.record.reporting import report
-from greensweep.search.cost import best_trials
+from greensweep.search.best import best_trials
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import counted, fidelity_of
 from greensweep.search.trial import run_trial

@@ -15,7 +15,7 @@ from greensweep.config.sweeper import BudgetConfig, PruningConfig
 from greensweep.errors import ConstraintError, StudyError
 from greensweep.nested import from_json
 from greensweep.record.reporting import Progress, report, report_progress
-from greensweep.search.cost import best_trials
+from greensweep.search.best import best_trials
 from greensweep.search.monitor import is_mark
 from greensweep.search.pruning import Finished, dominated_by, gain_since
 from greensweep.search.records import CURVE_POINTS, PROGRESS, CurvePoint, Outcome, kept, outcome_of

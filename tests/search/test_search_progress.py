@@ -17,6 +17,7 @@ from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.live_line import live_line
 from greensweep.search.progress import progress_line, progress_shown, trial_line
 from greensweep.search.records import WHOLE_RUN, Outcome
+from greensweep.search.trials_so_far import trials_so_far
 
 CONTROL = re.compile(r"[\r\x1b]")
 
@@ -127,7 +128,7 @@ def test_the_line_says_how_the_search_stands(tmp_path: Path) -> None:
     search.take()
     best = max(search.trials[:4], key=lambda trial: trial.value or 0.0)
     spent = f"{sum(trial.params['width'] * 10.0 for trial in search.trials[:4]):.4g} J of 5 kJ"
-    trials = list(search.trials)
+    so_far = trials_so_far(search.study)
     name = f"best {best.value:.4g} (trial {best.number})"
     for width, line in {
         None: f"4/10 trials, 1 running, {name}, {spent}, 12 s left",
@@ -137,7 +138,7 @@ def test_the_line_says_how_the_search_stands(tmp_path: Path) -> None:
         25: "4/10 trials, 12 s left",
         9: "4/10 tria",
     }.items():
-        assert progress_line(asked, search.study, trials, 8.0, width=width) == line
+        assert progress_line(asked, so_far, 8.0, width=width) == line
 
 
 def test_a_terminal_shows_the_line_while_the_search_goes_on(

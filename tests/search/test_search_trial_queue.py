@@ -366,6 +366,14 @@ def test_a_trial_too_many_is_given_back_where_another_machine_was_faster(tmp_pat
     assert more.points()[2] == more.points()[1]
 
 
+def test_the_last_trial_of_a_study_on_a_server_runs_again_when_it_dies(tmp_path: Path) -> None:
+    search = Search(elsewhere(tmp_path, 2), value_of, InMemoryStorage())
+    search.run(1)
+    kill(search, search.take())
+    assert search.run() is None
+    assert [each.status for each in outcomes(search) if each] == ["finished", "died", "finished"]
+
+
 # Interrupts
 
 

@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy
 import optuna
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from greensweep.energy import shared_quality
 from greensweep.files import read_json, write_json
 from greensweep.nested import from_json
-from greensweep.pareto import is_pareto_optimal
+from greensweep.search.best import best_trials
 from greensweep.search.budget import between_trials, spent
 from greensweep.search.cost_model import Figure, early_forecast, whole_cost
 from greensweep.search.folders import STUDY_FILE
@@ -175,28 +173,6 @@ def _saved(pruned: Sequence[Outcome], figure: Figure) -> float:
     """Return what the pruned trials' remaining epochs would have cost."""
     wholes = [(whole_cost(each, figure), getattr(each, figure)) for each in pruned]
     return float(sum(whole - spent for whole, spent in wholes if whole is not None))
-
-
-def best_trials(trials: Sequence[FrozenTrial], study: optuna.Study) -> list[FrozenTrial]:
-    """Return the best finished trial that keeps all constraints, or the Pareto-optimal ones."""
-    feasible = [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and all(x <= 0 for x in trial.constraints.values())
-    ]
-    if not feasible:
-        return []
-    signs = [-1 if each == StudyDirection.MAXIMIZE else 1 for each in study.directions]
-
-    def first_loss_then_joules(trial: FrozenTrial) -> tuple[float, float]:
-        outcome = outcome_of(trial)
-        return signs[0] * trial.values[0], (outcome.joules if outcome else None) or 0.0
-
-    if len(signs) == 1:
-        return [min(feasible, key=first_loss_then_joules)]
-    optimal = is_pareto_optimal([numpy.multiply(signs, trial.values) for trial in feasible])
-    front = [trial for trial, is_optimal in zip(feasible, optimal, strict=True) if is_optimal]
-    return sorted(front, key=lambda trial: signs[0] * trial.values[0])
 
 
 def write_search_cost(found: SearchCost, directory: Path) -> None:

@@ -8,12 +8,13 @@ from greensweep.energy import sum_joules
 from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.errors import TrialEnded
 from greensweep.record.reporting import Progress
-from greensweep.search.budget import drawing_joules, over_budget, spent
+from greensweep.search.budget import over_budget
 from greensweep.search.constraints import broken_already, of_energy, refuse_unmetered
 from greensweep.search.cost_model import epoch_cost
 from greensweep.search.interrupt import interrupted
 from greensweep.search.records import CurvePoint
 from greensweep.search.spec import SearchSpec
+from greensweep.search.trials_so_far import trials_so_far
 
 
 class TrialLimits:
@@ -83,10 +84,10 @@ class TrialLimits:
     def _end_over_budget(self, progress: Progress, when: str) -> None:
         if not self._spec.has_budget:
             return
-        trials = self._study.get_trials(deepcopy=False)
+        so_far = trials_so_far(self._study)
         # After the trial the search goes on for a while, if only to find that nothing is left.
-        next_joules = self._epoch_joules + max(drawing_joules(trials), self._search_joules)
-        used = spent(self._study, trials)  # with this trial's, by its latest report
+        next_joules = self._epoch_joules + max(so_far.drawing_joules, self._search_joules)
+        used = so_far.spent()  # with this trial's, by its latest report
         reason = over_budget(self._spec, used, next_joules, self._epoch_seconds)
         if reason is not None:
             raise TrialEnded("stopped", f"stopped {when}: {reason}")

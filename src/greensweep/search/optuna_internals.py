@@ -3,8 +3,9 @@
 `tests/search/test_optuna_internals.py` holds each of them to the Optuna that is installed.
 """
 
+import copy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +16,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages._heartbeat import BaseHeartbeat, get_heartbeat_thread, is_heartbeat_enabled
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 
 # A trial's attributes and reports are written by its own `Trial` alone, and to make one draws. A
@@ -91,6 +92,38 @@ def trials_at_draw(study: optuna.Study) -> list[FrozenTrial]:
     A draw asks for them several times, once for each option, and `get_trials` reads each time.
     """
     return study._get_trials(deepcopy=False, use_cache=True)
+
+
+class StudyWindow(optuna.Study):
+    """A study that shows some of its trials; what is written is written to the whole one.
+
+    As `HyperbandPruner` shows its brackets; samplers ask for trials by `_get_trials`.
+
+    Args:
+        trials: that are shown, by number.
+        hidden: how many of the others count towards the search.
+    """
+
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial], hidden: int) -> None:
+        self._study_id, self.study_name = study._study_id, study.study_name
+        self._storage, self._directions = study._storage, study._directions
+        self.sampler, self.pruner = study.sampler, study.pruner
+        self._thread_local = study._thread_local
+        self._shown, self._hidden = trials, hidden
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        shown = [each for each in self._shown if states is None or each.state in states]
+        return copy.deepcopy(shown) if deepcopy else shown
+
+
+def hidden_trials(study: optuna.Study) -> int:
+    """Return how many trials a study does not show."""
+    return study._hidden if isinstance(study, StudyWindow) else 0
 
 
 def contains(distribution: BaseDistribution, internal: float) -> bool:

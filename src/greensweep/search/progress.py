@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -18,12 +17,11 @@ from greensweep.energy.units import duration_text, energy_text, joules_text
 from greensweep.errors import rounded
 from greensweep.messages import drop_output
 from greensweep.record.reported import OBJECTIVE
-from greensweep.search.budget import spent
-from greensweep.search.cost import best_trials
 from greensweep.search.cost_model import seconds_left
 from greensweep.search.live_line import LiveLine, live_line
-from greensweep.search.records import WHOLE_RUN, Outcome, counted, outcome_of
+from greensweep.search.records import WHOLE_RUN, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec
+from greensweep.search.trials_so_far import TrialsSoFar, trials_so_far
 
 _EVERY_SECONDS = 1.0  # between two looks at a search that runs
 _DISPENSABLE = ("failed", "pruned", "running", "best", "joules")  # on a narrow terminal, in order
@@ -39,9 +37,9 @@ class ProgressDisplay:
     def __init__(self, spec: SearchSpec, study: optuna.Study, line: LiveLine | None) -> None:
         self._spec, self._study, self._line = spec, study, line
         self._lock = threading.Lock()
-        trials = study.get_trials(deepcopy=False)
-        self._told = {each.number for each in trials if each.state.is_finished()}
-        self._earlier = _ended(trials)
+        so_far = trials_so_far(study)
+        self._told = len(so_far.ended)
+        self._earlier = _ended(so_far)
         self._began = self._last = time.monotonic()
 
     @property
@@ -52,18 +50,16 @@ class ProgressDisplay:
     def look(self) -> None:
         """Print a line for each trial that has ended since the last look; draw the live one."""
         with self._lock, suppress(StorageInternalError, SQLAlchemyError):  # as others will say
-            trials = self._study.get_trials(deepcopy=False)
-            now = time.monotonic()
-            for trial in trials:
-                if trial.number not in self._told and trial.state.is_finished():
-                    self._told.add(trial.number)
-                    self._last = now
-                    _print_ended(trial)
+            so_far, now = trials_so_far(self._study), time.monotonic()
+            ended = so_far.ended[self._told :]
+            self._told += len(ended)
+            for trial in ended:
+                self._last = now
+                _print_ended(trial)
             if self._line is not None:
                 standing = progress_line(
                     self._spec,
-                    self._study,
-                    trials,
+                    so_far,
                     now - self._began,
                     now - self._last,
                     self._earlier,
@@ -175,8 +171,7 @@ def _print_ended(trial: FrozenTrial) -> None:
 
 def progress_line(
     spec: SearchSpec,
-    study: optuna.Study,
-    trials: list[FrozenTrial],
+    so_far: TrialsSoFar,
     seconds: float,
     since_last: float = 0.0,
     earlier: int = 0,
@@ -190,15 +185,14 @@ def progress_line(
         earlier: trials that had ended before this command.
         width: characters that it may have; None for any.
     """
-    states = Counter(trial.state for trial in counted(trials))
-    done, total = _ended(trials), spec.total
+    states, done, total = so_far.states, _ended(so_far), spec.total
     parts = {"done": f"{done}/{total} trials"}
     names = {TrialState.RUNNING: "running", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
     parts |= {name: f"{states[state]} {name}" for state, name in names.items() if states[state]}
-    best = best_trials(trials, study)
-    if best:
-        parts["best"] = f"best {rounded(best[0].values[0], 4)} (trial {best[0].number})"
-    used, limit = spent(study, trials).joules, spec.budget_joules
+    if so_far.best:
+        best = so_far.best[0]
+        parts["best"] = f"best {rounded(best.values[0], 4)} (trial {best.number})"
+    used, limit = so_far.spent().joules, spec.budget_joules
     if used or limit:
         parts["joules"] = joules_text(used) + (f" of {joules_text(limit)}" if limit else "")
     if done > earlier and total > done:
@@ -212,5 +206,5 @@ def progress_line(
     return line[:width]
 
 
-def _ended(trials: list[FrozenTrial]) -> int:
-    return sum(trial.state != TrialState.RUNNING for trial in counted(trials))
+def _ended(so_far: TrialsSoFar) -> int:
+    return so_far.counted - so_far.states[TrialState.RUNNING]

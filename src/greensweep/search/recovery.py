@@ -26,7 +26,6 @@ from greensweep.search.records import (
     is_enqueued,
     kept,
     owner_of,
-    retried_numbers,
     retry_history,
     status_of,
 )
@@ -39,6 +38,7 @@ from greensweep.search.trial import (
     finish_trial,
     read_trial_file,
 )
+from greensweep.search.trials_so_far import trials_so_far
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Recovery:
     def recover_dead(self) -> int:
         """Finish the trials whose process has died; return how many."""
         with self.lock:
-            running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            running = trials_so_far(self.study).running
             return sum(self._recover_if_dead(trial) for trial in running)
 
     def jobs_of_running(self) -> dict[int, str]:
@@ -118,7 +118,7 @@ class Recovery:
 
     def run_again(self, trial: FrozenTrial) -> None:
         """Put a trial's parameters in the queue, linked to it."""
-        if trial.number in retried_numbers(self.study.get_trials(deepcopy=False)):
+        if trials_so_far(self.study).is_repeated(trial):
             return  # whoever began this died before the trial itself was finished
         attributes = inherited(trial)
         history = [*retry_history(trial), trial.number]

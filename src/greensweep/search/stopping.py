@@ -9,31 +9,28 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.search.encoder import SpaceEncoder, log_scaled_space
 from greensweep.search.records import in_fidelity
 from greensweep.search.samplers.acquisition import Acquisition
+from greensweep.search.samplers.bounded import MOST_FOR_GP
 from greensweep.search.samplers.observations import Observations
 from greensweep.search.spec import SearchSpec
+from greensweep.search.trials_so_far import TrialsSoFar
 
 _CANDIDATES = 4096
 _WIDE_DECADES = 3.0
 _JOULES_PER_KILOJOULE = 1000.0
 
 
-def not_worth_it(
-    spec: SearchSpec, study: optuna.Study, trials: Sequence[FrozenTrial]
-) -> str | None:
+def not_worth_it(spec: SearchSpec, study: optuna.Study, so_far: TrialsSoFar) -> str | None:
     """Say why further trials are not worth their energy, or None.
 
     The search ends when no point is expected to improve on the best by as much per joule as the
     user asks: the stopping rule of Xie et al. (2026, arXiv 2507.12453) for expected improvement
-    per cost, with the user's rate as the price of energy. It holds whatever sampler draws.
-
-    Args:
-        trials: all of the study's.
+    per cost, with the user's rate as the price of energy. It holds whatever sampler draws, and
+    learns from as many trials as one with a Gaussian process does.
     """
     least = least_gain_per_joule(spec)
-    finished = sum(trial.state == TrialState.COMPLETE for trial in trials)
-    if least is None or finished < spec.stop.min_finished:
+    if least is None or so_far.states[TrialState.COMPLETE] < spec.stop.min_finished:
         return None
-    gain = best_gain_per_joule(spec, study, trials)
+    gain = best_gain_per_joule(spec, study, so_far.window(MOST_FOR_GP).trials)
     if gain is None or gain >= least:
         return None
     return (

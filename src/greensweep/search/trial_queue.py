@@ -1,8 +1,9 @@
 """The queue of trials: each is drawn and reserved once, within the total and the budget."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy
@@ -12,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.config.grammar import kept_as_override
 from greensweep.energy.units import duration_text, joules_text
 from greensweep.errors import StudyError, plural
-from greensweep.search.budget import drawing_joules, over_budget, spent
+from greensweep.search.budget import over_budget
 from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.encoder import holds
 from greensweep.search.optuna_internals import trial_of
@@ -22,22 +23,25 @@ from greensweep.search.records import (
     OWNER,
     PROGRESS,
     Outcome,
-    counted,
     fidelity_of,
     flops_of,
     keep,
     kept,
-    left_to_repeat,
     outcome_of,
     status_of,
     this_process,
 )
 from greensweep.search.recovery import Recovery
-from greensweep.search.samplers.deduplicating import DeduplicatingSampler
-from greensweep.search.space import range_text, suggest
+from greensweep.search.samplers.bounded import bounded
+from greensweep.search.samplers.deduplicating import DeduplicatingSampler, TakenPoints
+from greensweep.search.space import Params, range_text, suggest
 from greensweep.search.spec import SearchSpec
 from greensweep.search.stopping import not_worth_it
 from greensweep.search.trial import finish_trial
+from greensweep.search.trials_so_far import TrialsSoFar, trials_so_far
+
+# Trials that the forecast of a trial's cost is learnt from: its model has a handful of figures.
+_MOST_FOR_COSTS = 200
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,18 @@ class TrialQueue(Recovery):
 
     flops_of: Callable[[ReservedTrial], float | None] | None = None
 
+    def __post_init__(self) -> None:
+        """No point is known to be taken yet."""
+        super().__post_init__()
+        self._taken = TakenPoints(self.spec.space)
+
+    @cached_property
+    def _grid_points(self) -> Iterator[Params]:
+        """The points of the space, in the order of a grid search."""
+        space = self.spec.space
+        order = numpy.random.default_rng(self.spec.seed).permutation(int(space.size))
+        return map(space.point, order)
+
     def prepare(self) -> None:
         """Make a study ready to go on: recover what died, queue what was interrupted.
 
@@ -67,7 +83,7 @@ class TrialQueue(Recovery):
         """
         with self.lock:
             self.recover_dead()
-            for trial in left_to_repeat(self.study.get_trials(deepcopy=False)):
+            for trial in trials_so_far(self.study).left_to_repeat():
                 self.run_again(trial)
             self._enqueue()
 
@@ -79,19 +95,18 @@ class TrialQueue(Recovery):
         """
         with self.lock:
             self.recover_dead()
-            trials = self._with_interrupted(self.study.get_trials(deepcopy=False))
-            done = counted(trials)
-            if len(done) >= self.spec.total or self._limit_reached(trials, done):
+            so_far = self._with_interrupted()
+            if so_far.counted >= self.spec.total or self._limit_reached(so_far):
                 return None
-            if any(status_of(each) == "withdrawn" for each in left_to_repeat(trials)):
+            if any(status_of(each) == "withdrawn" for each in so_far.left_to_repeat()):
                 return None  # it would be drawn again, and withdrawn again
-            self.study.sampler = self._sampler(trials, done)
+            self.study.sampler = self._sampler(so_far)
             drawn = self.study.ask()
             space = self.spec.space
             params = space.filled(lambda name: suggest(drawn, name, space.distributions[name]))
             keep(self.study, drawn, OWNER, asdict(this_process()))
             reserved = ReservedTrial(drawn.number, params, self._fidelity(drawn.number))
-            reason = self._surplus(reserved.number) or self._unaffordable(trials, reserved)
+            reason = self._surplus(reserved.number) or self._unaffordable(so_far, reserved)
             if reason is None:
                 return reserved
             frozen = trial_of(self.study, reserved.number)
@@ -99,90 +114,86 @@ class TrialQueue(Recovery):
             finish_trial(self.study, frozen, withdrawn, None, self.folder(frozen))
             return None
 
-    def _with_interrupted(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """Queue what another command left interrupted; return all trials as they are then."""
-        left = [each for each in left_to_repeat(trials) if status_of(each) != "withdrawn"]
+    def _with_interrupted(self) -> TrialsSoFar:
+        """Queue what another command left interrupted; return the trials as they are then."""
+        so_far = trials_so_far(self.study)
+        left = [each for each in so_far.left_to_repeat() if status_of(each) != "withdrawn"]
         for trial in left:
             self.run_again(trial)
-        return self.study.get_trials(deepcopy=False) if left else trials
+        return so_far.read() if left else so_far
 
     def _fidelity(self, number: int) -> int:
         # The storage is read only where there is something to read.
         return fidelity_of(trial_of(self.study, number)) if self.spec.fidelities else 0
 
-    def _sampler(self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> BaseSampler:
+    def _sampler(self, so_far: TrialsSoFar) -> BaseSampler:
         """Return the strategy for the next trial; a grid's next point is put in the queue.
 
         Optuna's own grid goes by the trials' numbers, which a trial that runs again shifts, and
         at its end stops a loop that is not there.
         """
         spec, space = self.spec, self.spec.space
-        others = any(trial.state == TrialState.RUNNING for trial in trials)
-        sampler = spec.build_sampler(len(done), side_by_side=others or spec.parallel)
+        side_by_side = bool(so_far.running) or spec.parallel
+        sampler = bounded(spec.build_sampler(so_far.counted, side_by_side=side_by_side), so_far)
         if not space.may_repeat:
             return sampler
-        taken = {(fidelity_of(trial), space.key(trial.params)) for trial in done}
-        if spec.is_grid and not any(trial.state == TrialState.WAITING for trial in trials):
-            for place in numpy.random.default_rng(spec.seed).permutation(int(space.size)):
-                point = space.point(place)
-                if (0, space.key(point)) not in taken:
-                    self.study.enqueue_trial(point)
+        taken = self._taken.read(so_far)
+        if spec.is_grid and not so_far.are_waiting:
+            # What is taken once stays so: a trial that runs again is waiting before another draw.
+            for point in self._grid_points:
+                if space.key(point) not in taken.in_fidelity(0):
+                    self.study.enqueue_trial(dict(point))
                     break
-        return DeduplicatingSampler(sampler, space, taken, [spec.seed, len(done)])
+        return DeduplicatingSampler(sampler, space, taken, [spec.seed, so_far.counted])
 
     def left(self) -> int:
         """Return how many trials are yet to be reserved; 0 where a limit is reached."""
-        trials = self.study.get_trials(deepcopy=False)
-        done = counted(trials)
-        withdrawn = any(status_of(each) == "withdrawn" for each in left_to_repeat(trials))
-        if withdrawn or self._limit_reached(trials, done):
+        so_far = trials_so_far(self.study)
+        withdrawn = any(status_of(each) == "withdrawn" for each in so_far.left_to_repeat())
+        if withdrawn or self._limit_reached(so_far):
             return 0
-        return max(self.spec.total - len(done), 0)
+        return max(self.spec.total - so_far.counted, 0)
 
     def fits(self, seconds: float) -> bool:
         """Tell whether the next trial will end in so much time, as surely as earlier ones tell."""
         if seconds == math.inf:
             return True
-        trials = self.study.get_trials(deepcopy=False)
-        forecast = CostModel(self.spec.space, trials, whole_seconds).of_trials(1)
+        known = trials_so_far(self.study).window(_MOST_FOR_COSTS, best=0).trials
+        forecast = CostModel(self.spec.space, known, whole_seconds).of_trials(1)
         return seconds > 0 if forecast is None else forecast.high <= seconds
 
     def ended(self) -> str | None:
         """Return why no more trials are run, though the total is not reached."""
-        trials = self.study.get_trials(deepcopy=False)
-        done = counted(trials)
-        if len(done) >= self.spec.total:
+        so_far = trials_so_far(self.study)
+        if so_far.counted >= self.spec.total:
             return None
-        left = left_to_repeat(trials)
+        left = so_far.left_to_repeat()
         outcome = outcome_of(left[-1]) if left else None
-        return self._limit_reached(trials, done) or (outcome.error if outcome else None)
+        return self._limit_reached(so_far) or (outcome.error if outcome else None)
 
-    def _limit_reached(
-        self, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]
-    ) -> str | None:
+    def _limit_reached(self, so_far: TrialsSoFar) -> str | None:
         """Say what ends the search before its total: failures, a budget, or too little to gain."""
-        spec = self.spec
-        failed = sum(trial.state == TrialState.FAIL for trial in done)
-        if failed and failed > spec.max_failure_rate * len(done):
+        spec, failed = self.spec, so_far.states[TrialState.FAIL]
+        if failed and failed > spec.max_failure_rate * so_far.counted:
             return (
-                f"{failed} of {plural(len(done), 'trial')} failed, more than "
+                f"{failed} of {plural(so_far.counted, 'trial')} failed, more than "
                 f"hydra.sweeper.max_failure_rate={spec.max_failure_rate:g} allows"
             )
         reason = None
         if spec.has_budget:
-            reason = over_budget(spec, spent(self.study, trials), drawing_joules(trials))
-            reason = reason and reason + _too_small(spec, trials)
-        return reason or not_worth_it(spec, self.study, trials)
+            reason = over_budget(spec, so_far.spent(), so_far.drawing_joules)
+            reason = reason and reason + _too_small(spec, so_far.trials)
+        return reason or not_worth_it(spec, self.study, so_far)
 
     def _surplus(self, number: int) -> str | None:
         """Say that a trial is one too many: another machine, which has no lock here, was faster."""
-        if self.spec.storage.startswith("sqlite"):
-            return None
-        earlier = [each for each in self.study.get_trials(deepcopy=False) if each.number < number]
         total = self.spec.total
-        return f"no trial of {total} is left" if len(counted(earlier)) >= total else None
+        if self.spec.storage.startswith("sqlite") or number < total:
+            return None
+        earlier = trials_so_far(self.study).counted_before(number)
+        return f"no trial of {total} is left" if earlier >= total else None
 
-    def _unaffordable(self, trials: Sequence[FrozenTrial], reserved: ReservedTrial) -> str | None:
+    def _unaffordable(self, so_far: TrialsSoFar, reserved: ReservedTrial) -> str | None:
         """Say why a drawn trial would break the budget, with what the running ones still need."""
         spec = self.spec
         if not spec.has_budget:
@@ -192,19 +203,19 @@ class TrialQueue(Recovery):
             own = trial_of(self.study, reserved.number)
             keep(self.study, own, FLOPS, flops)
         joules = seconds = 0.0
+        known = so_far.window(_MOST_FOR_COSTS, best=0).trials
         if spec.budget_joules is not None:
-            model = CostModel(spec.space, trials)
+            model = CostModel(spec.space, known)
             own_joules = model.of_trial(reserved.params, reserved.fidelity, flops) or 0.0
-            joules = drawing_joules(trials) + own_joules
-            for trial in trials:
-                if trial.state == TrialState.RUNNING:
-                    known = (kept(trial, PROGRESS) or {}).get("spent_joules") or 0.0
-                    whole = model.of_trial(trial.params, fidelity_of(trial), flops_of(trial)) or 0.0
-                    joules += max(whole - known, 0.0)
+            joules = so_far.drawing_joules + own_joules
+            for trial in so_far.running:
+                spent = (kept(trial, PROGRESS) or {}).get("spent_joules") or 0.0
+                whole = model.of_trial(trial.params, fidelity_of(trial), flops_of(trial)) or 0.0
+                joules += max(whole - spent, 0.0)
         if spec.budget.hours is not None:
-            model = CostModel(spec.space, trials, whole_seconds)
+            model = CostModel(spec.space, known, whole_seconds)
             seconds = model.of_trial(reserved.params, reserved.fidelity, flops) or 0.0
-        return over_budget(spec, spent(self.study, trials), joules, seconds)
+        return over_budget(spec, so_far.spent(), joules, seconds)
 
     def _enqueue(self) -> None:
         """Put the points to start from in the queue, once; none where one is outside the space."""

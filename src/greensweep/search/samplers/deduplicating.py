@@ -1,6 +1,7 @@
 """Any strategy over finitely many points: it draws no point again while others are untried."""
 
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import fidelity_of
 from greensweep.search.space import Params, Space
+from greensweep.search.trials_so_far import TrialsSoFar
 
 _FAR = 50  # tries after which the whole space is near
 _TRIES = 1000  # where what a point to start from leaves open may all have been tried
@@ -26,12 +28,12 @@ class DeduplicatingSampler(BaseSampler):
 
     Args:
         sampler: the strategy.
-        taken: what other trials had: its fidelity, and `Space.key` of the point.
+        taken: what other trials had.
         seed: of this state.
     """
 
     def __init__(
-        self, sampler: BaseSampler, space: Space, taken: Collection[Any], seed: Sequence[int]
+        self, sampler: BaseSampler, space: Space, taken: "TakenPoints", seed: Sequence[int]
     ) -> None:
         self._sampler, self._space, self._taken = sampler, space, taken
         self._generator = np.random.default_rng(seed)
@@ -62,7 +64,7 @@ class DeduplicatingSampler(BaseSampler):
         point = self._space.filled(lambda name: given[name] if name in given else draw(name))
         # As it is stored: the strategy may just have chosen a fidelity.
         own = fidelity_of(trial_of(study, trial.number))
-        taken = {key for fidelity, key in self._taken if fidelity == own}
+        taken = self._taken.in_fidelity(own)
         if self._space.key(point) not in taken or len(taken) >= self._space.size:
             return point
         for tried in range(_TRIES if given else sys.maxsize):
@@ -112,3 +114,43 @@ class DeduplicatingSampler(BaseSampler):
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """End a trial."""
         self._sampler.after_trial(study, trial, state, values)
+
+
+class TakenPoints:
+    """The points of a space that trials have had, in each fidelity, of those trials that count."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        # By fidelity, then by `Space.key`: how many trials had it.
+        self._taken: dict[int, Counter[Any]] = defaultdict(Counter)
+        self._of_ended: dict[int, tuple[int, Any]] = {}  # by number
+        self._of_running: list[tuple[int, Any]] = []
+        self._ended = self._repeated = 0  # so many are known
+
+    def read(self, so_far: TrialsSoFar) -> "TakenPoints":
+        """Take the trials as they are now."""
+        for each in self._of_running:
+            self._free(each)
+        for trial in filter(so_far.counts, so_far.ended[self._ended :]):
+            self._of_ended[trial.number] = self._take(trial)
+        for number in so_far.repeated[self._repeated :]:
+            if number in self._of_ended:
+                self._free(self._of_ended.pop(number))
+        self._of_running = [*map(self._take, filter(so_far.counts, so_far.running))]
+        self._ended, self._repeated = len(so_far.ended), len(so_far.repeated)
+        return self
+
+    def in_fidelity(self, fidelity: int) -> Collection[Any]:
+        """Return the keys of the points that trials of one fidelity had."""
+        return self._taken[fidelity]
+
+    def _take(self, trial: FrozenTrial) -> tuple[int, Any]:
+        fidelity, key = fidelity_of(trial), self._space.key(trial.params)
+        self._taken[fidelity][key] += 1
+        return fidelity, key
+
+    def _free(self, taken: tuple[int, Any]) -> None:
+        fidelity, key = taken
+        self._taken[fidelity][key] -= 1
+        if not self._taken[fidelity][key]:
+            del self._taken[fidelity][key]

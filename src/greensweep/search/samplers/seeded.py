@@ -14,7 +14,7 @@ from scipy.stats import qmc
 
 from greensweep.errors import SeveralObjectivesError
 from greensweep.search.encoder import SpaceEncoder, log_scaled, log_scaled_space
-from greensweep.search.optuna_internals import trials_at_draw
+from greensweep.search.optuna_internals import hidden_trials, trials_at_draw
 from greensweep.search.records import counted
 from greensweep.search.space import Conditions
 
@@ -36,7 +36,7 @@ class TrialRandomState:
     def __init__(self, seed: int, study: Study, number: int) -> None:
         trials = trials_at_draw(study)
         self.trials: list[FrozenTrial] = [each for each in trials if each.number != number]
-        self.index = len(counted(self.trials))
+        self.index = len(counted(self.trials)) + hidden_trials(study)
         self.state = np.random.SeedSequence([seed, self.index])
         self._seed = seed
         self._options = count()  # that are drawn by themselves
