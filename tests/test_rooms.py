@@ -214,6 +214,7 @@ DIRECT_WRITES = {
     "csv_files/cells.py": "into a part that `files.write_whole` gives",
     "data/image_folder.py": "likewise",
     "runs/checkpoint.py": "likewise, and into memory",
+    "runs/rank.py": "into memory, to another process",
     "rendering/write.py": "into a folder that `files.write_together` gives",
     "tracking/csv_file.py": "appended to while a run goes on, line by line",
     "search/reports.py": "likewise",

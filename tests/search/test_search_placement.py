@@ -120,12 +120,20 @@ def test_without_gpus_nothing_is_set(gpus: Gpus, workers: Workers) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "each"), [("cpu", None), ("cuda", 1), ("cuda:1", None), ("auto", 1)]
+    ("device", "each"),
+    [
+        ("cpu", None),
+        ("cuda", 1),
+        ("cuda:1", None),
+        ("auto", 1),
+        ("cuda training.devices=2", 2),
+        ("cpu training.devices=2", None),
+    ],
 )
 def test_runs_on_the_cpu_or_on_a_named_gpu_are_left_where_they_are(
     gpus: Gpus, config: Callable[..., TrainConfig], device: str, each: int | None
 ) -> None:
-    run = PlannedTraining(config(f"training.device={device}"))
+    run = PlannedTraining(config(*f"training.device={device}".split()))
     assert gpus_of_worker(SweeperConfig(), run) == each
     assert gpus_of_worker(SweeperConfig(gpus_per_worker=2), run) == 2
 

@@ -92,7 +92,8 @@ def meter_of(config: TrainConfig, sweep: Path | None = None) -> Meter:
         return build_meter(config.energy)  # nothing is trained, so PyTorch is not loaded
     from greensweep.training import device_asked_for
 
-    return build_meter(config.energy, sweep, device=device_asked_for(config.training.device))
+    device = device_asked_for(config.training.device, config.training.devices)
+    return build_meter(config.energy, sweep, device=device)
 
 
 def close_current(fault: BaseException | None) -> BaseException | None:

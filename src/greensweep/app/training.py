@@ -149,8 +149,8 @@ def _take_gpu(config: TrainConfig) -> None:
 
     hydra = HydraConfig.get()
     is_elsewhere = not str(hydra.launcher._target_).endswith("BasicLauncher")
-    if hydra.mode == RunMode.MULTIRUN and is_elsewhere and PlannedTraining(config).takes_any_gpu:
-        take_gpus(1)
+    if hydra.mode == RunMode.MULTIRUN and is_elsewhere:
+        take_gpus(PlannedTraining(config).any_gpus or None)
 
 
 def _parse_run(

@@ -123,7 +123,9 @@ class CustomSchedulerConfig(SchedulerConfig, choice="custom"):
 @dataclass
 class TrainingConfig:
     epochs: int = option(30, doc="passes over the training split", at_least=1, largest=10**6)
-    batch_size: int = option(64, doc="samples per step", at_least=1)
+    batch_size: int = option(
+        64, doc="samples per step; of several devices each takes its part", at_least=1
+    )
     reshuffle: bool = option(
         True, doc="a new order of samples in each epoch; false keeps the first epoch's batches"
     )
@@ -180,6 +182,12 @@ class TrainingConfig:
     device: str = option(
         "auto", doc="where to train: auto, cpu, cuda, or one of several, cuda:1", must=_DEVICE
     )
+    devices: int = option(
+        1,
+        doc="GPUs, or on the CPU processes, that train one run together by DistributedDataParallel",
+        at_least=1,
+        largest=1024,
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", doc="arithmetic of the forward pass; auto is float32 on CPU and mixed on CUDA"
     )
@@ -198,10 +206,19 @@ class TrainingConfig:
     )
     threads: int | None = option(
         None,
-        doc="CPU threads; null takes one for small steps, else PyTorch's default",
+        doc="CPU threads, of each device's process; null takes one for small steps, else "
+        "PyTorch's default",
         at_least=1,
         largest=1024,
     )
+
+    def faults(self, prefix: str) -> Iterator[str]:
+        """Yield one sentence where two options contradict each other."""
+        if self.devices > 1 and ":" in self.device:
+            yield (
+                f"{prefix}device={self.device} names one GPU, and {prefix}devices={self.devices} "
+                f"takes the first ones: set {prefix}device=cuda"
+            )
 
 
 @dataclass

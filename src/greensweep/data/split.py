@@ -81,6 +81,10 @@ class TensorSplit:
         """Yield inputs (B, …), not normalised, and labels (B, …) for each index tensor."""
         return map(self.gather, self.indices(order))
 
+    def batches_or_none(self, order: Sequence[Tensor]) -> Iterator[Batch | None]:
+        """Yield what `batches` does, one for each index tensor."""
+        return self.batches(order)
+
 
 @dataclass(frozen=True)
 class StreamedSplit:
@@ -106,6 +110,10 @@ class StreamedSplit:
         return self
 
     def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
+        return (batch for batch in self.batches_or_none(order) if batch is not None)
+
+    def batches_or_none(self, order: Sequence[Tensor]) -> Iterator[Batch | None]:
+        """Yield what `batches` does, and None for a batch of which nothing could be read."""
         loader = DataLoader(
             _ErrorsAsBatches(self.dataset),
             batch_sampler=[indices.tolist() for indices in order],
@@ -116,8 +124,7 @@ class StreamedSplit:
         for batch in loader:
             if isinstance(batch, DataError):
                 raise batch
-            if batch is not None:
-                yield batch
+            yield batch
 
 
 class _ErrorsAsBatches(Dataset[StreamedItem]):

@@ -172,8 +172,8 @@ def charged_devices(
     Args:
         gpus: of the machine.
         named: the option `gpus`: numbers and UUIDs of GPUs, `all`, or None for what it computes on.
-        device: where the run computes: cpu, cuda, cuda:1, …; None where that is not known, which
-            is anything that CUDA shows it.
+        device: where the run computes: cpu, cuda, cuda:1, or on several, cuda:0,1; None where that
+            is not known, which is anything that CUDA shows it.
         prefix: of the option, where it was set.
 
     Raises:
@@ -182,8 +182,8 @@ def charged_devices(
     if named is None:
         chosen = cuda_devices(gpus) if device != "cpu" else []
         if device is not None and chosen:
-            number = int(device.partition(":")[2] or 0)
-            chosen = chosen[number : number + 1]
+            numbers = map(int, (device.partition(":")[2] or "0").split(","))
+            chosen = [chosen[number] for number in numbers if number < len(chosen)]
     elif named == "all":
         chosen = [CudaDevice(gpu, gpu.uuid) for gpu in gpus]
     else:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -67,15 +67,16 @@ def run_once(
         with phases.phase("setup"):
             setup = set_up(config, run)
             kept = KeptWeights(setup.model, setup.objective, keep_last=training.keep == "last")
-        with phases.phase("warmup"):
-            setup.training.warm_up()
-            capture = setup.training.capture
-            run.note(capture=capture.mode, capture_reason=capture.reason)
+        with closing(setup.training):
+            with phases.phase("warmup"):
+                setup.training.warm_up()
+                capture = setup.training.capture
+                run.note(capture=capture.mode, capture_reason=capture.reason)
 
-        history = History(config.select_on, tracker, trained=phases.of("training"))
-        under_way = RunUnderWay(setup, kept, history, run, phases)
-        resumable.resume(under_way)
-        fit(under_way, report, show_epochs, after_epoch=partial(resumable.keep, under_way))
+            history = History(config.select_on, tracker, trained=phases.of("training"))
+            under_way = RunUnderWay(setup, kept, history, run, phases)
+            resumable.resume(under_way)
+            fit(under_way, report, show_epochs, after_epoch=partial(resumable.keep, under_way))
         write_tensors(kept.weights, directory / CHECKPOINT_FILE)
         run.note(checkpoint=str(directory / CHECKPOINT_FILE))
 

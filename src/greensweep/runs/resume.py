@@ -27,7 +27,7 @@ STATE_FILE = "training_state.pt"
 # What may be set anew: where and how the run is recorded, and what is done after training.
 _FREE = re.compile(
     r"(tracking|energy|report|inference)\.|layer_energy$|objective\.(?!metric$)"
-    r"|training\.(resume|device|threads)$"
+    r"|training\.(resume|devices?|threads)$"
 )
 # Figures of the result that epochs have set.
 _NOTED = ("epochs", "best_epoch", "metrics", "validation_accuracy", "test_accuracy", "history")
@@ -87,8 +87,8 @@ class ResumableRun:
         training, (points, assigned) = under_way.setup.training, under_way.history.assigned
         state = {
             "options": _options_of(self._config),
+            "training": training.state(),  # which brings the network home, of other processes
             "network": copy_weights(training.network, into=None),
-            "training": training.state(),
             "kept": under_way.kept.state(),
             "assigned": {"points": points, "to": to_json(assigned)},
             "readings": to_json(under_way.phases.readings),

@@ -16,7 +16,14 @@ from greensweep.record.recorded_run import RecordedRun
 from greensweep.runs.checkpoint import load_initial_weights
 from greensweep.runs.network import Network, build_network
 from greensweep.tasks import imbalance
-from greensweep.training import Training, choose_device, device_name, start_state, use_threads
+from greensweep.training import (
+    Training,
+    check_devices,
+    choose_device,
+    device_name,
+    start_state,
+    use_threads,
+)
 from greensweep.training.freezing import freeze_backbone
 
 
@@ -26,7 +33,7 @@ class Setup(Network):
 
     Attributes:
         census: the layers that run.
-        train, validation: on the device.
+        train, validation: on the device, `train` where one alone trains.
         test: likewise where it selects epochs.
         training: the loop; each item is an epoch.
     """
@@ -49,7 +56,9 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     """
     training = config.training
     device = choose_device(training.device)
-    run.note(device=device_name(device))
+    if training.devices > 1:
+        check_devices(device, training.devices)
+    run.note(device=device_name(device, training.devices))
     start_state(config.seed)
     network = build_network(config, device, partial(_begin, config))
     splits, task, model = network.splits, network.task, network.model
@@ -74,17 +83,9 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
     if device.type == "cpu":  # a GPU says by itself what it cannot hold
         kept_bytes = census.kept_bytes * (0.5 if network.dtype else 1.0)
         check_batch_fits(kept_bytes, training.batch_size)
-    train_split = splits.train.to(device)
-    trained = Training(
-        model,
-        train_split,
-        network.normalise,
-        task,
-        training=training,
-        optimizer=config.optimizer,
-        scheduler=config.scheduler,
-        seed=config.seed,
-    )
+    # Of several devices each has it in a process of its own.
+    train_split = splits.train if training.devices > 1 else splits.train.to(device)
+    trained = _training(config, network, train_split)
     return Setup(
         **{**vars(network), "model": trained.model},
         census=census,
@@ -92,6 +93,21 @@ def set_up(config: TrainConfig, run: RecordedRun) -> Setup:
         validation=splits.validation.to(device),
         test=splits.test.to(device) if config.select_on == "test" else splits.test,
         training=trained,
+    )
+
+
+def _training(config: TrainConfig, network: Network, split: Split) -> Training:
+    what = network.model, split, network.normalise, network.task
+    if config.training.devices > 1:
+        from greensweep.runs.distributed import DistributedTraining  # for which PyTorch loads more
+
+        return DistributedTraining(*what, config)
+    return Training(
+        *what,
+        training=config.training,
+        optimizer=config.optimizer,
+        scheduler=config.scheduler,
+        seed=config.seed,
     )
 
 

@@ -1,5 +1,6 @@
 """What is measured of a trained network: the energy of inference, and that of its layers."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def attribute_layer_energy(setup: Setup, run: RecordedRun, phases: Phases, file:
     """Share a run's training energy out by layer type, from sampled steps, and note it.
 
     It is attributed by time, which is exact only where the machine's power is the same in all
-    layers: one that keeps the arithmetic units busy draws more than one that waits for memory.
+    layers: one that keeps the arithmetic units busy draws more than one that waits for memory. Of
+    several devices one is sampled, on its part of a batch, without what they tell each other.
 
     Args:
         file: the table by layer.
@@ -68,14 +70,14 @@ def attribute_layer_energy(setup: Setup, run: RecordedRun, phases: Phases, file:
         TrainingError: memory ran out, the model failed, or the GPU could not be watched.
         OSError: the table cannot be written.
     """
-    config = setup.config
+    config, training = setup.config, setup.config.training
     with phases.phase("layer_energy"):
         times = time_layers(
             setup.model,
-            setup.train,
+            setup.train.to(setup.normalise.device),
             setup.normalise,
             setup.task,
-            training=config.training,
+            training=replace(training, batch_size=training.batch_size // training.devices),
             optimizer=config.optimizer,
             seed=config.seed,
         )

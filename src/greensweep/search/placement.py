@@ -77,9 +77,8 @@ def gpus_of_worker(options: SweeperConfig, run: PlannedRun | None) -> int | None
     """
     if options.gpus_per_worker is not None or options.executor == "slurm":
         return options.gpus_per_worker  # a login node knows nothing of other nodes' GPUs
-    if run is not None and not run.takes_any_gpu:
-        return None
-    return 1 if visible_gpus() else None
+    each = 1 if run is None else run.any_gpus
+    return each if each and visible_gpus() else None
 
 
 def workers_of(options: SweeperConfig, each: int | None) -> int:

@@ -18,8 +18,8 @@ class PlannedRun(Protocol):
         """It will have energy figures."""
 
     @property
-    def takes_any_gpu(self) -> bool:
-        """It computes on the GPU that it finds: not on the CPU, nor on a named one."""
+    def any_gpus(self) -> int:
+        """On how many of the GPUs that it finds it computes; 0 on the CPU, or on a named one."""
 
     def missing(self, figure: str) -> str | None:
         """Say why its result will not have a figure; None where it will, or may."""

@@ -128,4 +128,6 @@ def seconds_of_run(config: TrainConfig) -> float:
         dtype=autocast_dtype(training.precision, device),
     )
     to_validate = seconds_each(validate) * len(splits.validation) / len(shown)
+    # GPUs train side by side; processes on the CPU share it.
+    to_train /= training.devices if device.type == "cuda" else 1
     return config.repeats * training.epochs * (to_train + to_validate)

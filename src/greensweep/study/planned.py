@@ -34,14 +34,13 @@ class PlannedTraining:
         return config.replay is not None or not isinstance(config.energy, UnmeteredConfig)
 
     @property
-    def takes_any_gpu(self) -> bool:
-        if self.config.replay is not None:
-            return False
-        if self.config.training.device != "auto":
-            return self.config.training.device == "cuda"
+    def any_gpus(self) -> int:
+        training = self.config.training
+        if self.config.replay is not None or training.device not in ("auto", "cuda"):
+            return 0
         from torch import version  # to ask torch.cuda would start CUDA here
 
-        return version.cuda is not None
+        return training.devices if training.device == "cuda" or version.cuda is not None else 0
 
     def missing(self, figure: str) -> str | None:
         run, replayed = self.config, self.config.replay is not None

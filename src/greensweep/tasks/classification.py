@@ -41,12 +41,16 @@ class Classification(Task):
             weights = len(training_targets) / (size * counts)
         elif class_weights is not None:
             weights = listed_weights(class_weights, training_targets, size, "classes")
+        self._weights = weights if loss is None else None
         self._training_loss = loss or partial(
             cross_entropy, weight=weights, label_smoothing=label_smoothing
         )
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._training_loss(outputs, targets)
+
+    def weight(self, targets: Tensor) -> Tensor:
+        return super().weight(targets) if self._weights is None else self._weights[targets].sum()
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(dim=1)

@@ -55,6 +55,10 @@ class Task(ABC):
         """Return the sum of a batch's losses, by which a split is evaluated."""
         return self.loss(outputs, targets) * len(targets)
 
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return what the mean of a batch's losses is over: how many targets, or their weights."""
+        return torch.tensor(float(len(targets)), device=targets.device)
+
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return how many of a batch are predicted right, int64; None of what are no classes."""
         if self.targets != "classes":

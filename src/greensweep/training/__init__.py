@@ -2,6 +2,7 @@
 
 from greensweep.training.device import (
     autocast_dtype,
+    check_devices,
     choose_device,
     deterministic,
     device_asked_for,
@@ -19,6 +20,7 @@ __all__ = [
     "Normalise",
     "Training",
     "autocast_dtype",
+    "check_devices",
     "choose_device",
     "deterministic",
     "device_asked_for",

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -15,6 +16,7 @@ from greensweep.errors import (
     TrainingError,
     describe,
     nondeterministic,
+    plural,
 )
 from greensweep.resources import usable_cores
 
@@ -28,9 +30,16 @@ _DEFAULT_THREADS = torch.get_num_threads()
 _SMALL_STEP_FLOPS = 4e7
 
 
-def device_asked_for(name: str) -> str:
-    """Return the device that `name` means, there or not; auto is CUDA where there is one."""
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+def device_asked_for(name: str, devices: int = 1) -> str:
+    """Return the device that `name` means, there or not; auto is CUDA where there is one.
+
+    Args:
+        devices: so many of them, the first ones: cuda:0,1 of two.
+    """
+    kind = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if devices == 1 or kind != "cuda":
+        return kind
+    return f"cuda:{','.join(map(str, range(devices)))}"
 
 
 def choose_device(name: str, option: str = "training.device") -> torch.device:
@@ -59,9 +68,31 @@ def choose_device(name: str, option: str = "training.device") -> torch.device:
     return device
 
 
-def device_name(device: torch.device) -> str:
-    """Return the device as results name it: cpu, or the GPU's product name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+def check_devices(device: torch.device, devices: int) -> None:
+    """Refuse more devices than CUDA shows, or on the CPU more processes than it has cores.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    if device.type == "cuda":
+        there, what = torch.cuda.device_count(), "GPU"
+    else:  # whatever part of them a worker of a sweep has
+        there, what = os.cpu_count() or 1, "CPU core"
+    if devices > there:
+        raise ConfigError(
+            f"training.devices={devices}, but {plural(there, what)} is all there is: set "
+            f"training.devices={there}"
+        )
+
+
+def device_name(device: torch.device, devices: int = 1) -> str:
+    """Return the device as results name it: cpu, or the GPU's product name; `2 × cpu` of two."""
+    if device.type != "cuda":
+        return "cpu" if devices == 1 else f"{devices} × cpu"
+    if devices == 1:
+        return torch.cuda.get_device_name(device)
+    counts = Counter(map(torch.cuda.get_device_name, range(devices)))
+    return " + ".join(f"{count} × {name}" for name, count in counts.items())
 
 
 def start_state(seed: int) -> None:
@@ -94,7 +125,7 @@ def deterministic(asked: bool) -> Iterator[None]:
         cudnn.benchmark, memory.fill_uninitialized_memory = benchmark, fills
 
 
-def use_threads(threads: int | None, step_flops: float | None) -> None:
+def use_threads(threads: int | None, step_flops: float | None, processes: int = 1) -> None:
     """Set PyTorch's CPU threads: as many as configured, or as the work of a step is worth.
 
     A step of few FLOPs runs in one thread. More would spend their time, and their joules,
@@ -104,10 +135,11 @@ def use_threads(threads: int | None, step_flops: float | None) -> None:
     Args:
         threads: `training.threads`.
         step_flops: FLOPs of a training step; None when they cannot be counted.
+        processes: that compute side by side, each with its part of the cores.
     """
     is_small = step_flops is not None and step_flops < _SMALL_STEP_FLOPS
     # PyTorch's own number knows of no quota, such as a container's.
-    usable = min(_DEFAULT_THREADS, usable_cores())
+    usable = max(min(_DEFAULT_THREADS, usable_cores() // processes), 1)
     torch.set_num_threads(threads or (1 if is_small else usable))
 
 

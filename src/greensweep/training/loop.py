@@ -131,9 +131,10 @@ class Training:
             rate = update.param_groups[0]["lr"]
             with computing(f"training failed in epoch {number}", training.batch_size):
                 for index, batch in enumerate(self._batches(order)):
-                    if is_left_over(batch[-1], training):
+                    loss, samples = self._step(batch)
+                    if loss is None:
                         continue
-                    total.add(self._take(*batch), len(batch[-1]))
+                    total.add(loss, samples)
                     if self._average is not None:
                         self._average.update_parameters(self._plain.model)
                     if self._schedule is not None and not self._by_epoch:
@@ -208,7 +209,15 @@ class Training:
                 steps=self._steps,
             )
 
-    def _batches(self, order: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    def close(self) -> None:
+        """End what beside this process trains: nothing."""
+
+    def _step(self, batch: Any) -> tuple[Tensor | None, int]:
+        """Take a step; return its mean loss, None of one that is left out, and its samples."""
+        samples = len(batch[-1])
+        return None if is_left_over(batch[-1], self._config) else self._take(*batch), samples
+
+    def _batches(self, order: Sequence[Tensor]) -> Iterator[Any]:
         """Yield indices where the step is to gather by them, else images and labels."""
         if isinstance(self._split, TensorSplit):
             return ((indices,) for indices in self._split.indices(order))

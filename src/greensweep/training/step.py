@@ -45,6 +45,7 @@ class TrainingStep:
         gather: Callable[..., Batch] | None = None,
     ) -> None:
         self.model = model
+        self.forward: Callable[..., Tensor] = model
         self.device = normalise.device
         self.update = update
         self.watching: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -64,12 +65,16 @@ class TrainingStep:
     def __call__(self, *batch: Tensor) -> Tensor:
         """Take one step and return its mean loss, nats, on the device, which is not waited for."""
         loss = self.backward(*batch)
+        self.change_weights()
+        return loss
+
+    def change_weights(self) -> None:
+        """Change the weights by their gradients."""
         if self._clip_norm is not None:
             self.scaler.unscale_(self.update)
             clip_grad_norm_(self.model.parameters(), self._clip_norm)
         self.scaler.step(self.update)
         self.scaler.update()
-        return loss
 
     def backward(self, *batch: Tensor) -> Tensor:
         """Take a step up to its gradients, which are scaled in float16, and return its loss."""
@@ -106,7 +111,7 @@ class TrainingStep:
             share = self._mixing.sample()
             inputs = torch.lerp(inputs.flip(0), inputs, share)
         with self.watching():
-            outputs = self.model(inputs)
+            outputs = self.forward(inputs)
         labels = labels.to(self.device, non_blocking=True)
         loss = self._task.loss(outputs, labels)
         if self._mixing is None:
