@@ -24,6 +24,7 @@ STATE = {
     "loops.run._of_forks": "what the parent of a fork ends, and a fork must not",
     "record.left_open._open": "runs whose library broke off without a word, until the next one",
     "search.interrupt._asked": "a signal is the process's, until the next sweep begins",
+    "search.interrupt._terminated": "likewise, until the sweep has ended",
     "search.trials_so_far._known": "what a study's ended trials sum up to, as long as it is open",
     "search.placement._taken": "GPUs belong to the process that took them, until it ends",
     "secrets.data._by_name": "all that a process writes is masked, until its next command",

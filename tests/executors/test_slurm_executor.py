@@ -68,6 +68,7 @@ class Sweeping:
         (folder / "config.yaml").write_text(CONFIG)
         (folder / "program.py").write_text(PROGRAM)
         self.tracking = f"sqlite:///{folder}/mlruns/mlflow.db"
+        self.program: tuple[str, ...] = ("program.py", "-m")
         self.options: tuple[str, ...] = ()
         self.command: subprocess.Popen[str] | None = None
 
@@ -75,7 +76,7 @@ class Sweeping:
         """Give the command, the same as before where no options are given."""
         self.options = options or self.options
         self.command = subprocess.Popen(
-            [sys.executable, "program.py", "-m", *self.options],
+            [sys.executable, *self.program, *self.options],
             cwd=self.folder,
             env={**os.environ, **self.cluster.environment, "MLFLOW_TRACKING_URI": self.tracking},
             stdout=subprocess.PIPE,
@@ -256,6 +257,39 @@ def test_ctrl_c_ends_the_jobs_and_the_same_command_goes_on(sweeping: Sweeping, t
     assert [each.interrupted for each in ended if each] == [True] * 2
     sweeping.run()
     sweeping.holds(8)
+
+
+EXECUTED = (
+    *("hydra.sweeper.executor=slurm", "hydra.sweeper.n_workers=2", "hydra.sweeper.n_trials=6"),
+    *("hydra.sweeper.study_name=greensweep", "hydra/sweeper/sampler=random", "--", "sh", "-c"),
+    "echo '{}' >> places.jsonl; for epoch in 1 2; do sleep 1; "
+    "echo GREENSWEEP_METRIC epoch=$epoch epochs=2 score={rate}; done",
+)
+
+
+@pytest.mark.parametrize("how", ["to its end", "ctrl-c", "scancel"])
+def test_any_command_runs_in_jobs_and_fails_by_no_signal_of_theirs(
+    sweeping: Sweeping, how: str
+) -> None:
+    sweeping.program = ("-m", "greensweep", "exec", "--meter", "unmetered", "--metric", "score")
+    sweeping.program += ("--direction", "maximize", "-m", "rate=interval(0.1,1.0)")
+    sweeping.start(*EXECUTED)
+    if how != "to its end":
+        sweeping.has_begun(3)
+    if how == "ctrl-c":
+        assert sweeping.command is not None
+        sweeping.command.send_signal(signal.SIGINT)
+        sweeping.end(130)
+        sweeping.start()
+    elif how == "scancel":
+        sweeping.cluster.call("scancel", sweeping.jobs("RUNNING")[0])
+    sweeping.end()
+    sweeping.holds(6)
+    ended = [outcome_of(trial) for trial in sweeping.study().trials]
+    assert {each.status for each in ended if each} <= {"finished", "stopped"}
+    assert [each.error for each in ended if each and each.status == "stopped"] != [] or (
+        how == "to its end"
+    )
 
 
 @pytest.mark.parametrize(

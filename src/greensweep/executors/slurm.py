@@ -28,11 +28,12 @@ from greensweep.executors.slurm_queue import (
     jobs_named,
     may_run,
     require_slurm,
+    short_name,
     signal_jobs,
 )
 from greensweep.executors.worker import Worker
 from greensweep.search.folders import mark_of
-from greensweep.search.interrupt import graceful, interrupted
+from greensweep.search.interrupt import graceful, interrupt, interrupted
 from greensweep.search.records import owner_of, runs_again
 from greensweep.search.trial_queue import TrialQueue
 from greensweep.secrets.output import mask_output
@@ -45,9 +46,10 @@ _PATIENCE_SECONDS = 60.0  # for cancelled jobs: Slurm's KillWait is 30 s
 _FUTILE_JOBS = 3  # one after another, without a trial, or without one that ended
 _FOLDER = "slurm"  # in the sweep's: logs of jobs
 
-# What asks a worker to end its trial after the epoch: this sweeper, submitit before the time limit,
-# Slurm at a preemption or the limit. Slurm sends some of them twice.
-_ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# Slurm sends a signal to all that a job runs, those that load data and commands of `exec` among
+# them. This one asks a worker to end its trial after the epoch, and nothing else ends by it.
+_ASKS = signal.SIGURG
+_ASKING = (_ASKS, signal.SIGUSR1, signal.SIGUSR2)  # as administrators and preemption may, too
 # Why a job waits that no waiting mends.
 _HOPELESS = {
     *("PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "BadConstraints"),
@@ -67,7 +69,9 @@ class _Job:
     def __call__(self) -> None:
         logging.raiseExceptions = False
         mask_output()
-        with graceful(quiet=True, signals=_ASKING), suppress(KeyboardInterrupt):
+        with graceful(quiet=True), suppress(KeyboardInterrupt):
+            for each in _ASKING:  # of which submitit takes one for a reason to requeue
+                signal.signal(each, lambda *_: interrupt())
             worker: Worker = cloudpickle.loads(self.worker)
             worker(self.seconds - (time.time() - psutil.Process().create_time()))
 
@@ -247,8 +251,10 @@ class SlurmJobs:
             "slurm_partition": options.partition,
             "slurm_account": options.account,
             "slurm_qos": options.qos,
-            "slurm_signal_delay_s": options.signal_delay_s,
-            "slurm_additional_parameters": options.additional_parameters or None,
+            "slurm_additional_parameters": {
+                "signal": f"{short_name(_ASKS)}@{options.signal_delay_s}",
+                **(options.additional_parameters or {}),
+            },
             "slurm_setup": [
                 f"export PYTHONPATH={shlex.quote(os.pathsep.join(filter(None, sys.path)))}",
                 f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{threads}}}",
@@ -278,7 +284,7 @@ class SlurmJobs:
         if interrupted():
             running = [job for job in present if not job.waits and job.id not in self._asked]
             self._asked.update(job.id for job in running)
-            signal_jobs(running, "USR1")
+            signal_jobs(running, _ASKS)
 
     def _cancel_all(self) -> None:
         """End all jobs, wait until they have, and settle what they left."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from signal import Signals
 from typing import NamedTuple
 
 from greensweep.errors import StudyError
@@ -87,9 +88,14 @@ def read_jobs(told: str) -> dict[str, SlurmJob]:
     return jobs
 
 
-def signal_jobs(jobs: Iterable[SlurmJob], signal: str) -> None:
+def signal_jobs(jobs: Iterable[SlurmJob], signal: Signals) -> None:
     """Send a signal to what jobs run."""
-    _cancel(jobs, f"--signal={signal}")
+    _cancel(jobs, f"--signal={short_name(signal)}")
+
+
+def short_name(signal: Signals) -> str:
+    """Return a signal's name as Slurm has it: URG."""
+    return signal.name.removeprefix("SIG")
 
 
 def cancel_jobs(jobs: Iterable[SlurmJob]) -> None:

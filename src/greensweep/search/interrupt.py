@@ -4,18 +4,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
 
 _asked = False  # of the process, as a signal is
+_terminated = False  # likewise
 _graceful: ContextVar[bool] = ContextVar("_graceful", default=False)
 
 
 def interrupted() -> bool:
     """Tell whether the sweep was asked to end."""
     return _asked
+
+
+def terminated() -> bool:
+    """Tell whether a SIGTERM asked, which batch systems send to all that a job has started."""
+    return _terminated
 
 
 def interrupt() -> None:
@@ -34,9 +40,8 @@ def graceful(
     on_first: Callable[[], None] | None = None,
     *,
     quiet: bool = False,
-    signals: Collection[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
 ) -> Iterator[None]:
-    """Let the first of some signals in the block only ask, and the second raise.
+    """Let the first SIGINT or SIGTERM of the block only ask, and the second raise.
 
     Args:
         on_first: called at the first.
@@ -45,11 +50,13 @@ def graceful(
     Raises:
         KeyboardInterrupt: at the second.
     """
-    global _asked
-    _asked = False
+    global _asked, _terminated
+    _asked = _terminated = False
     outer = _graceful.set(True)
 
     def handle(number: int, frame: FrameType | None) -> None:
+        global _terminated
+        _terminated = _terminated or number == signal.SIGTERM
         if _asked:
             raise KeyboardInterrupt
         interrupt()
@@ -63,10 +70,11 @@ def graceful(
         if on_first is not None:
             on_first()
 
-    before = {each: signal.signal(each, handle) for each in signals}
+    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
+        _terminated = False
         _graceful.reset(outer)
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -25,6 +25,7 @@ from greensweep.record.result import RESULT_FILE, RunResult, find_result
 from greensweep.search.constraints import broken_by, of_energy, refuse_unmetered
 from greensweep.search.folders import TRIAL_FILE
 from greensweep.search.heartbeats import beating
+from greensweep.search.interrupt import terminated
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import (
     set_system_attribute,
@@ -104,7 +105,9 @@ def run_trial(
     except (Exception, *_ENDS) as raised:
         cause = _cause(raised, monitor.ended)
         ending = ending_of(cause)
-        if isinstance(cause, SystemExit):
+        if ending.status == "failed" and terminated():  # its children got the signal, too
+            ending = Ending("stopped", f"interrupted: {ending.error}", interrupted=True)
+        elif isinstance(cause, SystemExit):
             fault = StudyError(str(ending.error))
         elif not isinstance(cause, TrialEnded):
             fault = cause
