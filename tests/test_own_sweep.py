@@ -367,7 +367,7 @@ def test_mlflow_has_a_parent_and_its_children(
     )
     tags = MlflowClient(uri).get_experiment("1").tags
     columns = json.loads(tags[f"mlflow.sharedViewState.{parent.info.run_id}"])["selectedColumns"]
-    assert columns[:2] == ["metrics.`validation/macro_f1`", "metrics.`energy/training_joules`"]
+    assert columns[:2] == ["tags.`validation macro_f1`", "tags.`training energy`"]
     assert [each for each in columns if each.startswith("params.")] == ["params.`rate`"]
 
 
