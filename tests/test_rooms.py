@@ -212,6 +212,8 @@ def test_each_file_of_what_is_private_has_its_test() -> None:
 # Whatever else is written appears whole, by `files`.
 DIRECT_WRITES = {
     "csv_files/cells.py": "into a part that `files.write_whole` gives",
+    "executors/code.py": "into a folder that is only sent",
+    "executors/node.py": "into a part that `files.write_whole` gives",
     "data/image_folder.py": "likewise",
     "runs/checkpoint.py": "likewise, and into memory",
     "runs/rank.py": "into memory, to another process",

@@ -82,7 +82,11 @@ class MissingFigure(ConstraintError):
 
 
 class ProcessLost(StudyError):
-    """What ran a trial ended without a word: its process died, or its machine did."""
+    """What ran a trial ended without a word: its process died, for want of memory, say."""
+
+
+class MachineLost(ProcessLost):
+    """What ran a trial was lost with its machine, which is no fault of the trial."""
 
 
 class CommandError(GreensweepError):

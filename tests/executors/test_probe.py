@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from greensweep.errors import StudyError
-from greensweep.executors.probe import Input, Needs, check_node, probe
+from greensweep.executors.probe import Needs, check_node, probe
 from greensweep.files import write_json
 from greensweep.search.folders import OWNER_FILE
+from greensweep.search.planned_run import Input
 
 SERVER = "postgresql://ada:pa55@127.0.0.1:1/study"
 
@@ -22,7 +23,7 @@ def needs(tmp_path: Path) -> Needs:
 
 def refused(needs: Needs, load: Callable[[], object] = lambda: None) -> str:
     with pytest.raises(StudyError) as raised:
-        check_node(probe(needs, load)._replace(name="n2"))
+        check_node("n2", probe(needs, load).fault)
     return str(raised.value)
 
 
@@ -38,7 +39,7 @@ def test_a_node_with_all_that_trials_need_is_taken(needs: Needs, tmp_path: Path)
         ),
         lambda: None,
     )
-    check_node(found)
+    check_node(found.name, found.fault)
     assert found.sees_folder
 
 

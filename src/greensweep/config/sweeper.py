@@ -60,6 +60,11 @@ class PruningConfig:
     )
 
 
+# `Any` below, since a dict below Hydra's struct flag takes no names that it does not have yet.
+def _is_mapping(given: Any) -> bool:
+    return given is None or isinstance(given, dict)
+
+
 @dataclass
 class RayConfig:
     """`hydra.sweeper.executor=ray`: each trial is a task of a Ray cluster."""
@@ -68,11 +73,17 @@ class RayConfig:
         None, doc="of the cluster; auto is the one that runs here; null starts one", example="auto"
     )
     num_cpus: float = option(1.0, doc="CPUs of each trial, as Ray counts them", at_least=0)
-    resources: dict[str, float] = option(
-        dict, doc="of the cluster's own kinds, which each trial takes"
+    resources: Any = option(
+        None,
+        doc="of the cluster's own kinds, which each trial takes",
+        must=("amounts by name", _is_mapping),
+        example="'{tpu: 1}'",
     )
-    runtime_env: dict[str, Any] = option(
-        dict, doc="Ray's runtime environment, beside the code that is sent anyway"
+    runtime_env: Any = option(
+        None,
+        doc="Ray's runtime environment, beside the code that is sent anyway",
+        must=("a mapping of Ray's options", _is_mapping),
+        example="'{pip: [einops]}'",
     )
 
 
@@ -97,11 +108,10 @@ class SlurmConfig:
     setup: list[str] = option(
         list, doc="shell commands before the worker starts", example="'[module load cuda]'"
     )
-    # Any, since a dict below Hydra's struct flag takes no names that it does not have yet.
     additional_parameters: Any = option(
         None,
         doc="any other option of sbatch by its name",
-        must=("options by name", lambda given: given is None or isinstance(given, dict)),
+        must=("options by name", _is_mapping),
         example="'{constraint: a100}'",
     )
 
@@ -215,6 +225,9 @@ class SweeperConfig:
     )
     ray: RayConfig = option(RayConfig, doc="the cluster, and what a trial takes of it")
     slurm: SlurmConfig = option(SlurmConfig, doc="the jobs, one a worker")
+    check_nodes: bool = option(
+        True, doc="send one short probe to each kind of node of a cluster before the first trial"
+    )
     seed: int | None = option(None, doc="seed of the search; null draws one", at_least=0, example=0)
     study_name: str = option(
         "greensweep",

@@ -1,5 +1,6 @@
 """The meter of a machine: its counters, read at the edges of laps, shared with neighbours."""
 
+import json
 import logging
 import math
 import os
@@ -26,6 +27,7 @@ from greensweep.energy.uncertainty import Steps
 from greensweep.energy.units import joules_text
 from greensweep.errors import EnergyError, first_line
 from greensweep.files import read_as, write_json
+from greensweep.nested import from_json
 
 log = logging.getLogger(__name__)
 
@@ -384,6 +386,14 @@ def _add_to_file(total: SweepTotal, sweep: Path) -> None:
     known = read_as(SweepTotal, path)
     with suppress(OSError):
         write_json(path, asdict(total if known is None else known + total))
+
+
+def is_later_total(content: bytes, path: Path) -> bool:
+    """Tell whether a machine's own file of its totals says more than the one that is at a path."""
+    if not path.match("machine_energy.*.json"):
+        return False
+    known = read_as(SweepTotal, path)
+    return known is None or from_json(SweepTotal, json.loads(content)).seconds >= known.seconds
 
 
 def machine_total(sweep: Path) -> SweepTotal | None:

@@ -2,33 +2,24 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import greensweep
-from greensweep.config.folders import journal_file, sqlite_file
+from greensweep.config.folders import command_folder, journal_file, sqlite_file
+from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.energy.gpus import machine_gpus
 from greensweep.errors import StudyError, describe, first_line, plural
-from greensweep.search.folders import is_of
+from greensweep.search.folders import is_of, mark_of
+from greensweep.search.planned_run import Input
 from greensweep.search.records import this_process
+from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage
 from greensweep.secrets.data import mask_text
+from greensweep.tracking.mlflow_places import tracking_uri
 from greensweep.tracking.mlflow_store import unreachable
-
-
-class Input(NamedTuple):
-    """A file or folder that runs read.
-
-    Attributes:
-        option: that names it.
-        is_made: a run makes it where it is missing, by a download, say.
-    """
-
-    option: str
-    path: Path
-    is_made: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,27 @@ class Needs:
     machine: tuple[str, str] = field(default_factory=lambda: this_process().clock)
 
 
+def needs_of(spec: SearchSpec, tracking: TrackingConfig, inputs: Iterable[Input]) -> Needs:
+    """Return what the trials of a search need of a node.
+
+    Args:
+        inputs: what runs read; below the folder of the command it is looked for where trials run.
+    """
+    here = command_folder()
+    return Needs(
+        spec.directory,
+        mark_of(spec.directory),
+        spec.storage,
+        tracking_uri(tracking.uri) if isinstance(tracking, MlflowConfig) else None,
+        tuple(
+            Input(each.option, each.path.relative_to(here), each.is_made)
+            if each.path.is_relative_to(here)
+            else each
+            for each in inputs
+        ),
+    )
+
+
 class Node(NamedTuple):
     """What a probe found of a node.
 
@@ -79,10 +91,10 @@ def probe(needs: Needs, load: Callable[[], object]) -> Node:
     return Node(platform.node(), sees_folder, next(_faults(needs, load, sees_folder), None))
 
 
-def check_node(node: Node) -> None:
-    """Raise StudyError where trials cannot run on a node."""
-    if node.fault is not None:
-        raise StudyError(f"node {node.name} {node.fault}")
+def check_node(name: str, fault: str | None) -> None:
+    """Raise StudyError where a probe found what keeps trials from running on a node."""
+    if fault is not None:
+        raise StudyError(f"node {name} {fault}")
 
 
 def _faults(needs: Needs, load: Callable[[], object], sees_folder: bool) -> Iterator[str]:

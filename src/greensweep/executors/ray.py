@@ -1,100 +1,320 @@
 """Trials as tasks of a Ray cluster: of one that is there, or of one that is started here."""
 
+import copy
 import logging
+import math
 import os
-from collections.abc import Iterator
+import platform
+import re
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle
 
-from greensweep.config.sweeper import RayConfig
-from greensweep.errors import ProcessLost, StudyError, first_line, not_installed
+from greensweep.config.folders import command_folder
+from greensweep.config.sweeper import RayConfig, SweeperConfig
+from greensweep.errors import (
+    MachineLost,
+    ProcessLost,
+    StudyError,
+    describe,
+    first_line,
+    not_installed,
+    rounded,
+)
+from greensweep.executors.code import gather_code, program_folders
+from greensweep.executors.node import Home, probe_node, run_on_node, take_home
+from greensweep.executors.probe import Needs, check_node
+from greensweep.executors.ray_internals import quiet_raylets
 from greensweep.executors.worker import Worker
+from greensweep.messages import message_of
 from greensweep.resources import usable_cores
+from greensweep.search.loop import TrialEnd
 from greensweep.search.trial_queue import ReservedTrial
+
+_CONNECT_SECONDS = 5.0
+_PROBE_SECONDS = 120.0  # a node may have to start processes first
+_NODE_ID = re.compile(r"ID: (\w{56})")
+_VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
+
+# What a trial needs of the environment of the command, which Ray's nodes do not have.
+_NEEDED = re.compile(r"MLFLOW_|GREENSWEEP_|AWS_|AZURE_|GOOGLE_|PG[A-Z]|HYDRA_FULL_ERROR$")
 
 
 @contextmanager
-def ray_tasks(worker: Worker, options: RayConfig, gpus: int | None) -> Iterator["RayTasks"]:
+def ray_tasks(
+    worker: Worker, options: SweeperConfig, needs: Needs, *, may_use_gpus: bool, verbose: bool
+) -> Iterator["RayTasks"]:
     """Connect to a cluster, and disconnect in the end, which ends what still runs.
 
     Args:
-        gpus: of each trial.
+        needs: what trials need of a node.
+        may_use_gpus: the program computes on a GPU where there is one.
+        verbose: let Ray print what it prints.
 
     Raises:
-        StudyError: Ray is not installed, or there is no such cluster.
+        StudyError: Ray is not installed, there is no such cluster, or trials cannot run there.
     """
+    # Ray lets a trial without GPUs see them all soon, and says so each time until then.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ModuleNotFoundError as error:
         raise StudyError(not_installed("ray") or str(error)) from error
+    if not verbose:
+        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        quiet_raylets()
+    home = Home(
+        b"",
+        command_folder(),
+        needs.directory,
+        needs.mark,
+        paths=tuple(program_folders(command_folder())),
+        environment={name: os.environ[name] for name in os.environ if _NEEDED.match(name)},
+        reads_output=not verbose,
+    )
+    _connect(ray, options.ray, [*home.paths, *worker.config_folders()], verbose)
     try:
-        ray.init(
-            address=options.address or "local",
-            num_cpus=None if options.address else usable_cores(),
-            include_dashboard=None if options.address else False,
-            logging_level=logging.WARNING,
-            runtime_env=options.runtime_env or None,
-        )
-    except (ConnectionError, ValueError) as error:
-        raise StudyError(
-            f"no Ray cluster at hydra.sweeper.ray.address={options.address} ({first_line(error)}): "
-            "start it with ray start --head, or leave the address out to start one here"
-        ) from error
-    try:
-        yield RayTasks(worker, options, gpus)
+        tasks = RayTasks(ray, worker, home, options, may_use_gpus=may_use_gpus)
+        if options.check_nodes:
+            tasks.check(needs)
+        yield tasks
     finally:
         ray.shutdown()
 
 
+def _connect(ray: Any, options: RayConfig, folders: Sequence[str], verbose: bool) -> None:
+    """Connect to a cluster, which gets our code, or start one on this machine, which has it.
+
+    Raises:
+        StudyError: there is none.
+    """
+    level = logging.WARNING if verbose else logging.ERROR
+    quietly = {"log_to_driver": verbose, "logging_level": level}
+    own = dict(options.runtime_env or {})
+    try:
+        if options.address is None:
+            with _modules_found():
+                cores = usable_cores()
+                ray.init(
+                    "local", num_cpus=cores, include_dashboard=False, runtime_env=own, **quietly
+                )
+            return
+        _refuse_silence(options.address)
+        with TemporaryDirectory() as folder:
+            own["py_modules"] = [*gather_code(folders, Path(folder)), *own.get("py_modules", ())]
+            ray.init(options.address, runtime_env=own, **quietly)
+    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+        versions = _VERSIONS.findall(str(error))
+        if len(versions) == 2 and versions[0] != versions[1]:
+            there, here = (f"Ray {ray} on Python {python}" for ray, python in versions)
+            raise StudyError(
+                f"the cluster at hydra.sweeper.ray.address={options.address} runs {there}, and "
+                f"this command {here}: install the same in both places"
+            ) from error
+        raise StudyError(
+            f"no Ray cluster at hydra.sweeper.ray.address={options.address} ({first_line(error)}): "
+            "start one by ray start --head, let this machine join it by ray start --address=HOST:"
+            "PORT, or leave the address out to start one here"
+        ) from error
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise ConnectionError where nobody answers, for which Ray would wait for a quarter hour."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+        except OSError as error:
+            raise ConnectionError(first_line(error)) from error
+
+
+@contextmanager
+def _modules_found() -> Iterator[None]:
+    """Let the processes of a cluster that is started here find the modules that this one finds."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
 class RayTasks:
-    """Trials that run as tasks, each with the CPUs and GPUs that it was promised."""
+    """Trials that run as tasks, each with the CPUs and GPUs that it was promised.
 
-    def __init__(self, worker: Worker, options: RayConfig, gpus: int | None) -> None:
-        import ray
+    Args:
+        ray: the module.
+        home: where the sweep is, but for its worker.
+        may_use_gpus: the program computes on a GPU where there is one.
+    """
 
+    def __init__(
+        self, ray: Any, worker: Worker, home: Home, options: SweeperConfig, *, may_use_gpus: bool
+    ) -> None:
         self._ray, self._running = ray, dict[Any, ReservedTrial]()
-        self._worker = ray.put(cloudpickle.dumps(worker))
-        # A lost task is repeated by the search, which knows what it left, and not by Ray.
+        self._n_workers, self._home = options.n_workers, home
+        gpus = options.gpus_per_worker
+        if gpus is None and may_use_gpus and any(_has(node, "GPU") for node in self._nodes()):
+            gpus = 1
+        share = options.workers_per_gpu or 1
+        if share > 1 and (gpus or 1) > 1:
+            raise StudyError(
+                f"hydra.sweeper.gpus_per_worker={gpus} and workers_per_gpu={share}: Ray lets "
+                "trials share one GPU alone; leave one of the two out"
+            )
+        self._takes = {**(options.ray.resources or {}), "CPU": options.ray.num_cpus}
+        self._takes |= {"GPU": gpus / share} if gpus else {}
+        placed = copy.copy(worker)
+        placed.gpus = 0 if gpus == 0 else None  # Ray shows a task its own
+        self._home_there = ray.put(replace(home, worker=cloudpickle.dumps(placed)))
+        # What is lost is repeated by the search, which knows what it left, and not by Ray. With
+        # GPUs each trial has a process of its own, Ray's default: CUDA keeps what it first saw.
         self._task = ray.remote(
-            num_cpus=options.num_cpus,
-            num_gpus=gpus or 0,
-            resources=dict(options.resources),
+            num_cpus=options.ray.num_cpus,
+            num_gpus=self._takes.get("GPU", 0),
+            resources=dict(options.ray.resources or {}),
             max_retries=0,
-        )(_run)
+        )(run_on_node)
+
+    def places(self) -> int:
+        """Return how many trials may run at a time: what was asked for, or the cluster holds."""
+        if self._n_workers != "auto":
+            return int(self._n_workers)
+        return max(sum(self._room(node) for node in self._nodes()), 1)
 
     def start(self, trial: ReservedTrial) -> None:
         """Submit a trial; it runs where and when the cluster has room."""
-        self._running[self._task.remote(self._worker, trial)] = trial
+        task = self._task.remote(self._home_there, self._home.marks(), trial)
+        self._running[task] = trial
 
-    def ended(self, seconds: float) -> list[tuple[ReservedTrial, BaseException | None]]:
-        """Wait until tasks end, for so long at most."""
+    def ended(self, seconds: float) -> list[TrialEnd]:
+        """Wait until tasks end, for so long at most; what they left elsewhere is here then."""
         done, _ = self._ray.wait([*self._running], timeout=seconds)
-        return [(self._running.pop(task), self._fault(task)) for task in done]
+        return [self._end(task, self._running.pop(task)) for task in done]
 
     def interrupt(self) -> None:
-        """Send each task a SIGINT, which it takes as a request to end after its epoch."""
+        """Send each task a SIGINT: it ends after its epoch, at the second at once."""
         for task in self._running:
             self._ray.cancel(task, force=False)
 
-    def _fault(self, task: Any) -> BaseException | None:
+    def check(self, needs: Needs) -> None:
+        """Send a probe to a node of each kind that has room for a trial.
+
+        Raises:
+            StudyError: there is none, or trials cannot run on one.
+        """
+        nodes, faults = self._nodes(), self._ray.exceptions
+        able = [node for node in nodes if self._room(node)]
+        if not able:
+            raise StudyError(
+                f"no node of the Ray cluster has room for a trial, which takes "
+                f"{_told(self._takes)}: the cluster has {_told(self._most(nodes))} on one node; "
+                "add such a node, or set hydra.sweeper.ray.num_cpus, resources, or "
+                "hydra.sweeper.gpus_per_worker to what there is"
+            )
+        asked = replace(needs, gpus=math.ceil(self._takes.get("GPU", 0)))
+        affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        send = self._ray.remote(num_cpus=0, max_retries=0)(probe_node)
+        probes = {
+            send.options(scheduling_strategy=affinity(node["NodeID"], soft=False)).remote(
+                self._home_there, self._home.marks(), asked
+            ): _name(node)
+            for node in {_kind(node): node for node in able}.values()
+        }
+        done, late = self._ray.wait(
+            [*probes], num_returns=len(probes), timeout=_PROBE_SECONDS, fetch_local=True
+        )
+        for each in done:
+            try:
+                found = self._ray.get(each)
+            except faults.RayTaskError as error:
+                reason = describe(error.cause if isinstance(error.cause, Exception) else error)
+                raise StudyError(
+                    f"node {probes[each]} cannot run greensweep ({reason}): install it there, with "
+                    "what the program needs"
+                ) from error
+            except faults.RayError as error:
+                raise StudyError(
+                    f"node {probes[each]} cannot be used ({first_line(error)}): mend it, or "
+                    "hydra.sweeper.ray.runtime_env"
+                ) from error
+            check_node(probes[each], found.fault)
+        for each in late:
+            raise StudyError(
+                f"node {probes[each]} did not answer in {_PROBE_SECONDS:.0f} s: mend it, take it "
+                "out of the cluster, or set hydra.sweeper.check_nodes=false"
+            )
+
+    def _nodes(self) -> list[Mapping[str, Any]]:
+        return [node for node in self._ray.nodes() if node["Alive"]]
+
+    def _room(self, node: Mapping[str, Any]) -> int:
+        """Return how many trials an empty node holds."""
+        takes = {name: amount for name, amount in self._takes.items() if amount}
+        rooms = [_has(node, name) // amount for name, amount in takes.items()]
+        return int(min(rooms, default=_has(node, "CPU")))
+
+    def _most(self, nodes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        return {name: max((_has(node, name) for node in nodes), default=0) for name in self._takes}
+
+    def _end(self, task: Any, trial: ReservedTrial) -> TrialEnd:
+        faults = self._ray.exceptions
         try:
-            fault: BaseException | None = self._ray.get(task)
-        except self._ray.exceptions.RayTaskError as error:
-            return error.cause if isinstance(error.cause, Exception) else error
-        except self._ray.exceptions.RayError as error:
-            return ProcessLost(f"its Ray task was lost ({first_line(error)})")
-        return fault
+            returned = self._ray.get(task)
+        except faults.TaskCancelledError:
+            return TrialEnd(trial, KeyboardInterrupt())
+        except faults.RayTaskError as error:
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            return TrialEnd(trial, StudyError(message_of(cause)))
+        except faults.RuntimeEnvSetupError as error:
+            return TrialEnd(
+                trial, StudyError(f"Ray could not set up its node: {first_line(error)}")
+            )
+        except faults.OutOfMemoryError as error:
+            where = self._node_in(error)
+            return TrialEnd(trial, ProcessLost(f"its process was ended for want of memory{where}"))
+        except (faults.NodeDiedError, faults.LocalRayletDiedError, faults.ObjectLostError) as error:
+            return TrialEnd(trial, MachineLost(f"its node was lost{self._node_in(error)}"))
+        except faults.RayError:
+            return TrialEnd(trial, ProcessLost("its process died"))
+        if returned.output:
+            print(returned.output, end="", flush=True)
+        return TrialEnd(trial, returned.fault, take_home(self._home, returned))
+
+    def _node_in(self, error: Exception) -> str:
+        """Return the name of the node that Ray's error is about, to be added to a sentence."""
+        found = _NODE_ID.search(str(error))
+        names = {node["NodeID"]: _name(node) for node in self._ray.nodes()}
+        return f" ({names[found[1]]})" if found and found[1] in names else ""
 
 
-def _run(payload: bytes, trial: ReservedTrial) -> BaseException | None:
-    return _worker(payload).run_one(trial)
+def _has(node: Mapping[str, Any], resource: str) -> float:
+    return float(node["Resources"].get(resource, 0.0))
 
 
-@lru_cache(1)
-def _worker(payload: bytes) -> Worker:
-    worker: Worker = cloudpickle.loads(payload)
-    return worker
+def _name(node: Mapping[str, Any]) -> str:
+    given, address = node["NodeName"], node["NodeManagerAddress"]
+    return str(node["NodeManagerHostname"] if given in (address, "") else given)
+
+
+def _kind(node: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what nodes have in common of which one tells of all."""
+    own = ("node:", "object_store_memory", "memory")
+    resources = sorted(each for each in node["Resources"].items() if not each[0].startswith(own))
+    return node["NodeManagerHostname"] == platform.node(), *resources
+
+
+def _told(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{rounded(amount)} {name}" for name, amount in resources.items() if amount)

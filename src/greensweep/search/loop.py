@@ -5,14 +5,20 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import optuna
 from optuna.trial import TrialState
 
 from greensweep.energy import Meter, Phases, shared_quality
 from greensweep.energy.reading import Quality
-from greensweep.errors import ConstraintError, MissingFigure, ProcessLost
+from greensweep.errors import (
+    ConstraintError,
+    MachineLost,
+    MissingFigure,
+    ProcessLost,
+    StudyError,
+)
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
@@ -30,23 +36,40 @@ from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5  # after which an interrupt is seen at the latest
+_PATIENCE_SECONDS = 10.0  # with trials that are to end at once
 
 
 # Runs trials and returns, for each, what broke it outside of its task, or None.
 RunReserved = Callable[[list[ReservedTrial]], list[BaseException | None]]
 
 
+class TrialEnd(NamedTuple):
+    """A trial that no longer runs.
+
+    Attributes:
+        fault: what broke it outside of its task; a KeyboardInterrupt ended it before it began.
+        came_home: its folder was sent here, and says how it ended: the storage does not know yet.
+    """
+
+    trial: ReservedTrial
+    fault: BaseException | None = None
+    came_home: bool = False
+
+
 class Elsewhere(Protocol):
     """Trials that run in other processes, wherever an engine places them."""
+
+    def places(self) -> int:
+        """Return how many trials may run at a time, as things stand; at least 1."""
 
     def start(self, trial: ReservedTrial) -> None:
         """Let a trial run, as soon as there is room for it."""
 
-    def ended(self, seconds: float) -> list[tuple[ReservedTrial, BaseException | None]]:
-        """Wait until trials end, for so long at most; with what broke each outside of its task."""
+    def ended(self, seconds: float) -> Sequence[TrialEnd]:
+        """Wait until trials end, for so long at most."""
 
     def interrupt(self) -> None:
-        """Ask all that run to end after their epoch."""
+        """Ask all that run to end after their epoch; the second time, at once."""
 
 
 class SearchMeter:
@@ -111,7 +134,7 @@ def run_trials(
         taken = [*islice(iter(queue.reserve, None), batch)]
         if not taken:
             break
-        _finish_all(queue, [*zip(taken, run(taken), strict=True)])
+        _finish_all(queue, [*map(TrialEnd, taken, run(taken))])
         on_end()
     keep_search_energy(queue.study, meter)
 
@@ -119,11 +142,12 @@ def run_trials(
 def run_trials_elsewhere(
     queue: TrialQueue,
     elsewhere: Elsewhere,
-    workers: int,
     meter: SearchMeter,
     on_end: Callable[[], None] = lambda: None,
 ) -> None:
-    """Keep so many trials running in other processes until there are no more: no batches.
+    """Keep trials running in other processes until there are no more: no batches.
+
+    Where the search cannot go on, those that run end after their epoch, and run again some day.
 
     Args:
         meter: of the search: its joules are kept while trials run, since a budget knows of them.
@@ -131,51 +155,81 @@ def run_trials_elsewhere(
 
     Raises:
         StudyError: as `run_trials`.
-        KeyboardInterrupt: a second interrupt.
+        KeyboardInterrupt: a second interrupt, after which nothing runs any more.
     """
-    running, is_asked = 0, False
-    while True:
-        meter.start()
-        while running < workers and not interrupted() and (taken := queue.reserve()) is not None:
-            elsewhere.start(taken)
-            running += 1
-        keep_search_energy(queue.study, meter)
-        if not running:
-            return
-        ended: list[tuple[ReservedTrial, BaseException | None]] = []
-        while not ended:
-            if interrupted() and not is_asked:
-                elsewhere.interrupt()
-                is_asked = True
-            ended = elsewhere.ended(_POLL_SECONDS)
-        running -= len(ended)
+    running: dict[int, ReservedTrial] = {}
+    fault: StudyError | None = None
+    is_asked, has_more = False, True
+
+    def has_room() -> bool:
+        ends = interrupted() or fault is not None
+        return has_more and not ends and len(running) < elsewhere.places()
+
+    def settle(ended: Sequence[TrialEnd]) -> None:
+        for each in ended:
+            del running[each.trial.number]
         _finish_all(queue, ended)
-        on_end()
+
+    try:
+        while True:
+            meter.start()
+            has_more = True
+            while has_room():
+                taken = queue.reserve()
+                has_more = taken is not None
+                if taken is not None:
+                    running[taken.number] = taken
+                    elsewhere.start(taken)
+            keep_search_energy(queue.study, meter)
+            if not running:
+                break
+            ended: Sequence[TrialEnd] = ()
+            while not ended and not has_room():
+                if (interrupted() or fault) and not is_asked:
+                    is_asked = True
+                    elsewhere.interrupt()
+                ended = elsewhere.ended(_POLL_SECONDS)
+            try:
+                settle(ended)
+            except ConstraintError as raised:
+                fault = fault or raised
+            on_end()
+    except KeyboardInterrupt:
+        for _ in range(2 - is_asked):
+            elsewhere.interrupt()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while running and time.monotonic() < deadline:
+            settle(elsewhere.ended(_POLL_SECONDS))
+        for reserved in running.values():
+            queue.finish_interrupted(trial_of(queue.study, reserved.number))
+        raise
+    if fault is not None:
+        raise fault
 
 
-def _finish_all(
-    queue: TrialQueue, ended: Sequence[tuple[ReservedTrial, BaseException | None]]
-) -> None:
-    for reserved, fault in ended:
-        _finish(queue, reserved, fault)
-    for _, fault in ended:
-        if isinstance(fault, ConstraintError) and not _another_has_it(queue.study, fault):
-            raise fault
+def _finish_all(queue: TrialQueue, ended: Sequence[TrialEnd]) -> None:
+    for each in ended:
+        _finish(queue, each)
+    for each in ended:
+        if isinstance(each.fault, ConstraintError) and not _another_has_it(queue.study, each.fault):
+            raise each.fault
 
 
-def _finish(queue: TrialQueue, reserved: ReservedTrial, fault: BaseException | None) -> None:
-    """Record the end of a trial whose task never ran."""
-    trial = trial_of(queue.study, reserved.number)
+def _finish(queue: TrialQueue, ended: TrialEnd) -> None:
+    """Record the end of a trial that could not itself."""
+    trial, fault = trial_of(queue.study, ended.trial.number), ended.fault
     if trial.state != TrialState.RUNNING:
         return
     if isinstance(fault, ProcessLost):
-        log.warning("Trial %d: %s.", trial.number, fault)
-        queue.finish_dead(trial)
+        queue.folder(trial).mkdir(parents=True, exist_ok=True)  # it began somewhere
+        queue.finish_dead(trial, str(fault), is_its_own=not isinstance(fault, MachineLost))
     elif queue.recover(trial):
-        log.warning("Trial %d was recovered from its folder: the storage had failed.", trial.number)
+        if not ended.came_home:
+            log.warning("Trial %d was recovered from its folder: the storage failed.", trial.number)
     else:
         outcome = Outcome("failed", "it never ran" if fault is None else message_of(fault))
-        if interrupted():  # a launcher's process that was still starting
+        # A launcher's process that was still starting, or a task that waited for room.
+        if interrupted() or isinstance(fault, KeyboardInterrupt):
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
         finish_trial(queue.study, trial, outcome, None, queue.folder(trial))
 

@@ -1,9 +1,24 @@
 """What a search can know of a run before it runs."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
+from greensweep.config.schema_tracking import TrackingConfig
 from greensweep.record.result import RunResult
+
+
+class Input(NamedTuple):
+    """A file or folder that runs read.
+
+    Attributes:
+        option: that names it.
+        is_made: a run makes it where it is missing, by a download, say.
+    """
+
+    option: str
+    path: Path
+    is_made: bool = False
 
 
 class PlannedRun(Protocol):
@@ -20,6 +35,14 @@ class PlannedRun(Protocol):
     @property
     def any_gpus(self) -> int:
         """On how many of the GPUs that it finds it computes; 0 on the CPU, or on a named one."""
+
+    @property
+    def inputs(self) -> Sequence[Input]:
+        """What it reads."""
+
+    @property
+    def tracking(self) -> TrackingConfig:
+        """Where it is recorded."""
 
     def missing(self, figure: str) -> str | None:
         """Say why its result will not have a figure; None where it will, or may."""

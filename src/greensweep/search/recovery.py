@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -142,17 +142,27 @@ class Recovery:
             self.finish_dead(trial)
         return is_dead
 
-    def finish_dead(self, trial: FrozenTrial) -> None:
-        """Finish a running trial whose process is gone, by what it left; else it runs again."""
+    def finish_dead(
+        self, trial: FrozenTrial, how: str = "its process died", *, is_its_own: bool = True
+    ) -> None:
+        """Finish a running trial whose process is gone, by what it left; else it runs again.
+
+        Args:
+            how: it was lost, in words that an epoch may follow.
+            is_its_own: its process died, which a trial may do by itself: the second time it counts
+                as failed. One that is lost with its machine is as one that was interrupted.
+        """
         with self.lock:
             if self.recover(trial):
                 return
             earlier = [trial_of(self.study, number) for number in retry_history(trial)]
-            died = any(status_of(each) == "died" for each in earlier)
+            died = is_its_own and any(status_of(each) == "died" for each in earlier)
             if not died:
                 self.run_again(trial)
             folder = self.folder(trial)
-            outcome = _what_is_left(trial, folder, "failed" if died else "died")
+            outcome = _what_is_left(trial, folder, how, "failed" if died else "died")
+            if not is_its_own:
+                outcome = replace(outcome, status="stopped", interrupted=True)
             finish_trial(self.study, trial, outcome, None, folder)
             log.warning(
                 "Trial %d: %s%s.",
@@ -160,6 +170,13 @@ class Recovery:
                 outcome.error,
                 " for the second time: it counts as failed" if died else "; it runs again",
             )
+
+    def finish_interrupted(self, trial: FrozenTrial) -> None:
+        """Finish a trial that was ended from outside before it could itself, by what it left."""
+        if trial.state == TrialState.RUNNING and not self.recover(trial):
+            folder = self.folder(trial)
+            outcome = _what_is_left(trial, folder, "interrupted", "stopped")
+            finish_trial(self.study, trial, replace(outcome, interrupted=True), None, folder)
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         owner = owner_of(trial)
@@ -173,13 +190,13 @@ class Recovery:
         return self._listener.is_silent(self.study, trial)
 
 
-def _what_is_left(trial: FrozenTrial, folder: Path, status: TrialStatus) -> Outcome:
-    """Return what a dead trial is known to have cost: by its last report."""
+def _what_is_left(trial: FrozenTrial, folder: Path, how: str, status: TrialStatus) -> Outcome:
+    """Return what a trial that was lost is known to have cost: by its last report."""
     reports = read_reports(folder)  # those of another machine's may be out of reach
     known: Mapping[str, Any] = kept(trial, PROGRESS) or {}
     if reports and reports[-1].known["seconds"] > known.get("seconds", 0.0):
         known = reports[-1].known
     epoch = known.get("epoch", 0)
-    error = f"its process died after epoch {epoch}" if epoch else "its process died"
+    error = f"{how} after epoch {epoch}" if epoch else how
     ended = {"status": status, "error": error, "epochs": epoch}
     return from_json(Outcome, {**known, **ended, "epochs_planned": known.get("epochs")})

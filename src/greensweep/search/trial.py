@@ -63,6 +63,7 @@ def run_trial(
     meter: Meter | None = None,
     search_joules: float | None = None,
     own: OwnTrial | None = None,
+    tells: bool = True,
 ) -> Any:
     """Run a trial's task, record its end, and return what it returned; None if it ended early.
 
@@ -73,6 +74,7 @@ def run_trial(
         meter: measures the trial; None where the task measures itself.
         search_joules: what drawing the trial cost.
         own: leaves the trial's result; None where the task does.
+        tells: the study how it ended; else its folder alone says so, and whoever gets that tells.
 
     Raises:
         Exception: what the task raised; the trial has failed.
@@ -133,7 +135,7 @@ def run_trial(
     shown = shown_result(result, spec.directory)
     if result is not None and outcome.status == "finished":
         name_objectives(spec, study, result)
-    finish_trial(study, trial, outcome, values, directory, constraints, shown)
+    finish_trial(study, trial, outcome, values, directory, constraints, shown, tells=tells)
     if result is not None:
         forget_reports(directory)
     if fault is not None:
@@ -159,17 +161,22 @@ def finish_trial(
     directory: Path,
     constraints: Mapping[str, float] = MappingProxyType({}),
     shown: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    tells: bool = True,
 ) -> None:
     """Record how a trial ended: in its folder first, from where it can be read after a death.
 
     Args:
         shown: what dashboards show beside its outcome.
+        tells: the study too.
     """
     if fidelity_of(trial):
         constraints = {**constraints, WHOLE_RUN: 1.0}
     if directory.is_dir():
         ended = EndedTrial(trial.number, outcome, values, constraints, is_enqueued(trial))
         write_json(directory / TRIAL_FILE, to_json(ended))
+    if not tells:
+        return
     keep(study, trial, OUTCOME, outcome.to_json())
     for name, value in {**shown_outcome(outcome), **shown}.items():
         set_user_attribute(study, trial, name, value)

@@ -1,16 +1,20 @@
 """Our runs as a search knows them: before they run, and by what they return to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from greensweep.config.schema import ObjectiveConfig, PricedConfig, TrainConfig
 from greensweep.config.schema_energy import UnmeteredConfig
+from greensweep.config.schema_tracking import TrackingConfig
 from greensweep.config.store import parse_run
 from greensweep.errors import StudyError, plural
 from greensweep.record.result import RunResult
 from greensweep.search.constraints import METRIC_FIGURES
+from greensweep.search.planned_run import Input
 from greensweep.study.forecast import flops_of_run, seconds_of_run
 
 _JOULES_PER_KILOJOULE = 1000.0
@@ -41,6 +45,22 @@ class PlannedTraining:
         from torch import version  # to ask torch.cuda would start CUDA here
 
         return training.devices if training.device == "cuda" or version.cuda is not None else 0
+
+    @property
+    def inputs(self) -> Sequence[Input]:
+        run = self.config
+        read = {
+            **_paths(run.dataset, "dataset."),
+            **_paths(run.training, "training."),
+            **_paths(run.energy, "energy."),
+            **(_paths(run.replay, "replay.") if run.replay is not None else {}),
+        }
+        made = {"dataset.cache", *(["dataset.root"] if getattr(run.dataset, "download", 0) else [])}
+        return [Input(name, Path(path), name in made) for name, path in read.items()]
+
+    @property
+    def tracking(self) -> TrackingConfig:
+        return self.config.tracking
 
     def missing(self, figure: str) -> str | None:
         run, replayed = self.config, self.config.replay is not None
@@ -87,6 +107,12 @@ class PlannedTraining:
 
     def seconds(self) -> float | None:
         return None if self.config.replay is not None else seconds_of_run(self.config)
+
+
+def _paths(options: Any, prefix: str) -> dict[str, str]:
+    """Return the options that name files and folders, and are set."""
+    paths = [each.name for each in fields(options) if each.metadata.get("path")]
+    return {f"{prefix}{name}": given for name in paths if (given := getattr(options, name))}
 
 
 def planned_run(config: DictConfig) -> PlannedTraining | None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hydra.errors import CompactHydraException
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.executors.local import run_workers
+from greensweep.executors.probe import needs_of
 from greensweep.executors.ray import ray_tasks
 from greensweep.executors.slurm import SlurmJobs
 from greensweep.messages import error_line, spell_output
@@ -20,10 +22,11 @@ from greensweep.search.callbacks import call_before_first_trial
 from greensweep.search.folders import check_present, trial_directories
 from greensweep.search.interrupt import graceful, interrupted
 from greensweep.search.placement import gpus_of_worker, workers_of
+from greensweep.search.planned_run import PlannedRun
 from greensweep.search.progress import ProgressDisplay, progress_shown
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial_queue import TrialQueue
-from greensweep.sweeper.command import shared_config
+from greensweep.sweeper.command import shared_config, sweep_of
 from greensweep.sweeper.forecast import preview, refuse_long
 from greensweep.sweeper.hydra_lines import quiet_hydra
 from greensweep.sweeper.options import search_meter, sweeper_options, use_study_folder
@@ -32,6 +35,9 @@ from greensweep.sweeper.spec import build_spec
 from greensweep.sweeper.start import find_start, make_folder
 from greensweep.sweeper.trial_task import mask_program_output
 from greensweep.sweeper.worker import Plan, Worker
+from greensweep.tracking.choice import chosen_tracking
+from greensweep.tracking.mlflow_store import MlflowStore
+from greensweep.tracking.mlflow_tracker import open_store
 
 INTERRUPTED = 130
 
@@ -88,9 +94,11 @@ class Sweep:
             )
         run = self._plan(shared_config(self._config))
         options = sweeper_options(self._config, run)
-        gpus = gpus_of_worker(options, run)
-        workers = workers_of(options, gpus)
-        spec, shared = build_spec(self._config, options, arguments, run=run, parallel=workers > 1)
+        # A Ray cluster tells its own GPUs and places.
+        gpus = None if options.executor == "ray" else gpus_of_worker(options, run)
+        workers = 0 if options.executor == "ray" else workers_of(options, gpus)
+        parallel = options.n_workers != 1 if options.executor == "ray" else workers > 1
+        spec, shared = build_spec(self._config, options, arguments, run=run, parallel=parallel)
         worker = Worker(
             self._config,
             self._context,
@@ -117,7 +125,7 @@ class Sweep:
         with storage_faults(spec.storage):
             try:
                 with progress_shown(spec, study) as display:
-                    _run_trials(worker, queue, workers, options, display)
+                    self._run_trials(worker, queue, workers, options, run, display)
             except StudyError as raised:  # no trial would go better
                 fault = raised
             finally:
@@ -131,27 +139,55 @@ class Sweep:
                 raise fault
             require_finished(study.get_trials(deepcopy=False))
 
+    def _run_trials(
+        self,
+        worker: Worker,
+        queue: TrialQueue,
+        workers: int,
+        options: SweeperConfig,
+        run: PlannedRun | None,
+        display: ProgressDisplay,
+    ) -> None:
+        """Run all trials: here, through Hydra's launcher, in worker processes, or by an engine."""
+        if options.executor == "ray":
+            self._run_on_ray(worker, queue, options, run, display)
+        elif options.executor == "slurm":
+            # Slurm shows each job its own GPUs.
+            placed, gpus = replace(worker, gpus=None), options.gpus_per_worker
+            jobs = SlurmJobs(placed, queue, options.slurm, gpus)
+            with graceful():
+                jobs.run(workers)
+        elif worker.launches_here and (workers > 1 or options.gpus_per_worker is not None):
+            run_workers(worker, workers, queue.recover_dead, read_output=display.has_terminal)
+        else:
+            with graceful():
+                worker.work(1 if worker.launches_here else workers, display.look)
 
-def _run_trials(
-    worker: Worker,
-    queue: TrialQueue,
-    workers: int,
-    options: SweeperConfig,
-    display: ProgressDisplay,
-) -> None:
-    """Run all trials: here, through Hydra's launcher, in worker processes, or by an engine."""
-    if options.executor == "ray":
-        with ray_tasks(worker, options.ray, worker.gpus) as tasks, graceful():
-            worker.work_elsewhere(queue, tasks, workers, display.look)
-        return
-    if options.executor == "slurm":
-        # Slurm shows each job its own GPUs.
-        jobs = SlurmJobs(replace(worker, gpus=None), queue, options.slurm, options.gpus_per_worker)
-        with graceful():
-            jobs.run(workers)
-        return
-    if worker.launches_here and (workers > 1 or options.gpus_per_worker is not None):
-        run_workers(worker, workers, queue.recover_dead, read_output=display.has_terminal)
-        return
-    with graceful():
-        worker.work(1 if worker.launches_here else workers, display.look)
+    def _run_on_ray(
+        self,
+        worker: Worker,
+        queue: TrialQueue,
+        options: SweeperConfig,
+        run: PlannedRun | None,
+        display: ProgressDisplay,
+    ) -> None:
+        if not worker.launches_here:
+            raise StudyError(
+                "hydra.sweeper.executor=ray places trials itself: leave hydra/launcher out"
+            )
+        tracking = chosen_tracking() if run is None else run.tracking
+        needs = needs_of(worker.spec, tracking, run.inputs if run is not None else ())
+        if options.ray.address is not None and (store := open_store(tracking)) is not None:
+            store.attempt(partial(self._open_parent, store))
+        may_use_gpus = run is None or run.takes_any_gpu
+        verbose = bool(self._config.hydra.verbose)
+        with (
+            graceful(),
+            ray_tasks(worker, options, needs, may_use_gpus=may_use_gpus, verbose=verbose) as tasks,
+        ):
+            worker.work_elsewhere(queue, tasks, display.look)
+
+    def _open_parent(self, store: MlflowStore) -> None:
+        """Open the sweep's run, which nodes that do not see its folder would each open."""
+        sweep = sweep_of(self._config.hydra)
+        store.shared_parent(sweep.directory, sweep.name, {"strategy": sweep.strategy})

@@ -39,6 +39,7 @@ class TrialTask:
         search: measures what lies between trials; None where they run in other processes.
         is_own: the program is none of ours, so that its trials are recorded here.
         grid: that feeds the machine, where one was declared.
+        tells: the study how trials end.
     """
 
     task: TaskFunction
@@ -48,6 +49,7 @@ class TrialTask:
     search: SearchMeter | None
     is_own: bool
     grid: Grid | None
+    tells: bool = True
 
     @cached_property
     def meter(self) -> Meter | None:
@@ -77,6 +79,7 @@ class TrialTask:
                 meter=self.meter,
                 search_joules=joules,
                 own=own,
+                tells=self.tells,
             )
 
     def _own(self, config: DictConfig, hydra: Any) -> OwnTrial:

@@ -1,9 +1,10 @@
 """A process's part of a sweep: it reserves trials, and runs them through Hydra's launcher."""
 
+import copy
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
+from greensweep.config.folders import use_sweep_folder
 from greensweep.config.grammar import kept_as_override
 from greensweep.config.hydra_internals import fault_of
 from greensweep.config.schema import TrainConfig
@@ -46,6 +48,7 @@ from greensweep.sweeper.spec import trial_overrides
 from greensweep.sweeper.trial_task import TrialTask, mask_program_output, open_once
 
 _BASIC_LAUNCHER = "BasicLauncher"
+_FILE = "file://"
 _NOT_COMPOSED = (HydraException, OmegaConfBaseException)
 
 Plan = Callable[[DictConfig], PlannedRun | None]
@@ -58,6 +61,7 @@ class Worker:
     Attributes:
         gpus: how many a process of its own takes; None where it may use any.
         is_own: the program is none of ours, so that its trials are recorded here.
+        tells: the study how trials end; else their folders alone say so.
     """
 
     config: DictConfig
@@ -70,6 +74,7 @@ class Worker:
     meters_trials: bool
     gpus: int | None = None
     is_own: bool = False
+    tells: bool = True
     singletons: Any = field(default_factory=Singleton.get_state)
 
     def __post_init__(self) -> None:
@@ -140,6 +145,30 @@ class Worker:
             (fault,) = self._launch(self._launcher(None), [trial])
         return fault
 
+    def config_folders(self) -> list[str]:
+        """Return the folders of the program's configuration files."""
+        paths = [each.path for each in self.context.config_loader.get_search_path().get_path()]
+        return [each.removeprefix(_FILE) for each in paths if each.startswith(_FILE)]
+
+    def move(self, sweep: Path, here: Callable[[str], str]) -> None:
+        """Work on a machine that does not have the sweep's folder, nor the program's.
+
+        Trials leave their folders below `sweep`, from where somebody takes them home.
+
+        Args:
+            here: returns where a folder of the program's stands.
+        """
+        use_sweep_folder(self.config, str(sweep))
+        self.spec = replace(self.spec, directory=sweep)
+        loader = self.context.config_loader
+        path = copy.deepcopy(loader.get_search_path())
+        for element in path.get_path():
+            if element.path.startswith(_FILE):
+                element.path = f"{_FILE}{here(element.path.removeprefix(_FILE))}"
+        moved: Any = type(loader)
+        self.context = HydraContext(moved(path), self.context.callbacks)
+        self.tells = False
+
     def _begin_process(self) -> None:
         take_gpus(self.gpus)
         Singleton.set_state(self.singletons)
@@ -165,12 +194,12 @@ class Worker:
             run_trials(self.queue(study), run, meter, batch, on_end, seconds)
 
     def work_elsewhere(
-        self, queue: TrialQueue, elsewhere: Elsewhere, workers: int, on_end: Callable[[], None]
+        self, queue: TrialQueue, elsewhere: Elsewhere, on_end: Callable[[], None]
     ) -> None:
-        """Let an engine run trials until there are no more, so many at a time."""
+        """Let an engine run trials until there are no more."""
         with warn_once_per_sweep(self.spec.directory):
             meter = SearchMeter(build_meter(self.energy, device="cpu"))
-            run_trials_elsewhere(queue, elsewhere, workers, meter, on_end)
+            run_trials_elsewhere(queue, elsewhere, meter, on_end)
 
     def _launcher(self, search: SearchMeter | None) -> Any:
         task = TrialTask(
@@ -181,6 +210,7 @@ class Worker:
             search,
             self.is_own,
             declared_grid(self.energy),
+            self.tells,
         )
         return Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.context, task_function=task

@@ -1,0 +1,207 @@
+"""A trial on a node of a cluster: in the sweep's folder, or in one of the node's own.
+
+Nodes that do not see the sweep's folder send what a trial left there home, as what its task
+returns, and whoever submitted it writes it into the sweep's folder.
+"""
+
+import math
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import cloudpickle
+from platformdirs import user_cache_path
+
+from greensweep.energy.machine import is_later_total
+from greensweep.errors import GreensweepError, StudyError
+from greensweep.executors.code import sent_folder
+from greensweep.executors.probe import Needs, Node, probe
+from greensweep.executors.worker import Worker
+from greensweep.files import write_whole
+from greensweep.messages import message_of
+from greensweep.search.folders import is_of, trial_directories
+from greensweep.search.interrupt import graceful
+from greensweep.search.trial import read_trial_file
+from greensweep.search.trial_queue import ReservedTrial
+
+_NAMES_PATHS = (".json", ".yaml")  # files of a trial that may name its folder
+_MOST_MARK_BYTES = 2**16
+_MOST_OUTPUT = 2**16  # characters of a trial's output that are printed, the last ones
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a sweep is at home, for its trials on other nodes.
+
+    Attributes:
+        worker: runs trials, pickled.
+        folder: that the command was given in.
+        sweep: the sweep's.
+        mark: tells that folder from another of the same path.
+        paths: folders of the program's modules.
+        environment: variables that trials need, without those that nodes have of their own.
+        reads_output: what trials print is returned; else it goes where the engine lets it.
+    """
+
+    worker: bytes
+    folder: Path
+    sweep: Path
+    mark: str
+    paths: tuple[str, ...] = ()
+    environment: Mapping[str, str] | None = None
+    reads_output: bool = True
+
+    def marks(self) -> dict[str, bytes]:
+        """Return what trials leave in the sweep's folder for each other: small files, no locks."""
+        return _files_in(self.sweep, self.sweep.glob("*"), _MOST_MARK_BYTES)
+
+
+class Returned(NamedTuple):
+    """What a trial's task returns.
+
+    Attributes:
+        fault: what broke it outside of the program.
+        output: what it printed.
+        files: by their paths in the sweep's folder; None where the node sees that folder.
+    """
+
+    fault: BaseException | None
+    output: str = ""
+    files: Mapping[str, bytes] | None = None
+
+
+def run_on_node(home: Home, marks: Mapping[str, bytes], trial: ReservedTrial) -> Returned:
+    """Run a trial on the node that this process is of.
+
+    Args:
+        marks: of the sweep's folder, as of now.
+    """
+    fault: BaseException | None = None
+    sweep = home.sweep
+    with ExitStack() as stack:
+        stack.enter_context(graceful(quiet=True))
+        output = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+        if home.reads_output:
+            stack.enter_context(redirect_stdout(output))
+            stack.enter_context(redirect_stderr(output))
+        try:
+            sweep = _enter(home, marks)
+            fault = _worker(home, sweep).run_one(trial)
+        except (Exception, KeyboardInterrupt) as raised:
+            fault = raised
+        if isinstance(fault, Exception) and not isinstance(fault, GreensweepError):
+            fault = StudyError(message_of(fault))  # its class may be of this node alone
+        printed = _last(output)
+    files = None if sweep == home.sweep else _packed(home, sweep, trial.number)
+    return Returned(fault, printed, files)
+
+
+def probe_node(home: Home, marks: Mapping[str, bytes], needs: Needs) -> Node:
+    """Probe the node that this process is of, from where its trials will run."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):  # noqa: PTH123
+        sweep = _enter(home, marks)
+        return probe(needs, lambda: _worker(home, sweep))
+
+
+def take_home(home: Home, returned: Returned) -> bool:
+    """Write what a trial left on a node into the sweep's folder; False where it is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if returned.files is None:
+        return False
+    for name, content in returned.files.items():
+        path = home.sweep / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != home.sweep or not path.exists() or is_later_total(content, path):
+            _write(path, content)
+    return True
+
+
+def _enter(home: Home, marks: Mapping[str, bytes]) -> Path:
+    """Work where the command was given, or in a folder of this node's; return the sweep's there."""
+    os.environ.update(home.environment or {})
+    is_shared = is_of(home.sweep, home.mark)
+    own = user_cache_path("greensweep") / "sweeps" / home.mark / platform.node()
+    here = _here(home, is_shared)
+    for path in reversed(home.paths):
+        if (each := here(path)) not in sys.path:
+            sys.path.insert(0, each)
+    if is_shared and home.folder.is_dir():
+        os.chdir(home.folder)
+        return home.sweep
+    (own / "work").mkdir(parents=True, exist_ok=True)
+    os.chdir(own / "work")
+    if is_shared:
+        return home.sweep
+    sweep = own / "sweep"
+    sweep.mkdir(exist_ok=True)
+    for name, content in marks.items():
+        if not (sweep / name).exists():
+            _write(sweep / name, content)
+    return sweep
+
+
+def _here(home: Home, is_shared: bool) -> Callable[[str], str]:
+    """Return what finds a folder of the program's: it, or its copy that was sent."""
+
+    def here(folder: str) -> str:
+        return folder if is_shared and Path(folder).is_dir() else sent_folder(folder) or folder
+
+    return here
+
+
+def _worker(home: Home, sweep: Path) -> Worker:
+    worker = _unpickled(home.worker)
+    if sweep not in (home.sweep, worker.spec.directory):
+        worker.move(sweep, _here(home, is_shared=False))
+    return worker
+
+
+@lru_cache(1)
+def _unpickled(worker: bytes) -> Worker:
+    return cloudpickle.loads(worker)  # type: ignore[no-any-return]
+
+
+def _packed(home: Home, sweep: Path, number: int) -> dict[str, bytes]:
+    """Return the files of a trial, which are then gone here, and what it left for others."""
+    files = _files_in(sweep, sweep.glob("*"), _MOST_MARK_BYTES)
+    for folder in trial_directories(sweep):
+        ended = read_trial_file(folder)
+        if str(number) != folder.name and (ended is None or ended.number != number):
+            continue
+        for name, content in _files_in(sweep, folder.rglob("*")).items():
+            if name.endswith(_NAMES_PATHS):
+                content = content.replace(str(sweep).encode(), str(home.sweep).encode())
+            files[name] = content
+        shutil.rmtree(folder, ignore_errors=True)
+    return files
+
+
+def _files_in(top: Path, paths: Iterable[Path], most_bytes: float = math.inf) -> dict[str, bytes]:
+    found = {}
+    for path in paths:
+        with suppress(OSError):  # another trial's that is gone by now
+            is_kept = path.is_file() and path.suffix not in (".lock", ".db")
+            if is_kept and path.stat().st_size <= most_bytes:
+                found[path.relative_to(top).as_posix()] = path.read_bytes()
+    return found
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_whole(path, lambda part: part.write_bytes(content))
+
+
+def _last(output: IO[str]) -> str:
+    output.flush()
+    output.seek(0)
+    return output.read()[-_MOST_OUTPUT:]

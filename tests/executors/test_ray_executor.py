@@ -1,0 +1,149 @@
+"""A search on a Ray cluster: what is lost runs again, and each trial counts once."""
+
+import json
+import signal
+import time
+from typing import Any
+
+import pytest
+from clusters import Searched, add_node, cluster, kill, searched, wait_for
+from mlflow import MlflowClient
+
+from greensweep.search.records import counted, outcome_of
+
+__all__ = ["cluster", "searched"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+def on(cluster: Any, *options: str) -> list[str]:
+    return [f"hydra.sweeper.ray.address={cluster.address}", *options]
+
+
+UNMETERED = ("hydra.sweeper.energy={meter: unmetered}",)
+
+
+def test_each_trial_counts_once_whatever_is_killed(
+    cluster: Any, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{searched.folder / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    command = on(cluster, "hydra.sweeper.n_trials=16", "hydra.sweeper.n_workers=2", "seconds=0.4")
+    first = searched.start(*command, *UNMETERED)
+    wait_for(lambda: len(searched.begun()) >= 3)
+    begun = searched.begun()
+    kill(begun[max(begun)])  # a worker
+    wait_for(lambda: len(searched.begun()) >= 6)
+    cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+    add_node(cluster, "n3")
+    wait_for(lambda: len(searched.begun()) >= 10)
+    first.kill()
+    said = str(first.communicate()[0])
+    assert said.count("its process died") == 1
+    assert "its node was lost (n" in said
+    status, rest = searched.run(*command, *UNMETERED)
+    assert status == 0, rest
+    for text in (said, rest):
+        assert "(raylet)" not in text and "pid=" not in text and "WARNING" not in text
+
+    trials = searched.trials()
+    counting = counted(trials)
+    assert [trial.state.name for trial in counting] == ["COMPLETE"] * 16
+    client = MlflowClient(uri)
+    runs = {run.info.run_id: run for run in client.search_runs(["1"])}
+    (parent,) = [run for run in runs.values() if "mlflow.parentRunId" not in run.data.tags]
+    named = {parent.info.run_id}
+    for trial in trials:
+        result = searched.result(trial.number)
+        named.add(result["mlflow_run_id"])
+        if trial in counting:
+            assert result["status"] == "finished"
+            assert result["metrics"]["validation"]["accuracy"] == trial.value
+            logged = runs[result["mlflow_run_id"]].data.metrics["validation/accuracy"]
+            assert logged == trial.value
+    assert {run.info.status for run in runs.values()} <= {"FINISHED", "FAILED", "KILLED"}
+    assert set(runs) <= named
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_trials_after_their_epoch_and_twice_at_once(
+    cluster: Any, searched: Searched, times: int
+) -> None:
+    command = on(cluster, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=3", *UNMETERED)
+    command += ["hydra.sweeper.changeable=[seconds]"]
+    process = searched.start(*command, "seconds=2" if times == 1 else "seconds=200")
+    wait_for(lambda: len(searched.begun()) == 2)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(1.0)  # as fast as a person
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    outcomes = [outcome_of(trial) for trial in searched.trials()]
+    assert [(each.status, each.interrupted) for each in outcomes if each] == [("stopped", True)] * 3
+    errors = {each.error for each in outcomes if each}
+    assert "interrupted before it began" in errors
+    assert any("after epoch" in str(error) for error in errors) == (times == 1)
+    status, said = searched.run(*command, "seconds=0")
+    assert status == 0, said
+    assert [trial.state.name for trial in counted(searched.trials())] == ["COMPLETE"] * 4
+
+
+def test_each_trial_has_the_gpu_that_ray_gave_it(
+    cluster: Any, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    for node in cluster.worker_nodes.copy():
+        cluster.remove_node(node)
+    add_node(cluster, "g1", num_cpus=4, num_gpus=2)
+    status, said = searched.run(
+        *on(cluster, "hydra.sweeper.n_trials=6", "hydra.sweeper.n_workers=auto", *UNMETERED),
+        "hydra.sweeper.check_nodes=false",  # its GPUs are none
+        "seconds=1",
+    )
+    assert status == 0, said
+    shown = sorted(path.read_text() for path in searched.marks.iterdir())
+    assert set(shown) == {"0", "1"}
+
+
+def test_energy_of_trials_is_within_that_of_their_machines(
+    cluster: Any, searched: Searched
+) -> None:
+    command = on(cluster, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=auto", "seconds=0.5")
+    status, said = searched.run(*command)
+    assert status == 0, said
+    assert "trial 3 begins" in said  # what a program prints is shown, without a prefix
+    totals = [json.loads(path.read_text()) for path in searched.sweep.glob("machine_energy.*.json")]
+    spent = sum(searched.result(number)["energy_spent_joules"] for number in range(4))
+    assert spent > 0
+    if totals:
+        assert spent <= sum(each["machine_joules"] for each in totals)
+
+
+def test_a_cluster_is_started_where_none_is_named(searched: Searched) -> None:
+    status, said = searched.run("hydra.sweeper.n_trials=3", "hydra.sweeper.n_workers=2", *UNMETERED)
+    assert status == 0, said
+    assert [trial.state.name for trial in searched.trials()] == ["COMPLETE"] * 3
+    assert "WARNING" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ["hydra.sweeper.gpus_per_worker=1"],
+            "no node of the Ray cluster has room for a trial, which takes 1 CPU, 1 GPU: the "
+            "cluster has 1 CPU on one node",
+        ),
+        (
+            ["hydra.sweeper.ray.resources={tpu: 1}"],
+            "which takes 1 tpu, 1 CPU: the cluster has 1 CPU on one node",
+        ),
+    ],
+)
+def test_what_no_node_has_is_said_instead_of_waited_for(
+    cluster: Any, searched: Searched, options: list[str], sentence: str
+) -> None:
+    status, said = searched.run(*on(cluster, "hydra.sweeper.n_trials=2", *options, *UNMETERED))
+    assert status == 1
+    assert sentence in said
+    assert "Traceback" not in said
