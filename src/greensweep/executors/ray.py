@@ -49,13 +49,13 @@ _NEEDED = re.compile(r"MLFLOW_|GREENSWEEP_|AWS_|AZURE_|GOOGLE_|PG[A-Z]|HYDRA_FUL
 
 @contextmanager
 def ray_tasks(
-    worker: Worker, options: SweeperConfig, needs: Needs, *, may_use_gpus: bool, verbose: bool
+    worker: Worker, options: SweeperConfig, needs: Needs, *, any_gpus: int, verbose: bool
 ) -> Iterator["RayTasks"]:
     """Connect to a cluster, and disconnect in the end, which ends what still runs.
 
     Args:
         needs: what trials need of a node.
-        may_use_gpus: the program computes on a GPU where there is one.
+        any_gpus: that the program takes where there are any.
         verbose: let Ray print what it prints.
 
     Raises:
@@ -83,7 +83,7 @@ def ray_tasks(
     )
     _connect(ray, options.ray, [*home.paths, *worker.config_folders()], verbose)
     try:
-        tasks = RayTasks(ray, worker, home, options, may_use_gpus=may_use_gpus)
+        tasks = RayTasks(ray, worker, home, options, any_gpus=any_gpus)
         if options.check_nodes:
             tasks.check(needs)
         yield tasks
@@ -157,17 +157,17 @@ class RayTasks:
     Args:
         ray: the module.
         home: where the sweep is, but for its worker.
-        may_use_gpus: the program computes on a GPU where there is one.
+        any_gpus: that the program takes where there are any.
     """
 
     def __init__(
-        self, ray: Any, worker: Worker, home: Home, options: SweeperConfig, *, may_use_gpus: bool
+        self, ray: Any, worker: Worker, home: Home, options: SweeperConfig, *, any_gpus: int
     ) -> None:
         self._ray, self._running = ray, dict[Any, ReservedTrial]()
         self._n_workers, self._home = options.n_workers, home
         gpus = options.gpus_per_worker
-        if gpus is None and may_use_gpus and any(_has(node, "GPU") for node in self._nodes()):
-            gpus = 1
+        if gpus is None and any_gpus and any(_has(node, "GPU") for node in self._nodes()):
+            gpus = any_gpus
         share = options.workers_per_gpu or 1
         if share > 1 and (gpus or 1) > 1:
             raise StudyError(

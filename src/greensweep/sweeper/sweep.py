@@ -179,11 +179,11 @@ class Sweep:
         needs = needs_of(worker.spec, tracking, run.inputs if run is not None else ())
         if options.ray.address is not None and (store := open_store(tracking)) is not None:
             store.attempt(partial(self._open_parent, store))
-        may_use_gpus = run is None or run.takes_any_gpu
+        any_gpus = 1 if run is None else run.any_gpus
         verbose = bool(self._config.hydra.verbose)
         with (
             graceful(),
-            ray_tasks(worker, options, needs, may_use_gpus=may_use_gpus, verbose=verbose) as tasks,
+            ray_tasks(worker, options, needs, any_gpus=any_gpus, verbose=verbose) as tasks,
         ):
             worker.work_elsewhere(queue, tasks, display.look)
 
