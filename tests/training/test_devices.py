@@ -21,7 +21,7 @@ from greensweep.config.schema import TrainConfig
 from greensweep.data import StreamedSplit, TensorSplit
 from greensweep.energy import ScriptedMeter
 from greensweep.energy.machine import machine_total
-from greensweep.errors import ConfigError, TrainingError
+from greensweep.errors import ConfigError, DataError, TrainingError
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
 from greensweep.runs.once import run_once
@@ -314,6 +314,21 @@ def test_a_device_that_fails_ends_the_run_in_a_sentence(
     assert result.status == "failed"
     assert result.energy_spent_joules
     assert not children()
+
+
+@real
+@pytest.mark.slow
+def test_data_that_come_otherwise_to_another_process_are_refused(
+    config: Compose, tmp_path: Path, odd: list[str]
+) -> None:
+    rows = "np.random.default_rng().normal(size=(99, 8)), [0, 1, 2] * 33"
+    data = f"import numpy as np\ndef data(): return {{'train': ({rows})}}"
+    (tmp_path / "odd_data.py").write_text(data, encoding="utf-8")
+    asked = config(
+        "dataset=custom", "dataset.target=odd_data.data", *QUICK[2:], "training.devices=2"
+    )
+    with pytest.raises(DataError, match="and other training samples than before came: let the da"):
+        run(asked, tmp_path / "run")
 
 
 @real
