@@ -15,6 +15,8 @@ import mlflow
 import optuna
 import psutil
 import pytest
+from conftest import PROJECT
+from pages import blocks
 from services import Slurm, slurm, wait_for  # noqa: F401 - a fixture
 
 from greensweep.record.result import read_results
@@ -164,6 +166,7 @@ def test_workers_are_jobs_on_nodes_with_their_own_gpus(sweeping: Sweeping) -> No
     assert {each["CUDA_VISIBLE_DEVICES"] for each in sweeping.places} == {"0"}  # ids are per node
     assert len({each["SLURM_JOB_ID"] for each in sweeping.places}) == 2
     assert "Submitted 2 jobs" in said
+    assert f"The study is in {sweeping.sweep / 'journal.log'}" in said
     assert not [*(sweeping.sweep / "slurm").glob("*.pkl")]
 
 
@@ -259,6 +262,10 @@ def test_ctrl_c_ends_the_jobs_and_the_same_command_goes_on(sweeping: Sweeping, t
     sweeping.holds(8)
 
 
+SMALL = (
+    *("hydra.sweeper.n_trials=4", "hydra.sweeper.pruner=none", "training.epochs=1"),
+    *("dataset.train_limit=200", "warmup=0", "inference.seconds=0", "tracking=local"),
+)
 EXECUTED = (
     *("hydra.sweeper.executor=slurm", "hydra.sweeper.n_workers=2", "hydra.sweeper.n_trials=6"),
     *("hydra.sweeper.study_name=greensweep", "hydra/sweeper/sampler=random", "--", "sh", "-c"),
@@ -292,6 +299,33 @@ def test_any_command_runs_in_jobs_and_fails_by_no_signal_of_theirs(
     )
 
 
+def test_the_sbatch_script_of_the_page_runs_a_sweep_as_it_stands(sweeping: Sweeping) -> None:
+    (shown,) = [each for each in blocks("docs/cluster.md") if each.code.startswith("#!/bin/bash")]
+    smaller = " ".join(SMALL)
+    (sweeping.folder / "sweep.sh").write_text(f"{shown.code.rstrip()} {smaller}\n")
+    (sweeping.folder / ".venv").symlink_to(PROJECT / ".venv")
+    environment = {**os.environ, **sweeping.cluster.environment}
+    script = [*("sbatch", "--wait", "--output=said.txt"), "sweep.sh"]
+    done = subprocess.run(script, cwd=sweeping.folder, env=environment, check=False, timeout=400)
+    said = (sweeping.folder / "said.txt").read_text()
+    assert done.returncode == 0, said
+    (study,) = (sweeping.folder / "multirun").glob("*/study.json")
+    kept = json.loads(study.read_text())["search"]
+    assert kept["trials_by_status"] == {"finished": 4}, said
+    assert "Take trial" in said
+    assert len({*re.findall(r"^Trial (\d+)", said, re.MULTILINE)}) == 4
+
+
+def test_hydras_own_launcher_runs_a_sweep_in_jobs(sweeping: Sweeping) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    sweeping.program = (str(PROJECT / "src" / "train.py"), "-m", "hydra/launcher=submitit_slurm")
+    sweeping.run(
+        "hydra/sweeper=greensweep", "hydra.sweeper.n_workers=2", "energy=unmetered", *SMALL
+    )
+    (study,) = (sweeping.folder / "multirun").glob("*/study.json")
+    assert json.loads(study.read_text())["search"]["trials_by_status"] == {"finished": 4}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -307,8 +341,13 @@ def test_any_command_runs_in_jobs_and_fails_by_no_signal_of_theirs(
             r"\(FAILED\): the module is missing",
         ),
         (["hydra.sweeper.storage=sqlite:///a.db"], "is a SQLite file, which nodes of a cluster"),
+        (
+            ["hydra/launcher=joblib"],
+            "executor=slurm places trials itself: leave",
+        ),
+        (["hydra.sweeper.n_workers=auto"], "give the number of jobs, hydra.sweeper.n_workers=4"),
     ],
-    ids=["partition", "time", "parameter", "dies", "sqlite"],
+    ids=["partition", "time", "parameter", "dies", "sqlite", "launcher", "auto"],
 )
 def test_what_cannot_run_ends_in_a_sentence(
     sweeping: Sweeping, options: list[str], said: str

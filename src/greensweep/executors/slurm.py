@@ -15,13 +15,15 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cloudpickle
 import psutil
 
-from greensweep.config.sweeper import SlurmConfig
+from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import StudyError, first_line, not_installed, plural
+from greensweep.executors.probe import Needs, probe
 from greensweep.executors.slurm_queue import (
     SlurmJob,
     cancel_jobs,
@@ -61,10 +63,16 @@ _ERROR = "Error: "
 
 @dataclass(frozen=True)
 class _Job:
-    """What submitit pickles; the worker is loaded once signals are heard."""
+    """What submitit pickles; the worker is loaded once signals are heard.
+
+    Attributes:
+        seconds: of the job's time in which it may train.
+        needs: of each node; None where they are not asked for.
+    """
 
     worker: bytes
     seconds: float
+    needs: Needs | None
 
     def __call__(self) -> None:
         logging.raiseExceptions = False
@@ -72,7 +80,10 @@ class _Job:
         with graceful(quiet=True), suppress(KeyboardInterrupt):
             for each in _ASKING:  # of which submitit takes one for a reason to requeue
                 signal.signal(each, lambda *_: interrupt())
-            worker: Worker = cloudpickle.loads(self.worker)
+            load = partial(cloudpickle.loads, self.worker)
+            if self.needs is not None and (node := probe(self.needs, load)).fault is not None:
+                sys.exit(f"{_ERROR}node {node.name} {node.fault}")
+            worker: Worker = load()
             worker(self.seconds - (time.time() - psutil.Process().create_time()))
 
 
@@ -80,14 +91,14 @@ class SlurmJobs:
     """The jobs of a sweep.
 
     Args:
-        gpus: of each.
+        needs: what trials need of a node.
 
     Raises:
         StudyError: none can be submitted from here.
     """
 
     def __init__(
-        self, worker: Worker, queue: TrialQueue, options: SlurmConfig, gpus: int | None
+        self, worker: Worker, queue: TrialQueue, options: SweeperConfig, needs: Needs
     ) -> None:
         try:
             import submitit  # noqa: F401
@@ -95,12 +106,13 @@ class SlurmJobs:
             raise StudyError(not_installed("submitit") or str(error)) from error
         require_slurm()
         spec = queue.spec
-        self._queue, self._options, self._gpus = queue, options, gpus
+        self._queue, self._options, self._gpus = queue, options.slurm, options.gpus_per_worker
         self._folder = spec.directory / _FOLDER
         study = re.sub(r"[^\w.-]", "-", spec.study_name)[:40]
         self._name = f"{study}-{mark_of(spec.directory)[:8]}"
-        seconds = 60.0 * options.timeout_min - options.signal_delay_s
-        self._job = _Job(cloudpickle.dumps(worker), seconds)
+        seconds = 60.0 * options.slurm.timeout_min - options.slurm.signal_delay_s
+        asked = needs if options.check_nodes else None
+        self._job = _Job(cloudpickle.dumps(worker), seconds, asked)
         self._jobs: dict[str, SlurmJob] = {}
         self._told: set[str] = set()  # ended ones that were seen to, and reasons to wait
         self._asked: set[str] = set()  # to end

@@ -1,5 +1,6 @@
 """Run a search of a Hydra program: in this process, in workers, or through a launcher."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -10,10 +11,11 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from greensweep.config.schema_tracking import TrackingConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.executors.local import run_workers
-from greensweep.executors.probe import needs_of
+from greensweep.executors.probe import Needs, needs_of
 from greensweep.executors.ray import ray_tasks
 from greensweep.executors.slurm import SlurmJobs
 from greensweep.messages import error_line, spell_output
@@ -40,6 +42,8 @@ from greensweep.tracking.mlflow_store import MlflowStore
 from greensweep.tracking.mlflow_tracker import open_store
 
 INTERRUPTED = 130
+
+log = logging.getLogger(__name__)
 
 
 class Sweep:
@@ -149,12 +153,19 @@ class Sweep:
         display: ProgressDisplay,
     ) -> None:
         """Run all trials: here, through Hydra's launcher, in worker processes, or by an engine."""
+        if options.executor != "local" and not worker.launches_here:
+            raise StudyError(
+                f"hydra.sweeper.executor={options.executor} places trials itself: leave "
+                "hydra/launcher out"
+            )
         if options.executor == "ray":
             self._run_on_ray(worker, queue, options, run, display)
         elif options.executor == "slurm":
+            if options.storage is None:
+                log.info(f"The study is in {worker.spec.storage}: nodes must not share SQLite.")
+            needs = replace(_needs(worker, run), shares_folder=True)
             # Slurm shows each job its own GPUs.
-            placed, gpus = replace(worker, gpus=None), options.gpus_per_worker
-            jobs = SlurmJobs(placed, queue, options.slurm, gpus)
+            jobs = SlurmJobs(replace(worker, gpus=None), queue, options, needs)
             with graceful():
                 jobs.run(workers)
         elif worker.launches_here and (workers > 1 or options.gpus_per_worker is not None):
@@ -171,13 +182,9 @@ class Sweep:
         run: PlannedRun | None,
         display: ProgressDisplay,
     ) -> None:
-        if not worker.launches_here:
-            raise StudyError(
-                "hydra.sweeper.executor=ray places trials itself: leave hydra/launcher out"
-            )
-        tracking = chosen_tracking() if run is None else run.tracking
-        needs = needs_of(worker.spec, tracking, run.inputs if run is not None else ())
-        if options.ray.address is not None and (store := open_store(tracking)) is not None:
+        needs = _needs(worker, run)
+        store = open_store(_tracking(run)) if options.ray.address is not None else None
+        if store is not None:
             store.attempt(partial(self._open_parent, store))
         any_gpus = 1 if run is None else run.any_gpus
         verbose = bool(self._config.hydra.verbose)
@@ -191,3 +198,11 @@ class Sweep:
         """Open the sweep's run, which nodes that do not see its folder would each open."""
         sweep = sweep_of(self._config.hydra)
         store.shared_parent(sweep.directory, sweep.name, {"strategy": sweep.strategy})
+
+
+def _needs(worker: Worker, run: PlannedRun | None) -> Needs:
+    return needs_of(worker.spec, _tracking(run), run.inputs if run is not None else ())
+
+
+def _tracking(run: PlannedRun | None) -> TrackingConfig:
+    return chosen_tracking() if run is None else run.tracking
