@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,14 @@ def add_node(cluster: Any, name: str, **resources: Any) -> Any:
     """Let a node join a cluster, and return it."""
     arguments = {"num_cpus": 1, "num_gpus": 0, **resources}
     return cluster.add_node(node_name=name, object_store_memory=_MEMORY, **arguments)
+
+
+def joined(cluster: Any, name: str) -> bool:
+    """Tell whether a node is in a cluster by now."""
+    from ray._raylet import GcsClient
+
+    nodes = GcsClient(address=cluster.address).get_all_node_info().values()
+    return any(node.node_name == name for node in nodes)
 
 
 class Searched:
@@ -141,7 +150,26 @@ def kill(process: int) -> None:
         os.kill(process, signal.SIGKILL)
 
 
-needs_namespaces = pytest.mark.skipif(
-    shutil.which("unshare") is None or os.geteuid() != 0,
-    reason="only root may start a node that does not see this machine's folders",
-)
+@contextmanager
+def stranger(cluster: Any, name: str, hidden: Path) -> Iterator[None]:
+    """Let another machine join a cluster: it has a name of its own, and does not see a folder."""
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        pytest.skip("only root may start a node that does not see this machine's folders")
+    ray = f"{sys.executable} -m ray.scripts.scripts start --address={cluster.address} --num-cpus=1"
+    ray += f" --num-gpus=0 --node-name={name} --object-store-memory={_MEMORY} --block"
+    cache = hidden.with_name(f"cache-of-{name}")
+    steps = f"hostname {name} && mount -t tmpfs none {hidden} && cd / && exec {ray}"
+    process = subprocess.Popen(
+        ["unshare", "--mount", "--uts", "sh", "-c", steps],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(PROJECT / "src")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        for each in psutil.Process(process.pid).children(recursive=True):
+            each.kill()
+        process.kill()
+        process.wait()

@@ -5,8 +5,9 @@ import signal
 import time
 from typing import Any
 
+import optuna
 import pytest
-from clusters import Searched, add_node, cluster, kill, searched, wait_for
+from clusters import Searched, add_node, cluster, joined, kill, searched, stranger, wait_for
 from mlflow import MlflowClient
 
 from greensweep.search.records import counted, outcome_of
@@ -147,3 +148,59 @@ def test_what_no_node_has_is_said_instead_of_waited_for(
     assert status == 1
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_a_node_that_sees_no_folder_is_sent_the_program_and_sends_its_results_home(
+    cluster: Any,
+    searched: Searched,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for node in cluster.worker_nodes.copy():
+        cluster.remove_node(node)
+    shared = tmp_path_factory.mktemp("server")  # stands for servers of study and runs
+    uri = f"sqlite:///{shared / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    command = on(cluster, "hydra.sweeper.n_trials=3", f"marks={shared}")
+    with stranger(cluster, "far", hidden=searched.folder):
+        wait_for(lambda: joined(cluster, "far"))
+        status, said = searched.run(*command)
+        assert status == 1
+        assert "Error: node far does not share the study with " in said
+        status, said = searched.run(
+            *command,
+            f"hydra.sweeper.storage=sqlite:///{shared / 'optuna.db'}",
+            "hydra.sweeper.check_nodes=false",
+            "hydra.sweeper.fresh=true",
+        )
+    assert status == 0, said
+    assert "trial 2 begins" in said
+    url = f"sqlite:///{shared / 'optuna.db'}"
+    trials = optuna.load_study(study_name="greensweep", storage=url).get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
+    client = MlflowClient(uri)
+    runs = {run.info.run_id: run for run in client.search_runs(["1"])}
+    assert len(runs) == 4
+    spent = 0.0
+    for trial in trials:
+        result = searched.result(trial.number)
+        assert result["metrics"]["validation"]["accuracy"] == trial.value
+        assert (searched.sweep / str(trial.number) / ".hydra" / "config.yaml").is_file()
+        logged = runs[result["mlflow_run_id"]].data.metrics["validation/accuracy"]
+        assert logged == trial.value
+        spent += result["energy_spent_joules"]
+    assert spent > 0
+
+
+def test_hydras_own_launcher_of_ray_takes_batches(searched: Searched) -> None:
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="hydra-ray-launcher is absent")
+    status, said = searched.run(
+        "hydra.sweeper.executor=local",
+        "hydra/launcher=ray",
+        "+hydra.launcher.ray.init.num_cpus=2",
+        "hydra.sweeper.n_trials=4",
+        "hydra.sweeper.n_workers=2",
+        *UNMETERED,
+    )
+    assert status == 0, said
+    assert [trial.state.name for trial in searched.trials()] == ["COMPLETE"] * 4

@@ -183,15 +183,17 @@ class Sweep:
         display: ProgressDisplay,
     ) -> None:
         needs = _needs(worker, run)
-        store = open_store(_tracking(run)) if options.ray.address is not None else None
-        if store is not None:
-            store.attempt(partial(self._open_parent, store))
         any_gpus = 1 if run is None else run.any_gpus
         verbose = bool(self._config.hydra.verbose)
         with (
             graceful(),
             ray_tasks(worker, options, needs, any_gpus=any_gpus, verbose=verbose) as tasks,
         ):
+            if (
+                options.ray.address is not None
+                and (store := open_store(_tracking(run))) is not None
+            ):
+                store.attempt(partial(self._open_parent, store))
             worker.work_elsewhere(queue, tasks, display.look)
 
     def _open_parent(self, store: MlflowStore) -> None:

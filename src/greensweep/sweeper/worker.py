@@ -48,7 +48,6 @@ from greensweep.sweeper.spec import trial_overrides
 from greensweep.sweeper.trial_task import TrialTask, mask_program_output, open_once
 
 _BASIC_LAUNCHER = "BasicLauncher"
-_FILE = "file://"
 _NOT_COMPOSED = (HydraException, OmegaConfBaseException)
 
 Plan = Callable[[DictConfig], PlannedRun | None]
@@ -147,8 +146,8 @@ class Worker:
 
     def config_folders(self) -> list[str]:
         """Return the folders of the program's configuration files."""
-        paths = [each.path for each in self.context.config_loader.get_search_path().get_path()]
-        return [each.removeprefix(_FILE) for each in paths if each.startswith(_FILE)]
+        elements = self.context.config_loader.get_search_path().get_path()
+        return [*filter(None, (_folder_of(each.path) for each in elements))]
 
     def move(self, sweep: Path, here: Callable[[str], str]) -> None:
         """Work on a machine that does not have the sweep's folder, nor the program's.
@@ -158,13 +157,14 @@ class Worker:
         Args:
             here: returns where a folder of the program's stands.
         """
+        Singleton.set_state(self.singletons)  # which kinds of configuration there are
         use_sweep_folder(self.config, str(sweep))
         self.spec = replace(self.spec, directory=sweep)
         loader = self.context.config_loader
         path = copy.deepcopy(loader.get_search_path())
         for element in path.get_path():
-            if element.path.startswith(_FILE):
-                element.path = f"{_FILE}{here(element.path.removeprefix(_FILE))}"
+            if folder := _folder_of(element.path):
+                element.path = here(folder)
         moved: Any = type(loader)
         self.context = HydraContext(moved(path), self.context.callbacks)
         self.tells = False
@@ -327,6 +327,12 @@ class Worker:
             overrides=tuple(asked),
         )
         write_result(refused, folder)
+
+
+def _folder_of(source: str) -> str | None:
+    """Return the folder that an entry of Hydra's search path is; None of a package, say."""
+    scheme, _, path = source.rpartition("://")
+    return path if scheme in ("", "file") else None
 
 
 def _consecutive(trials: list[ReservedTrial]) -> list[list[ReservedTrial]]:
