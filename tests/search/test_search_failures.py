@@ -1,6 +1,8 @@
 """What goes wrong in a trial or in the storage ends in one sentence, and the search goes on."""
 
 import errno
+import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from optuna.exceptions import StorageInternalError
 from searches import BaseStorage, Search, spec, task_of_epochs
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from greensweep.config.sweeper import BudgetConfig
 from greensweep.errors import StudyError, TrialEnded
 from greensweep.loops.hooked import HookedRun
 from greensweep.messages import error_line
@@ -20,6 +23,7 @@ from greensweep.record.reporting import report
 from greensweep.record.result import read_result
 from greensweep.search import storage
 from greensweep.search.cost import search_cost
+from greensweep.search.interrupt import graceful
 from greensweep.search.loop import SearchMeter, run_trials
 from greensweep.search.records import Outcome, counted, outcome_of
 from greensweep.search.storage import open_storage, open_study, storage_faults
@@ -265,6 +269,40 @@ def test_a_second_interrupt_settles_the_trial_to_run_again(tmp_path: Path) -> No
     assert counted(found.trials) == []
     resumed = Search(found.spec, task_of_epochs(2))
     assert resumed.take().params == found.trials[0].params
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGTERM, "stopped"), (signal.SIGINT, "failed")]
+)
+def test_what_breaks_by_a_sigterm_that_its_children_got_too_runs_again(
+    tmp_path: Path, sent: signal.Signals, status: str
+) -> None:
+    def task(params: Any) -> Any:
+        os.kill(os.getpid(), sent)
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated")
+
+    found = search(tmp_path, task)
+    with graceful(quiet=True):
+        run_all(found)
+    assert (ended(found).status, ended(found).interrupted) == (status, status == "stopped")
+    assert "DataLoader worker (pid 7)" in str(ended(found).error)
+
+
+def test_a_journal_that_fails_in_a_trial_is_no_failure_of_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def task(params: Any) -> Any:
+        with monkeypatch.context() as disk:
+            disk.setattr("greensweep.search.monitor.keep", full)
+            report(epoch=1, accuracy=0.1, joules=5.0, epochs=3)
+
+    found = search(tmp_path, task, budget=BudgetConfig(joules=1e6))
+    found.run_one(found.take())
+    assert (ended(found).status, ended(found).interrupted) == ("stopped", True)
+    assert ended(found).error == "the study's storage failed: No space left on device"
 
 
 # The storage

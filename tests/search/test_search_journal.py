@@ -15,10 +15,12 @@ from searches import RANDOM, Search, set_attribute, spec, task_of_epochs
 from greensweep.config.folders import journal_file, storage_url
 from greensweep.errors import StudyError
 from greensweep.record.reporting import report
-from greensweep.search import heartbeats
+from greensweep.search import heartbeats, loop
 from greensweep.search.folders import is_marked_sweep
+from greensweep.search.loop import SearchMeter, run_trials
 from greensweep.search.records import BEAT, OWNER, kept
 from greensweep.search.storage import open_storage
+from greensweep.search.trial_queue import ReservedTrial
 
 ELSEWHERE = {"host": "another machine", "pid": 1, "born": "there"}
 
@@ -190,3 +192,25 @@ def test_a_trial_that_is_known_to_take_longer_than_is_left_is_not_begun(
         found.task = task
         found.run(1)
     assert found.queue.fits(seconds) == fits
+
+
+def test_a_worker_begins_with_a_trial_and_ends_before_its_time_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    found = search(tmp_path, 10)
+
+    def task(params: object) -> float:
+        clock[0] += 10.0
+        return 0.5
+
+    found.task = task
+
+    def run(trials: list[ReservedTrial]) -> list[BaseException | None]:
+        for reserved in trials:
+            found.run_one(reserved)
+        return [None] * len(trials)
+
+    for seconds, ended in ((5.0, 1), (35.0, 4), (5.0, 5)):
+        run_trials(found.queue, run, SearchMeter(None), seconds=seconds)
+        assert len(found.trials) == ended
