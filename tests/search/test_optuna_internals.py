@@ -11,7 +11,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import CmaEsSampler, RandomSampler, TPESampler
-from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -31,23 +32,24 @@ SPACE: dict[str, BaseDistribution] = {
 }
 
 
-@pytest.fixture
-def storage() -> InMemoryStorage:
-    return InMemoryStorage()
+@pytest.fixture(params=[InMemoryStorage, lambda: RDBStorage("sqlite://")], ids=["memory", "rdb"])
+def storage(request: pytest.FixtureRequest) -> BaseStorage:
+    storage: BaseStorage = request.param()
+    return storage
 
 
-def study_in(storage: optuna.storages.BaseStorage, **further: object) -> Study:
+def study_in(storage: BaseStorage, **further: object) -> Study:
     return optuna.create_study(
         storage=storage, study_name="study", load_if_exists=True, **further  # type: ignore[arg-type]
     )  # fmt: skip
 
 
-def test_what_is_written_of_another_workers_trial_is_stored(storage: InMemoryStorage) -> None:
+def test_what_is_written_of_another_workers_trial_is_stored(storage: BaseStorage) -> None:
     study = study_in(storage)
     number = study.ask().number
     trial = trial_of(study, number)
-    optuna_internals.set_user_attribute(study, trial, "spent", 3.0)
-    optuna_internals.set_system_attribute(study, trial, "ours:way", 2)
+    optuna_internals.set_system_attribute(study, trial, "ours:way", 1)
+    optuna_internals.set_attributes(study, trial, {"spent": 3.0}, {"ours:way": 2})
     optuna_internals.report_value(study, trial, 4, 0.5)
     optuna_internals.set_study_attribute(study, "ours:folder", True)
     found = trial_of(study_in(storage), number)
@@ -78,7 +80,7 @@ def test_a_storage_without_heartbeats_has_no_stale_ones(url: str | None) -> None
         assert not optuna_internals.heartbeat_is_stale(study, trial)
 
 
-def test_a_draw_sees_the_trials_that_there_were_when_it_began(storage: InMemoryStorage) -> None:
+def test_a_draw_sees_the_trials_that_there_were_when_it_began(storage: BaseStorage) -> None:
     seen: list[int] = []
 
     class Counting(RandomSampler):
@@ -147,3 +149,16 @@ def test_tpe_draws_from_the_ranges_that_it_is_given(group: bool) -> None:
     for _ in range(5):
         study.tell(trial := study.ask(), trial.suggest_float("share", 0.0, 1.0))
     assert all(0.25 <= trial.params["share"] <= 0.26 for trial in study.trials[2:])
+
+
+def test_a_draw_reads_no_trials_that_were_read_already(storage: BaseStorage) -> None:
+    study = study_in(storage)
+    study.ask(SPACE)
+    assert len(study.trials) == 1
+    with optuna_internals.read_already(study):
+        number = study.ask(SPACE).number
+        assert [each.number for each in study.get_trials()] == [0, number]
+        study_in(storage).tell(0, 0.5)
+        expected = "RUNNING" if isinstance(study._storage, _CachedStorage) else "COMPLETE"
+        assert study.get_trials()[0].state.name == expected
+    assert study.get_trials()[0].state.name == "COMPLETE"

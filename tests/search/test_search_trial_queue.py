@@ -531,9 +531,7 @@ def test_a_dead_trial_whose_run_left_its_result_is_finished_by_that(
         assert (outcome.status, outcome.spent_joules) == ("died", None)
 
 
-@pytest.mark.parametrize(
-    "at", ["set_trial_system_attr", "set_trial_user_attr", "set_trial_state_values"]
-)
+@pytest.mark.parametrize("at", ["_set_trial_attr_without_commit", "set_trial_state_values"])
 def test_a_death_while_a_trial_is_settled_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -543,11 +541,11 @@ def test_a_death_while_a_trial_is_settled_loses_nothing(
     )
     reserved = search.take()
 
-    def killed(*_: Any) -> None:
+    def killed(*_: Any, **__: Any) -> None:
         raise SystemError("killed")
 
     with monkeypatch.context() as patched, pytest.raises(SystemError, match="killed"):
-        patched.setattr(search.study._storage, at, killed)
+        patched.setattr(RDBStorage, at, killed)
         search.run_one(reserved)
     kill(search, reserved)
     resumed = Search(search.spec, search.task)

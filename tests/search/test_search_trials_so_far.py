@@ -13,6 +13,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 from searches import RANDOM, SPACE, Search, accuracy_of, joules_of, spec, task_of_epochs
+from sqlalchemy import event
 
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.best import best_trials
@@ -20,6 +21,7 @@ from greensweep.search.budget import spent
 from greensweep.search.records import OUTCOME, Outcome, counted, left_to_repeat, runs_again
 from greensweep.search.samplers.deduplicating import TakenPoints
 from greensweep.search.space import Space
+from greensweep.search.storage import open_storage
 from greensweep.search.trial import finish_trial
 from greensweep.search.trials_so_far import TrialsSoFar
 
@@ -167,3 +169,41 @@ def test_the_epochs_of_a_trial_take_no_more_work_late_in_a_budget(tmp_path: Path
         reserved = search.take()
         work.append(calls(lambda search=search, it=reserved: search.run_one(it)))  # type: ignore[misc]
     assert work[1] < 1.3 * work[0]
+
+
+@pytest.mark.parametrize(
+    ("pruner", "objectives", "reports", "most"),
+    [
+        ("none", 1, 0, 60),
+        ("none", 1, 10, 95),
+        ("median", 1, 10, 160),
+        ("pareto", 2, 10, 130),
+    ],
+)
+def test_a_trial_late_in_a_study_costs_no_more_statements(
+    tmp_path: Path, pruner: str, objectives: int, reports: int, most: int
+) -> None:
+    statements = []
+    for trials in (10, 600):
+        asked = spec(
+            tmp_path / str(trials),
+            9000,
+            sampler=RANDOM,
+            pruner=pruner,
+            directions=("maximize", "minimize")[:objectives],
+        )
+        storage = open_storage(asked.storage)
+        search = Search(asked, task_of_epochs(reports, objectives), storage)
+        fill(search, trials)
+        search.run_one(search.take())
+        said: list[str] = []
+
+        def hear(
+            _connection: Any, _cursor: Any, text: str, *_: Any, said: list[str] = said
+        ) -> None:
+            said.append(text)
+
+        event.listen(storage.engine, "before_cursor_execute", hear)  # type: ignore[attr-defined]
+        search.run_one(search.take())
+        statements.append(len(said))
+    assert statements[1] <= statements[0] + 2 <= most

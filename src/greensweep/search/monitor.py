@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.pruners import NopPruner
+from optuna.pruners import HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,11 +19,12 @@ from greensweep.errors import ConstraintError, TrialEnded, first_line, rounded
 from greensweep.record.reported import EpochCount, by_split, choose_metric, known_direction
 from greensweep.record.reporting import Progress
 from greensweep.search.limits import TrialLimits
-from greensweep.search.optuna_internals import report_value, trial_of
+from greensweep.search.optuna_internals import StudyWindow, report_value, trial_of
 from greensweep.search.pruning import Finished, dominated_by, falls_short
 from greensweep.search.records import PROGRESS, CurvePoint, fidelity_of, keep, outcome_of
 from greensweep.search.reports import Report, keep_report
 from greensweep.search.spec import SearchSpec
+from greensweep.search.trials_so_far import trials_so_far
 
 # A storage pays for each report: a trial has at most ten.
 _REPORTS = 10
@@ -32,6 +33,9 @@ _MARKS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # where the number of epochs is no
 # How old what a storage knows of a running trial may be, seconds.
 _FRESH_SECONDS = 1.0
 
+
+# Trials that a report is compared with at most: those whose curves are read cost more.
+_MOST_FOR_PRUNER, _MOST_CURVES = 1000, 200
 
 _BETTER = {"maximize": "higher", "minimize": "lower"}
 
@@ -191,7 +195,7 @@ class TrialMonitor:
             self._limits.begin_repeat(progress)
         if value is None or not self._spec.racing or is_last:
             return
-        rival = falls_short(self._study, self.repeats)
+        rival = falls_short(self._compared(_MOST_CURVES), self.repeats)
         if rival is not None:
             number, chance = rival
             raise TrialEnded(
@@ -259,13 +263,22 @@ class TrialMonitor:
         pruner = self._study.pruner
         if isinstance(pruner, NopPruner):
             return
-        # As it stands now: successive halving keeps in it which rungs it has passed.
-        self._trial = trial_of(self._study, self._trial.number)
-        if pruner.prune(self._study, self._trial):
+        if isinstance(pruner, SuccessiveHalvingPruner | HyperbandPruner):
+            # As it stands now: it keeps in the trial which rungs that has passed.
+            self._trial = trial_of(self._study, self._trial.number)
+        if pruner.prune(self._compared(_MOST_FOR_PRUNER), self._trial):
             raise TrialEnded(
                 "pruned",
                 f"pruned after epoch {epoch} by {self._spec.pruner_name.replace('_', ' ')}",
             )
+
+    def _compared(self, most: int) -> optuna.Study:
+        """Return the study with no more than so many of the trials that ended, to compare with.
+
+        For a pruner they are spread over all; where the best are what matters, those are in it.
+        """
+        best = 0 if most == _MOST_FOR_PRUNER else None
+        return StudyWindow(self._study, *trials_so_far(self._study).window(most, best))
 
     def _prune_beaten(self, progress: Progress) -> None:
         if self._objective(progress) is None or progress.joules is None:
@@ -273,8 +286,8 @@ class TrialMonitor:
         sign = self._sign
         finished = [
             Finished(sign * trial.values[0], trial.values[1], _scores(outcome.curve, sign))
-            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if (outcome := outcome_of(trial)) is not None
+            for trial in trials_so_far(self._study).window(_MOST_CURVES).trials
+            if trial.state == TrialState.COMPLETE and (outcome := outcome_of(trial)) is not None
         ]
         beating = dominated_by(
             finished,

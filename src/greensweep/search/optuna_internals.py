@@ -14,8 +14,11 @@ from optuna._imports import _LazyImport
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat, get_heartbeat_thread, is_heartbeat_enabled
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 
@@ -33,9 +36,28 @@ def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
     )
 
 
-def set_user_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value: Any) -> None:
-    """Keep a user attribute of a running trial."""
-    _storage(study).set_trial_user_attr(trial._trial_id, name, value)
+def set_attributes(
+    study: optuna.Study, trial: FrozenTrial, user: Mapping[str, Any], system: Mapping[str, Any]
+) -> None:
+    """Keep user and system attributes of a running trial.
+
+    In a database by one transaction: the public way takes one for each, which waits for its disk.
+    """
+    storage = _storage(study)
+    backend = storage._backend if isinstance(storage, _CachedStorage) else storage
+    if isinstance(backend, RDBStorage):
+        kinds = (models.TrialUserAttributeModel, user), (models.TrialSystemAttributeModel, system)
+        with _create_scoped_session(backend.scoped_session, True) as session:
+            for model, values in kinds:
+                for name, value in values.items():
+                    backend._set_trial_attr_without_commit(
+                        session, model, trial._trial_id, name, value
+                    )
+        return
+    for name, value in user.items():
+        storage.set_trial_user_attr(trial._trial_id, name, value)
+    for name, value in system.items():
+        storage.set_trial_system_attr(trial._trial_id, name, value)
 
 
 def set_system_attribute(
@@ -92,6 +114,24 @@ def trials_at_draw(study: optuna.Study) -> list[FrozenTrial]:
     A draw asks for them several times, once for each option, and `get_trials` reads each time.
     """
     return study._get_trials(deepcopy=False, use_cache=True)
+
+
+@contextmanager
+def read_already(study: optuna.Study) -> Iterator[None]:
+    """Let a draw in a database see the trials as this process has read them last.
+
+    `Study.ask` reads all that run, however many they are, once for its queue and once for its
+    sampler.
+    """
+    storage = _storage(study)
+    if not isinstance(storage, _CachedStorage):
+        yield
+        return
+    vars(storage)["_read_trials_from_remote_storage"] = lambda _study: None
+    try:
+        yield
+    finally:
+        del vars(storage)["_read_trials_from_remote_storage"]
 
 
 class StudyWindow(optuna.Study):

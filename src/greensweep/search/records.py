@@ -15,6 +15,7 @@ from greensweep.energy.reading import Quality
 from greensweep.nested import from_json
 from greensweep.record.ending import Status
 from greensweep.search.optuna_internals import (
+    set_attributes,
     set_study_attribute,
     set_system_attribute,
     study_attributes,
@@ -176,6 +177,18 @@ def _slurm_job() -> str | None:
 def keep(study: optuna.Study, trial: FrozenTrial | optuna.Trial, name: str, value: Any) -> None:
     """Keep with a trial what is for the search alone."""
     set_system_attribute(study, trial, f"{_OWN}{name}", value)
+
+
+def keep_all(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    own: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    optunas: Mapping[str, Any],
+) -> None:
+    """Keep with a trial, at once, what is for the search, for dashboards, and for Optuna itself."""
+    kept = {f"{_OWN}{name}": value for name, value in own.items()}
+    set_attributes(study, trial, shown, {**kept, **optunas})
 
 
 def kept(trial: FrozenTrial, name: str) -> Any:

@@ -27,11 +27,7 @@ from greensweep.search.folders import TRIAL_FILE
 from greensweep.search.heartbeats import beating
 from greensweep.search.interrupt import terminated
 from greensweep.search.monitor import TrialMonitor
-from greensweep.search.optuna_internals import (
-    set_system_attribute,
-    set_user_attribute,
-    trial_of,
-)
+from greensweep.search.optuna_internals import trial_of
 from greensweep.search.own_trial import OwnTrial
 from greensweep.search.records import (
     OUTCOME,
@@ -40,7 +36,7 @@ from greensweep.search.records import (
     ended_as,
     fidelity_of,
     is_enqueued,
-    keep,
+    keep_all,
 )
 from greensweep.search.reports import forget_reports
 from greensweep.search.shown import name_objectives, shown_outcome, shown_result
@@ -177,11 +173,9 @@ def finish_trial(
         write_json(directory / TRIAL_FILE, to_json(ended))
     if not tells:
         return
-    keep(study, trial, OUTCOME, outcome.to_json())
-    for name, value in {**shown_outcome(outcome), **shown}.items():
-        set_user_attribute(study, trial, name, value)
-    for name, value in constraints.items():
-        set_system_attribute(study, trial, f"{_CONSTRAINT}:{name}", value)
+    excesses = {f"{_CONSTRAINT}:{name}": value for name, value in constraints.items()}
+    shown = {**shown_outcome(outcome), **shown}
+    keep_all(study, trial, {OUTCOME: outcome.to_json()}, shown, excesses)
     state = _state_of(outcome)
     study.tell(trial.number, list(values or []) if state is None else None, state)
 

@@ -16,7 +16,7 @@ from greensweep.errors import StudyError, plural
 from greensweep.search.budget import over_budget
 from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.encoder import holds
-from greensweep.search.optuna_internals import trial_of
+from greensweep.search.optuna_internals import read_already, trial_of
 from greensweep.search.records import (
     ENQUEUED,
     FLOPS,
@@ -101,9 +101,10 @@ class TrialQueue(Recovery):
             if any(status_of(each) == "withdrawn" for each in so_far.left_to_repeat()):
                 return None  # it would be drawn again, and withdrawn again
             self.study.sampler = self._sampler(so_far)
-            drawn = self.study.ask()
             space = self.spec.space
-            params = space.filled(lambda name: suggest(drawn, name, space.distributions[name]))
+            with read_already(self.study):
+                drawn = self.study.ask()
+                params = space.filled(lambda name: suggest(drawn, name, space.distributions[name]))
             keep(self.study, drawn, OWNER, asdict(this_process()))
             reserved = ReservedTrial(drawn.number, params, self._fidelity(drawn.number))
             reason = self._surplus(reserved.number) or self._unaffordable(so_far, reserved)

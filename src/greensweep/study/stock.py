@@ -11,7 +11,7 @@ from greensweep.config.schema import TrainConfig
 from greensweep.errors import StudyError
 from greensweep.record.recorded_run import initial_result
 from greensweep.record.result import RunResult
-from greensweep.search.optuna_internals import set_user_attribute
+from greensweep.search.optuna_internals import set_attributes
 from greensweep.search.records import Outcome
 from greensweep.search.shown import objective_names, shown_outcome, shown_result
 from greensweep.search.storage import storage_faults
@@ -40,8 +40,7 @@ def show_stock_trial(
             for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
                 drawn = {f"{option}={value}" for option, value in trial.params.items()}
                 if drawn <= given and "status" not in trial.user_attrs:
-                    for key, value in shown.items():
-                        set_user_attribute(study, trial, key, value)
+                    set_attributes(study, trial, shown, {})
                     return
     except (StudyError, KeyError) as fault:
         log.warning("Optuna's study does not show what this trial came to: %s", fault)
