@@ -113,18 +113,25 @@ def _connect(ray: Any, options: RayConfig, folders: Sequence[str], verbose: bool
             own["py_modules"] = [*gather_code(folders, Path(folder)), *own.get("py_modules", ())]
             ray.init(options.address, runtime_env=own, **quietly)
     except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
-        versions = _VERSIONS.findall(str(error))
-        if len(versions) == 2 and versions[0] != versions[1]:
-            there, here = (f"Ray {ray} on Python {python}" for ray, python in versions)
-            raise StudyError(
-                f"the cluster at hydra.sweeper.ray.address={options.address} runs {there}, and "
-                f"this command {here}: install the same in both places"
-            ) from error
-        raise StudyError(
-            f"no Ray cluster at hydra.sweeper.ray.address={options.address} ({first_line(error)}): "
-            "start one by ray start --head, let this machine join it by ray start --address=HOST:"
-            "PORT, or leave the address out to start one here"
-        ) from error
+        raise StudyError(no_cluster(options.address, error)) from error
+
+
+def no_cluster(address: str | None, error: Exception) -> str:
+    """Say why Ray does not connect to a cluster, and what to do."""
+    versions = _VERSIONS.findall(str(error))
+    if len(versions) == 2 and versions[0] != versions[1]:
+        there, here = (f"Ray {ray} on Python {python}" for ray, python in versions)
+        return (
+            f"the cluster at hydra.sweeper.ray.address={address} runs {there}, and this command "
+            f"{here}: install the same in both places"
+        )
+    if address is None:
+        return f"Ray does not start here ({first_line(error)}): see its logs in /tmp/ray"
+    return (
+        f"no Ray cluster at hydra.sweeper.ray.address={address} ({first_line(error)}): start one "
+        "by ray start --head, let this machine join it by ray start --address=HOST:PORT, or leave "
+        "the address out to start one here"
+    )
 
 
 def _refuse_silence(address: str) -> None:
