@@ -157,8 +157,7 @@ def test_options_are_called_by_their_last_part_where_that_tells_them_apart() -> 
             ACCURACY,
             0.5,
             "Take trial 0: the most accurate (accuracy 0.9600) for 100 J. Half the energy may "
-            "cost 0.5 points here; no other is worth what it gives up, as long as that is below "
-            "0.64 points." + UNSURE,
+            "cost 0.5 points here; the choice is the same up to 0.64 points." + UNSURE,
             id="best",
         ),
         pytest.param(
@@ -208,8 +207,7 @@ def test_options_are_called_by_their_last_part_where_that_tells_them_apart() -> 
             ACCURACY,
             0.0,
             "Take trial 0: the most accurate (accuracy 0.9600) for 10 J. Half the energy may cost "
-            "0 points here; no other is worth what it gives up, as long as that is below 0.43 "
-            "points." + UNSURE,
+            "0 points here; the choice is the same up to 0.43 points." + UNSURE,
             id="zero price",
         ),
         pytest.param(

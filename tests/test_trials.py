@@ -375,8 +375,8 @@ def test_trials_within_each_others_uncertainty_are_not_ranked_by_energy() -> Non
     assert summary.trials_not_told_apart == (1,)
     assert summary.chosen_trial == 0
     assert uncertainty_sentence(summary) == (
-        "Trial 1 does not differ in energy from a more accurate one beyond the uncertainty: train "
-        "longer."
+        "Trial 1 does not differ in energy from a more accurate one beyond the uncertainty; longer "
+        "trainings may."
     )
     assert columns_of(trials)["energy J"] == ["105 ± 10", "100 ± 10"]
 

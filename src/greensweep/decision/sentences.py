@@ -200,8 +200,7 @@ def _range_of_prices(decision: Decision) -> str:
         return "None that was tried is known to take less energy."
     asked = f"Half the energy may cost {points_text(decision.points_per_halving, metric)} here"
     if is_best:
-        limit = points_text(high, metric)
-        return f"{asked}; no other is worth what it gives up, as long as that is below {limit}."
+        return f"{asked}; the choice is the same up to {points_text(high, metric)}."
     if math.isinf(high):
         return f"{asked}; the choice is the same from {points_text(low, metric)} on."
     return (

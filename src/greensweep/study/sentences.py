@@ -211,7 +211,7 @@ def uncertainty_sentence(summary: StudySummary) -> str | None:
     better = "a more accurate" if metric.name == "accuracy" else "a better"
     return (
         f"Trial{'s' if many else ''} {listed(alike)} do{'' if many else 'es'} not differ in "
-        f"energy from {better} one beyond the uncertainty: train longer."
+        f"energy from {better} one beyond the uncertainty; longer trainings may."
     )
 
 
