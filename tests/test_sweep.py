@@ -449,6 +449,10 @@ def test_what_a_sweep_chose_is_trained_anew(cli: Cli, results: Results, tmp_path
         (None, "is no summary of a sweep: name its study.json"),
         ({"chosen_trial": None}, "has no trial to take, since none finished"),
         ({"chosen_trial": 0}, "is a sweep of another program: call that with rate=0.5"),
+        (
+            {"chosen_trial": 0, "command": ["./fit.sh", "{rate}"]},
+            "is a sweep of a command: run it by greensweep exec rate=0.5 -- ./fit.sh '{rate}'",
+        ),
     ],
 )
 def test_what_cannot_be_trained_anew_is_said(
@@ -456,8 +460,10 @@ def test_what_cannot_be_trained_anew_is_said(
 ) -> None:
     if kept is not None:
         (tmp_path / "0" / ".hydra").mkdir(parents=True)
-        (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text("[rate=0.5]")
-        (tmp_path / "0" / "config.yaml").write_text("rate: 0.5")
+        command = kept.pop("command", None)
+        overrides = ["rate=0.5", *([f"command={command}"] if command else [])]
+        write_json(tmp_path / "0" / ".hydra" / "overrides.yaml", overrides)
+        write_json(tmp_path / "0" / "config.yaml", {"rate": 0.5, "command": command})
         result = RunResult("finished", None, "mine", "d", seed=0, trial=0, validation_accuracy=0.5)
         write_result(result, tmp_path / "0")
         study = {"status": "finished", "trials": 1, "trials_by_status": {"finished": 1}}

@@ -91,6 +91,15 @@ FINISHED = Outcome("finished", accuracy=0.70370370, metric="accuracy", joules=14
             "Trial 9: pruned after epoch 3 by median, accuracy 0.4000 for 3 J",
         ),
         (
+            Outcome(
+                "pruned", "pruned after epoch 2: a finished trial reached 0.9 for 1 J",
+                accuracy=0.4, metric="accuracy", joules=3.0,
+            ),
+            {},
+            "Trial 9: pruned after epoch 2, accuracy 0.4000 for 3 J: a finished trial reached 0.9 "
+            "for 1 J",
+        ),
+        (
             Outcome("stopped", "interrupted after epoch 1", interrupted=True, seconds=3.0),
             {},
             "Trial 9: interrupted after epoch 1, in 3 s",

@@ -115,9 +115,10 @@ def trial_line(
     began = f"Trial {number}: "
     if outcome.status != "finished" and not is_ending:
         began = f"Trial {number} {outcome.status}: "
-    said = began + ", ".join([error] * bool(error) + parts)
-    if is_ending and width is not None and len(said) > width:  # without the reason
-        said = began + ", ".join([error.partition(": ")[0], *parts])
+    ending, colon, reason = error.partition(": ") if is_ending else (error, "", "")
+    said = began + ", ".join([ending] * bool(ending) + parts)
+    if width is None or len(said + colon + reason) <= width:
+        said += colon + reason
     texts = [f"{name} {text}" for name, text in option_texts(options).items()]
     shown = len(texts)
     while shown and width is not None and len(_with(said, texts, shown)) > width:

@@ -1,5 +1,6 @@
 """The trial that a sweep chose, to be trained anew."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,9 +35,14 @@ def chosen_overrides(study: Path, given: Iterable[str] = ()) -> list[str]:
     if chosen is None:
         raise StudyError(f"--from {study}: this sweep has no trial to take, since none finished")
     overrides = [*read_overrides(chosen.directory)]
-    if not is_our_config(read_plain_config(chosen.directory / CONFIG_FILE)):
+    config = read_plain_config(chosen.directory / CONFIG_FILE)
+    if not is_our_config(config):
+        options = [each for each in overrides if not each.startswith("command=")]
+        if len(options) < len(overrides):  # of greensweep exec
+            call = shlex.join(["greensweep", "exec", *options, "--", *config["command"]])
+            raise StudyError(f"--from {study} is a sweep of a command: run it by {call}")
         raise StudyError(
-            f"--from {study} is a sweep of another program: call that with {' '.join(overrides)}"
+            f"--from {study} is a sweep of another program: call that with {' '.join(options)}"
         )
     names = {each.partition("=")[0] for each in given}
     for each in overrides:
