@@ -337,6 +337,9 @@ def test_categories_and_nullable_numbers_count_like_others() -> None:
     table = standard_table(frame, ColumnsConfig(setting=["dataset"]), "runs.csv")
     assert table.frame["energy_joules"].tolist() == [5.0, 7.0]
     assert table.frame["_setting"].tolist() == ["a", "a"]
+    both = ColumnsConfig(setting=["dataset", "model"])
+    named = frame.assign(dataset="unknown", model="toy")
+    assert set(standard_table(named, both, "runs.csv").frame["_setting"]) == {"toy"}
     assert table.left_out == {"the energy is missing or no number": 1}
     assert table.frame["flag"].tolist() == [True, False]
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from conftest import Finished
 from mlflow import MlflowClient
 
 from greensweep.analysis import read_mlflow
+from greensweep.analysis.statement_parts import BESIDE
+from greensweep.config.schema_analysis import ColumnsConfig, SourceConfig
+from greensweep.sources.sweeps import beside_runs
 
 Cli = Callable[..., Finished]
 SMALL = ("dataset.train_limit=120", "training.epochs=1,2,3", "warmup=0", "inference.seconds=0")
@@ -54,6 +58,10 @@ def test_a_sweep_ends_with_its_report(cli: Cli, tmp_path: Path) -> None:
     assert answer.startswith("Take trial ")
     assert answer in finished.output and answer in unescape(page)
     assert client.get_run(parent.info.run_id).data.tags["mlflow.note.content"].startswith(answer)
+    config = SourceConfig(columns=ColumnsConfig(), mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    beside = [beside_runs(replace(config, source=each)) for each in (f"{tmp_path}/sweep", "mlflow")]
+    sums = [each.reindex(columns=[*BESIDE]).sum().sum() for each in beside if each is not None]
+    assert sums[0] == pytest.approx(sums[1]) and sums[0] > 0
     for source in ("sweep", "mlflow"):
         store = f"mlflow_uri=sqlite:///{tmp_path}/mlflow.db"
         assert answer in cli("analyse.py", f"source={source}", store).output

@@ -150,7 +150,7 @@ def test_bars_of_one_quality_tell_it_once() -> None:
 
 def test_no_label_of_a_bar_is_cut() -> None:
     table = pd.DataFrame({"part": ["a", "b"], "joules": [3000.0, 20.0]})
-    quality = ["attributed and estimated", "measured"]
+    quality = ["attributed and estimated", "measured"]  # the longest that the bill has
     drawing = draw_shares(table.assign(quality=quality), "parts", "mixed")
     drawing.figure.draw_without_rendering()
     (bars,) = drawing.figure.axes[0].containers
@@ -287,4 +287,6 @@ def test_why_no_importance_is_told() -> None:
         layers=LayersConfig(),
     )
     sections = {each.title: each for each in build_page(analyses_of(runs, config), config)}
-    assert sections["What matters"].sentences[0].startswith("No importance of hyperparameters: ")
+    assert sections["What matters"].sentences == [
+        "No importance of hyperparameters: it takes 10 finished runs, and there are 4."
+    ]

@@ -94,6 +94,7 @@ def test_another_metric_is_lost_in_its_own_words() -> None:
     [
         ({"dataset": ["d"] * 2, "model": ["a", "b"]}, "Holds for", "d; a, b"),
         ({"dataset": list("abcdef")}, "Holds for", "a, b, c, d and 2 more"),
+        ({"dataset": ["unknown"] * 2, "model": ["a"] * 2}, "Holds for", "a"),
         ({}, "Machine", "not stated"),
         ({"machine": ["a CPU"] * 2}, "Machine", "a CPU"),
         ({"energy_quality": ["measured"] * 2}, "Joules", "measured by hardware counters"),

@@ -20,6 +20,8 @@ from greensweep.rendering.page import Table
         ("layers/batch_norm", "batch norm layers"),
         ("phases/setup_joules", "phases setup"),
         ("wilcoxon_p_holm", "p after Holm"),
+        ("energy_p", "p of energy"),
+        ("macro_f1_p", "p of macro F1"),
         ("on_front_probability", "chance to be on the front"),
         ("a column of mine", "a column of mine"),
     ],
@@ -64,6 +66,8 @@ def test_what_the_first_screen_says_once_is_in_no_column() -> None:
     assert shown(group=["all"] * 2, model=["net"] * 2, runs=[1, 1], accuracy=[0.5, 0.6]) == {
         "accuracy": ["0.5000", "0.6000"]
     }
+    parted = {"objective_low": [0.4, 0.5], "energy.quality.cpu": ["measured", "estimated"]}
+    assert {*shown(accuracy=[0.5, 0.6], **parted)} == {"accuracy"}
     assert {*shown(group=["a", "b"], model=["x", "y"], runs=[1, 3])} == {"group", "model", "runs"}
 
 

@@ -21,6 +21,7 @@ _LAYER_TYPE = re.compile("layer_energy/(.*)_joules")
 _TRAINED, _FURTHER = "training of finished runs", "their other phases and repeats"
 _DATASET = "dataset"  # within which metrics compare
 _MOST_NAMED = 4
+_MIXED = 3  # qualities from which on a bar has no room for their names
 
 
 def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
@@ -194,4 +195,5 @@ def _quality(frame: pd.DataFrame, kind: str, part: str, name: str) -> str:
         found = metered.get(f"phases.quality.{part}", metered[col.QUALITY])
         found = found.fillna(metered[col.QUALITY])
         found = found[:0] if found.eq(col.UNKNOWN).all() else found
-    return " and ".join(sorted(map(str, found.dropna().unique())))
+    qualities = [*map(str, found.dropna().unique())]
+    return " and ".join(sorted(qualities)) if len(qualities) < _MIXED else "mixed"

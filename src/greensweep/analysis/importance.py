@@ -13,7 +13,7 @@ from greensweep.errors import plural
 _TREES = 100
 _FOLDS = 3  # each in turn is held out of a forest
 _REPEATS = 5  # shuffles of each fold
-_FEWEST = 10  # runs below which a forest has nothing to learn from
+FEWEST = 10  # runs below which a forest has nothing to learn from
 _MOST = 1000  # runs that a forest learns from: more change nothing but its time
 
 
@@ -33,7 +33,7 @@ def importance(
     """
     from sklearn.ensemble import RandomForestRegressor
 
-    if len(frame) < _FEWEST:
+    if len(frame) < FEWEST:
         return None
     if len(frame) > _MOST:
         frame = frame.sample(_MOST, random_state=seed)

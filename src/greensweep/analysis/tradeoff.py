@@ -12,7 +12,7 @@ from greensweep.analysis.front import (
     hypervolume,
     points_lost_in_draws,
 )
-from greensweep.analysis.importance import importance, unused, varying
+from greensweep.analysis.importance import FEWEST, importance, unused, varying
 from greensweep.analysis.result import Result
 from greensweep.config.metrics import Metric, capitalised
 from greensweep.config.schema_analysis import TradeoffConfig
@@ -68,14 +68,13 @@ def analyse_tradeoff(runs: RunTable, config: TradeoffConfig) -> Result:
         tables["on_front"] = pd.concat(repeated, ignore_index=True)
         notes.append(_probabilities_note(tables["on_front"]))
     notes += unused(runs.finished, config.hyperparameters)
-    important = _importance(groups, config.hyperparameters or runs.configuration, config.seed)
+    options = config.hyperparameters or runs.configuration
+    important = _importance(groups, options, config.seed)
     if important is not None:
         tables["importance"] = important
     else:
-        notes.append(
-            "No importance of hyperparameters: fewer than 10 finished runs, no option in "
-            "analysis.hyperparameters that varies, or none that explains anything."
-        )
+        why = dict.fromkeys(_why_unimportant(group, options) for group in groups)
+        notes.append(f"No importance of hyperparameters: {'; '.join(why)}.")
     if config.trainings:
         tables["at_scale"] = _at_scale(tables["halving"], runs.metric, config)
     constant = [each.name for each in groups if len(each.means) > 1 and not np.ptp(each.scores)]
@@ -219,6 +218,14 @@ def _importance(
             found.insert(0, "group", group.name)
             parts.append(found)
     return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def _why_unimportant(group: Group, hyperparameters: Sequence[str]) -> str:
+    if not varying(group.runs, hyperparameters):
+        return "no option in analysis.hyperparameters varies"
+    if len(group.runs) < FEWEST:
+        return f"it takes {FEWEST} finished runs, and there are {len(group.runs)}"
+    return "options predict neither energy nor metric of runs that a forest has not seen"
 
 
 def _at_scale(halving: pd.DataFrame, metric: Metric, config: TradeoffConfig) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def cell(name: str, value: Any, columns: Sequence[str] = ()) -> str:
         value = float(value)
         if "joules" in name and "per_" not in name.partition("joules")[0]:
             return joules(value)
-        if "accuracy" in name and "per_" not in name:
+        if "accuracy" in name and "per_" not in name and not name.endswith("_p"):
             return f"{value:.4f}" if math.isfinite(value) else "–"
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else number(value, 4)
     return str(value)

@@ -38,8 +38,9 @@ def analyse(composed: DictConfig) -> None:
 
 def report(composed: DictConfig) -> None:
     """Write one page about a table of runs, with its figures and tables as files."""
-    from greensweep.analysis import read_runs, read_sweeps
+    from greensweep.analysis import read_runs
     from greensweep.analysis.collect import analyses_of
+    from greensweep.sources.sweeps import beside_runs
 
     config = checked(composed, ReportConfig)
     uri = tracking_uri(config.mlflow_uri)
@@ -48,8 +49,7 @@ def report(composed: DictConfig) -> None:
         _compare(config)
         return
     runs = read_runs(config)
-    sweeps = read_sweeps(uri, config.mlflow_experiment) if config.source == "mlflow" else None
-    analyses = analyses_of(runs, config, sweeps)
+    analyses = analyses_of(runs, config, beside_runs(config))
     with written_to(config.output):
         write_page(analyses, config)
     results = analyses.results.values()

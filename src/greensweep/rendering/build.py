@@ -21,7 +21,7 @@ from greensweep.rendering.figures.parts import draw_layers, draw_quantiles, draw
 from greensweep.rendering.figures.strategies import draw_curves, draw_ranks, draw_survival
 from greensweep.rendering.figures.tradeoff import draw_front, draw_importance
 from greensweep.rendering.first_screen import facts_of
-from greensweep.rendering.headings import UNCERTAINTY, says_nothing
+from greensweep.rendering.headings import LEFT_OUT, UNCERTAINTY, says_nothing
 from greensweep.rendering.links import mlflow_links, run_links
 from greensweep.rendering.method import method_of, reworded
 from greensweep.rendering.page import Section, Table
@@ -279,10 +279,16 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
         for name in map(str, frame.columns)
         if name not in (*ours, *col.ADDED, *others) and _adds_information(frame, name, ours)
     ]
-    # What was chosen first, then a table's own columns, then what our own runs measured.
+    # What was chosen first, then a table's own columns, then what our own runs measured; last
+    # what is for the file alone.
     chosen = {*runs.configuration}
     further.sort(
-        key=lambda name: (name not in chosen, not name.startswith(OPTION_GROUPS), "/" in name)
+        key=lambda name: (
+            LEFT_OUT.fullmatch(name) is not None,
+            name not in chosen,
+            not name.startswith(OPTION_GROUPS),
+            "/" in name,
+        )
     )
     columns = [*ours, *further]
     # The page leaves out what is the same for all: there is room for as many others.

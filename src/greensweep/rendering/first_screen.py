@@ -118,7 +118,8 @@ def _how_sure(decision: Mapping[str, Any], metric: Metric, weighed: int) -> str:
 
 def _holds_for(runs: RunTable, spent_joules: float) -> Iterator[Fact]:
     frame = runs.frame
-    on = [_listed(frame[name]) for name in ("dataset", "model") if name in frame]
+    known = frame.where(frame != col.UNKNOWN)
+    on = [_listed(known[name]) for name in ("dataset", "model") if name in frame]
     if on := [each for each in on if each]:
         yield Fact("Holds for", "; ".join(on))
     machines = frame.loc[frame[col.MACHINE] != col.UNKNOWN, col.MACHINE]

@@ -17,9 +17,9 @@ from greensweep.sources.table import ENERGY, OPTION_GROUPS
 UNCERTAINTY = "energy_uncertainty_joules"
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}(\.dir)?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What no reader of a page misses: it is in the table's file.
-_LEFT_OUT = re.compile(
+LEFT_OUT = re.compile(
     r".*(draws|_df)|df|experiment_id|is_knee|is_chosen|is_start|interval_over|horizon_joules|"
-    r"objective_(metric|direction)"
+    r"objective_(metric|direction|low|high)|(phases|energy)\.quality\..*"
 )
 _HEADINGS = {
     ENERGY: "training energy",
@@ -43,7 +43,6 @@ _HEADINGS = {
     "run_id": "run",
     "least": "least energy at",
     "most": "most energy at",
-    "energy_p": "p of the energy",
     "wilcoxon_p": "p (Wilcoxon)",
     "wilcoxon_p_holm": "p after Holm",
     "tukey_p": "p (Tukey)",
@@ -68,7 +67,8 @@ _OPTIONS, _VALUES = ("option", "hyperparameter"), ("value", "least", "most")
 _NUMBER = re.compile(r"\d+\.\d+(e[+-]?\d+)?")
 _LAYERS = re.compile(r"layers/(.*)")
 _PER_KILOJOULE = re.compile(r"(.*)_per_extra_kilojoule")
-_CHANGE = re.compile(r"(.*)_(lost|added|gained|p)")
+_CHANGE = re.compile(r"(.*)_(lost|added|gained)")
+_P = re.compile(r"(.*)_p")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def columns_for_people(frame: pd.DataFrame) -> list[Column]:
     called = option_names(name for name in names if name.startswith(OPTION_GROUPS))
     for place, name in enumerate(names):
         is_twice = name == "model.name" and "model" in names
-        if is_twice or name in ends or _LEFT_OUT.fullmatch(name) or says_nothing(frame, name):
+        if is_twice or name in ends or LEFT_OUT.fullmatch(name) or says_nothing(frame, name):
             continue
         pairs = [(f"{name}_low", f"{name}_high")]
         if names[place + 1 : place + 3] == ["low", "high"]:
@@ -123,6 +123,8 @@ def heading(name: str) -> str:
         return f"{_metric(found[1])} per further kJ"
     if found := _CHANGE.fullmatch(name):
         return f"{_metric(found[1])} {found[2]}"
+    if found := _P.fullmatch(name):
+        return f"p of {_metric(found[1])}"
     best = name.removeprefix("mean_best_").removeprefix("best_")
     if best != name:
         return f"{'mean ' if name.startswith('mean') else ''}best {_metric(best)}"

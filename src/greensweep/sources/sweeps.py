@@ -26,10 +26,9 @@ def read_named_sweep(name: str, config: SourceConfig) -> tuple[RunTable, pd.Data
     Raises:
         AnalysisError: there is no such sweep, or there are several in MLflow.
     """
-    folder = Path(located(name))
-    if folder.is_dir():
-        runs, summary = read_runs(replace(config, source=name)), read_summary(folder)
-        return runs, None if summary is None else pd.DataFrame([summary.metrics()])
+    if Path(located(name)).is_dir():
+        named = replace(config, source=name)
+        return read_runs(named), beside_runs(named)
     try:
         runs = read_runs(replace(config, source="mlflow"))
     except AnalysisError as error:
@@ -49,3 +48,12 @@ def read_named_sweep(name: str, config: SourceConfig) -> tuple[RunTable, pd.Data
     beside = read_sweeps(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
     own = runs.only({_ID: found[0]}, "compare")
     return replace(own, source=f"the sweep {name}"), beside[beside.index == found[0]]
+
+
+def beside_runs(config: SourceConfig) -> pd.DataFrame | None:
+    """Return what the sweeps of a source spent beside their runs, where that is known."""
+    if config.source == "mlflow":
+        return read_sweeps(tracking_uri(config.mlflow_uri), config.mlflow_experiment)
+    folder = Path(located(config.source))
+    summary = read_summary(folder) if folder.is_dir() else None
+    return None if summary is None else pd.DataFrame([summary.metrics()])

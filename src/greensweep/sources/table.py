@@ -216,7 +216,8 @@ def joined(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[Any]":
 
 
 def _words(values: Sequence[Any]) -> str:
-    return " ".join("missing" if pd.isna(each) else str(each) for each in values)
+    texts = ["missing" if pd.isna(each) else str(each) for each in values]
+    return " ".join([each for each in texts if each != col.UNKNOWN] or texts)
 
 
 def qualities(frame: pd.DataFrame) -> list[str]:

@@ -1,10 +1,12 @@
 """One figure of the report, and what figures share."""
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -108,3 +110,16 @@ def short(text: Any, most: int = 40) -> str:
     """Return a text of the user's as a figure may hold it."""
     shown = as_text(str(text))
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def told_apart(names: Sequence[str], most: int = 14) -> list[str]:
+    """Return names so that what is cut off their ends leaves them different, where it can.
+
+    >>> told_apart(["digits-simple_cnn-pareto", "digits-simple_cnn-priced"])
+    ['…pareto', '…priced']
+    """
+    if len({short(name, most) for name in names}) == len(names):
+        return [*names]
+    parted = [re.split(r"(?<=[-_/. ])", name) for name in names]
+    same = sum(1 for _ in takewhile(lambda each: len({*each}) == 1, zip(*parted, strict=False)))
+    return [f"…{''.join(parts[same:])}" if same else "".join(parts) for parts in parted]

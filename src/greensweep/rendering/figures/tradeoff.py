@@ -13,7 +13,13 @@ from greensweep.analysis import Result, RunTable
 from greensweep.analysis.units import joules
 from greensweep.config.metrics import Metric, capitalised
 from greensweep.decision.sentences import option_names, value_text
-from greensweep.rendering.figures.drawing import Drawing, joules_along, points, short
+from greensweep.rendering.figures.drawing import (
+    Drawing,
+    joules_along,
+    points,
+    short,
+    told_apart,
+)
 from greensweep.rendering.style import COLOURS, FAINT, FONT_SIZE, INK, MARKERS, panel
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, joined
@@ -119,6 +125,7 @@ def draw_fronts(results: Mapping[str, Result]) -> Drawing:
         energies = pd.concat([each.runs.finished[ENERGY] for each in results.values()])
         if energies.min() > 0 and energies.max() / energies.min() > _LOG_FROM:
             axes.set_xscale("log")
+        called = dict(zip(results, told_apart([*results]), strict=True))
         for place, (name, result) in enumerate(results.items()):
             look = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
             rows, front = result.runs.finished, result.tables["front"]
@@ -132,7 +139,11 @@ def draw_fronts(results: Mapping[str, Result]) -> Drawing:
                 found = _run_tips(of, metric, result.runs.configuration)
                 tips[gid] = [f"{name}: {tip}" for tip in found]
             taken += [
-                (row[ENERGY], row[metric.name], f"{short(name, 14)}: take {row['configuration']}")
+                (
+                    row[ENERGY],
+                    row[metric.name],
+                    f"{short(called[name], 14)}: take {row['configuration']}",
+                )
                 for _, row in front[front["is_chosen"]].iterrows()
             ]
         joules_along(axes, "training energy")
@@ -140,7 +151,7 @@ def draw_fronts(results: Mapping[str, Result]) -> Drawing:
         if len(taken) == len(results) == 2:
             taken.sort()
             _name_above(axes, [(*each, True) for each in taken])
-        figure.legend(handles=_legend(results, 0), loc="outside lower center", ncols=2)
+        figure.legend(handles=_legend(called.values(), 0), loc="outside lower center", ncols=2)
     return Drawing(
         "fronts", figure,
         f"{capitalised(metric.label)} against training energy of each sweep's runs, with its "
