@@ -128,8 +128,8 @@ def test_a_report_tells_what_the_surrounding_block_used() -> None:
     report(epoch=4)
     assert kept.reports == [
         Progress(1, 0.5, metric=None, metrics={"accuracy": 0.5}),
-        Progress(2, 0.6, 2.0, 2.0, 4, metric=None, metrics={"accuracy": 0.6}),
-        Progress(3, None, 100.0, 100.0, metric=None),
+        Progress(2, 0.6, 2.0, 2.0, 4, quality="replayed", metric=None, metrics={"accuracy": 0.6}),
+        Progress(3, None, 100.0, 100.0, quality="replayed", metric=None),
     ]
 
 
@@ -140,7 +140,7 @@ def test_a_thread_in_a_copy_of_the_context_reports_to_the_search_and_reads_its_m
             thread = Thread(target=run, args=(lambda: report(epoch=1),))
             thread.start()
             thread.join()
-    assert kept.reports == [Progress(1, None, 2.0, 2.0, metric=None)]
+    assert kept.reports == [Progress(1, None, 2.0, 2.0, quality="replayed", metric=None)]
 
 
 def test_judges_nest() -> None:

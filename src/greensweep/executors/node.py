@@ -167,7 +167,7 @@ def _worker(home: Home, sweep: Path) -> Worker:
     return worker
 
 
-@lru_cache(1)
+@lru_cache(1)  # of the sweep that this process runs trials of
 def _unpickled(worker: bytes) -> Worker:
     return cloudpickle.loads(worker)  # type: ignore[no-any-return]
 
