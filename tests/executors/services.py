@@ -4,6 +4,7 @@ munge, MariaDB, slurmdbd, slurmctld and two slurmd in a folder of their own, whi
 alone and are ended whatever happens.
 """
 
+import ctypes
 import os
 import platform
 import secrets
@@ -263,8 +264,14 @@ class Slurm:
                 stderr=file,
                 env={**os.environ, **self.environment},
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         self._started.append(process)
+
+
+def _end_with_parent() -> None:
+    """Let a daemon end when the tests are killed (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _free_ports(*names: str) -> dict[str, int]:
@@ -305,7 +312,7 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """A Slurm of two nodes, each with a CPU... and two GPUs that are none."""
+    """A Slurm of two nodes, each with a CPU and two GPUs that are none."""
     pytest.importorskip("submitit")
     if (missing := _missing()) is not None:
         pytest.skip(missing)
