@@ -3,6 +3,7 @@
 Each binds to 127.0.0.1 alone, has a folder of its own, and is ended whatever happens.
 """
 
+import ctypes
 import os
 import pwd
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 _PATIENCE_SECONDS = 60.0
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 _POSTGRES_ACCOUNT = "postgres"  # PostgreSQL refuses to be run by root
 
 
@@ -75,7 +77,7 @@ class Postgres:
                 "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
                 "-c", "max_connections=400",
             ],
-            user=self._account, cwd=self._data, start_new_session=True,
+            user=self._account, cwd=self._data, start_new_session=True, preexec_fn=_end_with_parent,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         _wait_for_port(self.port, self._server, "PostgreSQL")
@@ -117,7 +119,7 @@ class MlflowServer:
                 "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
                 "--artifacts-destination", str(self._folder / "artifacts"),
             ],
-            cwd=self._folder, start_new_session=True,
+            cwd=self._folder, start_new_session=True, preexec_fn=_end_with_parent,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         _wait_for_port(self.port, self._server, "the MLflow server")
@@ -186,6 +188,11 @@ def _wait_for_port(port: int, server: subprocess.Popen[bytes], name: str) -> Non
             _end(server, signal.SIGKILL)
             raise RuntimeError(f"{name} did not answer within {_PATIENCE_SECONDS:g} s")
         time.sleep(0.1)
+
+
+def _end_with_parent() -> None:
+    """Let a server get SIGTERM when who started it dies, however that is."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(server: subprocess.Popen[bytes], by: signal.Signals) -> None:
