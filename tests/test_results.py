@@ -45,8 +45,14 @@ def kept(variant: str, table: str) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("variant", "baseline", "folder"),
     [
-        *((variant, "random@paper", "spaces") for variant in (*VARIANTS, REPEATED)),
-        (REPEATED, "random@paper_log", "log_target"),
+        (REPEATED, "random@paper", "spaces"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                *((variant, "random@paper", "spaces") for variant in VARIANTS),
+                (REPEATED, "random@paper_log", "log_target"),
+            )
+        ),
     ],
 )
 def test_the_kept_searches_follow_from_the_kept_runs(

@@ -174,9 +174,9 @@ def test_the_epochs_of_a_trial_take_no_more_work_late_in_a_budget(tmp_path: Path
 @pytest.mark.parametrize(
     ("pruner", "objectives", "reports", "most"),
     [
-        ("none", 1, 0, 60),
-        ("none", 1, 10, 95),
-        ("median", 1, 10, 160),
+        pytest.param("none", 1, 0, 60, marks=pytest.mark.slow),
+        pytest.param("none", 1, 10, 95, marks=pytest.mark.slow),
+        pytest.param("median", 1, 10, 160, marks=pytest.mark.slow),
         ("pareto", 2, 10, 130),
     ],
 )

@@ -651,6 +651,7 @@ def test_watching_survives_a_gradient_that_fails_and_can_be_repeated() -> None:
     assert state_of(model) == before
 
 
+@pytest.mark.slow
 def test_the_profiler_writes_nothing() -> None:
     # in a process of its own: the library sets its log level when it is first used, by any test
     code = "import test_layer_time as t; t.timed(t.Witness(), t.numbered(8))"
