@@ -352,8 +352,11 @@ def screen(browser: Any, width: int, height: int) -> None:
 
 
 def unfold(browser: Any) -> None:
-    browser.execute_script(
-        "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
+    """Open all that is folded, and wait until that is drawn: it counts as hidden before."""
+    browser.execute_async_script(
+        "document.querySelectorAll('details').forEach(fold => { fold.open = true; });"
+        "const done = arguments[0];"
+        "requestAnimationFrame(() => requestAnimationFrame(done));"
     )
 
 
