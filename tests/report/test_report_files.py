@@ -44,6 +44,13 @@ def test_energy_is_shown_with_what_it_may_be_off_by(cli: Cli, tmp_path: Path) ->
     assert page.count('data-sort="1000.0">1.00 ± 0.04 kJ<') == 2  # on the front, and of all runs
 
 
+def test_a_further_accuracy_of_ones_own_table_is_shown(cli: Cli, tmp_path: Path) -> None:
+    rows(tmp_path / "runs.csv", train_accuracy=[0.9 - 0.01 * number for number in range(12)])
+    finished = cli("report.py", "source=runs.csv")
+    assert finished.status == 0, finished.errors
+    assert ">train accuracy<" in (tmp_path / "outputs" / "report" / "index.html").read_text()
+
+
 def test_a_thousand_runs_are_a_page_of_less_than_three_megabytes(cli: Cli, tmp_path: Path) -> None:
     varying = [0.1 * n for n in range(1000)]
     names = ["optimizer.learning_rate", *(f"column_{place}" for place in range(14))]

@@ -271,10 +271,12 @@ def _raw(runs: RunTable, config: ReportConfig) -> Section:
     first = [name for name in _FIRST if name in frame]
     unsure = [UNCERTAINTY] if UNCERTAINTY in frame else []  # in one column with the energy
     ours = [*first, runs.metric.name, ENERGY, *unsure, col.SPENT, col.STATUS]
-    # Those that runs are not compared by: the file has them. Whoever selected on validation may
-    # look at the test's.
-    kept = ("validation_accuracy", "test_accuracy") if runs.metric.name.startswith("val") else ()
-    others = [each for each in frame if str(each).endswith("accuracy") and each not in kept]
+    # Runs that are compared by another metric may have an accuracy too: the file has it. So it has
+    # that of validation, where they were selected on test.
+    others = [each for each in frame if str(each).endswith("accuracy")]
+    if runs.metric.name.endswith("accuracy"):
+        on_test = set(runs.finished[col.SELECTED_ON_TEST]) == {True}
+        others = ["validation_accuracy"] if on_test else []
     further = [
         name
         for name in map(str, frame.columns)
