@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal
@@ -207,6 +207,13 @@ def first_sentence(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and (said := not_installed(error.name)):
         return said
     return f"{type(error).__name__}: {first_line(error).partition('. ')[0]}"
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and one after another those because of which it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def describe(error: BaseException) -> str:

@@ -5,14 +5,13 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
 from io import TextIOWrapper
 from traceback import walk_tb
 from typing import Any
 
 from yaml.reader import ReaderError
 
-from greensweep.errors import GreensweepError, first_line, not_installed, unknown
+from greensweep.errors import GreensweepError, causes, first_line, not_installed, unknown
 from greensweep.secrets.data import mask_text
 
 _NOISE = re.compile(
@@ -90,7 +89,7 @@ def message_of(fault: BaseException, way_out: str = ELSEWHERE) -> str:
 
 
 def _text_of(fault: BaseException, way_out: str) -> str:
-    chain = list(_chain(fault))
+    chain = list(causes(fault))
     for cause in chain:
         if isinstance(cause, GreensweepError):
             return str(cause)
@@ -151,12 +150,6 @@ codecs.register_error(_SPELLED, _spell)
 def drop_output() -> None:
     """Write what is still printed nowhere: its reader has closed the pipe, as `| head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _chain(fault: BaseException | None) -> Iterator[BaseException]:
-    while fault is not None:
-        yield fault
-        fault = fault.__cause__ or fault.__context__
 
 
 def _file_read(fault: BaseException) -> str | None:

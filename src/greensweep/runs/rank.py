@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from greensweep.config.schema import TrainConfig
 from greensweep.data import Split, TensorSplit
-from greensweep.errors import DataError, GreensweepError, TrainingError, describe
+from greensweep.errors import DataError, GreensweepError, TrainingError, causes, describe
 from greensweep.models import take_census
 from greensweep.runs.checkpoint import copy_weights, restore_weights
 from greensweep.runs.network import build_network
@@ -73,7 +73,7 @@ def send(pipe: Connection, value: Any) -> None:
 
 
 def receive(pipe: Connection) -> Any:
-    """Return the next value, its tensors on the CPU.
+    """Return the next value, its tensors on the CPU; it is of this run's own processes alone.
 
     Raises:
         EOFError, OSError: nobody speaks any more.
@@ -124,16 +124,10 @@ def _end_with_parent() -> None:
 
 
 def _failure(error: Exception, rank: int) -> Failure:
-    follows = any("gloo" in str(each) or isinstance(each, dist.DistError) for each in _chain(error))
+    follows = any("gloo" in str(each) or isinstance(each, dist.DistError) for each in causes(error))
     if isinstance(error, GreensweepError):
         return Failure(type(error)(str(error)), follows)
     return Failure(TrainingError(f"training failed on device {rank} ({describe(error)})"), follows)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _obey(pipe: Connection, job: Job, rank: int) -> None:

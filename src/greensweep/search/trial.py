@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.energy import Meter, Window, shared_quality
-from greensweep.errors import GreensweepError, MissingFigure, StudyError, TrialEnded
+from greensweep.errors import GreensweepError, MissingFigure, StudyError, TrialEnded, causes
 from greensweep.files import read_as, was_put_aside, write_json
 from greensweep.nested import to_json
 from greensweep.record.ending import Ending, ctrl_c_or, ending_of, exits_well
@@ -358,11 +358,5 @@ def _cause(raised: BaseException, end: BaseException | None) -> BaseException:
     """
     raised = ctrl_c_or(raised)
     is_its_own = not isinstance(raised, GreensweepError | KeyboardInterrupt | SystemExit)
-    return end if end is not None and is_its_own and _follows(raised, end) else raised
-
-
-def _follows(raised: BaseException | None, cause: BaseException) -> bool:
-    """Tell whether an error was raised because of another one."""
-    while raised is not None and raised is not cause:
-        raised = raised.__cause__ or raised.__context__
-    return raised is cause
+    follows = any(each is end for each in causes(raised))
+    return end if end is not None and is_its_own and follows else raised
