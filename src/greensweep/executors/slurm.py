@@ -27,6 +27,7 @@ from greensweep.executors.probe import Needs, probe
 from greensweep.executors.slurm_queue import (
     SlurmJob,
     cancel_jobs,
+    job_of,
     jobs_named,
     may_run,
     require_slurm,
@@ -156,7 +157,7 @@ class SlurmJobs:
             self._end(present)
             return bool(present)
         left, most = self._queue.left(), workers - self._cancelled
-        busy = {mark.rpartition(":")[0] for mark in self._queue.jobs_of_running().values()}
+        busy = {job_of(mark)[0] for mark in self._queue.jobs_of_running().values()}
         idle = sum(job.id not in busy for job in present)
         missing = min(most - len(present), left - idle)
         if missing > 0:
@@ -202,7 +203,7 @@ class SlurmJobs:
         own = [
             trial
             for trial in trials
-            if (owner := owner_of(trial)) and (owner.job or "").rpartition(":")[0] == job.id
+            if (owner := owner_of(trial)) and owner.job and job_of(owner.job)[0] == job.id
         ]
         is_cut_off = bool(own) and all(map(runs_again, own)) and job.state != "PREEMPTED"
         self._cut_off = self._cut_off + 1 if is_cut_off else 0

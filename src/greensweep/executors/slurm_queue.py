@@ -54,8 +54,18 @@ def may_run(jobs: Mapping[str, SlurmJob], mark: str) -> bool:
 
     One of a job that nothing is known of may.
     """
+    name, restarts = job_of(mark)
+    return name not in jobs or jobs[name].may_run(restarts)
+
+
+def job_of(mark: str) -> tuple[str, int]:
+    """Return the name of the job that a process runs in, and the restarts that it had by then.
+
+    Args:
+        mark: of the process, as `search.records.Owner` has it.
+    """
     name, _, restarts = mark.rpartition(":")
-    return name not in jobs or jobs[name].may_run(int(restarts))
+    return name, int(restarts)
 
 
 def require_slurm() -> None:
