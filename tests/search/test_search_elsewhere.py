@@ -10,8 +10,9 @@ from greensweep.errors import ConstraintError, MachineLost, ProcessLost, StudyEr
 from greensweep.search import interrupt
 from greensweep.search.budget import between_trials
 from greensweep.search.loop import SearchMeter, TrialEnd, run_trials_elsewhere
-from greensweep.search.records import counted, left_to_repeat
+from greensweep.search.records import counted
 from greensweep.search.trial_queue import ReservedTrial
+from greensweep.search.trials_so_far import trials_so_far
 
 
 class Engine:
@@ -125,7 +126,7 @@ def test_a_second_interrupt_ends_what_runs_and_is_no_death(
         engine.run()
     assert engine.interrupts == 2
     assert statuses(search) == ["stopped"] * 2
-    assert [each.number for each in left_to_repeat(search.trials)] == [0, 1]
+    assert [each.number for each in trials_so_far(search.study).left_to_repeat()] == [0, 1]
 
 
 def test_what_breaks_before_its_task_is_a_failed_trial(search: Search) -> None:

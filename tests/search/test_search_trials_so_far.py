@@ -18,7 +18,7 @@ from sqlalchemy import event
 from greensweep.config.sweeper import BudgetConfig
 from greensweep.search.best import best_trials
 from greensweep.search.budget import spent
-from greensweep.search.records import OUTCOME, Outcome, counted, left_to_repeat, runs_again
+from greensweep.search.records import OUTCOME, Outcome, counted, retried_numbers, runs_again
 from greensweep.search.samplers.deduplicating import TakenPoints
 from greensweep.search.space import Space
 from greensweep.search.storage import open_storage
@@ -105,7 +105,9 @@ def test_what_is_known_is_what_all_trials_come_to(tmp_path: Path, seed: int) -> 
         assert so_far.counted == len(count)
         assert so_far.states == Counter(each.state for each in count)
         assert [each for each in trials if so_far.counts(each)] == count
-        assert so_far.left_to_repeat() == left_to_repeat(trials)
+        left = [each for each in trials if runs_again(each)]
+        repeated = retried_numbers(trials)
+        assert so_far.left_to_repeat() == [each for each in left if each.number not in repeated]
         assert so_far.best == best_trials(trials, study)
         assert so_far.spent().joules == pytest.approx(spent(study, trials).joules)
         assert so_far.spent().hours == pytest.approx(spent(study, trials).hours)

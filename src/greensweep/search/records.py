@@ -290,12 +290,6 @@ def runs_again(trial: FrozenTrial) -> bool:
     return bool(outcome.get("interrupted")) or status_of(trial) == "withdrawn"
 
 
-def left_to_repeat(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that run again, and that no other repeats yet."""
-    repeated = retried_numbers(trials)
-    return [trial for trial in trials if runs_again(trial) and trial.number not in repeated]
-
-
 def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials that count towards the total: once for each point that was drawn.
 

@@ -134,7 +134,7 @@ class TrialsSoFar:
         return self.counted - sum(map(self.counts, self.trials[number:]))
 
     def left_to_repeat(self) -> list[FrozenTrial]:
-        """Return the trials that run again, and that no other repeats yet, as of `records`."""
+        """Return the trials that run again, and that no other repeats yet."""
         open_ = [each for each in self._opened if runs_again(each) and not self.is_repeated(each)]
         return sorted([*self._again.values(), *open_], key=lambda trial: trial.number)
 
