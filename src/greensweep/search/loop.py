@@ -242,10 +242,11 @@ def _another_has_it(study: optuna.Study, fault: ConstraintError) -> bool:
 
 def keep_search_energy(study: optuna.Study, meter: SearchMeter) -> None:
     """Keep what was searched and no trial is charged: at the end, and for trials elsewhere."""
-    joules = meter.take()
-    if meter.quality is not None:
-        keep_of_study(study, SEARCH_QUALITY, meter.quality)
+    joules, quality = meter.take(), meter.quality
+    known = {} if quality is None else kept_of_study(study)
+    if quality is not None and quality != known.get(SEARCH_QUALITY):
+        keep_of_study(study, SEARCH_QUALITY, quality)
     if joules:
         process = this_process()
         name = f"{SEARCH_ENERGY}{process.host}:{process.pid}:{process.born}"
-        keep_of_study(study, name, kept_of_study(study).get(name, 0.0) + joules)
+        keep_of_study(study, name, known.get(name, 0.0) + joules)

@@ -98,10 +98,12 @@ class Sweep:
             )
         run = self._plan(shared_config(self._config))
         options = sweeper_options(self._config, run)
-        # A Ray cluster tells its own GPUs and places.
-        gpus = None if options.executor == "ray" else gpus_of_worker(options, run)
-        workers = 0 if options.executor == "ray" else workers_of(options, gpus)
-        parallel = options.n_workers != 1 if options.executor == "ray" else workers > 1
+        if options.executor == "ray":  # a cluster tells its own GPUs and places
+            gpus, workers, parallel = None, 0, options.n_workers != 1
+        else:
+            gpus = gpus_of_worker(options, run)
+            workers = workers_of(options, gpus)
+            parallel = workers > 1
         spec, shared = build_spec(self._config, options, arguments, run=run, parallel=parallel)
         worker = Worker(
             self._config,
