@@ -37,6 +37,8 @@ _LOCK_SECONDS = 120.0
 _BUSY_SECONDS = 30.0
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Two lines for each run that ends on a server; where the runs are, the summary says once.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # The defaults, 7 retries of 120 s each, would hold a run for minutes when a server goes away.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
