@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 
 from greensweep.config.folders import use_sweep_folder
 from greensweep.config.grammar import kept_as_override
-from greensweep.config.hydra_internals import fault_of
+from greensweep.config.hydra_internals import fault_of, sweep_context
 from greensweep.config.schema import TrainConfig
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.store import without_hydra
@@ -78,6 +78,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         """Raise StudyError, before anything trains, for an option that there is not."""
+        self.context = sweep_context(self.context)
         if self.is_own:  # ours are checked by their schemas
             self._check_searched()
         for fidelity, cheaper in enumerate(self.spec.fidelities, 1):
@@ -166,7 +167,7 @@ class Worker:
             if folder := _folder_of(element.path):
                 element.path = here(folder)
         moved: Any = type(loader)
-        self.context = HydraContext(moved(path), self.context.callbacks)
+        self.context = replace(self.context, config_loader=moved(path))
         self.tells = False
 
     def _begin_process(self) -> None:
