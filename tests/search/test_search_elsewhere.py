@@ -75,18 +75,30 @@ def test_a_lost_trial_runs_again_and_fails_when_that_is_lost_too(search: Search)
     assert search.trials[3].params == search.trials[1].params
 
 
-def test_a_trial_that_is_lost_with_its_machine_runs_until_it_ends(
+def test_a_trial_that_is_lost_with_its_machine_runs_on_two_others(
     search: Search, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = Engine(search, 1)
-    engine.faults = dict.fromkeys((1, 2, 3), MachineLost("its node n2 was lost"))
+    lost = MachineLost("its node n2 was lost")
+    engine.faults = {1: lost, 2: lost, **dict.fromkeys((4, 5, 6), lost)}
     engine.run()
-    assert statuses(search) == ["finished", *["stopped"] * 3, *["finished"] * 6]
-    assert search.trials[4].params == search.trials[1].params
+    assert statuses(search) == [
+        "finished", "lost", "lost", "finished", "lost", "lost", "failed", *["finished"] * 4,
+    ]  # fmt: skip
+    assert search.trials[3].params == search.trials[1].params
     assert len(counted(search.trials)) == 7
     assert [record.message for record in caplog.records] == [
-        f"Trial {number}: its node n2 was lost; it runs again." for number in (1, 2, 3)
+        *(f"Trial {number}: its node n2 was lost; it runs again." for number in (1, 2, 4, 5)),
+        "Trial 6: its node n2 was lost for the third time: it counts as failed.",
     ]
+
+
+def test_what_an_interrupt_or_a_process_lost_is_no_lost_machine(search: Search) -> None:
+    engine = Engine(search, 1)
+    lost, died = MachineLost("its node n2 was lost"), ProcessLost("its process died")
+    engine.faults = {1: lost, 2: died, 3: lost, 4: died}
+    engine.run()
+    assert statuses(search)[:6] == ["finished", "lost", "died", "lost", "failed", "finished"]
 
 
 def test_a_search_that_cannot_go_on_lets_its_trials_end_after_their_epoch(search: Search) -> None:

@@ -82,7 +82,9 @@ def test_what_is_known_is_what_all_trials_come_to(tmp_path: Path, seed: int) -> 
                 study.ask(SPACE)
                 continue
             trial = draw.choice(running)
-            status = draw.choice(["finished", "pruned", "failed", "stopped", "died", "withdrawn"])
+            status = draw.choice(
+                ["finished", "pruned", "failed", "stopped", "died", "lost", "withdrawn"]
+            )
             is_interrupted = status == "stopped" and draw.random() < 0.7
             outcome = Outcome(
                 status,  # type: ignore[arg-type]
@@ -91,7 +93,9 @@ def test_what_is_known_is_what_all_trials_come_to(tmp_path: Path, seed: int) -> 
                 seconds=draw.uniform(0.0, 0.01),
                 interrupted=is_interrupted,
             )
-            if status == "died" or ((is_interrupted or runs_again(trial)) and draw.random() < 0.5):
+            if status in ("died", "lost") or (
+                (is_interrupted or runs_again(trial)) and draw.random() < 0.5
+            ):
                 search.queue.run_again(trial)
             values = [draw.randint(0, 3), draw.randint(0, 3)][:objectives]
             broken = {"joules<=1": draw.choice([-1.0, 1.0])}

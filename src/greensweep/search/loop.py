@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import optuna
 from optuna.trial import TrialState
@@ -222,7 +222,8 @@ def _finish(queue: TrialQueue, ended: TrialEnd) -> None:
         return
     if isinstance(fault, ProcessLost):
         queue.folder(trial).mkdir(parents=True, exist_ok=True)  # it began somewhere
-        queue.finish_dead(trial, str(fault), is_its_own=not isinstance(fault, MachineLost))
+        status: Literal["died", "lost"] = "lost" if isinstance(fault, MachineLost) else "died"
+        queue.finish_dead(trial, str(fault), status)
     elif queue.recover(trial):
         if not ended.came_home:
             log.warning("Trial %d was recovered from its folder: the storage failed.", trial.number)

@@ -19,7 +19,7 @@ from greensweep.messages import drop_output
 from greensweep.record.reported import OBJECTIVE
 from greensweep.search.cost_model import seconds_left
 from greensweep.search.live_line import LiveLine, live_line
-from greensweep.search.records import WHOLE_RUN, Outcome, outcome_of
+from greensweep.search.records import MOST_DEATHS, WHOLE_RUN, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.trials_so_far import TrialsSoFar, trials_so_far
 
@@ -152,7 +152,7 @@ def _figures(outcome: Outcome, value: float | None) -> str:
 def _print_ended(trial: FrozenTrial) -> None:
     outcome = outcome_of(trial)
     # One that died is told by whoever finds that out; one that is withdrawn has never begun.
-    if outcome is None or outcome.status in ("died", "withdrawn"):
+    if outcome is None or outcome.status in (*MOST_DEATHS, "withdrawn"):
         return
     console = Console()
     line = trial_line(

@@ -50,8 +50,13 @@ WHOLE_RUN = "whole_run"
 # A storage keeps no more of a learning curve than a search looks at.
 CURVE_POINTS = 50
 
-# How a trial ended: as a run, or died: its process ended with it; withdrawn: it never started.
-TrialStatus = Literal[Status, "died", "withdrawn"]
+# How a trial ended: as a run, or died: its process ended with it; lost: its machine did;
+# withdrawn: it never started.
+TrialStatus = Literal[Status, "died", "lost", "withdrawn"]
+
+# One that died or was lost runs again, until it was so often: then it counts as failed. Machines
+# vanish by themselves more often than processes do, yet a trial may take its own down.
+MOST_DEATHS: Mapping[TrialStatus, int] = {"died": 2, "lost": 3}
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,8 @@ class Outcome:
     """How a trial ended, and what it cost.
 
     Attributes:
-        status: finished, failed, pruned or stopped; died: its process ended with it, so that it
-            runs again; withdrawn: it was drawn, but never started.
+        status: finished, failed, pruned or stopped; died, lost: its process or its machine ended
+            with it, so that it runs again; withdrawn: it was drawn, but never started.
         error: one sentence on why it did not finish.
         accuracy: the last reported.
         metric_value: likewise, of a run that is selected by another metric.
@@ -154,7 +159,7 @@ class Outcome:
 def ended_as(outcome: Outcome) -> Status:
     """Return how a trial ended, as results, summaries and bills count it alike."""
     status = outcome.status
-    return "stopped" if status == "died" or status == "withdrawn" else status
+    return "stopped" if status == "died" or status == "lost" or status == "withdrawn" else status
 
 
 def this_process() -> Owner:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from filelock import FileLock
@@ -19,6 +19,7 @@ from greensweep.search.heartbeats import Listener
 from greensweep.search.optuna_internals import trial_of
 from greensweep.search.records import (
     ENQUEUED,
+    MOST_DEATHS,
     PROGRESS,
     Outcome,
     TrialStatus,
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 # Dates, which another machine's clock gave, show only what is older than any clock is off.
 _ANCIENT = timedelta(days=2)
+
+_ORDINAL = {2: "second", 3: "third"}
 
 
 @dataclass
@@ -143,32 +146,35 @@ class Recovery:
         return is_dead
 
     def finish_dead(
-        self, trial: FrozenTrial, how: str = "its process died", *, is_its_own: bool = True
+        self,
+        trial: FrozenTrial,
+        how: str = "its process died",
+        status: Literal["died", "lost"] = "died",
     ) -> None:
         """Finish a running trial whose process is gone, by what it left; else it runs again.
 
         Args:
             how: it was lost, in words that an epoch may follow.
-            is_its_own: its process died, which a trial may do by itself: the second time it counts
-                as failed. One that is lost with its machine is as one that was interrupted.
+            status: lost: its machine is gone, too.
         """
         with self.lock:
             if self.recover(trial):
                 return
             earlier = [trial_of(self.study, number) for number in retry_history(trial)]
-            died = is_its_own and any(status_of(each) == "died" for each in earlier)
-            if not died:
+            times = 1 + sum(status_of(each) == status for each in earlier)
+            fails = times >= MOST_DEATHS[status]
+            if not fails:
                 self.run_again(trial)
             folder = self.folder(trial)
-            outcome = _what_is_left(trial, folder, how, "failed" if died else "died")
-            if not is_its_own:
-                outcome = replace(outcome, status="stopped", interrupted=True)
+            outcome = _what_is_left(trial, folder, how, "failed" if fails else status)
             finish_trial(self.study, trial, outcome, None, folder)
             log.warning(
                 "Trial %d: %s%s.",
                 trial.number,
                 outcome.error,
-                " for the second time: it counts as failed" if died else "; it runs again",
+                f" for the {_ORDINAL[times]} time: it counts as failed"
+                if fails
+                else "; it runs again",
             )
 
     def finish_interrupted(self, trial: FrozenTrial) -> None:

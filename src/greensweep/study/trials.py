@@ -22,7 +22,7 @@ from greensweep.record.recorded_run import initial_result
 from greensweep.record.reported import by_split, known_direction
 from greensweep.record.result import CONFIG_FILE, RESULT_FILE, RunResult, read_results
 from greensweep.search.folders import trial_directories
-from greensweep.search.records import FUTILE_TRIALS, Outcome, ended_as
+from greensweep.search.records import FUTILE_TRIALS, MOST_DEATHS, Outcome, ended_as
 from greensweep.search.reports import history_of, read_reports
 from greensweep.search.trial import EndedTrial, broken_in, read_trial_file
 
@@ -41,7 +41,7 @@ class Trial:
         searched: the options in which the trials differ, as text.
         broken: constraints of the search that it breaks, `whole_run` of a cheaper run among them.
         enqueued: its point is one that the search was given to start from.
-        killed: its process died with it.
+        killed: its process, or its machine, died with it.
     """
 
     number: int
@@ -108,7 +108,7 @@ def read_trials(sweep: Path) -> list[Trial]:
             searched={key: values[key] for key in keys if key in values},
             broken=broken_in(directory, recorded[directory]),
             enqueued=(kept := recorded[directory]) is not None and kept.enqueued,
-            killed=kept is not None and kept.outcome.status == "died",
+            killed=kept is not None and kept.outcome.status in MOST_DEATHS,
         )
         for index, ((directory, result), values) in enumerate(zip(ordered, overrides, strict=True))
     ]

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greensweep.gaussian_process import FloatArray
 from greensweep.search.cost_model import whole_joules
 from greensweep.search.encoder import SpaceEncoder
-from greensweep.search.records import runs_again, status_of
+from greensweep.search.records import MOST_DEATHS, runs_again, status_of
 
 Data = tuple[FloatArray, FloatArray]  # points, and the values at them
 
@@ -55,7 +55,7 @@ class Observations:
             typical = float(np.median(list(scores.values())))
             worst = min(scores.values())
             for trial in known:
-                is_again = runs_again(trial) or status_of(trial) == "died"
+                is_again = runs_again(trial) or status_of(trial) in MOST_DEATHS
                 if trial.state == TrialState.PRUNED:
                     last = _last_report(trial)
                     scores[trial.number] = typical if last is None else min(sign * last, typical)
