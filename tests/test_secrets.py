@@ -1,5 +1,6 @@
 """Secrets stay out of every file and every line: one planted in each form at each inlet."""
 
+import runpy
 import stat
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 from conftest import Finished
+from omegaconf import OmegaConf
 
+from greensweep.config.omegaconf_internals import _plain_yaml
 from greensweep.secrets.data import forget, learn, mask_override, mask_text, masked, still_masked
 
 Cli = Callable[..., Finished]
@@ -69,6 +72,17 @@ def splits(connection, uri, key):
     images = np.zeros((60, 6, 6), dtype=np.uint8)
     images[np.arange(60), 0, labels] = 255
     return {"train": (images, labels), "test": (images, labels)}
+"""
+OWN_PROGRAM = """
+import hydra
+
+@hydra.main(config_path=None)
+def main(config):
+    assert config.password.endswith("-own")
+    print("the program was given", config.password)
+    return config.x
+
+main()
 """
 
 
@@ -164,6 +178,27 @@ def test_a_sweep_and_its_failure_tell_no_secret(
     assert more[-1].status == 1
     assert "cannot log in as ada with ***" in more[-1].errors + more[-1].output
     assert telling(tmp_path, ended, *more) == []
+
+
+def test_a_program_of_ones_own_leaves_no_secret_of_its_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(OmegaConf, "to_yaml", _plain_yaml)  # as where no command of ours runs
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [
+        "own.py", "-m", "hydra/sweeper=greensweep", "hydra.sweeper.n_trials=1",
+        "+x=interval(0.0,1.0)", f"+password={PLANTED}-own",
+        "hydra.sweeper.energy={meter: unmetered}",
+        f"hydra.sweeper.storage='sqlite:///file:own.db?uri=true&password={PLANTED}-storage'",
+    ])  # fmt: skip
+    program = tmp_path / "own.py"
+    program.write_text(OWN_PROGRAM)
+    runpy.run_path(str(program), run_name="__main__")
+    captured = capsys.readouterr()
+    assert "the program was given ***" in captured.out
+    assert telling(tmp_path, Finished(0, captured.out, captured.err)) == []
+    kept = (tmp_path / "multirun" / "greensweep" / "0" / ".hydra" / "hydra.yaml").read_text()
+    assert "&password=***" in kept
 
 
 @pytest.mark.parametrize(

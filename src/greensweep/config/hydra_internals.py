@@ -6,8 +6,10 @@
 import copy
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import hydra.core.utils
 from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
@@ -16,7 +18,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from greensweep.config.omegaconf_internals import masked_yaml
 from greensweep.errors import StudyError
+from greensweep.files import write_text
 
 
 def let_choices_be_null() -> None:
@@ -96,6 +100,19 @@ def _let_defaults_follow_choices() -> None:
         return OmegaConf.merge(choices, known(overrides, *others))  # type: ignore[return-value]
 
     defaults_list._create_interpolation_map = chosen  # type: ignore[attr-defined]
+
+
+def mask_kept_configurations() -> None:
+    """Mask what Hydra keeps of each job in `.hydra`, whatever program it is.
+
+    It does so before any of its callbacks could, and offers no other place to.
+    """
+
+    def save(cfg: Any, filename: str, output_dir: Path) -> None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_text(output_dir / filename, masked_yaml(cfg))
+
+    hydra.core.utils._save_config = save
 
 
 _let_defaults_follow_choices()  # before any program is composed

@@ -52,10 +52,11 @@ def mask_yaml() -> None:
 
     Hydra keeps each job's configuration before any of its callbacks could.
     """
-    setattr(OmegaConf, "to_yaml", staticmethod(_masked_yaml))  # noqa: B010
+    setattr(OmegaConf, "to_yaml", staticmethod(masked_yaml))  # noqa: B010
 
 
-def _masked_yaml(cfg: Any, *, resolve: bool = False, **options: Any) -> str:
+def masked_yaml(cfg: Any, *, resolve: bool = False, **options: Any) -> str:
+    """Return a configuration as YAML without secrets, which this process knows from now on."""
     if not OmegaConf.is_config(cfg):
         return _plain_yaml(cfg, resolve=resolve, **options)
     plain = OmegaConf.to_container(cfg, resolve=resolve, enum_to_str=True)

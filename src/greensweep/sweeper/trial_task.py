@@ -13,6 +13,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from greensweep.config.hydra_internals import mask_kept_configurations
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy import Grid, Meter, build_meter, warn_once_per_sweep
 from greensweep.record.result import RunResult
@@ -28,6 +29,8 @@ from greensweep.secrets.output import mask_output
 from greensweep.sweeper.command import sweep_of, task_overrides
 from greensweep.tracking.choice import chosen_tracking
 from greensweep.tracking.tracker import build_tracker
+
+mask_kept_configurations()  # also in a process of a launcher's, which unpickles a task first
 
 
 @dataclass
