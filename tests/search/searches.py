@@ -172,6 +172,7 @@ def kill(search: Search, reserved: ReservedTrial) -> None:
 def set_attribute(search: Search, number: int, name: str, value: Any) -> None:
     """Set what the search keeps with a trial, whoever runs it."""
     keep(search.study, trial_of(search.study, number), name, value)
+    search.study.get_trials(deepcopy=False)  # as a command that goes on reads it
 
 
 def outcomes(search: Search) -> list[Outcome | None]:

@@ -12,7 +12,6 @@ from optuna.distributions import (
 )
 from optuna.samplers import CmaEsSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -65,11 +64,11 @@ def test_a_heartbeat_is_stale_once_it_has_long_been_silent(tmp_path: Path) -> No
     study = study_in(storage)
     trial = trial_of(study, study.ask().number)
     with optuna_internals.heartbeat(study, trial):
-        assert not optuna_internals.heartbeat_is_stale(study, trial)
+        assert optuna_internals.stale_trials(study, [trial]) == []
     with storage.engine.begin() as connection:
         ago = "datetime('now', '-300 seconds')"
         assert connection.exec_driver_sql(f"update trial_heartbeats set heartbeat={ago}").rowcount
-    assert optuna_internals.heartbeat_is_stale(study, trial)
+    assert optuna_internals.stale_trials(study, [trial]) == [trial]
 
 
 @pytest.mark.parametrize("url", [None, "sqlite://"])
@@ -77,7 +76,7 @@ def test_a_storage_without_heartbeats_has_no_stale_ones(url: str | None) -> None
     study = study_in(InMemoryStorage() if url is None else RDBStorage(url))
     trial = trial_of(study, study.ask().number)
     with optuna_internals.heartbeat(study, trial):
-        assert not optuna_internals.heartbeat_is_stale(study, trial)
+        assert optuna_internals.stale_trials(study, [trial]) == []
 
 
 def test_a_draw_sees_the_trials_that_there_were_when_it_began(storage: BaseStorage) -> None:
@@ -149,16 +148,3 @@ def test_tpe_draws_from_the_ranges_that_it_is_given(group: bool) -> None:
     for _ in range(5):
         study.tell(trial := study.ask(), trial.suggest_float("share", 0.0, 1.0))
     assert all(0.25 <= trial.params["share"] <= 0.26 for trial in study.trials[2:])
-
-
-def test_a_draw_reads_no_trials_that_were_read_already(storage: BaseStorage) -> None:
-    study = study_in(storage)
-    study.ask(SPACE)
-    assert len(study.trials) == 1
-    with optuna_internals.read_already(study):
-        number = study.ask(SPACE).number
-        assert [each.number for each in study.get_trials()] == [0, number]
-        study_in(storage).tell(0, 0.5)
-        expected = "RUNNING" if isinstance(study._storage, _CachedStorage) else "COMPLETE"
-        assert study.get_trials()[0].state.name == expected
-    assert study.get_trials()[0].state.name == "COMPLETE"

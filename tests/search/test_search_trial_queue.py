@@ -36,6 +36,7 @@ from greensweep.search.recovery import Recovery
 from greensweep.search.reports import history_of, read_reports
 from greensweep.search.spec import SearchSpec
 from greensweep.search.storage import open_storage, open_study
+from greensweep.search.storage_internals import TrialStorage
 from greensweep.search.trial import TRIAL_FILE, finish_trial, write_json
 from greensweep.search.trial_queue import ReservedTrial, TrialQueue
 
@@ -531,9 +532,11 @@ def test_a_dead_trial_whose_run_left_its_result_is_finished_by_that(
         assert (outcome.status, outcome.spent_joules) == ("died", None)
 
 
-@pytest.mark.parametrize("at", ["_set_trial_attr_without_commit", "set_trial_state_values"])
+@pytest.mark.parametrize(
+    "at", [(TrialStorage, "_write"), (RDBStorage, "_set_trial_value_without_commit")]
+)
 def test_a_death_while_a_trial_is_settled_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: tuple[type, str]
 ) -> None:
     search = Search(
         spec(tmp_path, 2, sampler=RANDOM, constraints={"max_joules_per_run": 1e-3}),
@@ -545,7 +548,7 @@ def test_a_death_while_a_trial_is_settled_loses_nothing(
         raise SystemError("killed")
 
     with monkeypatch.context() as patched, pytest.raises(SystemError, match="killed"):
-        patched.setattr(RDBStorage, at, killed)
+        patched.setattr(*at, killed)
         search.run_one(reserved)
     kill(search, reserved)
     resumed = Search(search.spec, search.task)

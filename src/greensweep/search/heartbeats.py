@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from greensweep.search.optuna_internals import heartbeat, heartbeat_is_stale, is_journal
+from greensweep.search.optuna_internals import heartbeat, is_journal, stale_trials
 from greensweep.search.records import BEAT, keep, kept, owner_of
 
 HEARTBEAT_SECONDS = 30
@@ -47,14 +47,22 @@ class Listener:
     def __init__(self) -> None:
         self._heard: dict[int, tuple[object, float]] = {}  # the last of each, and when
 
-    def is_silent(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Tell whether a running trial has not been heard of for too long, or never had an owner.
+    def silent(self, study: optuna.Study, trials: Iterable[FrozenTrial]) -> set[int]:
+        """Return which running trials have not been heard of for too long, or never had an owner.
 
-        False in a storage that no other machine shares.
+        None in a storage that no other machine shares.
         """
+        by_optuna: list[FrozenTrial] = []
+        by_us: list[FrozenTrial] = []
+        for trial in trials:
+            is_heard_by_us = is_journal(study) or owner_of(trial) is None
+            (by_us if is_heard_by_us else by_optuna).append(trial)
+        # One look for all of them: it takes all that run.
+        stale = stale_trials(study, by_optuna) if by_optuna else []
+        return {trial.number for trial in [*stale, *filter(self._is_silent, by_us)]}
+
+    def _is_silent(self, trial: FrozenTrial) -> bool:
         is_owned = owner_of(trial) is not None
-        if is_owned and not is_journal(study):
-            return heartbeat_is_stale(study, trial)
         beat, now = (is_owned, kept(trial, BEAT)), time.monotonic()
         heard, since = self._heard.get(trial.number, (None, now))
         if heard != beat:

@@ -5,8 +5,8 @@
 
 import copy
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import optuna
@@ -14,12 +14,11 @@ from optuna._imports import _LazyImport
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages._heartbeat import BaseHeartbeat, get_heartbeat_thread, is_heartbeat_enabled
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+
+from greensweep.search.storage_internals import TrialStorage
 
 
 # A trial's attributes and reports are written by its own `Trial` alone, and to make one draws. A
@@ -39,21 +38,8 @@ def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
 def set_attributes(
     study: optuna.Study, trial: FrozenTrial, user: Mapping[str, Any], system: Mapping[str, Any]
 ) -> None:
-    """Keep user and system attributes of a running trial.
-
-    In a database by one transaction: the public way takes one for each, which waits for its disk.
-    """
+    """Keep user and system attributes of a running trial."""
     storage = _storage(study)
-    backend = storage._backend if isinstance(storage, _CachedStorage) else storage
-    if isinstance(backend, RDBStorage):
-        kinds = (models.TrialUserAttributeModel, user), (models.TrialSystemAttributeModel, system)
-        with _create_scoped_session(backend.scoped_session, True) as session:
-            for model, values in kinds:
-                for name, value in values.items():
-                    backend._set_trial_attr_without_commit(
-                        session, model, trial._trial_id, name, value
-                    )
-        return
     for name, value in user.items():
         storage.set_trial_user_attr(trial._trial_id, name, value)
     for name, value in system.items():
@@ -92,15 +78,16 @@ def heartbeat(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
         yield
 
 
-def heartbeat_is_stale(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """Tell whether a trial's worker has not been heard of for too long.
+def stale_trials(study: optuna.Study, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return those of some trials whose workers have not been heard of for too long.
 
     The public `fail_stale_trials` does not ask: it fails such trials, of whatever sweeper.
     """
     storage = _storage(study)
     if not isinstance(storage, BaseHeartbeat) or not is_heartbeat_enabled(storage):
-        return False
-    return trial._trial_id in storage._get_stale_trial_ids(study._study_id)
+        return []
+    stale = {*storage._get_stale_trial_ids(study._study_id)}
+    return [trial for trial in trials if trial._trial_id in stale]
 
 
 def is_journal(study: optuna.Study) -> bool:
@@ -116,22 +103,29 @@ def trials_at_draw(study: optuna.Study) -> list[FrozenTrial]:
     return study._get_trials(deepcopy=False, use_cache=True)
 
 
-@contextmanager
-def read_already(study: optuna.Study) -> Iterator[None]:
-    """Let a draw in a database see the trials as this process has read them last.
+def read_trials(study: optuna.Study, *, reports: bool) -> list[FrozenTrial]:
+    """Return all trials as they are now.
 
-    `Study.ask` reads all that run, however many they are, once for its queue and once for its
-    sampler.
+    Args:
+        reports: also what those that run have reported lately, which in a database costs a look at
+            each of them.
     """
     storage = _storage(study)
-    if not isinstance(storage, _CachedStorage):
+    if isinstance(storage, TrialStorage):
+        return storage.read_on(study._study_id, reports=reports)
+    return study.get_trials(deepcopy=False)
+
+
+@contextmanager
+def one_transaction(study: optuna.Study) -> Iterator[None]:
+    """Let a database write what is written of trials meanwhile at the end, and read no others.
+
+    `Study.ask` reads all that run, however many they are, once for its queue and once for its
+    sampler, and writes each option by a transaction of its own, which waits for a disk.
+    """
+    storage = _storage(study)
+    with storage.transaction() if isinstance(storage, TrialStorage) else nullcontext():
         yield
-        return
-    vars(storage)["_read_trials_from_remote_storage"] = lambda _study: None
-    try:
-        yield
-    finally:
-        del vars(storage)["_read_trials_from_remote_storage"]
 
 
 class StudyWindow(optuna.Study):

@@ -27,6 +27,7 @@ OWNER, PROGRESS, OUTCOME, FLOPS = "owner", "progress", "outcome", "flops"
 BEAT = "beat"  # a number that grows while the trial runs
 # System attributes begin so, which dashboards do not show.
 _OWN = "greensweep:"
+OWNED = f"{_OWN}{OWNER}"
 
 # User attributes, which they do. Of a point that the search was given to start from:
 ENQUEUED = {"enqueued": True}

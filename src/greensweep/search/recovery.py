@@ -72,8 +72,13 @@ class Recovery:
     def recover_dead(self) -> int:
         """Finish the trials whose process has died; return how many."""
         with self.lock:
-            running = trials_so_far(self.study).running
-            return sum(self._recover_if_dead(trial) for trial in running)
+            running = trials_so_far(self.study, reports=False).running
+            dead = {trial.number: self._is_dead(trial) for trial in running}
+            unknown = [trial for trial in running if dead[trial.number] is None]
+            silent = self._listener.silent(self.study, unknown)
+            lost = [number for number, is_dead in dead.items() if is_dead or number in silent]
+            self.finish_lost(lost)
+            return len(lost)
 
     def jobs_of_running(self) -> dict[int, str]:
         """Return the Slurm jobs of the trials that run in one, by the trials' numbers."""
@@ -139,12 +144,6 @@ class Recovery:
             )
         )
 
-    def _recover_if_dead(self, trial: FrozenTrial) -> bool:
-        is_dead = self._is_dead(trial)
-        if is_dead:
-            self.finish_dead(trial)
-        return is_dead
-
     def finish_dead(
         self,
         trial: FrozenTrial,
@@ -184,7 +183,8 @@ class Recovery:
             outcome = _what_is_left(trial, folder, "interrupted", "stopped")
             finish_trial(self.study, trial, replace(outcome, interrupted=True), None, folder)
 
-    def _is_dead(self, trial: FrozenTrial) -> bool:
+    def _is_dead(self, trial: FrozenTrial) -> bool | None:
+        """Tell whether a running trial's process is gone; None where only its silence tells."""
         owner = owner_of(trial)
         if owner is None:
             if self.spec.storage.startswith("sqlite"):
@@ -193,7 +193,7 @@ class Recovery:
                 return True
         elif owner.here:
             return not owner.alive()
-        return self._listener.is_silent(self.study, trial)
+        return None
 
 
 def _what_is_left(trial: FrozenTrial, folder: Path, how: str, status: TrialStatus) -> Outcome:

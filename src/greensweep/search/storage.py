@@ -32,9 +32,10 @@ from sqlalchemy.exc import (
 from greensweep.config.folders import journal_file, storage_file
 from greensweep.errors import StudyError, first_line
 from greensweep.search.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS
-from greensweep.search.records import keep_of_study, kept_of_study
+from greensweep.search.records import OWNED, keep_of_study, kept_of_study
 from greensweep.search.space import range_text
 from greensweep.search.spec import SearchSpec
+from greensweep.search.storage_internals import TrialStorage
 from greensweep.secrets.data import mask_override, mask_text, masked
 from greensweep.secrets.output import private
 
@@ -162,7 +163,7 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
     """
     with storage_faults(spec.storage):
         study = optuna.create_study(
-            storage=storage,
+            storage=TrialStorage(storage, OWNED) if isinstance(storage, RDBStorage) else storage,
             study_name=spec.study_name,
             directions=list(spec.directions),
             pruner=spec.build_pruner(),

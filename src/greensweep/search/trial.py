@@ -27,7 +27,7 @@ from greensweep.search.folders import TRIAL_FILE
 from greensweep.search.heartbeats import beating
 from greensweep.search.interrupt import terminated
 from greensweep.search.monitor import TrialMonitor
-from greensweep.search.optuna_internals import trial_of
+from greensweep.search.optuna_internals import one_transaction, trial_of
 from greensweep.search.own_trial import OwnTrial
 from greensweep.search.records import (
     OUTCOME,
@@ -175,9 +175,10 @@ def finish_trial(
         return
     excesses = {f"{_CONSTRAINT}:{name}": value for name, value in constraints.items()}
     shown = {**shown_outcome(outcome), **shown}
-    keep_all(study, trial, {OUTCOME: outcome.to_json()}, shown, excesses)
     state = _state_of(outcome)
-    study.tell(trial.number, list(values or []) if state is None else None, state)
+    with one_transaction(study):
+        keep_all(study, trial, {OUTCOME: outcome.to_json()}, shown, excesses)
+        study.tell(trial.number, list(values or []) if state is None else None, state)
 
 
 def _state_of(outcome: Outcome) -> TrialState | None:

@@ -16,7 +16,7 @@ from greensweep.errors import StudyError, plural
 from greensweep.search.budget import over_budget
 from greensweep.search.cost_model import CostModel, whole_joules, whole_seconds
 from greensweep.search.encoder import holds
-from greensweep.search.optuna_internals import read_already, trial_of
+from greensweep.search.optuna_internals import one_transaction, trial_of
 from greensweep.search.records import (
     ENQUEUED,
     FLOPS,
@@ -83,7 +83,7 @@ class TrialQueue(Recovery):
         """
         with self.lock:
             self.recover_dead()
-            for trial in trials_so_far(self.study).left_to_repeat():
+            for trial in self._so_far().left_to_repeat():
                 self.run_again(trial)
             self._enqueue()
 
@@ -102,10 +102,10 @@ class TrialQueue(Recovery):
                 return None  # it would be drawn again, and withdrawn again
             self.study.sampler = self._sampler(so_far)
             space = self.spec.space
-            with read_already(self.study):
+            with one_transaction(self.study):
                 drawn = self.study.ask()
                 params = space.filled(lambda name: suggest(drawn, name, space.distributions[name]))
-            keep(self.study, drawn, OWNER, asdict(this_process()))
+                keep(self.study, drawn, OWNER, asdict(this_process()))
             reserved = ReservedTrial(drawn.number, params, self._fidelity(drawn.number))
             reason = self._surplus(reserved.number) or self._unaffordable(so_far, reserved)
             if reason is None:
@@ -117,11 +117,15 @@ class TrialQueue(Recovery):
 
     def _with_interrupted(self) -> TrialsSoFar:
         """Queue what another command left interrupted; return the trials as they are then."""
-        so_far = trials_so_far(self.study)
+        so_far = self._so_far()
         left = [each for each in so_far.left_to_repeat() if status_of(each) != "withdrawn"]
         for trial in left:
             self.run_again(trial)
-        return so_far.read() if left else so_far
+        return self._so_far() if left else so_far
+
+    def _so_far(self) -> TrialsSoFar:
+        # What running trials have reported is asked for where a budget pays for it.
+        return trials_so_far(self.study, reports=self.spec.has_budget)
 
     def _fidelity(self, number: int) -> int:
         # The storage is read only where there is something to read.
@@ -149,7 +153,7 @@ class TrialQueue(Recovery):
 
     def left(self) -> int:
         """Return how many trials are yet to be reserved; 0 where a limit is reached."""
-        so_far = trials_so_far(self.study)
+        so_far = self._so_far()
         withdrawn = any(status_of(each) == "withdrawn" for each in so_far.left_to_repeat())
         if withdrawn or self._limit_reached(so_far):
             return 0
@@ -159,13 +163,13 @@ class TrialQueue(Recovery):
         """Tell whether the next trial will end in so much time, as surely as earlier ones tell."""
         if seconds == math.inf:
             return True
-        known = trials_so_far(self.study).window(_MOST_FOR_COSTS, best=0).trials
+        known = self._so_far().window(_MOST_FOR_COSTS, best=0).trials
         forecast = CostModel(self.spec.space, known, whole_seconds).of_trials(1)
         return seconds > 0 if forecast is None else forecast.high <= seconds
 
     def ended(self) -> str | None:
         """Return why no more trials are run, though the total is not reached."""
-        so_far = trials_so_far(self.study)
+        so_far = self._so_far()
         if so_far.counted >= self.spec.total:
             return None
         left = so_far.left_to_repeat()
@@ -191,7 +195,7 @@ class TrialQueue(Recovery):
         total = self.spec.total
         if self.spec.storage.startswith("sqlite") or number < total:
             return None
-        earlier = trials_so_far(self.study).counted_before(number)
+        earlier = self._so_far().counted_before(number)
         return f"no trial of {total} is left" if earlier >= total else None
 
     def _unaffordable(self, so_far: TrialsSoFar, reserved: ReservedTrial) -> str | None:

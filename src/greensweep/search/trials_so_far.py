@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.best import best_trials, keeps_constraints
 from greensweep.search.budget import Spending, Spent
+from greensweep.search.optuna_internals import read_trials
 from greensweep.search.records import retry_history, runs_again
 
 _BEST_KNOWN = 500
@@ -51,10 +52,10 @@ class TrialsSoFar:
         is_max = study.directions[0] == StudyDirection.MAXIMIZE
         self._sign = 1.0 if is_max else -1.0
 
-    def read(self) -> "TrialsSoFar":
-        """Read on."""
+    def read(self, *, reports: bool = True) -> "TrialsSoFar":
+        """Read on, also what running trials have reported, or not."""
         with self._lock:
-            trials = self._study.get_trials(deepcopy=False)
+            trials = read_trials(self._study, reports=reports)
             looked = [*(trials[number] for number in self._open), *trials[len(self.trials) :]]
             self.trials, self._open = trials, []
             finished = []
@@ -185,8 +186,11 @@ def _spread(count: int, some: int) -> NDArray[numpy.intp]:
 _known: WeakKeyDictionary[optuna.Study, TrialsSoFar] = WeakKeyDictionary()
 
 
-def trials_so_far(study: optuna.Study) -> TrialsSoFar:
-    """Return the trials of a study as they are now."""
+def trials_so_far(study: optuna.Study, *, reports: bool = True) -> TrialsSoFar:
+    """Return the trials of a study as they are now; with what running ones have reported, or not.
+
+    Without, a database is asked for no more than has begun or ended since.
+    """
     if study not in _known:
         _known[study] = TrialsSoFar(study)
-    return _known[study].read()
+    return _known[study].read(reports=reports)
