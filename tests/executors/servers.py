@@ -120,6 +120,7 @@ class MlflowServer:
                 "--artifacts-destination", str(self._folder / "artifacts"),
             ],
             cwd=self._folder, start_new_session=True, preexec_fn=_end_with_parent,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # ten processes
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         _wait_for_port(self.port, self._server, "the MLflow server")
