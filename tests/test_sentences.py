@@ -9,6 +9,7 @@ import pytest
 
 from greensweep.config.metrics import METRICS
 from greensweep.decision.sentences import change_text, percent_text, points_text
+from greensweep.energy.accounts import SweepTotal
 from greensweep.energy.units import (
     duration_text,
     emissions_text,
@@ -28,6 +29,7 @@ from greensweep.study.sentences import (
     comparison_sentence,
     drift_sentence,
     machine_sentence,
+    nodes_sentence,
     outside_sentence,
     run_line,
     selection_sentence,
@@ -35,7 +37,7 @@ from greensweep.study.sentences import (
     trust_sentence,
     uncertainty_sentence,
 )
-from greensweep.study.summary import StudySummary
+from greensweep.study.summary import StudySummary, summarise
 from greensweep.study.trials import Trial
 
 ONE = SearchCost(1, 1, {"finished": 1}, spent_joules=1.0, finished_joules=1.0, quality="measured")
@@ -287,6 +289,69 @@ def test_energy_of_a_machine_that_did_other_work_is_told_as_such(
     if told is not None:
         assert said == f"{told} shared the machine with other work: a share by use."
     assert said in caveats(StudySummary("finished", 2, {}), of_all)
+
+
+NODES = {
+    "n1": SweepTotal(3600, 90.0, 60.0, 0, 1, 1, "measured", 60.0),
+    "n2": SweepTotal(1800, 30.0, 20.0, 0, 1, 1, "measured", 60.0),
+}
+
+
+def test_what_nodes_used_beside_trials_is_told_by_node_and_in_all() -> None:
+    of_all = trials(*(result(energy_spent_joules=40.0, energy_quality="measured"),) * 2)
+    summary = summarise(of_all, machines=NODES)
+    assert {name: each.idle_joules for name, each in summary.energy_nodes.items()} == {
+        "n1": 30.0,
+        "n2": 10.0,
+    }
+    assert summary.energy_idle_nodes_joules == 40.0
+    assert summary.energy_idle_nodes_quality == "measured"
+    assert summary.metrics()["sweep/nodes/n2/hours"] == 0.5
+    assert str(nodes_sentence(summary)) == (
+        "2 nodes used 120 J during the search: 40.0 ± 3.6 J of it (measured, 33 %) went to no "
+        "trial, but to waiting, starting and others' work."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"releases": 0}, "; n2 was not released, and counts up to its last reading."),
+        ({"trials_joules": 61.0}, "went to no trial"),
+        ({"trials_joules": 81.0}, "less than the 141 J that was charged to trials, so that"),
+    ],
+)
+def test_a_node_that_died_or_gave_too_little_is_told(changed: dict[str, Any], told: str) -> None:
+    of_all = trials(result(energy_spent_joules=40.0, energy_quality="measured"))
+    summary = summarise(of_all, machines=NODES | {"n2": replace(NODES["n2"], **changed)})
+    assert told in str(nodes_sentence(summary))
+    assert (summary.energy_idle_nodes_joules is None) == ("less than" in told)
+
+
+@pytest.mark.parametrize(
+    ("results", "machines"),
+    [
+        ([{"energy_spent_joules": 40.0, "energy_quality": "replayed"}], NODES),
+        ([{"energy_spent_joules": None, "energy_quality": "unmeasured"}], NODES),
+        ([{"energy_spent_joules": 40.0, "energy_quality": "measured"}], {}),
+        (  # of its trials' time alone, as by a launcher of Hydra's
+            [{"energy_spent_joules": 40.0, "energy_quality": "measured"}],
+            {"n1": SweepTotal(1.0, 60.0, 40.0)},
+        ),
+    ],
+)
+def test_nothing_is_said_of_idle_nodes_where_it_was_not_measured(
+    results: list[dict[str, Any]], machines: dict[str, SweepTotal]
+) -> None:
+    summary = summarise(trials(*(result(**each) for each in results)), machines=machines)
+    assert summary.energy_idle_nodes_joules is None
+    assert "sweep/energy_idle_nodes_joules" not in summary.metrics()
+    assert nodes_sentence(summary) is None
+
+
+def test_a_shared_attribution_leaves_an_attributed_rest() -> None:
+    of_all = trials(result(energy_spent_joules=40.0, energy_quality="attributed"))
+    assert summarise(of_all, machines=NODES).energy_idle_nodes_quality == "attributed"
 
 
 @pytest.mark.parametrize(

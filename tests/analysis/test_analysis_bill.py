@@ -48,6 +48,31 @@ def test_the_bill_has_a_line_for_all_that_searching_took() -> None:
     ]
 
 
+def test_idle_nodes_are_a_row_of_their_own_and_each_node_has_one() -> None:
+    sweeps = pd.DataFrame(
+        {
+            "sweep/energy_idle_nodes_joules": [20.0, 3.6e6],
+            "sweep/nodes/n1.site/joules": [100.0, 7.2e6],
+            "sweep/nodes/n1.site/idle_joules": [20.0, 3.6e6],
+            "sweep/nodes/n2/joules": [None, 3.6e6],
+            "sweep/nodes/n2/idle_joules": [None, 0.0],
+        }
+    )
+    found = bill([{"energy_joules": 40.0, "accuracy": 0.5}] * 2, sweeps)
+    assert found.tables["bill"]["part"].iloc[-1] == "idle nodes and starting trials"
+    assert found.tables["bill"]["joules"].iloc[-1] == 3.6e6 + 20.0
+    assert found.figures["spent_joules"] == 3.6e6 + 100.0
+    nodes = found.tables["nodes"].set_index("node")
+    assert nodes["kwh"].to_dict() == {"n1.site": pytest.approx(2.0, rel=1e-3), "n2": 1.0}
+    assert nodes["idle_joules"].to_dict() == {"n1.site": 3.6e6 + 20.0, "n2": 0.0}
+
+
+def test_a_bill_without_nodes_that_were_read_has_no_such_row() -> None:
+    found = bill([{"energy_joules": 40.0, "accuracy": 0.5}] * 2, pd.DataFrame([{}]))
+    assert "nodes" not in found.tables
+    assert not found.tables["bill"]["part"].str.contains("idle").any()
+
+
 def test_the_reference_job_is_a_row_of_its_own_and_no_search() -> None:
     sweeps = pd.DataFrame({"sweep/energy_reference_joules": [2970.0]})
     found = bill([{"energy_joules": 2290.0, "accuracy": 0.5}] * 2, sweeps)

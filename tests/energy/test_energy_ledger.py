@@ -19,7 +19,7 @@ from greensweep.energy import EnergyReading
 from greensweep.energy.accounts import SweepTotal
 from greensweep.energy.counters import Counter
 from greensweep.energy.ledger import Ledger, MachineLedger, open_machine_ledger
-from greensweep.energy.machine import MachineMeter, machine_total
+from greensweep.energy.machine import MachineMeter, machine_totals
 from greensweep.energy.processes import Processes
 from greensweep.errors import EnergyError
 
@@ -51,7 +51,7 @@ def cpu(reading: EnergyReading) -> float:
 
 
 def total_of(sweep: Path) -> SweepTotal:
-    return machine_total(sweep) or SweepTotal()
+    return sum(machine_totals(sweep).values(), start=SweepTotal())
 
 
 # --- shares -------------------------------------------------------------------------------------
@@ -482,7 +482,7 @@ def test_a_run_that_waits_for_the_ledger_is_not_charged_for_it(
     one.start()
     other.start()
     machine.run(1.0, {0: 1.0, 1: 1.0}, cpu=40.0)
-    with (tmp_path / "energy-ledger-5.json").open() as file:
+    with (tmp_path / "energy-ledger-6.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         release = threading.Timer(0.1, fcntl.flock, (file, fcntl.LOCK_UN))
         release.start()
@@ -844,13 +844,13 @@ def test_two_sweeps_at_a_time_each_have_the_machine(
 
 
 def test_the_machines_of_a_sweep_add_up(tmp_path: Path) -> None:
-    assert machine_total(tmp_path) is None
+    assert machine_totals(tmp_path) == {}
     for node, text in {
         "one": '{"seconds": 2, "machine_joules": 30, "trials_joules": 20, "neighbours": 1}',
         "two": '{"seconds": 3, "machine_joules": 10, "trials_joules": 10, "neighbours": 3}',
     }.items():
         (tmp_path / f"machine_energy.{node}.json").write_text(text)
-    assert machine_total(tmp_path) == SweepTotal(5, 40, 30, 3)
+    assert total_of(tmp_path) == SweepTotal(5, 40, 30, 3)
 
 
 @pytest.mark.parametrize("text", ["", '{"seconds": 2, "mach', "\0\0", '{"hours": 1}'])
@@ -860,10 +860,10 @@ def test_a_machine_whose_file_was_torn_is_warned_of_and_never_read_as_zeros(
     whole = '{"seconds": 2, "machine_joules": 30, "trials_joules": 20, "neighbours": 1}'
     (tmp_path / "machine_energy.one.json").write_text(whole)
     (tmp_path / "machine_energy.two.json").write_text(text)
-    assert machine_total(tmp_path) is None  # 30 J of one machine are not the total
+    assert machine_totals(tmp_path) == {}  # 30 J of one machine are not the total
     assert "machine_energy.two.json is broken (" in caplog.text
     assert (tmp_path / "machine_energy.two.json.broken").read_text() == text
-    assert machine_total(tmp_path) is None
+    assert machine_totals(tmp_path) == {}
 
 
 # --- the file -----------------------------------------------------------------------------------
@@ -873,7 +873,7 @@ def test_a_machine_whose_file_was_torn_is_warned_of_and_never_read_as_zeros(
 def test_a_ledger_lost_midway_is_begun_anew(
     machine: Machine, run: Maker, tmp_path: Path, spoil: str
 ) -> None:
-    file = tmp_path / "energy-ledger-5.json"
+    file = tmp_path / "energy-ledger-6.json"
     one, other = run(1), run(2)
     machine.run(1.0, {1: 1.0, 2: 3.0}, cpu=40.0)
     one.lap()
@@ -893,7 +893,7 @@ def test_a_ledger_lost_with_all_counters_does_not_end_the_run(
     machine: Machine, run: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = run(1)
-    (tmp_path / "energy-ledger-5.json").unlink()
+    (tmp_path / "energy-ledger-6.json").unlink()
     machine.broken.add("cpu")
     machine.run(1.0, cpu=40.0)
     assert one.lap().joules is None
@@ -910,7 +910,7 @@ def test_a_ledgers_folder_that_vanishes_does_not_end_the_run(
     folder.mkdir()
     one = meter_of(machine, MachineLedger(folder))
     one.start()
-    (folder / "energy-ledger-5.json").unlink()
+    (folder / "energy-ledger-6.json").unlink()
     folder.rmdir()
     machine.run(1.0, cpu=40.0)
     assert cpu(one.lap()) == 40.0
@@ -924,7 +924,7 @@ def test_a_lock_that_another_process_holds_stalls_no_run(
     one = meter_of(machine, ledger)
     one.start()
     machine.run(1.0, {1: 1.0}, cpu=40.0)
-    with (tmp_path / "energy-ledger-5.json").open() as file:
+    with (tmp_path / "energy-ledger-6.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         laps = [one.lap()]
         machine.run(1.0, {1: 1.0}, cpu=40.0)
@@ -941,7 +941,7 @@ def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert isinstance(open_machine_ledger(), MachineLedger)
     assert (tmp_path / "greensweep").stat().st_mode & 0o777 == 0o700
-    file = tmp_path / "greensweep" / "energy-ledger-5.json"
+    file = tmp_path / "greensweep" / "energy-ledger-6.json"
     assert file.stat().st_mode & 0o777 == 0o600
 
 

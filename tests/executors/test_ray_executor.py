@@ -10,6 +10,7 @@ import pytest
 from clusters import Searched, add_node, cluster, joined, kill, searched, stranger, wait_for
 from mlflow import MlflowClient
 
+from greensweep.energy.machine import machine_totals
 from greensweep.search.records import counted, outcome_of
 
 __all__ = ["cluster", "searched"]
@@ -109,18 +110,49 @@ def test_each_trial_has_the_gpu_that_ray_gave_it(
     assert set(shown) == {"0", "1"}
 
 
-def test_energy_of_trials_is_within_that_of_their_machines(
-    cluster: Any, searched: Searched
-) -> None:
-    command = on(cluster, "hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=auto", "seconds=0.5")
+def test_nodes_are_read_whether_or_not_a_trial_runs_there(cluster: Any, searched: Searched) -> None:
+    """Both nodes are of one machine here, which counts once; it waits for the longest trial."""
+    began = time.monotonic()
+    command = on(cluster, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_workers=auto", "seconds=0.5")
     status, said = searched.run(*command)
+    lasted = time.monotonic() - began
     assert status == 0, said
-    assert "trial 3 begins" in said  # what a program prints is shown, without a prefix
-    totals = [json.loads(path.read_text()) for path in searched.sweep.glob("machine_energy.*.json")]
-    spent = sum(searched.result(number)["energy_spent_joules"] for number in range(4))
-    assert spent > 0
-    if totals:
-        assert spent <= sum(each["machine_joules"] for each in totals)
+    assert "trial 2 begins" in said  # what a program prints is shown, without a prefix
+    (total,) = machine_totals(searched.sweep).values()
+    assert (total.watches, total.releases) == (1, 1)
+    assert 4.0 < total.seconds < lasted  # two rounds of trials
+    charged = sum(searched.result(number)["energy_charged_joules"] for number in range(3))
+    assert 0 < charged <= total.trials_joules < total.machine_joules
+    study = json.loads((searched.sweep / "study.json").read_text())
+    idle = study["energy_idle_nodes_joules"]
+    assert idle == pytest.approx(total.machine_joules - total.trials_joules)
+    (node,) = study["energy_nodes"].values()
+    assert node["joules"] == pytest.approx(node["charged_joules"] + idle)
+    assert "The machine used " in said and "went to no trial" in said
+
+
+def test_a_node_is_read_to_its_end_also_where_it_sees_no_folder(
+    cluster: Any,
+    searched: Searched,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for node in cluster.worker_nodes.copy():
+        cluster.remove_node(node)
+    shared = tmp_path_factory.mktemp("server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared / 'mlflow.db'}")
+    with stranger(cluster, "far", hidden=searched.folder):
+        wait_for(lambda: joined(cluster, "far"))
+        status, said = searched.run(
+            *on(cluster, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_workers=auto"),
+            f"marks={shared}",
+            f"hydra.sweeper.storage=sqlite:///{shared / 'optuna.db'}",
+            "hydra.sweeper.check_nodes=false",
+        )
+    assert status == 0, said
+    far = machine_totals(searched.sweep)["far"]
+    assert (far.watches, far.releases) == (1, 1)
+    assert 0 < far.trials_joules < far.machine_joules
 
 
 def test_a_cluster_is_started_where_none_is_named(searched: Searched) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from greensweep.config.schema_energy import UnmeteredConfig
 from greensweep.config.sweeper import RayConfig, SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.executors.node import Home
@@ -39,7 +40,7 @@ def tasks(nodes: Sequence[dict[str, float]], **options: Any) -> RayTasks:
         nodes=lambda: found, put=lambda _: None, remote=lambda **_: lambda _: None
     )
     asked = SweeperConfig(n_workers="auto", **options)
-    worker: Any = SimpleNamespace(gpus=None)
+    worker: Any = SimpleNamespace(gpus=None, energy=UnmeteredConfig())
     return RayTasks(ray, worker, Home(b"", Path(), Path(), ""), asked, any_gpus=1)
 
 

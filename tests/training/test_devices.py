@@ -20,7 +20,7 @@ from greensweep.config import schema
 from greensweep.config.schema import TrainConfig
 from greensweep.data import StreamedSplit, TensorSplit
 from greensweep.energy import ScriptedMeter
-from greensweep.energy.machine import machine_total
+from greensweep.energy.machine import machine_totals
 from greensweep.errors import ConfigError, DataError, TrainingError
 from greensweep.record.reporting import Progress
 from greensweep.record.result import RunResult, read_result
@@ -384,6 +384,5 @@ def test_trials_side_by_side_have_two_devices_each(
     assert ended.status == 0, ended.errors
     trials = results("two")
     assert [(each["status"], each["device"]) for each in trials] == [("finished", "2 × cpu")] * 2
-    total = machine_total(tmp_path / "two")
-    assert total is not None
+    (total,) = machine_totals(tmp_path / "two").values()
     assert 0 < total.trials_joules <= total.machine_joules

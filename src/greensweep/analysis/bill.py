@@ -1,6 +1,7 @@
 """What runs cost in all: by how they ended, by phase and by component."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -10,7 +11,7 @@ from greensweep.analysis.result import Result
 from greensweep.analysis.statement_parts import BESIDE
 from greensweep.analysis.units import joules
 from greensweep.decision.sentences import percent_text
-from greensweep.energy.units import emissions_text, watt_hours_text
+from greensweep.energy.units import JOULES_PER_KWH, emissions_text, watt_hours_text
 from greensweep.errors import listed, plural, rounded
 from greensweep.sources import run_columns as col
 from greensweep.sources.table import ENERGY, RunTable, qualities
@@ -18,6 +19,7 @@ from greensweep.sources.table import ENERGY, RunTable, qualities
 _PHASE = re.compile("phases/(.*)_joules")
 _COMPONENT = re.compile("energy/(cpu|gpu|ram)_joules")
 _LAYER_TYPE = re.compile("layer_energy/(.*)_joules")
+_NODE = re.compile("sweep/nodes/(.+)/(.+)")
 _TRAINED, _FURTHER = "training of finished runs", "their other phases and repeats"
 _DATASET = "dataset"  # within which metrics compare
 _MOST_NAMED = 4
@@ -33,7 +35,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
     Returns:
         Tables `bill` (part, joules, share), `ends` (strategy, status, runs, spent_joules, share),
         and `phases`, `components` and, of the training, `layer_types` where the runs record them,
-        each with its `quality` where they record that; joules, summed over runs.
+        each with its `quality` where they record that; joules, summed over runs. `nodes` (node,
+        kwh, joules, charged_joules, idle_joules, hours) where sweeps read theirs.
 
     Raises:
         AnalysisError: no run finished.
@@ -51,6 +54,8 @@ def energy_bill(runs: RunTable, sweeps: pd.DataFrame | None = None) -> Result:
         columns = {found[1]: found[0] for found in map(pattern.fullmatch, map(str, frame)) if found}
         if columns:
             tables[f"{kind}s"] = _by_part(frame, kind, columns)
+    if (nodes := _nodes(sweeps)) is not None:
+        tables["nodes"] = nodes
     best = _best_joules(runs)
     ratios = {name: _ratio(runs, name, joules) for name, joules in best.items()}
     if len(best) == 1:
@@ -80,6 +85,20 @@ def _beside_joules(sweeps: pd.DataFrame | None) -> float:
     if sweeps is None:
         return 0.0
     return float(sweeps.reindex(columns=list(BESIDE)).sum().sum())
+
+
+def _nodes(sweeps: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return what each node used while sweeps had it; None where none was read."""
+    figures = {} if sweeps is None else {str(name): sweeps[name].sum() for name in sweeps}
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for name, figure in figures.items():
+        if matched := _NODE.fullmatch(name):
+            found[matched[1]][matched[2]] = figure
+    if not found:
+        return None
+    table = pd.DataFrame.from_dict(found, orient="index").rename_axis("node").reset_index()
+    table.insert(1, "kwh", table["joules"] / JOULES_PER_KWH)
+    return table.sort_values("joules", ascending=False, ignore_index=True)
 
 
 def _took(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from greensweep.analysis.final_run import final_run
 from greensweep.analysis.statement_parts import (
+    IDLE_NODES,
     OWN_WORK,
     TRAINING,
     Part,
@@ -313,7 +314,11 @@ def _account(
         seconds=seconds_of(runs),
     )
     trained = [run for run in runs if TRAINING in run.metrics] or runs
-    remainders = [each.metrics.get("sweep/energy_remainder_joules") for each in sweeps.values()]
+    remainders = [  # idle nodes are a part
+        each.metrics.get("sweep/energy_remainder_joules")
+        for each in sweeps.values()
+        if IDLE_NODES not in each.metrics
+    ]
     final = None if chosen is None else _final(chosen)
     return Account(
         machine,

@@ -21,10 +21,12 @@ _PHASES = {
 _TRAINED, _EVALUATED, _, _ELSE = _PHASES
 # What a sweep did beside its trials, under MLflow's names for it.
 OWN_WORK = "search/search_joules"
+IDLE_NODES = "sweep/energy_idle_nodes_joules"
 BESIDE = {
     OWN_WORK: "Drawing trials and keeping records",
     "sweep/energy_test_joules": "Testing the best trials",
     "sweep/energy_reference_joules": "The reference job before and after",
+    IDLE_NODES: "Idle nodes and starting trials",
 }
 _ROUNDING = 1e-6  # of sums of joules
 

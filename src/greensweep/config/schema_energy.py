@@ -169,3 +169,7 @@ class UnmeteredConfig(EnergyConfig, choice="unmetered"):
     implementation = "greensweep.energy.meter:unmetered"
 
     name: Literal["unmetered"] = "unmetered"
+
+    @property
+    def of_machine(self) -> bool:
+        return False

@@ -1,6 +1,9 @@
 """What runs of a machine are charged, of which counter and of which time."""
 
+import math
 from dataclasses import dataclass, field
+
+from greensweep.energy.reading import Quality, shared_quality
 
 
 @dataclass
@@ -31,12 +34,13 @@ class Account:
 
 @dataclass
 class Member:
-    """One metered run."""
+    """One metered run, or one who reads the machine for a sweep."""
 
     process: int
     born: str  # that process's birth: ids are used again
     sweep: str | None  # directory of its sweep, if it has one
     keys: list[str]  # the counters that it is charged for
+    watches: bool = False  # it is no run: it is charged nothing, and beside nobody
     computes: bool = False  # it has work for a GPU at present
     share: float = 1.0  # its part of the machine's busy CPU time of late, 0 to 1
     waiting: float = 0.0  # part of the time of late that it waited for a CPU, 0 to 1
@@ -45,6 +49,7 @@ class Member:
     accounts: dict[str, Account] = field(default_factory=dict)  # by counter, since that reading
     since: dict[str, float] = field(default_factory=dict)  # when it last read each counter itself
     seen: dict[str, float] = field(default_factory=dict)  # joules of that time that others shared
+    watts: dict[str, float] = field(default_factory=dict)  # of late, of who watches
 
 
 @dataclass
@@ -98,17 +103,47 @@ class CpuWindow:
 
 @dataclass
 class SweepTotal:
-    """The machine while runs of one sweep were metered, and what they were charged of it."""
+    """A machine while a sweep had it, or runs of it were metered, and what was charged of it.
 
-    seconds: float = 0.0  # how long at least one of them ran
-    machine_joules: float = 0.0  # of the whole machine over that time
-    trials_joules: float = 0.0  # charged to the sweep's runs; the rest is the remainder
-    neighbours: int = 0  # most runs at a time beside one
+    Attributes:
+        seconds: how long that was.
+        machine_joules: of the whole machine over that time.
+        trials_joules: charged to the sweep's runs and its search; the rest is the remainder.
+        neighbours: most runs at a time beside one of its own.
+        watches: how often somebody began to read the machine for the sweep; 0: it is known for the
+            time of its runs alone.
+        releases: of these, how many told their end: the others died with a last reading.
+        quality: of what was read so; None of nothing.
+        update_seconds, model_error: of the slowest and the least exact of its counters.
+    """
+
+    seconds: float = 0.0
+    machine_joules: float = 0.0
+    trials_joules: float = 0.0
+    neighbours: int = 0
+    watches: int = 0
+    releases: int = 0
+    quality: Quality | None = None
+    update_seconds: float = 0.0
+    model_error: float = 0.0
+
+    @property
+    def uncertainty_joules(self) -> float:
+        """How far `machine_joules` may be off: mean power times the period at each edge."""
+        edge = self.machine_joules / self.seconds * self.update_seconds if self.seconds else 0.0
+        edges = 2 * edge * math.sqrt(self.watches)  # stretches are independent of one another
+        return math.hypot(edges, self.model_error * self.machine_joules)
 
     def __add__(self, other: "SweepTotal") -> "SweepTotal":
+        known = {each for each in (self.quality, other.quality) if each is not None}
         return SweepTotal(
             self.seconds + other.seconds,
             self.machine_joules + other.machine_joules,
             self.trials_joules + other.trials_joules,
             max(self.neighbours, other.neighbours),
+            self.watches + other.watches,
+            self.releases + other.releases,
+            shared_quality(known) if known else None,
+            max(self.update_seconds, other.update_seconds),
+            max(self.model_error, other.model_error),
         )

@@ -27,7 +27,7 @@ _LOCK_SECONDS = 5.0
 _LOCK_RETRY_SECONDS = 0.005
 
 # Another version of Greensweep keeps another ledger.
-_FORMAT = 5
+_FORMAT = 6
 
 
 class Ledger:

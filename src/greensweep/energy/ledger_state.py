@@ -57,14 +57,17 @@ class LedgerState:
             if counter.slices[-1].end > counter.slices[-1].start:
                 counter.slices.append(Slice(now, now))
             member.since[key] = now
-        if len(self.members) == 1:
+        if member.watches:
+            return
+        present = self._runs()
+        if len(present) == 1:
             self.others = None
         spent = cpu()
         self._begin_windows(now, spent)
         member.waited = spent.waited.get(member.process, 0.0)
         runs = 1.0 - (self.others or 0.0)
-        for each in self.members.values():
-            each.share = runs / len(self.members)  # until a first window
+        for each in present.values():
+            each.share = runs / len(present)  # until a first window
 
     def advance(
         self, now: float, cpu: Callable[[], CpuTimes], load: Callable[[str], Load | None]
@@ -76,7 +79,8 @@ class LedgerState:
             load: looks at what a counter's component did in the last second; None where whoever
                 looks does not read that counter.
         """
-        neighbours = len(self.members) - 1
+        runs = self._runs()
+        neighbours = max(len(runs) - 1, 0)
         window = _SHARE_WINDOW_SECONDS if self.others is None else _OTHERS_WINDOW_SECONDS
         if now - self.rest.begun >= window:
             self._work_out(now, cpu())
@@ -89,19 +93,20 @@ class LedgerState:
         for sweep in running:
             total = self.sweeps.setdefault(sweep, SweepTotal())
             total.seconds += now - self.time
-            total.neighbours = max(total.neighbours, neighbours)
-        for member in self.members.values():
+        for member in runs.values():
             member.neighbours = max(member.neighbours, neighbours)
-        delays = {name: self._delay(name) for name in self.members}
+            if member.sweep is not None:
+                total = self.sweeps[member.sweep]
+                total.neighbours = max(total.neighbours, neighbours)
+        delays = {name: self._delay(name) for name in runs}
         for key, counter in self.counters.items():
             growing = counter.slices[-1]
             seconds, growing.end = now - growing.end, now
-            users = self._users(key)
-            for name in users:
+            for name in self._users(key):
                 part = self._part(name, key, delays[name])
                 growing.members.setdefault(name, Part()).add(part, seconds)
             for sweep in running:
-                if any(member.sweep == sweep for member in users.values()):
+                if any(each.sweep == sweep and key in each.keys for each in self.members.values()):
                     growing.sweeps[sweep] = growing.sweeps.get(sweep, 0.0) + seconds
         self.time = now
 
@@ -132,6 +137,30 @@ class LedgerState:
         member.since[key], member.seen[key] = self.time, 0.0
         return True
 
+    def read_watching(self, name: str, key: str, joules: float) -> bool:
+        """Take what a counter gave that one process alone can read, who watches: as `read_own`.
+
+        What runs use meanwhile they read themselves, and as if nobody watched: the time without
+        them has the power of late.
+        """
+        member, counter = self.members[name], self.counters[key]
+        slices = [each for each in counter.slices if each.start >= member.since[key]]
+        alone = [each for each in slices if not self._runs().keys() & each.members.keys()]
+        seconds = sum(each.end - each.start for each in alone)
+        left = max(joules - member.seen.get(key, 0.0), 0.0)
+        if len(alone) == len(slices):
+            if seconds > 0:
+                member.watts[key] = left / seconds
+            return self.read_own(name, key, joules)
+        whole = sum(each.end - each.start for each in slices)
+        watts = member.watts.get(key, left / whole if whole > 0 else 0.0)
+        for each in alone:
+            self._charge_sweeps(each, watts * seconds, seconds or 1.0)
+        counter.slices = [each for each in counter.slices if each not in alone]
+        counter.slices.append(Slice(self.time, self.time))
+        member.since[key], member.seen[key] = self.time, 0.0
+        return True
+
     def _share_out(self, key: str, joules: float, slices: list[Slice]) -> bool:
         seconds = sum(each.end - each.start for each in slices)
         if seconds <= 0:
@@ -151,19 +180,30 @@ class LedgerState:
         counter = self.counters[key]
         shared = {id(each) for each in slices}
         left = [each for each in counter.slices if id(each) not in shared]
-        counter.slices = [each for each in left if self.members.keys() & each.members.keys()]
+        counter.slices = [each for each in left if self._is_known(key, each)]
         for each in left:
             # What was used before a member's time only those know who were there. When all of
             # them have died, nobody is charged, and the present power stands for it in the total.
-            if not self.members.keys() & each.members.keys():
+            if not self._is_known(key, each):
                 self._charge_sweeps(each, joules, seconds)
         counter.slices.append(Slice(self.time, self.time))
         return True
+
+    def _is_known(self, key: str, each: Slice) -> bool:
+        """Tell whether somebody lives who was there, and will say what was used."""
+        return bool(self.members.keys() & each.members.keys()) or any(
+            member.watches and key in member.since and each.start >= member.since[key]
+            for member in self.members.values()
+        )
 
     def _charge_sweeps(self, each: Slice, joules: float, seconds: float) -> None:
         for sweep, part in each.sweeps.items():
             if sweep in self.sweeps:
                 self.sweeps[sweep].machine_joules += joules * part / seconds
+
+    def processes(self) -> set[int]:
+        """Return the processes of the runs."""
+        return {member.process for member in self._runs().values()}
 
     def take_accounts(self, name: str) -> tuple[dict[str, Account], int]:
         """Hand a member what it was charged since it last asked, and its neighbours since then."""
@@ -180,19 +220,26 @@ class LedgerState:
     def leave(self, name: str, now: float, cpu: Callable[[], CpuTimes]) -> None:
         """Let a member go; what it did not take stays in the remainder."""
         # What it used in the present windows, or of late, would count as others'.
-        for key in self.members.pop(name).keys:
+        left = self.members.pop(name)
+        if left.watches:
+            return
+        for key in left.keys:
             self.counters[key].looked = now
         self._begin_windows(now, cpu())
-        if len(self.members) == 1:
+        remaining = self._runs()
+        if len(remaining) == 1:
             # Who left may work on without a meter, as a worker that ends does: look soon.
             self.rest = replace(
                 self.rest, begun=now - _OTHERS_WINDOW_SECONDS + _SHARE_WINDOW_SECONDS
             )
-            (last,) = self.members.values()
+            (last,) = remaining.values()
             last.share, last.waiting = 1.0 - (self.others or 0.0), 0.0
 
+    def _runs(self) -> dict[str, Member]:
+        return {name: member for name, member in self.members.items() if not member.watches}
+
     def _users(self, key: str) -> dict[str, Member]:
-        return {name: member for name, member in self.members.items() if key in member.keys}
+        return {name: member for name, member in self._runs().items() if key in member.keys}
 
     @property
     def _is_disturbed(self) -> bool:
@@ -205,7 +252,7 @@ class LedgerState:
         delay it.
         """
         member = self.members[name]
-        is_alone = len(self.members) == 1 and not self._is_disturbed
+        is_alone = len(self._runs()) == 1 and not self._is_disturbed
         turns = {key: self._turn(name, key) for key in member.keys if self.counters[key].in_turn}
         return max(
             0.0 if is_alone else member.waiting,  # alone, its threads wait for one another
@@ -224,7 +271,7 @@ class LedgerState:
 
     def _part(self, name: str, key: str, delay: float) -> Part:
         """Return a member's part of a second of what a counter counts."""
-        counter, count = self.counters[key], len(self.members)
+        counter, count = self.counters[key], len(self._runs())
         is_disturbed = self._is_disturbed
         if counter.in_turn:
             users = len(self._users(key))
@@ -256,7 +303,7 @@ class LedgerState:
 
     def _work_out_shares(self, now: float, cpu: CpuTimes) -> None:
         busy, used = self._used_since(self.shares, cpu)
-        for name, member in self.members.items():
+        for name, member in self._runs().items():
             member.share = used[name] / busy if busy > 0 else 0.0
             # Waiting is counted when it ends: what is too much for this window is of the next.
             seconds = now - self.shares.begun
@@ -267,16 +314,17 @@ class LedgerState:
 
     def _used_since(self, window: CpuWindow, cpu: CpuTimes) -> tuple[float, dict[str, float]]:
         """Return the CPU seconds that the machine spent, and each member."""
-        members_in = Counter(member.process for member in self.members.values())
+        runs = self._runs()
+        members_in = Counter(member.process for member in runs.values())
         used = {
             name: max(cpu.processes.get(member.process, 0.0) - window.members.get(name, 0.0), 0.0)
             / members_in[member.process]
-            for name, member in self.members.items()
+            for name, member in runs.items()
         }
         return max(cpu.machine - window.machine, sum(used.values())), used
 
     def _begin_windows(self, now: float, cpu: CpuTimes) -> None:
-        for member in self.members.values():
+        for member in self._runs().values():
             member.waited += member.waiting * (now - self.shares.begun)
         self.shares = self.rest = self._window(now, cpu)
 
@@ -284,6 +332,6 @@ class LedgerState:
         # Of a process that has died nothing more is known.
         spent = {
             name: cpu.processes.get(member.process, self.shares.members.get(name, 0.0))
-            for name, member in self.members.items()
+            for name, member in self._runs().items()
         }
         return CpuWindow(now, cpu.machine, spent)

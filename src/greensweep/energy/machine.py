@@ -59,6 +59,7 @@ class MachineMeter:
         whole: the counters are of the machine; others say what they do of this process alone.
         clocks: reads the clocks that show whether a thread of this process ran.
         samples: read between laps too, in a thread: counters in time, and gaps when there are any.
+        watches: it is charged nothing, and reads the machine for the totals of its sweep alone.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class MachineMeter:
         whole: bool = True,
         clocks: Callable[[int | None], ClockReading] = read_clocks,
         samples: bool = True,
+        watches: bool = False,
     ) -> None:
-        self._samples = samples
+        self._samples, self._watches = samples, watches
         self._whole = whole
         self._source = source
         self._ledger = ledger
@@ -186,7 +188,7 @@ class MachineMeter:
                     state.leave(self._name, self._now, lambda: self._cpu_times(state))
                     if self._sweep is not None:
                         total = state.sweeps.pop(str(self._sweep), SweepTotal())
-                        _add_to_file(total, self._sweep)
+                        add_to_total(total, self._sweep)
             self._source.close()
         self._started_in = None
 
@@ -213,6 +215,8 @@ class MachineMeter:
 
     def _join(self, state: LedgerState) -> None:
         if not any(map(self._is_alive, state.members.values())):
+            for sweep, total in state.sweeps.items():  # what the dead have left
+                add_to_total(total, Path(sweep))
             state.members, state.counters, state.sweeps = {}, {}, {}
         self._now, self._last = now, values = self._read()
         if not values:
@@ -230,7 +234,7 @@ class MachineMeter:
             if idle is not None:
                 state.counters[key].idle_watts = idle
         sweep = None if self._sweep is None else str(self._sweep)
-        member = Member(self._process, self._born, sweep, list(values))
+        member = Member(self._process, self._born, sweep, list(values), self._watches)
         state.join(self._name, member, now, lambda: self._cpu_times(state))
 
     def _settle(self, state: LedgerState) -> None:
@@ -245,7 +249,8 @@ class MachineMeter:
                 self._last[key] = value
             else:
                 step = counter.since(self._last[key], value, now - self._now)
-                if state.read_own(self._name, key, step.joules):
+                read = state.read_watching if self._watches else state.read_own
+                if read(self._name, key, step.joules):
                     self._last[key] = value
         self._now = now
 
@@ -268,7 +273,7 @@ class MachineMeter:
         if counter is None:
             return None
         busy, users = counter.busy(), set(counter.users() or ())
-        own = self._processes.families({member.process for member in state.members.values()})
+        own = self._processes.families(state.processes())
         # In a container the driver may name processes by ids that are not ours.
         others = users - own if users & own else set()
         return Load(1.0 if busy is None else busy, len(others))
@@ -338,7 +343,7 @@ class MachineMeter:
     def _cpu_times(self, state: LedgerState) -> CpuTimes:
         if not self._whole:
             return CpuTimes(0.0, {})
-        return self._processes.cpu_times({member.process for member in state.members.values()})
+        return self._processes.cpu_times(state.processes())
 
     def _is_alive(self, member: Member) -> bool:
         return self._processes.alive(member.process, member.born)
@@ -381,10 +386,11 @@ def _steps(counters: Iterable[Counter]) -> dict[str, Steps]:
     return {name: Steps(periods[name], errors[name]) for name in periods}
 
 
-def _add_to_file(total: SweepTotal, sweep: Path) -> None:
+def add_to_total(total: SweepTotal, sweep: Path) -> None:
+    """Add to this machine's file of its totals in a sweep's folder; nothing where that is gone."""
     path = sweep / f"machine_energy.{platform.node()}.json"
-    known = read_as(SweepTotal, path)
     with suppress(OSError):
+        known = read_as(SweepTotal, path)
         write_json(path, asdict(total if known is None else known + total))
 
 
@@ -396,14 +402,18 @@ def is_later_total(content: bytes, path: Path) -> bool:
     return known is None or from_json(SweepTotal, json.loads(content)).seconds >= known.seconds
 
 
-def machine_total(sweep: Path) -> SweepTotal | None:
-    """Return what the runs of a sweep left about their machines, added up; None without any.
+def machine_totals(sweep: Path) -> dict[str, SweepTotal]:
+    """Return what a sweep left about its machines, by their names; empty without any.
 
-    None, too, where a file of theirs was broken: the rest would be taken for the whole.
+    Empty, too, where a file of theirs was broken: the rest would be taken for the whole.
     """
     paths = sorted(sweep.glob("machine_energy.*.json"))
-    found = [total for path in paths if (total := read_as(SweepTotal, path)) is not None]
+    found = {
+        path.name.removeprefix("machine_energy.").removesuffix(".json"): total
+        for path in paths
+        if (total := read_as(SweepTotal, path)) is not None
+    }
     if broken := sorted(sweep.glob("machine_energy.*.json.broken")):
         log.warning("%s was broken: what the machine used in all is not known.", broken[0])
-        return None
-    return sum(found, start=SweepTotal()) if found else None
+        return {}
+    return found

@@ -20,7 +20,9 @@ from typing import IO, NamedTuple
 import cloudpickle
 from platformdirs import user_cache_path
 
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy.machine import is_later_total
+from greensweep.energy.node import node_metered
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.executors.code import sent_folder
 from greensweep.executors.probe import Needs, Node, probe
@@ -71,11 +73,13 @@ class Returned(NamedTuple):
         fault: what broke it outside of the program.
         output: what it printed.
         files: by their paths in the sweep's folder; None where the node sees that folder.
+        host: the machine that it ran on.
     """
 
     fault: BaseException | None
     output: str = ""
     files: Mapping[str, bytes] | None = None
+    host: str = ""
 
 
 def run_on_node(home: Home, marks: Mapping[str, bytes], trial: ReservedTrial) -> Returned:
@@ -101,7 +105,29 @@ def run_on_node(home: Home, marks: Mapping[str, bytes], trial: ReservedTrial) ->
             fault = StudyError(message_of(fault))  # its class may be of this node alone
         printed = _last(output)
     files = None if sweep == home.sweep else _packed(home, sweep, trial.number)
-    return Returned(fault, printed, files)
+    return Returned(fault, printed, files, platform.node())
+
+
+class NodeWatch:
+    """Reads the node that this process is of, for a sweep, until the node is released or dies.
+
+    Args:
+        marks: of the sweep's folder, as of now.
+        energy: configures the meter.
+    """
+
+    def __init__(self, home: Home, marks: Mapping[str, bytes], energy: EnergyConfig) -> None:
+        self._home, self._sweep = home, _enter(home, marks)
+        self._metered = ExitStack()
+        self._metered.enter_context(node_metered(energy, self._sweep, all_gpus=True))
+
+    def release(self) -> Returned:
+        """End, and return what is to be brought home."""
+        self._metered.close()
+        if self._sweep == self._home.sweep:
+            return Returned(None)
+        totals = self._sweep.glob(f"machine_energy.{platform.node()}.json")
+        return Returned(None, files=_files_in(self._sweep, totals))
 
 
 def probe_node(home: Home, marks: Mapping[str, bytes], needs: Needs) -> Node:

@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,7 @@ from greensweep.errors import (
     rounded,
 )
 from greensweep.executors.code import gather_code, program_folders
-from greensweep.executors.node import Home, probe_node, run_on_node, take_home
+from greensweep.executors.node import Home, NodeWatch, probe_node, run_on_node, take_home
 from greensweep.executors.probe import Needs, check_node
 from greensweep.executors.ray_internals import quiet_raylets
 from greensweep.executors.worker import Worker
@@ -40,6 +40,7 @@ from greensweep.search.trial_queue import ReservedTrial
 
 _CONNECT_SECONDS = 5.0
 _PROBE_SECONDS = 120.0  # a node may have to start processes first
+_RELEASE_SECONDS = 10.0
 _NODE_ID = re.compile(r"ID: (\w{56})")
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
 
@@ -86,7 +87,10 @@ def ray_tasks(
         tasks = RayTasks(ray, worker, home, options, any_gpus=any_gpus)
         if options.check_nodes:
             tasks.check(needs)
-        yield tasks
+        try:
+            yield tasks
+        finally:
+            tasks.release()
     finally:
         ray.shutdown()
 
@@ -172,6 +176,10 @@ class RayTasks:
     ) -> None:
         self._ray, self._running = ray, dict[Any, ReservedTrial]()
         self._n_workers, self._home = options.n_workers, home
+        self._energy = worker.energy
+        self._has_all = options.n_workers == "auto" or options.ray.address is None
+        self._hosts: set[str] = set()  # that ran a trial
+        self._watches: dict[str, tuple[str, Any]] = {}  # by host: on which node, and the actor
         gpus = options.gpus_per_worker
         if gpus is None and any_gpus and any(_has(node, "GPU") for node in self._nodes()):
             gpus = any_gpus
@@ -203,6 +211,7 @@ class RayTasks:
 
     def start(self, trial: ReservedTrial) -> None:
         """Submit a trial; it runs where and when the cluster has room."""
+        self._watch()
         task = self._task.remote(self._home_there, self._home.marks(), trial)
         self._running[task] = trial
 
@@ -215,6 +224,40 @@ class RayTasks:
         """Send each task a SIGINT: it ends after its epoch, at the second at once."""
         for task in self._running:
             self._ray.cancel(task, force=False)
+
+    def release(self) -> None:
+        """Let go of the machines: what they used in all is here then, or as far as they told it."""
+        asked = [actor.release.remote() for _, actor in self._watches.values()]
+        done, _ = self._ray.wait(asked, num_returns=len(asked), timeout=_RELEASE_SECONDS)
+        for each in done:
+            with suppress(self._ray.exceptions.RayError):  # it died with its node
+                take_home(self._home, self._ray.get(each))
+
+    def _watch(self) -> None:
+        """Let the machines that the sweep has be read, from now on.
+
+        It has those with room where it takes all the room that there is, else those that its
+        trials came to.
+        """
+        if not self._energy.of_machine:
+            return
+        nodes = self._nodes()
+        alive = {node["NodeID"] for node in nodes}
+        self._watches = {host: each for host, each in self._watches.items() if each[0] in alive}
+        for node in nodes:
+            host, own = node["NodeManagerHostname"], node["NodeID"]
+            has_it = self._room(node) > 0 if self._has_all else host in self._hosts
+            if has_it and host not in self._watches:
+                watch = self._ray.remote(num_cpus=0)(NodeWatch)
+                actor = watch.options(scheduling_strategy=self._on(own)).remote(
+                    self._home_there, self._home.marks(), self._energy
+                )
+                self._watches[host] = own, actor
+
+    def _on(self, node_id: str) -> Any:
+        """Return what places a task on a node."""
+        affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        return affinity(node_id, soft=False)
 
     def check(self, needs: Needs) -> None:
         """Send a probe to a node of each kind that has room for a trial.
@@ -232,10 +275,9 @@ class RayTasks:
                 "hydra.sweeper.gpus_per_worker to what there is"
             )
         asked = replace(needs, gpus=math.ceil(self._takes.get("GPU", 0)))
-        affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         send = self._ray.remote(num_cpus=0, max_retries=0)(probe_node)
         probes = {
-            send.options(scheduling_strategy=affinity(node["NodeID"], soft=False)).remote(
+            send.options(scheduling_strategy=self._on(node["NodeID"])).remote(
                 self._home_there, self._home.marks(), asked
             ): _name(node)
             for node in {_kind(node): node for node in able}.values()
@@ -296,6 +338,9 @@ class RayTasks:
             return TrialEnd(trial, MachineLost(f"its node was lost{self._node_in(error)}"))
         except faults.RayError:
             return TrialEnd(trial, ProcessLost("its process died"))
+        if returned.host not in self._hosts:
+            self._hosts.add(returned.host)
+            self._watch()
         if returned.output:
             print(returned.output, end="", flush=True)
         return TrialEnd(trial, returned.fault, take_home(self._home, returned))

@@ -21,7 +21,9 @@ from pathlib import Path
 import cloudpickle
 import psutil
 
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.sweeper import SweeperConfig
+from greensweep.energy.node import node_metered
 from greensweep.errors import StudyError, first_line, not_installed, plural
 from greensweep.executors.probe import Needs, probe
 from greensweep.executors.slurm_queue import (
@@ -69,11 +71,15 @@ class _Job:
     Attributes:
         seconds: of the job's time in which it may train.
         needs: of each node; None where they are not asked for.
+        energy: configures the meter of the node.
+        sweep: the folder that has its totals.
     """
 
     worker: bytes
     seconds: float
     needs: Needs | None
+    energy: EnergyConfig
+    sweep: Path
 
     def __call__(self) -> None:
         logging.raiseExceptions = False
@@ -81,11 +87,15 @@ class _Job:
         with graceful(quiet=True), suppress(KeyboardInterrupt):
             for each in _ASKING:  # of which submitit takes one for a reason to requeue
                 signal.signal(each, lambda *_: interrupt())
-            load = partial(cloudpickle.loads, self.worker)
-            if self.needs is not None and (node := probe(self.needs, load)).fault is not None:
-                sys.exit(f"{_ERROR}node {node.name} {node.fault}")
-            worker: Worker = load()
-            worker(self.seconds - (time.time() - psutil.Process().create_time()))
+            with node_metered(self.energy, self.sweep):
+                self._work()
+
+    def _work(self) -> None:
+        load = partial(cloudpickle.loads, self.worker)
+        if self.needs is not None and (node := probe(self.needs, load)).fault is not None:
+            sys.exit(f"{_ERROR}node {node.name} {node.fault}")
+        worker: Worker = load()
+        worker(self.seconds - (time.time() - psutil.Process().create_time()))
 
 
 class SlurmJobs:
@@ -113,7 +123,7 @@ class SlurmJobs:
         self._name = f"{study}-{mark_of(spec.directory)[:8]}"
         seconds = 60.0 * options.slurm.timeout_min - options.slurm.signal_delay_s
         asked = needs if options.check_nodes else None
-        self._job = _Job(cloudpickle.dumps(worker), seconds, asked)
+        self._job = _Job(cloudpickle.dumps(worker), seconds, asked, worker.energy, spec.directory)
         self._jobs: dict[str, SlurmJob] = {}
         self._told: set[str] = set()  # ended ones that were seen to, and reasons to wait
         self._asked: set[str] = set()  # to end

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from greensweep.config.schema_energy import EnergyConfig
 from greensweep.search.spec import SearchSpec
 from greensweep.search.trial_queue import ReservedTrial
 
@@ -13,10 +14,12 @@ class Worker(Protocol):
     """Runs trials of a search; pickled by value, since a program's function may be `__main__`'s.
 
     Attributes:
+        energy: configures the meter of its trials, and of their machines.
         gpus: how many a process of its own takes; None where it may use any.
     """
 
     spec: SearchSpec
+    energy: EnergyConfig
     gpus: int | None
 
     def __call__(self, seconds: float = math.inf) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter
-from greensweep.energy.machine import machine_total
+from greensweep.energy.machine import machine_totals
 from greensweep.search.cost import read_search_cost
 from greensweep.search.folders import STUDY_FILE
 from greensweep.study import drift
@@ -76,7 +76,7 @@ def finish_sweep(
         trials,
         interrupted=interrupted,
         test_joules=test_joules,
-        machine=machine_total(directory),
+        machines=machine_totals(directory),
         drifted=drifted,
         mlflow_run_id=parent,
         space=kept_space(directory),

@@ -168,16 +168,43 @@ def machine_sentence(summary: StudySummary) -> str | None:
     if summary.energy_machine_joules is None or summary.energy_remainder_joules is None:
         return None
     trials = summary.energy_machine_joules - summary.energy_remainder_joules
+    shared = f"Up to {plural(summary.energy_neighbours + 1, 'run')} shared the machine"
+    charged = f"the trials are charged {joules_text(trials, digits=3)} by CPU time"
+    if summary.energy_idle_nodes_joules is not None:  # what it used is told with that
+        return f"{shared}: {charged}."
     rest = ""
     if summary.energy_remainder_joules > 0:
         rest = (
             f"; {joules_text(summary.energy_remainder_joules, digits=3)} went to other "
             "processes, such as starting trials"
         )
+    machine = joules_text(summary.energy_machine_joules, digits=3)
+    return f"{shared}: of its {machine} {charged}{rest}."
+
+
+def nodes_sentence(summary: StudySummary) -> str | None:
+    """Say what the nodes used in all, and what of it was no trial's and no search's."""
+    nodes, idle = summary.energy_nodes, summary.energy_idle_nodes_joules
+    if not nodes:
+        return None
+    joules = sum(each.joules for each in nodes.values())
+    charged = sum(each.charged_joules for each in nodes.values())
+    cut = listed([name for name, each in nodes.items() if not each.is_whole])
+    last = f"; {cut} was not released, and counts up to its last reading" if cut else ""
+    which = "The machine" if len(nodes) == 1 else f"{len(nodes)} nodes"
+    used = f"{which} used {joules_text(joules, digits=3)} during the search"
+    if idle is not None:
+        amount = energy_text(idle, summary.energy_idle_nodes_uncertainty_joules)
+        share = f", {percent_text(idle / joules)}" if joules else ""
+        return (
+            f"{used}: {amount} of it ({summary.energy_idle_nodes_quality}{share}) went to no "
+            f"trial, but to waiting, starting and others' work{last}."
+        )
+    if charged <= joules:
+        return None  # of trials that were not metered there
     return (
-        f"Up to {plural(summary.energy_neighbours + 1, 'run')} shared the machine: of its "
-        f"{joules_text(summary.energy_machine_joules, digits=3)} the trials are charged "
-        f"{joules_text(trials, digits=3)} by CPU time{rest}."
+        f"{used}, less than the {joules_text(charged, digits=3)} that was charged to trials, so "
+        f"that nothing is known of idle nodes{last}."
     )
 
 

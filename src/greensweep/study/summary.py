@@ -19,6 +19,7 @@ from greensweep.search.cost import SearchCost
 from greensweep.search.folders import STUDY_FILE
 from greensweep.study.decision import decide_between
 from greensweep.study.drift import Drift
+from greensweep.study.nodes import NODE_FIGURES, NodeEnergy, idle_nodes, node_energies
 from greensweep.study.trials import (
     Trial,
     best_trial,
@@ -97,10 +98,14 @@ class StudySummary:
         emissions_spent_kg: CO2e of these joules; None without a declared grid.
         energy_test_joules: of testing the winners.
         energy_reference_joules: of the reference job before and after.
-        energy_machine_joules: of the whole machine while trials ran side by side; None where
-            each had it to itself.
-        energy_remainder_joules: of these, what no trial was charged.
+        energy_machine_joules: of the machines on which trials ran side by side, while the sweep had
+            them; None where each trial had one to itself.
+        energy_remainder_joules: of these, what neither trials nor the search were charged.
         energy_neighbours: most metered runs beside a trial.
+        energy_nodes: what each node used from when the sweep had it until it was released.
+        energy_idle_nodes_joules: of these, what neither trials nor the search were charged:
+            waiting, starting, and others' work; None where that is not known.
+        energy_idle_nodes_uncertainty_joules, energy_idle_nodes_quality: of that figure.
         drift: relative change of the reference job's energy per step from before to after, of its
             time where no counter measures the energy.
         drift_notable: the changes that are too large for chance, of energy and of time.
@@ -134,6 +139,10 @@ class StudySummary:
     energy_machine_joules: float | None = None
     energy_remainder_joules: float | None = None
     energy_neighbours: int = 0
+    energy_nodes: Mapping[str, NodeEnergy] = field(default_factory=dict)
+    energy_idle_nodes_joules: float | None = None
+    energy_idle_nodes_uncertainty_joules: float | None = None
+    energy_idle_nodes_quality: str | None = None
     drift: float | None = None
     drift_notable: Mapping[str, float] = field(default_factory=dict)
     mlflow_run_id: str | None = None
@@ -166,6 +175,12 @@ class StudySummary:
             "sweep/energy_reference_joules": self.energy_reference_joules,
             "sweep/energy_machine_joules": self.energy_machine_joules,
             "sweep/energy_remainder_joules": self.energy_remainder_joules,
+            "sweep/energy_idle_nodes_joules": self.energy_idle_nodes_joules,
+            **{
+                f"sweep/nodes/{name}/{figure}": getattr(node, figure)
+                for name, node in self.energy_nodes.items()
+                for figure in NODE_FIGURES
+            },
             "sweep/drift": self.drift,
             **{f"best/{name}": value for name, value in self.best_figures.items()},
             **{f"chosen/{name}": value for name, value in self.chosen_figures.items()},
@@ -180,7 +195,7 @@ def summarise(
     *,
     interrupted: bool = False,
     test_joules: float | None = None,
-    machine: SweepTotal | None = None,
+    machines: Mapping[str, SweepTotal] | None = None,
     drifted: Drift | None = None,
     mlflow_run_id: str | None = None,
     space: str | None = None,
@@ -190,13 +205,15 @@ def summarise(
     """Return the figures of a sweep.
 
     Args:
-        machine: what its runs left about their machines.
+        machines: what it left about its machines, by their names.
         drifted: the reference job before and after.
         search_cost: as the search left it.
         points_per_halving: as for `greensweep.decision.choice.decide`.
     """
     metric = metric_of(trials)
-    shared = machine if machine is not None and machine.neighbours else None
+    total = sum((machines or {}).values(), start=SweepTotal())
+    shared, nodes = total if total.neighbours else None, node_energies(machines or {})
+    idle = idle_nodes(nodes, [trial.result for trial in trials])
     best, front = best_trial(trials), front_numbers(trials)
     decision, chosen = decide_between(trials, points_per_halving)
     return StudySummary(
@@ -222,6 +239,10 @@ def summarise(
         energy_machine_joules=shared.machine_joules if shared else None,
         energy_remainder_joules=shared.machine_joules - shared.trials_joules if shared else None,
         energy_neighbours=shared.neighbours if shared else 0,
+        energy_nodes=nodes,
+        energy_idle_nodes_joules=idle.joules if idle else None,
+        energy_idle_nodes_uncertainty_joules=idle.uncertainty_joules if idle else None,
+        energy_idle_nodes_quality=idle.quality if idle else None,
         drift=drifted.change if drifted else None,
         drift_notable=drifted.notable if drifted else {},
         objective_metric=metric.name,

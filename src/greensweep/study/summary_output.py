@@ -10,7 +10,13 @@ from greensweep.errors import plural
 from greensweep.messages import spelled
 from greensweep.search.cost import SearchCost
 from greensweep.search.sentences import cost_sentences
-from greensweep.study.sentences import answer_text, beside_sentence, caveats, selection_sentence
+from greensweep.study.sentences import (
+    answer_text,
+    beside_sentence,
+    caveats,
+    nodes_sentence,
+    selection_sentence,
+)
 from greensweep.study.summary import StudySummary
 from greensweep.study.trials import Trial
 from greensweep.study.trials_table import trials_table
@@ -75,7 +81,8 @@ def _paragraphs(summary: StudySummary, trials: Sequence[Trial]) -> list[list[str
     rests_on = [selection_sentence(summary), *(caveats(summary, trials) if trials else [])]
     bill: list[str | None] = []
     if summary.search is not None:
-        bill = [*cost_sentences(SearchCost(**summary.search)), beside_sentence(summary)]
+        cost = cost_sentences(SearchCost(**summary.search))
+        bill = [*cost, beside_sentence(summary), nodes_sentence(summary)]
     return [[each for each in paragraph if each] for paragraph in (rests_on, bill)]
 
 

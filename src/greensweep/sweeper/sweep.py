@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from greensweep.config.schema_tracking import TrackingConfig
 from greensweep.config.sweeper import SweeperConfig
+from greensweep.energy.node import node_metered
 from greensweep.errors import GreensweepError, StudyError
 from greensweep.executors.local import run_workers
 from greensweep.executors.probe import Needs, needs_of
@@ -170,11 +171,15 @@ class Sweep:
             jobs = SlurmJobs(replace(worker, gpus=None), queue, options, needs)
             with graceful():
                 jobs.run(workers)
-        elif worker.launches_here and (workers > 1 or options.gpus_per_worker is not None):
-            run_workers(worker, workers, queue.recover_dead, read_output=display.has_terminal)
-        else:
+        elif not worker.launches_here:
             with graceful():
-                worker.work(1 if worker.launches_here else workers, display.look)
+                worker.work(workers, display.look)
+        elif workers > 1 or options.gpus_per_worker is not None:
+            with node_metered(worker.energy, worker.spec.directory):
+                run_workers(worker, workers, queue.recover_dead, read_output=display.has_terminal)
+        else:
+            with graceful(), node_metered(worker.energy, worker.spec.directory):
+                worker.work(1, display.look)
 
     def _run_on_ray(
         self,

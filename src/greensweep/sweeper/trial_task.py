@@ -57,7 +57,7 @@ class TrialTask:
     @cached_property
     def meter(self) -> Meter | None:
         """Measures this process's trials."""
-        return None if self.energy is None else build_meter(self.energy)
+        return None if self.energy is None else build_meter(self.energy, self.spec.directory)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the meter, whose files are this process's."""

@@ -184,7 +184,7 @@ class Worker:
         study = open_once(self.spec)
         with warn_once_per_sweep(self.spec.directory):
             # Drawing trials computes on no GPU, and what waits meanwhile is every worker's alike.
-            meter = SearchMeter(build_meter(self.energy, device="cpu"))
+            meter = SearchMeter(build_meter(self.energy, self.spec.directory, device="cpu"))
             launcher = self._launcher(meter if self.launches_here else None)
 
             def run(trials: list[ReservedTrial]) -> list[BaseException | None]:
@@ -199,7 +199,7 @@ class Worker:
     ) -> None:
         """Let an engine run trials until there are no more."""
         with warn_once_per_sweep(self.spec.directory):
-            meter = SearchMeter(build_meter(self.energy, device="cpu"))
+            meter = SearchMeter(build_meter(self.energy, self.spec.directory, device="cpu"))
             run_trials_elsewhere(queue, elsewhere, meter, on_end)
 
     def _launcher(self, search: SearchMeter | None) -> Any:
