@@ -19,6 +19,7 @@ from conftest import PROJECT
 from pages import blocks
 from services import Slurm, slurm, wait_for  # noqa: F401 - a fixture
 
+from greensweep.energy.machine import machine_totals
 from greensweep.record.result import read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import counted, outcome_of, owner_of
@@ -168,6 +169,39 @@ def test_workers_are_jobs_on_nodes_with_their_own_gpus(sweeping: Sweeping) -> No
     assert "Submitted 2 jobs" in said
     assert f"The study is in {sweeping.sweep / 'journal.log'}" in said
     assert not [*(sweeping.sweep / "slurm").glob("*.pkl")]
+
+
+def test_a_node_is_read_from_the_first_line_of_its_jobs_to_the_last(sweeping: Sweeping) -> None:
+    """Both nodes are of one machine here, which counts once; one job waits for the other."""
+    began = time.monotonic()
+    said = sweeping.run("hydra.sweeper.energy=null", "hydra.sweeper.n_trials=3", "pause=1")
+    lasted = time.monotonic() - began
+    assert len({each["SLURM_JOB_ID"] for each in sweeping.places}) == 2
+    (total,) = machine_totals(sweeping.sweep).values()
+    assert (total.watches, total.releases) == (2, 2)
+    assert 4.0 < total.seconds < lasted  # two rounds of trials
+    charged = sum(
+        result.energy_charged_joules or 0.0
+        for result in read_results(trial_directories(sweeping.sweep)).values()
+    )
+    assert 0 < charged <= total.trials_joules < total.machine_joules
+    study = json.loads((sweeping.sweep / "study.json").read_text())
+    idle = study["energy_idle_nodes_joules"]
+    assert idle == pytest.approx(total.machine_joules - total.trials_joules)
+    assert "The machine used " in said and "went to no trial" in said
+
+
+def test_a_node_whose_job_was_killed_counts_up_to_its_last_reading(sweeping: Sweeping) -> None:
+    options = ("hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=1", "pause=1")
+    sweeping.start("hydra.sweeper.energy=null", *options)
+    sweeping.has_begun(2)
+    psutil.Process(sweeping.places[1]["pid"]).kill()
+    said = sweeping.end()
+    sweeping.holds(4)
+    (total,) = machine_totals(sweeping.sweep).values()
+    assert (total.watches, total.releases) == (2, 1)
+    assert 0 < total.trials_joules < total.machine_joules
+    assert " was not released, and counts up to its last reading." in said
 
 
 def test_a_job_that_is_cancelled_leaves_its_trials_to_the_others(sweeping: Sweeping) -> None:
