@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from test_bad_input import one_sentence
 
+from greensweep.energy.machine import machine_totals
 from greensweep.record.result import read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import Outcome
@@ -109,6 +110,28 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 def results_in(folder: Path) -> list[dict[str, Any]]:
     return [json.loads((each / "result.json").read_text()) for each in trial_directories(folder)]
+
+
+def test_the_machine_is_read_as_long_as_the_search_has_it(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep()
+    (total,) = machine_totals(folder).values()
+    assert (total.watches, total.releases) == (1, 1)
+    charged = sum(each["energy_charged_joules"] for each in results_in(folder))
+    assert 0 < charged < total.trials_joules < total.machine_joules  # the search is between
+    study = json.loads((folder / "study.json").read_text())
+    idle, off = study["energy_idle_nodes_joules"], study["energy_idle_nodes_uncertainty_joules"]
+    assert idle == total.machine_joules - total.trials_joules
+    assert off > total.uncertainty_joules
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "The machine used " in said and "went to no trial" in said
+
+
+def test_no_machine_is_read_where_nothing_is_metered(sweep: Sweep) -> None:
+    folder = sweep("silent", "hydra.sweeper.meter=nothing", "hydra.sweeper.direction=maximize")
+    assert machine_totals(folder) == {}
+    assert json.loads((folder / "study.json").read_text())["energy_idle_nodes_joules"] is None
 
 
 @pytest.mark.parametrize("kind", ["measure", "run"])

@@ -215,8 +215,8 @@ class MachineMeter:
 
     def _join(self, state: LedgerState) -> None:
         if not any(map(self._is_alive, state.members.values())):
-            for sweep, total in state.sweeps.items():  # what the dead have left
-                add_to_total(total, Path(sweep))
+            for folder, total in state.sweeps.items():  # what the dead have left
+                add_to_total(total, Path(folder))
             state.members, state.counters, state.sweeps = {}, {}, {}
         self._now, self._last = now, values = self._read()
         if not values:
