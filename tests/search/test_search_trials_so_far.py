@@ -180,10 +180,10 @@ def test_the_epochs_of_a_trial_take_no_more_work_late_in_a_budget(tmp_path: Path
 @pytest.mark.parametrize(
     ("pruner", "objectives", "reports", "most"),
     [
-        pytest.param("none", 1, 0, 60, marks=pytest.mark.slow),
-        pytest.param("none", 1, 10, 95, marks=pytest.mark.slow),
-        pytest.param("median", 1, 10, 160, marks=pytest.mark.slow),
-        ("pareto", 2, 10, 130),
+        pytest.param("none", 1, 0, 45, marks=pytest.mark.slow),
+        pytest.param("none", 1, 10, 60, marks=pytest.mark.slow),
+        pytest.param("median", 1, 10, 110, marks=pytest.mark.slow),
+        ("pareto", 2, 10, 90),
     ],
 )
 def test_a_trial_late_in_a_study_costs_no_more_statements(

@@ -278,7 +278,10 @@ class TrialMonitor:
         For a pruner they are spread over all; where the best are what matters, those are in it.
         """
         best = 0 if most == _MOST_FOR_PRUNER else None
-        return StudyWindow(self._study, *trials_so_far(self._study).window(most, best))
+        # Successive halving compares with what those that run have come to, too.
+        halves = isinstance(self._study.pruner, SuccessiveHalvingPruner | HyperbandPruner)
+        so_far = trials_so_far(self._study, reports=halves)
+        return StudyWindow(self._study, *so_far.window(most, best))
 
     def _prune_beaten(self, progress: Progress) -> None:
         if self._objective(progress) is None or progress.joules is None:
@@ -286,7 +289,7 @@ class TrialMonitor:
         sign = self._sign
         finished = [
             Finished(sign * trial.values[0], trial.values[1], _scores(outcome.curve, sign))
-            for trial in trials_so_far(self._study).window(_MOST_CURVES).trials
+            for trial in trials_so_far(self._study, reports=False).window(_MOST_CURVES).trials
             if trial.state == TrialState.COMPLETE and (outcome := outcome_of(trial)) is not None
         ]
         beating = dominated_by(

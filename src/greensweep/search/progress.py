@@ -50,7 +50,8 @@ class ProgressDisplay:
     def look(self) -> None:
         """Print a line for each trial that has ended since the last look; draw the live one."""
         with self._lock, suppress(StorageInternalError, SQLAlchemyError):  # as others will say
-            so_far, now = trials_so_far(self._study), time.monotonic()
+            so_far = trials_so_far(self._study, reports=self._line is not None)
+            now = time.monotonic()
             ended = so_far.ended[self._told :]
             self._told += len(ended)
             for trial in ended:

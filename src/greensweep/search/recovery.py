@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,8 @@ from greensweep.search.trials_so_far import trials_so_far
 
 log = logging.getLogger(__name__)
 
+_CLAIM_SECONDS = 0.005  # between looks whether another draws yet, which takes some ten of them
+
 # Dates, which another machine's clock gave, show only what is older than any clock is off.
 _ANCIENT = timedelta(days=2)
 
@@ -56,7 +59,6 @@ class Recovery:
     Attributes:
         folder: returns a trial's own.
         values_of: returns the objectives of a finished run that left a result.
-        lock: held by who draws a trial, or finishes one of another process.
     """
 
     spec: SearchSpec
@@ -67,11 +69,15 @@ class Recovery:
     def __post_init__(self) -> None:
         """No trial has been heard yet."""
         self._listener = Listener()
-        self.lock = FileLock(self.spec.lock_file("claim"))
+        self._lock = FileLock(self.spec.lock_file("claim"))
+
+    def claim(self) -> AbstractContextManager[Any]:
+        """Hold the lock of who draws a trial, or finishes one of another process."""
+        return self._lock.acquire(poll_interval=_CLAIM_SECONDS)
 
     def recover_dead(self) -> int:
         """Finish the trials whose process has died; return how many."""
-        with self.lock:
+        with self.claim():
             running = trials_so_far(self.study, reports=False).running
             dead = {trial.number: self._is_dead(trial) for trial in running}
             unknown = [trial for trial in running if dead[trial.number] is None]
@@ -88,7 +94,7 @@ class Recovery:
 
     def finish_lost(self, numbers: Collection[int]) -> None:
         """Finish those of these trials that still run, whose process is known to be gone."""
-        with self.lock:
+        with self.claim():
             for number in numbers:
                 trial = trial_of(self.study, number)
                 if trial.state == TrialState.RUNNING:
@@ -96,7 +102,7 @@ class Recovery:
 
     def recover(self, trial: FrozenTrial) -> bool:
         """Finish a running trial by what its folder holds; False where it says nothing."""
-        with self.lock:
+        with self.claim():
             folder = self.folder(trial)
             ended = read_trial_file(folder) or self._ended_by_result(trial, folder)
             if ended is None:
@@ -156,7 +162,7 @@ class Recovery:
             how: it was lost, in words that an epoch may follow.
             status: lost: its machine is gone, too.
         """
-        with self.lock:
+        with self.claim():
             if self.recover(trial):
                 return
             earlier = [trial_of(self.study, number) for number in retry_history(trial)]

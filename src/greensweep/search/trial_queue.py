@@ -81,7 +81,7 @@ class TrialQueue(Recovery):
         Raises:
             StudyError: a point to start from is outside of the space.
         """
-        with self.lock:
+        with self.claim():
             self.recover_dead()
             for trial in self._so_far().left_to_repeat():
                 self.run_again(trial)
@@ -93,7 +93,7 @@ class TrialQueue(Recovery):
         Raises:
             StudyError: the sampler cannot be made.
         """
-        with self.lock:
+        with self.claim():
             self.recover_dead()
             so_far = self._with_interrupted()
             if so_far.counted >= self.spec.total or self._limit_reached(so_far):
