@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,25 +49,29 @@ PROGRAM = """
 
 
 @pytest.fixture
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
-    """A cluster with a head that runs nothing, and two nodes of a CPU each."""
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A cluster with a head that runs nothing, which nodes may join."""
     utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     # A node has the packages of this environment, and finds what this process finds.
     monkeypatch.setenv("PYTHONPATH", str(PROJECT / "src"))
-    head = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": _MEMORY}
+    resources = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": _MEMORY}
     started = utils.Cluster(
-        initialize_head=True, head_node_args={**head, "include_dashboard": False}
+        initialize_head=True, head_node_args={**resources, "include_dashboard": False}
     )
     try:
-        for name in ("n1", "n2"):
-            add_node(started, name)
         yield started
     finally:
         started.shutdown()
+
+
+@pytest.fixture
+def cluster(head: Any) -> Any:
+    """A cluster with a head that runs nothing, and two nodes of a CPU each."""
+    for name in ("n1", "n2"):
+        add_node(head, name)
+    return head
 
 
 def add_node(cluster: Any, name: str, **resources: Any) -> Any:
@@ -151,22 +155,42 @@ def kill(process: int) -> None:
 
 
 @contextmanager
-def stranger(cluster: Any, name: str, hidden: Path) -> Iterator[None]:
-    """Let another machine join a cluster: it has a name of its own, and does not see a folder."""
+def stranger(
+    cluster: Any,
+    name: str,
+    hidden: Path,
+    *,
+    cpus: int = 1,
+    cache: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[None]:
+    """Let another machine join a cluster: it has a name of its own, and does not see a folder.
+
+    Args:
+        cache: where it works instead; one that is made where None.
+        environment: of its processes, beside ours.
+    """
     if shutil.which("unshare") is None or os.geteuid() != 0:
         pytest.skip("only root may start a node that does not see this machine's folders")
-    ray = f"{sys.executable} -m ray.scripts.scripts start --address={cluster.address} --num-cpus=1"
-    ray += f" --num-gpus=0 --node-name={name} --object-store-memory={_MEMORY} --block"
-    cache = hidden.with_name(f"cache-of-{name}")
+    ray = f"{sys.executable} -m ray.scripts.scripts start --address={cluster.address}"
+    ray += f" --num-cpus={cpus} --num-gpus=0 --object-store-memory={_MEMORY}"
+    ray += f" --node-name={name} --block"
+    cache = cache or hidden.with_name(f"cache-of-{name}")
     steps = f"hostname {name} && mount -t tmpfs none {hidden} && cd / && exec {ray}"
     process = subprocess.Popen(
         ["unshare", "--mount", "--uts", "sh", "-c", steps],
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(PROJECT / "src")},
+        env={
+            **os.environ,
+            "XDG_CACHE_HOME": str(cache),
+            "PYTHONPATH": str(PROJECT / "src"),
+            **(environment or {}),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
+        wait_for(lambda: joined(cluster, name))
         yield
     finally:
         for each in psutil.Process(process.pid).children(recursive=True):

@@ -1,18 +1,28 @@
 """Nodes that see no shared folder: what they are sent, and how what a trial left comes home."""
 
+import errno
 import importlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import cloudpickle
 import pytest
 
 from greensweep.errors import StudyError
 from greensweep.executors import code
 from greensweep.executors.code import gather_code, program_folders, sent_folder
-from greensweep.executors.node import Home, Returned, take_home
+from greensweep.executors.node import Home, Returned, run_on_node, take_home
+from greensweep.executors.probe import Needs
 from greensweep.files import write_json
+from greensweep.nested import to_json
+from greensweep.search.records import Outcome
+from greensweep.search.trial import EndedTrial
+from greensweep.search.trial_queue import ReservedTrial
 
 
 def files_below(folder: Path) -> set[str]:
@@ -112,3 +122,59 @@ def test_only_small_files_are_shown_to_other_trials(tmp_path: Path) -> None:
     (tmp_path / ".claim.lock").touch()
     (tmp_path / "large.csv").write_bytes(bytes(2**17))
     assert Home(b"", tmp_path, tmp_path, "").marks() == {".mlflow_parent": b"run"}
+
+
+def run_one_trial(home: Home, fault: BaseException | None = None) -> Returned:
+    """Run trial 0 of a program that leaves two files, and may break outside of its task."""
+
+    class Program:
+        spec = SimpleNamespace(directory=home.sweep)
+
+        def move(self, sweep: Path, here: Any) -> None:
+            self.spec = SimpleNamespace(directory=sweep)
+
+        def run_one(self, trial: ReservedTrial) -> BaseException | None:
+            folder = self.spec.directory / "0"
+            folder.mkdir(parents=True)
+            ended = EndedTrial(0, Outcome("failed", "no space left"), None)
+            write_json(folder / "trial.json", to_json(ended))
+            write_json(folder / "result.json", {})
+            return fault
+
+    home = replace(home, worker=cloudpickle.dumps(Program()))
+    return run_on_node(home, {}, ReservedTrial(0, {}))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the command, from where a trial that runs in this process finds back."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep").mkdir()
+    write_json(tmp_path / "sweep" / "study_of.json", {"study_name": "s", "folder": "a1"})
+    return tmp_path
+
+
+def test_a_node_that_lacks_what_trials_need_says_so_and_runs_none(here: Path) -> None:
+    sweep = here / "sweep"
+    needs = Needs(sweep, "a1", f"sqlite:///{here / 'optuna.db'}", python="3.1")
+    home = Home(b"", here, sweep, needs.mark, needs=needs)
+    unfit = run_one_trial(home).unfit
+    assert unfit is not None and unfit.endswith("and this command 3.1: give both the same")
+    assert not [*sweep.glob("0")]
+    fit = Needs(sweep, needs.mark, needs.storage)
+    assert run_one_trial(replace(home, needs=fit)).unfit is None
+    assert [*sweep.glob("0")]
+
+
+def test_a_nodes_full_disk_is_no_failure_of_its_trial(here: Path) -> None:
+    home = Home(b"", here, here / "away" / "sweep", "another", needs=None)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    returned = run_one_trial(home, full)
+    assert returned.unfit is not None
+    assert returned.unfit.startswith(f"has no space left for {here / 'cache'}")
+    # What says that the trial failed stays away.
+    assert {*(returned.files or ())} == {"0/result.json"}
+    other = run_one_trial(home, OSError(errno.EACCES, "Permission denied"))
+    assert other.unfit is None
+    assert {*(other.files or ())} == {"0/result.json", "0/trial.json"}

@@ -7,13 +7,13 @@ from typing import Any
 
 import optuna
 import pytest
-from clusters import Searched, add_node, cluster, joined, kill, searched, stranger, wait_for
+from clusters import Searched, add_node, cluster, head, kill, searched, stranger, wait_for
 from mlflow import MlflowClient
 
 from greensweep.energy.machine import machine_totals
 from greensweep.search.records import counted, outcome_of
 
-__all__ = ["cluster", "searched"]
+__all__ = ["cluster", "head", "searched"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -142,7 +142,6 @@ def test_a_node_is_read_to_its_end_also_where_it_sees_no_folder(
     shared = tmp_path_factory.mktemp("server")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared / 'mlflow.db'}")
     with stranger(cluster, "far", hidden=searched.folder):
-        wait_for(lambda: joined(cluster, "far"))
         status, said = searched.run(
             *on(cluster, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_workers=auto"),
             f"marks={shared}",
@@ -198,7 +197,6 @@ def test_a_node_that_sees_no_folder_is_sent_the_program_and_sends_its_results_ho
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     command = on(cluster, "hydra.sweeper.n_trials=3", f"marks={shared}")
     with stranger(cluster, "far", hidden=searched.folder):
-        wait_for(lambda: joined(cluster, "far"))
         status, said = searched.run(*command)
         assert status == 1
         assert "Error: node far does not share the study with " in said

@@ -11,6 +11,7 @@ from greensweep.config.schema_energy import UnmeteredConfig
 from greensweep.config.sweeper import RayConfig, SweeperConfig
 from greensweep.errors import StudyError
 from greensweep.executors.node import Home
+from greensweep.executors.probe import Needs
 from greensweep.executors.ray import RayTasks, no_cluster
 
 
@@ -35,13 +36,17 @@ def test_an_address_without_a_cluster_is_said_with_the_way_out() -> None:
 
 def tasks(nodes: Sequence[dict[str, float]], **options: Any) -> RayTasks:
     """Tasks on a cluster of such nodes, none of which is ever submitted."""
-    found = [{"Alive": bool(each), "Resources": each} for each in nodes]
+    found = [
+        {"NodeID": str(number), "Alive": bool(each), "Resources": each}
+        for number, each in enumerate(nodes)
+    ]
     ray = SimpleNamespace(
         nodes=lambda: found, put=lambda _: None, remote=lambda **_: lambda _: None
     )
     asked = SweeperConfig(n_workers="auto", **options)
     worker: Any = SimpleNamespace(gpus=None, energy=UnmeteredConfig())
-    return RayTasks(ray, worker, Home(b"", Path(), Path(), ""), asked, any_gpus=1)
+    needs = Needs(Path(), "", "")
+    return RayTasks(ray, worker, Home(b"", Path(), Path(), ""), asked, needs, any_gpus=1)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,20 @@ def test_a_search_that_cannot_go_on_lets_its_trials_end_after_their_epoch(search
     assert (engine.at_once, engine.interrupts) == ([3, 2, 1], 1)
 
 
+def test_a_search_that_has_no_place_left_lets_its_trials_end_and_says_why(search: Search) -> None:
+    engine = Engine(search, 3)
+
+    def places() -> int:
+        if len(engine.running) == 2:
+            raise StudyError("node n1 has no space left")
+        return 3
+
+    engine.places = places  # type: ignore[method-assign]
+    with pytest.raises(StudyError, match="node n1 has no space left"):
+        engine.run()
+    assert (engine.at_once, engine.interrupts) == ([2, 1], 1)
+
+
 def test_a_place_that_comes_is_taken_before_a_trial_ends(search: Search) -> None:
     engine, workers = Engine(search, 1), iter([1, 1, 3])
     engine.places = lambda: engine.workers  # type: ignore[method-assign]

@@ -4,6 +4,8 @@ Nodes that do not see the sweep's folder send what a trial left there home, as w
 returns, and whoever submitted it writes it into the sweep's folder.
 """
 
+import errno
+import logging
 import math
 import os
 import platform
@@ -23,13 +25,13 @@ from platformdirs import user_cache_path
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.energy.machine import is_later_total
 from greensweep.energy.node import node_metered
-from greensweep.errors import GreensweepError, StudyError
+from greensweep.errors import GreensweepError, StudyError, causes
 from greensweep.executors.code import sent_folder
 from greensweep.executors.probe import Needs, Node, probe
 from greensweep.executors.worker import Worker
 from greensweep.files import write_whole
 from greensweep.messages import message_of
-from greensweep.search.folders import is_of, trial_directories
+from greensweep.search.folders import TRIAL_FILE, is_of, trial_directories
 from greensweep.search.interrupt import graceful
 from greensweep.search.trial import read_trial_file
 from greensweep.search.trial_queue import ReservedTrial
@@ -37,6 +39,7 @@ from greensweep.search.trial_queue import ReservedTrial
 _NAMES_PATHS = (".json", ".yaml")  # files of a trial that may name its folder
 _MOST_MARK_BYTES = 2**16
 _MOST_OUTPUT = 2**16  # characters of a trial's output that are printed, the last ones
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Home:
         paths: folders of the program's modules.
         environment: variables that trials need, without those that nodes have of their own.
         reads_output: what trials print is returned; else it goes where the engine lets it.
+        needs: what a node is asked for before the first trial of a process; None: nothing.
     """
 
     worker: bytes
@@ -60,6 +64,7 @@ class Home:
     paths: tuple[str, ...] = ()
     environment: Mapping[str, str] | None = None
     reads_output: bool = True
+    needs: Needs | None = None
 
     def marks(self) -> dict[str, bytes]:
         """Return what trials leave in the sweep's folder for each other: small files, no locks."""
@@ -74,12 +79,15 @@ class Returned(NamedTuple):
         output: what it printed.
         files: by their paths in the sweep's folder; None where the node sees that folder.
         host: the machine that it ran on.
+        unfit: what keeps this node from running trials, so that this one is to run elsewhere; None
+            of nothing.
     """
 
     fault: BaseException | None
     output: str = ""
     files: Mapping[str, bytes] | None = None
     host: str = ""
+    unfit: str | None = None
 
 
 def run_on_node(home: Home, marks: Mapping[str, bytes], trial: ReservedTrial) -> Returned:
@@ -88,7 +96,9 @@ def run_on_node(home: Home, marks: Mapping[str, bytes], trial: ReservedTrial) ->
     Args:
         marks: of the sweep's folder, as of now.
     """
+    logging.raiseExceptions = False  # of a log file on a full disk the fault itself speaks
     fault: BaseException | None = None
+    unfit: str | None = None
     sweep = home.sweep
     with ExitStack() as stack:
         stack.enter_context(graceful(quiet=True))
@@ -98,14 +108,19 @@ def run_on_node(home: Home, marks: Mapping[str, bytes], trial: ReservedTrial) ->
             stack.enter_context(redirect_stderr(output))
         try:
             sweep = _enter(home, marks)
-            fault = _worker(home, sweep).run_one(trial)
+            unfit = _unfit(home, sweep)
+            fault = None if unfit else _worker(home, sweep).run_one(trial)
         except (Exception, KeyboardInterrupt) as raised:
             fault = raised
+        if not is_of(home.sweep, home.mark) and any(map(_is_full_disk, causes(fault))):
+            unfit = f"has no space left for {_own_folder(home)}"
         if isinstance(fault, Exception) and not isinstance(fault, GreensweepError):
             fault = StudyError(message_of(fault))  # its class may be of this node alone
         printed = _last(output)
     files = None if sweep == home.sweep else _packed(home, sweep, trial.number)
-    return Returned(fault, printed, files, platform.node())
+    if files and unfit:  # it says of the trial that it failed, which its node did
+        files = {name: each for name, each in files.items() if not name.endswith(TRIAL_FILE)}
+    return Returned(fault, printed, files, platform.node(), unfit)
 
 
 class NodeWatch:
@@ -157,7 +172,7 @@ def _enter(home: Home, marks: Mapping[str, bytes]) -> Path:
     """Work where the command was given, or in a folder of this node's; return the sweep's there."""
     os.environ.update(home.environment or {})
     is_shared = is_of(home.sweep, home.mark)
-    own = user_cache_path("greensweep") / "sweeps" / home.mark / platform.node()
+    own = _own_folder(home)
     here = _here(home, is_shared)
     for path in reversed(home.paths):
         if (each := here(path)) not in sys.path:
@@ -177,6 +192,11 @@ def _enter(home: Home, marks: Mapping[str, bytes]) -> Path:
     return sweep
 
 
+def _own_folder(home: Home) -> Path:
+    """Return where a node works that does not see the sweep's folder."""
+    return user_cache_path("greensweep") / "sweeps" / home.mark / platform.node()
+
+
 def _here(home: Home, is_shared: bool) -> Callable[[str], str]:
     """Return what finds a folder of the program's: it, or its copy that was sent."""
 
@@ -191,6 +211,23 @@ def _worker(home: Home, sweep: Path) -> Worker:
     if sweep not in (home.sweep, worker.spec.directory):
         worker.move(sweep, _here(home, is_shared=False))
     return worker
+
+
+_fit = set[bytes]()  # workers whose needs this process has found to be met
+
+
+def _unfit(home: Home, sweep: Path) -> str | None:
+    """Return what this node lacks, which may have joined after others were probed."""
+    if home.needs is None or home.worker in _fit:
+        return None
+    found = probe(home.needs, lambda: _worker(home, sweep)).fault
+    if found is None:
+        _fit.add(home.worker)
+    return found
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 @lru_cache(1)  # of the sweep that this process runs trials of

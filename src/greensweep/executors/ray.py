@@ -8,12 +8,13 @@ import platform
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 
@@ -29,7 +30,14 @@ from greensweep.errors import (
     rounded,
 )
 from greensweep.executors.code import gather_code, program_folders
-from greensweep.executors.node import Home, NodeWatch, probe_node, run_on_node, take_home
+from greensweep.executors.node import (
+    Home,
+    NodeWatch,
+    Returned,
+    probe_node,
+    run_on_node,
+    take_home,
+)
 from greensweep.executors.probe import Needs, check_node
 from greensweep.executors.ray_internals import quiet_raylets
 from greensweep.executors.worker import Worker
@@ -41,6 +49,7 @@ from greensweep.search.trial_queue import ReservedTrial
 _CONNECT_SECONDS = 5.0
 _PROBE_SECONDS = 120.0  # a node may have to start processes first
 _RELEASE_SECONDS = 10.0
+_AVOID_SECONDS = 30.0  # after which a node that was unfit may have been mended
 _NODE_ID = re.compile(r"ID: (\w{56})")
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
 
@@ -84,9 +93,9 @@ def ray_tasks(
     )
     _connect(ray, options.ray, [*home.paths, *worker.config_folders()], verbose)
     try:
-        tasks = RayTasks(ray, worker, home, options, any_gpus=any_gpus)
+        tasks = RayTasks(ray, worker, home, options, needs, any_gpus=any_gpus)
         if options.check_nodes:
-            tasks.check(needs)
+            tasks.check()
         try:
             yield tasks
         finally:
@@ -168,13 +177,22 @@ class RayTasks:
     Args:
         ray: the module.
         home: where the sweep is, but for its worker.
+        needs: what trials need of a node, but for GPUs.
         any_gpus: that the program takes where there are any.
     """
 
     def __init__(
-        self, ray: Any, worker: Worker, home: Home, options: SweeperConfig, *, any_gpus: int
+        self,
+        ray: Any,
+        worker: Worker,
+        home: Home,
+        options: SweeperConfig,
+        needs: Needs,
+        *,
+        any_gpus: int,
     ) -> None:
         self._ray, self._running = ray, dict[Any, ReservedTrial]()
+        self._unfit = dict[str, _Unfit]()  # nodes by their ids
         self._n_workers, self._home = options.n_workers, home
         self._energy = worker.energy
         self._has_all = options.n_workers == "auto" or options.ray.address is None
@@ -193,7 +211,11 @@ class RayTasks:
         self._takes |= {"GPU": gpus / share} if gpus else {}
         placed = copy.copy(worker)
         placed.gpus = 0 if gpus == 0 else None  # Ray shows a task its own
-        self._home_there = ray.put(replace(home, worker=cloudpickle.dumps(placed)))
+        self._needs = replace(needs, gpus=math.ceil(self._takes.get("GPU", 0)))
+        # A server of runs that is away costs no trial.
+        asked = replace(self._needs, tracking=None) if options.check_nodes else None
+        home = replace(home, worker=cloudpickle.dumps(placed), needs=asked)
+        self._home_there = ray.put(home)
         # What is lost is repeated by the search, which knows what it left, and not by Ray. With
         # GPUs each trial has a process of its own, Ray's default: CUDA keeps what it first saw.
         self._task = ray.remote(
@@ -201,18 +223,32 @@ class RayTasks:
             num_gpus=self._takes.get("GPU", 0),
             resources=dict(options.ray.resources or {}),
             max_retries=0,
-        )(run_on_node)
+        )(_run_on_node)
 
     def places(self) -> int:
-        """Return how many trials may run at a time: what was asked for, or the cluster holds."""
+        """Return how many trials may run at a time: what was asked for, or the cluster holds.
+
+        Raises:
+            StudyError: trials can run on none of its nodes.
+        """
+        if self._n_workers != "auto" and not self._unfit:
+            return int(self._n_workers)
+        avoided = self._avoided()
+        able = {node["NodeID"]: room for node in self._nodes() if (room := self._room(node))}
+        if able and able.keys() <= avoided.keys():
+            raise StudyError("; ".join(sorted({avoided[node].said for node in able})))
         if self._n_workers != "auto":
             return int(self._n_workers)
-        return max(sum(self._room(node) for node in self._nodes()), 1)
+        return max(sum(room for node, room in able.items() if node not in avoided), 1)
 
     def start(self, trial: ReservedTrial) -> None:
         """Submit a trial; it runs where and when the cluster has room."""
         self._watch()
-        task = self._task.remote(self._home_there, self._home.marks(), trial)
+        avoided = self._avoided()
+        fit = {"ray.io/node-id": f"!in({', '.join(avoided)})"} if avoided else {}
+        task = self._task.options(label_selector=fit).remote(
+            self._home_there, self._home.marks(), trial
+        )
         self._running[task] = trial
 
     def ended(self, seconds: float) -> list[TrialEnd]:
@@ -259,7 +295,7 @@ class RayTasks:
         affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         return affinity(node_id, soft=False)
 
-    def check(self, needs: Needs) -> None:
+    def check(self) -> None:
         """Send a probe to a node of each kind that has room for a trial.
 
         Raises:
@@ -274,11 +310,10 @@ class RayTasks:
                 "add such a node, or set hydra.sweeper.ray.num_cpus, resources, or "
                 "hydra.sweeper.gpus_per_worker to what there is"
             )
-        asked = replace(needs, gpus=math.ceil(self._takes.get("GPU", 0)))
         send = self._ray.remote(num_cpus=0, max_retries=0)(probe_node)
         probes = {
             send.options(scheduling_strategy=self._on(node["NodeID"])).remote(
-                self._home_there, self._home.marks(), asked
+                self._home_there, self._home.marks(), self._needs
             ): _name(node)
             for node in {_kind(node): node for node in able}.values()
         }
@@ -321,7 +356,7 @@ class RayTasks:
     def _end(self, task: Any, trial: ReservedTrial) -> TrialEnd:
         faults = self._ray.exceptions
         try:
-            returned = self._ray.get(task)
+            node, returned = self._ray.get(task)
         except faults.TaskCancelledError:
             return TrialEnd(trial, KeyboardInterrupt())
         except faults.RayTaskError as error:
@@ -343,13 +378,40 @@ class RayTasks:
             self._watch()
         if returned.output:
             print(returned.output, end="", flush=True)
-        return TrialEnd(trial, returned.fault, take_home(self._home, returned))
+        came_home = take_home(self._home, returned)
+        if returned.unfit is None:
+            return TrialEnd(trial, returned.fault, came_home)
+        names = {each["NodeID"]: _name(each) for each in self._ray.nodes()}
+        said = f"node {names[node]} {returned.unfit}"
+        self._unfit[node] = _Unfit(said, time.monotonic() + _AVOID_SECONDS)
+        return TrialEnd(trial, MachineLost(f"its {said}"), came_home)
+
+    def _avoided(self) -> dict[str, "_Unfit"]:
+        """Return the nodes that no trial is sent to now, by their ids."""
+        now = time.monotonic()
+        return {node: unfit for node, unfit in self._unfit.items() if now < unfit.until}
 
     def _node_in(self, error: Exception) -> str:
         """Return the name of the node that Ray's error is about, to be added to a sentence."""
         found = _NODE_ID.search(str(error))
         names = {node["NodeID"]: _name(node) for node in self._ray.nodes()}
         return f" ({names[found[1]]})" if found and found[1] in names else ""
+
+
+class _Unfit(NamedTuple):
+    """A node that could not run a trial: in words, and until when it is left alone."""
+
+    said: str
+    until: float
+
+
+def _run_on_node(
+    home: Home, marks: Mapping[str, bytes], trial: ReservedTrial
+) -> tuple[str, Returned]:
+    """Run a trial, and tell on which node that was."""
+    import ray
+
+    return ray.get_runtime_context().get_node_id(), run_on_node(home, marks, trial)
 
 
 def _has(node: Mapping[str, Any], resource: str) -> float:

@@ -60,7 +60,11 @@ class Elsewhere(Protocol):
     """Trials that run in other processes, wherever an engine places them."""
 
     def places(self) -> int:
-        """Return how many trials may run at a time, as things stand; at least 1."""
+        """Return how many trials may run at a time, as things stand; at least 1.
+
+        Raises:
+            StudyError: no trial can run any more.
+        """
 
     def start(self, trial: ReservedTrial) -> None:
         """Let a trial run, as soon as there is room for it."""
@@ -162,8 +166,14 @@ def run_trials_elsewhere(
     is_asked, has_more = False, True
 
     def has_room() -> bool:
-        ends = interrupted() or fault is not None
-        return has_more and not ends and len(running) < elsewhere.places()
+        nonlocal fault
+        if not has_more or interrupted() or fault is not None:
+            return False
+        try:
+            return len(running) < elsewhere.places()
+        except StudyError as raised:
+            fault = raised
+            return False
 
     def settle(ended: Sequence[TrialEnd]) -> None:
         for each in ended:
