@@ -25,7 +25,7 @@ import pytest
 from servers import free_port
 from sqlalchemy.engine import make_url
 
-from greensweep.energy.machine import machine_total
+from greensweep.energy.machine import machine_totals
 from greensweep.record.result import RunResult, read_results
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import counted, outcome_of, spent_of
@@ -202,10 +202,11 @@ class Search:
             assert self.command is None or self.command.poll() is None, self.story
             time.sleep(0.05)
 
-    def kill_worker(self) -> None:
-        """Kill the process of the trial that began last, as for want of memory."""
+    def kill_worker(self, node: str | None = None) -> None:
+        """Kill the process of the trial that began last, on a node say, as for want of memory."""
+        there = [each["pid"] for each in self.begun if node in (None, each["node"])]
         with suppress(ProcessLookupError):
-            os.kill(self.begun[-1]["pid"], signal.SIGKILL)
+            os.kill(there[-1], signal.SIGKILL)
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         storage = optuna.storages.get_storage(self.storage)
@@ -264,8 +265,9 @@ class Search:
             assert not other, f"{place} and storage differ: {sorted(other)}\n{self.story}"
         spent = sum(map(spent_of, study))
         assert spent > 0
-        total = machine_total(self.sweep)
-        assert total is None or spent <= total.machine_joules * 1.001, self.story
+        nodes = machine_totals(self.sweep).values()
+        joules = sum(node.machine_joules for node in nodes)
+        assert not nodes or spent <= joules * 1.001, f"{spent} of {joules} J\n{self.story}"
 
 
 def _joules(trial: optuna.trial.FrozenTrial) -> float | None:

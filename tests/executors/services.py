@@ -1,7 +1,8 @@
 """Slurm on this machine: two nodes with GPUs that are none, for tests that need the real one.
 
 munge, MariaDB, slurmdbd, slurmctld and two slurmd in a folder of their own, which bind to 127.0.0.1
-alone and are ended whatever happens.
+alone and are ended whatever happens. Each node has a host's name and a folder for temporary files
+of its own, as machines have.
 """
 
 import ctypes
@@ -14,9 +15,10 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
@@ -28,6 +30,13 @@ _GRES = """\
 AutoDetect=off
 NodeName=n1 Name=gpu File={folder}/dev/n1gpu[0-1]
 NodeName=n2 Name=gpu File={folder}/dev/n2gpu[0-1]
+"""
+
+# What a node's jobs have in their environment beside what they were submitted with.
+_PROLOG = """\
+#!/bin/sh
+echo "export TMPDIR={folder}/spool/$SLURMD_NODENAME/tmp"
+cat {folder}/environment/$SLURMD_NODENAME
 """
 
 _SLURM = """\
@@ -57,6 +66,8 @@ MpiDefault=none
 SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=5,sched_interval=5
 ReturnToService=2
@@ -67,11 +78,13 @@ KillWait=5
 MinJobAge=300
 SlurmdParameters=config_overrides
 GresTypes=gpu
-NodeName=DEFAULT CPUs=1 RealMemory=4000 Gres=gpu:2
+TaskProlog={folder}/etc/prolog.sh
+NodeName=DEFAULT CPUs={cpus} RealMemory=4000 Gres=gpu:2
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[n1]}
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[n2]}
 PartitionName=debug Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 PartitionName=short Nodes=n1,n2 MaxTime=10 State=UP
+PartitionName=urgent Nodes=n1,n2 MaxTime=10 PriorityTier=10 PreemptMode=OFF State=UP
 """
 
 _SLURMDBD = """\
@@ -103,8 +116,8 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0, what: str =
 class Slurm:
     """A Slurm of two nodes on this machine, in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cpus: int = 1) -> None:
+        self.folder, self._cpus = folder, cpus
         self._ports = _free_ports("slurmctld", "slurmdbd", "mariadb", *NODES)
         self._password = secrets.token_hex(8)
         self._started: list[subprocess.Popen[bytes]] = []
@@ -143,10 +156,19 @@ class Slurm:
         """Return the states that its nodes are in."""
         return {*self.call("sinfo", "--noheader", "--Format=StateLong").split()}
 
-    def start_node(self, node: str) -> None:
-        """Start a node, or bring it back."""
-        self._daemon("slurmd", "-D", "-N", node)
+    def start_node(self, node: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start a node, or bring it back, with variables that all of it has."""
+        own = environment or {}
+        lines = "".join(f"export {name}={value}\n" for name, value in own.items())
+        (self.folder / "environment" / node).write_text(lines)
+        (self.spool(node) / "tmp").mkdir(exist_ok=True)
+        named = ("unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', node)
+        self._daemon("slurmd", "-D", "-N", node, before=named, environment=own)
         self.call("scontrol", "ping")
+
+    def spool(self, node: str) -> Path:
+        """The node's own disk: what slurmd and jobs write that no other node sees."""
+        return self.folder / "spool" / node
 
     def kill_node(self, node: str) -> None:
         """Kill a node with all that runs on it, as if its power was cut."""
@@ -169,27 +191,31 @@ class Slurm:
                 process.wait()
 
     def _processes(self, node: str) -> list[psutil.Process]:
-        """Return a node's slurmd, then its steps, which have no parent, and what they run."""
+        """Return a node's slurmd, then its steps, which have no parent, and what they run.
+
+        A step has written its name over its environment: it is known by what it runs.
+        """
+        own = {*self.environment.items(), ("SLURMD_NODENAME", node)}
         daemons, steps, jobs = [], [], []
         for process in psutil.process_iter():
             with suppress(psutil.Error, IndexError):
-                if process.environ().get("SLURM_CONF") != self.environment["SLURM_CONF"]:
-                    continue
-                children = process.children(recursive=True)
                 if process.name() == "slurmd" and process.cmdline()[-1] == node:
-                    daemons.append(process)
-                elif process.name().startswith("slurmstepd") and any(
-                    each.environ().get("SLURMD_NODENAME") == node for each in children
-                ):
-                    steps.append(process)
-                    jobs += children
+                    if self.environment.items() <= process.environ().items():
+                        daemons.append(process)
+                elif process.name().startswith("slurmstepd"):
+                    children = process.children(recursive=True)
+                    if any(own <= {*each.environ().items()} for each in children):
+                        steps.append(process)
+                        jobs += children
         return [*daemons, *steps, *jobs]
 
     def _write(self) -> None:
-        for name in ("etc", "state", "log", "run", "dev", "munge", "mungekey", "db"):
+        for name in (
+            *("etc", "state", "log", "run", "dev", "munge", "mungekey", "db", "environment"),
+        ):
             (self.folder / name).mkdir(parents=True)
         for node in NODES:
-            (self.folder / "spool" / node).mkdir(parents=True)
+            self.spool(node).mkdir(parents=True, exist_ok=True)
             for gpu in (0, 1):  # as /dev/null is one; a plain file would be no device
                 device = self.folder / "dev" / f"{node}gpu{gpu}"
                 os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
@@ -198,11 +224,17 @@ class Slurm:
             "host": platform.node(),
             "ports": self._ports,
             "password": self._password,
+            "cpus": self._cpus,
         }
-        for name, text in (("gres", _GRES), ("slurm", _SLURM), ("slurmdbd", _SLURMDBD)):
-            file = self.folder / "etc" / f"{name}.conf"
+        for name, text, mode in (
+            ("gres.conf", _GRES, 0o644),
+            ("slurm.conf", _SLURM, 0o644),
+            ("slurmdbd.conf", _SLURMDBD, 0o600),
+            ("prolog.sh", _PROLOG, 0o755),
+        ):
+            file = self.folder / "etc" / name
             file.write_text(text.format(**known))
-            file.chmod(0o600 if name == "slurmdbd" else 0o644)
+            file.chmod(mode)
 
     def _start_munge(self) -> None:
         key, folder = self.folder / "mungekey" / "munge.key", self.folder / "munge"
@@ -254,15 +286,24 @@ class Slurm:
             text=True,
         )
 
-    def _daemon(self, *command: str) -> None:
+    def _daemon(
+        self,
+        *command: str,
+        before: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         name = f"{command[0]}-{command[-1]}.out" if command[0] == "slurmd" else f"{command[0]}.out"
         with (self.folder / "log" / name).open("ab") as file:
             process = subprocess.Popen(
-                [shutil.which(command[0]) or f"/usr/sbin/{command[0]}", *command[1:]],
+                [
+                    *before,
+                    shutil.which(command[0]) or f"/usr/sbin/{command[0]}",
+                    *command[1:],
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.environment, **environment},
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )
@@ -290,19 +331,21 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _missing() -> str | None:
-    """Say what a Slurm of the tests' own lacks here."""
+def require_slurm() -> None:
+    """Skip a test where a Slurm of its own lacks something."""
+    pytest.importorskip("submitit")
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     absent = [name for name in _DAEMONS if shutil.which(name, path=path) is None]
     if absent:
-        return f"no {absent[0]}: install slurm-wlm, munge, slurmdbd and mariadb-server"
-    return None if os.getuid() == 0 else "its devices and its slurmd need root"
+        pytest.skip(f"no {absent[0]}: install slurm-wlm, munge, slurmdbd and mariadb-server")
+    if os.getuid() != 0:
+        pytest.skip("its devices and its slurmd need root")
 
 
 @contextmanager
-def running_slurm(folder: Path) -> Iterator[Slurm]:
-    """A Slurm that runs until the block ends."""
-    slurm = Slurm(folder)
+def running_slurm(folder: Path, cpus: int = 1) -> Iterator[Slurm]:
+    """A Slurm that runs until the block ends, whose nodes have so many CPUs."""
+    slurm = Slurm(folder, cpus)
     try:
         slurm.start()
         yield slurm
@@ -311,10 +354,10 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """A Slurm of two nodes, each with a CPU and two GPUs that are none."""
-    pytest.importorskip("submitit")
-    if (missing := _missing()) is not None:
-        pytest.skip(missing)
-    with running_slurm(tmp_path_factory.mktemp("slurm")) as found:
+def slurm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Slurm]:
+    """A Slurm of two nodes, each with two GPUs that are none and a CPU, or a parameter's number."""
+    require_slurm()
+    with running_slurm(tmp_path_factory.mktemp("slurm"), getattr(request, "param", 1)) as found:
         yield found

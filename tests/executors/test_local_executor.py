@@ -149,6 +149,15 @@ def test_the_first_interrupt_says_what_it_does_and_the_second_ends(
     assert capfd.readouterr().err.split("\n") == ([""] if options else ["", said, ""])
 
 
+def test_a_batch_system_that_sends_its_signal_several_times_asks_once() -> None:
+    with graceful(quiet=True):
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_a_second_interrupt_ends_all_at_once(tmp_path: Path) -> None:
     folder, settled = str(tmp_path), []
 

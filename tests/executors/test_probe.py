@@ -107,6 +107,13 @@ def test_a_server_that_a_node_does_not_reach_is_named_without_its_password(needs
     assert "pa55" not in sentence
 
 
+def test_servers_that_are_away_keep_no_later_worker_from_a_node(needs: Needs) -> None:
+    pytest.importorskip("psycopg")
+    url = SERVER.replace("postgresql:", "postgresql+psycopg:")
+    away = replace(needs, storage=url, tracking="http://127.0.0.1:1", servers=False)
+    assert probe(away, lambda: None).fault is None
+
+
 def test_a_program_that_a_node_cannot_load_is_said(needs: Needs) -> None:
     def load() -> None:
         import no_such_module_of_anybody  # type: ignore[import-not-found]  # noqa: F401

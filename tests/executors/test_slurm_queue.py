@@ -7,7 +7,13 @@ import pytest
 from greensweep.config.sweeper import SlurmConfig
 from greensweep.errors import StudyError
 from greensweep.executors.slurm import last_sentence
-from greensweep.executors.slurm_queue import SlurmJob, may_run, read_jobs, require_slurm
+from greensweep.executors.slurm_queue import (
+    SlurmJob,
+    died_itself,
+    may_run,
+    read_jobs,
+    require_slurm,
+)
 
 
 def line(*fields: str) -> str:
@@ -54,10 +60,38 @@ def test_a_process_is_gone_with_the_job_and_the_restart_that_it_ran_in(
 
 
 @pytest.mark.parametrize(
+    ("mark", "state", "restarts", "died"),
+    [
+        ("12:0", "FAILED", 0, True),
+        ("12:0", "OUT_OF_MEMORY", 0, True),
+        ("12:0", "TIMEOUT", 0, False),
+        ("12:0", "NODE_FAIL", 0, False),
+        ("12:0", "FAILED", 1, False),  # what failed is what ran after the restart
+    ],
+)
+def test_a_process_that_ended_its_job_died_itself(
+    mark: str, state: str, restarts: int, died: bool
+) -> None:
+    assert died_itself({"12": SlurmJob("12", state, restarts)}, mark) == died
+
+
+def test_a_job_is_held_that_a_node_could_not_start() -> None:
+    held = SlurmJob("12", "PENDING", 1, "launch failed requeued held")
+    assert held.is_held
+    assert not held._replace(state="RUNNING").is_held
+    assert not held._replace(reason="JobHeldUser").is_held
+
+
+@pytest.mark.parametrize(
     ("left", "said"),
     [
         ("a line\nModuleNotFoundError: No module named 'mine'\n\n", "ModuleNotFoundError: No mod"),
         ("Error: no data\nsrun: error: n1: task 0: Exited with exit code 1\n", "Error: no data"),
+        ("epoch 1\nsrun: error: n1: task 0: Killed\n", "srun: error: n1: task 0: Killed"),
+        (
+            "slurmstepd-n1: error: *** STEP 4.0 ON n1 CANCELLED AT 10:41 DUE TO TIME LIMIT ***\nup",
+            "slurmstepd-n1: error: *** STEP 4.0 ON n1 CANCELLED AT 10:41 DUE TO TIME LIMIT ***",
+        ),
         ("srun: error: execve(): /py: No such file or directory\n", "srun: error: execve(): /py"),
         ("", None),
         (None, None),

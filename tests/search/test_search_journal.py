@@ -18,7 +18,7 @@ from greensweep.record.reporting import report
 from greensweep.search import heartbeats, loop
 from greensweep.search.folders import is_marked_sweep
 from greensweep.search.loop import SearchMeter, run_trials
-from greensweep.search.records import BEAT, OWNER, kept
+from greensweep.search.records import BEAT, OWNER, kept, status_of
 from greensweep.search.storage import open_storage
 from greensweep.search.trial_queue import ReservedTrial
 
@@ -156,8 +156,9 @@ def test_a_job_of_slurm_is_known_by_its_name_and_restarts(
     found.take()
     assert found.queue.jobs_of_running() == {1: "12:0", 2: "11_1:2"}
     found.queue.finish_lost([1, 2])
-    found.queue.finish_lost([1])
+    found.queue.finish_lost([1], "its job ended", "lost")
     assert found.states() == ["RUNNING", "FAIL", "FAIL", "WAITING", "WAITING"]
+    assert status_of(found.trials[1]) == "died"
 
 
 # A worker whose time is limited

@@ -34,6 +34,7 @@ class Needs:
         inputs: what runs read; a relative path is meant from where trials run.
         gpus: of each trial.
         shares_folder: results cannot come home where the node does not see the sweep's folder.
+        servers: of study and runs have to answer; who waits for them needs none to, for a while.
     """
 
     directory: Path
@@ -43,6 +44,7 @@ class Needs:
     inputs: tuple[Input, ...] = ()
     gpus: int = 0
     shares_folder: bool = False
+    servers: bool = True
     python: str = field(default_factory=lambda: _minor(platform.python_version()))
     version: str = greensweep.__version__
     machine: tuple[str, str] = field(default_factory=lambda: this_process().clock)
@@ -142,7 +144,8 @@ def _storage_faults(needs: Needs) -> Iterator[str]:
             )
     elif sqlite_file(needs.storage) is None:
         try:
-            open_storage(needs.storage)
+            if needs.servers:
+                open_storage(needs.storage)
         except StudyError as error:
             cause = first_line(error.__cause__ or error)
             yield f"does not reach the study in {mask_text(needs.storage)} ({cause}): {server}"
@@ -154,7 +157,7 @@ def _storage_faults(needs: Needs) -> Iterator[str]:
     if is_another and sqlite_file(needs.tracking) is not None:
         home = needs.machine[0]
         yield f"does not share MLflow's store with {home}, a SQLite file there: {remedy}"
-    elif fault := unreachable(needs.tracking):
+    elif needs.servers and (fault := unreachable(needs.tracking)):
         yield f"does not reach MLflow at {mask_text(needs.tracking)} ({fault}): {remedy}"
 
 

@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import cloudpickle
 import psutil
+from optuna.trial import TrialState
 
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.sweeper import SweeperConfig
@@ -29,9 +30,11 @@ from greensweep.executors.probe import Needs, probe
 from greensweep.executors.slurm_queue import (
     SlurmJob,
     cancel_jobs,
+    died_itself,
     job_of,
     jobs_named,
     may_run,
+    release_job,
     require_slurm,
     short_name,
     signal_jobs,
@@ -62,6 +65,9 @@ _HOPELESS = {
     *("AssocMaxWallDurationPerJobLimit", "QOSMaxWallDurationPerJobLimit"),
 }
 _ERROR = "Error: "
+_KILLED = re.compile(
+    r"srun: error: .*: (Killed|Out Of Memory)$|slurmstepd\S*: error: .*(oom| DUE TO )"
+)
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class SlurmJobs:
         self._jobs: dict[str, SlurmJob] = {}
         self._told: set[str] = set()  # ended ones that were seen to, and reasons to wait
         self._asked: set[str] = set()  # to end
+        self._withdrawn: set[str] = set()  # for which no trial was left
         self._cancelled = self._futile = self._cut_off = 0
         self._fault: str | None = None
 
@@ -177,6 +184,10 @@ class SlurmJobs:
                 "all jobs of the sweep were cancelled: give the same command again, which goes on "
                 "where it stopped"
             )
+        elif not left and not busy:
+            waiting = [job for job in present if job.waits]
+            self._withdrawn.update(job.id for job in waiting)
+            cancel_jobs(waiting)
         return missing > 0 or bool(present)
 
     def _look(self) -> bool:
@@ -191,7 +202,9 @@ class SlurmJobs:
         }
         self._jobs = gone | found
         lost = [number for number, mark in running.items() if not may_run(self._jobs, mark)]
-        self._queue.finish_lost(lost)
+        died = [number for number in lost if died_itself(self._jobs, running[number])]
+        self._queue.finish_lost(died)
+        self._queue.finish_lost(lost, "its job ended", "lost")
         for job in self._jobs.values():
             if job.has_ended and job.id not in self._told:
                 self._told.add(job.id)
@@ -203,7 +216,7 @@ class SlurmJobs:
         """Tell how a job ended, and see whether another one would end better."""
         for name in (f"{job.id}_submitted.pkl", f"{job.id}_0_result.pkl"):  # configuration
             (self._folder / name).unlink(missing_ok=True)
-        if interrupted() or self._fault is not None:
+        if interrupted() or self._fault is not None or job.id in self._withdrawn:
             return
         if job.state == "CANCELLED":
             self._cancelled += 1
@@ -244,13 +257,26 @@ class SlurmJobs:
     def _see_to_waiting(self, waiting: Collection[SlurmJob]) -> None:
         """Tell why jobs wait, each reason once; one that will not pass ends the sweep."""
         for job in waiting:
-            if job.reason in _HOPELESS:
+            if job.is_held:
+                self._release(job)
+            elif job.reason in _HOPELESS:
                 self._fault = self._fault or (
                     f"Slurm will not start job {job.id} ({job.reason}): {self._remedy()}"
                 )
             elif job.reason not in ("", "None") and job.reason not in self._told:
                 self._told.add(job.reason)
                 log.info(f"Slurm lets {plural(len(waiting), 'job')} wait ({job.reason}).")
+
+    def _release(self, job: SlurmJob) -> None:
+        """Let Slurm try again to start a job that a node could not start, unless it did often."""
+        if job.restarts > _FUTILE_JOBS:
+            self._fault = self._fault or (
+                f"Slurm could not start job {job.id}, {job.restarts} times: see sinfo -R for what "
+                "its nodes lack"
+            )
+        else:
+            log.warning("A node could not start job %s: Slurm is asked to try again.", job.id)
+            release_job(job)
 
     def _remedy(self) -> str:
         named = ("partition", "account", "qos", "timeout_min")
@@ -286,12 +312,17 @@ class SlurmJobs:
                 *options.setup,
             ],
         }
+        job = self._job
+        if job.needs and self._queue.study.get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE,)
+        ):
+            job = replace(job, needs=replace(job.needs, servers=False))  # they may be away a while
         executor = submitit.AutoExecutor(folder=self._folder, cluster="slurm")
         executor.update_parameters(**{k: each for k, each in asked.items() if each is not None})
         try:
             # What sbatch says is said in one sentence.
             with redirect_stderr(io.StringIO()), _outside_of_jobs(), executor.batch():
-                jobs = [executor.submit(self._job) for _ in range(count)]
+                jobs = [executor.submit(job) for _ in range(count)]
         except submitit.core.utils.FailedJobError as error:
             told = re.findall(r"^sbatch: (?:error: )?(.+)", str(error), re.MULTILINE)
             said = told[-1] if told else first_line(error)
@@ -323,14 +354,18 @@ class SlurmJobs:
 
 
 def last_sentence(log_file: Path) -> str | None:
-    """Return the last line that a job left, but for what Slurm says of its end; None of none."""
+    """Return why a job ended, by its log; None of none.
+
+    It is the last line that it left itself, or what Slurm says of one that was killed.
+    """
     try:
         lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     said = [line.strip() for line in lines if line.strip()]
     own = [line for line in said if not line.startswith(("srun:", "slurmstepd"))]
-    return next(reversed(own or said), None)
+    killed = [line for line in said if _KILLED.match(line)]
+    return next(reversed(killed or own or said), None)
 
 
 @contextmanager

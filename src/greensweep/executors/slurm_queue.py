@@ -39,6 +39,11 @@ class SlurmJob(NamedTuple):
         return self.state in _ENDED
 
     @property
+    def is_held(self) -> bool:
+        """It is kept from running since its node could not start it, as with a full disk."""
+        return self.waits and self.reason.replace("_", " ").startswith("launch failed")
+
+    @property
     def waits(self) -> bool:
         return self.state in _WAITS
 
@@ -56,6 +61,13 @@ def may_run(jobs: Mapping[str, SlurmJob], mark: str) -> bool:
     """
     name, restarts = job_of(mark)
     return name not in jobs or jobs[name].may_run(restarts)
+
+
+def died_itself(jobs: Mapping[str, SlurmJob], mark: str) -> bool:
+    """Tell whether a process that had this mark ended its job, and was not ended with it."""
+    name, restarts = job_of(mark)
+    job = jobs[name]
+    return job.state in ("FAILED", "OUT_OF_MEMORY") and job.restarts == restarts
 
 
 def job_of(mark: str) -> tuple[str, int]:
@@ -106,6 +118,11 @@ def signal_jobs(jobs: Iterable[SlurmJob], signal: Signals) -> None:
 def short_name(signal: Signals) -> str:
     """Return a signal's name as Slurm has it: URG."""
     return signal.name.removeprefix("SIG")
+
+
+def release_job(job: SlurmJob) -> None:
+    """Let a job that is held be started again."""
+    _ask("scontrol", "release", job.id)
 
 
 def cancel_jobs(jobs: Iterable[SlurmJob]) -> None:

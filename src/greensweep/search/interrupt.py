@@ -1,13 +1,17 @@
 """Ctrl-C in a sweep: once ends the running trials after their epoch, twice ends them at once."""
 
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
+
+_BURST_SECONDS = 2.0  # in which batch systems send SIGTERM for a job and for its steps
 
 _asked = False  # of the process, as a signal is
 _terminated = False  # likewise
@@ -43,6 +47,8 @@ def graceful(
 ) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM of the block only ask, and the second raise.
 
+    What comes at once after a SIGTERM is the same again.
+
     Args:
         on_first: called at the first.
         quiet: say nothing, since another process does.
@@ -53,10 +59,16 @@ def graceful(
     global _asked, _terminated
     _asked = _terminated = False
     outer = _graceful.set(True)
+    burst_until = -math.inf
 
     def handle(number: int, frame: FrameType | None) -> None:
         global _terminated
-        _terminated = _terminated or number == signal.SIGTERM
+        nonlocal burst_until
+        if number == signal.SIGTERM:
+            _terminated, now = True, time.monotonic()
+            if now < burst_until:
+                return
+            burst_until = now + _BURST_SECONDS
         if _asked:
             raise KeyboardInterrupt
         interrupt()

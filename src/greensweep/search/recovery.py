@@ -92,13 +92,18 @@ class Recovery:
         owners = {trial.number: owner_of(trial) for trial in running}
         return {number: each.job for number, each in owners.items() if each and each.job}
 
-    def finish_lost(self, numbers: Collection[int]) -> None:
+    def finish_lost(
+        self,
+        numbers: Collection[int],
+        how: str = "its process died",
+        status: Literal["died", "lost"] = "died",
+    ) -> None:
         """Finish those of these trials that still run, whose process is known to be gone."""
         with self.claim():
             for number in numbers:
                 trial = trial_of(self.study, number)
                 if trial.state == TrialState.RUNNING:
-                    self.finish_dead(trial)
+                    self.finish_dead(trial, how, status)
 
     def recover(self, trial: FrozenTrial) -> bool:
         """Finish a running trial by what its folder holds; False where it says nothing."""
