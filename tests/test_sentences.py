@@ -368,7 +368,7 @@ def test_a_shared_machine_is_parted_into_trials_and_the_rest(remainder: float, r
         energy_neighbours=1,
     )  # fmt: skip
     assert machine_sentence(summary) == (
-        f"Up to 2 runs shared the machine: of its 9 J the trials are charged "
+        f"Up to 2 runs shared the machine: of its 9 J trials and search are charged "
         f"{joules_text(9 - remainder)} by CPU time{rest}"
     )
     assert machine_sentence(StudySummary("finished", 2, {})) is None

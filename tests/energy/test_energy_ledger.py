@@ -945,6 +945,15 @@ def test_the_ledger_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_jobs_that_were_given_the_runtime_folder_of_a_login_node_meet_in_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run" / "user" / "1000"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert isinstance(open_machine_ledger(), MachineLedger)
+    assert [each.name for each in tmp_path.iterdir()] == [f"greensweep-{os.getuid()}"]
+
+
 def no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "greensweep").write_text("")
 

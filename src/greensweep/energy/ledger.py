@@ -138,10 +138,10 @@ def _parsed(text: bytes) -> LedgerState:
 
 def runtime_folder() -> Path:
     """Return a folder of this machine and user alone."""
-    given = os.environ.get("XDG_RUNTIME_DIR")
+    given = os.environ.get("XDG_RUNTIME_DIR")  # which a batch job may have of its login node
     folder = (
         Path(given) / "greensweep"
-        if given
+        if given and Path(given).is_dir()
         else Path(tempfile.gettempdir()) / f"greensweep-{os.getuid()}"
     )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -62,7 +62,11 @@ _CAPTIONS = {
         "options": "What each option saves between its cheapest and its dearest values",
         "values": "Means over the runs of each value",
     },
-    "bill": {"bill": "The bill of searching", "ends": "Energy of all runs by how they ended"},
+    "bill": {
+        "bill": "The bill of searching",
+        "nodes": "Energy of each node while sweeps had it",
+        "ends": "Energy of all runs by how they ended",
+    },
 }
 
 

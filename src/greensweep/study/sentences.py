@@ -169,7 +169,7 @@ def machine_sentence(summary: StudySummary) -> str | None:
         return None
     trials = summary.energy_machine_joules - summary.energy_remainder_joules
     shared = f"Up to {plural(summary.energy_neighbours + 1, 'run')} shared the machine"
-    charged = f"the trials are charged {joules_text(trials, digits=3)} by CPU time"
+    charged = f"trials and search are charged {joules_text(trials, digits=3)} by CPU time"
     if summary.energy_idle_nodes_joules is not None:  # what it used is told with that
         return f"{shared}: {charged}."
     rest = ""
