@@ -16,6 +16,7 @@ CONTEXT = {
     "record.reporting._monitor": "the search that a run reports to",
     "search.callbacks._step": "a program's step before the first trial, until it is taken",
     "search.interrupt._graceful": "whether Ctrl-C is seen to",
+    "search.patience._hurried": "whether a server that is away is waited for",
 }
 # What is changed, until the process ends.
 STATE = {

@@ -73,6 +73,10 @@ class SeveralObjectivesError(StudyError, ValueError):
     """A strategy of one objective is to seek several; a `ValueError`, as of Optuna's samplers."""
 
 
+class StorageLost(StudyError):
+    """The storage of a study is away, or failed: what was measured is in the trials' folders."""
+
+
 class ConstraintError(StudyError):
     """A budget or constraint cannot be kept to, or no trial can run, which ends the search."""
 

@@ -34,7 +34,10 @@ STUDY = "greensweep"
 EPOCHS = 4
 
 CONFIG = """
-defaults: [_self_, override hydra/sweeper: greensweep]
+defaults:
+  - _self_
+  - override hydra/sweeper: greensweep
+  - override hydra/sweeper/sampler: random
 rate: 0.5
 epochs: 4
 pause: 0.25
@@ -47,7 +50,6 @@ hydra:
     metric: score
     pruner: none
     seed: 0
-    sampler: {_target_: optuna.samplers.RandomSampler}
     params: {rate: "interval(0.1,1.0)"}
 """
 

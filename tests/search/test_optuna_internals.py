@@ -63,8 +63,9 @@ def test_a_heartbeat_is_stale_once_it_has_long_been_silent(tmp_path: Path) -> No
     storage = RDBStorage(f"sqlite:///{tmp_path}/s.db", heartbeat_interval=60, grace_period=120)
     study = study_in(storage)
     trial = trial_of(study, study.ask().number)
-    with optuna_internals.heartbeat(study, trial):
-        assert optuna_internals.stale_trials(study, [trial]) == []
+    assert optuna_internals.has_heartbeats(study)
+    optuna_internals.record_heartbeat(study, trial)
+    assert optuna_internals.stale_trials(study, [trial]) == []
     with storage.engine.begin() as connection:
         ago = "datetime('now', '-300 seconds')"
         assert connection.exec_driver_sql(f"update trial_heartbeats set heartbeat={ago}").rowcount
@@ -75,8 +76,8 @@ def test_a_heartbeat_is_stale_once_it_has_long_been_silent(tmp_path: Path) -> No
 def test_a_storage_without_heartbeats_has_no_stale_ones(url: str | None) -> None:
     study = study_in(InMemoryStorage() if url is None else RDBStorage(url))
     trial = trial_of(study, study.ask().number)
-    with optuna_internals.heartbeat(study, trial):
-        assert optuna_internals.stale_trials(study, [trial]) == []
+    assert not optuna_internals.has_heartbeats(study)
+    assert optuna_internals.stale_trials(study, [trial]) == []
 
 
 def test_a_draw_sees_the_trials_that_there_were_when_it_began(storage: BaseStorage) -> None:

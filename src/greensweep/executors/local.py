@@ -9,15 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from io import FileIO
 from typing import IO
 
 import cloudpickle
 
-from greensweep.errors import StudyError
+from greensweep.errors import GreensweepError, StorageLost, StudyError
 from greensweep.resources import usable_cores
 from greensweep.search.interrupt import graceful, interrupted
+from greensweep.search.patience import STORAGE_FAULTS, hurried, is_away
 from greensweep.secrets.output import mask_output
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ _LENGTH = struct.Struct("<Q")
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 10.0
 _DRAIN_SECONDS = 1.0
+_STORAGE_LOST = os.EX_TEMPFAIL  # status of a worker whose storage was away for too long
 _FUTILE_DEATHS = 3  # of one worker after another, without a trial between them
 
 
@@ -72,27 +74,39 @@ def run_workers(
                 process.send_signal(signal.SIGINT)
 
     futile, failed = 0, False
+    gone: list[subprocess.Popen[bytes]] = []  # whose trials are yet to be settled
     with graceful(interrupt_all):
         try:
             for _ in range(workers):
                 start()
-            while running:
+            while running or gone:
                 time.sleep(_POLL_SECONDS)
                 if interrupted():
                     interrupt_all()  # those too that were being started when it came
                 for process in [each for each in running if each.poll() is not None]:
                     running.remove(process)
-                    if process.returncode == 0:
-                        continue
-                    left = on_death()
-                    failed = failed or process.returncode == 1
-                    futile = 0 if left else futile + 1
-                    if interrupted() or failed or futile >= _FUTILE_DEATHS:
-                        continue
-                    log.warning(
-                        "A worker process ended with status %d; another takes its place.",
-                        process.returncode,
-                    )
+                    if process.returncode != 0:
+                        gone.append(process)
+                if not gone:
+                    continue
+                try:
+                    with hurried() if running else nullcontext():
+                        left = on_death()
+                except STORAGE_FAULTS as fault:
+                    if running and is_away(fault):
+                        continue  # what runs needs no storage before it ends
+                    raise
+                futile = 0 if left else futile + len(gone)
+                failed = failed or any(each.returncode == 1 for each in gone)
+                ended, gone = gone, []
+                if interrupted() or failed or futile >= _FUTILE_DEATHS:
+                    continue
+                for process in ended:
+                    if process.returncode != _STORAGE_LOST:
+                        log.warning(
+                            "A worker process ended with status %d; another takes its place.",
+                            process.returncode,
+                        )
                     start()
         except BaseException:
             _end(running)
@@ -176,6 +190,11 @@ def serve() -> None:
             job()
         except KeyboardInterrupt:
             sys.exit(130)
+        except StorageLost:
+            sys.exit(_STORAGE_LOST)  # who started it finds the same, and says it once
+        except GreensweepError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(1)
 
 
 def _read(stream: FileIO, size: int) -> bytes:

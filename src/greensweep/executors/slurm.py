@@ -25,7 +25,7 @@ from optuna.trial import TrialState
 from greensweep.config.schema_energy import EnergyConfig
 from greensweep.config.sweeper import SweeperConfig
 from greensweep.energy.node import node_metered
-from greensweep.errors import StudyError, first_line, not_installed, plural
+from greensweep.errors import GreensweepError, StudyError, first_line, not_installed, plural
 from greensweep.executors.probe import Needs, probe
 from greensweep.executors.slurm_queue import (
     SlurmJob,
@@ -101,7 +101,10 @@ class _Job:
         if self.needs is not None and (node := probe(self.needs, load)).fault is not None:
             sys.exit(f"{_ERROR}node {node.name} {node.fault}")
         worker: Worker = load()
-        worker(self.seconds - (time.time() - psutil.Process().create_time()))
+        try:
+            worker(self.seconds - (time.time() - psutil.Process().create_time()))
+        except GreensweepError as error:
+            sys.exit(f"{_ERROR}{error}")
 
 
 class SlurmJobs:

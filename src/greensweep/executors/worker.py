@@ -23,7 +23,11 @@ class Worker(Protocol):
     gpus: int | None
 
     def __call__(self, seconds: float = math.inf) -> None:
-        """Run trials until there are no more, in a process of its own that has so much time."""
+        """Run trials until there are no more, in a process of its own that has so much time.
+
+        Raises:
+            GreensweepError: the search cannot go on.
+        """
 
     def run_one(self, trial: ReservedTrial) -> BaseException | None:
         """Run a trial that another process reserved; return what broke it outside of its task."""

@@ -9,28 +9,41 @@ from itertools import count
 import optuna
 from optuna.trial import FrozenTrial
 
-from greensweep.search.optuna_internals import heartbeat, is_journal, stale_trials
+from greensweep.search.optuna_internals import (
+    has_heartbeats,
+    is_journal,
+    record_heartbeat,
+    stale_trials,
+)
+from greensweep.search.patience import hurried
 from greensweep.search.records import BEAT, keep, kept, owner_of
 
 HEARTBEAT_SECONDS = 30
 GRACE_SECONDS = 120  # of silence, after which a trial is taken for dead
+_AGAIN_SECONDS = 1  # after a beat that was not heard
 
 
 @contextmanager
 def beating(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
     """Let a trial be heard while the block runs, wherever other machines may run trials too."""
-    if not is_journal(study):
-        with heartbeat(study, trial):
-            yield
+    own = is_journal(study)
+    if not own and not has_heartbeats(study):
+        yield
         return
     over = threading.Event()
 
     def beat() -> None:
+        pause = HEARTBEAT_SECONDS if own else 0  # only Optuna's first one tells that it has begun
         for number in count(1):
-            if over.wait(HEARTBEAT_SECONDS):
+            if over.wait(pause):
                 return
-            with suppress(Exception):  # a beat that cannot be kept is one that is not heard
-                keep(study, trial, BEAT, number)
+            pause = _AGAIN_SECONDS
+            with suppress(Exception), hurried():
+                if own:
+                    keep(study, trial, BEAT, number)
+                else:
+                    record_heartbeat(study, trial)
+                pause = HEARTBEAT_SECONDS
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

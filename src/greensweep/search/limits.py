@@ -52,14 +52,23 @@ class TrialLimits:
             TrialEnded: the trial breaks one.
             ConstraintError: one cannot be kept to.
         """
-        when = f"after epoch {progress.epoch}" if progress.epoch else "before its first epoch"
+        self.end_by_itself(progress)
+        self._end_over_budget(progress, _when(progress))
+
+    def end_by_itself(self, progress: Progress) -> None:
+        """Look at the bounds that the trial alone may break: all but the budget.
+
+        Raises:
+            TrialEnded: the trial breaks one.
+            ConstraintError: one cannot be kept to.
+        """
+        when = _when(progress)
         if interrupted():
             raise TrialEnded("stopped", f"interrupted {when}", interrupted=True)
         refuse_unmetered(self._energy_options, progress.spent_joules, progress.lost, when)
         broken = broken_already(self._spec.constraints, self._so_far(progress), progress.known)
         if broken is not None:
             raise TrialEnded("pruned", f"pruned {when}: {broken}")
-        self._end_over_budget(progress, when)
 
     def _so_far(self, progress: Progress) -> dict[str, float | None]:
         """Return the figures that only grow; over repeats as the means that a result states."""
@@ -91,3 +100,7 @@ class TrialLimits:
         reason = over_budget(self._spec, used, next_joules, self._epoch_seconds)
         if reason is not None:
             raise TrialEnded("stopped", f"stopped {when}: {reason}")
+
+
+def _when(progress: Progress) -> str:
+    return f"after epoch {progress.epoch}" if progress.epoch else "before its first epoch"

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Literal, NamedTuple, Protocol
 
@@ -17,11 +18,13 @@ from greensweep.errors import (
     MachineLost,
     MissingFigure,
     ProcessLost,
+    StorageLost,
     StudyError,
 )
 from greensweep.messages import message_of
 from greensweep.search.interrupt import interrupted
 from greensweep.search.optuna_internals import trial_of
+from greensweep.search.patience import is_full
 from greensweep.search.records import (
     SEARCH_ENERGY,
     SEARCH_QUALITY,
@@ -242,6 +245,8 @@ def _finish(queue: TrialQueue, ended: TrialEnd) -> None:
         # A launcher's process that was still starting, or a task that waited for room.
         if interrupted() or isinstance(fault, KeyboardInterrupt):
             outcome = Outcome("stopped", "interrupted before it began", interrupted=True)
+        elif isinstance(fault, StorageLost) or is_full(fault):
+            outcome = replace(outcome, status="stopped", interrupted=True)
         finish_trial(queue.study, trial, outcome, None, queue.folder(trial))
 
 

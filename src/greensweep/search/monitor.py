@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.pruners import HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.energy.notices import warn_once
 from greensweep.energy.units import joules_text
-from greensweep.errors import ConstraintError, TrialEnded, first_line, rounded
+from greensweep.errors import ConstraintError, TrialEnded, rounded
 from greensweep.record.reported import EpochCount, by_split, choose_metric, known_direction
 from greensweep.record.reporting import Progress
 from greensweep.search.limits import TrialLimits
 from greensweep.search.optuna_internals import StudyWindow, report_value, trial_of
+from greensweep.search.patience import STORAGE_FAULTS, hurried
 from greensweep.search.pruning import Finished, dominated_by, falls_short
 from greensweep.search.records import PROGRESS, CurvePoint, fidelity_of, keep, outcome_of
 from greensweep.search.reports import Report, keep_report
@@ -103,15 +102,16 @@ class TrialMonitor:
             self._note(progress)
             raise self.ended
         try:
-            handle(progress)
+            try:
+                with hurried():
+                    handle(progress)
+            except STORAGE_FAULTS:
+                # Its report is in its folder. It is worth more than what others would have learnt
+                # of it meanwhile: it goes on, and waits for the storage at its end.
+                self._limits.end_by_itself(progress)
         except (TrialEnded, ConstraintError) as ended:
             self.ended = ended
             raise
-        except (StorageInternalError, SQLAlchemyError, OSError) as fault:  # a journal's, say
-            self.ended = TrialEnded(
-                "stopped", f"the study's storage failed: {first_line(fault)}", interrupted=True
-            )
-            raise self.ended from fault
 
     def _note(self, progress: Progress) -> None:
         """Keep a report, and see which of its metrics the trials are compared by."""

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages._heartbeat import BaseHeartbeat, get_heartbeat_thread, is_heartbeat_enabled
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
 from greensweep.search.storage_internals import TrialStorage
@@ -68,14 +68,16 @@ def set_study_attribute(study: optuna.Study, name: str, value: Any) -> None:
     _storage(study).set_study_system_attr(study._study_id, name, value)
 
 
-@contextmanager
-def heartbeat(study: optuna.Study, trial: FrozenTrial) -> Iterator[None]:
-    """Let workers of other machines know that this one lives; it does so on servers alone.
+def has_heartbeats(study: optuna.Study) -> bool:
+    """Tell whether Optuna lets workers of other machines know who lives: it does on servers."""
+    return is_heartbeat_enabled(_storage(study))
 
-    Public is only what beats within `Study.optimize`.
-    """
-    with get_heartbeat_thread(trial._trial_id, _storage(study)):
-        yield
+
+def record_heartbeat(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Let workers of other machines know that this one lives, where there are heartbeats."""
+    storage = _storage(study)
+    assert isinstance(storage, BaseHeartbeat)
+    storage.record_heartbeat(trial._trial_id)
 
 
 def stale_trials(study: optuna.Study, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -84,8 +86,9 @@ def stale_trials(study: optuna.Study, trials: Iterable[FrozenTrial]) -> list[Fro
     The public `fail_stale_trials` does not ask: it fails such trials, of whatever sweeper.
     """
     storage = _storage(study)
-    if not isinstance(storage, BaseHeartbeat) or not is_heartbeat_enabled(storage):
+    if not has_heartbeats(study):
         return []
+    assert isinstance(storage, BaseHeartbeat)
     stale = {*storage._get_stale_trial_ids(study._study_id)}
     return [trial for trial in trials if trial._trial_id in stale]
 

@@ -16,7 +16,13 @@ from greensweep.energy.units import JOULES_PER_KWH
 from greensweep.record.metered import energy_figures
 from greensweep.record.recorded_run import record_result
 from greensweep.record.reported import OBJECTIVE, by_split, known_direction
-from greensweep.record.result import CONFIG_FILE, RunResult, find_result, write_result
+from greensweep.record.result import (
+    CONFIG_FILE,
+    RESULT_FILE,
+    RunResult,
+    find_result,
+    write_result,
+)
 from greensweep.record.summaries import PhaseSummary
 from greensweep.record.tracked_names import tracked_history, tracked_metrics, tracked_params
 from greensweep.search.monitor import TrialMonitor
@@ -118,24 +124,35 @@ class OwnTrial:
             provenance=provenance(self.initial.dataset),
         )
 
-    def leave(self, result: RunResult) -> None:
-        """Write a result, and track it where the program has not done that itself.
+    def leave(self, result: RunResult) -> RunResult | None:
+        """Write a result, in place of the program's own, which is returned; None where it has none.
 
         Raises:
             OSError: it cannot be written.
         """
-        config_file = self.directory / CONFIG_FILE
         found = find_result(self.directory)
-        if found is None:
-            name = f"trial {result.trial}"
-            self.tracker.start(name, tracked_params(self.config, result), result.provenance)
-            history = result.history
-            for point, metrics in zip(history, tracked_history(history), strict=True):
-                self.tracker.log_step(metrics, point.epoch)
-            result = replace(result, mlflow_run_id=self.tracker.run_id)
-            record_result(result, self.directory, self.tracker, [config_file])
-        else:
-            _amend_tracked(found, result, write_result(result, self.directory))
+        write_result(result, self.directory)
+        return found
+
+    def track(self, result: RunResult, found: RunResult | None) -> None:
+        """Record a result that was left, and in the storage, with its tracker.
+
+        Args:
+            found: what the program left, and tracked itself.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        if found is not None:
+            _amend_tracked(found, result, self.directory / RESULT_FILE)
+            return
+        name = f"trial {result.trial}"
+        self.tracker.start(name, tracked_params(self.config, result), result.provenance)
+        history = result.history
+        for point, metrics in zip(history, tracked_history(history), strict=True):
+            self.tracker.log_step(metrics, point.epoch)
+        result = replace(result, mlflow_run_id=self.tracker.run_id)
+        record_result(result, self.directory, self.tracker, [self.directory / CONFIG_FILE])
 
 
 def _amend_tracked(found: RunResult, result: RunResult, file: Path) -> None:

@@ -1,27 +1,30 @@
 """A search while it runs: a line for each trial as it ends, and on a terminal how it stands."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
-from sqlalchemy.exc import SQLAlchemyError
 
 from greensweep.config.metrics import metric_called
 from greensweep.decision.sentences import option_texts
 from greensweep.energy.units import duration_text, energy_text, joules_text
-from greensweep.errors import rounded
+from greensweep.errors import first_line, rounded
 from greensweep.messages import drop_output
 from greensweep.record.reported import OBJECTIVE
 from greensweep.search.cost_model import seconds_left
 from greensweep.search.live_line import LiveLine, live_line
+from greensweep.search.patience import PATIENCE_SECONDS, STORAGE_FAULTS, hurried, is_away
 from greensweep.search.records import MOST_DEATHS, WHOLE_RUN, Outcome, outcome_of
 from greensweep.search.spec import SearchSpec
 from greensweep.search.trials_so_far import TrialsSoFar, trials_so_far
+from greensweep.secrets.data import mask_text
+
+log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 1.0  # between two looks at a search that runs
 _DISPENSABLE = ("failed", "pruned", "running", "best", "joules")  # on a narrow terminal, in order
@@ -41,6 +44,7 @@ class ProgressDisplay:
         self._told = len(so_far.ended)
         self._earlier = _ended(so_far)
         self._began = self._last = time.monotonic()
+        self._is_away = False
 
     @property
     def has_terminal(self) -> bool:
@@ -49,8 +53,16 @@ class ProgressDisplay:
 
     def look(self) -> None:
         """Print a line for each trial that has ended since the last look; draw the live one."""
-        with self._lock, suppress(StorageInternalError, SQLAlchemyError):  # as others will say
-            so_far = trials_so_far(self._study, reports=self._line is not None)
+        with self._lock:
+            try:
+                with hurried():
+                    so_far = trials_so_far(self._study, reports=self._line is not None)
+            except STORAGE_FAULTS as fault:
+                self._tell_away(fault)
+                return
+            if self._is_away:
+                self._is_away = False
+                log.info("The study's storage answers again.")
             now = time.monotonic()
             ended = so_far.ended[self._told :]
             self._told += len(ended)
@@ -67,6 +79,17 @@ class ProgressDisplay:
                     self._line.width,
                 )
                 self._line.draw(standing)
+
+    def _tell_away(self, fault: Exception) -> None:
+        """Say once of a server that is away what it means; whoever needs another storage will."""
+        if is_away(fault) and not self._is_away and not self._spec.storage.startswith("sqlite"):
+            self._is_away = True
+            log.warning(
+                "The study's storage does not answer (%s): trials that run go on, and it is waited "
+                "for, %d s at most.",
+                mask_text(first_line(fault.__cause__ or fault)),
+                PATIENCE_SECONDS,
+            )
 
 
 @contextmanager

@@ -5,7 +5,8 @@ import logging
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from optuna.distributions import (
     distribution_to_json,
     json_to_distribution,
 )
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import event
@@ -26,16 +26,16 @@ from sqlalchemy.exc import (
     IntegrityError,
     NoSuchModuleError,
     ProgrammingError,
-    SQLAlchemyError,
 )
 
 from greensweep.config.folders import journal_file, storage_file
-from greensweep.errors import StudyError, first_line
+from greensweep.errors import StorageLost, StudyError, first_line
 from greensweep.search.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS
+from greensweep.search.patience import STORAGE_FAULTS, Patience, hurried, is_away
 from greensweep.search.records import OWNED, keep_of_study, kept_of_study
 from greensweep.search.space import range_text
 from greensweep.search.spec import SearchSpec
-from greensweep.search.storage_internals import TrialStorage
+from greensweep.search.storage_internals import PatientStorage, TrialStorage
 from greensweep.secrets.data import mask_override, mask_text, masked
 from greensweep.secrets.output import private
 
@@ -68,8 +68,11 @@ def _masked_user_attr(trial: optuna.trial.Trial, key: str, value: Any) -> None:
 optuna.trial.Trial.set_user_attr = _masked_user_attr  # type: ignore[method-assign, assignment]
 
 
-def open_storage(url: str) -> BaseStorage:
+def open_storage(url: str, *, waits: bool = False) -> BaseStorage:
     """Open a storage by its URL or the path of its journal; a file is made when missing.
+
+    Args:
+        waits: for a server that is away, as whatever is asked of it later does in any case.
 
     Raises:
         StudyError: it cannot be opened.
@@ -84,7 +87,7 @@ def open_storage(url: str) -> BaseStorage:
             f"outlives the command: {_WRITE}"
         )
     with storage_faults(url):
-        return _opened(url)
+        return _opened(url, waits)
 
 
 def check_storage(url: str) -> None:
@@ -108,7 +111,7 @@ def check_storage(url: str) -> None:
         ) from error
 
 
-def _opened(url: str) -> BaseStorage:
+def _opened(url: str, waits: bool) -> BaseStorage:
     if url.startswith("sqlite"):
         keep_private(url)
         storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
@@ -116,12 +119,13 @@ def _opened(url: str) -> BaseStorage:
         event.listen(storage.engine, "connect", _write_ahead)
         storage.engine.dispose()
         return storage
-    try:
-        return _on_server(url)
-    except (IntegrityError, ProgrammingError):
-        # Another command makes the tables of a new database just now, and was faster.
-        time.sleep(_TABLES_SECONDS)
-        return _on_server(url)
+    with nullcontext() if waits else hurried():
+        try:
+            return _on_server(url)
+        except (IntegrityError, ProgrammingError):
+            # Another command makes the tables of a new database just now, and was faster.
+            time.sleep(_TABLES_SECONDS)
+            return _on_server(url)
 
 
 def _opened_journal(file: Path) -> BaseStorage:
@@ -152,7 +156,10 @@ def keep_private(url: str) -> None:
 
 
 def _on_server(url: str) -> RDBStorage:
-    return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
+    connect = partial(
+        RDBStorage, url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
+    )
+    return Patience().ask(connect)
 
 
 def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
@@ -161,9 +168,10 @@ def open_study(spec: SearchSpec, storage: BaseStorage) -> optuna.Study:
     Raises:
         StudyError: a study of that name searches something else.
     """
+    kind = TrialStorage if spec.storage.startswith("sqlite") else PatientStorage
     with storage_faults(spec.storage):
         study = optuna.create_study(
-            storage=TrialStorage(storage, OWNED) if isinstance(storage, RDBStorage) else storage,
+            storage=kind(storage, OWNED) if isinstance(storage, RDBStorage) else storage,
             study_name=spec.study_name,
             directions=list(spec.directions),
             pruner=spec.build_pruner(),
@@ -225,16 +233,17 @@ def storage_faults(url: str) -> Iterator[None]:
     """Turn what a storage raises into one sentence.
 
     Raises:
-        StudyError: the storage failed.
+        StudyError: the storage failed; StorageLost: it was away for too long.
     """
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, OSError) as error:
+    except STORAGE_FAULTS as error:
         cause = first_line(error.__cause__ or error)
         said = f"the study's storage {url} failed ({cause}): free or start it"
         if isinstance(error, OSError) and error.filename:  # it may be any file of the sweep
             said = f"cannot use {error.filename}: {error.strerror}: free it"
-        raise StudyError(
+        kind = StorageLost if is_away(error) else StudyError
+        raise kind(
             f"{mask_text(said)}, then give the same command again, which goes on where it stopped"
         ) from error
 

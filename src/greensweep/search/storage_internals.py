@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from copy import deepcopy as deep_copied
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 from optuna.distributions import (
@@ -24,13 +24,17 @@ from optuna.distributions import (
     distribution_to_json,
     json_to_distribution,
 )
-from optuna.storages import RDBStorage
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+
+from greensweep.search.patience import Patience
 
 _ROWS = 10_000  # of a long study, that are fetched at a time
 
@@ -129,24 +133,23 @@ class TrialStorage(_CachedStorage):
             self._studies.setdefault(study_id, _StudyInfo())
             is_new = models.TrialModel.trial_id > last
             changing = or_(is_new, models.TrialModel.trial_id.in_(open_)) if open_ else is_new
+            seen: list[int] = []
             if last >= 0 and not reports:
-                changed = self._changed(study_id, of_study & changing)
-                if not changed:
-                    return
+                seen, changed = self._changed(of_study & changing)
                 changing = models.TrialModel.trial_id.in_(changed)
-            trials = self._read(of_study & changing, is_whole=last < 0)
+                trials = self._read(of_study & changing) if changed else []
+            else:
+                trials = self._read(of_study & changing, is_whole=last < 0)
             self._add_trials_to_cache(study_id, trials)
-            self._read_to[study_id] = max([last, *(trial._trial_id for trial in trials)])
+            self._read_to[study_id] = max([last, *seen, *(each._trial_id for each in trials)])
 
-    def _changed(self, study_id: int, chosen: ColumnElement[bool]) -> list[int]:
-        """Return which trials are to be read again, or for the first time."""
+    def _changed(self, chosen: ColumnElement[bool]) -> tuple[list[int], list[int]]:
+        """Return which trials there are, and which to read again, or for the first time."""
         table = models.TrialModel
         with _create_scoped_session(self._backend.scoped_session) as session:
             rows = session.execute(select(table.trial_id, table.state).where(chosen)).all()
         changed = [trial_id for trial_id, state in rows if not self._is_settled(trial_id, state)]
-        seen = [trial_id for trial_id, _ in rows]
-        self._read_to[study_id] = max([self._read_to[study_id], *seen])
-        return changed
+        return [trial_id for trial_id, _ in rows], changed
 
     def _is_settled(self, trial_id: int, state: TrialState) -> bool:
         known = self._trial_id_to_study_id_and_number.get(trial_id)
@@ -329,6 +332,45 @@ class TrialStorage(_CachedStorage):
                     trial.values = [*map(float, written.values)]
             with self._lock:
                 self._add_trials_to_cache(study[0], [trial])
+
+
+class PatientStorage(TrialStorage):
+    """Trials in a database on a server: whatever is asked of it waits while that is away."""
+
+    def __init__(self, backend: RDBStorage, settled_by: str) -> None:
+        super().__init__(backend, settled_by)
+        self.patience = Patience()
+
+    def _write(self, trial_id: int, written: _Written) -> None:
+        was_asked = False
+
+        def write() -> None:
+            nonlocal was_asked
+            try:
+                super(PatientStorage, self)._write(trial_id, written)
+            except (UpdateFinishedTrialError, IntegrityError):
+                if not was_asked:
+                    raise
+                # All was written, and the answer was lost with the connection.
+            finally:
+                was_asked = True
+
+        self.patience.ask(write)
+
+
+def _waiting(method: Any) -> Any:
+    @wraps(method)
+    def waiting(storage: PatientStorage, *arguments: Any, **named: Any) -> Any:
+        return storage.patience.ask(partial(method, storage, *arguments, **named))
+
+    return waiting
+
+
+for _name in (
+    *BaseStorage.__abstractmethods__,
+    *("read_on", "record_heartbeat", "_get_stale_trial_ids"),
+):
+    setattr(PatientStorage, _name, _waiting(getattr(TrialStorage, _name)))
 
 
 def _write_attributes(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,7 @@ from greensweep.search.interrupt import terminated
 from greensweep.search.monitor import TrialMonitor
 from greensweep.search.optuna_internals import one_transaction, trial_of
 from greensweep.search.own_trial import OwnTrial
+from greensweep.search.patience import with_room
 from greensweep.search.records import (
     OUTCOME,
     WHOLE_RUN,
@@ -126,12 +128,16 @@ def run_trial(
             constraints = broken_by(spec.constraints, outcome, result)
         except StudyError as raised:
             outcome, fault = replace(outcome, status="failed", error=str(raised)), raised
+    found: RunResult | None = None
     if own is not None and result is not None:
-        own.leave(replace(result, status=ended_as(outcome), error=outcome.error))
+        result = replace(result, status=ended_as(outcome), error=outcome.error)
+        found = with_room(directory, partial(own.leave, result))
     shown = shown_result(result, spec.directory)
     if result is not None and outcome.status == "finished":
         name_objectives(spec, study, result)
     finish_trial(study, trial, outcome, values, directory, constraints, shown, tells=tells)
+    if own is not None and result is not None:
+        own.track(result, found)  # a server may take its time: the trial has ended by then
     if result is not None:
         forget_reports(directory)
     if fault is not None:
@@ -170,7 +176,7 @@ def finish_trial(
         constraints = {**constraints, WHOLE_RUN: 1.0}
     if directory.is_dir():
         ended = EndedTrial(trial.number, outcome, values, constraints, is_enqueued(trial))
-        write_json(directory / TRIAL_FILE, to_json(ended))
+        with_room(directory, partial(write_json, directory / TRIAL_FILE, to_json(ended)))
     if not tells:
         return
     excesses = {f"{_CONSTRAINT}:{name}": value for name, value in constraints.items()}

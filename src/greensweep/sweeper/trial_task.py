@@ -141,5 +141,6 @@ def open_once(spec: SearchSpec, *, anew: bool = False) -> optuna.Study:
     if anew or name not in _studies:
         # Processes that open a new file at once race in making its tables.
         with FileLock(spec.lock_file("study")):
-            _studies[name] = open_study(spec, open_storage(spec.storage))
+            # One who runs trials waits for a server that the command has seen already.
+            _studies[name] = open_study(spec, open_storage(spec.storage, waits=not anew))
     return _studies[name]

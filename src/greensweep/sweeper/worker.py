@@ -2,7 +2,6 @@
 
 import copy
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -125,14 +124,14 @@ class Worker:
         return str(self.config.hydra.launcher._target_).endswith(_BASIC_LAUNCHER)
 
     def __call__(self, seconds: float = math.inf) -> None:
-        """Work in a process of its own that has so much time; exit with 1 at an error."""
+        """Work in a process of its own that has so much time.
+
+        Raises:
+            GreensweepError: the search cannot go on.
+        """
         self._begin_process()
-        try:
-            with storage_faults(self.spec.storage):
-                self.work(1, seconds=seconds)
-        except GreensweepError as error:
-            print(f"Error: {error}", file=sys.stderr)
-            sys.exit(1)
+        with storage_faults(self.spec.storage):
+            self.work(1, seconds=seconds)
 
     def run_one(self, trial: ReservedTrial) -> BaseException | None:
         """Run a trial that another process reserved; return what broke it outside of its task.

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from greensweep.config.folders import sqlite_file, sqlite_url
+from greensweep.energy.notices import warn_once
 from greensweep.errors import first_line
 from greensweep.files import write_text, write_whole
 from greensweep.secrets.data import mask_text, masked
@@ -161,6 +162,9 @@ class MlflowStore:
         try:
             call()
         except Exception as error:
+            if (fault := unreachable(self.uri)) is not None:
+                tell_away(self.uri, fault)
+                return False
             log.warning(
                 "MLflow at %s refused a call (%s: %s): the results are kept in files; send them "
                 "later with `python -m greensweep upload RUN_DIR`.",
@@ -201,6 +205,14 @@ def unreachable(uri: str) -> str | None:
     return None
 
 
+def tell_away(uri: str, fault: str) -> None:
+    """Warn, once in a sweep, of a store that cannot be reached."""
+    warn_once(
+        f"MLflow at {mask_text(uri)} cannot be reached ({mask_text(fault)}): results are kept in "
+        "files; send them later with `python -m greensweep upload RUN_DIR`."
+    )
+
+
 def _open(uri: str, experiment: str, artifacts: str) -> "tuple[MlflowClient, str]":
     """Open a store, under a file lock where it is a local file.
 
@@ -237,13 +249,21 @@ def quiet_mlflow() -> None:
 
 def _connect(uri: str, experiment: str, artifacts: str | None) -> "tuple[MlflowClient, str]":
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     quiet_mlflow()
     client = MlflowClient(tracking_uri=uri)
     known = client.get_experiment_by_name(experiment)
     if known is not None:
         return client, known.experiment_id
-    return client, client.create_experiment(experiment, artifacts, tags=EXPERIMENT_TAGS)
+    try:
+        return client, client.create_experiment(experiment, artifacts, tags=EXPERIMENT_TAGS)
+    except MlflowException:
+        # On a server, which no file lock guards, another process may just have made it.
+        known = client.get_experiment_by_name(experiment)
+        if known is None:
+            raise
+        return client, known.experiment_id
 
 
 def now() -> int:

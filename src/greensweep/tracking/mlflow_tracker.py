@@ -1,21 +1,18 @@
 """A run's tracker in MLflow: few transactions, no waiting for a lost server."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from greensweep.config.schema_tracking import MlflowConfig, TrackingConfig
 from greensweep.errors import first_sentence
-from greensweep.secrets.data import mask_text
 from greensweep.tracking.mlflow_places import artifact_root, tracking_uri
-from greensweep.tracking.mlflow_store import MlflowStore, now, unreachable
+from greensweep.tracking.mlflow_store import MlflowStore, now, tell_away, unreachable
 from greensweep.tracking.tracker import MemoryTracker, Metrics, RunStatus, SweepRun, Tracker
 
-log = logging.getLogger(__name__)
-
 _FLUSH_SECONDS = 10.0
+_PROBED_SECONDS = 60.0
 
 
 def mlflow_tracker(config: TrackingConfig, directory: Path, sweep: SweepRun | None) -> Tracker:
@@ -28,29 +25,29 @@ def open_store(config: TrackingConfig) -> MlflowStore | None:
     """Open the configured MLflow store, once per process.
 
     Returns None where runs are not tracked in MLflow, and for a store that cannot be reached,
-    which costs one warning.
+    which costs one warning; it is asked again after a minute.
     """
     if not isinstance(config, MlflowConfig):
         return None
-    artifacts = artifact_root(config.artifacts)
-    return _reachable_store(tracking_uri(config.uri), config.experiment, artifacts)
+    where = tracking_uri(config.uri), config.experiment, artifact_root(config.artifacts)
+    return _reachable_store(*where, int(time.monotonic() // _PROBED_SECONDS))
 
 
-@cache  # a store that was down is not asked by each trial of a process
-def _reachable_store(uri: str, experiment: str, artifacts: str) -> MlflowStore | None:
+@lru_cache(maxsize=8)  # a store that is away is not asked by each trial of a process
+def _reachable_store(uri: str, experiment: str, artifacts: str, _: int) -> MlflowStore | None:
     fault = unreachable(uri)
     if fault is None:
         try:
-            return MlflowStore(uri, experiment, artifacts)
+            return _opened(uri, experiment, artifacts)
         except Exception as error:
             fault = first_sentence(error)
-    log.warning(
-        "MLflow at %s cannot be reached (%s): results are kept in files only; send them later "
-        "with `python -m greensweep upload RUN_DIR`.",
-        mask_text(uri),
-        mask_text(fault),
-    )
+    tell_away(uri, fault)
     return None
+
+
+@cache  # as long as the process lives
+def _opened(uri: str, experiment: str, artifacts: str) -> MlflowStore:
+    return MlflowStore(uri, experiment, artifacts)
 
 
 class MlflowTracker:
