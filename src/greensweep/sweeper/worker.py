@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Worker:
     gpus: int | None = None
     is_own: bool = False
     tells: bool = True
-    singletons: Any = field(default_factory=Singleton.get_state)
+    singletons: Any = None  # of Hydra, where it was pickled
 
     def __post_init__(self) -> None:
         """Raise StudyError, before anything trains, for an option that there is not."""
@@ -168,6 +168,10 @@ class Worker:
         moved: Any = type(loader)
         self.context = replace(self.context, config_loader=moved(path))
         self.tells = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take along what Hydra knows in this process."""
+        return {**vars(self), "singletons": Singleton.get_state()}
 
     def _begin_process(self) -> None:
         take_gpus(self.gpus)
