@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,17 @@ def imported() -> set[str]:
 OF_CALLBACKS = {"lightning", "transformers", "xgboost", "lightgbm", "keras", "pillow_heif"}
 
 
+@pytest.fixture(scope="module")
+def distributions() -> Mapping[str, list[str]]:
+    """The installed distributions that bring a library, by its name."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("library", sorted(imported() - OF_CALLBACKS))
-def test_a_library_is_of_the_core_or_its_extra_is_known(library: str) -> None:
-    brings = {each.lower() for each in packages_distributions()[library]}
+def test_a_library_is_of_the_core_or_its_extra_is_known(
+    library: str, distributions: Mapping[str, list[str]]
+) -> None:
+    brings = {each.lower() for each in distributions[library]}
     command = install_command(library)
     if command is None:
         assert brings & named(METADATA["dependencies"])
