@@ -203,6 +203,22 @@ def test_of_a_node_that_dies_the_last_reading_stands_and_shows_it(
     assert (total.machine_joules, total.watches, total.releases) == (40.0, 1, 0)
 
 
+def test_what_could_not_be_written_is_written_later(
+    machine: Machine, run: Run, watch: Watch, sweep: Path
+) -> None:
+    away = sweep.rename(sweep.with_name("away"))  # as where a disk is full
+    node, trial = watch(1), run(2)
+    machine.run(2.0, {2: 1.0}, cpu=40.0)
+    ended(trial)
+    node.write()
+    away.rename(sweep)
+    machine.run(1.0, cpu=10.0)
+    node.stop()
+    total = total_of(sweep)
+    assert (total.machine_joules, total.trials_joules) == (90.0, 80.0)
+    assert (total.watches, total.releases) == (1, 1)
+
+
 def test_what_the_dead_left_in_the_ledger_is_kept_when_the_next_one_comes(
     machine: Machine, run: Run, sweep: Path
 ) -> None:

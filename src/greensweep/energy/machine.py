@@ -187,8 +187,7 @@ class MachineMeter:
                     self._settle(state)
                     state.leave(self._name, self._now, lambda: self._cpu_times(state))
                     if self._sweep is not None:
-                        total = state.sweeps.pop(str(self._sweep), SweepTotal())
-                        add_to_total(total, self._sweep)
+                        write_total(state, self._sweep)
             self._source.close()
         self._started_in = None
 
@@ -215,8 +214,8 @@ class MachineMeter:
 
     def _join(self, state: LedgerState) -> None:
         if not any(map(self._is_alive, state.members.values())):
-            for folder, total in state.sweeps.items():  # what the dead have left
-                add_to_total(total, Path(folder))
+            for folder in [*state.sweeps]:  # what the dead have left
+                write_total(state, Path(folder))
             state.members, state.counters, state.sweeps = {}, {}, {}
         self._now, self._last = now, values = self._read()
         if not values:
@@ -386,12 +385,21 @@ def _steps(counters: Iterable[Counter]) -> dict[str, Steps]:
     return {name: Steps(periods[name], errors[name]) for name in periods}
 
 
-def add_to_total(total: SweepTotal, sweep: Path) -> None:
-    """Add to this machine's file of its totals in a sweep's folder; nothing where that is gone."""
+def write_total(state: LedgerState, sweep: Path, own: SweepTotal | None = None) -> None:
+    """Add what the ledger has of a sweep to this machine's file of totals in the sweep's folder.
+
+    Where that cannot be written, as on a full disk, the ledger keeps it for the next time.
+
+    Args:
+        own: to be added as well.
+    """
+    total = state.sweeps.pop(str(sweep), SweepTotal()) + (own or SweepTotal())
     path = sweep / f"machine_energy.{platform.node()}.json"
-    with suppress(OSError):
+    try:
         known = read_as(SweepTotal, path)
         write_json(path, asdict(total if known is None else known + total))
+    except OSError:
+        state.sweeps[str(sweep)] = total
 
 
 def is_later_total(content: bytes, path: Path) -> bool:

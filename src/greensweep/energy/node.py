@@ -11,7 +11,7 @@ from greensweep.energy.accounts import SweepTotal
 from greensweep.energy.build import build_source
 from greensweep.energy.counters import Source
 from greensweep.energy.ledger import Ledger, open_machine_ledger
-from greensweep.energy.machine import MachineMeter, add_to_total
+from greensweep.energy.machine import MachineMeter, write_total
 from greensweep.energy.reading import shared_quality
 from greensweep.errors import EnergyError
 
@@ -55,12 +55,11 @@ class NodeMeter(MachineMeter):
 
     def write(self) -> None:
         """Bring the sweep's file of this machine up to the last reading."""
-        self._write(SweepTotal())
+        self._write()
 
-    def _write(self, own: SweepTotal) -> None:
+    def _write(self, own: SweepTotal | None = None) -> None:
         with self._ledger.open() as state:
-            total = state.sweeps.pop(str(self._folder), SweepTotal())
-            add_to_total(total + own, self._folder)
+            write_total(state, self._folder, own)
         self._written_at = time.monotonic()
 
 

@@ -330,8 +330,8 @@ class SlurmJobs:
             told = re.findall(r"^sbatch: (?:error: )?(.+)", str(error), re.MULTILINE)
             said = told[-1] if told else first_line(error)
             raise StudyError(f"Slurm took no job ({said}): {self._remedy()}") from error
-        for job in jobs:  # until Slurm tells more of them
-            self._jobs[job.job_id] = SlurmJob(job.job_id, "PENDING", 0)
+        for submitted in jobs:  # until Slurm tells more of them
+            self._jobs[submitted.job_id] = SlurmJob(submitted.job_id, "PENDING", 0)
         names = jobs[0].job_id if count == 1 else f"{jobs[0].job_id} to {jobs[-1].job_id}"
         log.info(f"Submitted {plural(count, 'job')} ({names}); logs are in {self._folder}.")
 
