@@ -65,6 +65,7 @@ _HOPELESS = {
     *("AssocMaxWallDurationPerJobLimit", "QOSMaxWallDurationPerJobLimit"),
 }
 _ERROR = "Error: "
+_NODE_ERROR = f"{_ERROR}node "  # which ends no sweep that runs elsewhere
 _KILLED = re.compile(
     r"srun: error: .*: (Killed|Out Of Memory)$|slurmstepd\S*: error: .*(oom| DUE TO )"
 )
@@ -99,7 +100,7 @@ class _Job:
     def _work(self) -> None:
         load = partial(cloudpickle.loads, self.worker)
         if self.needs is not None and (node := probe(self.needs, load)).fault is not None:
-            sys.exit(f"{_ERROR}node {node.name} {node.fault}")
+            sys.exit(f"{_NODE_ERROR}{node.name} {node.fault}")
         worker: Worker = load()
         try:
             worker(self.seconds - (time.time() - psutil.Process().create_time()))
@@ -241,7 +242,9 @@ class SlurmJobs:
         if job.state in ("COMPLETED", "PREEMPTED", "GONE"):
             return
         said = last_sentence(self._log_of(job))
-        if said is not None and said.startswith(_ERROR):
+        has_run = any(trial.state == TrialState.COMPLETE for trial in trials)
+        is_of_node = said is not None and said.startswith(_NODE_ERROR)
+        if said is not None and said.startswith(_ERROR) and not (has_run and is_of_node):
             self._fault = said.removeprefix(_ERROR)
             return
         self._futile = 0 if own else self._futile + 1
