@@ -2,13 +2,13 @@
 
     python benchmarks/scale.py --trials 1000 10000 100000 --workers 256
     python benchmarks/scale.py regret          # what the bound on samplers loses
-    python benchmarks/scale.py busy            # what share of their time 4 workers work
+    python benchmarks/scale.py throughput      # what share of their time 4 workers work, 3 minutes
 
 At each number of trials a new process, the sweeper, goes on with the study: it lets 256 simulated
 workers run, and each further trial that it asks for takes the place of the oldest that runs. These
-asks are what is measured; the trials before are put into the database's tables as ended ones, like
-the first. No trial trains: each is answered from a made-up curve. PostgreSQL is started here, on
-127.0.0.1, in a scratch folder.
+asks, 1,000 at each number, are what is measured; the trials before are put into the database's
+tables as ended ones, like the first. No trial trains: each is answered from a made-up curve.
+PostgreSQL is started here, on 127.0.0.1, in a scratch folder.
 """
 
 import argparse
@@ -67,20 +67,22 @@ _SAMPLERS = {
 def main() -> None:
     """Run the part that the command line asks for, and keep its figures beside the others'."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", default="scale", choices=["scale", "regret", "busy"])
+    parts = {"scale": scale, "regret": regret, "throughput": throughput}
+    parser.add_argument("part", nargs="?", default="scale", choices=parts)
     parser.add_argument("--trials", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--workers", type=int, default=256)
-    parser.add_argument("--played", type=int, default=100, help="trials to measure at each number")
+    parser.add_argument("--played", type=int, default=1000, help="trials to measure at each number")
     parser.add_argument("--sampler", default="tpe", choices=_SAMPLERS)
     parser.add_argument("--sides", nargs="+", default=["greensweep", "optuna"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--samplers", nargs="+", default=["tpe", "scaled_tpe", "nsga2"])
+    parser.add_argument("--draws", default="auto", help="the sampler of `throughput`")
     parser.add_argument("--executors", nargs="+", default=["local", "ray"])
     parser.add_argument("--output", type=Path, default=_OUTPUT)
     arguments = parser.parse_args()
     machine, console = describe_machine(), Console(width=120)
     console.print(machine_line(machine))
-    rows = {"scale": scale, "regret": regret, "busy": busy}[arguments.part](arguments)
+    rows = parts[arguments.part](arguments)
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
@@ -188,7 +190,12 @@ def _play(side: str, asked: Mapping[str, Any], workers: int, played: int, answer
     spec = _spec(**asked)
     before, began = psutil.Process().memory_info().rss, time.perf_counter()
     storage = open_storage(spec.storage)
-    study = open_study(spec, storage)
+    if side == "greensweep":
+        study = open_study(spec, storage)
+    else:
+        study = optuna.create_study(
+            storage=storage, study_name="study", direction="maximize", load_if_exists=True
+        )
     study.get_trials(deepcopy=False)
     opened, count = time.perf_counter() - began, [0]
     event.listen(
@@ -220,8 +227,10 @@ def _play(side: str, asked: Mapping[str, Any], workers: int, played: int, answer
     asks, cpus, statements_ = zip(*rows, strict=True)
     answer.put(
         {
+            "played": played,
             "ask_ms": 1000 * median(asks),
-            "cpu_ms_per_trial": 1000 * median(cpus),
+            "ask_ms_p95": 1000 * float(numpy.quantile(asks, 0.95)),
+            "cpu_ms_per_trial": 1000 * mean(cpus),
             "statements_per_trial": float(median(statements_)),
             "open_seconds": opened,
             "memory_mb": memory / 1e6,
@@ -316,7 +325,7 @@ def _regret(sampler: str, seed: int, trials: int) -> float:
         return 1.0 - best
 
 
-# --- busy: what share of their time workers work ------------------------------------------------
+# --- throughput: what share of their time workers work -----------------------------------------
 
 _PROGRAM = """
 import os
@@ -328,50 +337,55 @@ def main(config):
     began = time.time()
     time.sleep({seconds})
     with open({log!r}, "a") as log:
-        log.write(f"{{began}} {{time.time()}} {{os.getpid()}}\\n")
+        log.write(f"{{began}} {{time.time()}}\\n")
     return 0.5
 
 main()
 """
 
 
-def busy(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def throughput(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return what share of their time 4 workers spend in trials of a second, by executor.
 
-    From a worker's first trial to its last: how long it takes to start is not in it.
+    The steady state is counted from where all of them work until the last trial begins: the
+    start, and the end of the search, are stated by themselves.
     """
-    rows, workers, trials = [], 4, 80
+    rows, workers, trials = [], 4, 160
     for executor in arguments.executors:
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "log"
             program = Path(folder) / "program.py"
             write_text(program, _PROGRAM.format(seconds=1.0, log=str(log)))
-            began = psutil.Process().cpu_times()
+            before, began = psutil.Process().cpu_times(), time.time()
             subprocess.run(
                 [
                     sys.executable, program, "-m", "hydra/sweeper=greensweep",
                     f"hydra.sweeper.executor={executor}", f"hydra.sweeper.n_workers={workers}",
                     f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.meter=nothing",
+                    f"hydra/sweeper/sampler={arguments.draws}",
                     *(["hydra.sweeper.ray.num_cpus=0.25"] if executor == "ray" else []),
                     "+x=interval(0,1)", f"hydra.sweep.dir={folder}/sweep",
                 ],
                 check=True, cwd=folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )  # fmt: skip
-            ended = psutil.Process().cpu_times()
-            spans = [[float(x) for x in line.split()] for line in log.read_text().splitlines()]
-        there = [
-            max(each[1] for each in own) - min(each[0] for each in own)
-            for worker in {each[2] for each in spans}
-            if (own := [each for each in spans if each[2] == worker])
-        ]
-        cpu = ended.children_user + ended.children_system
-        cpu -= began.children_user + began.children_system
+            ended, after = time.time(), psutil.Process().cpu_times()
+            spans = sorted(
+                tuple(float(each) for each in line.split()) for line in log.read_text().splitlines()
+            )
+        first, last = spans[workers - 1][0], spans[-1][0]
+        inside = sum(min(end, last) - max(begin, first) for begin, end in spans if end > first)
+        cpu = after.children_user + after.children_system
+        cpu -= before.children_user + before.children_system
         rows.append(
             {
                 "executor": executor,
+                "sampler": arguments.draws,
                 "workers": workers,
                 "trials": len(spans),
-                "busy": sum(end - begin for begin, end, _ in spans) / sum(there),
+                "busy": inside / (workers * (last - first)),
+                "until_first_s": spans[0][0] - began,
+                "until_all_work_s": first - began,
+                "after_last_s": ended - max(end for _, end in spans),
                 "cpu_ms_per_trial": 1000 * cpu / len(spans),
             }
         )
