@@ -85,10 +85,6 @@ class Owner:
         """What all processes have in common whose `since` can be compared: the machine's boot."""
         return self.host, boot_of(self.born) or f"{self.born} {self.pid}"
 
-    def alive(self) -> bool:
-        """A process of this machine still runs."""
-        return Processes().alive(self.pid, self.born)
-
 
 class CurvePoint(NamedTuple):
     """A report of a trial, a point of its learning curve; a storage keeps it as a list.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import optuna
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
+from greensweep.energy.processes import Processes
 from greensweep.errors import GreensweepError
 from greensweep.nested import from_json
 from greensweep.record.result import RunResult, find_result
@@ -79,7 +81,8 @@ class Recovery:
         """Finish the trials whose process has died; return how many."""
         with self.claim():
             running = trials_so_far(self.study, reports=False).running
-            dead = {trial.number: self._is_dead(trial) for trial in running}
+            alive = cache(Processes().alive)  # many trials may be of one process
+            dead = {trial.number: self._is_dead(trial, alive) for trial in running}
             unknown = [trial for trial in running if dead[trial.number] is None]
             silent = self._listener.silent(self.study, unknown)
             lost = [number for number, is_dead in dead.items() if is_dead or number in silent]
@@ -194,7 +197,7 @@ class Recovery:
             outcome = _what_is_left(trial, folder, "interrupted", "stopped")
             finish_trial(self.study, trial, replace(outcome, interrupted=True), None, folder)
 
-    def _is_dead(self, trial: FrozenTrial) -> bool | None:
+    def _is_dead(self, trial: FrozenTrial, alive: Callable[[int, str], bool]) -> bool | None:
         """Tell whether a running trial's process is gone; None where only its silence tells."""
         owner = owner_of(trial)
         if owner is None:
@@ -203,7 +206,7 @@ class Recovery:
             if trial.datetime_start and datetime.now() - trial.datetime_start > _ANCIENT:
                 return True
         elif owner.here:
-            return not owner.alive()
+            return not alive(owner.pid, owner.born)
         return None
 
 

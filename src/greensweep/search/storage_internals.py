@@ -122,7 +122,9 @@ class TrialStorage(_CachedStorage):
 
     def _listed(self, study_id: int) -> list[FrozenTrial]:
         with self._lock:
-            return [*filter(None, self._by_number[study_id])]
+            found: list[Any] = self._by_number[study_id]
+            is_whole = len(found) == len(self._studies[study_id].trials)
+            return found.copy() if is_whole else [*filter(None, found)]
 
     def _read_on(self, study_id: int, *, reports: bool) -> None:
         if self._written is not None:

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,17 @@ class Worker:
         Raises:
             StudyError: the search's storage failed.
         """
-        self._begin_process()
+        launcher = self._only_launcher
+        mask_program_output(self.config)  # an engine may have put another stream in its place
         with storage_faults(self.spec.storage), warn_once_per_sweep(self.spec.directory):
-            (fault,) = self._launch(self._launcher(None), [trial])
+            (fault,) = self._launch(launcher, [trial])
         return fault
+
+    @cached_property
+    def _only_launcher(self) -> Any:
+        """Runs the trials that other processes reserved; one meter measures them all."""
+        self._begin_process()
+        return self._launcher(None)
 
     def config_folders(self) -> list[str]:
         """Return the folders of the program's configuration files."""
