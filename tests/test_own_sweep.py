@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from test_bad_input import one_sentence
 
 from greensweep.energy.machine import machine_totals
-from greensweep.record.result import read_results
+from greensweep.record.result import read_result, read_results, write_result
 from greensweep.search.folders import trial_directories
 from greensweep.search.records import Outcome
 from greensweep.study.trials import result_of
@@ -385,9 +386,13 @@ def test_mlflow_has_a_parent_and_its_children(
         assert tracked.data.metrics.items() >= phases.items()
         assert tracked.data.metrics["energy/training_joules"] == each["energy_joules"]
         assert tracked.data.metrics["energy/spent_joules"] == each["energy_spent_joules"]
-    assert "Compare the runs in the MLflow UI: mlflow ui --backend-store-uri" in (
-        capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "Compare the runs in the MLflow UI: mlflow ui --backend-store-uri" in said
+    assert "Not in MLflow yet" not in said
+    write_result(replace(read_result(folder / "0"), mlflow_run_id=None), folder / "0")
+    sweep(kind, "hydra.sweeper.n_trials=2")
+    said = capsys.readouterr().out
+    assert "Not in MLflow yet, or not whole: 1 trial; greensweep upload" in said
     tags = MlflowClient(uri).get_experiment("1").tags
     columns = json.loads(tags[f"mlflow.sharedViewState.{parent.info.run_id}"])["selectedColumns"]
     assert columns[:2] == ["tags.`validation macro_f1`", "tags.`training energy`"]

@@ -1,5 +1,6 @@
 """Searches in processes of this machine, whatever fails around them."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,3 +58,24 @@ def test_forty_trials_are_counted_once_whatever_fails(
     )
     search.end()
     search.holds()
+
+
+def test_a_database_that_stays_away_ends_the_search_in_one_sentence_and_loses_no_trial(
+    search: Search, postgres_server: Postgres
+) -> None:
+    search.start("hydra.sweeper.n_trials=12")
+    search.wait_for(6)
+    running = {each["trial"] for each in search.begun[-2:]}
+    postgres_server.stop()
+    *_, last = search.end(status=1).splitlines()
+    assert search.said.count("storage does not answer") == 1
+    assert search.said.count("Error: ") == 1
+    said = r"Error: the study's storage \S+ failed \(.*\): free or start it, then give the same "
+    assert re.match(said + "command again, which goes on where it stopped$", last), last
+    assert "Traceback" not in search.said
+    postgres_server.start()
+    search.start("hydra.sweeper.n_trials=12")
+    search.end()
+    search.holds(12)
+    again = [each["trial"] for each in search.begun if each["trial"] in running]
+    assert len(again) == len(running)  # they had finished, and were taken from their folders

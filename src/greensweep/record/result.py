@@ -210,6 +210,11 @@ class RunResult:
         return -math.inf if value is None else float(self.metric.score(value))
 
     @property
+    def is_unsent(self) -> bool:
+        """No MLflow store has it yet, or has it in part."""
+        return self.mlflow_run_id is None or self.mlflow_incomplete
+
+    @property
     def metric(self) -> Metric:
         return directed_metric(self.objective_metric, self.objective_direction or "maximize")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from greensweep.config.schema import TrainConfig
 from greensweep.energy import Meter
 from greensweep.energy.machine import machine_totals
+from greensweep.errors import plural
 from greensweep.search.cost import read_search_cost
 from greensweep.search.folders import STUDY_FILE
 from greensweep.study import drift
@@ -87,6 +88,10 @@ def finish_sweep(
     if store is not None and parent is not None:
         store.attempt(partial(finish_tracked_sweep, store, parent, summary, trials, files))
     here = _from_here(directory)
+    unsent = sum(trial.result.is_unsent for trial in trials if trial.result.status == "finished")
+    if parent is not None and unsent:
+        send = f"greensweep upload {shlex.quote(str(here))}"
+        notes = [*notes, f"Not in MLflow yet, or not whole: {plural(unsent, 'trial')}; {send}"]
     if ours is not None and summary.chosen_trial is not None:
         study = shlex.quote(str(here / STUDY_FILE))
         notes = [*notes, f"Train it anew: greensweep train --from {study}"]

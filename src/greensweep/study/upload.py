@@ -55,11 +55,7 @@ def upload(directory: Path) -> list[str]:
             f"{directory} holds no {RESULT_FILE}: name the directory of a run or sweep"
         )
     results = read_results(found)
-    pending = {
-        path: result
-        for path, result in results.items()
-        if result.mlflow_run_id is None or result.mlflow_incomplete
-    }
+    pending = {path: result for path, result in results.items() if result.is_unsent}
     if not pending:
         return []
     file = next(iter(pending)) / CONFIG_FILE
