@@ -81,7 +81,15 @@ class Postgres:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         _wait_for_port(self.port, self._server, "PostgreSQL")
-        self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-t", "30")
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:  # after a stop it answers before it takes anybody
+            try:
+                self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port))
+                return
+            except subprocess.CalledProcessError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def stop(self) -> None:
         """End it as a machine that is shut down does; its data stays."""

@@ -133,9 +133,10 @@ def run_trial(
         result = replace(result, status=ended_as(outcome), error=outcome.error)
         found = with_room(directory, partial(own.leave, result))
     shown = shown_result(result, spec.directory)
+    # First: what its folder says of it outlives a storage that is away.
+    finish_trial(study, trial, outcome, values, directory, constraints, shown, tells=tells)
     if result is not None and outcome.status == "finished":
         name_objectives(spec, study, result)
-    finish_trial(study, trial, outcome, values, directory, constraints, shown, tells=tells)
     if own is not None and result is not None:
         own.track(result, found)  # a server may take its time: the trial has ended by then
     if result is not None:
