@@ -313,3 +313,24 @@ def test_config_file_of_a_run_is_its_resolved_config(cli: Cli, tmp_path: Path) -
     assert config.training.epochs == 1
     assert config.optimizer.beta2 == 0.999
     assert config.model.name == "simple_cnn"
+
+
+@pytest.mark.slow
+def test_a_run_trains_before_what_searches_need_is_loaded(
+    script: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "early.py").write_text(
+        "import sys\n"
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, image_size, num_classes):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(image_size**2, num_classes))\n"
+        "    def forward(self, images):\n"
+        "        assert 'optuna' not in sys.modules\n"
+        "        return super().forward(images)\n"
+    )
+    ended = script(
+        "train.py", "model=custom", "model.target=early.Net", "training.epochs=1",
+        "energy=unmetered", "tracking=local", "inference.seconds=0",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr

@@ -65,11 +65,6 @@ def train(composed: DictConfig) -> float | tuple[float, ...]:
 
 
 def _train(composed: DictConfig) -> float | tuple[float, ...]:
-    from greensweep.runs.repeats import run_repeats
-    from greensweep.runs.replay.run import replay_once
-    from greensweep.study.planned import objective_values
-    from greensweep.study.sentences import layers_sentence, run_line, sources, trust_sentence
-
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
     directory = Path(hydra.runtime.output_dir)
@@ -87,8 +82,12 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
     folder = sweep.directory if sweep else None
     with warn_once_per_sweep(folder):
         if config.replay is not None:
+            from greensweep.runs.replay.run import replay_once
+
             run_once = partial(replay_once, config, directory)
         else:
+            from greensweep.runs.repeats import run_repeats
+
             _take_gpu(config)
             run_once = partial(
                 run_repeats,
@@ -104,6 +103,9 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
             trial=hydra.job.num if sweeping else None,
             overrides=overrides,
         )
+    # A search's libraries are loaded once the run has trained.
+    from greensweep.study.planned import objective_values
+
     if sweep is not None and config.replay is None:
         from greensweep.study.winners import drop_beaten_weights
 
@@ -111,6 +113,8 @@ def _train(composed: DictConfig) -> float | tuple[float, ...]:
     if sweeping:
         _say_trial(hydra, result)
         return objective_values(config.objective, result)
+    from greensweep.study.sentences import layers_sentence, run_line, sources, trust_sentence
+
     log.info(run_line(result))
     trust = trust_sentence(sources([result]), result.energy_quality, result.energy_constant_share)
     for said in filter(None, [layers_sentence(result), trust]):
@@ -144,12 +148,12 @@ def _say_trial(hydra: Any, end: RunResult | Exception) -> None:
 
 def _take_gpu(config: TrainConfig) -> None:
     """Let a process of a launcher's have a GPU of its own, where the run takes what it finds."""
-    from greensweep.search.placement import take_gpus
-    from greensweep.study.planned import PlannedTraining
-
     hydra = HydraConfig.get()
     is_elsewhere = not str(hydra.launcher._target_).endswith("BasicLauncher")
     if hydra.mode == RunMode.MULTIRUN and is_elsewhere:
+        from greensweep.search.placement import take_gpus
+        from greensweep.study.planned import PlannedTraining
+
         take_gpus(PlannedTraining(config).any_gpus or None)
 
 

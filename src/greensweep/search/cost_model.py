@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import t as student_t
+from scipy.special import stdtrit  # scipy.stats takes half a second to load
 
 from greensweep.intervals import FEWEST_REPEATS
 from greensweep.search.encoder import SpaceEncoder, log_scaled
@@ -182,7 +182,7 @@ def total_forecast(costs: Sequence[float], trials: int) -> Forecast:
     if len(costs) < FEWEST_REPEATS:
         return Forecast(total, total, total)
     known = len(costs)
-    quantile = float(student_t.ppf(0.5 + _CONFIDENCE / 2, df=known - 1))
+    quantile = float(stdtrit(known - 1, 0.5 + _CONFIDENCE / 2))
     margin = quantile * statistics.stdev(costs) * math.sqrt(trials**2 / known + trials)
     return Forecast(total, max(total - margin, min(total, min(costs) * trials)), total + margin)
 
