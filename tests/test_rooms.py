@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,17 @@ ROOMS = [
 ]  # fmt: skip
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -113,7 +119,7 @@ def test_what_counts_a_module_of_ones_own_needs_nothing_but_torch() -> None:
 
 @pytest.mark.parametrize("script", ["train", "evaluate", "predict", "prepare", "analyse", "report"])
 def test_a_script_is_the_program_of_its_name(script: str) -> None:
-    tree = ast.parse((PROJECT / "src" / f"{script}.py").read_text(encoding="utf-8"))
+    tree = parsed(PROJECT / "src" / f"{script}.py")
     (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
     assert ast.unparse(guarded.body[0]) == f"sys.exit(main(['{script}', *sys.argv[1:]]))"
 
@@ -190,7 +196,7 @@ def private_uses(tree: ast.AST, own: set[str], inherited: set[str]) -> Iterator[
 def test_only_a_librarys_own_file_uses_what_is_private_of_it() -> None:
     """Another version may change it: `NAME_internals.py` says why it is used, and has its test."""
     trees = {
-        path: ast.parse(path.read_text(encoding="utf-8"))
+        path: parsed(path)
         for path in (PROJECT / "src").rglob("*.py")
         if not path.stem.endswith("_internals")
     }
@@ -227,7 +233,7 @@ WRITES = {"write_text", "write_bytes", "pwrite", "rename", "savez", "save", "to_
 
 def writes(path: Path) -> Iterator[str]:
     """Calls that write a file, or put one in the place of another."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         match node:
             case ast.Call(func=ast.Attribute(attr="open"), args=[ast.Constant(value=mode), *_]):
                 if set(str(mode)) & set("wax+"):
