@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from clusters import Searched, add_node, cluster, head, kill, searched, stranger, wait_for
 from mlflow import MlflowClient
@@ -23,6 +24,13 @@ def on(cluster: Any, *options: str) -> list[str]:
 
 
 UNMETERED = ("hydra.sweeper.energy={meter: unmetered}",)
+
+
+@pytest.fixture
+def full_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes that are started take their memory for full, whatever is in it."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "250")
 
 
 def test_each_trial_counts_once_whatever_is_killed(
@@ -159,6 +167,39 @@ def test_a_cluster_is_started_where_none_is_named(searched: Searched) -> None:
     assert status == 0, said
     assert [trial.state.name for trial in searched.trials()] == ["COMPLETE"] * 3
     assert "WARNING" not in said
+
+
+def test_a_killed_command_takes_its_own_cluster_with_it_and_goes_on_when_given_again(
+    searched: Searched,
+) -> None:
+    command = ("hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=2", *UNMETERED)
+    killed = searched.start(*command, "seconds=0.5")
+    wait_for(lambda: len(searched.begun()) >= 3)
+    of_ray = ("gcs_server", "raylet", "ray::_run_on_node")
+    started = psutil.Process(killed.pid).children(recursive=True)
+    working = [each for each in started if each.name() in of_ray]
+    assert len(working) >= 4
+    killed.kill()
+    killed.communicate()
+    assert psutil.wait_procs(working, timeout=60)[1] == []
+    status, said = searched.run(*command, "seconds=0.5")
+    assert status == 0, said
+    assert [trial.state.name for trial in counted(searched.trials())] == ["COMPLETE"] * 4
+
+
+def test_a_trial_that_ray_ends_for_want_of_memory_says_so(
+    full_memory: None, cluster: Any, searched: Searched
+) -> None:
+    status, said = searched.run(
+        *on(cluster, "hydra.sweeper.n_trials=1", "hydra.sweeper.n_workers=1", *UNMETERED),
+        "hydra.sweeper.check_nodes=false",
+        "seconds=5",
+    )
+    assert status == 1
+    assert "Trial 0: its process was ended for want of memory (n" in said
+    assert "Trial 1: its process was ended for want of memory (n" in said
+    assert "for the second time: it counts as failed" in said
+    assert [trial.state.name for trial in searched.trials()] == ["FAIL"] * 2
 
 
 @pytest.mark.parametrize(
