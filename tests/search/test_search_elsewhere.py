@@ -109,6 +109,32 @@ def test_a_search_that_cannot_go_on_lets_its_trials_end_after_their_epoch(search
     assert (engine.at_once, engine.interrupts) == ([3, 2, 1], 1)
 
 
+def test_a_search_waits_while_no_place_is_there(search: Search) -> None:
+    engine, waits = Engine(search, 1), [0, 0, 0]
+    end = engine.ended
+
+    def ended(seconds: float) -> list[TrialEnd]:
+        return end(seconds) if engine.running else []
+
+    engine.ended = ended  # type: ignore[method-assign]
+    engine.places = lambda: waits.pop() if waits else 1  # type: ignore[method-assign]
+    engine.run()
+    assert statuses(search) == ["finished"] * 7
+
+
+def test_a_search_that_is_interrupted_while_no_place_is_there_ends(search: Search) -> None:
+    engine = Engine(search, 1)
+
+    def ended(seconds: float) -> list[TrialEnd]:
+        interrupt.interrupt()
+        return []
+
+    engine.ended = ended  # type: ignore[method-assign]
+    engine.places = lambda: 0  # type: ignore[method-assign]
+    engine.run()
+    assert statuses(search) == []
+
+
 def test_a_search_that_has_no_place_left_lets_its_trials_end_and_says_why(search: Search) -> None:
     engine = Engine(search, 3)
 

@@ -50,6 +50,7 @@ _CONNECT_SECONDS = 5.0
 _PROBE_SECONDS = 120.0  # a node may have to start processes first
 _RELEASE_SECONDS = 10.0
 _AVOID_SECONDS = 30.0  # after which a node that was unfit may have been mended
+_FUTILE_TIMES = 2  # that all nodes were unfit, one time after another
 _NODE_ID = re.compile(r"ID: (\w{56})")
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
 
@@ -229,14 +230,16 @@ class RayTasks:
         """Return how many trials may run at a time: what was asked for, or the cluster holds.
 
         Raises:
-            StudyError: trials can run on none of its nodes.
+            StudyError: trials can run on none of its nodes, which was found more than once.
         """
         if self._n_workers != "auto" and not self._unfit:
             return int(self._n_workers)
         avoided = self._avoided()
         able = {node["NodeID"]: room for node in self._nodes() if (room := self._room(node))}
         if able and able.keys() <= avoided.keys():
-            raise StudyError("; ".join(sorted({avoided[node].said for node in able})))
+            if all(avoided[node].times >= _FUTILE_TIMES for node in able):
+                raise StudyError("; ".join(sorted({avoided[node].said for node in able})))
+            return 0
         if self._n_workers != "auto":
             return int(self._n_workers)
         return max(sum(room for node, room in able.items() if node not in avoided), 1)
@@ -253,6 +256,9 @@ class RayTasks:
 
     def ended(self, seconds: float) -> list[TrialEnd]:
         """Wait until tasks end, for so long at most; what they left elsewhere is here then."""
+        if not self._running:
+            time.sleep(seconds)
+            return []
         done, _ = self._ray.wait([*self._running], timeout=seconds)
         return [self._end(task, self._running.pop(task)) for task in done]
 
@@ -380,10 +386,13 @@ class RayTasks:
             print(returned.output, end="", flush=True)
         came_home = take_home(self._home, returned)
         if returned.unfit is None:
+            self._unfit.pop(node, None)
             return TrialEnd(trial, returned.fault, came_home)
         names = {each["NodeID"]: _name(each) for each in self._ray.nodes()}
         said = f"node {names[node]} {returned.unfit}"
-        self._unfit[node] = _Unfit(said, time.monotonic() + _AVOID_SECONDS)
+        before = self._unfit.get(node, _Unfit())
+        again = before.times + (node not in self._avoided())  # not by each that it ran then
+        self._unfit[node] = _Unfit(said, again, time.monotonic() + _AVOID_SECONDS)
         return TrialEnd(trial, MachineLost(f"its {said}"), came_home)
 
     def _avoided(self) -> dict[str, "_Unfit"]:
@@ -399,10 +408,11 @@ class RayTasks:
 
 
 class _Unfit(NamedTuple):
-    """A node that could not run a trial: in words, and until when it is left alone."""
+    """A node that could not run a trial: in words, how often, and until when it is left alone."""
 
-    said: str
-    until: float
+    said: str = ""
+    times: int = 0
+    until: float = 0.0
 
 
 def _run_on_node(

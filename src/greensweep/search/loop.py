@@ -63,7 +63,7 @@ class Elsewhere(Protocol):
     """Trials that run in other processes, wherever an engine places them."""
 
     def places(self) -> int:
-        """Return how many trials may run at a time, as things stand; at least 1.
+        """Return how many trials may run at a time, as things stand; 0 while none can.
 
         Raises:
             StudyError: no trial can run any more.
@@ -168,12 +168,13 @@ def run_trials_elsewhere(
     fault: StudyError | None = None
     is_asked, has_more = False, True
 
+    def goes_on() -> bool:
+        return has_more and not interrupted() and fault is None
+
     def has_room() -> bool:
         nonlocal fault
-        if not has_more or interrupted() or fault is not None:
-            return False
         try:
-            return len(running) < elsewhere.places()
+            return goes_on() and len(running) < elsewhere.places()
         except StudyError as raised:
             fault = raised
             return False
@@ -194,10 +195,10 @@ def run_trials_elsewhere(
                     running[taken.number] = taken
                     elsewhere.start(taken)
             keep_search_energy(queue.study, meter)
-            if not running:
+            if not running and not goes_on():
                 break
             ended: Sequence[TrialEnd] = ()
-            while not ended and not has_room():
+            while not ended and not has_room() and (running or goes_on()):
                 if (interrupted() or fault) and not is_asked:
                     is_asked = True
                     elsewhere.interrupt()
