@@ -58,10 +58,7 @@ class Postgres:
             except KeyError as error:
                 raise Absent(f"PostgreSQL needs an account {self._account} beside root") from error
             os.chown(self._data, account.pw_uid, account.pw_gid)
-            for parent in self._data.parents:  # it must get there
-                with suppress(PermissionError):
-                    if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-                        parent.chmod(parent.stat().st_mode | 0o711)
+            self._let_in()
         self._run("initdb", "--auth=trust", "--username=postgres", "--no-sync", "-D", self._data)
 
     @property
@@ -69,8 +66,17 @@ class Postgres:
         """The storage's address."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
 
+    def _let_in(self) -> None:
+        """Let its account get to its data."""
+        for parent in self._data.parents:
+            with suppress(PermissionError):
+                if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+                    parent.chmod(parent.stat().st_mode | 0o711)
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        if self._account is not None:
+            self._let_in()  # another run of pytest has closed the folder of them all by now
         self._server = subprocess.Popen(
             [
                 self._programs / "postgres", "-D", self._data, "-p", str(self.port),
