@@ -48,15 +48,16 @@ def test_budget_and_pruning_hold_with_the_study_in_a_server(search: Search, head
         add_node(head, name)
     search.start(
         "hydra.sweeper.pruner=median",
-        "hydra.sweeper.budget.joules=300",
+        "hydra.sweeper.pruning.min_finished=2",
+        "hydra.sweeper.budget.joules=600",
         "hydra.sweeper.n_workers=2",
         "epochs=8",
     )
     said = search.end()
     trials = search.trials()
     assert 4 < len(counted(trials)) < 40, said
-    assert "300 J" in said
-    assert sum(map(spent_of, trials)) <= 300 * 1.05
+    assert "would exceed the budget of 600 J" in said
+    assert sum(map(spent_of, trials)) <= 600
     pruned = [each for each in trials if each.state.name == "PRUNED"]
     assert pruned, said
     for trial in pruned:
