@@ -11,8 +11,7 @@ as infinite.
     python benchmarks/strategies.py --seeds 30
 
 Each strategy runs on one space after the other, through the samplers that a search of
-`hydra/sweeper=greensweep` would make (`SearchSpec.build_sampler`), by Optuna's ask and tell in
-memory: the files and the SQLite storage of whole searches would take most of the time.
+`hydra/sweeper=greensweep` would make (`SearchSpec.build_sampler`).
 """
 
 import argparse
@@ -20,12 +19,24 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+from ask_tell import (
+    OPTUNA,
+    OURS,
+    RANDOM,
+    TRIALS,
+    Answer,
+    MakeSampler,
+    from_spec,
+    kept,
+    other_random,
+    search,
+)
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, TPESampler
@@ -34,12 +45,10 @@ from ratios import finite, quantile, shown
 from greensweep.files import write_text
 from greensweep.runs.replay.answer import ReplayModel
 from greensweep.runs.replay.table import read_table
-from greensweep.search.records import OUTCOME, Outcome
 from greensweep.search.spec import SearchSpec
 
 _FOLDER = Path(__file__).resolve().parent
 _TABLE = _FOLDER.parents[1] / "shared" / "paper" / "rq1_strategies.csv"
-TRIALS = 64
 SPACES = ("uniform", "log")
 TARGETS = ("uniform", "log")  # the best of random search on this space
 ANSWERS = ("all", "recorded")  # which can reach a target: also those outside, or not
@@ -56,7 +65,6 @@ _OPEN_END = 0.999
 _LEVELS = 5
 
 Figures = NDArray[np.float64]
-MakeSampler = Callable[[SearchSpec], Callable[[int], BaseSampler]]
 
 
 @dataclass(frozen=True)
@@ -99,15 +107,6 @@ class Trace:
         return self.accuracy if answers == "all" else np.where(self.outside, -1.0, self.accuracy)
 
 
-def from_spec(target: str, **arguments: Any) -> MakeSampler:
-    """A strategy as the sweeper makes it."""
-
-    def make(spec: SearchSpec) -> Callable[[int], BaseSampler]:
-        return replace(spec, sampler=(target, arguments)).build_sampler
-
-    return make
-
-
 def _grid(spec: SearchSpec) -> Callable[[int], BaseSampler]:
     """The paper's grid: five levels of each option, without the upper end, in any order."""
     shares = np.arange(_LEVELS) / _LEVELS
@@ -120,51 +119,31 @@ def _grid(spec: SearchSpec) -> Callable[[int], BaseSampler]:
     return lambda index: GridSampler(levels, seed=spec._seed_of(index))
 
 
-def kept(make: Callable[[int], BaseSampler]) -> MakeSampler:
-    """A strategy that is one object for the whole search, made from the seed."""
-
-    def of_spec(spec: SearchSpec) -> Callable[[int], BaseSampler]:
-        sampler = make(spec.seed)
-        return lambda _: sampler
-
-    return of_spec
-
-
 def _stock_tpe(seed: int) -> BaseSampler:
     """As the stock sweeper makes it: its configuration says multivariate=False."""
     return TPESampler(seed=seed, n_startup_trials=10, multivariate=False, constant_liar=False)
 
 
-_OURS = "greensweep.search.samplers."
-_OPTUNA = "optuna.samplers."
-OTHER_SEED = 500_000
-RANDOM = from_spec(f"{_OPTUNA}RandomSampler")
-
-
-def _other_random(spec: SearchSpec) -> Callable[[int], BaseSampler]:
-    return RANDOM(replace(spec, seed=spec.seed + OTHER_SEED))
-
-
 # By the name in the table.
 STRATEGIES: Mapping[str, MakeSampler] = {
     "random": RANDOM,
-    "random, other seeds": _other_random,
+    "random, other seeds": other_random,
     "grid": _grid,
-    "QMC (Sobol)": from_spec(f"{_OPTUNA}QMCSampler", scramble=True),
-    "NSGA-II": from_spec(f"{_OPTUNA}NSGAIISampler", population_size=8),
+    "QMC (Sobol)": from_spec(f"{OPTUNA}QMCSampler", scramble=True),
+    "NSGA-II": from_spec(f"{OPTUNA}NSGAIISampler", population_size=8),
     "TPE, stock sweeper": kept(_stock_tpe),
-    "TPE, 10 at random first": from_spec(f"{_OPTUNA}TPESampler", n_startup_trials=10),
-    "TPE, 4 at random first": from_spec(f"{_OPTUNA}TPESampler", n_startup_trials=4),
-    "scaled_tpe": from_spec(f"{_OURS}ScaledTPESampler"),
+    "TPE, 10 at random first": from_spec(f"{OPTUNA}TPESampler", n_startup_trials=10),
+    "TPE, 4 at random first": from_spec(f"{OPTUNA}TPESampler", n_startup_trials=4),
+    "scaled_tpe": from_spec(f"{OURS}ScaledTPESampler"),
     "ei_per_joule, scales as given": from_spec(
-        f"{_OURS}ExpectedImprovementPerJouleSampler", log_decades=None
+        f"{OURS}ExpectedImprovementPerJouleSampler", log_decades=None
     ),
-    "ei_per_joule": from_spec(f"{_OURS}ExpectedImprovementPerJouleSampler"),
-    "the paper's search": from_spec(f"{_OURS}PaperGpSampler"),
-    "random, from defaults": _other_random,  # else it would go on as what it is compared with
-    "scaled_tpe, from defaults": from_spec(f"{_OURS}ScaledTPESampler"),
-    "ei_per_joule, from defaults": from_spec(f"{_OURS}ExpectedImprovementPerJouleSampler"),
-    "GP, 4 at random first": from_spec(f"{_OPTUNA}GPSampler", n_startup_trials=4),
+    "ei_per_joule": from_spec(f"{OURS}ExpectedImprovementPerJouleSampler"),
+    "the paper's search": from_spec(f"{OURS}PaperGpSampler"),
+    "random, from defaults": other_random,  # else it would go on as what it is compared with
+    "scaled_tpe, from defaults": from_spec(f"{OURS}ScaledTPESampler"),
+    "ei_per_joule, from defaults": from_spec(f"{OURS}ExpectedImprovementPerJouleSampler"),
+    "GP, 4 at random first": from_spec(f"{OPTUNA}GPSampler", n_startup_trials=4),
 }
 
 # These begin with Adam's usual values, as hydra.sweeper.enqueue=present does with the present ones.
@@ -196,7 +175,7 @@ def read_settings(path: Path) -> list[Setting]:
     return found
 
 
-def search(
+def trace_of(
     setting: Setting,
     kind: str,
     make: MakeSampler,
@@ -209,32 +188,19 @@ def search(
     Args:
         first: the values of the first trial; None leaves them to the strategy.
     """
-    spec = SearchSpec(
-        directory=_FOLDER,
-        study_name="study",
-        storage="",
-        directions=("maximize",),
-        distributions=setting.space(kind),
-        n_trials=TRIALS,
-        sampler=("", {}),
-        seed=seed,
-    )
-    sampler_of = make(spec)
-    study = optuna.create_study(direction="maximize")
-    if first is not None:
-        study.enqueue_trial({name: first[name] for name in spec.distributions})
+    outside = []
+
+    def answer(params: Mapping[str, Any]) -> Answer:
+        found = setting.model.answer(params)
+        outside.append(found.outside)
+        return Answer((found.accuracy,), found.joules)
+
     rows = []
-    for index in range(TRIALS):
-        study.sampler = sampler_of(index)
-        trial = study.ask(dict(spec.distributions))
-        answer = setting.model.answer(trial.params)
-        outcome = Outcome("finished", joules=answer.joules, spent_joules=answer.joules)
-        trial.set_user_attr(OUTCOME, outcome.to_json())
-        study.tell(trial, answer.accuracy)
-        rows.append((answer.accuracy, answer.joules, answer.outside))
-        if enough(answer.accuracy, answer.outside):
+    for found in search(make, setting.space(kind), answer, seed, first=first):
+        rows.append((found.values[0], found.joules))
+        if enough(found.values[0], outside[-1]):
             break
-    accuracy, joules, outside = zip(*rows, strict=True)
+    accuracy, joules = zip(*rows, strict=True)
     return Trace(np.array(accuracy), np.cumsum(joules), np.array(outside))
 
 
@@ -243,7 +209,7 @@ class Baselines:
 
     def __init__(self, settings: Iterable[Setting], seeds: Sequence[int]) -> None:
         self._traces = {
-            (kind, setting.name, seed): search(setting, kind, RANDOM, seed)
+            (kind, setting.name, seed): trace_of(setting, kind, RANDOM, seed)
             for kind in TARGETS
             for setting in settings
             for seed in seeds
@@ -292,7 +258,7 @@ def measure(
         rows: dict[tuple[str, str], list[float]] = {key: [] for key in ratios}
         for seed in seeds:
             enough = baselines.reached_by(setting.name, seed)
-            trace = search(setting, kind, make, seed, enough, first)
+            trace = trace_of(setting, kind, make, seed, enough, first)
             outside, trials = outside + int(trace.outside.sum()), trials + len(trace.outside)
             for (target, answers), found in rows.items():
                 best, joules = baselines.target(target, setting.name, seed, answers)
