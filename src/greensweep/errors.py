@@ -21,6 +21,7 @@ _EXTRAS = {
     "ruamel": "dvc",
     "psycopg": "postgresql",
     "psycopg2": "postgresql",
+    "pymysql": "mysql",
     "ray": "ray",
     "submitit": "slurm",
     "hydra/sweeper=optuna": "optuna",

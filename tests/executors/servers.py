@@ -1,11 +1,13 @@
-"""PostgreSQL and an MLflow server on this machine, for tests and benchmarks that need real ones.
+"""PostgreSQL, MariaDB and MLflow servers on this machine, for tests that need real ones.
 
 Each binds to 127.0.0.1 alone, has a folder of its own, and is ended whatever happens.
 """
 
 import ctypes
+import getpass
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +23,7 @@ import pytest
 
 _PATIENCE_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+_USER = getpass.getuser()
 _POSTGRES_ACCOUNT = "postgres"  # PostgreSQL refuses to be run by root
 
 
@@ -111,6 +114,58 @@ class Postgres:
         )  # fmt: skip
 
 
+class MariaDB:
+    """A MariaDB server, which speaks MySQL's protocol, with one database and its user."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        path = os.pathsep.join([*os.get_exec_path(), "/usr/sbin"])
+        programs = ("mariadbd", "mariadb-install-db", "mariadb")
+        if absent := [each for each in programs if shutil.which(each, path=path) is None]:
+            raise Absent(f"{absent[0]} is not installed")
+        self._server_program = shutil.which("mariadbd", path=path)
+        self._folder, self._socket = folder, folder / "s.sock"
+        self.name, self.port, self.password = name, free_port(), secrets.token_hex(8)
+        self._server: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        """The storage's address."""
+        return f"mysql+pymysql://{self.name}:{self.password}@127.0.0.1:{self.port}/{self.name}"
+
+    def start(self) -> None:
+        """Make its database, start it, and wait until it answers."""
+        data = ("--no-defaults", f"--user={_USER}", f"--datadir={self._folder / 'data'}")
+        own = ("--auth-root-authentication-method=socket", "--skip-test-db")
+        subprocess.run(["mariadb-install-db", *data, *own], check=True, capture_output=True)
+        self._server = subprocess.Popen(
+            [
+                str(self._server_program), *data, f"--socket={self._socket}",
+                "--bind-address=127.0.0.1", f"--port={self.port}",
+                f"--pid-file={self._folder / 'm.pid'}", "--innodb-buffer-pool-size=64M",
+                "--innodb-lock-wait-timeout=900",
+            ],
+            start_new_session=True, preexec_fn=_end_with_parent,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        _wait_for_port(self.port, self._server, "MariaDB")
+        grants = "".join(
+            f"create user {self.name}@'{host}' identified by '{self.password}';"
+            f"grant all on {self.name}.* to {self.name}@'{host}';"
+            for host in ("127.0.0.1", "localhost")
+        )
+        subprocess.run(
+            ["mariadb", "--no-defaults", f"--socket={self._socket}", f"--user={_USER}"],
+            input=f"create database {self.name}; {grants}", check=True, text=True,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End it."""
+        if self._server is not None:
+            _end(self._server, signal.SIGTERM)
+            self._server = None
+
+
 class MlflowServer:
     """An MLflow server that takes artifacts, too; it can be stopped and started."""
 
@@ -183,6 +238,21 @@ def postgres_server(tmp_path: Path) -> Iterator[Postgres]:
             yield server
     except Absent as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture
+def mysql_server(tmp_path: Path) -> Iterator[MariaDB]:
+    """A MariaDB server; a test without one is skipped."""
+    pytest.importorskip("pymysql", reason="its driver, PyMySQL, is not installed")
+    try:
+        server = MariaDB(tmp_path / "mariadb", "optuna")
+    except Absent as reason:
+        pytest.skip(str(reason))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

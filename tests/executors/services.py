@@ -22,6 +22,7 @@ from types import MappingProxyType
 
 import psutil
 import pytest
+from servers import MariaDB
 
 NODES = ("n1", "n2")
 _DAEMONS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch")
@@ -98,10 +99,10 @@ LogFile={folder}/log/slurmdbd.log
 PidFile={folder}/run/slurmdbd.pid
 StorageType=accounting_storage/mysql
 StorageHost=127.0.0.1
-StoragePort={ports[mariadb]}
-StorageUser=slurm
-StoragePass={password}
-StorageLoc=slurm
+StoragePort={mariadb.port}
+StorageUser={mariadb.name}
+StoragePass={mariadb.password}
+StorageLoc={mariadb.name}
 """
 
 
@@ -118,8 +119,8 @@ class Slurm:
 
     def __init__(self, folder: Path, cpus: int = 1) -> None:
         self.folder, self._cpus = folder, cpus
-        self._ports = _free_ports("slurmctld", "slurmdbd", "mariadb", *NODES)
-        self._password = secrets.token_hex(8)
+        self._ports = _free_ports("slurmctld", "slurmdbd", *NODES)
+        self._mariadb = MariaDB(folder / "db", "slurm")
         self._started: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -143,7 +144,7 @@ class Slurm:
     def start(self) -> None:
         self._write()
         self._start_munge()
-        self._start_mariadb()
+        self._mariadb.start()
         self._daemon("slurmdbd", "-D")
         wait_for(lambda: _answers(self._ports["slurmdbd"]), what="slurmdbd does not answer")
         self._daemon("slurmctld", "-D")
@@ -189,6 +190,7 @@ class Slurm:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._mariadb.stop()
 
     def _processes(self, node: str) -> list[psutil.Process]:
         """Return a node's slurmd, then its steps, which have no parent, and what they run.
@@ -210,9 +212,7 @@ class Slurm:
         return [*daemons, *steps, *jobs]
 
     def _write(self) -> None:
-        for name in (
-            *("etc", "state", "log", "run", "dev", "munge", "mungekey", "db", "environment"),
-        ):
+        for name in (*("etc", "state", "log", "run", "dev", "munge", "mungekey", "environment"),):
             (self.folder / name).mkdir(parents=True)
         for node in NODES:
             self.spool(node).mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ class Slurm:
             "folder": self.folder,
             "host": platform.node(),
             "ports": self._ports,
-            "password": self._password,
+            "mariadb": self._mariadb,
             "cpus": self._cpus,
         }
         for name, text, mode in (
@@ -255,36 +255,6 @@ class Slurm:
             "--num-threads=2",
         )
         wait_for((folder / "munge.socket").exists, what="munged does not start")
-
-    def _start_mariadb(self) -> None:
-        folder = self.folder / "db"
-        data, server = f"--datadir={folder / 'data'}", str(folder / "s.sock")
-        subprocess.run(
-            [
-                *("mariadb-install-db", "--no-defaults", "--user=root", data),
-                *("--auth-root-authentication-method=socket", "--skip-test-db"),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        self._daemon(
-            *("mariadbd", "--no-defaults", "--user=root", data, f"--socket={server}"),
-            *("--bind-address=127.0.0.1", f"--port={self._ports['mariadb']}"),
-            *(f"--pid-file={folder / 'm.pid'}", "--innodb-buffer-pool-size=64M"),
-            "--innodb-lock-wait-timeout=900",
-        )
-        wait_for(lambda: _answers(self._ports["mariadb"]), what="MariaDB does not answer")
-        grants = "".join(
-            f"create user slurm@'{host}' identified by '{self._password}';"
-            f"grant all on slurm.* to slurm@'{host}';"
-            for host in ("127.0.0.1", "localhost")
-        )
-        subprocess.run(
-            ["mariadb", "--no-defaults", f"--socket={server}", "--user=root"],
-            input=f"create database slurm; {grants}",
-            check=True,
-            text=True,
-        )
 
     def _daemon(
         self,

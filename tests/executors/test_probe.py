@@ -12,7 +12,7 @@ from greensweep.files import write_json
 from greensweep.search.folders import OWNER_FILE
 from greensweep.search.planned_run import Input
 
-SERVER = "postgresql://ada:pa55@127.0.0.1:1/study"
+SERVER = "postgresql+psycopg://ada:pa55@127.0.0.1:1/study"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ LACKS = {
     "a study in a file": (
         {"machine": ELSEWHERE},
         "does not share the study with laptop, a SQLite file there",
-        "hydra.sweeper.storage=postgresql://",
+        "hydra.sweeper.storage=postgresql+psycopg://",
     ),
     "runs in a file": (
         {"machine": ELSEWHERE, "storage": None, "tracking": "sqlite:////home/ada/mlflow.db"},
@@ -101,16 +101,14 @@ def test_what_a_node_lacks_is_said_with_the_way_out(
 
 def test_a_server_that_a_node_does_not_reach_is_named_without_its_password(needs: Needs) -> None:
     pytest.importorskip("psycopg")
-    url = SERVER.replace("postgresql:", "postgresql+psycopg:")
-    sentence = refused(replace(needs, storage=url))
+    sentence = refused(replace(needs, storage=SERVER))
     assert "does not reach the study in postgresql+psycopg://" in sentence
     assert "pa55" not in sentence
 
 
 def test_servers_that_are_away_keep_no_later_worker_from_a_node(needs: Needs) -> None:
     pytest.importorskip("psycopg")
-    url = SERVER.replace("postgresql:", "postgresql+psycopg:")
-    away = replace(needs, storage=url, tracking="http://127.0.0.1:1", servers=False)
+    away = replace(needs, storage=SERVER, tracking="http://127.0.0.1:1", servers=False)
     assert probe(away, lambda: None).fault is None
 
 

@@ -134,7 +134,7 @@ def _faults(needs: Needs, load: Callable[[], object], sees_folder: bool) -> Iter
 def _storage_faults(needs: Needs) -> Iterator[str]:
     """Yield what of study and tracking only the machine of the command reaches."""
     is_another = this_process().clock != needs.machine
-    server = "set hydra.sweeper.storage=postgresql://USER@HOST/NAME, which all nodes reach"
+    server = "set hydra.sweeper.storage=postgresql+psycopg://USER@HOST/NAME, which all nodes reach"
     journal = journal_file(needs.storage)
     if journal is not None:
         if not journal.is_file():

@@ -107,7 +107,8 @@ def check_storage(url: str) -> None:
     except ImportError as error:
         raise StudyError(
             f"the study's storage {mask_text(url)} needs a database driver "
-            f"({first_line(error)}): install it, as pip install 'psycopg[binary]' for PostgreSQL"
+            f"({first_line(error)}): install greensweep[postgresql] and write "
+            "postgresql+psycopg://…, or greensweep[mysql] and write mysql+pymysql://…"
         ) from error
 
 
