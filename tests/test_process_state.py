@@ -22,6 +22,7 @@ CONTEXT = {
 STATE = {
     "data._loaded": "one data set, until another is loaded: the trials of a sweep share it",
     "energy.codecarbon._idle_trackers": "trackers take seconds to set up, and runs follow runs",
+    "executors.node._fit": "a node is looked at before a process's first trial of a sweep",
     "loops.run._of_forks": "what the parent of a fork ends, and a fork must not",
     "record.left_open._open": "runs whose library broke off without a word, until the next one",
     "search.interrupt._asked": "a signal is the process's, until the next sweep begins",
