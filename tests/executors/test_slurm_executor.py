@@ -23,7 +23,7 @@ from greensweep.energy.accounts import SweepTotal
 from greensweep.energy.machine import machine_totals
 from greensweep.record.result import read_results
 from greensweep.search.folders import trial_directories
-from greensweep.search.records import counted, outcome_of, owner_of
+from greensweep.search.records import counted, outcome_of, owner_of, status_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -283,6 +283,21 @@ def test_a_job_that_slurm_puts_back_into_its_queue_goes_on(sweeping: Sweeping) -
     sweeping.holds(8)
     jobs = {owner.job for trial in sweeping.study().trials if (owner := owner_of(trial))}
     assert jobs == {f"{job}:0", f"{job}:1"}
+
+
+def test_a_job_that_is_preempted_goes_on_once_there_is_room(sweeping: Sweeping) -> None:
+    sweeping.start("pause=2", "hydra.sweeper.n_workers=1", "hydra.sweeper.n_trials=5")
+    sweeping.has_begun(2)
+    (job,) = sweeping.jobs("RUNNING")
+    urgent = ("sbatch", "--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=sleep 5")
+    sweeping.cluster.call(*urgent)  # all nodes, and of a higher priority
+    wait_for(lambda: job in sweeping.jobs("PENDING"), 120.0)
+    sweeping.cluster.call("scontrol", "update", f"jobid={job}", "StartTime=now")
+    sweeping.end()
+    sweeping.holds(5)
+    trials = sweeping.study().trials
+    assert {owner.job for trial in trials if (owner := owner_of(trial))} == {f"{job}:0", f"{job}:1"}
+    assert {status_of(trial) for trial in trials} == {"finished", "stopped"}
 
 
 @pytest.mark.parametrize("times", [1, 2])
