@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
 
 import psutil
 import pytest
@@ -47,7 +46,7 @@ SlurmctldPort={ports[slurmctld]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/munge.socket
+AuthInfo=socket={folder}/munge/munge.socket,cred_expire=15
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool/%n
@@ -158,13 +157,13 @@ class Slurm:
         return {*self.call("sinfo", "--noheader", "--Format=StateLong").split()}
 
     def start_node(self, node: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start a node, or bring it back, with variables that all of it has."""
-        own = environment or {}
-        lines = "".join(f"export {name}={value}\n" for name, value in own.items())
+        """Start a node, or bring it back, with variables that its jobs have."""
+        given = (environment or {}).items()
+        lines = "".join(f"export {name}={value}\n" for name, value in given)
         (self.folder / "environment" / node).write_text(lines)
         (self.spool(node) / "tmp").mkdir(exist_ok=True)
         named = ("unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', node)
-        self._daemon("slurmd", "-D", "-N", node, before=named, environment=own)
+        self._daemon("slurmd", "-D", "-N", node, before=named)
         self.call("scontrol", "ping")
 
     def spool(self, node: str) -> Path:
@@ -173,13 +172,12 @@ class Slurm:
 
     def kill_node(self, node: str) -> None:
         """Kill a node with all that runs on it, as if its power was cut."""
-        for process in self._processes(node):
-            with suppress(psutil.Error):
-                process.kill()
+        while processes := self._processes(node):
+            for process in processes:
+                with suppress(psutil.Error):
+                    process.kill()
 
     def end(self) -> None:
-        with suppress(Exception):
-            self.call("scancel", "--signal=KILL", "--full", f"--user={os.getuid()}")
         for node in NODES:
             self.kill_node(node)
         for process in reversed(self._started):
@@ -193,26 +191,18 @@ class Slurm:
         self._mariadb.stop()
 
     def _processes(self, node: str) -> list[psutil.Process]:
-        """Return a node's slurmd, then its steps, which have no parent, and what they run.
-
-        A step has written its name over its environment: it is known by what it runs.
-        """
-        own = {*self.environment.items(), ("SLURMD_NODENAME", node)}
-        daemons, steps, jobs = [], [], []
+        """Return a node's slurmd and its steps, which write one log, and what they run."""
+        log, found = str(self.folder / "log" / f"slurmd-{node}.log"), []
         for process in psutil.process_iter():
-            with suppress(psutil.Error, IndexError):
-                if process.name() == "slurmd" and process.cmdline()[-1] == node:
-                    if self.environment.items() <= process.environ().items():
-                        daemons.append(process)
-                elif process.name().startswith("slurmstepd"):
-                    children = process.children(recursive=True)
-                    if any(own <= {*each.environ().items()} for each in children):
-                        steps.append(process)
-                        jobs += children
-        return [*daemons, *steps, *jobs]
+            with suppress(psutil.Error):
+                if process.name().startswith(("slurmd", "slurmstepd")) and any(
+                    file.path == log for file in process.open_files()
+                ):
+                    found += [process, *process.children(recursive=True)]
+        return found
 
     def _write(self) -> None:
-        for name in (*("etc", "state", "log", "run", "dev", "munge", "mungekey", "environment"),):
+        for name in ("etc", "state", "log", "run", "dev", "munge", "mungekey", "environment"):
             (self.folder / name).mkdir(parents=True)
         for node in NODES:
             self.spool(node).mkdir(parents=True, exist_ok=True)
@@ -256,12 +246,7 @@ class Slurm:
         )
         wait_for((folder / "munge.socket").exists, what="munged does not start")
 
-    def _daemon(
-        self,
-        *command: str,
-        before: Sequence[str] = (),
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
+    def _daemon(self, *command: str, before: Sequence[str] = ()) -> None:
         name = f"{command[0]}-{command[-1]}.out" if command[0] == "slurmd" else f"{command[0]}.out"
         with (self.folder / "log" / name).open("ab") as file:
             process = subprocess.Popen(
@@ -273,7 +258,7 @@ class Slurm:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **self.environment, **environment},
+                env={**os.environ, **self.environment},
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )

@@ -278,7 +278,6 @@ def test_a_job_that_slurm_puts_back_into_its_queue_goes_on(sweeping: Sweeping) -
     (job,) = sweeping.jobs("RUNNING")
     sweeping.cluster.call("scontrol", "requeue", job)
     wait_for(lambda: sweeping.jobs("PENDING") == [job])
-    sweeping.cluster.call("scontrol", "update", f"jobid={job}", "StartTime=now")
     sweeping.end()
     sweeping.holds(8)
     jobs = {owner.job for trial in sweeping.study().trials if (owner := owner_of(trial))}
@@ -292,7 +291,6 @@ def test_a_job_that_is_preempted_goes_on_once_there_is_room(sweeping: Sweeping) 
     urgent = ("sbatch", "--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=sleep 5")
     sweeping.cluster.call(*urgent)  # all nodes, and of a higher priority
     wait_for(lambda: job in sweeping.jobs("PENDING"), 120.0)
-    sweeping.cluster.call("scontrol", "update", f"jobid={job}", "StartTime=now")
     sweeping.end()
     sweeping.holds(5)
     trials = sweeping.study().trials

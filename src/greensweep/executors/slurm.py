@@ -139,6 +139,7 @@ class SlurmJobs:
         self._asked: set[str] = set()  # to end
         self._withdrawn: set[str] = set()  # for which no trial was left
         self._cancelled = self._futile = self._cut_off = 0
+        self._answers = True
         self._fault: str | None = None
 
     def run(self, workers: int) -> None:
@@ -171,7 +172,8 @@ class SlurmJobs:
     def _goes_on(self, workers: int) -> bool:
         """Look at the jobs, submit what is missing; tell whether there is anything to wait for."""
         if not self._look():
-            return True  # Slurm does not answer just now
+            self._wait_for_slurm()
+            return True
         present = [job for job in self._jobs.values() if not job.has_ended]
         self._see_to_waiting([job for job in present if job.waits])
         if interrupted() or self._fault is not None:
@@ -194,12 +196,19 @@ class SlurmJobs:
             cancel_jobs(waiting)
         return missing > 0 or bool(present)
 
+    def _wait_for_slurm(self) -> None:
+        """Tell once that Slurm does not answer."""
+        if self._answers:
+            self._answers = False
+            log.warning("Slurm does not answer: the sweep waits for it, and its jobs go on.")
+
     def _look(self) -> bool:
         """Ask Slurm for the jobs, and settle what those left that ended; False of no answer."""
         running = self._queue.jobs_of_running()  # first: each of them has begun by then
         found = jobs_named(self._name)
         if found is None:
             return False
+        self._answers = True
         gone = {
             name: job if job.has_ended else SlurmJob(name, "GONE", job.restarts)
             for name, job in self._jobs.items()
@@ -330,6 +339,9 @@ class SlurmJobs:
             with redirect_stderr(io.StringIO()), _outside_of_jobs(), executor.batch():
                 jobs = [executor.submit(job) for _ in range(count)]
         except submitit.core.utils.FailedJobError as error:
+            if jobs_named(self._name) is None:
+                self._wait_for_slurm()
+                return
             told = re.findall(r"^sbatch: (?:error: )?(.+)", str(error), re.MULTILINE)
             said = told[-1] if told else first_line(error)
             raise StudyError(f"Slurm took no job ({said}): {self._remedy()}") from error
