@@ -18,6 +18,7 @@ from greensweep.config.schema import TrainConfig
 from greensweep.config.store import save_run_config
 from greensweep.energy import build_meter
 from greensweep.files import write_json
+from greensweep.record.recorded_run import record_result
 from greensweep.record.result import RunResult, read_result, write_result
 from greensweep.runs.repeats import run_repeats
 from greensweep.search.records import Outcome
@@ -228,6 +229,35 @@ def test_what_a_full_disk_refuses_is_sent_into_the_same_run_later(
     files = {file.path for file in full.client.list_artifacts(run.info.run_id)}
     assert {"config.yaml", "result.json"} <= files
     assert not read_result(folder).mlflow_incomplete
+
+
+@pytest.mark.parametrize("call", ["log", "log_files", "close"])
+def test_a_run_that_was_killed_while_mlflow_was_told_is_sent_whole_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = Refusing(uri, "greensweep", str(tmp_path / "artifacts"))
+    tracker = MlflowTracker(store)
+    tracker.start("a", {}, {})
+    monkeypatch.setattr(store, call, kill)
+    result = RunResult(
+        status="finished", error=None, model="a", dataset="b", seed=0, mlflow_run_id=tracker.run_id
+    )
+    (tmp_path / "run").mkdir()
+    save_run_config({}, tmp_path / "run" / "config.yaml")
+    with pytest.raises(Killed):
+        record_result(result, tmp_path / "run", tracker, [])
+    assert upload(tmp_path / "run") == [tracker.run_id]
+    (run,) = store.client.search_runs([store.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert upload(tmp_path / "run") == []
 
 
 def test_a_store_that_comes_back_before_the_end_gets_everything(tmp_path: Path) -> None:

@@ -112,10 +112,13 @@ def record_result(result: RunResult, directory: Path, tracker: Tracker, files: l
         OSError: the file cannot be written.
     """
     try:
-        files = [*files, write_result(result, directory)]
+        # Until the store has all of it: who is killed meanwhile leaves a run that `upload` ends.
+        pending = replace(result, mlflow_incomplete=tracker.run_id is not None)
+        file = write_result(pending, directory)
     finally:
         tracker.finish(
             TRACKED_STATUS[result.status], tracked_metrics(result), tracked_tags(result), files
         )
-    if tracker.incomplete:
-        write_result(replace(result, mlflow_incomplete=True), directory)
+    if pending.mlflow_incomplete != tracker.incomplete:
+        write_result(replace(result, mlflow_incomplete=tracker.incomplete), directory)
+    tracker.attach([file])

@@ -50,6 +50,9 @@ class CsvTracker:
     ) -> None:
         self.log_step(metrics, None)
 
+    def attach(self, files: Sequence[Path]) -> None:
+        pass
+
     def _append(self, rows: Sequence[Sequence[object]]) -> None:
         try:
             with self._path.open("a", encoding="utf-8", newline="") as file:

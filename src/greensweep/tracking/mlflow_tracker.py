@@ -118,8 +118,12 @@ class MlflowTracker:
         self._add(self._step, changed)
         self._flush(tags)
         if (run_id := self.run_id) is not None:
-            self._attempt(lambda: self._store.log_files(run_id, files))
+            self.attach(files)
             self._attempt(lambda: self._store.close(run_id, status))
+
+    def attach(self, files: Sequence[Path]) -> None:
+        if (run_id := self.run_id) is not None:
+            self._attempt(lambda: self._store.log_files(run_id, files))
 
     def _add(self, step: int, metrics: Metrics) -> None:
         # Of two points of one step MLflow shows the later, also where the clock was set back.

@@ -57,6 +57,9 @@ class Tracker(Protocol):
     ) -> None:
         """Record the results and artifacts, and close the run."""
 
+    def attach(self, files: Sequence[Path]) -> None:
+        """Add artifacts to the closed run."""
+
 
 @dataclass
 class MemoryTracker:
@@ -91,6 +94,9 @@ class MemoryTracker:
         self.status = status
         self.metrics.update(metrics)
         self.tags.update(tags)
+        self.attach(files)
+
+    def attach(self, files: Sequence[Path]) -> None:
         self.files.extend(files)
 
 
