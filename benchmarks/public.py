@@ -69,10 +69,6 @@ STRATEGIES: Mapping[str, tuple[MakeSampler, tuple[int, ...]]] = {
     "NSGA-III": (from_spec(f"{OPTUNA}NSGAIIISampler", population_size=8), (1, 2)),
     "scaled_tpe": (from_spec(f"{OURS}ScaledTPESampler"), (1, 2)),
     "ei_per_joule": (from_spec(f"{OURS}ExpectedImprovementPerJouleSampler"), (1,)),
-    "ei_per_joule, price left out": (
-        from_spec(f"{OURS}ExpectedImprovementPerJouleSampler", cost_exponent=0.0),
-        (1,),
-    ),
     "the paper's search": (from_spec(f"{OURS}PaperGpSampler"), (1,)),
 }
 

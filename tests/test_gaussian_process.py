@@ -28,13 +28,3 @@ def test_of_many_trials_all_count_and_not_only_those_that_choose_the_kernel() ->
     _, told = process.predict(points)
     assert told.max() < 0.02, "each of the 400 is known where it was tried"
     assert len(process._regressor.X_train_) == 400
-
-
-def test_a_few_trials_of_many_choices_tell_of_others() -> None:
-    draw = np.random.default_rng(0)
-    choices = draw.integers(0, 2, (224, 13))
-    points = np.sqrt(0.5) * np.eye(2)[choices].reshape(-1, 26)  # as a search encodes them
-    values = choices @ np.linspace(0.2, 1.0, 13)
-    process = GaussianProcess(points[:24], values[:24])
-    means, _ = process.predict(points[24:])
-    assert np.corrcoef(means, values[24:])[0, 1] > 0.8

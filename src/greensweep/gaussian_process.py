@@ -1,6 +1,5 @@
 """Gaussian processes over the unit cube, by scikit-learn: for searches, and for recorded tables."""
 
-import math
 import warnings
 from typing import Any
 
@@ -24,26 +23,19 @@ _MOST_FOR_KERNEL = 150
 
 
 def matern_process(
-    dimensions: int,
-    *,
-    nu: float,
-    noise: float,
-    most_noise: float,
-    scale: float = _TYPICAL_SCALE,
-    optimizer: Any = "fmin_l_bfgs_b",
+    dimensions: int, *, nu: float, noise: float, most_noise: float, optimizer: Any = "fmin_l_bfgs_b"
 ) -> Any:
     """Return a `GaussianProcessRegressor`, with a length scale per dimension, signal and noise.
 
     Args:
         nu: smoothness of the Matérn kernel.
         noise: variance of the noise that the fit starts from, and `most_noise` its bound.
-        scale: of each dimension, that the fit starts from.
         optimizer: of the kernel, as scikit-learn takes it.
     """
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    shape = Matern(np.full(dimensions, scale), (1e-2, 1e2), nu=nu)
+    shape = Matern(np.full(dimensions, _TYPICAL_SCALE), (1e-2, 1e2), nu=nu)
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * shape + WhiteKernel(noise, (1e-6, most_noise))
     return GaussianProcessRegressor(kernel, optimizer=optimizer)
 
@@ -57,20 +49,13 @@ def fit(regressor: Any, points: FloatArray, values: FloatArray) -> Any:
         return regressor.fit(points, values)
 
 
-def typical_scale(dimensions: int) -> float:
-    """Return the prior median of each length scale of a `GaussianProcess`."""
-    return _TYPICAL_SCALE * math.sqrt(dimensions)
-
-
 class GaussianProcess:
     """The model of a search: Matérn, ν = 5/2, with a kernel that a handful of values can choose.
 
     Its kernel maximizes the likelihood times log-normal priors: the likelihood alone, of a
     handful of trials, drives length scales to zero or infinity. scikit-learn takes these priors
-    in through its `optimizer`. The median of a length scale grows with the root of the number of
-    dimensions, as distances in the cube do (Hvarfner, Hellsten and Nardi 2024), so that points of
-    many choices are not strangers to each other. Of many values, 150 evenly spread over their
-    order choose the kernel, and all of them condition it.
+    in through its `optimizer`. Of many values, 150 evenly spread over their order choose the
+    kernel, and all of them condition it.
 
     Args:
         points: of shape (values, dimensions).
@@ -83,12 +68,7 @@ class GaussianProcess:
         dimensions = points.shape[1]
         spreads = [_SPREAD_OF_SIGNAL, *[_SPREAD_OF_SCALES] * dimensions, _SPREAD_OF_NOISE]
         self._regressor = matern_process(
-            dimensions,
-            nu=2.5,
-            noise=_NOISE,
-            most_noise=1.0,
-            scale=typical_scale(dimensions),
-            optimizer=_most_probable(spreads),
+            dimensions, nu=2.5, noise=_NOISE, most_noise=1.0, optimizer=_most_probable(spreads)
         )
         some = np.unique(np.linspace(0, len(points) - 1, _MOST_FOR_KERNEL).round().astype(int))
         self._points, self._values = points[some], values[some]

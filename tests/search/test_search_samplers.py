@@ -386,18 +386,3 @@ def test_the_papers_search_learns_from_finished_trials_only() -> None:
     }
     assert len(draws) == 1
     assert drawn(ended(0.1, 1.5)) not in draws
-
-
-def test_neighbours_take_small_steps_in_ranges_and_draw_few_choices_anew() -> None:
-    choices = {f"option_{i}": CategoricalDistribution(["a", "b", "c"]) for i in range(10)}
-    encoder = SpaceEncoder({"beta": FloatDistribution(0.0, 1.0), **choices})
-    centre = encoder.encode({"beta": 0.5, **dict.fromkeys(choices, "a")})
-
-    near = encoder.neighbours(centre, 0.05, 300, np.random.default_rng(0))
-
-    found = [encoder.decode(point) for point in near]
-    changed = [sum(params[name] != "a" for name in choices) for params in found]
-    assert 0.4 < np.mean(changed) < 1.0
-    assert max(changed) < 6
-    assert max(abs(params["beta"] - 0.5) for params in found) < 0.3
-    assert len({tuple(params.values()) for params in found}) > 100

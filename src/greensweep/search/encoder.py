@@ -175,26 +175,6 @@ class SpaceEncoder:
             found[~self._has(each.name, found), each.part] = each.absent
         return found
 
-    def neighbours(
-        self, centre: FloatArray, reach: float, count: int, generator: np.random.Generator
-    ) -> FloatArray:
-        """Return points of parameters near one, of shape (count, dimensions).
-
-        In half of its ranges each stays there, and steps about `reach` in the others. Choices have
-        no small step: in the mean one of them is drawn anew, so that a local search mutates what
-        is good, as regularized evolution does (Real et al. 2019).
-        """
-        steps = generator.normal(0.0, reach, (count, self.dimensions))
-        steps *= generator.random(steps.shape) < 0.5
-        found = centre + steps
-        choices = [
-            each for each in self._columns if isinstance(each.distribution, CategoricalDistribution)
-        ]
-        for each in choices:
-            redrawn = generator.random(count) < 1 / len(choices)
-            found[redrawn, each.part] = generator.random((redrawn.sum(), each.width))
-        return self.rounded(found)
-
     def _has(self, name: str, points: FloatArray) -> NDArray[np.bool_]:
         """Tell which points have an option."""
         needed = self.conditions.get(name, {})

@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr
 
-from greensweep.gaussian_process import FloatArray, GaussianProcess, typical_scale
+from greensweep.gaussian_process import FloatArray, GaussianProcess
 from greensweep.search.samplers.observations import Data, Observations
 
 _FEWEST_METERED = 2  # trials below which a model of the cost has nothing to learn from
 _NEIGHBOURS = 256  # around each of the most promising points
 Rows = NDArray[np.intp]
 
-# How far a cheaper run is from the whole one in the dimension of its fidelity, in length scales:
-# before any trial, what both come to, but for a constant, is then taken to correlate by 0.8.
-_FIDELITY_DISTANCE = 0.5
+# How far a cheaper run is from the whole one in the dimension of its fidelity: before any trial,
+# what both come to, but for a constant, is then taken to correlate by 0.8.
+_FIDELITY_DISTANCE = 0.25
 
 
 class Acquisition:
@@ -104,8 +104,7 @@ class Acquisition:
     def _at_fidelity(self, points: FloatArray, fidelity: int) -> FloatArray:
         dimensions = np.zeros((len(points), self._fidelities - 1))
         if fidelity:
-            scale = typical_scale(points.shape[1] + self._fidelities - 1)
-            dimensions[:, fidelity - 1] = _FIDELITY_DISTANCE * scale
+            dimensions[:, fidelity - 1] = _FIDELITY_DISTANCE
         return np.concatenate([points, dimensions], axis=1)
 
     def _stack(self, points: Sequence[FloatArray]) -> FloatArray:
@@ -168,18 +167,26 @@ def maximize_acquisition(
         reaches: how far the neighbours of each round are.
     """
     encoder = observations.encoder
-
-    def near(centres: FloatArray, reach: float) -> FloatArray:
-        found = [encoder.neighbours(each, reach, _NEIGHBOURS, generator) for each in centres]
-        return np.concatenate(found)
-
     spread = generator.random((candidates, encoder.dimensions))
     incumbents = observations.points[np.argsort(-observations.scores)[:3]]
-    points = np.concatenate([encoder.rounded(spread), near(incumbents, 0.05)])
+    points = encoder.rounded(np.concatenate([spread, *_around(incumbents, 0.05, generator)]))
     values = acquisition(points)
     for reach in reaches:
         leaders = points[np.argsort(-values)[:3]]
-        points = np.concatenate([leaders, near(leaders, reach)])
+        near = encoder.rounded(np.concatenate(_around(leaders, reach, generator)))
+        points = np.concatenate([leaders, near])
         values = acquisition(points)
     best: FloatArray = points[int(values.argmax())]
     return best
+
+
+def _around(
+    centres: FloatArray, reach: float, generator: np.random.Generator
+) -> Sequence[FloatArray]:
+    """Return points about `reach` from each centre; in half of its dimensions each stays there."""
+    found = []
+    for centre in centres:
+        steps = generator.normal(0.0, reach, (_NEIGHBOURS, len(centre)))
+        steps *= generator.random(steps.shape) < 0.5
+        found.append(centre + steps)
+    return found
