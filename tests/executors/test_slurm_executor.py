@@ -35,6 +35,7 @@ pause: 0.5
 hydra:
   sweeper:
     executor: slurm
+    check_nodes: false  # which MLflow's store is a file of this machine alone for
     n_workers: 2
     n_trials: 8
     direction: maximize
@@ -172,14 +173,10 @@ def test_workers_are_jobs_on_nodes_with_their_own_gpus(sweeping: Sweeping) -> No
     assert not [*(sweeping.sweep / "slurm").glob("*.pkl")]
 
 
-# Its MLflow is a file, which nodes with names of their own would be refused for.
-METERED = ("hydra.sweeper.energy=null", "hydra.sweeper.check_nodes=false")
-
-
 def test_a_node_is_read_from_the_first_line_of_its_jobs_to_the_last(sweeping: Sweeping) -> None:
     """One of two jobs waits for the other; nodes of one machine have a ledger together."""
     began = time.monotonic()
-    said = sweeping.run(*METERED, "hydra.sweeper.n_trials=3", "pause=1")
+    said = sweeping.run("hydra.sweeper.energy=null", "hydra.sweeper.n_trials=3", "pause=1")
     lasted = time.monotonic() - began
     assert len({each["SLURM_JOB_ID"] for each in sweeping.places}) == 2
     total = sum(machine_totals(sweeping.sweep).values(), start=SweepTotal())
@@ -198,7 +195,7 @@ def test_a_node_is_read_from_the_first_line_of_its_jobs_to_the_last(sweeping: Sw
 
 def test_a_node_whose_job_was_killed_counts_up_to_its_last_reading(sweeping: Sweeping) -> None:
     options = ("hydra.sweeper.n_trials=4", "hydra.sweeper.n_workers=1", "pause=1")
-    sweeping.start(*METERED, *options)
+    sweeping.start("hydra.sweeper.energy=null", *options)
     sweeping.has_begun(2)
     psutil.Process(sweeping.places[1]["pid"]).kill()
     said = sweeping.end()
@@ -321,6 +318,7 @@ SMALL = (
 )
 EXECUTED = (
     *("hydra.sweeper.executor=slurm", "hydra.sweeper.n_workers=2", "hydra.sweeper.n_trials=6"),
+    "hydra.sweeper.check_nodes=false",
     *("hydra.sweeper.study_name=greensweep", "hydra/sweeper/sampler=random", "--", "sh", "-c"),
     "echo '{}' >> places.jsonl; for epoch in 1 2; do sleep 1; "
     "echo GREENSWEEP_METRIC epoch=$epoch epochs=2 score={rate}; done",
@@ -393,6 +391,10 @@ def test_hydras_own_launcher_runs_a_sweep_in_jobs(sweeping: Sweeping) -> None:
             r"3 jobs one after another ended before they ran a trial; the last was job \S+ on n\d "
             r"\(FAILED\): the module is missing",
         ),
+        (
+            ["hydra.sweeper.check_nodes=true"],
+            r"Error: node n\d does not share MLflow's store with .*: set MLFLOW_TRACKING_URI=",
+        ),
         (["hydra.sweeper.storage=sqlite:///a.db"], "is a SQLite file, which nodes of a cluster"),
         (
             ["hydra/launcher=joblib"],
@@ -400,7 +402,7 @@ def test_hydras_own_launcher_runs_a_sweep_in_jobs(sweeping: Sweeping) -> None:
         ),
         (["hydra.sweeper.n_workers=auto"], "give the number of jobs, hydra.sweeper.n_workers=4"),
     ],
-    ids=["partition", "time", "parameter", "dies", "sqlite", "launcher", "auto"],
+    ids=["partition", "time", "parameter", "dies", "tracking", "sqlite", "launcher", "auto"],
 )
 def test_what_cannot_run_ends_in_a_sentence(
     sweeping: Sweeping, options: list[str], said: str
