@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,7 @@ def cells(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    monkeypatch.delitem(sys.modules, "public", raising=False)  # a library of that name
     return importlib.import_module("public")
 
 

@@ -347,6 +347,18 @@ def test_what_another_command_of_a_search_still_runs_is_left_alone(
     assert not read_trials(tmp_path)
 
 
+def test_a_run_that_finished_where_nothing_came_home_from_is_ended_with_its_trial(
+    tmp_path: Path, store: MlflowStore
+) -> None:
+    parent = store.shared_parent(tmp_path, "sweep", {})
+    recorded(tmp_path, 0, Outcome("died", "its process died"))
+    recorded(tmp_path, 1, Outcome("finished"))
+    for name in ("trial 0", "trial 1"):
+        store.close(store.create_run(name, {}, parent), "FINISHED")
+    record_dead_trials(tmp_path, None, store)
+    assert statuses(store).items() >= {"trial 0": "KILLED", "trial 1": "FINISHED"}.items()
+
+
 def test_half_a_config_of_a_dead_trial_costs_no_other_anything(
     config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,6 +26,7 @@ from greensweep.record.result import (
 from greensweep.record.summaries import PhaseSummary
 from greensweep.record.tracked_names import tracked_history, tracked_metrics, tracked_params
 from greensweep.search.monitor import TrialMonitor
+from greensweep.search.patience import with_room
 from greensweep.search.records import Outcome, ended_as
 from greensweep.search.reports import history_of
 from greensweep.tracking.choice import tracking_of_sweep
@@ -148,10 +149,13 @@ class OwnTrial:
             return
         name = f"trial {result.trial}"
         self.tracker.start(name, tracked_params(self.config, result), result.provenance)
+        result = replace(result, mlflow_run_id=self.tracker.run_id)
+        if result.mlflow_run_id is not None:  # at once: what is sent later goes into this run
+            pending = replace(result, mlflow_incomplete=True)
+            with_room(self.directory, lambda: write_result(pending, self.directory))
         history = result.history
         for point, metrics in zip(history, tracked_history(history), strict=True):
             self.tracker.log_step(metrics, point.epoch)
-        result = replace(result, mlflow_run_id=self.tracker.run_id)
         record_result(result, self.directory, self.tracker, [self.directory / CONFIG_FILE])
 
 

@@ -127,21 +127,23 @@ def _leave_result(
 
 def _end_runs(store: MlflowStore, parent: str, sweep: Path) -> None:
     """End the runs of trials that have: found by their id, or, of dead ones, by their number."""
-    running = store.running_below(parent)
-    if not running:
-        return
     waits = not has_owner(sweep)
     recorded = [each for each in trial_directories(sweep) if waits or (each / TRIAL_FILE).is_file()]
     results = read_results(recorded)
     by_name = {f"trial {result.trial}": (folder, result) for folder, result in results.items()}
+    dead = {name for name, (_, each) in by_name.items() if TRACKED_STATUS[each.status] == "KILLED"}
     results |= read_results(each for folder in recorded for each in repeat_directories(folder))
     by_id = {result.mlflow_run_id: (folder, result) for folder, result in results.items()}
-    for run_id, name in running.items():
+    for run_id, name in store.running_below(parent).items():
         found = by_id.get(run_id) or by_name.get(name)
         if found is not None:
             _end_run(store, run_id, *found)
         elif name.partition(_REPEAT)[0] in by_name:  # a repeat that died before it left a result
             store.close(run_id, "KILLED")
+    # What ended on a machine from which nothing came home has not, and runs again.
+    for run_id, name in (store.finished_below(parent) if dead else {}).items():
+        if name in dead:
+            _end_run(store, run_id, *by_name[name])
 
 
 def _end_run(store: MlflowStore, run_id: str, folder: Path, result: RunResult) -> None:

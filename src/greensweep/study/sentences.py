@@ -189,8 +189,12 @@ def nodes_sentence(summary: StudySummary) -> str | None:
         return None
     joules = sum(each.joules for each in nodes.values())
     charged = sum(each.charged_joules for each in nodes.values())
-    cut = listed([name for name, each in nodes.items() if not each.is_whole])
-    last = f"; {cut} was not released, and counts up to its last reading" if cut else ""
+    cut = [name for name, each in nodes.items() if not each.is_whole]
+    were, its = ("was", "its") if len(cut) == 1 else ("were", "their")
+    count = "counts" if len(cut) == 1 else "count"
+    last = (
+        f"; {listed(cut)} {were} not released, and {count} up to {its} last reading" if cut else ""
+    )
     which = "The machine" if len(nodes) == 1 else f"{len(nodes)} nodes"
     used = f"{which} used {joules_text(joules, digits=3)} during the search"
     if idle is not None:

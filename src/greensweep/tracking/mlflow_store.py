@@ -157,6 +157,15 @@ class MlflowStore:
             if parent in (above[run.info.run_id], parent_of(above[run.info.run_id]))
         }
 
+    def finished_below(self, parent: str) -> dict[str, str]:
+        """Return the runs right below a sweep's that have ended well: id to name."""
+        runs = self.client.search_runs(
+            [self.experiment_id],
+            f"attributes.status = 'FINISHED' and tags.`{_PARENT_TAG}` = '{parent}'",
+            max_results=_MOST_RUNS,
+        )
+        return {run.info.run_id: str(run.info.run_name) for run in runs}
+
     def attempt(self, call: Callable[[], None]) -> bool:
         """Make a call that nothing may depend on; warn and return False when the store refuses."""
         try:
