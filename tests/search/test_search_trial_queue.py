@@ -12,7 +12,7 @@ import psutil
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import InMemoryStorage, RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from searches import (
     RANDOM,
     RATE,
@@ -31,7 +31,18 @@ from greensweep.record.reporting import report
 from greensweep.record.result import RunResult, write_result
 from greensweep.search import interrupt, recovery
 from greensweep.search.optuna_internals import trial_of
-from greensweep.search.records import OUTCOME, OWNER, PROGRESS, Outcome, counted, kept, outcome_of
+from greensweep.search.records import (
+    OUTCOME,
+    OWNER,
+    PROGRESS,
+    Outcome,
+    counted,
+    inherited,
+    kept,
+    outcome_of,
+    owner_of,
+    this_process,
+)
 from greensweep.search.recovery import Recovery
 from greensweep.search.reports import history_of, read_reports
 from greensweep.search.spec import SearchSpec
@@ -232,6 +243,27 @@ def test_a_trial_without_an_owner_is_dead_where_a_lock_tells(tmp_path: Path) -> 
     resumed = Search(search.spec, value_of)
     assert resumed.states() == ["FAIL", "WAITING"]
     assert outcome_of(resumed.trials[0]) == Outcome("died", "its process died")
+
+
+def test_a_trial_on_a_server_has_its_owner_before_it_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    asked = spec(tmp_path, 4, sampler=RANDOM)
+    search = Search(asked, task_of_epochs(1), open_storage(asked.storage))
+    monkeypatch.setattr("greensweep.search.trial_queue.suggest", die)
+    with pytest.raises(Killed):
+        search.queue.reserve()
+    (trial,) = search.study.get_trials()
+    owner, here = owner_of(trial), this_process()
+    assert trial.state == TrialState.RUNNING
+    assert owner is not None and (owner.pid, owner.born) == (here.pid, here.born)
+    assert "greensweep:drawer" not in inherited(trial)
 
 
 def test_a_trial_half_drawn_is_drawn_whole_by_the_same_seed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import copy
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -120,14 +121,19 @@ def read_trials(study: optuna.Study, *, reports: bool) -> list[FrozenTrial]:
 
 
 @contextmanager
-def one_transaction(study: optuna.Study) -> Iterator[None]:
+def one_transaction(
+    study: optuna.Study, attributes: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[None]:
     """Let a database write what is written of trials meanwhile at the end, and read no others.
 
     `Study.ask` reads all that run, however many they are, once for its queue and once for its
     sampler, and writes each option by a transaction of its own, which waits for a disk.
+
+    Args:
+        attributes: system attributes that a trial which is made meanwhile has at once.
     """
     storage = _storage(study)
-    with storage.transaction() if isinstance(storage, TrialStorage) else nullcontext():
+    with storage.transaction(attributes) if isinstance(storage, TrialStorage) else nullcontext():
         yield
 
 

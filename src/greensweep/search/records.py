@@ -24,10 +24,13 @@ from greensweep.secrets.data import masked
 
 # What a search keeps with a trial for itself; FLOPS: of the whole trial, forecast before it starts.
 OWNER, PROGRESS, OUTCOME, FLOPS = "owner", "progress", "outcome", "flops"
+DRAWER = "drawer"  # its first owner, of a trial whose options are yet to be drawn
 BEAT = "beat"  # a number that grows while the trial runs
 # System attributes begin so, which dashboards do not show.
 _OWN = "greensweep:"
 OWNED = f"{_OWN}{OWNER}"
+
+_OF_A_RUN = OWNER, DRAWER, PROGRESS, OUTCOME, FLOPS, BEAT
 
 # User attributes, which they do. Of a point that the search was given to start from:
 ENQUEUED = {"enqueued": True}
@@ -212,13 +215,18 @@ def kept_of_study(study: optuna.Study) -> dict[str, Any]:
 
 def inherited(trial: FrozenTrial) -> dict[str, Any]:
     """Return the system attributes that the repeat of a trial has too: not how it went."""
-    own = ("constraints", *(f"{_OWN}{name}" for name in (OWNER, PROGRESS, OUTCOME, FLOPS, BEAT)))
+    own = ("constraints", *(f"{_OWN}{name}" for name in _OF_A_RUN))
     return {name: v for name, v in trial.system_attrs.items() if not name.startswith(own)}
+
+
+def drawn_here() -> dict[str, Any]:
+    """Return the system attribute of a trial that this process draws, from when there is one."""
+    return {f"{_OWN}{DRAWER}": asdict(this_process())}
 
 
 def owner_of(trial: FrozenTrial) -> Owner | None:
     """Return the process that a trial belongs to, once it is known."""
-    owner = kept(trial, OWNER)
+    owner = kept(trial, OWNER) or kept(trial, DRAWER)
     return Owner(**owner) if owner else None
 
 

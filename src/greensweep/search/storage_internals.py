@@ -29,7 +29,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -74,6 +74,7 @@ class TrialStorage(_CachedStorage):
         self._open: dict[int, set[int]] = defaultdict(set)  # ids of trials that did not end
         self._read_to: dict[int, int] = defaultdict(lambda: -1)  # the last id that was looked at
         self._written: dict[int, _Written] | None = None  # by trial, in a transaction
+        self._attributes: dict[str, Any] = {}  # of trials that are made in it
 
     # --- reading
 
@@ -225,22 +226,27 @@ class TrialStorage(_CachedStorage):
     # --- writing
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, attributes: Mapping[str, Any]) -> Iterator[None]:
         """Write what is written of trials meanwhile by one transaction, at the end; read nothing.
 
         What raises within leaves nothing written, but that a trial runs.
+
+        Args:
+            attributes: system attributes that a trial which is made meanwhile has at once.
         """
-        self._written = {}
+        self._written, self._attributes = {}, dict(attributes)
         try:
             yield
             for trial_id, each in self._written.items():
                 if each.params or each.user or each.system or each.state:
                     self._write(trial_id, each)
         finally:
-            self._written = None
+            self._written, self._attributes = None, {}
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Make a trial, at once: it takes the next number."""
+        if template_trial is None and self._attributes:
+            template_trial = create_trial(state=TrialState.RUNNING, system_attrs=self._attributes)
         trial_id = super().create_new_trial(study_id, template_trial)
         if self._written is not None:
             number = self._trial_id_to_study_id_and_number[trial_id][1]

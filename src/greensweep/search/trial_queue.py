@@ -23,6 +23,7 @@ from greensweep.search.records import (
     OWNER,
     PROGRESS,
     Outcome,
+    drawn_here,
     fidelity_of,
     flops_of,
     keep,
@@ -102,7 +103,7 @@ class TrialQueue(Recovery):
                 return None  # it would be drawn again, and withdrawn again
             self.study.sampler = self._sampler(so_far)
             space = self.spec.space
-            with one_transaction(self.study):
+            with one_transaction(self.study, drawn_here()):
                 drawn = self.study.ask()
                 params = space.filled(lambda name: suggest(drawn, name, space.distributions[name]))
                 keep(self.study, drawn, OWNER, asdict(this_process()))
