@@ -4,7 +4,6 @@ Nodes that do not see the sweep's folder send what a trial left there home, as w
 returns, and whoever submitted it writes it into the sweep's folder.
 """
 
-import errno
 import logging
 import math
 import os
@@ -33,13 +32,13 @@ from greensweep.files import write_whole
 from greensweep.messages import message_of
 from greensweep.search.folders import TRIAL_FILE, is_of, trial_directories
 from greensweep.search.interrupt import graceful
+from greensweep.search.patience import is_full
 from greensweep.search.trial import read_trial_file
 from greensweep.search.trial_queue import ReservedTrial
 
 _NAMES_PATHS = (".json", ".yaml")  # files of a trial that may name its folder
 _MOST_MARK_BYTES = 2**16
 _MOST_OUTPUT = 2**16  # characters of a trial's output that are printed, the last ones
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def run_on_node(home: Home, marks: Mapping[str, bytes], trial: ReservedTrial) ->
             fault = None if unfit else _worker(home, sweep).run_one(trial)
         except (Exception, KeyboardInterrupt) as raised:
             fault = raised
-        if not is_of(home.sweep, home.mark) and any(map(_is_full_disk, causes(fault))):
+        if not is_of(home.sweep, home.mark) and any(map(is_full, causes(fault))):
             unfit = f"has no space left for {_own_folder(home)}"
         if isinstance(fault, Exception) and not isinstance(fault, GreensweepError):
             fault = StudyError(message_of(fault))  # its class may be of this node alone
@@ -224,10 +223,6 @@ def _unfit(home: Home, sweep: Path) -> str | None:
     if found is None:
         _fit.add(home.worker)
     return found
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 @lru_cache(1)  # of the sweep that this process runs trials of
