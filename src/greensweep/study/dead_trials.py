@@ -1,6 +1,7 @@
 """Give every trial whose process died a result, and end its run in MLflow."""
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,7 @@ from greensweep.search.folders import (
     has_owner,
     trial_directories,
 )
-from greensweep.search.records import Outcome
+from greensweep.search.records import Outcome, ended_as
 from greensweep.search.storage import storage_faults
 from greensweep.search.trial import read_trial_file
 from greensweep.study.trials import result_of
@@ -56,10 +57,13 @@ def record_dead_trials(sweep: Path, config: TrainConfig | None, store: MlflowSto
     Raises:
         OSError: the folder cannot be written to.
     """
+    dead = set[str]()
     for directory in trial_directories(sweep):
         kept = read_trial_file(directory)
         if kept is not None and kept.outcome.status != "finished":
             _leave_result(directory, config, kept.number, kept.outcome)
+            if TRACKED_STATUS[ended_as(kept.outcome)] == "KILLED":
+                dead.add(f"trial {kept.number}")
     if not has_owner(sweep):  # other sweepers wait for all that they began
         for composed in sweep.glob("**/.hydra/hydra.yaml"):
             with suppress(KeyError, TypeError):  # half a file
@@ -67,7 +71,7 @@ def record_dead_trials(sweep: Path, config: TrainConfig | None, store: MlflowSto
                 _leave_result(composed.parents[1], config, number, _ENDED)
     parent = known_parent(sweep)
     if store is not None and parent is not None:
-        store.attempt(partial(_end_runs, store, parent, sweep))
+        store.attempt(partial(_end_runs, store, parent, sweep, dead))
 
 
 def end_killed(sweep: Path) -> bool:
@@ -125,24 +129,28 @@ def _leave_result(
     write_result(result_of(directory, number, outcome, config), directory)
 
 
-def _end_runs(store: MlflowStore, parent: str, sweep: Path) -> None:
+def _end_runs(store: MlflowStore, parent: str, sweep: Path, dead: Collection[str]) -> None:
     """End the runs of trials that have: found by their id, or, of dead ones, by their number."""
+    running = store.running_below(parent)
+    # What ended on a machine from which nothing came home has not, and runs again.
+    finished = store.finished_below(parent) if dead else {}
+    too_soon = {run_id: name for run_id, name in finished.items() if name in dead}
+    if not running and not too_soon:
+        return
     waits = not has_owner(sweep)
     recorded = [each for each in trial_directories(sweep) if waits or (each / TRIAL_FILE).is_file()]
     results = read_results(recorded)
     by_name = {f"trial {result.trial}": (folder, result) for folder, result in results.items()}
-    dead = {name for name, (_, each) in by_name.items() if TRACKED_STATUS[each.status] == "KILLED"}
     results |= read_results(each for folder in recorded for each in repeat_directories(folder))
     by_id = {result.mlflow_run_id: (folder, result) for folder, result in results.items()}
-    for run_id, name in store.running_below(parent).items():
+    for run_id, name in running.items():
         found = by_id.get(run_id) or by_name.get(name)
         if found is not None:
             _end_run(store, run_id, *found)
         elif name.partition(_REPEAT)[0] in by_name:  # a repeat that died before it left a result
             store.close(run_id, "KILLED")
-    # What ended on a machine from which nothing came home has not, and runs again.
-    for run_id, name in (store.finished_below(parent) if dead else {}).items():
-        if name in dead:
+    for run_id, name in too_soon.items():
+        if name in by_name:
             _end_run(store, run_id, *by_name[name])
 
 
