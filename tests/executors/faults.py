@@ -22,7 +22,7 @@ import mlflow
 import optuna
 import psutil
 import pytest
-from servers import free_port
+from servers import Postgres, free_port
 from sqlalchemy.engine import make_url
 
 from greensweep.energy.machine import machine_totals
@@ -356,10 +356,10 @@ class Proxy:
         sink.close()
 
 
-@contextmanager
-def proxied(port: int) -> Iterator[Proxy]:
-    """A proxy before a server, while the block runs."""
-    proxy = Proxy(port)
+@pytest.fixture
+def proxy(postgres_server: Postgres) -> Iterator[Proxy]:
+    """A proxy before PostgreSQL."""
+    proxy = Proxy(postgres_server.port)
     proxy.start()
     try:
         yield proxy

@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import Proxy, Search, clock_off, full, proxied, restart, small_disk
+from faults import Proxy, Search, clock_off, full, proxy, restart, small_disk
 from servers import MlflowServer, Postgres, postgres_server, tracking_server
 
-__all__ = ["postgres_server", "tracking_server"]
+__all__ = ["postgres_server", "proxy", "tracking_server"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def proxy(postgres_server: Postgres) -> Iterator[Proxy]:
-    with proxied(postgres_server.port) as found:
-        yield found
 
 
 @pytest.fixture

@@ -7,20 +7,14 @@ from typing import Any
 
 import pytest
 from clusters import add_node, head, stranger
-from faults import Proxy, Search, clock_off, full, proxied, restart, small_disk
+from faults import Proxy, Search, clock_off, full, proxy, restart, small_disk
 from servers import MlflowServer, Postgres, postgres_server, tracking_server
 
 from greensweep.search.records import counted, outcome_of, spent_of
 
-__all__ = ["head", "postgres_server", "tracking_server"]
+__all__ = ["head", "postgres_server", "proxy", "tracking_server"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def proxy(postgres_server: Postgres) -> Iterator[Proxy]:
-    with proxied(postgres_server.port) as found:
-        yield found
 
 
 @pytest.fixture

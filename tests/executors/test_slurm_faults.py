@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import Proxy, Search, clock_off, full, proxied, restart, small_disk
+from faults import Proxy, Search, clock_off, full, proxy, restart, small_disk
 from servers import MlflowServer, Postgres, postgres_server, tracking_server
 from services import Slurm, require_slurm, running_slurm, wait_for
 
 from greensweep.search.records import counted, spent_of, status_of
 
-__all__ = ["postgres_server", "tracking_server"]
+__all__ = ["postgres_server", "proxy", "tracking_server"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -26,12 +26,6 @@ def slurm(tmp_path: Path) -> Iterator[Slurm]:
     require_slurm()
     folder = tmp_path / "slurm"
     with small_disk(folder / "spool" / "n1"), running_slurm(folder, cpus=2) as found:
-        yield found
-
-
-@pytest.fixture
-def proxy(postgres_server: Postgres) -> Iterator[Proxy]:
-    with proxied(postgres_server.port) as found:
         yield found
 
 
